@@ -1,0 +1,96 @@
+"""The one error tree. A class carries its HTTP status, its stable code and whether trying again can help.
+
+Messages name the offending key and value, and what would be right. Services turn these into RFC 9457 problems in
+one place; a client turns a problem back into the same class by its code.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any, ClassVar
+
+
+class FLStoreError(Exception):
+    """Root of every error this project raises on purpose."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str, **extensions: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.extensions = extensions
+
+
+class InvalidId(FLStoreError):
+    status, code, title = 422, "invalid-id", "A name or number is not usable"
+
+
+class InvalidParameters(FLStoreError):
+    status, code, title = 422, "invalid-parameters", "Parameters do not fit"
+
+
+class InvalidTensors(FLStoreError):
+    status, code, title = 422, "invalid-tensors", "The body is not acceptable safetensors"
+
+
+class SchemaMismatch(FLStoreError):
+    status, code, title = 422, "schema-mismatch", "Tensors do not match the job's schema"
+
+
+class NotEnoughData(FLStoreError):
+    status, code, title = 422, "not-enough-data", "The workload needs more data than is stored"
+
+
+class Unauthorized(FLStoreError):
+    status, code, title = 401, "unauthorized", "A valid bearer token is needed"
+
+
+class Forbidden(FLStoreError):
+    status, code, title = 403, "forbidden", "The token does not allow this"
+
+
+class NotFound(FLStoreError):
+    status, code, title = 404, "not-found", "No such thing"
+
+
+class Conflict(FLStoreError):
+    status, code, title = 409, "conflict", "The request contradicts what is stored"
+
+
+class RoundCommitted(Conflict):
+    code, title = "round-committed", "The round is committed and immutable"
+
+
+class PreconditionFailed(Conflict):
+    status, code, title = 412, "precondition-failed", "The object is not in the expected state"
+
+
+class TooLarge(FLStoreError):
+    status, code, title = 413, "too-large", "The body is over the size limit"
+
+
+class Busy(FLStoreError):
+    status, code, title = 429, "busy", "Too much is in flight"
+    retryable = True
+
+
+class Unavailable(FLStoreError):
+    status, code, title = 503, "unavailable", "A part of the system cannot be reached"
+    retryable = True
+
+
+class StoreUnavailable(Unavailable):
+    code, title = "store-unavailable", "The object store cannot be reached"
+
+
+class InsufficientCapacity(FLStoreError):
+    status, code, title = 507, "insufficient-capacity", "No shard can hold this"
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> NotFound:
+    """Return a `NotFound` for `name` that suggests the nearest of the `known` names."""
+    nearest = get_close_matches(name, list(known), n=3, cutoff=0.4)
+    hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
+    return NotFound(f"{kind} {name!r} does not exist{hint}", nearest=nearest)

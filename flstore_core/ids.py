@@ -1,0 +1,53 @@
+"""Names that come from outside, checked once where they enter."""
+
+import re
+from typing import NewType
+
+from flstore_core.errors import InvalidId
+
+JobId = NewType("JobId", str)
+ClientId = NewType("ClientId", str)
+ShardId = NewType("ShardId", str)
+
+AGGREGATE = ClientId("aggregate")
+"""The member name under which a round's aggregate is cached and counted."""
+
+METADATA = ClientId("metadata")
+"""The member name under which a round's metrics and statistics are cached and counted."""
+
+RESERVED = frozenset({AGGREGATE, METADATA})
+MAX_ROUND = 10**8 - 1
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_RULE = "1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"
+
+
+def job_id(text: str) -> JobId:
+    """Return `text` as a job's name; raise `InvalidId` unless it is 1–128 safe characters."""
+    return JobId(_name("job", text))
+
+
+def client_id(text: str) -> ClientId:
+    """Return `text` as a client's name; raise `InvalidId` for unsafe or reserved ones."""
+    if text in RESERVED:
+        raise InvalidId(f"client {text!r} is a reserved name; choose another than {sorted(RESERVED)}")
+    return ClientId(_name("client", text))
+
+
+def object_name(kind: str, text: str) -> str:
+    """Return `text` as the name of a dataset, artifact or operation; `kind` goes into the message."""
+    return _name(kind, text)
+
+
+def round_number(value: int) -> int:
+    """Return `value` if it can be a round's number, 0 to 99 999 999."""
+    if not 0 <= value <= MAX_ROUND:
+        raise InvalidId(f"round {value} is out of range; use 0 to {MAX_ROUND}")
+    return value
+
+
+def _name(kind: str, text: str) -> str:
+    if not _NAME.fullmatch(text):
+        shown = text if len(text) <= 40 else text[:40] + "…"
+        raise InvalidId(f"{kind} name {shown!r} is not usable; use {_RULE}")
+    return text
