@@ -55,6 +55,10 @@ class NotFound(FLStoreError):
     status, code, title = 404, "not-found", "No such thing"
 
 
+class ShortObject(NotFound):
+    code, title = "short-object", "The object ends before the range asked for"
+
+
 class Conflict(FLStoreError):
     status, code, title = 409, "conflict", "The request contradicts what is stored"
 
@@ -83,6 +87,11 @@ class Unavailable(FLStoreError):
 
 class StoreUnavailable(Unavailable):
     code, title = "store-unavailable", "The object store cannot be reached"
+
+
+class StoreFull(StoreUnavailable):
+    status, code, title = 507, "store-full", "The object store has no space left"
+    retryable = False
 
 
 class InsufficientCapacity(FLStoreError):

@@ -1,0 +1,170 @@
+"""What is stored beside the tensors, as frozen values with a JSON form: jobs, updates, rounds."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from flstore_core.errors import InvalidParameters
+from flstore_core.ids import ClientId, JobId
+from flstore_core.schema import Schema
+
+Metrics = Mapping[str, Any]
+"""JSON values by name; `num_examples` is the one name the system itself reads."""
+
+
+class StatisticsMode(StrEnum):
+    """How much is worked out while a round is ingested."""
+
+    EXACT = "exact"
+    """The full Gram matrix of deltas and per-tensor norms."""
+
+    OFF = "off"
+    """Nothing: workloads that need statistics answer 422 for the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One FL training run."""
+
+    id: JobId
+    schema: Schema
+    statistics: StatisticsMode = StatisticsMode.EXACT
+    clients_per_round: int = 10
+    """Updates expected in a round; sizes the working set."""
+    hot_rounds: int = 2
+    """Committed rounds that the placement plans to keep in memory beside the open one."""
+    replicas: int = 1
+    """Shards that hold each slice."""
+    slices: int | None = None
+    """Slices of the parameter vector; planned from the working set when None."""
+
+    def __post_init__(self) -> None:
+        limits = {"clients_per_round": 10_000, "hot_rounds": 1_000, "replicas": 8, "slices": 1_024}
+        for name, most in limits.items():
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= most:
+                raise InvalidParameters(f"{name} is {value}; use 1 to {most}")
+        if not self.schema.parameters:
+            raise InvalidParameters("the schema has no floating-point parameters; at least one is needed")
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "job": self.id,
+            "schema": self.schema.to_json(),
+            "statistics": self.statistics.value,
+            "clients_per_round": self.clients_per_round,
+            "hot_rounds": self.hot_rounds,
+            "replicas": self.replicas,
+            "slices": self.slices,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Job":
+        return cls(
+            JobId(data["job"]),
+            Schema.from_json(data["schema"]),
+            StatisticsMode(data["statistics"]),
+            data["clients_per_round"],
+            data["hot_rounds"],
+            data["replicas"],
+            data["slices"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One stored model of a round: a client's update, or the aggregate."""
+
+    client: ClientId
+    sha256: str
+    """Of the whole safetensors file, in hexadecimal."""
+    nbytes: int
+    data_offset: int
+    """First byte of the data section: the length of the file's header."""
+    metrics: Metrics = field(default_factory=dict)
+    received_at: float = 0.0
+    """Seconds since the epoch."""
+
+    @property
+    def num_examples(self) -> float:
+        """Weight of the client in FedAvg; 1 where it was not given."""
+        return float(self.metrics.get("num_examples", 1.0))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "client": self.client,
+            "sha256": self.sha256,
+            "nbytes": self.nbytes,
+            "data_offset": self.data_offset,
+            "metrics": dict(self.metrics),
+            "received_at": self.received_at,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Member":
+        return cls(
+            ClientId(data["client"]),
+            data["sha256"],
+            data["nbytes"],
+            data["data_offset"],
+            data["metrics"],
+            data["received_at"],
+        )
+
+
+@dataclass(frozen=True)
+class Round:
+    """A round as it is known: its members and, once committed, what closed it."""
+
+    number: int
+    base: int | None
+    """The round whose aggregate this one started from; None where there was none: deltas are taken against zero."""
+    members: tuple[Member, ...]
+    """Clients' updates, by name."""
+    aggregate: Member | None = None
+    metrics: Metrics = field(default_factory=dict)
+    hyperparameters: Metrics = field(default_factory=dict)
+    committed_at: float | None = None
+    """Seconds since the epoch; None while the round is open."""
+
+    @property
+    def committed(self) -> bool:
+        return self.committed_at is not None
+
+    @cached_property
+    def by_client(self) -> Mapping[ClientId, Member]:
+        return {member.client: member for member in self.members}
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "round": self.number,
+            "base": self.base,
+            "members": [member.to_json() for member in self.members],
+            "aggregate": self.aggregate.to_json() if self.aggregate else None,
+            "metrics": dict(self.metrics),
+            "hyperparameters": dict(self.hyperparameters),
+            "committed_at": self.committed_at,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Round":
+        return cls(
+            data["round"],
+            data["base"],
+            tuple(Member.from_json(member) for member in data["members"]),
+            Member.from_json(data["aggregate"]) if data["aggregate"] else None,
+            data["metrics"],
+            data["hyperparameters"],
+            data["committed_at"],
+        )
+
+
+def to_bytes(value: Any) -> bytes:
+    """Return a record's JSON as bytes; raise `InvalidParameters` where a number is not finite."""
+    try:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+    except ValueError as error:
+        raise InvalidParameters("NaN and infinities are not JSON; leave such metrics out or use null") from error

@@ -1,0 +1,231 @@
+"""What a workload is: a question about stored rounds, asked next to the data and answered in the gateway."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flstore_core.codec import FlatView, Float32
+from flstore_core.errors import NotEnoughData, unknown
+from flstore_core.ids import ClientId
+from flstore_core.patterns import Pattern
+from flstore_core.records import Job, Member, Round
+from flstore_core.statistics import RoundStatistics
+
+Partial = Mapping[str, NDArray[Any]]
+"""What `map` finds out about a slice: arrays by name. They travel as safetensors."""
+
+
+class Needs(StrEnum):
+    """What a workload reads; it decides where it runs and what it wakes."""
+
+    METADATA = "metadata"
+    """Records of rounds: answered by the gateway alone."""
+
+    STATISTICS = "statistics"
+    """Records and statistics: answered by the gateway alone for committed rounds."""
+
+    WEIGHTS = "weights"
+    """Slices of models: `map` runs in the shards."""
+
+
+@dataclass(frozen=True)
+class Params:
+    """Base of every workload's parameters. The fields, their bounds and docstrings are its JSON Schema."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+
+@dataclass(frozen=True)
+class RoundParams(Params):
+    """Parameters of a workload over the updates of one round (P2)."""
+
+    round: int | None = None
+    """The round asked about; the newest committed one by default. An open round is answered as it stands."""
+    clients: list[str] | None = None
+    """Only these clients' updates; all of the round's by default."""
+
+
+@dataclass(frozen=True)
+class ClientParams(Params):
+    """Parameters of a workload over one client's participations (P3)."""
+
+    client: str
+    """The client asked about."""
+    last: int = 10
+    """How many of its most recent participations in committed rounds are looked at."""
+
+
+@dataclass(frozen=True)
+class RangeParams(Params):
+    """Parameters of a workload over a range of committed rounds (P4)."""
+
+    first: int | None = None
+    """First round, inclusive; the oldest by default."""
+    last: int | None = None
+    """Last round, inclusive; the newest by default."""
+
+
+class RoundIndex(Protocol):
+    """What is known about a job's rounds before any is read."""
+
+    @property
+    def committed(self) -> Sequence[int]:
+        """Committed rounds, ascending."""
+
+    @property
+    def open(self) -> Sequence[int]:
+        """Rounds that have updates and are not committed, ascending."""
+
+    def rounds_of(self, client: str) -> Sequence[int]:
+        """Return the committed rounds a client took part in, ascending; raise `NotFound` if there are none."""
+
+
+@dataclass(frozen=True)
+class RoundData:
+    """A round as a workload sees it."""
+
+    record: Round
+    statistics: RoundStatistics | None = None
+    """None where the workload did not ask for statistics."""
+
+    def members(self, clients: Sequence[str] | None = None) -> tuple[Member, ...]:
+        """Return the named clients' members, or all; raise `NotFound` for a client that is not in the round."""
+        if clients is None:
+            return self.record.members
+        known = self.record.by_client
+        for client in clients:
+            if client not in known:
+                raise unknown(f"client in round {self.record.number}", client, known)
+        return tuple(known[ClientId(client)] for client in dict.fromkeys(clients))
+
+    def deltas(self, clients: Sequence[str] | None = None, least: int = 1) -> RoundStatistics:
+        """Return the statistics of the named clients, or of all clients of the round without its aggregate.
+
+        Raises:
+            NotEnoughData: if they are fewer than `least`.
+        """
+        chosen = [member.client for member in self.members(clients)]
+        if len(chosen) < least:
+            raise NotEnoughData(f"round {self.record.number} has {len(chosen)} update(s); at least {least} are needed")
+        if self.statistics is None:
+            raise NotEnoughData("the job keeps no statistics; create it with statistics 'exact'")
+        return self.statistics.take(chosen)
+
+
+@dataclass(frozen=True)
+class ArtifactLink:
+    """A model that a workload wrote, instead of megabytes of JSON."""
+
+    href: str
+    sha256: str
+    nbytes: int
+    parameters: int
+
+
+class ArtifactWriter(Protocol):
+    """Stores a whole model as an artifact of the job."""
+
+    def __call__(self, vector: Sequence[Float32], metadata: Mapping[str, str]) -> ArtifactLink:
+        """Write the flat parameter `vector`, given as consecutive float32 pieces, in the job's schema."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What `combine` has to work with: the selected rounds, oldest first."""
+
+    job: Job
+    rounds: tuple[RoundData, ...]
+    write_model: ArtifactWriter
+    members: tuple["SliceMember", ...] = ()
+    """The models whose slices `map` saw, in the same order."""
+
+    @property
+    def round(self) -> RoundData:
+        """The one selected round."""
+        (only,) = self.rounds
+        return only
+
+
+@dataclass(frozen=True)
+class SliceMember:
+    """A model that a workload reads a slice of."""
+
+    round: int
+    client: ClientId
+    num_examples: float = 1.0
+
+
+@dataclass(frozen=True)
+class SliceView:
+    """One slice of the models a workload reads, as `map` sees it.
+
+    Attributes:
+        members: the models, in the order of `rows`.
+        rows: each model's slice of the flat vector.
+        base: the same slice of the round's base; None if the round has none (deltas are then taken against zero).
+    """
+
+    members: tuple[SliceMember, ...]
+    rows: tuple[FlatView, ...]
+    base: FlatView | None = None
+
+    @property
+    def num_examples(self) -> NDArray[np.float64]:
+        """FedAvg's weights, float64, shape (n,)."""
+        return np.array([member.num_examples for member in self.members])
+
+
+P_contra = TypeVar("P_contra", bound=Params, contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Workload(Protocol[P_contra, R_co]):
+    """A named question with typed parameters and a typed answer.
+
+    A workload is stateless; it is made once, without arguments, from the `flstore.workloads` entry points.
+    """
+
+    name: ClassVar[str]
+    pattern: ClassVar[Pattern]
+    needs: ClassVar[Needs]
+    source: ClassVar[str]
+    """The method's publication."""
+    params: ClassVar[type[Any]]
+    """A frozen dataclass below `Params`: its fields are validated and become the JSON Schema."""
+    result: ClassVar[type[Any]]
+    """A frozen dataclass of JSON values."""
+
+    def select(self, params: P_contra, index: RoundIndex) -> Sequence[int]:
+        """Return the rounds to read, ascending."""
+
+    def combine(self, partials: Sequence[Partial], context: Context, params: P_contra) -> R_co:
+        """Return the answer. `partials` come in the order of the slices; they are empty unless `needs` is weights."""
+
+
+class WeightsWorkload(Workload[P_contra, R_co], Protocol[P_contra, R_co]):
+    """A workload that reads weights, slice by slice."""
+
+    def members(self, rounds: Sequence[RoundData], params: P_contra) -> Sequence[SliceMember]:
+        """Return the models whose slices `map` needs."""
+
+    def map(self, view: SliceView, params: P_contra) -> Partial:
+        """Return what this slice contributes; runs in a shard, on one core, with NumPy alone."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What `GET /v1/workloads` tells of a workload."""
+
+    name: str
+    pattern: str
+    needs: str
+    source: str
+    summary: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """JSON Schema of the parameters."""
+    result: Mapping[str, Any] = field(default_factory=dict)
+    """JSON Schema of the answer."""
