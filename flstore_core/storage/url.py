@@ -1,0 +1,67 @@
+"""Which store a URL means."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from flstore_core.errors import InvalidParameters
+from flstore_core.storage.base import ObjectStore
+from flstore_core.storage.directory import DirectoryStore
+
+_RULE = "use s3://bucket[/prefix]?endpoint=http://host:port&region=…, file:///folder, or a folder's path"
+_OPTIONS = {"endpoint", "region"}
+
+
+def open_store(url: str, env: Mapping[str, str]) -> ObjectStore:
+    """Return the store that `url` names, without waiting for it to answer.
+
+    `s3://bucket/prefix?endpoint=…&region=…` takes FLSTORE_S3_ACCESS_KEY and FLSTORE_S3_SECRET_KEY from `env`, or
+    else AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; FLSTORE_S3_ENDPOINT is the endpoint when the URL names none.
+    `file:///path` and a plain path mean a directory, created when missing. Raises `InvalidParameters`.
+    """
+    scheme, separator, _ = url.partition("://")
+    if not url or "\0" in url:
+        raise InvalidParameters(f"store URL is empty or has a NUL; {_RULE}")
+    if not separator:
+        return DirectoryStore(Path(url).absolute())
+    if scheme == "file":
+        return DirectoryStore(_folder(url))
+    if scheme == "s3":
+        return _s3(url, env)
+    raise InvalidParameters(f"store URL has the unknown scheme {scheme!r}; {_RULE}")
+
+
+def _folder(url: str) -> Path:
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost") or not parts.path:
+        raise InvalidParameters(f"store URL {url!r} names no local folder; {_RULE}")
+    return Path(unquote(parts.path))
+
+
+def _s3(url: str, env: Mapping[str, str]) -> ObjectStore:
+    from flstore_core.storage.s3 import S3Store
+
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query))
+    if "@" in parts.netloc:
+        raise InvalidParameters("store URL carries credentials; set FLSTORE_S3_ACCESS_KEY and FLSTORE_S3_SECRET_KEY")
+    if unexpected := options.keys() - _OPTIONS:
+        raise InvalidParameters(f"store URL has unknown options {sorted(unexpected)}; {_RULE}")
+    endpoint = options.get("endpoint") or env.get("FLSTORE_S3_ENDPOINT")
+    if not endpoint:
+        raise InvalidParameters(f"store URL names no endpoint; {_RULE}, or set FLSTORE_S3_ENDPOINT")
+    return S3Store(
+        endpoint=endpoint,
+        bucket=parts.netloc,
+        prefix=unquote(parts.path).strip("/"),
+        access_key=_credential(env, "FLSTORE_S3_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
+        secret_key=_credential(env, "FLSTORE_S3_SECRET_KEY", "AWS_SECRET_ACCESS_KEY"),
+        region=options.get("region") or env.get("AWS_REGION") or "us-east-1",
+    )
+
+
+def _credential(env: Mapping[str, str], name: str, fallback: str) -> str:
+    value = env.get(name) or env.get(fallback)
+    if not value:
+        raise InvalidParameters(f"{name} is not set; set it, or {fallback}, to use an s3:// store")
+    return value
