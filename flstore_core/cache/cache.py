@@ -1,0 +1,115 @@
+"""The cache of values: a `Ledger` and what its keys stand for, behind one lock."""
+
+from collections.abc import Callable, Iterable, Sequence
+from threading import Lock
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from flstore_core.cache.ledger import Access, Explanation, Ledger, Outcome
+from flstore_core.patterns import Pattern
+from flstore_core.policies.base import Key, Prefetch, Request, Why
+
+
+class Buffer(Protocol):
+    """Anything that knows its size, such as a NumPy array or a memoryview."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+
+V = TypeVar("V", bound=Buffer)
+
+
+class Lookup(NamedTuple, Generic[V]):
+    """What a request found, with the values that were cached."""
+
+    access: Access
+    values: dict[Key, V]
+
+
+class Cache(Generic[V]):
+    """Values within a byte budget, never copied.
+
+    Every method may be called from any thread. The lock is held for bookkeeping only: a value that a caller has got
+    stays whole even when it is evicted meanwhile.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._values: dict[Key, V] = {}
+        self._lock = Lock()
+
+    def get(self, key: Key) -> V | None:
+        """Return a cached value without counting a request."""
+        with self._lock:
+            return self._values.get(key)
+
+    def request(self, request: Request) -> Lookup[V]:
+        """Count a request; return the cached values and what to fetch."""
+        with self._lock:
+            access = self._ledger.request(request)
+            return Lookup(access, {key: self._values[key] for key in request.keys if key in self._values})
+
+    def ingest(self, key: Key, value: V) -> Outcome:
+        """Offer a new object; raises `InsufficientCapacity` if it is larger than the whole budget."""
+        return self._put(key, value, lambda: self._ledger.ingest(key, value.nbytes))
+
+    def fill(self, key: Key, value: V, why: Why, pattern: Pattern) -> Outcome:
+        """Offer an object fetched from the store; raises as `ingest`."""
+        return self._put(key, value, lambda: self._ledger.fill(key, value.nbytes, why, pattern))
+
+    def commit(self, job: str, round: int, slice: int = 0) -> Sequence[Prefetch]:  # noqa: A002
+        """Close a round; return what to fetch ahead."""
+        with self._lock:
+            return self._ledger.commit(job, round, slice)
+
+    def discard(self, key: Key) -> bool:
+        """Remove a key; say whether it was cached."""
+        with self._lock:
+            self._values.pop(key, None)
+            return self._ledger.discard(key)
+
+    def discard_job(self, job: str) -> int:
+        """Remove all of a job; return how many objects went."""
+        with self._lock:
+            gone = self._ledger.discard_job(job)
+            self._drop(gone)
+            return len(gone)
+
+    def pin(self, keys: Iterable[Key]) -> None:
+        """Keep `keys` from eviction until `unpin`."""
+        with self._lock:
+            for key in keys:
+                self._ledger.pin(key)
+
+    def unpin(self, keys: Iterable[Key]) -> None:
+        """Undo one `pin` of each of `keys`."""
+        with self._lock:
+            for key in keys:
+                self._ledger.unpin(key)
+
+    def keys(self) -> list[Key]:
+        """Return what is cached at this moment, for inventories and working-set manifests."""
+        with self._lock:
+            return list(self._values)
+
+    def explain(self, key: Key) -> Explanation:
+        """Say since when and why `key` is cached, or when and why it left."""
+        with self._lock:
+            return self._ledger.explain(key)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return policy, occupancy and counters as plain JSON values."""
+        with self._lock:
+            return self._ledger.snapshot()
+
+    def _put(self, key: Key, value: V, offer: Callable[[], Outcome]) -> Outcome:
+        with self._lock:
+            outcome = offer()
+            self._drop(outcome.evicted)
+            if outcome.admitted:
+                self._values.setdefault(key, value)
+            return outcome
+
+    def _drop(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            self._values.pop(key, None)
