@@ -98,6 +98,10 @@ class InsufficientCapacity(FLStoreError):
     status, code, title = 507, "insufficient-capacity", "No shard can hold this"
 
 
+class BrokenWorkload(FLStoreError):
+    code, title = "broken-workload", "A workload does not keep to its contract"
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> NotFound:
     """Return a `NotFound` for `name` that suggests the nearest of the `known` names."""
     nearest = get_close_matches(name, list(known), n=3, cutoff=0.4)

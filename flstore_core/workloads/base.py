@@ -1,16 +1,17 @@
 """What a workload is: a question about stored rounds, asked next to the data and answered in the gateway."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
+from annotated_types import Ge, Le, MinLen
 from numpy.typing import NDArray
 
 from flstore_core.codec import FlatView, Float32
 from flstore_core.errors import NotEnoughData, unknown
-from flstore_core.ids import ClientId
+from flstore_core.ids import MAX_ROUND, ClientId
 from flstore_core.patterns import Pattern
 from flstore_core.records import Job, Member, Round
 from flstore_core.statistics import RoundStatistics
@@ -34,18 +35,33 @@ class Needs(StrEnum):
 
 @dataclass(frozen=True)
 class Params:
-    """Base of every workload's parameters. The fields, their bounds and docstrings are its JSON Schema."""
+    """Base of every workload's parameters: fields of JSON types, their bounds in `Annotated`, a docstring each.
 
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
+    They are its JSON Schema. What no single field's bounds can say is checked in `__post_init__`, which raises
+    `InvalidParameters`.
+    """
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {
+        "extra": "forbid",
+        "use_attribute_docstrings": True,
+        "allow_inf_nan": False,
+    }
+
+
+@dataclass(frozen=True)
+class Result:
+    """Base of every answer and of its parts: fields of JSON types, a docstring each."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"use_attribute_docstrings": True}
 
 
 @dataclass(frozen=True)
 class RoundParams(Params):
     """Parameters of a workload over the updates of one round (P2)."""
 
-    round: int | None = None
+    round: Annotated[int, Ge(0), Le(MAX_ROUND)] | None = None
     """The round asked about; the newest committed one by default. An open round is answered as it stands."""
-    clients: list[str] | None = None
+    clients: Annotated[list[str], MinLen(1)] | None = None
     """Only these clients' updates; all of the round's by default."""
 
 
@@ -55,7 +71,7 @@ class ClientParams(Params):
 
     client: str
     """The client asked about."""
-    last: int = 10
+    last: Annotated[int, Ge(1), Le(100_000)] = 10
     """How many of its most recent participations in committed rounds are looked at."""
 
 
@@ -63,9 +79,9 @@ class ClientParams(Params):
 class RangeParams(Params):
     """Parameters of a workload over a range of committed rounds (P4)."""
 
-    first: int | None = None
+    first: Annotated[int, Ge(0), Le(MAX_ROUND)] | None = None
     """First round, inclusive; the oldest by default."""
-    last: int | None = None
+    last: Annotated[int, Ge(0), Le(MAX_ROUND)] | None = None
     """Last round, inclusive; the newest by default."""
 
 
@@ -117,13 +133,17 @@ class RoundData:
 
 
 @dataclass(frozen=True)
-class ArtifactLink:
+class ArtifactLink(Result):
     """A model that a workload wrote, instead of megabytes of JSON."""
 
     href: str
+    """Where it can be downloaded, as safetensors."""
     sha256: str
+    """Of the whole file, in hexadecimal."""
     nbytes: int
+    """Size of the whole file."""
     parameters: int
+    """Length of its flat parameter vector."""
 
 
 class ArtifactWriter(Protocol):
@@ -197,7 +217,7 @@ class Workload(Protocol[P_contra, R_co]):
     params: ClassVar[type[Any]]
     """A frozen dataclass below `Params`: its fields are validated and become the JSON Schema."""
     result: ClassVar[type[Any]]
-    """A frozen dataclass of JSON values."""
+    """A frozen dataclass below `Result`."""
 
     def select(self, params: P_contra, index: RoundIndex) -> Sequence[int]:
         """Return the rounds to read, ascending."""
@@ -214,18 +234,3 @@ class WeightsWorkload(Workload[P_contra, R_co], Protocol[P_contra, R_co]):
 
     def map(self, view: SliceView, params: P_contra) -> Partial:
         """Return what this slice contributes; runs in a shard, on one core, with NumPy alone."""
-
-
-@dataclass(frozen=True)
-class Description:
-    """What `GET /v1/workloads` tells of a workload."""
-
-    name: str
-    pattern: str
-    needs: str
-    source: str
-    summary: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    """JSON Schema of the parameters."""
-    result: Mapping[str, Any] = field(default_factory=dict)
-    """JSON Schema of the answer."""
