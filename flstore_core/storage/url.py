@@ -1,5 +1,6 @@
 """Which store a URL means."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -7,6 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from flstore_core.errors import InvalidParameters
 from flstore_core.storage.base import ObjectStore
 from flstore_core.storage.directory import DirectoryStore
+from flstore_core.storage.retry import RetrySettings
 
 _RULE = "use s3://bucket[/prefix]?endpoint=http://host:port&region=…, file:///folder, or a folder's path"
 _OPTIONS = {"endpoint", "region"}
@@ -16,7 +18,8 @@ def open_store(url: str, env: Mapping[str, str]) -> ObjectStore:
     """Return the store that `url` names, without waiting for it to answer.
 
     `s3://bucket/prefix?endpoint=…&region=…` takes FLSTORE_S3_ACCESS_KEY and FLSTORE_S3_SECRET_KEY from `env`, or
-    else AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; FLSTORE_S3_ENDPOINT is the endpoint when the URL names none.
+    else AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; FLSTORE_S3_ENDPOINT is the endpoint when the URL names none, and
+    FLSTORE_S3_GIVE_UP_S how many seconds an operation is tried for (10).
     `file:///path` and a plain path mean a directory, created when missing. Raises `InvalidParameters`.
     """
     scheme, separator, _ = url.partition("://")
@@ -57,7 +60,17 @@ def _s3(url: str, env: Mapping[str, str]) -> ObjectStore:
         access_key=_credential(env, "FLSTORE_S3_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
         secret_key=_credential(env, "FLSTORE_S3_SECRET_KEY", "AWS_SECRET_ACCESS_KEY"),
         region=options.get("region") or env.get("AWS_REGION") or "us-east-1",
+        retries=_retries(env),
     )
+
+
+def _retries(env: Mapping[str, str]) -> RetrySettings:
+    text = env.get("FLSTORE_S3_GIVE_UP_S")
+    if not text:
+        return RetrySettings()
+    if not re.fullmatch(r"\d+(\.\d+)?", text):
+        raise InvalidParameters(f"FLSTORE_S3_GIVE_UP_S is {text!r}; use a number of seconds such as 10")
+    return RetrySettings(give_up_s=float(text))
 
 
 def _credential(env: Mapping[str, str], name: str, fallback: str) -> str:

@@ -1,0 +1,78 @@
+"""What S3 servers, the `minio` SDK and urllib3 complain about, as the store's own errors."""
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from minio.error import MinioException, S3Error, ServerError
+from urllib3.exceptions import HTTPError
+from urllib3.response import BaseHTTPResponse
+
+from flstore_core.errors import FLStoreError, NotFound, PreconditionFailed, StoreFull, StoreUnavailable
+from flstore_core.storage.retry import Transient
+
+_CODE = re.compile(rb"<Code>(\w+)</Code>")
+_FULL = {"XMinioStorageFull", "InsufficientStorage", "InsufficientCapacity", "QuotaExceeded"}
+_PASSING = {"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown"}
+
+
+class RangeBeyondEnd(Exception):
+    """The object ends before the range asked for begins."""
+
+
+class NoBucket(NotFound):
+    """The bucket does not exist, so nothing in it does."""
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Raise this project's error, naming `what`, in place of the SDK's or urllib3's."""
+    try:
+        yield
+    except S3Error as error:
+        raise refusal(what, error.response.status, error.code or "") from error
+    except ServerError as error:
+        raise refusal(what, error.status_code, "") from error
+    except (MinioException, HTTPError, OSError) as error:
+        # Only the class is named: these messages may carry signed URLs.
+        raise Transient(f"{what}: the S3 server gave no usable answer: {type(error).__name__}") from error
+
+
+def code_of(response: BaseHTTPResponse) -> str:
+    """Return the S3 error code in the body of a failed request, or ""."""
+    found = _CODE.search(response.data)
+    return found[1].decode() if found else ""
+
+
+def refusal(what: str, status: int, code: str) -> FLStoreError | RangeBeyondEnd:
+    """Return the error for an answer with an HTTP `status` and an S3 error `code`."""
+    if code == "NoSuchBucket":
+        return NoBucket(f"{what} does not exist, nor does its bucket")
+    if status == 404:
+        return NotFound(f"{what} does not exist")
+    if status == 412:
+        return PreconditionFailed(f"{what} is not in the expected state: it exists, or has another etag")
+    if status == 416:
+        return RangeBeyondEnd(what)
+    if status == 507 or code in _FULL:
+        return StoreFull(f"{what} could not be written: the S3 server has no space left")
+    if status >= 500 or status == 429 or code in _PASSING:
+        return Transient(f"{what}: the S3 server answered {status} {code}".rstrip())
+    return StoreUnavailable(
+        f"{what}: the S3 server refused with {status} {code}; check bucket, credentials and their rights"
+    )
+
+
+class HideSignatures(logging.Filter):
+    """Takes the signature out of the request lines urllib3 logs when debugging."""
+
+    _signed = re.compile(r"(X-Amz-(?:Signature|Credential|Security-Token)=)[^&\s]+")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(self._signed.sub(r"\1…", a) if isinstance(a, str) else a for a in record.args)
+        return True
+
+
+HIDE_SIGNATURES = HideSignatures()
