@@ -1,0 +1,92 @@
+"""Errors as RFC 9457 `application/problem+json`, the one place where they become answers."""
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from flstore_core.errors import FLStoreError
+from services.common.logs import REQUEST_ID_HEADER, current_request_id
+
+TYPE_PREFIX = "urn:flstore:problem:"
+"""A problem's `type` is this and its code."""
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 1
+"""Seconds a caller is asked to wait when the error names no other `retry_after`."""
+
+CLIENT_CLOSED_REQUEST = 499
+"""Never read by anyone: the status under which an upload that broke off is logged."""
+
+Handler = Callable[[Request, Any], Awaitable[Response]]
+
+
+def from_error(request: Request, error: FLStoreError) -> Response:
+    """Return the problem that `error` means, with its extensions and, when a retry can help, `Retry-After`."""
+    extensions = dict(error.extensions)
+    headers = {}
+    if error.retryable:
+        headers["Retry-After"] = str(math.ceil(extensions.pop("retry_after", RETRY_AFTER_S)))
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return problem(request, error.status, error.code, error.title, error.detail, extensions, headers)
+
+
+def problem(
+    request: Request,
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    extensions: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return one problem; `extensions` never replace a field of the standard."""
+    request_id = current_request_id()
+    body = {
+        **(extensions or {}),
+        "type": TYPE_PREFIX + code,
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "instance": request.url.path,
+        "request_id": request_id,
+    }
+    return JSONResponse(body, status, {**(headers or {}), REQUEST_ID_HEADER: request_id}, MEDIA_TYPE)
+
+
+async def _flstore(request: Request, error: FLStoreError) -> Response:
+    return from_error(request, error)
+
+
+async def _http(request: Request, error: HTTPException) -> Response:
+    """A path or method that no route has."""
+    phrase = HTTPStatus(error.status_code).phrase
+    code = phrase.lower().replace(" ", "-")
+    return problem(request, error.status_code, code, phrase, error.detail, headers=error.headers)
+
+
+async def _disconnect(request: Request, error: ClientDisconnect) -> Response:
+    return problem(
+        request, CLIENT_CLOSED_REQUEST, "client-closed-request", "The client went away", "The body broke off"
+    )
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    """Anything unforeseen. The server logs the traceback; the answer says nothing about the inside."""
+    detail = "Something unforeseen happened; the service's log has it under this request_id"
+    return problem(request, 500, FLStoreError.code, FLStoreError.title, detail)
+
+
+exception_handlers: Mapping[Any, Handler] = {
+    FLStoreError: _flstore,
+    HTTPException: _http,
+    ClientDisconnect: _disconnect,
+    Exception: _unexpected,
+}
+"""For `Starlette(exception_handlers=…)` and FastAPI alike; FastAPI's own validation error is the gateway's to add."""

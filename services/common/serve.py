@@ -1,0 +1,167 @@
+"""Serving one ASGI app until a signal, its own wish, or the death of the process that started it."""
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from flstore_core.errors import InvalidParameters
+
+READY = b"."
+"""What is written to the lifeline once requests are answered."""
+
+KEEP_ALIVE_S = 75
+"""An idle connection stays open this long: longer than our clients pool it, so that it is not us who close."""
+
+BACKLOG = 2048
+_LAST_WORDS_S = 0.02
+"""Time for requests on connections that were accepted just before listening ended to reach the app."""
+
+
+@dataclass(frozen=True)
+class Listen:
+    """Where a service is reached, and by what it knows that its parent lives."""
+
+    host: str = "127.0.0.1"
+    """FLSTORE_HOST: address to bind."""
+    port: int = 8000
+    """FLSTORE_PORT: port to bind; 0 takes a free one."""
+    listen_fd: int | None = None
+    """FLSTORE_LISTEN_FD: an inherited listening socket, used in place of host and port."""
+    lifeline_fd: int | None = None
+    """FLSTORE_LIFELINE_FD: one end of an inherited socket pair. End-of-file there means that the parent is dead."""
+    grace_s: float = 5.0
+    """FLSTORE_GRACE_SECONDS: how long answers under way may take once the service is told to leave."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "Listen":
+        """Read the FLSTORE_* variables named above; raise `InvalidParameters` for what is not a number."""
+        return cls(
+            env.get("FLSTORE_HOST") or cls.host,
+            _number(env, "FLSTORE_PORT", cls.port),
+            _optional(env, "FLSTORE_LISTEN_FD"),
+            _optional(env, "FLSTORE_LIFELINE_FD"),
+            _number(env, "FLSTORE_GRACE_SECONDS", 5),
+        )
+
+
+def run(
+    app: ASGIApp,
+    listen: Listen,
+    *,
+    should_leave: Callable[[], bool] | None = None,
+    on_leave: Callable[[], None] | None = None,
+) -> None:
+    """Serve `app` and return when it is time to leave; the caller then ends with exit code 0.
+
+    SIGTERM, SIGINT, end-of-file on the lifeline and a true `should_leave` (asked ten times a second) all end it: it
+    stops listening, calls `on_leave`, finishes the answers under way within `listen.grace_s` and runs the app's
+    lifespan to its end. Works alike as PID 1. Raises `OSError` when the address cannot be bound.
+    """
+    listening = _socket(listen)
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, round(listen.grace_s)),
+    )
+    server = _Server(config, listen.lifeline_fd, should_leave, on_leave)
+    if listen.lifeline_fd is not None:
+        _follow(listen.lifeline_fd, listen.grace_s)
+    server.run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server that can decide to leave, says when it is ready, and loses no accepted connection on its way."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        lifeline_fd: int | None,
+        should_leave: Callable[[], bool] | None,
+        on_leave: Callable[[], None] | None,
+    ) -> None:
+        super().__init__(config)
+        self._lifeline_fd = lifeline_fd
+        self._should_leave = should_leave
+        self._on_leave = on_leave
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._lifeline_fd is not None:
+            with suppress(OSError):  # the parent is gone: the lifeline's thread sees it too
+                os.write(self._lifeline_fd, READY)
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or (self._should_leave is not None and self._should_leave())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(_LAST_WORDS_S)
+        if self._on_leave is not None:
+            self._on_leave()
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take the signals and keep them: raising them again would turn a clean exit into death by signal."""
+        previous = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+def _follow(lifeline_fd: int, grace_s: float) -> None:
+    """Leave when the lifeline ends; a process too busy to leave by itself is ended after twice the grace."""
+
+    def wait_for_end() -> None:
+        with suppress(OSError):
+            while os.read(lifeline_fd, 1):
+                pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait(2 * grace_s)
+        os._exit(1)
+
+    threading.Thread(target=wait_for_end, name="lifeline", daemon=True).start()
+
+
+def _socket(listen: Listen) -> socket.socket:
+    if listen.listen_fd is not None:
+        return socket.socket(fileno=listen.listen_fd)
+    return socket.create_server((listen.host, listen.port), family=_family(listen.host), backlog=BACKLOG)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _number(env: Mapping[str, str], name: str, default: int) -> int:
+    value = _optional(env, name)
+    return default if value is None else value
+
+
+def _optional(env: Mapping[str, str], name: str) -> int | None:
+    text = env.get(name, "")
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise InvalidParameters(f"{name} is {text!r}; use a whole number")
+    return int(text)
