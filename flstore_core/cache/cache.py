@@ -38,6 +38,11 @@ class Cache(Generic[V]):
         self._values: dict[Key, V] = {}
         self._lock = Lock()
 
+    @property
+    def budget(self) -> int:
+        """Bytes the values may take together."""
+        return self._ledger.budget
+
     def get(self, key: Key) -> V | None:
         """Return a cached value without counting a request."""
         with self._lock:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, cast
 
 from flstore_core.errors import BrokenWorkload, InvalidParameters, unknown
-from flstore_core.workloads.base import Needs, Params, Workload
+from flstore_core.workloads.base import Needs, Params, WeightsWorkload, Workload
 
 GROUP = "flstore.workloads"
 AnyWorkload = Workload[Any, Any]
@@ -36,6 +36,18 @@ def get(name: str) -> AnyWorkload:
     if name not in entries:
         raise unknown("workload", name, entries)
     return _make(entries[name])
+
+
+def get_weights(name: str) -> WeightsWorkload[Any, Any]:
+    """Return the workload `name` if it runs in shards.
+
+    Raises:
+        InvalidParameters: if it does not read weights; and what `get` raises.
+    """
+    workload = get(name)
+    if workload.needs is not Needs.WEIGHTS:
+        raise InvalidParameters(f"workload {name!r} needs {workload.needs}, not weights: it has nothing to map")
+    return cast("WeightsWorkload[Any, Any]", workload)
 
 
 def load() -> Mapping[str, AnyWorkload]:

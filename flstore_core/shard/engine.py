@@ -1,0 +1,146 @@
+"""The shard's engine: one object that keeps slices and answers questions over them."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from threading import Lock
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flstore_core import codec
+from flstore_core.cache import Cache
+from flstore_core.errors import InvalidParameters
+from flstore_core.ids import ClientId, JobId
+from flstore_core.policies.base import Key, Prefetch
+from flstore_core.records import StatisticsMode
+from flstore_core.shard.accumulator import Accumulator
+from flstore_core.shard.loader import Loader, Slice
+from flstore_core.shard.messages import Answer, MapRequest, MemberRef, SliceRef, StatisticsRequest, Work
+from flstore_core.storage import ObjectStore
+from flstore_core.workloads import registry
+from flstore_core.workloads.base import SliceMember, SliceView
+
+OPEN_ROUNDS = 64
+"""Rounds' slices whose statistics are kept while they grow; the least recently used go first and are built again."""
+
+RoundKey = tuple[JobId, int, int]
+
+
+class Engine:
+    """Slices of many jobs within one byte budget. Methods may be called from any thread."""
+
+    def __init__(self, store: ObjectStore, cache: Cache[Slice]) -> None:
+        self._cache = cache
+        self._loader = Loader(store, cache)
+        self._open: OrderedDict[RoundKey, Accumulator] = OrderedDict()
+        self._lock = Lock()
+
+    def expected_nbytes(self, part: SliceRef) -> int:
+        """Return the packed size of a slice of a job."""
+        return sum(run.nbytes for run in self._loader.runs(part))
+
+    def put(self, part: SliceRef, member: MemberRef, base: MemberRef | None, data: NDArray[np.uint8]) -> bool:
+        """Take in a slice that is being written to the store; return whether it is cached.
+
+        Args:
+            data: the slice's packed bytes, uint8, shape (expected_nbytes,). Kept, not copied.
+            base: the model the round's deltas are taken against, which the first caller for a round fixes.
+        """
+        if data.nbytes != self.expected_nbytes(part):
+            raise InvalidParameters(f"slice of {data.nbytes} bytes; expected {self.expected_nbytes(part)}")
+        key = member.key(part)
+        cached = self._cache.get(key)
+        if cached is not None and cached.member.sha256 != member.sha256:
+            self._cache.discard(key)
+        outcome = self._cache.ingest(key, Slice(part, member, data))
+        if self._loader.jobs.get(part.job, part.digest).statistics is StatisticsMode.EXACT:
+            self._accumulator(part, member.round, base).add(member)
+        return outcome.admitted
+
+    def statistics(self, request: StatisticsRequest) -> Answer:
+        """Return the statistics of a round's slice as safetensors."""
+        started = perf_counter()
+        accumulator = self._accumulator(request.part, request.members[0].round, request.base)
+        body = accumulator.statistics(request.members).to_bytes()
+        return Answer(body, Work(compute_s=perf_counter() - started))
+
+    def map(self, request: MapRequest) -> tuple[Answer, Sequence[Prefetch]]:
+        """Run a workload's `map`; return its partial as safetensors, and what the policy wants fetched next."""
+        workload = registry.get_weights(request.workload)
+        params = registry.params_from_json(workload, request.params)
+        wanted = [*request.members, request.base] if request.base else list(request.members)
+        rows, work, prefetches = self._loader.load(request.part, wanted, request.workload, request.pattern)
+        started = perf_counter()
+        count = len(request.members)
+        members = tuple(SliceMember(m.round, m.client, m.num_examples) for m in request.members)
+        view = SliceView(members, tuple(rows[:count]), rows[count] if request.base else None)
+        body = codec.encode(workload.map(view, params))
+        return Answer(body, work + Work(compute_s=perf_counter() - started)), prefetches
+
+    def commit(self, part: SliceRef, number: int) -> Sequence[Prefetch]:
+        """Learn that a round is committed; return what the policy wants fetched next."""
+        with self._lock:
+            self._open.pop((part.job, number, part.index), None)
+        return self._cache.commit(part.job, number, part.index)
+
+    def prefetch(self, part: SliceRef, wanted: Prefetch, member: MemberRef | None = None) -> None:
+        """Fetch one slice ahead of any request; `member` says where it lies, if that is known."""
+        self._loader.prefetch(part, wanted, member)
+
+    def working_set(self) -> list[tuple[SliceRef, MemberRef]]:
+        """Return what is cached, so that another process can fetch it again."""
+        held = self._cache.keys()
+        return [(value.part, value.member) for key in held if (value := self._cache.get(key))]
+
+    def forget_job(self, job: JobId) -> int:
+        """Drop everything of a job; return how many slices went."""
+        self._forget_open(job)
+        self._loader.jobs.forget(job)
+        return self._cache.discard_job(job)
+
+    def forget_client(self, job: JobId, client: ClientId) -> int:
+        """Drop an erased client's slices and every open round's statistics; return how many slices went."""
+        self._forget_open(job)
+        held = self._cache.keys()
+        return sum(self._cache.discard(key) for key in held if key.job == job and key.client == client)
+
+    def keep_only(self, owned: dict[str, list[int]]) -> int:
+        """Drop slices of jobs that the placement table no longer gives to this shard; return how many went."""
+        held = self._cache.keys()
+        return sum(self._cache.discard(key) for key in held if key.slice not in owned.get(key.job, ()))
+
+    def inventory(self) -> dict[str, Any]:
+        """Return the cache's counters, and objects and bytes held by job, as plain JSON values."""
+        jobs: dict[str, dict[str, Any]] = {}
+        for part, member in self.working_set():
+            entry = jobs.setdefault(part.job, {"objects": 0, "slices": set(), "rounds": set()})
+            entry["objects"] += 1
+            entry["slices"].add(part.index)
+            entry["rounds"].add(member.round)
+        for entry in jobs.values():
+            entry |= {"slices": sorted(entry["slices"]), "rounds": sorted(entry["rounds"])}
+        return {**self._cache.snapshot(), "jobs": jobs}
+
+    def explain(self, key: Key) -> dict[str, Any]:
+        """Say why a key is cached, or when and why it left."""
+        found = self._cache.explain(key)
+        return {"cached": found.cached, "since": found.since, "why": found.why, "pinned": found.pinned}
+
+    def _forget_open(self, job: JobId) -> None:
+        with self._lock:
+            for key in [key for key in self._open if key[0] == job]:
+                del self._open[key]
+
+    def _accumulator(self, part: SliceRef, number: int, base: MemberRef | None) -> Accumulator:
+        key = (part.job, number, part.index)
+        with self._lock:
+            found = self._open.pop(key, None)
+            if found is None or found.base != base:
+                schema = self._loader.jobs.get(part.job, part.digest).schema
+                found = Accumulator(base, schema.segments, lambda members: self._loader.read(part, members))
+            self._open[key] = found
+            while len(self._open) > OPEN_ROUNDS:
+                self._open.popitem(last=False)
+            return found

@@ -1,0 +1,32 @@
+"""The list of what a shard held, kept in the store, so that it can come back warm after it was at zero."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from flstore_core import layout
+from flstore_core.errors import NotFound
+from flstore_core.ids import AGGREGATE
+from flstore_core.patterns import Pattern
+from flstore_core.policies.base import Prefetch
+from flstore_core.shard.engine import Engine
+from flstore_core.shard.messages import MemberRef, SliceRef
+from flstore_core.storage import ObjectStore
+from flstore_core.storage.documents import load_json, save_json
+
+
+def save(store: ObjectStore, shard: str, engine: Engine) -> None:
+    """Write what the engine holds as the shard's manifest."""
+    entries = [{"part": asdict(part), "member": asdict(member)} for part, member in engine.working_set()]
+    save_json(store, layout.working_set(shard), {"entries": entries})
+
+
+def load(store: ObjectStore, shard: str) -> Iterator[tuple[SliceRef, MemberRef, Prefetch]]:
+    """Yield what the shard held when it last left, newest round first; nothing if it never did."""
+    try:
+        entries = load_json(store, layout.working_set(shard))["entries"]
+    except NotFound:
+        return
+    for entry in sorted(entries, key=lambda entry: -entry["member"]["round"]):
+        part, member = SliceRef(**entry["part"]), MemberRef(**entry["member"])
+        pattern = Pattern.P1 if member.client == AGGREGATE else Pattern.P2
+        yield part, member, Prefetch(member.key(part), pattern)

@@ -1,0 +1,21 @@
+"""`python -m services.shard`: one shard, configured by its environment."""
+
+import os
+import time
+
+from flstore_core.storage import open_store
+from services.common import logs
+from services.common.serve import Listen, run
+from services.shard.app import create_app, create_state
+from services.shard.settings import Settings
+
+
+def main() -> None:
+    settings = Settings.from_env(os.environ)
+    logs.configure(settings.shard, os.environ.get("FLSTORE_LOG_LEVEL", "INFO"))
+    state = create_state(settings, open_store(settings.store, os.environ), time.monotonic)
+    run(create_app(state), Listen.from_env(os.environ), should_leave=state.should_leave)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""A shard's endpoints: parse, one call of the engine, shape the reply."""
+
+import json
+from typing import Any
+
+import numpy as np
+from anyio import to_thread
+from numpy.typing import NDArray
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from flstore_core.errors import InvalidParameters
+from flstore_core.ids import ClientId, client_id, job_id
+from flstore_core.policies.base import Key
+from flstore_core.shard import Answer, MapRequest, MemberRef, SliceRef, StatisticsRequest
+from services.shard.state import State
+
+MESSAGE_HEADER = "x-flstore-message"
+"""JSON that says what a raw body is."""
+WORK_HEADER = "x-flstore-work"
+"""JSON that says what an answer took."""
+
+
+async def put_slice(request: Request) -> Response:
+    """Take in one packed slice."""
+    state = _state(request)
+    message = _json(request.headers.get(MESSAGE_HEADER, ""))
+    part, member = SliceRef(**message["part"]), MemberRef(**message["member"])
+    base = MemberRef(**message["base"]) if message["base"] else None
+    with state.activity.request():
+        data = await _body(request, await to_thread.run_sync(state.engine.expected_nbytes, part))
+        admitted = await to_thread.run_sync(state.engine.put, part, member, base, data, limiter=state.limiter)
+    return JSONResponse({"admitted": admitted})
+
+
+async def statistics(request: Request) -> Response:
+    """Answer a slice's part of a round's statistics."""
+    state = _state(request)
+    message = StatisticsRequest.from_json(_json(await request.body()))
+    with state.activity.request():
+        answer = await to_thread.run_sync(state.engine.statistics, message, limiter=state.limiter)
+    return _reply(answer)
+
+
+async def run_map(request: Request) -> Response:
+    """Run a workload's `map` over a slice."""
+    state = _state(request)
+    message = MapRequest.from_json(_json(await request.body()))
+    with state.activity.request():
+        answer, prefetches = await to_thread.run_sync(state.engine.map, message, limiter=state.limiter)
+    state.prefetch_later(message.part, prefetches)
+    return _reply(answer)
+
+
+async def commit(request: Request) -> Response:
+    """Learn that a round is committed."""
+    state = _state(request)
+    message = _json(await request.body())
+    part = SliceRef(**message["part"])
+    with state.activity.request():
+        state.prefetch_later(part, state.engine.commit(part, int(message["round"])))
+    return Response(status_code=204)
+
+
+async def assign(request: Request) -> Response:
+    """Drop what the placement table gives to other shards."""
+    message = _json(await request.body())
+    dropped = await to_thread.run_sync(_state(request).engine.keep_only, message["owned"])
+    return JSONResponse({"dropped": dropped})
+
+
+async def forget_job(request: Request) -> Response:
+    """Drop a deleted job."""
+    dropped = _state(request).engine.forget_job(job_id(request.path_params["job"]))
+    return JSONResponse({"dropped": dropped})
+
+
+async def forget_client(request: Request) -> Response:
+    """Drop an erased client."""
+    job, client = job_id(request.path_params["job"]), client_id(request.path_params["client"])
+    return JSONResponse({"dropped": _state(request).engine.forget_client(job, client)})
+
+
+async def inventory(request: Request) -> Response:
+    """Tell what the shard holds and how well that served."""
+    state = _state(request)
+    return JSONResponse({"shard": state.settings.shard, "awake_s": state.awake_seconds, **state.engine.inventory()})
+
+
+async def explain(request: Request) -> Response:
+    """Tell why a key, `job/round/client/slice`, is cached or is not."""
+    job, number, client, index = _key_parts(request.query_params.get("key", ""))
+    return JSONResponse(_state(request).engine.explain(Key(job_id(job), int(number), ClientId(client), int(index))))
+
+
+async def healthz(_: Request) -> Response:
+    """Alive: the process answers."""
+    return JSONResponse({"status": "ok"})
+
+
+async def metrics(request: Request) -> Response:
+    """Prometheus metrics."""
+    return Response(generate_latest(_state(request).registry), media_type=CONTENT_TYPE_LATEST)
+
+
+ROUTES = [
+    Route("/v1/slices", put_slice, methods=["PUT"]),
+    Route("/v1/statistics", statistics, methods=["POST"]),
+    Route("/v1/map", run_map, methods=["POST"]),
+    Route("/v1/commits", commit, methods=["POST"]),
+    Route("/v1/assignment", assign, methods=["POST"]),
+    Route("/v1/jobs/{job}", forget_job, methods=["DELETE"]),
+    Route("/v1/jobs/{job}/clients/{client}", forget_client, methods=["DELETE"]),
+    Route("/v1/inventory", inventory),
+    Route("/v1/cache/explain", explain),
+    Route("/healthz", healthz),
+    Route("/readyz", healthz),
+    Route("/metrics", metrics),
+]
+
+
+def _state(request: Request) -> State:
+    state: State = request.app.state.shard
+    return state
+
+
+def _json(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidParameters("the message is not JSON") from error
+
+
+async def _body(request: Request, nbytes: int) -> NDArray[np.uint8]:
+    """Receive a body of exactly `nbytes` into memory of its own."""
+    data = np.empty(nbytes, np.uint8)
+    view, received = data.data, 0
+    async for chunk in request.stream():
+        if received + len(chunk) > nbytes:
+            raise InvalidParameters(f"the slice is longer than the {nbytes} bytes expected")
+        view[received : received + len(chunk)] = chunk
+        received += len(chunk)
+    if received != nbytes:
+        raise InvalidParameters(f"the slice has {received} bytes; expected {nbytes}")
+    return data
+
+
+def _reply(answer: Answer) -> Response:
+    headers = {WORK_HEADER: json.dumps(answer.work.to_json())}
+    media_type = "application/octet-stream"
+    if isinstance(answer.body, bytes):
+        return Response(answer.body, headers=headers, media_type=media_type)
+    headers["content-length"] = str(sum(part.nbytes for part in answer.body))
+    return StreamingResponse(_pieces(answer.body), headers=headers, media_type=media_type)
+
+
+async def _pieces(parts: list[memoryview]) -> Any:
+    for part in parts:
+        for start in range(0, part.nbytes, 2**20):
+            yield part[start : start + 2**20]
+
+
+def _key_parts(text: str) -> list[str]:
+    parts = text.split("/")
+    if len(parts) == 3:
+        parts.append("0")
+    if len(parts) != 4 or not parts[1].isdecimal() or not parts[3].isdecimal():
+        raise InvalidParameters(f"key {text!r} is not job/round/client or job/round/client/slice")
+    return parts

@@ -1,0 +1,86 @@
+"""What a shard's endpoints share, and the one long-lived task beside them."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from anyio import CapacityLimiter, to_thread
+from prometheus_client.registry import CollectorRegistry
+
+from flstore_core.errors import FLStoreError
+from flstore_core.policies.base import Prefetch
+from flstore_core.shard import Engine, MemberRef, SliceRef, working_set
+from flstore_core.storage import ObjectStore
+from services.shard.activity import Activity
+from services.shard.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+PREFETCHES_WAITING = 4096
+"""Prefetches that may wait; further ones are dropped, since they are only a help."""
+
+Wanted = tuple[SliceRef, Prefetch, MemberRef | None]
+
+
+@dataclass
+class State:
+    """The parts of one running shard."""
+
+    settings: Settings
+    store: ObjectStore
+    engine: Engine
+    registry: CollectorRegistry
+    activity: Activity
+    clock: Callable[[], float]
+    limiter: CapacityLimiter
+    started: float
+    queue: asyncio.Queue[Wanted] = field(default_factory=lambda: asyncio.Queue(PREFETCHES_WAITING))
+
+    @property
+    def awake_seconds(self) -> float:
+        """Seconds since the shard started."""
+        return self.clock() - self.started
+
+    def prefetch_later(self, part: SliceRef, wanted: Sequence[Prefetch]) -> None:
+        """Have the prefetcher fetch `wanted` once the shard is quiet."""
+        for prefetch in wanted:
+            self._enqueue((part, prefetch, None))
+
+    async def prefetch_when_quiet(self) -> None:
+        """Come back warm, then fetch what the policy asks for; always one slice at a time, after users' requests."""
+        await self.activity.first_request()
+        await self._recall()
+        while True:
+            part, wanted, member = await self.queue.get()
+            await self.activity.quiet()
+            try:
+                await to_thread.run_sync(self.engine.prefetch, part, wanted, member)
+            except FLStoreError as error:
+                logger.warning("prefetch failed", extra={"key": str(wanted.key), "error": error.detail})
+
+    def should_leave(self) -> bool:
+        """Say whether nobody has asked for anything during the idle window."""
+        return 0 < self.settings.idle_seconds <= self.activity.idle_seconds
+
+    async def save_working_set(self) -> None:
+        """Write down what is cached; a failure costs warmth, not data."""
+        try:
+            await to_thread.run_sync(working_set.save, self.store, self.settings.shard, self.engine)
+        except FLStoreError as error:
+            logger.warning("the working set was not written", extra={"error": error.detail})
+
+    async def _recall(self) -> None:
+        try:
+            held = await to_thread.run_sync(lambda: list(working_set.load(self.store, self.settings.shard)))
+        except FLStoreError as error:
+            logger.warning("the working set was not read", extra={"error": error.detail})
+            return
+        for part, member, wanted in held:
+            self._enqueue((part, wanted, member))
+
+    def _enqueue(self, wanted: Wanted) -> None:
+        try:
+            self.queue.put_nowait(wanted)
+        except asyncio.QueueFull:
+            logger.debug("prefetch dropped", extra={"key": str(wanted[1].key)})
