@@ -11,7 +11,7 @@ The policy promises to name only victims that it was told are inserted and that 
 
 from collections.abc import Callable, Container, Sequence
 from enum import StrEnum
-from typing import ClassVar, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from flstore_core.errors import FLStoreError
 from flstore_core.patterns import Pattern
@@ -73,7 +73,7 @@ class PolicyDefect(FLStoreError):
 class Policy(Protocol):
     """Decides what stays within a byte budget."""
 
-    name: ClassVar[str]
+    name: str
 
     def arrived(self, key: Key, size: int) -> bool:
         """Learn of a new object of `size` bytes; say whether to cache it on arrival."""

@@ -5,15 +5,19 @@ from typing import ClassVar
 
 from flstore_core.policies.base import Key, Policy, Prefetch, Request, Victim, Why
 
+ON_ARRIVAL = "+arrival"
+"""Ends the name of a rival that caches new objects as they are ingested."""
+
 
 class Classic(Policy):
     """A cache in front of an object store: a request's misses are filled; with `on_arrival`, new objects are too."""
 
-    name: ClassVar[str]
+    kind: ClassVar[str]
     keeps_because: ClassVar[str]
     """For people: what all cached keys have in common."""
 
     def __init__(self, on_arrival: bool = False) -> None:
+        self.name = self.kind + ON_ARRIVAL if on_arrival else self.kind
         self.on_arrival = on_arrival
 
     def arrived(self, key: Key, size: int) -> bool:

@@ -9,7 +9,7 @@ from flstore_core.policies.classic import Classic
 class LRU(Classic):
     """Evicts the key whose last use is longest ago."""
 
-    name = "lru"
+    kind = "lru"
     keeps_because = "recently used"
 
     def __init__(self, on_arrival: bool = False) -> None:

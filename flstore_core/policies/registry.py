@@ -5,24 +5,34 @@ from collections.abc import Callable
 
 from flstore_core.errors import unknown
 from flstore_core.policies.base import Clock, Policy
+from flstore_core.policies.classic import ON_ARRIVAL
 from flstore_core.policies.lru import LRU
-
-ON_ARRIVAL = "+arrival"
-"""Suffix of a classic rival that caches new objects as they are ingested."""
+from flstore_core.policies.tailored import Parts, Tailored
 
 _CLASSIC: dict[str, Callable[[int, bool, random.Random], Policy]] = {
     "lru": lambda budget, on_arrival, rng: LRU(on_arrival),
 }
 
+_TAILORED = {
+    "tailored": Parts(),
+    "tailored-no-prefetch": Parts(prefetch=False),
+    "tailored-no-adaptation": Parts(adapt=False),
+    "tailored-no-index": Parts(index=False),
+    "tailored-static": Parts(adapt=False, follow=False),
+}
+"""The policy and its ablations."""
+
 
 def policy_names() -> list[str]:
     """Return the names that `make_policy` knows, rivals in both ways of filling."""
-    return [*_CLASSIC, *(name + ON_ARRIVAL for name in _CLASSIC)]
+    return [*_TAILORED, *_CLASSIC, *(name + ON_ARRIVAL for name in _CLASSIC)]
 
 
 def make_policy(name: str, budget: int, clock: Clock, rng: random.Random) -> Policy:
     """Return a fresh policy for a cache of `budget` bytes; raise `NotFound` for an unknown name."""
-    base, plus, _ = name.partition(ON_ARRIVAL)
     if name not in policy_names():
         raise unknown("policy", name, policy_names())
+    if name in _TAILORED:
+        return Tailored(budget, clock, _TAILORED[name], name)
+    base, plus, _ = name.partition(ON_ARRIVAL)
     return _CLASSIC[base](budget, bool(plus), rng)

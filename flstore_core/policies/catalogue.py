@@ -1,0 +1,77 @@
+"""What exists of one job, as far as a policy has been told: rounds, their members, and who took part when."""
+
+from bisect import bisect_right, insort
+
+from flstore_core.ids import AGGREGATE
+from flstore_core.policies.base import Key
+
+MOST_ROUNDS = 4096
+"""Rounds remembered; older ones are forgotten and never fetched ahead."""
+
+
+class KnownRound:
+    """The objects of one round."""
+
+    __slots__ = ("aggregate", "aggregate_bytes", "bytes", "committed", "updates")
+
+    def __init__(self) -> None:
+        self.updates: dict[Key, int] = {}
+        """Updates with their bytes, in order of arrival."""
+        self.bytes = 0
+        """Of all updates together."""
+        self.aggregate: Key | None = None
+        self.aggregate_bytes = 0
+        self.committed = False
+
+
+class Catalogue:
+    """Rounds and the client → rounds participation index of one slice of one job."""
+
+    def __init__(self) -> None:
+        self.rounds: dict[int, KnownRound] = {}
+        self.newest = -1
+        """Newest committed round, -1 before the first."""
+        self._participations: dict[str, list[int]] = {}
+
+    def add(self, key: Key, size: int) -> None:
+        """Learn of an update or an aggregate."""
+        known = self._round(key.round)
+        if key.client == AGGREGATE:
+            known.aggregate, known.aggregate_bytes = key, size
+        elif key not in known.updates:
+            known.updates[key] = size
+            known.bytes += size
+            insort(self._participations.setdefault(key.client, []), key.round)
+
+    def commit(self, number: int) -> KnownRound:
+        """Learn that a round is complete."""
+        known = self._round(number)
+        known.committed = True
+        self.newest = max(self.newest, number)
+        return known
+
+    def last_updates(self, client: str, count: int) -> dict[Key, int]:
+        """Return the client's updates of its last `count` committed rounds and of open ones, with their bytes."""
+        rounds = self._participations.get(client, [])
+        end = bisect_right(rounds, self.newest)
+        found: dict[Key, int] = {}
+        for number in rounds[max(0, end - count) :]:
+            if known := self.rounds.get(number):
+                found |= {key: size for key, size in known.updates.items() if key.client == client}
+        return found
+
+    def _round(self, number: int) -> KnownRound:
+        known = self.rounds.get(number)
+        if known is None:
+            known = self.rounds[number] = KnownRound()
+            if len(self.rounds) > MOST_ROUNDS:
+                self._forget_oldest()
+        return known
+
+    def _forget_oldest(self) -> None:
+        oldest = min(self.rounds)
+        for key in self.rounds.pop(oldest).updates:
+            rounds = self._participations[key.client]
+            rounds.remove(oldest)
+            if not rounds:
+                del self._participations[key.client]

@@ -1,0 +1,149 @@
+"""Groups of objects that are worth having together, and three ways in which interest in them shows.
+
+A group is what one request will need all of: a round's updates, a client's last updates, one model. Its kind has a
+learned `Hazard`. Groups come from what is new (`Ranks`) and from what was asked for by name (`Attention`); the third
+way, walking through rounds, is in `scan`.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Generic, TypeVar
+
+from flstore_core.patterns import Pattern
+from flstore_core.policies.base import Key
+from flstore_core.policies.hazard import FixedHazard, Hazard
+
+STAGES = 3
+"""Requests for one thing that are told apart: the first, the second, more."""
+
+PRIORS: Mapping[str, float] = {
+    "newest round": 0.3,
+    "recent round": 0.05,
+    "open round": 0.02,
+    "round asked again": 0.05,
+    "scan begun at the newest": 0.03,
+    "scan begun": 0.1,
+    "scan going on": 0.3,
+    "client": 0.15,
+    "newest model": 0.3,
+    "recent model": 0.05,
+    "model asked again": 0.1,
+}
+"""Chance that the next request is for a group of the kind, before any request is seen."""
+
+
+class Group:
+    """Objects that are worth having together, and how their worth is judged."""
+
+    __slots__ = ("bytes", "density", "hazard", "keys", "label", "pattern", "planned", "since")
+
+    def __init__(self, label: str, pattern: Pattern, hazard: Hazard, since: float, keys: Mapping[Key, int]) -> None:
+        self.label = label
+        """Kind, for people."""
+        self.pattern = pattern
+        self.hazard = hazard
+        self.since = since
+        """Second from which the age runs."""
+        self.hold(keys)
+        self.density = 0.0
+        """Expected requests a second and byte."""
+        self.planned = False
+
+    def hold(self, keys: Mapping[Key, int]) -> None:
+        """Make `keys`, with their bytes, the group's objects."""
+        self.keys = keys
+        self.bytes = sum(keys.values())
+
+
+class Hazards:
+    """Hazards by kind and detail, each made from its kind's prior when first needed."""
+
+    def __init__(self, learning: bool) -> None:
+        self._make = Hazard if learning else FixedHazard
+        self._by_kind: dict[tuple[str, str], Hazard] = {}
+
+    def of(self, kind: str, detail: str = "") -> Hazard:
+        """Return the hazard of `kind`; `detail` tells learned variants with the same prior apart."""
+        hazard = self._by_kind.get((kind, detail))
+        if hazard is None:
+            hazard = self._by_kind[kind, detail] = self._make(PRIORS[kind])
+        return hazard
+
+    def fade(self, factor: float) -> None:
+        """Let all that was learned weigh `factor` times as much."""
+        for hazard in self._by_kind.values():
+            hazard.fade(factor)
+
+
+class Ranks:
+    """The newest committed rounds, or their models, by how many commits ago they were the newest."""
+
+    def __init__(self, noun: str, pattern: Pattern, depth: int, hazards: Hazards) -> None:
+        self._pattern = pattern
+        self._kinds = [(f"newest {noun}", ""), *((f"recent {noun}", str(rank)) for rank in range(1, depth))]
+        self._hazards = [hazards.of(*kind) for kind in self._kinds]
+        self._numbers: list[int] = []
+        self.groups: list[Group] = []
+
+    def push(self, number: int, keys: Mapping[Key, int], now: float) -> None:
+        """Make round `number` the newest; the others step down, the last one out."""
+        for group in self.groups:
+            group.hazard.spent(now - group.since)
+        self._numbers = [number, *self._numbers][: len(self._hazards)]
+        newest = Group(self._kinds[0][0], self._pattern, self._hazards[0], now, keys)
+        self.groups = [newest, *self.groups][: len(self._hazards)]
+        for group, (label, _), hazard in zip(self.groups, self._kinds, self._hazards, strict=False):
+            group.label, group.hazard, group.since = label, hazard, now
+
+    def asked(self, number: int, now: float) -> bool:
+        """Learn of a request for round `number`; say whether it is among the newest."""
+        if number not in self._numbers:
+            return False
+        group = self.groups[self._numbers.index(number)]
+        group.hazard.asked(now - group.since)
+        return True
+
+
+Name = TypeVar("Name")
+
+
+class Attention(Generic[Name]):
+    """The few things asked for by name most recently, and how often each was."""
+
+    def __init__(self, kind: str, pattern: Pattern, most: int, hazards: Hazards) -> None:
+        self._kind, self._pattern, self._most = kind, pattern, most
+        self._stages = [hazards.of(kind, str(stage)) for stage in range(STAGES)]
+        self._asks: dict[Name, int] = {}
+        self._groups: dict[Name, Group] = {}
+        """Least recently asked first."""
+
+    @property
+    def groups(self) -> Iterable[Group]:
+        return self._groups.values()
+
+    def get(self, name: Name) -> Group | None:
+        """Return the group of `name` if attention is on it."""
+        return self._groups.get(name)
+
+    def asked(self, name: Name, keys: Mapping[Key, int], now: float) -> None:
+        """Learn of a request for `name`, whose objects are `keys` from now on."""
+        group = self._groups.pop(name, None)
+        if group is None:
+            group = Group(self._kind, self._pattern, self._stages[0], now, keys)
+            self._asks[name] = 0
+        else:
+            group.hazard.asked(now - group.since)
+            group.hazard.spent(now - group.since)
+            self._asks[name] += 1
+            group.hazard, group.since = self._stages[min(self._asks[name], STAGES - 1)], now
+            if keys is not group.keys:
+                group.hold(keys)
+        self._groups[name] = group
+        if len(self._groups) > self._most:
+            self._let_go(now)
+
+    def _let_go(self, now: float) -> None:
+        """Forget what was asked for least recently; that it was not asked again is learned too."""
+        name = next(iter(self._groups))
+        group = self._groups.pop(name)
+        del self._asks[name]
+        group.hazard.spent(now - group.since)

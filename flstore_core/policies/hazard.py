@@ -1,0 +1,65 @@
+"""How likely a kind of data is asked for next, given how long ago it was last: learned online.
+
+A hazard rate by age, in the spirit of hit density (Beckmann, Chen and Cidon, "LHD: Improving cache hit rate by maximizing
+hit density", NSDI 2018), with the kinds of FL data as classes: requests seen at an age, divided by the time that data of
+this kind spent at that age.
+"""
+
+BUCKETS = 40
+TICKS = 64.0
+"""Ages are told apart by powers of two of 1/64 second, up to about 270 years."""
+
+_EDGES = [0.0] + [2.0**bucket / 2 / TICKS for bucket in range(1, BUCKETS + 1)]
+"""Bucket b holds the ages from `_EDGES[b]` to `_EDGES[b + 1]` seconds."""
+
+STRENGTH = 2.0
+"""Weight of the prior, as a number of requests."""
+
+
+class Hazard:
+    """Requests per second by age, for one kind of data."""
+
+    __slots__ = ("_asked", "_spent", "prior")
+
+    def __init__(self, prior: float) -> None:
+        self.prior = prior
+        """Chance that the next request is for such data, believed before any is seen."""
+        self._asked = [0.0] * BUCKETS
+        self._spent = [0.0] * BUCKETS
+
+    def rate(self, age: float, gap: float) -> float:
+        """Return requests a second expected at `age` seconds, where any two requests lie `gap` seconds apart.
+
+        What no request has shown yet is believed to fade like 1 / age.
+        """
+        bucket = int(age * TICKS).bit_length()
+        return (self._asked[bucket] + STRENGTH * self.prior) / (self._spent[bucket] + STRENGTH * (gap + age))
+
+    def asked(self, age: float) -> None:
+        """Learn of a request at `age`."""
+        self._asked[int(age * TICKS).bit_length()] += 1.0
+
+    def spent(self, age: float) -> None:
+        """Learn that data of this kind lived from age 0 to `age` seconds."""
+        spent = self._spent
+        last = int(age * TICKS).bit_length()
+        for bucket in range(last):
+            spent[bucket] += _EDGES[bucket + 1] - _EDGES[bucket]
+        spent[last] += age - _EDGES[last]
+
+    def fade(self, factor: float) -> None:
+        """Let what was learned weigh `factor` times as much."""
+        self._asked = [value * factor for value in self._asked]
+        self._spent = [value * factor for value in self._spent]
+
+
+class FixedHazard(Hazard):
+    """A hazard that learns nothing: its prior for ever."""
+
+    __slots__ = ()
+
+    def asked(self, age: float) -> None:
+        pass
+
+    def spent(self, age: float) -> None:
+        pass

@@ -1,0 +1,153 @@
+"""What the users of one job (or of one slice of it) are interested in, learned from commits and requests."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+
+from flstore_core.ids import AGGREGATE, METADATA
+from flstore_core.patterns import Pattern
+from flstore_core.policies.base import Key, Request
+from flstore_core.policies.catalogue import Catalogue
+from flstore_core.policies.groups import Attention, Group, Hazards, Ranks
+from flstore_core.policies.scan import Scans
+
+RECENT = 3
+"""Committed rounds that are weighed because they are new."""
+ROUNDS_AGAIN = 4
+"""Rounds that are weighed because they were asked for."""
+MODELS_AGAIN = 8
+CLIENTS = 4
+"""Clients that may be tracked at once."""
+
+
+class Interest:
+    """Groups of objects that a job's users may ask for next."""
+
+    def __init__(self, hazards: Hazards, index: bool = True, follow: bool = True) -> None:
+        self.catalogue = Catalogue()
+        self._index = index
+        """Whether a tracked client's new participations are looked up, or only what was asked for is expected again."""
+        self._follow = follow
+        """Whether requests are followed at all, or only commits."""
+        self._new_rounds = Ranks("round", Pattern.P2, RECENT, hazards)
+        self._new_models = Ranks("model", Pattern.P1, RECENT, hazards)
+        self._rounds: Attention[int] = Attention("round asked again", Pattern.P2, ROUNDS_AGAIN, hazards)
+        self._models: Attention[Key] = Attention("model asked again", Pattern.P1, MODELS_AGAIN, hazards)
+        self._clients: Attention[str] = Attention("client", Pattern.P3, CLIENTS, hazards)
+        self._open: Attention[int] = Attention("open round", Pattern.P2, 1, hazards)
+        self._round_walks = Scans(Pattern.P2, self._updates, hazards)
+        self._model_walks = Scans(Pattern.P1, self._aggregate, hazards)
+        self._counts: dict[str, int] = {}
+        """How many participations the last request for each tracked client named."""
+
+    def groups(self) -> Iterator[Group]:
+        """Iterate over all that may be worth keeping."""
+        return chain(
+            self._new_rounds.groups,
+            self._new_models.groups,
+            self._rounds.groups,
+            self._models.groups,
+            self._clients.groups,
+            self._open.groups,
+            self._round_walks.groups,
+            self._model_walks.groups,
+        )
+
+    def committed(self, number: int, now: float) -> None:
+        """Learn that round `number` is complete."""
+        newest = number > self.catalogue.newest
+        known = self.catalogue.commit(number)
+        if newest:
+            self._new_rounds.push(number, known.updates, now)
+            self._new_models.push(number, self._aggregate(number), now)
+        for key in known.updates:
+            self._refresh(key.client)
+
+    def arrived(self, key: Key, size: int) -> Group | None:
+        """Learn of a new update or aggregate; return the group that wants it as well, if one does."""
+        self.catalogue.add(key, size)
+        if key.client == AGGREGATE:
+            return None
+        if opened := self._open.get(key.round):
+            opened.hold(opened.keys)
+            return opened
+        return self._refresh(key.client)
+
+    def requested(self, request: Request, now: float) -> None:
+        """Learn what a request asked for."""
+        if self._follow:
+            if request.pattern is Pattern.P3:
+                self._asked_clients(request, now)
+            else:
+                self._asked_members(request, now)
+
+    def _asked_members(self, request: Request, now: float) -> None:
+        single = request.pattern is Pattern.P1
+        rounds: dict[int, None] = {}
+        for key in request.keys:
+            if key.client == AGGREGATE:
+                self._asked_model(key, request.workload, now)
+            elif single:
+                self._asked_update(key, now)
+            elif key.client != METADATA:
+                rounds[key.round] = None
+        for number in rounds:
+            self._asked_round(number, request.workload, now)
+
+    def _asked_clients(self, request: Request, now: float) -> None:
+        named: dict[str, list[Key]] = {}
+        for key in request.keys:
+            if key.client not in (AGGREGATE, METADATA):
+                named.setdefault(key.client, []).append(key)
+        for client, keys in named.items():
+            self._counts[client] = len(keys)
+            self._clients.asked(client, self._client_updates(client, keys), now)
+        self._counts = {client: self._counts[client] for client in self._counts if self._clients.get(client)}
+
+    def _asked_round(self, number: int, workload: str, now: float) -> None:
+        newest = self.catalogue.newest
+        if number > newest:
+            self._open.asked(number, self._updates_so_far(number), now)
+            return
+        walked = self._round_walks.asked(workload, number, number == newest, now)
+        if number == newest or not walked:
+            if self._new_rounds.asked(number, now):
+                return
+        self._rounds.asked(number, self._updates(number), now)
+
+    def _asked_model(self, key: Key, workload: str, now: float) -> None:
+        newest = key.round == self.catalogue.newest
+        walked = self._model_walks.asked(workload, key.round, newest, now)
+        if (newest or not walked) and self._new_models.asked(key.round, now):
+            return
+        self._models.asked(key, self._aggregate(key.round), now)
+
+    def _asked_update(self, key: Key, now: float) -> None:
+        known = self.catalogue.rounds.get(key.round)
+        if known and key in known.updates:
+            self._models.asked(key, {key: known.updates[key]}, now)
+
+    def _refresh(self, client: str) -> Group | None:
+        """Bring a tracked client's group up to date; return it if there is one."""
+        group = self._clients.get(client)
+        if group is not None and self._index:
+            group.hold(self.catalogue.last_updates(client, self._counts[client]))
+            return group
+        return None
+
+    def _client_updates(self, client: str, asked: Sequence[Key]) -> Mapping[Key, int]:
+        if self._index:
+            return self.catalogue.last_updates(client, len(asked))
+        rounds = self.catalogue.rounds
+        return {key: rounds[key.round].updates[key] for key in asked if key.round in rounds}
+
+    def _updates(self, number: int) -> Mapping[Key, int]:
+        known = self.catalogue.rounds.get(number)
+        return known.updates if known and known.committed else {}
+
+    def _updates_so_far(self, number: int) -> Mapping[Key, int]:
+        known = self.catalogue.rounds.get(number)
+        return known.updates if known else {}
+
+    def _aggregate(self, number: int) -> Mapping[Key, int]:
+        known = self.catalogue.rounds.get(number)
+        return {known.aggregate: known.aggregate_bytes} if known and known.aggregate else {}

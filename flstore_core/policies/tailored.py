@@ -1,0 +1,191 @@
+"""The policy made for federated learning's access patterns (after FLStore, arXiv 2503.00323, section 4; made adaptive).
+
+It holds *groups* that requests need whole. P1: the newest models and those being served. P2: the newest rounds, rounds asked
+for again, and the next round of a walk. P3: a tracked client's last updates, found by a participation index. P4: all
+metadata, up to a share of the budget. How likely each kind of group is asked for next, given its age, is learned from the
+requests and fades; the groups with the most expected requests per byte are planned, fetched ahead where they are
+missing, and kept. Whatever room is left works as an LRU cache.
+"""
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+
+from flstore_core.ids import METADATA
+from flstore_core.patterns import Pattern
+from flstore_core.policies.base import Clock, Key, Policy, Prefetch, Request, Victim, Why
+from flstore_core.policies.groups import Group, Hazards
+from flstore_core.policies.interest import Interest
+from flstore_core.policies.plan import Plan, make_plan
+
+METADATA_SHARE = 1 / 8
+"""Most of the budget that metadata may hold."""
+
+MEMORY = 200
+"""Requests after which what was learned fades once."""
+FADING = 0.7
+GAP_WEIGHT = 0.05
+"""Weight of the latest interval in the mean time between requests."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Parts of the policy that an ablation leaves out."""
+
+    prefetch: bool = True
+    adapt: bool = True
+    """Learn what each kind is worth; otherwise the priors hold for ever."""
+    index: bool = True
+    """Look a tracked client's rounds up; otherwise expect only what was asked for."""
+    follow: bool = True
+    """Follow requests; otherwise only the newest rounds and models are held."""
+
+
+class Tailored(Policy):
+    """Plans by what FL users do; see the module."""
+
+    def __init__(self, budget: int, clock: Clock, parts: Parts | None = None, name: str = "tailored") -> None:
+        self.name = name
+        self._budget = budget
+        self._clock = clock
+        self._parts = parts or Parts()
+        self._hazards = Hazards(self._parts.adapt)
+        self._interests: dict[tuple[str, int], Interest] = {}
+        self._plan = Plan([], {})
+        self._held: dict[Key, int] = {}
+        self._used = 0
+        self._spare: dict[Key, None] = {}
+        """Held without being planned, least recently used first."""
+        self._spare_bytes = 0
+        self._metadata: dict[Key, None] = {}
+        self._metadata_bytes = 0
+        self._requests = 0
+        self._last_request: float | None = None
+        self._gap = 1.0
+        """Mean seconds between requests."""
+
+    def arrived(self, key: Key, size: int) -> bool:
+        if key.client == METADATA:
+            return True
+        wanted = self._interest(key.job, key.slice).arrived(key, size)
+        if wanted is not None and wanted.planned:
+            self._plan.keys.setdefault(key, wanted)
+        return self.admits(key, size, Why.ARRIVAL)
+
+    def committed(self, job: str, round: int, slice: int) -> Sequence[Prefetch]:  # noqa: A002
+        self._interest(job, slice).committed(round, self._clock())
+        return self._replan(())
+
+    def requested(self, request: Request, missing: Sequence[Key]) -> Sequence[Prefetch]:
+        now = self._clock()
+        self._count(now)
+        if request.pattern is Pattern.P4 or not request.keys:
+            return ()
+        self._touch(request.keys)
+        for slice_ in {key.slice for key in request.keys}:
+            self._interest(request.job, slice_).requested(request, now)
+        return self._replan(missing)
+
+    def admits(self, key: Key, size: int, why: Why) -> bool:
+        if key in self._plan.keys or key.client == METADATA:
+            return True
+        return size <= self._budget - self._used + self._spare_bytes
+
+    def victim(self, pinned: Container[Key]) -> Victim | None:
+        if self._metadata_bytes > self._budget * METADATA_SHARE:
+            candidates, reason = iter(self._metadata), "old-metadata"
+        else:
+            candidates, reason = iter(self._spare), "unplanned"
+        for key in candidates:
+            if key not in pinned:
+                return Victim(key, reason)
+        return self._least_of_plan(pinned)
+
+    def inserted(self, key: Key, size: int) -> None:
+        self._held[key] = size
+        self._used += size
+        if key.client == METADATA:
+            self._metadata[key] = None
+            self._metadata_bytes += size
+        elif key not in self._plan.keys:
+            self._spare[key] = None
+            self._spare_bytes += size
+
+    def removed(self, key: Key) -> None:
+        size = self._held.pop(key)
+        self._used -= size
+        if key in self._metadata:
+            del self._metadata[key]
+            self._metadata_bytes -= size
+        elif key in self._spare:
+            del self._spare[key]
+            self._spare_bytes -= size
+
+    def forget(self, job: str) -> None:
+        for scope in [scope for scope in self._interests if scope[0] == job]:
+            del self._interests[scope]
+        self._replan(())
+
+    def reason(self, key: Key) -> str:
+        if key.client == METADATA:
+            return "metadata is kept (P4)"
+        group = self._plan.keys.get(key)
+        return f"{group.label} ({group.pattern})" if group else "spare room, recently used"
+
+    def _interest(self, job: str, slice_: int) -> Interest:
+        scope = (job, slice_)
+        found = self._interests.get(scope)
+        if found is None:
+            found = self._interests[scope] = Interest(self._hazards, self._parts.index, self._parts.follow)
+        return found
+
+    def _count(self, now: float) -> None:
+        if self._last_request is not None:
+            self._gap += GAP_WEIGHT * (now - self._last_request - self._gap)
+        self._last_request = now
+        self._requests += 1
+        if self._requests % MEMORY == 0:
+            self._hazards.fade(FADING)
+
+    def _touch(self, keys: Sequence[Key]) -> None:
+        spare = self._spare
+        for key in keys:
+            if key in spare:
+                del spare[key]
+                spare[key] = None
+
+    def _replan(self, missing: Sequence[Key]) -> Sequence[Prefetch]:
+        """Choose anew what to hold; return what to fetch, apart from `missing`, which is being fetched anyway."""
+        candidates = [group for interest in self._interests.values() for group in interest.groups()]
+        plan = make_plan(candidates, self._budget - self._metadata_bytes, self._clock(), self._gap)
+        self._adopt(plan)
+        if not self._parts.prefetch:
+            return ()
+        coming = set(missing)
+        return [
+            Prefetch(key, group.pattern)
+            for key, group in plan.keys.items()
+            if key not in self._held and key not in coming
+        ]
+
+    def _adopt(self, plan: Plan) -> None:
+        """Make `plan` the plan: what it drops becomes spare, what it takes up no longer is."""
+        for group in self._plan.groups:
+            group.planned = False
+        for group in plan.groups:
+            group.planned = True
+        dropped = [key for key in self._plan.keys if key not in plan.keys and key in self._held]
+        taken = [key for key in plan.keys if key in self._spare]
+        self._plan = plan
+        for key in dropped:
+            self._spare[key] = None
+            self._spare_bytes += self._held[key]
+        for key in taken:
+            del self._spare[key]
+            self._spare_bytes -= self._held[key]
+
+    def _least_of_plan(self, pinned: Container[Key]) -> Victim | None:
+        """Name an object of the plan's last group: only pins and growing metadata make that necessary."""
+        for key in reversed(self._plan.keys):
+            if key in self._held and key not in pinned:
+                return Victim(key, "least-planned")
+        return None

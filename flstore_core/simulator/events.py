@@ -1,0 +1,47 @@
+"""The events of a trace, as the simulator replays them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from flstore_core.policies.base import Key, Request
+
+METADATA_BYTES = 16 * 1024
+"""Size of a round's metadata and statistics together: metrics of ten clients and their Gram matrix take about this."""
+
+
+class Created(NamedTuple):
+    """An object came into being: an update, an aggregate or, with the first of its round, a round's metadata."""
+
+    t: float
+    key: Key
+    size: int
+
+
+class Committed(NamedTuple):
+    """A round was closed."""
+
+    t: float
+    job: str
+    round: int
+
+
+class Requested(NamedTuple):
+    """A workload asked for `request.keys`."""
+
+    t: float
+    request: Request
+
+
+Event = Created | Committed | Requested
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Events in order of time, and what they weigh."""
+
+    events: Sequence[Event]
+    lines: int
+    """Lines of the file: a commit's line creates an aggregate and closes the round."""
+    sizes: dict[Key, int] = field(repr=False)
+    """Bytes of every object that the trace creates."""
