@@ -1,0 +1,103 @@
+"""The client for ordinary code: every call of `Calls`, waited for."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Concatenate, ParamSpec, Self, TypeVar
+
+import httpx
+
+from flstore_core.client.calls import Calls
+from flstore_core.client.connection import accepted, headers_of, lost, options
+from flstore_core.client.documentation import described
+from flstore_core.client.retry import Backoff
+from flstore_core.client.wire import Body, Flow, Inbox, Lost, Meter, Progress, Reply, Request
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _waiting(call: Callable[Concatenate[Calls, P], Flow[T]]) -> "Callable[Concatenate[FLStore, P], T]":
+    def method(self: "FLStore", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._drive(call(self._calls, *args, **kwargs))
+
+    return described(method, call)
+
+
+class FLStore:
+    """An FLStore deployment, as seen over HTTP. Safe to share between threads.
+
+    Every call that meets a passing trouble (connection lost, 429, 503) is tried again, `retries` times, with growing
+    waits. Errors are those of `flstore_core.errors`, the same classes the server raised.
+
+    Args:
+        url: of the gateway, such as `http://127.0.0.1:8080`.
+        token: bearer token, where the server asks for one.
+        timeout: seconds of silence from the server after which a call gives up.
+        retries: further attempts after the first.
+    """
+
+    def __init__(self, url: str, token: str | None = None, *, timeout: float = 60.0, retries: int = 3) -> None:
+        self._http = httpx.Client(**options(url, token, timeout))
+        self._calls = Calls(Backoff(retries))
+
+    create_job = _waiting(Calls.create_job)
+    jobs = _waiting(Calls.jobs)
+    job = _waiting(Calls.job)
+    delete_job = _waiting(Calls.delete_job)
+    put_update = _waiting(Calls.put_update)
+    put_aggregate = _waiting(Calls.put_aggregate)
+    commit = _waiting(Calls.commit)
+    rounds = _waiting(Calls.rounds)
+    round = _waiting(Calls.round)
+    get_update = _waiting(Calls.get_update)
+    get_aggregate = _waiting(Calls.get_aggregate)
+    get_artifact = _waiting(Calls.get_artifact)
+    download_raw = _waiting(Calls.download_raw)
+    erase_client = _waiting(Calls.erase_client)
+    workloads = _waiting(Calls.workloads)
+    run = _waiting(Calls.run)
+    submit = _waiting(Calls.submit)
+    operation = _waiting(Calls.operation)
+    wait = _waiting(Calls.wait)
+    placement = _waiting(Calls.placement)
+    cache = _waiting(Calls.cache)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _drive(self, flow: Flow[T]) -> T:
+        try:
+            request = next(flow)
+            while True:
+                request = flow.send(self._exchange(request))
+        except StopIteration as end:
+            answer: T = end.value
+            return answer
+
+    def _exchange(self, request: Request) -> Reply | Lost:
+        time.sleep(request.after)
+        content = _sent(request.body, request.progress) if request.body else None
+        try:
+            with self._http.stream(
+                request.method, request.path, headers=headers_of(request), content=content
+            ) as response:
+                inbox = Inbox(response.headers, None if request.body else request.progress)
+                for chunk in response.iter_raw():
+                    inbox.add(chunk)
+        except httpx.TransportError as error:
+            return lost(str(self._http.base_url), error)
+        return accepted(response, inbox)
+
+
+def _sent(body: Body, progress: Progress | None) -> Iterator[bytes]:
+    meter = Meter(progress, body.nbytes)
+    for chunk in body.chunks():
+        yield chunk
+        meter.add(len(chunk))

@@ -1,0 +1,169 @@
+"""What calls return: small frozen values. Rounds and members are those of `flstore_core.records`."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from flstore_core.records import Member, Round
+
+
+class Fields(Mapping[str, Any]):
+    """A JSON object whose members are attributes too: `answer.result.clients[0]`.
+
+    A member that is named like one of a mapping's own methods (`items`, `keys`, …) is reached by `fields["items"]`.
+    """
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self._data = data
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """The plain JSON object."""
+        return self._data
+
+    def __getitem__(self, name: str) -> Any:
+        return _wrapped(self._data[name])
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"no field {name!r}; there are {', '.join(self._data) or 'none'}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._data)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._data]
+
+    def __repr__(self) -> str:
+        return f"Fields({dict(self._data)!r})"
+
+
+def _wrapped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return Fields(value)
+    return [_wrapped(item) for item in value] if isinstance(value, list) else value
+
+
+class _FromJson:
+    """Built from a JSON object by the names of its fields; what a newer server adds is left out."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+        return cls(**{name: value for name, value in data.items() if name in known})
+
+
+@dataclass(frozen=True)
+class JobInfo(_FromJson):
+    """A job as it stands."""
+
+    job: str
+    parameters: int
+    """Length of the flat parameter vector, in elements."""
+    nbytes: int
+    """Bytes of an update's data section."""
+    committed: int = 0
+    """Number of committed rounds."""
+    open: tuple[int, ...] = ()
+    latest: int | None = None
+    """The newest committed round."""
+    first: int | None = None
+    clients: int | None = None
+    """Distinct clients seen; None in lists."""
+    statistics: str | None = None
+    clients_per_round: int | None = None
+    hot_rounds: int | None = None
+    replicas: int | None = None
+    slices: int | None = None
+    schema: tuple[Mapping[str, Any], ...] = ()
+    """Name, dtype and shape of each tensor; empty in lists."""
+    placement: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Receipt(_FromJson):
+    """What the store now holds of an update or aggregate."""
+
+    job: str
+    round: int
+    client: str
+    sha256: str
+    nbytes: int
+    parameters: int = 0
+    created: bool = True
+    """False where the same bytes were there already."""
+
+
+@dataclass(frozen=True)
+class RoundInfo(_FromJson):
+    """A round in a list."""
+
+    round: int
+    committed: bool
+    clients: int
+    base: int | None = None
+
+
+@dataclass(frozen=True)
+class Erasure(_FromJson):
+    """What was removed of a client."""
+
+    client: str
+    rounds: tuple[int, ...]
+    objects: int
+    tombstone: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A workload's answer."""
+
+    job: str
+    workload: str
+    pattern: str
+    rounds: tuple[int, ...]
+    result: Fields
+    execution: Fields
+    """Where it ran, hits and misses, bytes touched, milliseconds by stage."""
+    raw: Mapping[str, Any]
+    """The whole answer, as JSON."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Answer":
+        return cls(
+            data["job"],
+            data["workload"],
+            data["pattern"],
+            tuple(data["rounds"]),
+            Fields(data["result"]),
+            Fields(data["execution"]),
+            data,
+        )
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A workload that runs while nobody waits for it."""
+
+    id: str
+    state: str
+    """`running`, `succeeded` or `failed`."""
+    answer: Answer | None = None
+    problem: Mapping[str, Any] | None = None
+    created_at: float | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Operation":
+        result = data.get("result")
+        answer = Answer.from_json(result) if result else None
+        return cls(data["id"], data["state"], answer, data.get("problem"), data.get("created_at"))
+
+
+__all__ = ["Answer", "Erasure", "Fields", "JobInfo", "Member", "Operation", "Receipt", "Round", "RoundInfo"]

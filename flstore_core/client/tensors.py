@@ -1,0 +1,71 @@
+"""Arrays of any library as a safetensors body, sent from the memory they lie in.
+
+NumPy arrays are taken as they are. Torch tensors are known by what they can do (`detach`), so torch is not imported.
+bfloat16, from torch or ml_dtypes, is sent as bfloat16.
+"""
+
+import sys
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flstore_core import codec
+from flstore_core.client.wire import Buffers
+from flstore_core.errors import InvalidParameters
+from flstore_core.schema import Schema, TensorSpec
+
+Arrays: TypeAlias = Mapping[str, Any]
+"""NumPy arrays, torch tensors, or anything `numpy.asarray` takes, by tensor name."""
+
+
+def schema_of(arrays: Arrays) -> Schema:
+    """Return the schema of named arrays; raise `InvalidParameters` for a dtype safetensors lacks."""
+    return Schema.of(spec for spec, _ in (_tensor(name, value) for name, value in arrays.items()))
+
+
+def body_of(arrays: Arrays, metadata: Mapping[str, str] | None = None) -> Buffers:
+    """Return named arrays as a safetensors file; contiguous ones are not copied."""
+    tensors = dict(_named(*_tensor(name, value)) for name, value in arrays.items())
+    schema = Schema.of(spec for spec, _ in tensors.values())
+    pieces = [memoryview(codec.encode_header(schema, metadata))]
+    pieces += [_bytes_of(tensors[spec.name][1]) for spec in schema.tensors]
+    return Buffers(pieces)
+
+
+def _named(spec: TensorSpec, array: NDArray[Any]) -> tuple[str, tuple[TensorSpec, NDArray[Any]]]:
+    return spec.name, (spec, array)
+
+
+def _tensor(name: str, value: Any) -> tuple[TensorSpec, NDArray[Any]]:
+    array, is_bfloat16 = _array(value)
+    if is_bfloat16:
+        return TensorSpec(name, "BF16", array.shape), array
+    (spec,) = codec.schema_of({name: array}).tensors
+    return spec, array.astype(codec.NUMPY_DTYPE[spec.dtype], copy=False)
+
+
+def _array(value: Any) -> tuple[NDArray[Any], bool]:
+    """Return `value` as an array, and whether its 16-bit elements stand for bfloat16."""
+    if hasattr(value, "detach"):
+        tensor = value.detach().cpu()
+        if str(tensor.dtype) == "torch.bfloat16":
+            # Whoever holds a tensor has imported its library.
+            return tensor.contiguous().view(sys.modules["torch"].int16).numpy().view(np.uint16), True
+        return tensor.numpy(), False
+    array = np.asarray(value)
+    if array.dtype.name == "bfloat16":
+        return np.ascontiguousarray(array).reshape(array.shape).view(np.uint16), True
+    return array, False
+
+
+def _bytes_of(array: NDArray[Any]) -> memoryview:
+    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
+def json_safe(value: Any) -> Any:
+    """Return a NumPy or torch scalar (or array) as plain JSON; for `json.dumps(default=…)`."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise InvalidParameters(f"{value!r:.80} is no JSON value; metrics hold numbers, text, lists and objects")
