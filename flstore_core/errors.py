@@ -4,7 +4,7 @@ Messages name the offending key and value, and what would be right. Services tur
 one place; a client turns a problem back into the same class by its code.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, ClassVar
 
@@ -107,3 +107,30 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> NotFound:
     nearest = get_close_matches(name, list(known), n=3, cutoff=0.4)
     hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
     return NotFound(f"{kind} {name!r} does not exist{hint}", nearest=nearest)
+
+
+def from_problem(problem: Mapping[str, Any]) -> FLStoreError:
+    """Return the error that an RFC 9457 problem document describes, with its further fields as extensions."""
+    kind = _by_code().get(str(problem.get("code"))) or _BY_STATUS.get(problem.get("status", 500), FLStoreError)
+    error = kind(str(problem.get("detail") or problem.get("title") or "no detail was given"))
+    error.extensions.update({name: value for name, value in problem.items() if name not in _PROBLEM_FIELDS})
+    return error
+
+
+_PROBLEM_FIELDS = frozenset({"type", "title", "status", "detail", "code"})
+
+_BY_STATUS: Mapping[int, type[FLStoreError]] = {
+    error.status: error
+    for error in (Unauthorized, Forbidden, NotFound, Conflict, PreconditionFailed, TooLarge, Busy, Unavailable)
+} | {502: Unavailable, 504: Unavailable}
+"""For answers that are no problem documents: those of a proxy in between."""
+
+
+def _by_code() -> Mapping[str, type[FLStoreError]]:
+    return {error.code: error for error in _tree(FLStoreError)}
+
+
+def _tree(root: type[FLStoreError]) -> Iterator[type[FLStoreError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from _tree(child)

@@ -229,6 +229,9 @@ class Workload(Protocol[P_contra, R_co]):
 class WeightsWorkload(Workload[P_contra, R_co], Protocol[P_contra, R_co]):
     """A workload that reads weights, slice by slice."""
 
+    reads_base: ClassVar[bool]
+    """Whether `map` wants `view.base`."""
+
     def members(self, rounds: Sequence[RoundData], params: P_contra) -> Sequence[SliceMember]:
         """Return the models whose slices `map` needs."""
 
