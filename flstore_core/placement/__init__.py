@@ -1,0 +1,9 @@
+"""Where slices live: facts about jobs and shards in, a plan out.
+
+Pure: nothing here reads a store, starts a shard or sends anything. The placement service observes and acts.
+"""
+
+from flstore_core.placement.base import Assignment, Observed, Plan, Shard, Table
+from flstore_core.placement.planner import plan
+
+__all__ = ["Assignment", "Observed", "Plan", "Shard", "Table", "plan"]

@@ -1,0 +1,94 @@
+"""What a plan is made from, what it says, and the table that carries it to gateways and shards."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flstore_core.errors import FLStoreError
+from flstore_core.ids import JobId, ShardId
+from flstore_core.records import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A shard as the planner and the table see it."""
+
+    id: ShardId
+    cache_bytes: int
+    """Budget of its cache: also its weight in the hashing."""
+    url: str = ""
+    """Where it is reached, at zero or awake alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Who holds the slices of one job."""
+
+    owners: tuple[tuple[ShardId, ...], ...]
+    """For each slice its distinct shards, most preferred first."""
+    replicas: int
+
+    @property
+    def slices(self) -> int:
+        return len(self.owners)
+
+    def owned_by(self, shard: ShardId) -> tuple[int, ...]:
+        """Return the slices of which `shard` holds a copy, ascending."""
+        return tuple(index for index, holders in enumerate(self.owners) if shard in holders)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"slices": self.slices, "replicas": self.replicas, "owners": [list(holders) for holders in self.owners]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Assignment":
+        owners = tuple(tuple(ShardId(shard) for shard in holders) for holders in data["owners"])
+        return cls(owners, data["replicas"])
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The published placement. A higher version replaces a lower one."""
+
+    version: int = 0
+    shards: Mapping[ShardId, Shard] = field(default_factory=dict)
+    jobs: Mapping[JobId, Assignment] = field(default_factory=dict)
+
+    def owned_by(self, shard: ShardId) -> dict[JobId, tuple[int, ...]]:
+        """Return the slices that `shard` holds, for every job of which it holds any."""
+        owned = {job: assignment.owned_by(shard) for job, assignment in self.jobs.items()}
+        return {job: slices for job, slices in owned.items() if slices}
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "version": self.version,
+            "shards": {
+                shard.id: {"url": shard.url, "cache_bytes": shard.cache_bytes} for shard in self.shards.values()
+            },
+            "jobs": {job: assignment.to_json() for job, assignment in self.jobs.items()},
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Table":
+        shards = (Shard(ShardId(name), row["cache_bytes"], row["url"]) for name, row in data["shards"].items())
+        jobs = {JobId(job): Assignment.from_json(row) for job, row in data["jobs"].items()}
+        return cls(data["version"], {shard.id: shard for shard in shards}, jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The facts of one moment."""
+
+    shards: tuple[Shard, ...]
+    """The shards there are or should be."""
+    jobs: tuple[Job, ...]
+    current: Mapping[JobId, Assignment] = field(default_factory=dict)
+    """What holds so far; the plan departs from it only where something forces it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Who is to hold what."""
+
+    jobs: Mapping[JobId, Assignment]
+    refused: Mapping[JobId, FLStoreError] = field(default_factory=dict)
+    """Why a job has no place."""

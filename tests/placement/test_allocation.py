@@ -1,0 +1,125 @@
+import math
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flstore_core.ids import JobId, ShardId
+from flstore_core.placement.allocation import Owners, allocate, shares
+
+JOB = JobId("digits")
+
+
+def equal(count: int) -> dict[ShardId, int]:
+    return {ShardId(f"shard-{index}"): 512 for index in range(count)}
+
+
+def fresh(slices: int, replicas: int, weights: dict[ShardId, int]) -> Owners:
+    return allocate(JOB, replicas, weights, ((),) * slices)
+
+
+def load(owners: Owners) -> Counter[ShardId]:
+    return Counter(shard for holders in owners for shard in holders)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[int, int, dict[ShardId, int]]:
+    shards = draw(st.integers(1, 7))
+    weights = {ShardId(f"s{index}"): draw(st.integers(1, 64)) for index in range(shards)}
+    return draw(st.integers(1, 24)), draw(st.integers(1, shards)), weights
+
+
+@given(cases())
+def test_every_slice_has_its_replicas_on_distinct_shards(case: tuple[int, int, dict[ShardId, int]]) -> None:
+    slices, replicas, weights = case
+    owners = fresh(*case)
+    assert len(owners) == slices
+    assert all(len(set(holders)) == len(holders) == replicas for holders in owners)
+    assert set(load(owners)) <= set(weights)
+
+
+@given(cases())
+def test_allocating_again_from_the_outcome_changes_nothing(case: tuple[int, int, dict[ShardId, int]]) -> None:
+    _, replicas, weights = case
+    owners = fresh(*case)
+    assert allocate(JOB, replicas, weights, owners) == owners
+
+
+@given(cases())
+def test_shares_suffice_for_all_copies_and_exceed_the_exact_share_by_less_than_one(
+    case: tuple[int, int, dict[ShardId, int]],
+) -> None:
+    slices, replicas, weights = case
+    fair = shares(slices, replicas, weights)
+    assert set(fair) == set(weights)
+    assert sum(fair.values()) >= slices * replicas
+    assert all(0 <= share <= slices for share in fair.values())
+    if max(weights.values()) * replicas <= sum(weights.values()):
+        for shard, share in fair.items():
+            exact = slices * replicas * weights[shard] / sum(weights.values())
+            assert share < exact + 1 + 1e-9
+
+
+@given(st.integers(1, 40), st.integers(1, 8), st.integers(1, 3))
+def test_equal_shards_hold_equally_many_slices(slices: int, shards: int, replicas: int) -> None:
+    replicas = min(replicas, shards)
+    loads = load(fresh(slices, replicas, equal(shards)))
+    assert max(loads.values()) <= math.ceil(slices * replicas / shards)
+
+
+def test_two_slices_never_share_one_of_two_shards() -> None:
+    for number in range(200):
+        owners = allocate(JobId(f"job-{number}"), 1, equal(2), ((), ()))
+        assert owners[0] != owners[1]
+
+
+@given(st.integers(1, 60), st.integers(1, 7), st.integers(1, 3))
+def test_adding_one_of_n_shards_moves_about_one_nth_of_the_slices(slices: int, shards: int, replicas: int) -> None:
+    replicas = min(replicas, shards)
+    before = fresh(slices, replicas, equal(shards))
+    after = allocate(JOB, replicas, equal(shards + 1), before)
+    moved = sum(len(set(new) - set(old)) for old, new in zip(before, after, strict=True))
+    assert moved <= slices * replicas / (shards + 1) + shards
+    assert max(load(after).values()) <= math.ceil(slices * replicas / (shards + 1))
+
+
+def moved_elsewhere(before: Owners, after: Owners, lost: ShardId) -> int:
+    return sum(len(set(old) - {lost} - set(new)) for old, new in zip(before, after, strict=True))
+
+
+@given(st.integers(1, 60), st.integers(2, 8), st.data())
+def test_losing_a_shard_moves_its_slices_only(slices: int, shards: int, data: st.DataObject) -> None:
+    before = fresh(slices, 1, equal(shards))
+    lost = data.draw(st.sampled_from(sorted(equal(shards))))
+    rest = {shard: weight for shard, weight in equal(shards).items() if shard != lost}
+    assert moved_elsewhere(before, allocate(JOB, 1, rest, before), lost) == 0
+
+
+@given(st.integers(1, 60), st.integers(3, 8), st.integers(2, 3), st.data())
+def test_with_replicas_no_more_copies_step_aside_than_were_lost(
+    slices: int, shards: int, replicas: int, data: st.DataObject
+) -> None:
+    replicas = min(replicas, shards - 1)
+    before = fresh(slices, replicas, equal(shards))
+    lost = data.draw(st.sampled_from(sorted(equal(shards))))
+    rest = {shard: weight for shard, weight in equal(shards).items() if shard != lost}
+    assert moved_elsewhere(before, allocate(JOB, replicas, rest, before), lost) <= load(before)[lost]
+
+
+def test_a_shard_with_three_times_the_memory_holds_three_times_the_slices() -> None:
+    big, small = ShardId("big"), ShardId("small")
+    loads = load(fresh(40, 1, {big: 3 << 30, small: 1 << 30}))
+    assert loads == {big: 30, small: 10}
+
+
+def test_a_shard_too_big_for_its_share_holds_each_slice_once() -> None:
+    big = ShardId("big")
+    loads = load(fresh(6, 2, {big: 100, ShardId("a"): 1, ShardId("b"): 1}))
+    assert loads[big] == 6
+    assert loads[ShardId("a")] == loads[ShardId("b")] == 3
+
+
+def test_the_first_holder_is_the_one_the_slice_prefers() -> None:
+    single = fresh(1, 1, equal(5))
+    both = fresh(1, 2, equal(5))
+    assert both[0][0] == single[0][0]
