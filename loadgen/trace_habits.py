@@ -92,13 +92,13 @@ class Audit:
 
     shortest: int = 5
     longest: int = 15
-    pause: float = 30.0
+    pause: float = 15.0
     """Mean seconds spent looking at one round."""
     from_newest: float = 0.8
     """Share of audits that begin at the newest round."""
     sittings: list[int] = field(default_factory=list)
     """Lengths of the sittings still to come, the next one last."""
-    at: int = -1
+    at: int = 0
     """Round looked at last."""
     left: int = 0
     """Rounds still to be looked at in this sitting."""
@@ -116,10 +116,12 @@ class Audit:
     def ask(self, t: float, world: World, rng: random.Random) -> Ask:
         if self.left == 0:
             self.left = self.sittings.pop()
+            self.at = 0
+        if self.at == 0:
             newest = world.newest(t)
             self.at = newest if rng.random() < self.from_newest else rng.randint(0, newest)
         else:
-            self.at = max(0, self.at - 1)
+            self.at -= 1
         self.left -= 1
         return _whole_round("audit", world, self.at)
 

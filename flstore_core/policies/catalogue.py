@@ -1,6 +1,7 @@
 """What exists of one job, as far as a policy has been told: rounds, their members, and who took part when."""
 
 from bisect import bisect_right, insort
+from collections.abc import Iterable
 
 from flstore_core.ids import AGGREGATE
 from flstore_core.policies.base import Key
@@ -49,6 +50,17 @@ class Catalogue:
         known.committed = True
         self.newest = max(self.newest, number)
         return known
+
+    def sizes(self, keys: Iterable[Key]) -> dict[Key, int]:
+        """Return those of `keys` that exist, with their bytes."""
+        found: dict[Key, int] = {}
+        for key in keys:
+            if known := self.rounds.get(key.round):
+                if key in known.updates:
+                    found[key] = known.updates[key]
+                elif key == known.aggregate:
+                    found[key] = known.aggregate_bytes
+        return found
 
     def last_updates(self, client: str, count: int) -> dict[Key, int]:
         """Return the client's updates of its last `count` committed rounds and of open ones, with their bytes."""

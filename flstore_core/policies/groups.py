@@ -20,9 +20,9 @@ PRIORS: Mapping[str, float] = {
     "recent round": 0.05,
     "open round": 0.02,
     "round asked again": 0.05,
-    "scan begun at the newest": 0.03,
-    "scan begun": 0.1,
-    "scan going on": 0.3,
+    "scan begun at the newest": 0.1,
+    "scan begun": 0.3,
+    "scan going on": 0.5,
     "client": 0.15,
     "newest model": 0.3,
     "recent model": 0.05,
@@ -107,14 +107,22 @@ Name = TypeVar("Name")
 
 
 class Attention(Generic[Name]):
-    """The few things asked for by name most recently, and how often each was."""
+    """The few things asked for by name most recently.
 
-    def __init__(self, kind: str, pattern: Pattern, most: int, hazards: Hazards) -> None:
+    Told apart are how often each was asked for, and whether something else of the kind was asked for since: attention
+    that has moved on seldom comes back.
+    """
+
+    def __init__(self, kind: str, pattern: Pattern, most: int, hazards: Hazards, detail: str = "") -> None:
         self._kind, self._pattern, self._most = kind, pattern, most
-        self._stages = [hazards.of(kind, str(stage)) for stage in range(STAGES)]
+        self._latest = [hazards.of(kind, f"{detail} latest {stage}") for stage in range(STAGES)]
+        self._superseded = [hazards.of(kind, f"{detail} superseded {stage}") for stage in range(STAGES)]
         self._asks: dict[Name, int] = {}
         self._groups: dict[Name, Group] = {}
         """Least recently asked first."""
+        self._front: Name | None = None
+        self._lived: dict[Name, float] = {}
+        """Age of each superseded one when that happened."""
 
     @property
     def groups(self) -> Iterable[Group]:
@@ -128,22 +136,33 @@ class Attention(Generic[Name]):
         """Learn of a request for `name`, whose objects are `keys` from now on."""
         group = self._groups.pop(name, None)
         if group is None:
-            group = Group(self._kind, self._pattern, self._stages[0], now, keys)
+            group = Group(self._kind, self._pattern, self._latest[0], now, keys)
             self._asks[name] = 0
         else:
-            group.hazard.asked(now - group.since)
-            group.hazard.spent(now - group.since)
-            self._asks[name] += 1
-            group.hazard, group.since = self._stages[min(self._asks[name], STAGES - 1)], now
+            self._asked_again(name, group, now)
             if keys is not group.keys:
                 group.hold(keys)
+        if self._front is not None and self._front != name:
+            self._supersede(self._front, now)
         self._groups[name] = group
+        self._front = name
         if len(self._groups) > self._most:
-            self._let_go(now)
+            self._let_go(next(iter(self._groups)), now)
 
-    def _let_go(self, now: float) -> None:
-        """Forget what was asked for least recently; that it was not asked again is learned too."""
-        name = next(iter(self._groups))
-        group = self._groups.pop(name)
-        del self._asks[name]
+    def _asked_again(self, name: Name, group: Group, now: float) -> None:
+        group.hazard.asked(now - group.since)
+        group.hazard.spent(now - group.since, self._lived.pop(name, 0.0))
+        self._asks[name] += 1
+        group.hazard, group.since = self._latest[min(self._asks[name], STAGES - 1)], now
+
+    def _supersede(self, name: Name, now: float) -> None:
+        group = self._groups[name]
         group.hazard.spent(now - group.since)
+        group.hazard = self._superseded[min(self._asks[name], STAGES - 1)]
+        self._lived[name] = now - group.since
+
+    def _let_go(self, name: Name, now: float) -> None:
+        """Forget the least recently asked; that it was not asked again is learned too."""
+        group = self._groups.pop(name)
+        group.hazard.spent(now - group.since, self._lived.pop(name, 0.0))
+        del self._asks[name]

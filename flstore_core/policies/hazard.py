@@ -1,8 +1,8 @@
 """How likely a kind of data is asked for next, given how long ago it was last: learned online.
 
-A hazard rate by age, in the spirit of hit density (Beckmann, Chen and Cidon, "LHD: Improving cache hit rate by maximizing
-hit density", NSDI 2018), with the kinds of FL data as classes: requests seen at an age, divided by the time that data of
-this kind spent at that age.
+A hazard rate by age, in the spirit of hit density (Beckmann, Chen and Cidon, "LHD: Improving cache hit rate by
+maximizing hit density", NSDI 2018), with the kinds of FL data as classes: requests seen at an age, divided by the time
+that data of this kind spent at that age.
 """
 
 BUCKETS = 40
@@ -28,24 +28,31 @@ class Hazard:
         self._spent = [0.0] * BUCKETS
 
     def rate(self, age: float, gap: float) -> float:
-        """Return requests a second expected at `age` seconds, where any two requests lie `gap` seconds apart.
+        """Return requests a second expected between `age` and `gap` seconds later, the mean time to the next request.
 
         What no request has shown yet is believed to fade like 1 / age.
         """
-        bucket = int(age * TICKS).bit_length()
-        return (self._asked[bucket] + STRENGTH * self.prior) / (self._spent[bucket] + STRENGTH * (gap + age))
+        first = int(age * TICKS).bit_length()
+        last = int((age + gap) * TICKS).bit_length()
+        if first == last:
+            asked, spent = self._asked[first], self._spent[first]
+        else:
+            asked, spent = sum(self._asked[first : last + 1]), sum(self._spent[first : last + 1])
+        return (asked + STRENGTH * self.prior) / (spent + STRENGTH * (gap + age))
 
     def asked(self, age: float) -> None:
         """Learn of a request at `age`."""
         self._asked[int(age * TICKS).bit_length()] += 1.0
 
-    def spent(self, age: float) -> None:
-        """Learn that data of this kind lived from age 0 to `age` seconds."""
+    def spent(self, age: float, since: float = 0.0) -> None:
+        """Learn that data of this kind lived from age `since` to `age` seconds."""
         spent = self._spent
+        first = int(since * TICKS).bit_length()
         last = int(age * TICKS).bit_length()
-        for bucket in range(last):
-            spent[bucket] += _EDGES[bucket + 1] - _EDGES[bucket]
-        spent[last] += age - _EDGES[last]
+        for bucket in range(first, last):
+            spent[bucket] += _EDGES[bucket + 1] - since
+            since = _EDGES[bucket + 1]
+        spent[last] += age - since
 
     def fade(self, factor: float) -> None:
         """Let what was learned weigh `factor` times as much."""
@@ -61,5 +68,5 @@ class FixedHazard(Hazard):
     def asked(self, age: float) -> None:
         pass
 
-    def spent(self, age: float) -> None:
+    def spent(self, age: float, since: float = 0.0) -> None:
         pass

@@ -3,18 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
-from flstore_core.ids import AGGREGATE, METADATA
+from flstore_core.ids import AGGREGATE, RESERVED
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key, Request
 from flstore_core.policies.catalogue import Catalogue
 from flstore_core.policies.groups import Attention, Group, Hazards, Ranks
-from flstore_core.policies.scan import Scans
+from flstore_core.policies.scan import MOST_WORKLOADS, Scans
 
 RECENT = 3
 """Committed rounds that are weighed because they are new."""
 ROUNDS_AGAIN = 4
 """Rounds that are weighed because they were asked for."""
-MODELS_AGAIN = 8
+MODELS_AGAIN = 4
 CLIENTS = 4
 """Clients that may be tracked at once."""
 
@@ -24,6 +24,7 @@ class Interest:
 
     def __init__(self, hazards: Hazards, index: bool = True, follow: bool = True) -> None:
         self.catalogue = Catalogue()
+        self._hazards = hazards
         self._index = index
         """Whether a tracked client's new participations are looked up, or only what was asked for is expected again."""
         self._follow = follow
@@ -31,13 +32,20 @@ class Interest:
         self._new_rounds = Ranks("round", Pattern.P2, RECENT, hazards)
         self._new_models = Ranks("model", Pattern.P1, RECENT, hazards)
         self._rounds: Attention[int] = Attention("round asked again", Pattern.P2, ROUNDS_AGAIN, hazards)
-        self._models: Attention[Key] = Attention("model asked again", Pattern.P1, MODELS_AGAIN, hazards)
+        self._models: dict[str, Attention[tuple[Key, ...]]] = {}
+        """Of each workload: what serves a release and what evaluates the newest model return to different ones."""
         self._clients: Attention[str] = Attention("client", Pattern.P3, CLIENTS, hazards)
         self._open: Attention[int] = Attention("open round", Pattern.P2, 1, hazards)
         self._round_walks = Scans(Pattern.P2, self._updates, hazards)
         self._model_walks = Scans(Pattern.P1, self._aggregate, hazards)
         self._counts: dict[str, int] = {}
         """How many participations the last request for each tracked client named."""
+        self._learn = {
+            Pattern.P1: self._asked_models,
+            Pattern.P2: self._asked_rounds,
+            Pattern.P3: self._asked_clients,
+            Pattern.P4: self._asked_nothing,
+        }
 
     def groups(self) -> Iterator[Group]:
         """Iterate over all that may be worth keeping."""
@@ -45,7 +53,7 @@ class Interest:
             self._new_rounds.groups,
             self._new_models.groups,
             self._rounds.groups,
-            self._models.groups,
+            *(models.groups for models in self._models.values()),
             self._clients.groups,
             self._open.groups,
             self._round_walks.groups,
@@ -75,28 +83,26 @@ class Interest:
     def requested(self, request: Request, now: float) -> None:
         """Learn what a request asked for."""
         if self._follow:
-            if request.pattern is Pattern.P3:
-                self._asked_clients(request, now)
-            else:
-                self._asked_members(request, now)
+            self._learn[request.pattern](request, now)
 
-    def _asked_members(self, request: Request, now: float) -> None:
-        single = request.pattern is Pattern.P1
-        rounds: dict[int, None] = {}
+    def _asked_models(self, request: Request, now: float) -> None:
         for key in request.keys:
             if key.client == AGGREGATE:
-                self._asked_model(key, request.workload, now)
-            elif single:
-                self._asked_update(key, now)
-            elif key.client != METADATA:
-                rounds[key.round] = None
+                newest = key.round == self.catalogue.newest
+                self._model_walks.asked(request.workload, key.round, newest, now)
+                self._new_models.asked(key.round, now)
+        models = self._models.get(request.workload) or self._more_models(request.workload)
+        models.asked(request.keys, self.catalogue.sizes(request.keys), now)
+
+    def _asked_rounds(self, request: Request, now: float) -> None:
+        rounds = dict.fromkeys(key.round for key in request.keys if key.client not in RESERVED)
         for number in rounds:
             self._asked_round(number, request.workload, now)
 
     def _asked_clients(self, request: Request, now: float) -> None:
         named: dict[str, list[Key]] = {}
         for key in request.keys:
-            if key.client not in (AGGREGATE, METADATA):
+            if key.client not in RESERVED:
                 named.setdefault(key.client, []).append(key)
         for client, keys in named.items():
             self._counts[client] = len(keys)
@@ -109,22 +115,19 @@ class Interest:
             self._open.asked(number, self._updates_so_far(number), now)
             return
         walked = self._round_walks.asked(workload, number, number == newest, now)
-        if number == newest or not walked:
-            if self._new_rounds.asked(number, now):
-                return
+        if (number == newest or not walked) and self._new_rounds.asked(number, now):
+            return
         self._rounds.asked(number, self._updates(number), now)
 
-    def _asked_model(self, key: Key, workload: str, now: float) -> None:
-        newest = key.round == self.catalogue.newest
-        walked = self._model_walks.asked(workload, key.round, newest, now)
-        if (newest or not walked) and self._new_models.asked(key.round, now):
-            return
-        self._models.asked(key, self._aggregate(key.round), now)
+    def _asked_nothing(self, request: Request, now: float) -> None:
+        """Metadata is kept whatever is asked for."""
 
-    def _asked_update(self, key: Key, now: float) -> None:
-        known = self.catalogue.rounds.get(key.round)
-        if known and key in known.updates:
-            self._models.asked(key, {key: known.updates[key]}, now)
+    def _more_models(self, workload: str) -> Attention[tuple[Key, ...]]:
+        if len(self._models) >= MOST_WORKLOADS:
+            workload = next(iter(self._models))
+        return self._models.setdefault(
+            workload, Attention("model asked again", Pattern.P1, MODELS_AGAIN, self._hazards, workload)
+        )
 
     def _refresh(self, client: str) -> Group | None:
         """Bring a tracked client's group up to date; return it if there is one."""
@@ -137,8 +140,7 @@ class Interest:
     def _client_updates(self, client: str, asked: Sequence[Key]) -> Mapping[Key, int]:
         if self._index:
             return self.catalogue.last_updates(client, len(asked))
-        rounds = self.catalogue.rounds
-        return {key: rounds[key.round].updates[key] for key in asked if key.round in rounds}
+        return self.catalogue.sizes(asked)
 
     def _updates(self, number: int) -> Mapping[Key, int]:
         known = self.catalogue.rounds.get(number)

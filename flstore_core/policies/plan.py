@@ -1,4 +1,7 @@
-"""Chooses which groups of objects to hold: greedy by expected requests per byte (Dantzig's rule for the knapsack, 1957)."""
+"""Chooses which groups of objects to hold: a knapsack, filled by expected requests per byte (Dantzig, 1957).
+
+Where the greedy choice leaves no room for a group that is worth more than the last ones it would replace, it does.
+"""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -18,7 +21,7 @@ class Plan(NamedTuple):
 
 
 def make_plan(candidates: Iterable[Group], room: int, now: float, gap: float) -> Plan:
-    """Return the best groups that fit in `room` bytes together, at second `now`, with `gap` seconds between requests."""
+    """Return groups that fit in `room` bytes together, at second `now`, with `gap` seconds between requests."""
     ranked = []
     for group in candidates:
         if group.bytes <= room:
@@ -35,11 +38,30 @@ def _fill(ranked: list[Group], room: int) -> Plan:
     for group in ranked:
         fresh = {key: size for key, size in group.keys.items() if key not in keys}
         needed = sum(fresh.values())
+        if needed > room and (worse := _worth_less(chosen, group, needed - room)):
+            for other in worse:
+                chosen.remove(other)
+            keys = {key: kept for key, kept in keys.items() if kept not in worse}
+            room += sum(other.bytes for other in worse)
         if needed <= room:
             room -= needed
             chosen.append(group)
             keys.update(dict.fromkeys(fresh, group))
     return Plan(chosen, keys)
+
+
+def _worth_less(chosen: list[Group], group: Group, needed: int) -> list[Group]:
+    """Return the last of `chosen` that would make `needed` bytes free, if together they are worth less than `group`."""
+    worth = group.density * group.bytes
+    worse: list[Group] = []
+    for other in reversed(chosen):
+        if other.density * other.bytes < worth:
+            worth -= other.density * other.bytes
+            needed -= other.bytes
+            worse.append(other)
+            if needed <= 0:
+                return worse
+    return []
 
 
 def _density(group: Group) -> float:

@@ -1,10 +1,10 @@
-"""The policy made for federated learning's access patterns (after FLStore, arXiv 2503.00323, section 4; made adaptive).
+"""The policy made for federated learning's access patterns (after FLStore, arXiv 2503.00323, section 4), adaptive.
 
-It holds *groups* that requests need whole. P1: the newest models and those being served. P2: the newest rounds, rounds asked
-for again, and the next round of a walk. P3: a tracked client's last updates, found by a participation index. P4: all
-metadata, up to a share of the budget. How likely each kind of group is asked for next, given its age, is learned from the
-requests and fades; the groups with the most expected requests per byte are planned, fetched ahead where they are
-missing, and kept. Whatever room is left works as an LRU cache.
+It holds *groups* that requests need whole. P1: the newest models and those being served. P2: the newest rounds, rounds
+asked for again, and the next round of a walk. P3: a tracked client's last updates, found by a participation index. P4:
+all metadata, up to a share of the budget. How likely each kind of group is asked for next, given its age, is learned
+from the requests and fades; the groups with the most expected requests per byte are planned, fetched ahead where they
+are missing, and kept. Whatever room is left works as an LRU cache.
 """
 
 from collections.abc import Container, Sequence
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from flstore_core.ids import METADATA
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Clock, Key, Policy, Prefetch, Request, Victim, Why
-from flstore_core.policies.groups import Group, Hazards
+from flstore_core.policies.groups import Hazards
 from flstore_core.policies.interest import Interest
 from flstore_core.policies.plan import Plan, make_plan
 
