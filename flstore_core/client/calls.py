@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from flstore_core import codec, ids
 from flstore_core.client.models import Answer, Erasure, Fields, JobInfo, Operation, Receipt, RoundInfo
-from flstore_core.client.problems import error_from_problem
 from flstore_core.client.retry import Backoff, send
 from flstore_core.client.tensors import Arrays, body_of, json_safe, schema_of
 from flstore_core.client.wire import Body, Buffers, FileBody, Flow, Progress, Reply, Request
-from flstore_core.errors import InvalidParameters, RoundCommitted, Unavailable
+from flstore_core.errors import InvalidParameters, RoundCommitted, Unavailable, from_problem
 from flstore_core.records import Metrics, Round
 from flstore_core.schema import Schema
 
@@ -236,7 +235,7 @@ class Calls:
             now = yield from self._operation(now.id, after=pause)
             waited, pause = waited + pause, min(2 * pause, _SLOWEST_POLL)
         if now.answer is None:
-            raise error_from_problem(now.problem or {"detail": f"operation {now.id} failed"})
+            raise from_problem(now.problem or {"detail": f"operation {now.id} failed"})
         return now.answer
 
     def placement(self) -> Flow[Fields]:

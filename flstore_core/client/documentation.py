@@ -9,7 +9,7 @@ M = TypeVar("M", bound=Callable[..., Any])
 
 
 def described(method: M, call: Callable[..., Any]) -> M:
-    """Return `method` with the name, docstring and signature of the flow `call`, but the flow's answer as its return."""
+    """Return `method` with the name, docstring and signature of the flow `call`, which returns the answer itself."""
     update_wrapper(method, call)
     *_, answer = get_args(get_type_hints(call)["return"])
     method.__signature__ = signature(call).replace(return_annotation=answer)  # type: ignore[attr-defined]

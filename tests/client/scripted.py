@@ -1,0 +1,78 @@
+"""A real HTTP server on a real socket that answers as a test has written down, and keeps what it was sent."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request as it arrived."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Script:
+    """Replies in the order given; the last one for ever after."""
+
+    url: str = ""
+    replies: list[Response] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)
+    keep_bodies: bool = True
+
+    def reply(self, data: Any = None, status: int = 200, **headers: str) -> None:
+        """Add a JSON reply."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.replies.append(Response(json.dumps(data), status, named, "application/json"))
+
+    def reply_bytes(self, body: bytes, status: int = 200, **headers: str) -> None:
+        self.replies.append(Response(body, status, headers, "application/octet-stream"))
+
+    def problem(self, status: int, code: str, detail: str, /, **fields: Any) -> None:
+        data = {"type": "about:blank", "title": code, "status": status, "detail": detail, "code": code, **fields}
+        self.replies.append(Response(json.dumps(data), status, media_type="application/problem+json"))
+
+    async def answer(self, request: Request) -> Response:
+        body = bytearray()
+        async for chunk in request.stream():
+            if self.keep_bodies:
+                body += chunk
+        self.seen.append(Seen(request.method, request.url.path, dict(request.headers), bytes(body)))
+        return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+
+
+@contextmanager
+def scripted() -> Iterator[Script]:
+    """Serve a `Script` on a free loopback port."""
+    script = Script()
+    methods = ["GET", "PUT", "POST", "DELETE"]
+    app = Starlette(routes=[Route("/{path:path}", script.answer, methods=methods)])
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="off"))
+    thread = threading.Thread(target=asyncio.run, args=(server.serve(),))
+    thread.start()
+    try:
+        while not server.started:
+            thread.join(0.005)
+        script.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        yield script
+    finally:
+        server.should_exit = True
+        thread.join()
