@@ -1,0 +1,161 @@
+"""What there is: jobs, their rounds and who took part, read from the store and remembered.
+
+Committed rounds never change, so whatever was read of them stays true; only the list of rounds grows, here or through
+another gateway, and is read again when it is older than `refresh_seconds` or when something asked for is not on it.
+"""
+
+from bisect import insort
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from threading import Lock
+
+from flstore_core import layout
+from flstore_core.errors import NotFound, unknown
+from flstore_core.ids import ClientId, JobId
+from flstore_core.records import Job, Round
+from flstore_core.storage import ObjectStore
+from flstore_core.storage.documents import load_json
+
+Clock = Callable[[], float]
+
+
+@dataclass
+class Index:
+    """A job's rounds; keeps `flstore_core.workloads.base.RoundIndex`."""
+
+    job: Job
+    committed: list[int] = field(default_factory=list)
+    """Ascending."""
+    open: list[int] = field(default_factory=list)
+    """Ascending."""
+    with_aggregate: list[int] = field(default_factory=list)
+    """Committed rounds that have one, ascending."""
+    participations: dict[ClientId, list[int]] = field(default_factory=dict)
+    """Committed rounds by client, ascending."""
+    read_at: float = 0.0
+
+    def rounds_of(self, client: str) -> Sequence[int]:
+        """Return the committed rounds a client took part in; raise `NotFound` if there are none."""
+        found = self.participations.get(ClientId(client))
+        if not found:
+            raise unknown("client", client, self.participations)
+        return found
+
+    def add(self, record: Round) -> None:
+        """Take a committed round in."""
+        if record.number in self.committed:
+            return
+        insort(self.committed, record.number)
+        if record.aggregate:
+            insort(self.with_aggregate, record.number)
+        for member in record.members:
+            insort(self.participations.setdefault(member.client, []), record.number)
+        if record.number in self.open:
+            self.open.remove(record.number)
+
+    def remove_client(self, client: ClientId) -> None:
+        """Forget an erased client."""
+        self.participations.pop(client, None)
+
+
+class Catalog:
+    """Jobs and their indices. Safe to share between threads.
+
+    Args:
+        readers: runs the parallel reads of a first look at a long job.
+        clock: seconds, never going back.
+    """
+
+    def __init__(self, store: ObjectStore, readers: Executor, clock: Clock, refresh_seconds: float) -> None:
+        self._store = store
+        self._readers = readers
+        self._clock = clock
+        self._refresh_seconds = refresh_seconds
+        self._indices: dict[JobId, Index] = {}
+        self._lock = Lock()
+
+    def names(self) -> list[JobId]:
+        """Return the names of all jobs in the store, sorted."""
+        return sorted(JobId(name) for name in self._store.folders("jobs"))
+
+    def job(self, job: JobId) -> Job:
+        """Return a job; raise `NotFound` naming the nearest."""
+        return self.index(job, wait_for_fresh=False).job
+
+    def index(self, job: JobId, *, wait_for_fresh: bool = True) -> Index:
+        """Return what is known of a job's rounds, at the most `refresh_seconds` old if `wait_for_fresh`."""
+        with self._lock:
+            known = self._indices.get(job)
+        if known is None:
+            return self.refresh(job)
+        if wait_for_fresh and self._clock() - known.read_at > self._refresh_seconds:
+            return self.refresh(job)
+        return known
+
+    def refresh(self, job: JobId) -> Index:
+        """Read the list of rounds again, and the records of those that are new; raise `NotFound` for no such job."""
+        read_at = self._clock()
+        record = self._read_job(job)
+        with self._lock:
+            known = self._indices.get(job)
+            if known is None or known.job != record:
+                known = Index(record)
+            seen = frozenset(known.committed)
+        numbers = sorted(int(name) for name in self._store.folders(layout.rounds_prefix(job)) if name.isdecimal())
+        fresh = [number for number in numbers if number not in seen]
+        found = dict(
+            zip(fresh, self._readers.map(lambda number: self._read_committed(job, number), fresh), strict=True)
+        )
+        with self._lock:
+            for round_ in found.values():
+                if round_ is not None:
+                    known.add(round_)
+            known.open = [
+                number for number, round_ in found.items() if round_ is None and number not in known.committed
+            ]
+            known.read_at = read_at
+            self._indices[job] = known
+        return known
+
+    def committed(self, job: JobId, record: Round) -> None:
+        """Learn of a round that was committed through this gateway."""
+        with self._lock:
+            if known := self._indices.get(job):
+                known.add(record)
+
+    def opened(self, job: JobId, number: int) -> None:
+        """Learn of a round that was opened through this gateway."""
+        with self._lock:
+            known = self._indices.get(job)
+            if known and number not in known.open and number not in known.committed:
+                insort(known.open, number)
+
+    def erased(self, job: JobId, client: ClientId) -> None:
+        """Learn that a client was erased through this gateway."""
+        with self._lock:
+            if known := self._indices.get(job):
+                known.remove_client(client)
+
+    def forget(self, job: JobId) -> None:
+        """Drop what is known of a job."""
+        with self._lock:
+            self._indices.pop(job, None)
+
+    def _read_job(self, job: JobId) -> Job:
+        try:
+            return Job.from_json(load_json(self._store, layout.job(job)))
+        except NotFound:
+            self.forget(job)
+            raise unknown("job", job, self.names()) from None
+
+    def _read_committed(self, job: JobId, number: int) -> Round | None:
+        try:
+            return Round.from_json(load_json(self._store, layout.round_record(job, number)))
+        except NotFound:
+            return None
+
+
+def newest_before(numbers: Iterable[int], limit: int) -> int | None:
+    """Return the largest of `numbers` that is below `limit`, or None."""
+    return max((number for number in numbers if number < limit), default=None)

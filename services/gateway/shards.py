@@ -1,0 +1,126 @@
+"""Speaks to shards. Everything a shard holds is soft, so a call that breaks off is simply made again."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from flstore_core import codec
+from flstore_core.errors import FLStoreError, Unavailable, from_problem
+from flstore_core.ids import ShardId
+from flstore_core.shard.messages import MapRequest, MemberRef, SliceRef, StatisticsRequest, Work
+from flstore_core.statistics import RoundStatistics
+from flstore_core.workloads.base import Partial
+from services.common.logs import REQUEST_ID_HEADER, current_request_id
+
+logger = logging.getLogger(__name__)
+
+MESSAGE_HEADER = "X-FLStore-Message"
+WORK_HEADER = "X-FLStore-Work"
+PAUSES = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0)
+"""Seconds before each attempt of a call; a killed shard has been replaced long before the last."""
+
+
+class Shards:
+    """Calls shards by their address; safe to share between threads.
+
+    Args:
+        timeout: seconds that one attempt may take, a cold start included.
+        sleep: waits the given seconds.
+    """
+
+    def __init__(self, timeout: float, sleep: Callable[[float], None]) -> None:
+        self._http = urllib3.PoolManager(num_pools=64, maxsize=32, retries=False, timeout=urllib3.Timeout(timeout))
+        self._sleep = sleep
+
+    def put_slice(
+        self, urls: Sequence[str], part: SliceRef, member: MemberRef, base: MemberRef | None, body: Any
+    ) -> None:
+        """Hand a slice's packed bytes to every one of its shards."""
+        message = {"part": asdict(part), "member": asdict(member), "base": asdict(base) if base else None}
+        headers = {MESSAGE_HEADER: json.dumps(message)}
+        for url in urls:
+            self._call("PUT", [url], "/v1/slices", body, headers)
+
+    def statistics(self, urls: Sequence[str], request: StatisticsRequest) -> tuple[RoundStatistics, Work]:
+        """Return a slice's part of a round's statistics, from the first of its shards that answers."""
+        body, work = self._ask(urls, "/v1/statistics", request.to_json())
+        return RoundStatistics.from_bytes(body), work
+
+    def map(self, urls: Sequence[str], request: MapRequest) -> tuple[Partial, Work]:
+        """Return a workload's partial of a slice, from the first of its shards that answers."""
+        body, work = self._ask(urls, "/v1/map", request.to_json())
+        return codec.loads(body)[0], work
+
+    def committed(self, urls: Sequence[str], part: SliceRef, number: int) -> None:
+        """Tell a slice's shards that a round is committed."""
+        for url in urls:
+            self._call("POST", [url], "/v1/commits", _json({"part": asdict(part), "round": number}))
+
+    def inventory(self, url: str) -> dict[str, Any]:
+        """Return what a shard holds. Ask an awake one only: asking wakes."""
+        found: dict[str, Any] = json.loads(self._call("GET", [url], "/v1/inventory").data)
+        return found
+
+    def explain(self, url: str, key: str) -> dict[str, Any]:
+        """Return why a shard holds a key or does not."""
+        found: dict[str, Any] = json.loads(self._call("GET", [url], "/v1/cache/explain", fields={"key": key}).data)
+        return found
+
+    def forget(self, urls: Mapping[ShardId, str], path: str) -> None:
+        """Have shards drop a job or a client; one that cannot be reached has nothing to drop or will find it gone."""
+        for shard, url in urls.items():
+            try:
+                self._call("DELETE", [url], path)
+            except FLStoreError as error:
+                logger.warning("shard did not forget", extra={"shard": shard, "path": path, "error": error.detail})
+
+    def close(self) -> None:
+        self._http.clear()
+
+    def _ask(self, urls: Sequence[str], path: str, message: Any) -> tuple[bytes, Work]:
+        response = self._call("POST", urls, path, _json(message))
+        return response.data, Work(**json.loads(response.headers[WORK_HEADER]))
+
+    def _call(
+        self,
+        method: str,
+        urls: Sequence[str],
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> urllib3.BaseHTTPResponse:
+        """Try the shards in turn, again and again with growing pauses; raise what they answer or `Unavailable`."""
+        sent = {**(headers or {}), REQUEST_ID_HEADER: current_request_id()}
+        cause: Exception | None = None
+        for pause in PAUSES:
+            self._sleep(pause)
+            for url in urls:
+                try:
+                    response = self._http.request(method, url + path, body=body, headers=sent, fields=fields)
+                except HTTPError as error:
+                    cause = error
+                    continue
+                if response.status < 400:
+                    return response
+                cause = from_problem(_problem(response))
+                if not getattr(cause, "retryable", False):
+                    raise cause
+        raise Unavailable(f"shard at {', '.join(urls)} does not answer {method} {path}") from cause
+
+
+def _json(message: Any) -> bytes:
+    return json.dumps(message, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _problem(response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+    try:
+        found = json.loads(response.data)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {"status": response.status, "detail": f"HTTP {response.status}"}
