@@ -16,6 +16,7 @@ from pathlib import Path
 import urllib3
 
 _SWITCHED_OFF = ("-master.telemetry=false", "-s3.autoCreateBucket=false", "-s3.port.iceberg=0", "-s3.port.lance=0")
+_FEW_VOLUMES = "[master.volume_growth]\ncopy_1 = 2\n"  # of 7 a bucket, which a test's many buckets would exhaust
 _PORTS = ("master", "volume", "filer", "s3")
 
 
@@ -82,6 +83,7 @@ def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = 30.
 def _command(folder: Path, ports: list[int], server: S3Server) -> list[str]:
     data, config = folder / "data", folder / "s3.json"
     data.mkdir()
+    (folder / "master.toml").write_text(_FEW_VOLUMES)
     credential = {"accessKey": server.access_key, "secretKey": server.secret_key}
     config.write_text(json.dumps({"identities": [{"name": "test", "credentials": [credential], "actions": ["Admin"]}]}))
     numbered = list(zip(_PORTS, ports[: len(_PORTS)], ports[len(_PORTS) :], strict=True))
@@ -96,7 +98,7 @@ def _command(folder: Path, ports: list[int], server: S3Server) -> list[str]:
         f"-s3.config={config}",
         f"-s3.localSocket={folder / 's3.sock'}",
         f"-filer.localSocket={folder / 'filer.sock'}",
-        "-volume.max=50",
+        "-volume.max=300",
         "-master.volumeSizeLimitMB=1024",
         *_SWITCHED_OFF,
         *(f"-{part}.port={port}" for part, port, _ in numbered),

@@ -18,8 +18,8 @@ MAX_PART_BYTES = 255
 class ObjectInfo:
     """What a store knows about an object without reading it.
 
-    `size` is in bytes, `modified` in seconds since 1970. `etag` is opaque: it differs whenever the content does,
-    and may differ for equal content written twice.
+    `size` is in bytes, `modified` in seconds since 1970. `etag` is opaque: it differs whenever the content does. For
+    equal content written twice it may be the same or not, so what is swapped by etag should carry a version.
     """
 
     key: str
@@ -75,7 +75,10 @@ class ObjectStore(Protocol):
         ...
 
     def folders(self, prefix: str = "") -> Iterator[str]:
-        """Yield the names, without slashes, of the folders directly in `prefix`, in no promised order."""
+        """Yield the names, without slashes, of the folders directly in `prefix`, in no promised order.
+
+        Some servers go on naming a folder for a while after its last object was deleted.
+        """
         ...
 
     def delete(self, key: str) -> None:

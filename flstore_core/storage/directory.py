@@ -106,15 +106,16 @@ class DirectoryStore:
     def delete(self, key: str) -> None:
         path = self._path(key)
         absent = suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError)
-        with translated(f"object {key!r}"), absent, self._locked():
+        with translated(f"object {key!r}"), self._locked(), absent:
             path.unlink()
             self._remove_empty(path.parent)
 
     def delete_prefix(self, prefix: str) -> None:
         folder = folder_to_delete(prefix)
         aside = self._aside / uuid.uuid4().hex
-        with translated(f"folder {prefix!r}"), suppress(FileNotFoundError, NotADirectoryError):
-            with self._locked():
+        absent = suppress(FileNotFoundError, NotADirectoryError)
+        with translated(f"folder {prefix!r}"):
+            with self._locked(), absent:
                 os.rename(f"{self._root}/{folder}", aside)  # the closing slash refuses a plain file
                 self._remove_empty((self._root / folder).parent)
             shutil.rmtree(aside, ignore_errors=True)
@@ -155,6 +156,7 @@ class DirectoryStore:
             try:
                 scan = os.scandir(self._root / prefix)
             except (FileNotFoundError, NotADirectoryError):
+                self.probe()
                 return
             with closing(scan):
                 yield from (entry for entry in scan if not entry.name.startswith("."))

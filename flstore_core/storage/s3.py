@@ -15,6 +15,7 @@ from minio import Minio
 from minio.datatypes import Object
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
+from urllib3 import HTTPHeaderDict
 from urllib3.response import BaseHTTPResponse
 
 from flstore_core.errors import InvalidParameters, NotFound, PreconditionFailed, ShortObject, StoreUnavailable, TooLarge
@@ -95,16 +96,18 @@ class S3Store:
         return ObjectInfo(key, len(view), etag, time.time())
 
     def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
-        return b"".join(self.stream(key, offset=offset, length=length))
+        if length == 0:
+            self.stat(key)
+            return b""
+        end = None if length is None else offset + length
+        try:
+            return self._read(key, offset, end)[0]
+        except RangeBeyondEnd:
+            return b""
 
     def get_with_info(self, key: str) -> tuple[bytes, ObjectInfo]:
-        def attempt() -> tuple[bytes, ObjectInfo]:
-            with self._opened(key) as response:
-                data = response.read(decode_content=False)
-                modified = parsedate_to_datetime(response.headers["Last-Modified"])
-                return data, _info(key, len(data), _etag(response), modified)
-
-        return retrying(self._retries, attempt)
+        data, headers = self._read(key)
+        return data, _info(key, len(data), _etag(headers), parsedate_to_datetime(headers["Last-Modified"]))
 
     def read_into(self, key: str, buffer: memoryview, *, offset: int = 0) -> None:
         view = buffer.cast("B")
@@ -124,7 +127,7 @@ class S3Store:
         while True:
             try:
                 with suppress(RangeBeyondEnd), self._opened(key, offset, end) as response:
-                    etag = _same_version(key, etag, _etag(response))
+                    etag = _same_version(key, etag, _etag(response.headers))
                     for data in response.stream(chunk, decode_content=False):
                         yield data
                         offset += len(data)
@@ -210,7 +213,7 @@ class S3Store:
             body = cast("list[bytes]", slices)  # urllib3 sends any buffer, and annotates bytes
             response = self._pool.request("PUT", self._signed_url("PUT", name), body=body, headers=headers)
         if response.status == 200:
-            return _etag(response)
+            return _etag(response.headers)
         error = refusal(what, response.status, code_of(response))
         if type(error) is NotFound:  # how Amazon answers If-Match on a missing object
             raise PreconditionFailed(f"{what} does not exist")
@@ -250,6 +253,13 @@ class S3Store:
                 if not complete:
                     response.close()
                 response.release_conn()
+
+    def _read(self, key: str, offset: int = 0, end: int | None = None) -> tuple[bytes, HTTPHeaderDict]:
+        def attempt() -> tuple[bytes, HTTPHeaderDict]:
+            with self._opened(key, offset, end) as response:
+                return response.read(decode_content=False), response.headers
+
+        return retrying(self._retries, attempt)
 
     def _fill(self, key: str, view: memoryview, offset: int) -> None:
         try:
@@ -298,8 +308,8 @@ def _client(endpoint: str, access_key: str, secret_key: str, region: str, pool: 
         raise InvalidParameters(f"S3 endpoint {endpoint!r} is not usable: {error}") from error
 
 
-def _etag(response: BaseHTTPResponse) -> str:
-    return response.headers.get("ETag", "").strip('"')
+def _etag(headers: HTTPHeaderDict) -> str:
+    return headers.get("ETag", "").strip('"')
 
 
 def _md5(view: memoryview) -> str:
