@@ -5,10 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flstore_core.errors import InvalidId, StoreFull, StoreUnavailable
 from flstore_core.storage import DirectoryStore
@@ -157,3 +160,33 @@ def test_a_root_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StoreUnavailable, match="store directory"):
         DirectoryStore(tmp_path / "file" / "store")
+
+
+@given(key=st.text(max_size=12) | st.text(alphabet="./a\\", max_size=9))
+def test_any_text_is_refused_as_key_or_stays_below_the_root(key: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name) / "root"
+        store = DirectoryStore(root)
+        try:
+            store.put(key, b"1")
+        except InvalidId:
+            assert files(Path(name)) == []
+        else:
+            assert files(Path(name)) == [root / key]
+            assert (root / key).resolve().is_relative_to(root.resolve())
+            assert [info.key for info in store.list()] == [key]
+
+
+@given(
+    body=st.binary(max_size=200),
+    offset=st.integers(0, 250),
+    length=st.none() | st.integers(0, 250),
+    chunk=st.integers(1, 50),
+)
+def test_any_range_is_a_slice(body: bytes, offset: int, length: int | None, chunk: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        store = DirectoryStore(Path(name))
+        store.put("k", body)
+        expected = body[offset:][:length]
+        assert store.get("k", offset=offset, length=length) == expected
+        assert b"".join(store.stream("k", offset=offset, length=length, chunk=chunk)) == expected
