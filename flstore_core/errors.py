@@ -75,6 +75,14 @@ class TooLarge(FLStoreError):
     status, code, title = 413, "too-large", "The body is over the size limit"
 
 
+class LengthRequired(FLStoreError):
+    status, code, title = 411, "length-required", "Content-Length is needed"
+
+
+class RangeNotSatisfiable(FLStoreError):
+    status, code, title = 416, "range-not-satisfiable", "The range lies outside of the object"
+
+
 class Busy(FLStoreError):
     status, code, title = 429, "busy", "Too much is in flight"
     retryable = True

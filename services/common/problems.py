@@ -1,7 +1,7 @@
 """Errors as RFC 9457 `application/problem+json`, the one place where they become answers."""
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -22,7 +22,7 @@ RETRY_AFTER_S = 1
 CLIENT_CLOSED_REQUEST = 499
 """Never read by anyone: the status under which an upload that broke off is logged."""
 
-Handler = Callable[[Request, Any], Awaitable[Response]]
+Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
 
 
 def from_error(request: Request, error: FLStoreError) -> Response:

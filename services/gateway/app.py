@@ -1,0 +1,73 @@
+"""The gateway as a function of its parts."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from anyio import to_thread
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from flstore_core import __version__
+from flstore_core.errors import FLStoreError, InvalidParameters
+from services.common.logs import RequestLog
+from services.common.problems import exception_handlers, from_error
+from services.gateway.metrics import Measure
+from services.gateway.placement import Placement
+from services.gateway.routes import jobs, rounds, system, workloads
+from services.gateway.state import State
+
+logger = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+"""Pause before the controller is asked again after it did not answer."""
+
+
+def create_app(state: State) -> FastAPI:
+    """Return the ASGI application of a gateway."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await to_thread.run_sync(state.placement.load)
+        follower = asyncio.create_task(follow(state.placement), name="placement-follower")
+        yield
+        follower.cancel()
+        await asyncio.wait([follower], timeout=0.1)
+        state.close()
+
+    app = FastAPI(
+        title="FLStore",
+        version=__version__,
+        description="Federated-learning rounds in, workloads answered next to the data.",
+        middleware=[Middleware(RequestLog), Middleware(Measure, metrics=state.metrics)],
+        exception_handlers={**exception_handlers, RequestValidationError: _invalid},
+        lifespan=lifespan,
+    )
+    app.state.gateway = state
+    for part in (jobs, rounds, workloads, system):
+        app.include_router(part.router)
+    return app
+
+
+async def follow(placement: Placement) -> None:
+    """Take in every new placement table, for as long as the gateway lives."""
+    while True:
+        try:
+            await to_thread.run_sync(placement.wait_for_news, abandon_on_cancel=True)
+        except FLStoreError as error:
+            logger.warning("placement controller away", extra={"error": error.detail})
+            await asyncio.sleep(RETRY_S)
+
+
+async def _invalid(request: Request, error: RequestValidationError) -> Response:
+    """A path, header or body that is not as described: name each field."""
+    bad: list[dict[str, Any]] = [
+        {"field": ".".join(str(part) for part in entry["loc"]), "message": entry["msg"]} for entry in error.errors()
+    ]
+    told = "; ".join(f"{entry['field']}: {entry['message']}" for entry in bad)
+    return from_error(request, InvalidParameters(told, errors=bad))

@@ -1,0 +1,45 @@
+"""Answers with an object's bytes: whole or a range, or not at all if the caller has them."""
+
+import re
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from flstore_core.errors import RangeNotSatisfiable
+from flstore_core.storage import ObjectStore
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+def download(request: Request, store: ObjectStore, key: str, nbytes: int, sha256: str) -> Response:
+    """Return the answer for an immutable object of `nbytes`, whose hash is its ETag."""
+    headers = {"ETag": f'"{sha256}"', "Accept-Ranges": "bytes", "Cache-Control": "private, immutable"}
+    if sha256 in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    wanted = byte_range(request.headers.get("range", ""), nbytes)
+    start, stop = wanted or (0, nbytes)
+    if wanted:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{nbytes}"
+    headers["Content-Length"] = str(stop - start)
+    chunks = store.stream(key, offset=start, length=stop - start)
+    status = 206 if wanted else 200
+    return StreamingResponse(chunks, status, headers, media_type="application/octet-stream")
+
+
+def byte_range(header: str, nbytes: int) -> tuple[int, int] | None:
+    """Return the bytes [start, stop) that a Range header asks for; None for all, also where it is no single range.
+
+    Raises:
+        RangeNotSatisfiable: if it lies outside of the object.
+    """
+    match = _RANGE.fullmatch(header.strip())
+    if match is None or match.group(0) == "bytes=-":
+        return None
+    first, last = match.groups()
+    if not first:
+        start, stop = max(0, nbytes - int(last)), nbytes
+    else:
+        start, stop = int(first), min(int(last) + 1, nbytes) if last else nbytes
+    if start >= stop:
+        raise RangeNotSatisfiable(f"range {header!r} lies outside of the object's {nbytes} bytes")
+    return start, stop

@@ -1,0 +1,87 @@
+"""Every metric of a gateway and its labels."""
+
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from flstore_core.cache import Cache
+from flstore_core.patterns import Pattern
+
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Seconds."""
+
+
+class GatewayMetrics:
+    """The metrics, in a registry of their own."""
+
+    def __init__(self, records: Cache[Any]) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "flstore_requests", "Requests answered", ["method", "route", "status"], registry=registry
+        )
+        self.request_seconds = Histogram(
+            "flstore_request_seconds", "Time to answer", ["route"], buckets=LATENCY_BUCKETS, registry=registry
+        )
+        self.workload_seconds = Histogram(
+            "flstore_workload_seconds",
+            "Time a workload took, by where it ran",
+            ["workload", "pattern", "where"],
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self.workload_errors = Counter(
+            "flstore_workload_errors", "Workloads that failed", ["workload", "code"], registry=registry
+        )
+        self.ingested_bytes = Counter("flstore_ingested_bytes", "Bytes of models stored", ["job"], registry=registry)
+        self.rounds_committed = Counter("flstore_rounds_committed", "Rounds committed", ["job"], registry=registry)
+        self.in_flight_bytes = Gauge("flstore_in_flight_bytes", "Bytes of uploads under way", registry=registry)
+        self.table_version = Gauge("flstore_table_version", "Version of the placement table", registry=registry)
+        registry.register(_RecordsCollector(records))
+
+
+class _RecordsCollector(Collector):
+    """Reads the counters of the cache of records and statistics."""
+
+    def __init__(self, records: Cache[Any]) -> None:
+        self._records = records
+
+    def collect(self) -> Iterator[Metric]:
+        snapshot = self._records.snapshot()
+        yield GaugeMetricFamily("flstore_records_used_bytes", "Bytes of records held", value=snapshot["used_bytes"])
+        for field in ("requests", "hits"):
+            family = CounterMetricFamily(f"flstore_records_{field}", f"Record cache {field}", labels=["pattern"])
+            for pattern in Pattern:
+                family.add_metric([pattern], snapshot[pattern.value][field])
+            yield family
+
+
+class Measure:
+    """ASGI middleware: counts and times every request by its route's template."""
+
+    def __init__(self, app: ASGIApp, metrics: GatewayMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = perf_counter(), 500
+
+        async def note_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note_status)
+        finally:
+            route = getattr(scope.get("route"), "path", "unmatched")
+            self._metrics.requests.labels(scope["method"], route, status).inc()
+            self._metrics.request_seconds.labels(route).observe(perf_counter() - started)

@@ -1,0 +1,118 @@
+"""Jobs: created, listed, read, removed; clients erased from them."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.responses import JSONResponse
+
+from flstore_core import layout
+from flstore_core.errors import Conflict, PreconditionFailed
+from flstore_core.ids import JobId
+from flstore_core.records import Job, to_bytes
+from flstore_core.schema import Schema
+from services.gateway.bodies import NewJob, problems
+from services.gateway.catalog import Index
+from services.gateway.routes.access import ClientName, JobName, Reads, Writes
+from services.gateway.state import State
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+@router.put("/{job}", status_code=201, responses=problems(409, 422, 503, 507))
+async def create_job(job: JobName, body: NewJob, state: Writes) -> JSONResponse:
+    """Create a job. The same job again is answered 200; another one of that name, 409."""
+    wanted = Job(
+        job,
+        Schema.from_json([tensor.model_dump() for tensor in body.tensors]),
+        body.statistics,
+        body.clients_per_round,
+        body.hot_rounds,
+        body.replicas,
+        body.slices,
+    )
+    created, shape = await state.work(_create, state, wanted)
+    return JSONResponse(shape, 201 if created else 200)
+
+
+@router.get("", responses=problems(503))
+async def list_jobs(request: Request, state: Reads) -> JSONResponse:
+    """List the jobs that the caller may read."""
+    names = await state.work(state.catalog.names)
+    seen = state.tokens.visible(request.headers.get("authorization", ""), [str(name) for name in names])
+    return JSONResponse({"jobs": [await state.work(_summary, state, JobId(name)) for name in seen]})
+
+
+@router.get("/{job}", responses=problems(404, 422))
+async def read_job(job: JobName, state: Reads) -> JSONResponse:
+    """Read a job: its schema and settings, how many rounds it has, and where its slices are."""
+    index = await state.work(state.catalog.index, job)
+    return JSONResponse(_shape(state, index))
+
+
+@router.delete("/{job}", status_code=204, responses=problems(404, 422, 503))
+async def delete_job(job: JobName, state: Writes) -> Response:
+    """Remove a job and everything it stored."""
+    await state.work(_delete, state, job)
+    return Response(status_code=204)
+
+
+@router.delete("/{job}/clients/{client}", responses=problems(404, 422, 503))
+async def erase_client(job: JobName, client: ClientName, state: Writes) -> JSONResponse:
+    """Erase a client's updates and statistics from all rounds; an audit record of it stays."""
+    erasure = await state.work(state.eraser.erase, job, client)
+    return JSONResponse(erasure.to_json())
+
+
+def _create(state: State, wanted: Job) -> tuple[bool, dict[str, Any]]:
+    """Store the job, then have it placed; a job that no shard can hold is taken back."""
+    try:
+        state.store.put(layout.job(wanted.id), to_bytes(wanted.to_json()), if_none_match=True)
+        created = True
+    except PreconditionFailed:
+        created = False
+    index = state.catalog.refresh(wanted.id)
+    if index.job != wanted:
+        raise Conflict(f"job {wanted.id!r} exists with another schema or other settings; choose another name")
+    try:
+        state.placement.plan(wanted.id)
+    except Exception:
+        if created:
+            state.store.delete(layout.job(wanted.id))
+            state.catalog.forget(wanted.id)
+        raise
+    return created, _shape(state, index)
+
+
+def _delete(state: State, job: JobId) -> None:
+    """Remove the record that makes it a job first: what is left after a crash is out of reach, and goes next time."""
+    state.catalog.refresh(job)
+    state.store.delete(layout.job(job))
+    state.store.delete_prefix(layout.job_prefix(job))
+    state.catalog.forget(job)
+    state.rounds.forget(job)
+    state.shards.forget(state.placement.urls, f"/v1/jobs/{job}")
+    state.placement.forget(job)
+
+
+def _summary(state: State, job: JobId) -> dict[str, Any]:
+    return _counts(state.catalog.index(job))
+
+
+def _counts(index: Index) -> dict[str, Any]:
+    return {
+        "job": index.job.id,
+        "parameters": index.job.schema.parameters,
+        "nbytes": index.job.schema.nbytes,
+        "committed": len(index.committed),
+        "first": index.committed[0] if index.committed else None,
+        "latest": index.committed[-1] if index.committed else None,
+        "open": list(index.open),
+        "clients": len(index.participations),
+    }
+
+
+def _shape(state: State, index: Index) -> dict[str, Any]:
+    assignment = state.placement.table.jobs.get(index.job.id)
+    shards = sorted({shard for owners in assignment.owners for shard in owners}) if assignment else []
+    placement = {"slices": assignment.slices, "replicas": assignment.replicas, "shards": shards} if assignment else None
+    return {**index.job.to_json(), **_counts(index), "placement": placement}

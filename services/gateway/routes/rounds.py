@@ -1,0 +1,162 @@
+"""Rounds: updates and aggregates stored and read back, rounds committed."""
+
+import json
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Header, Request
+from starlette.responses import JSONResponse, Response
+
+from flstore_core import layout
+from flstore_core.errors import InvalidParameters, LengthRequired, unknown
+from flstore_core.ids import AGGREGATE, ClientId, JobId, object_name
+from flstore_core.records import Job
+from services.gateway.bodies import CommitBody, Stored, problems
+from services.gateway.commit import Closing, round_of
+from services.gateway.download import download
+from services.gateway.ingest import Upload
+from services.gateway.routes.access import ClientName, JobName, Reads, RoundNumber, Writes
+from services.gateway.state import State
+
+router = APIRouter(prefix="/v1/jobs/{job}", tags=["rounds"])
+
+_SAFETENSORS = {
+    "requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+}
+MetricsHeader = Annotated[str, Header(alias="X-FLStore-Metrics", description="JSON object of the client's metrics")]
+
+
+@router.put(
+    "/rounds/{round}/clients/{client}",
+    status_code=201,
+    response_model=Stored,
+    responses=problems(404, 409, 413, 422, 429, 503),
+    openapi_extra=_SAFETENSORS,
+)
+async def put_update(
+    request: Request,
+    job: JobName,
+    number: RoundNumber,
+    client: ClientName,
+    state: Writes,
+    metrics: MetricsHeader = "{}",
+) -> JSONResponse:
+    """Store a client's update: safetensors in the job's schema."""
+    return await _put(request, state, job, number, client, metrics)
+
+
+@router.put(
+    "/rounds/{round}/aggregate",
+    status_code=201,
+    response_model=Stored,
+    responses=problems(404, 409, 413, 422, 429, 503),
+    openapi_extra=_SAFETENSORS,
+)
+async def put_aggregate(
+    request: Request, job: JobName, number: RoundNumber, state: Writes, metrics: MetricsHeader = "{}"
+) -> JSONResponse:
+    """Store the model that a round ended with; the next round's deltas are taken against it."""
+    return await _put(request, state, job, number, AGGREGATE, metrics)
+
+
+@router.post("/rounds/{round}/commit", responses=problems(404, 409, 422, 503))
+async def commit(job: JobName, number: RoundNumber, state: Writes, body: CommitBody | None = None) -> JSONResponse:
+    """Make a round immutable and store its statistics. The same commit again is answered alike."""
+    given = body or CommitBody(participants=None)
+    closing = Closing(given.metrics, given.hyperparameters, given.participants)
+    record = await state.work(lambda: state.commit.commit(state.catalog.job(job), number, closing))
+    state.metrics.rounds_committed.labels(job).inc()
+    return JSONResponse(record.to_json())
+
+
+@router.get("/rounds", responses=problems(404, 422, 503))
+async def list_rounds(job: JobName, state: Reads) -> JSONResponse:
+    """List a job's rounds."""
+    index = await state.work(state.catalog.index, job)
+    rows = [{"round": number, "committed": True} for number in index.committed]
+    rows += [{"round": number, "committed": False} for number in index.open]
+    return JSONResponse({"rounds": sorted(rows, key=lambda row: row["round"])})
+
+
+@router.get("/rounds/{round}", responses=problems(404, 422, 503))
+async def read_round(job: JobName, number: RoundNumber, state: Reads) -> JSONResponse:
+    """Read a round's record; an open round as it stands."""
+    record = await state.work(round_of, state.rounds, state.catalog, job, number)
+    return JSONResponse(record.to_json())
+
+
+@router.get("/rounds/{round}/clients/{client}", responses=problems(404, 422, 503))
+async def get_update(request: Request, job: JobName, number: RoundNumber, client: ClientName, state: Reads) -> Response:
+    """Return the bytes that a client sent; ranges are served."""
+    return await state.work(_get, request, state, job, number, client)
+
+
+@router.get("/rounds/{round}/aggregate", responses=problems(404, 422, 503))
+async def get_aggregate(request: Request, job: JobName, number: RoundNumber, state: Reads) -> Response:
+    """Return the bytes of a round's aggregate; ranges are served."""
+    return await state.work(_get, request, state, job, number, AGGREGATE)
+
+
+@router.get("/artifacts/{artifact}", responses=problems(404, 422, 503))
+async def get_artifact(request: Request, job: JobName, artifact: str, state: Reads) -> Response:
+    """Return a model that a workload wrote; ranges are served."""
+    key = layout.artifact(job, object_name("artifact", artifact))
+    return await state.work(lambda: download(request, state.store, key, state.store.stat(key).size, artifact))
+
+
+async def _put(
+    request: Request, state: State, job_name: JobId, number: int, client: ClientId, metrics: str
+) -> JSONResponse:
+    job = await state.work(state.catalog.job, job_name)
+    given = _metrics(metrics)
+    with state.uploads.hold(_content_length(request)):
+        body = await _receive(request, _content_length(request))
+        upload = Upload(job, number, client, body, given)
+        receipt = await state.work(state.ingest.put, upload)
+    if receipt.created:
+        state.metrics.ingested_bytes.labels(job_name).inc(receipt.member.nbytes)
+    return JSONResponse(
+        _stored(job, number, receipt.member.to_json(), receipt.created), 201 if receipt.created else 200
+    )
+
+
+def _stored(job: Job, number: int, member: dict[str, Any], created: bool) -> dict[str, Any]:
+    kept = {name: member[name] for name in ("client", "sha256", "nbytes")}
+    return {"job": job.id, "round": number, **kept, "parameters": job.schema.parameters, "created": created}
+
+
+def _get(request: Request, state: State, job: JobId, number: int, client: ClientId) -> Response:
+    member = state.rounds.member(job, number, client)
+    if member is None:
+        record = round_of(state.rounds, state.catalog, job, number)
+        raise unknown(f"model in round {number}", client, record.by_client)
+    return download(request, state.store, layout.tensors(job, number, client), member.nbytes, member.sha256)
+
+
+def _metrics(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidParameters("X-FLStore-Metrics is not JSON") from error
+    if not isinstance(found, dict):
+        raise InvalidParameters("X-FLStore-Metrics must be a JSON object")
+    return found
+
+
+def _content_length(request: Request) -> int:
+    text = request.headers.get("content-length", "")
+    if not text.isdecimal():
+        raise LengthRequired("send Content-Length, so that memory can be set aside for the body")
+    return int(text)
+
+
+async def _receive(request: Request, nbytes: int) -> memoryview:
+    """Receive the body into memory that is its only copy here."""
+    body = np.empty(nbytes, np.uint8).data
+    received = 0
+    async for chunk in request.stream():
+        body[received : received + len(chunk)] = chunk
+        received += len(chunk)
+    if received != nbytes:
+        raise InvalidParameters(f"the body has {received} bytes; Content-Length says {nbytes}")
+    return body

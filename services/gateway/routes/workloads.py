@@ -1,0 +1,98 @@
+"""Workloads: described, run, run later."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request
+from starlette.responses import JSONResponse, Response
+
+from flstore_core.errors import FLStoreError, InvalidParameters
+from flstore_core.ids import JobId
+from flstore_core.workloads import registry
+from flstore_core.workloads.describe import describe, validate
+from services.gateway.bodies import Answer, problems
+from services.gateway.routes.access import JobName, Reads
+from services.gateway.runner import Outcome
+from services.gateway.state import State
+
+router = APIRouter(prefix="/v1", tags=["workloads"])
+
+MAX_PARAMETERS_BYTES = 2**20
+
+
+@router.get("/workloads", responses=problems())
+async def list_workloads(state: Reads) -> JSONResponse:
+    """List the workloads with their patterns and the JSON Schemas of their parameters and results."""
+    return JSONResponse({"workloads": await state.work(_descriptions)})
+
+
+@router.post("/jobs/{job}/workloads/{name}", response_model=Answer, responses=problems(404, 409, 422, 429, 503, 507))
+async def run_workload(
+    request: Request,
+    job: JobName,
+    name: str,
+    state: Reads,
+    prefer: Annotated[str, Header(description="`respond-async` answers 202 at once")] = "",
+    idempotency_key: Annotated[str, Header(max_length=256)] = "",
+) -> Response:
+    """Run a workload; the body holds its parameters as a JSON object."""
+    params = _parameters(await request.body())
+    if "respond-async" in prefer:
+        return await state.work(_start, state, job, name, params, idempotency_key or None)
+    outcome = await state.work(_run, state, job, name, params)
+    return JSONResponse(outcome.to_json(), headers={"Server-Timing": _server_timing(outcome)})
+
+
+@router.get("/operations/{operation}", responses=problems(404, 422, 503))
+async def read_operation(request: Request, operation: str, state: Reads) -> JSONResponse:
+    """Read how long work stands, and its result once it is done."""
+    found = await state.work(state.operations.get, operation)
+    state.tokens.check(request.headers.get("authorization", ""), found.job, write=False)
+    return JSONResponse(asdict(found))
+
+
+def _run(state: State, job: JobId, name: str, params: Mapping[str, Any]) -> Outcome:
+    try:
+        outcome = state.runner.run(job, name, params)
+    except FLStoreError as error:
+        known = name if name in registry.names() else "unknown"
+        state.metrics.workload_errors.labels(known, error.code).inc()
+        raise
+    where = "shards" if outcome.execution.shards else "gateway"
+    seconds = sum(outcome.execution.seconds.values())
+    state.metrics.workload_seconds.labels(name, outcome.pattern.value, where).observe(seconds)
+    return outcome
+
+
+def _start(state: State, job: JobId, name: str, params: Mapping[str, Any], idempotency_key: str | None) -> Response:
+    """Start an operation, having checked what can be checked at once."""
+    state.catalog.job(job)
+    validate(registry.get(name), params)
+    asked = json.dumps([name, params], sort_keys=True)
+    operation = state.operations.start(job, asked, idempotency_key, lambda: _run(state, job, name, params).to_json())
+    headers = {"Location": f"/v1/operations/{operation.id}", "Preference-Applied": "respond-async"}
+    return JSONResponse(asdict(operation), 202, headers)
+
+
+@cache
+def _descriptions() -> list[dict[str, Any]]:
+    return [asdict(describe(workload)) for _, workload in sorted(registry.load().items())]
+
+
+def _parameters(body: bytes) -> Mapping[str, Any]:
+    if len(body) > MAX_PARAMETERS_BYTES:
+        raise InvalidParameters(f"parameters take {len(body)} bytes; at most {MAX_PARAMETERS_BYTES} are read")
+    try:
+        found = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise InvalidParameters("the body is not JSON; send the workload's parameters as an object") from error
+    if not isinstance(found, dict):
+        raise InvalidParameters("the body must be a JSON object of parameters")
+    return found
+
+
+def _server_timing(outcome: Outcome) -> str:
+    return ", ".join(f"{name};dur={1e3 * seconds:.3f}" for name, seconds in outcome.execution.seconds.items())

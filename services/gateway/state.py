@@ -1,0 +1,109 @@
+"""The parts of a running gateway, wired together."""
+
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+from starlette.requests import Request
+
+from flstore_core.cache import Cache, Ledger
+from flstore_core.errors import Busy
+from flstore_core.policies.registry import make_policy
+from flstore_core.storage import ObjectStore
+from services.gateway.auth import Tokens
+from services.gateway.budget import ByteBudget
+from services.gateway.catalog import Catalog
+from services.gateway.commit import Commit
+from services.gateway.erase import Eraser
+from services.gateway.ingest import Ingest
+from services.gateway.metrics import GatewayMetrics
+from services.gateway.operations import Operations
+from services.gateway.placement import Placement
+from services.gateway.rounds import Rounds
+from services.gateway.runner import Runner
+from services.gateway.settings import Settings
+from services.gateway.shards import Shards
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WAITING_PER_THREAD = 8
+"""Requests that may wait for each working thread before further ones are told to come back."""
+
+
+@dataclass
+class State:
+    """What the endpoints share."""
+
+    settings: Settings
+    store: ObjectStore
+    tokens: Tokens
+    uploads: ByteBudget
+    catalog: Catalog
+    rounds: Rounds
+    ingest: Ingest
+    commit: Commit
+    eraser: Eraser
+    runner: Runner
+    operations: Operations
+    placement: Placement
+    shards: Shards
+    metrics: GatewayMetrics
+    limiter: CapacityLimiter
+    pools: tuple[ThreadPoolExecutor, ...]
+
+    async def work(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run blocking `function` in a worker thread; raise `Busy` where too many wait for one already."""
+        if self.limiter.statistics().tasks_waiting >= WAITING_PER_THREAD * self.limiter.total_tokens:
+            raise Busy("every worker of this gateway is taken and many wait; try again shortly")
+        return await to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self.limiter)
+
+    def close(self) -> None:
+        """Let go of threads and connections."""
+        for pool in self.pools:
+            pool.shutdown(wait=False, cancel_futures=True)
+        self.shards.close()
+        self.placement.close()
+        self.store.close()
+
+
+def create_state(settings: Settings, store: ObjectStore) -> State:
+    """Return the parts of a gateway over `store`."""
+    readers, writers, callers, workers = (
+        ThreadPoolExecutor(count, thread_name_prefix=name)
+        for name, count in (("read", 16), ("write", 32), ("call", 64), ("operation", 4))
+    )
+    policy = make_policy("lru+arrival", settings.records_bytes, time.monotonic, random.Random(0))
+    catalog = Catalog(store, readers, time.monotonic, settings.refresh_seconds)
+    rounds = Rounds(store, catalog, Cache(Ledger(policy, settings.records_bytes, time.monotonic)), readers)
+    placement = Placement(settings.placement_url, store)
+    shards = Shards(settings.shard_timeout_seconds, time.sleep)
+    commit = Commit(store, catalog, rounds, placement, shards, callers, time.time)
+    return State(
+        settings=settings,
+        store=store,
+        tokens=Tokens(settings.tokens),
+        uploads=ByteBudget(settings.in_flight_bytes, settings.upload_limit),
+        catalog=catalog,
+        rounds=rounds,
+        ingest=Ingest(store, catalog, rounds, placement, shards, writers, time.time),
+        commit=commit,
+        eraser=Eraser(store, catalog, rounds, placement, shards, time.time),
+        runner=Runner(store, catalog, rounds, commit, placement, shards, callers, time.perf_counter),
+        operations=Operations(store, workers, time.time),
+        placement=placement,
+        shards=shards,
+        metrics=GatewayMetrics(rounds.cache),
+        limiter=CapacityLimiter(settings.threads),
+        pools=(readers, writers, callers, workers),
+    )
+
+
+def state_of(request: Request) -> State:
+    """Return the state of the app that got `request`."""
+    state: State = request.app.state.gateway
+    return state
