@@ -1,0 +1,36 @@
+"""`flstore commit`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from flstore_core.cli.session import Session, connected
+from flstore_core.cli.values import merged, pairs
+
+
+@click.command("commit")
+@click.argument("job")
+@click.argument("round_", metavar="ROUND", type=int)
+@pairs("-m", "--metric", "metrics", help="Such as accuracy=0.93.")
+@pairs("-p", "--hyperparameter", "hyperparameters", help="Such as lr=0.01.")
+@click.option("--participant", "participants", multiple=True, help="A client whose update must be there.")
+@connected
+def commit_command(
+    session: Session,
+    job: str,
+    round_: int,
+    metrics: Sequence[tuple[str, Any]],
+    hyperparameters: Sequence[tuple[str, Any]],
+    participants: tuple[str, ...],
+) -> None:
+    """Close ROUND of JOB, for good."""
+    record = session.client.commit(
+        job,
+        round_,
+        metrics=merged(metrics),
+        hyperparameters=merged(hyperparameters),
+        participants=participants or None,
+    )
+    aggregate = "with" if record.aggregate else "without"
+    session.show(record, f"round {record.number} is committed: {len(record.members)} updates, {aggregate} an aggregate")

@@ -1,0 +1,51 @@
+"""`flstore get`."""
+
+from pathlib import Path
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from flstore_core import codec
+from flstore_core.cli.session import Session, connected
+from flstore_core.cli.values import SUFFIXES
+from flstore_core.errors import InvalidParameters
+from flstore_core.ids import AGGREGATE
+from flstore_core.units import format_size
+
+
+@click.command("get")
+@click.argument("job")
+@click.argument("round_", metavar="ROUND", type=int)
+@click.argument("client", default=AGGREGATE)
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="By default CLIENT.safetensors.")
+@connected
+def get_command(session: Session, job: str, round_: int, client: str, output: Path | None) -> None:
+    """Fetch what CLIENT sent in ROUND of JOB; without CLIENT, the model the round ended with.
+
+    The file is checked against its hash. With `-o NAME.npz` it is written for NumPy, bfloat16 widened.
+    """
+    path = output or Path(f"{client}.safetensors")
+    if path.suffix not in SUFFIXES:
+        raise InvalidParameters(f"output {str(path)!r} is not usable; name a {' or '.join(SUFFIXES)} file")
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=session.as_json or not console.is_terminal) as bars:
+        task = bars.add_task(client, total=None)
+        body = session.client.download_raw(
+            job, round_, client, progress=lambda done, total: bars.update(task, completed=done, total=total)
+        )
+    _write(path, body)
+    session.show({"path": str(path), "nbytes": len(body)}, f"{path}: {format_size(len(body))}")
+
+
+def _write(path: Path, body: bytearray) -> None:
+    try:
+        with path.open("wb") as file:
+            if path.suffix == ".npz":
+                arrays, _ = codec.loads(memoryview(body))
+                np.savez(file, allow_pickle=False, **arrays)
+            else:
+                file.write(body)
+    except OSError as error:
+        raise InvalidParameters(f"file {str(path)!r} cannot be written: {error.strerror}") from error

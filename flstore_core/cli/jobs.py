@@ -1,0 +1,91 @@
+"""`flstore jobs`."""
+
+from pathlib import Path
+
+import click
+
+from flstore_core.cli.lazy import ListingGroup
+from flstore_core.cli.session import Session, connected
+from flstore_core.cli.tables import rendered, table
+from flstore_core.cli.values import FILE, schema_in
+from flstore_core.units import format_size
+
+
+@click.group("jobs", cls=ListingGroup)
+def jobs_group() -> None:
+    """List, show, create and delete jobs.
+
+    `flstore jobs` lists them, `flstore jobs NAME` shows one.
+    """
+
+
+@jobs_group.command("list")
+@connected
+def list_command(session: Session) -> None:
+    """List all jobs."""
+    jobs = session.client.jobs()
+    columns = ["job", "parameters", "update", "committed rounds", "latest", "open rounds"]
+    rows = [
+        [job.job, f"{job.parameters:,}", format_size(job.nbytes), job.committed, job.latest, list(job.open)]
+        for job in jobs
+    ]
+    session.show(jobs, table("", columns, rows))
+
+
+@jobs_group.command("show")
+@click.argument("job")
+@connected
+def show_command(session: Session, job: str) -> None:
+    """Show one JOB and its rounds."""
+    info, rounds = session.client.job(job), session.client.rounds(job)
+    known = {name: value for name, value in vars(info).items() if name not in ("schema", "placement")}
+    tensors = table("Tensors", ["name", "dtype", "shape"], [[t["name"], t["dtype"], t["shape"]] for t in info.schema])
+    columns = ["round", "committed", "clients", "base"]
+    listed = table("Rounds", columns, [[r.round, r.committed, r.clients, r.base] for r in rounds])
+    session.show({**vars(info), "rounds": rounds}, *rendered(known), tensors, listed)
+
+
+@jobs_group.command("create")
+@click.argument("job")
+@click.option(
+    "--like", type=FILE, required=True, help="A model in a .safetensors or .npz file: what updates look like."
+)
+@click.option("--statistics", type=click.Choice(["exact", "off"]), default="exact", show_default=True)
+@click.option("--clients-per-round", type=int, default=10, show_default=True)
+@click.option("--hot-rounds", type=int, default=2, show_default=True, help="Committed rounds to keep in memory.")
+@click.option("--replicas", type=int, default=1, show_default=True, help="Shards that hold each slice.")
+@click.option("--slices", type=int, help="Parts to cut the parameters into; planned if not given.")
+@connected
+def create_command(
+    session: Session,
+    job: str,
+    like: Path,
+    statistics: str,
+    clients_per_round: int,
+    hot_rounds: int,
+    replicas: int,
+    slices: int | None,
+) -> None:
+    """Create JOB."""
+    info = session.client.create_job(
+        job,
+        schema=schema_in(like),
+        statistics=statistics,
+        clients_per_round=clients_per_round,
+        hot_rounds=hot_rounds,
+        replicas=replicas,
+        slices=slices,
+    )
+    session.show(info, f"job {info.job}: {info.parameters:,} parameters, {format_size(info.nbytes)} an update")
+
+
+@jobs_group.command("delete")
+@click.argument("job")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@connected
+def delete_command(session: Session, job: str, yes: bool) -> None:
+    """Remove JOB and everything stored for it."""
+    if not yes:
+        click.confirm(f"Remove job {job} and all its rounds?", abort=True, err=True)
+    session.client.delete_job(job)
+    session.show({"deleted": job}, f"job {job} is removed")

@@ -1,0 +1,32 @@
+"""The command group. Commands are named here and imported when they are called."""
+
+import click
+
+from flstore_core import __version__
+from flstore_core.cli.lazy import LazyCommand, OrderedGroup
+
+
+@click.group(cls=OrderedGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="flstore")
+def main() -> None:
+    """FLStore: keep federated-learning rounds, and ask questions about them next to the data.
+
+    Start one with `flstore up`, see it at work with `flstore demo`.
+    """
+
+
+COMMANDS = [
+    LazyCommand("up", "flstore_core.cli.up:up_command", "Run FLStore on this machine until Ctrl-C."),
+    LazyCommand("demo", "flstore_core.demo.command:demo_command", "Train, attack, ask every workload, and compare."),
+    LazyCommand("status", "flstore_core.cli.status:status_command", "Show shards, what they hold, and hit rates."),
+    LazyCommand("jobs", "flstore_core.cli.jobs:jobs_group", "List, show, create and delete jobs."),
+    LazyCommand("put", "flstore_core.cli.put:put_command", "Store clients' updates, or a round's aggregate."),
+    LazyCommand("get", "flstore_core.cli.get:get_command", "Fetch a client's update, or a round's aggregate."),
+    LazyCommand("commit", "flstore_core.cli.commit:commit_command", "Close a round, for good."),
+    LazyCommand("run", "flstore_core.cli.run:run_command", "Run a workload and show its answer."),
+    LazyCommand("workloads", "flstore_core.cli.workloads:workloads_command", "List workloads and their parameters."),
+    LazyCommand("simulate", "flstore_core.simulator.command:simulate_command", "Compare caching policies on a trace."),
+]
+
+for command in COMMANDS:
+    main.add_command(command)

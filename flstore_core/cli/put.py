@@ -1,0 +1,67 @@
+"""`flstore put`."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from flstore_core.cli.session import Session, connected
+from flstore_core.cli.tables import table
+from flstore_core.cli.values import FILE, merged, pairs, tensors_in
+from flstore_core.client import Receipt
+from flstore_core.ids import AGGREGATE
+from flstore_core.units import format_size
+
+_AT_ONCE = 4
+
+
+@click.command("put")
+@click.argument("job")
+@click.argument("round_", metavar="ROUND", type=int)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FILE)
+@click.option("--client", help="The client's name; by default the file's, without its suffix.")
+@click.option("--aggregate", is_flag=True, help="Store the model that the round ended with.")
+@pairs("-m", "--metric", "metrics", help="Such as num_examples=120.")
+@connected
+def put_command(
+    session: Session,
+    job: str,
+    round_: int,
+    files: tuple[Path, ...],
+    client: str | None,
+    aggregate: bool,
+    metrics: Sequence[tuple[str, Any]],
+) -> None:
+    """Store each FILE (.safetensors or .npz) as a client's update in ROUND of JOB."""
+    if len(files) > 1 and (client or aggregate):
+        raise click.UsageError("--client and --aggregate go with one file")
+    names = [AGGREGATE if aggregate else client or file.stem for file in files]
+    given = merged(metrics)
+    with _bars(session) as bars, ThreadPoolExecutor(_AT_ONCE) as pool:
+        receipts = list(pool.map(lambda name, file: _put(session, bars, job, round_, name, file, given), names, files))
+    rows = [[r.client, format_size(r.nbytes), "stored" if r.created else "was there", r.sha256] for r in receipts]
+    session.show(receipts, table("", ["client", "size", "", "sha256"], rows))
+
+
+def _put(
+    session: Session, bars: Progress, job: str, number: int, name: str, file: Path, metrics: dict[str, Any]
+) -> Receipt:
+    tensors = tensors_in(file)
+    task = bars.add_task(name, total=None)
+
+    def moved(done: int, total: int) -> None:
+        bars.update(task, completed=done, total=total)
+
+    if name == AGGREGATE:
+        return session.client.put_aggregate(job, number, tensors, metrics=metrics, progress=moved)
+    return session.client.put_update(job, number, name, tensors, metrics=metrics, progress=moved)
+
+
+def _bars(session: Session) -> Progress:
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn()
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=session.as_json or not console.is_terminal)

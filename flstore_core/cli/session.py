@@ -1,0 +1,109 @@
+"""What every command that talks to a server shares: the connection, `--json`, and errors as one clear line."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+
+import click
+from rich.console import Console, RenderableType
+
+from flstore_core.client import Fields, FLStore
+from flstore_core.errors import FLStoreError
+
+P = ParamSpec("P")
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+_RETRIES = 2
+
+
+@dataclass(frozen=True)
+class Session:
+    """A command's connection and its way to say things."""
+
+    client: FLStore
+    as_json: bool
+    console: Console = field(default_factory=Console)
+
+    def show(self, data: Any, *lines: RenderableType) -> None:
+        """Print `data` as JSON if that was asked for, else the readable lines."""
+        if self.as_json:
+            click.echo(to_json(data))
+        for line in () if self.as_json else lines:
+            self.console.print(line)
+
+
+def connected(command: Callable[Concatenate[Session, P], None]) -> Callable[P, None]:
+    """Add `--url`, `--token` and `--json` to a command, connect, and report errors."""
+
+    @click.option(
+        "--url",
+        envvar="FLSTORE_URL",
+        default=DEFAULT_URL,
+        show_default=True,
+        show_envvar=True,
+        help="Where FLStore answers.",
+    )
+    @click.option("--token", envvar="FLSTORE_TOKEN", show_envvar=True, help="Bearer token, where one is needed.")
+    @json_option
+    @wraps(command)
+    def connect(*args: P.args, **options: P.kwargs) -> None:
+        url, token, as_json = (options.pop(name) for name in ("url", "token", "as_json"))
+        with reported(bool(as_json)), FLStore(str(url), str(token) if token else None, retries=_RETRIES) as client:
+            command(Session(client, bool(as_json)), *args, **options)
+
+    return connect
+
+
+def json_option(command: Callable[P, None]) -> Callable[P, None]:
+    """Add `--json` to a command."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(command)
+
+
+@contextmanager
+def reported(as_json: bool = False) -> Iterator[None]:
+    """Turn an `FLStoreError` into its message on stderr and exit code 1."""
+    try:
+        yield
+    except FLStoreError as error:
+        message = json.dumps({"error": _problem(error)}) if as_json else "\n".join(_lines(error))
+        click.echo(message, err=True)
+        sys.exit(1)
+
+
+def to_json(data: Any) -> str:
+    """Return what the client returned as indented JSON."""
+    return json.dumps(data, indent=2, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Fields):
+        return value.raw
+    if hasattr(value, "to_json"):
+        return value.to_json()
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _problem(error: FLStoreError) -> dict[str, Any]:
+    return {
+        **error.extensions,
+        "code": error.code,
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+    }
+
+
+def _lines(error: FLStoreError) -> Iterator[str]:
+    """Yield what went wrong, then each field that did not fit unless the detail told of it, then the request's id."""
+    request = error.extensions.get("request_id")
+    yield f"error: {error.title}: {error.detail}" + (f" (request {request})" if request else "")
+    for field_error in error.extensions.get("errors") or ():
+        line = f"{field_error.get('field')}: {field_error.get('message')}"
+        if line not in error.detail:
+            yield f"  {line}"

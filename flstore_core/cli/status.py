@@ -1,0 +1,55 @@
+"""`flstore status`."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+from rich.table import Table
+
+from flstore_core.cli.session import Session, connected
+from flstore_core.cli.tables import percent, table
+from flstore_core.client import JobInfo
+from flstore_core.patterns import Pattern
+from flstore_core.units import format_size
+
+
+@click.command("status")
+@connected
+def status_command(session: Session) -> None:
+    """Show shards, what they hold, and hit rates.
+
+    Asking wakes no shard: one at zero stays there.
+    """
+    cache, placement = session.client.cache().raw, session.client.placement().raw
+    jobs = session.client.jobs()
+    data = {"shards": cache["shards"], "gateway": cache["gateway"], "placement": placement, "jobs": jobs}
+    session.show(data, _shards(cache), _jobs(jobs, placement))
+
+
+def _shards(cache: Mapping[str, Any]) -> Table:
+    columns = ["shard", "state", "holds", "of", "objects", "hit rate", *(pattern.value for pattern in Pattern)]
+    return table("Shards", columns, [list(_shard(row)) for row in cache["shards"]])
+
+
+def _shard(row: Mapping[str, Any]) -> Iterator[str]:
+    yield from (row["shard"], row["state"])
+    held = row.get("inventory") or {}
+    yield format_size(held["used_bytes"]) if "used_bytes" in held else "-"
+    yield format_size(held["budget_bytes"]) if "budget_bytes" in held else "-"
+    yield str(held.get("objects", "-"))
+    for name in ("overall", *Pattern):
+        tally = held.get(name) or {}
+        yield percent(tally["hit_rate"]) if tally.get("requests") else "-"
+
+
+def _jobs(jobs: list[JobInfo], placement: Mapping[str, Any]) -> Table:
+    columns = ["job", "parameters", "update", "committed", "open", "latest", "slices", "replicas", "on shards"]
+    return table("Jobs", columns, [_job(job, placement["jobs"].get(job.job)) for job in jobs])
+
+
+def _job(job: JobInfo, placed: Mapping[str, Any] | None) -> list[Any]:
+    known = [job.job, f"{job.parameters:,}", format_size(job.nbytes), job.committed, list(job.open), job.latest]
+    if placed is None:
+        return [*known, None, None, "nowhere yet"]
+    owners = sorted({shard for owners in placed["owners"] for shard in owners})
+    return [*known, placed["slices"], placed["replicas"], owners]

@@ -1,0 +1,73 @@
+"""Arguments as people write them: `key=value` pairs, and models in files."""
+
+import json
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import numpy as np
+
+from flstore_core import codec
+from flstore_core.client import Arrays
+from flstore_core.client.tensors import schema_of
+from flstore_core.errors import InvalidParameters
+from flstore_core.schema import Schema
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+SUFFIXES = (".safetensors", ".npz")
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def pairs(*names: str, help: str) -> Callable[[Command], Command]:  # noqa: A002 - click's own word
+    """Return a repeatable option whose values are `key=value`: JSON where it can be read as such, text otherwise."""
+    return click.option(*names, type=_pair, multiple=True, metavar="KEY=VALUE", help=help)
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise click.BadParameter(f"{text!r} is not of the form key=value")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
+
+
+def merged(given: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return pairs as one object; raise `InvalidParameters` for a key given twice."""
+    values = dict(given)
+    if len(values) < len(given):
+        raise InvalidParameters(f"a key is given twice in {', '.join(key for key, _ in given)}")
+    return values
+
+
+def tensors_in(path: Path) -> Arrays | Path:
+    """Return what the client is to send: the path of a .safetensors file, or the arrays of an .npz file.
+
+    Raises:
+        InvalidParameters: for other files, and for arrays of Python objects: nothing is ever unpickled.
+    """
+    if path.suffix == ".safetensors":
+        return path
+    if path.suffix != ".npz":
+        raise InvalidParameters(f"file {str(path)!r} is not usable; give a {' or '.join(SUFFIXES)} file")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InvalidParameters(f"file {str(path)!r} cannot be read: {error}") from error
+
+
+def schema_in(path: Path) -> Schema:
+    """Return names, dtypes and shapes of the tensors in a file, of which a .safetensors file's data is not read."""
+    tensors = tensors_in(path)
+    if isinstance(tensors, Mapping):
+        return schema_of(tensors)
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = min(int.from_bytes(start, "little"), codec.MAX_HEADER_BYTES)
+        return codec.parse_header(memoryview(start + file.read(length))).schema

@@ -1,0 +1,200 @@
+"""Each command: what it asks of the server, and what it prints for people and for scripts."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from tests.cli.conftest import Flstore
+from tests.client.scripted import Script
+from tests.client.test_calls import ANSWER, ARRAYS, RECEIPT, ROUND
+
+JOB = {"job": "j", "parameters": 11_690_000, "nbytes": 46_760_000, "committed": 2, "open": [2], "latest": 1}
+EXECUTION = {
+    "where": "shards",
+    "shards": ["shard-0", "shard-1"],
+    "hits": 18,
+    "misses": 2,
+    "bytes_touched": 2048,
+    "bytes_fetched": 0,
+    "total_ms": 1.25,
+}
+TALLY = {"requests": 4, "hit_rate": 0.75}
+INVENTORY = {"used_bytes": 1 << 20, "budget_bytes": 1 << 30, "objects": 12, "overall": TALLY, "P2": TALLY}
+CACHE = {
+    "gateway": {},
+    "shards": [
+        {"shard": "shard-0", "state": "awake", "inventory": INVENTORY},
+        {"shard": "shard-1", "state": "zero"},
+    ],
+}
+TABLE = {
+    "version": 3,
+    "shards": {},
+    "jobs": {"j": {"slices": 2, "replicas": 1, "owners": [["shard-0"], ["shard-1"]]}},
+}
+WORKLOADS = {
+    "workloads": [
+        {
+            "name": "clustering",
+            "pattern": "P2",
+            "needs": "statistics",
+            "source": "Lloyd 1982",
+            "summary": "Groups a round's clients.",
+            "parameters": {
+                "properties": {
+                    "k": {"anyOf": [{"type": "integer"}, {"type": "null"}], "default": None, "description": "Groups."},
+                    "client": {"type": "string"},
+                },
+                "required": ["client"],
+            },
+            "result": {},
+        }
+    ]
+}
+
+
+def test_status_shows_shards_rates_and_placement(flstore: Flstore, script: Script) -> None:
+    for reply in (CACHE, TABLE, {"jobs": [JOB]}) * 2:
+        script.reply(reply)
+    shown = flstore("status").output
+    assert "1.0 MiB" in shown
+    assert shown.count("75 %") == 2
+    assert "zero" in shown
+    assert "shard-0, shard-1" in shown
+    found = json.loads(flstore("status", "--json").output)
+    assert found["shards"] == CACHE["shards"]
+    assert found["placement"]["version"] == 3
+
+
+def test_jobs_are_listed_without_a_subcommand(flstore: Flstore, script: Script) -> None:
+    script.reply({"jobs": [JOB]})
+    assert "11,690,000" in flstore("jobs").output
+    assert json.loads(flstore("jobs", "--json").output)[0]["latest"] == 1
+    assert json.loads(flstore("jobs", "list", "--json").output)[0]["open"] == [2]
+
+
+def test_a_job_is_shown_by_its_name(flstore: Flstore, script: Script) -> None:
+    script.reply(JOB | {"schema": [{"name": "layer.weight", "dtype": "F32", "shape": [3, 4]}], "statistics": "exact"})
+    script.reply({"rounds": [{"round": 7, "committed": True, "clients": 10, "base": 6}]})
+    shown = flstore("jobs", "j").output
+    assert "layer.weight" in shown
+    assert "3, 4" in shown
+    assert script.seen[0].path == "/v1/jobs/j"
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_a_job_is_created_like_a_file(flstore: Flstore, script: Script, tmp_path: Path, suffix: str) -> None:
+    script.reply(JOB, 201)
+    file = saved(tmp_path / f"model{suffix}")
+    assert flstore("jobs", "create", "j", "--like", str(file), "--slices", "2").exit_code == 0
+    sent = script.seen[0].json
+    assert sent["slices"] == 2
+    assert [(tensor["name"], tensor["dtype"]) for tensor in sent["schema"]] == [("steps", "I64"), ("w", "F32")]
+
+
+def test_deleting_a_job_asks_first(flstore: Flstore, script: Script) -> None:
+    script.reply(None, 204)
+    assert flstore("jobs", "delete", "j", input="n\n").exit_code == 1
+    assert not script.seen
+    assert flstore("jobs", "delete", "j", "--yes").exit_code == 0
+    assert script.seen[0].method == "DELETE"
+
+
+def test_files_are_put_as_the_clients_they_are_named_after(flstore: Flstore, script: Script, tmp_path: Path) -> None:
+    script.reply(RECEIPT)
+    files = [saved(tmp_path / "c1.safetensors"), saved(tmp_path / "c2.npz")]
+    result = flstore("put", "j", "3", *map(str, files), "-m", "num_examples=12", "-m", "site=north", "--json")
+    assert len(json.loads(result.output)) == 2
+    by_path = {seen.path: seen for seen in script.seen}
+    assert set(by_path) == {"/v1/jobs/j/rounds/3/clients/c1", "/v1/jobs/j/rounds/3/clients/c2"}
+    first = by_path["/v1/jobs/j/rounds/3/clients/c1"]
+    assert json.loads(first.headers["x-flstore-metrics"]) == {"num_examples": 12, "site": "north"}
+    assert all(safetensors.numpy.load(seen.body)["w"].tolist() == ARRAYS["w"].tolist() for seen in script.seen)
+
+
+def test_an_aggregate_is_put_and_shown(flstore: Flstore, script: Script, tmp_path: Path) -> None:
+    script.reply(RECEIPT | {"client": "aggregate"})
+    shown = flstore("put", "j", "3", str(saved(tmp_path / "global.safetensors")), "--aggregate").output
+    assert "stored" in shown
+    assert script.seen[0].path == "/v1/jobs/j/rounds/3/aggregate"
+
+
+def test_arrays_of_objects_are_never_unpickled(flstore: Flstore, script: Script, tmp_path: Path) -> None:
+    file = tmp_path / "evil.npz"
+    np.savez(file, w=np.array([{"a": 1}], dtype=object))
+    result = flstore("put", "j", "3", str(file))
+    assert result.exit_code == 1
+    assert "allow_pickle" in result.stderr
+    assert not script.seen
+
+
+@pytest.mark.parametrize("name", ["model.pt", "broken.npz"])
+def test_a_file_that_is_no_model_is_refused(flstore: Flstore, script: Script, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"no model")
+    result = flstore("put", "j", "3", str(tmp_path / name))
+    assert result.exit_code == 1
+    assert name in result.stderr
+    assert not script.seen
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_a_model_is_fetched_into_a_file(flstore: Flstore, script: Script, tmp_path: Path, suffix: str) -> None:
+    body = safetensors.numpy.save(ARRAYS)
+    script.reply_bytes(body, ETag=f'"{hashlib.sha256(body).hexdigest()}"')
+    output = tmp_path / f"out{suffix}"
+    assert flstore("get", "j", "3", "-o", str(output)).exit_code == 0
+    assert script.seen[0].path == "/v1/jobs/j/rounds/3/aggregate"
+    if suffix == ".npz":
+        with np.load(output) as found:
+            assert found["w"].tolist() == ARRAYS["w"].tolist()
+    else:
+        assert output.read_bytes() == body
+
+
+def test_a_commit_carries_what_was_given(flstore: Flstore, script: Script) -> None:
+    script.reply(ROUND)
+    result = flstore("commit", "j", "3", "-m", "accuracy=0.5", "-p", "lr=0.1", "--participant", "c1")
+    assert "round 3 is committed: 1 updates" in result.output
+    assert script.seen[0].json == {
+        "metrics": {"accuracy": 0.5},
+        "hyperparameters": {"lr": 0.1},
+        "participants": ["c1"],
+    }
+
+
+def test_parameters_are_json_where_they_can_be(flstore: Flstore, script: Script) -> None:
+    script.reply(ANSWER | {"execution": EXECUTION})
+    result = flstore("run", "j", "cosine-similarity", "-p", "round=3", "-p", 'clients=["c1"]', "-p", "method=krum")
+    assert script.seen[0].json == {"round": 3, "clients": ["c1"], "method": "krum"}
+    assert "18 hits, 2 misses" in result.output
+    assert "similarity" in result.output
+    assert json.loads(flstore("run", "j", "cosine-similarity", "--json").output) == ANSWER | {"execution": EXECUTION}
+
+
+def test_a_run_in_the_background_is_waited_for(flstore: Flstore, script: Script) -> None:
+    script.reply(None, 202, Location="/v1/operations/op1")
+    script.reply({"id": "op1", "state": "succeeded", "result": ANSWER | {"execution": EXECUTION}})
+    found = json.loads(flstore("run", "j", "aggregate", "--background", "--json").output)
+    assert found == ANSWER | {"execution": EXECUTION}
+
+
+def test_workloads_and_their_parameters_are_listed(flstore: Flstore, script: Script) -> None:
+    script.reply(WORKLOADS)
+    assert "Groups a round's clients." in flstore("workloads").output
+    shown = flstore("workloads", "clustering").output
+    assert "required" in shown
+    assert "integer" in shown
+    assert json.loads(flstore("workloads", "--json").output) == WORKLOADS["workloads"]
+    assert "nearest: clustering" in flstore("workloads", "clusters").stderr
+
+
+def saved(path: Path) -> Path:
+    if path.suffix == ".npz":
+        np.savez(path, allow_pickle=False, **ARRAYS)
+    else:
+        safetensors.numpy.save_file(ARRAYS, path)
+    return path

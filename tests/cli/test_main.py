@@ -1,0 +1,113 @@
+"""The command as a whole: help at once, errors as one line."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from flstore_core.cli import main
+from flstore_core.cli.lazy import LazyCommand
+from flstore_core.cli.main import COMMANDS
+from flstore_core.cli.tables import rendered, shown
+from tests.cli.conftest import Flstore
+from tests.client.scripted import Script
+from tests.servers import free_ports
+
+
+def test_help_lists_every_command_and_imports_none() -> None:
+    program = (
+        "import sys\nfrom flstore_core.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'httpx', 'numpy', 'rich', 'sklearn'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert all(f"\n  {command.name} " in done.stdout for command in COMMANDS)
+    assert done.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: str(command.name))
+def test_every_command_is_there_and_takes_json(command: LazyCommand) -> None:
+    loaded = command.load()
+    assert loaded.name == command.name
+    wanted = ["jobs", "list", "--help"] if command.name == "jobs" else [str(command.name), "--help"]
+    help_text = CliRunner().invoke(main, wanted).output
+    assert "Usage: main" in help_text
+    assert command.name == "up" or "--json" in help_text
+
+
+def test_an_error_is_one_line_with_fields_and_request(flstore: Flstore, script: Script) -> None:
+    bad = [{"field": "k", "message": "too small"}, {"field": "round", "message": "unknown"}]
+    script.problem(422, "invalid-parameters", "parameters do not fit: k: too small", errors=bad, request_id="r-7")
+    result = flstore("run", "j", "clustering", "-p", "k=0")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.splitlines() == [
+        "error: Parameters do not fit: parameters do not fit: k: too small (request r-7)",
+        "  round: unknown",
+    ]
+
+
+def test_scripts_get_errors_as_json_too(flstore: Flstore, script: Script) -> None:
+    script.problem(404, "not-found", "job 'x' does not exist; nearest: j", nearest=["j"])
+    result = flstore("jobs", "show", "x", "--json")
+    assert result.exit_code == 1
+    error = json.loads(result.stderr)["error"]
+    assert (error["code"], error["status"], error["nearest"]) == ("not-found", 404, ["j"])
+
+
+def test_an_unreachable_server_is_named_with_a_way_out() -> None:
+    (port,) = free_ports(1)
+    result = CliRunner().invoke(main, ["workloads", "--url", f"http://127.0.0.1:{port}"])
+    assert result.exit_code == 1
+    assert f"127.0.0.1:{port}" in result.stderr
+    assert "flstore up" in result.stderr
+
+
+def test_the_token_of_the_environment_is_sent(flstore: Flstore, script: Script) -> None:
+    script.reply({"jobs": []})
+    flstore("jobs")
+    assert script.seen[0].headers["authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize("pair", ["k", "=3", ""])
+def test_a_parameter_that_is_no_pair_is_refused(flstore: Flstore, script: Script, pair: str) -> None:
+    result = flstore("run", "j", "clustering", "-p", pair)
+    assert result.exit_code == 2
+    assert "key=value" in result.stderr
+    assert not script.seen
+
+
+def test_a_parameter_given_twice_is_refused(flstore: Flstore, script: Script) -> None:
+    assert flstore("run", "j", "clustering", "-p", "k=1", "-p", "k=2").exit_code == 1
+    assert not script.seen
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (True, "yes"),
+        (0.123456, "0.1235"),
+        (2.5e9, "2.500e+09"),
+        ([1, "a"], "1, a"),
+        ({"a": 1.0}, "a 1"),
+        ({}, ""),
+    ],
+)
+def test_values_are_shown_short(value: object, text: str) -> None:
+    assert shown(value) == text
+
+
+def test_any_answer_can_be_shown() -> None:
+    answer = {
+        "plain": 1,
+        "empty": [],
+        "nothing": {},
+        "rows": [{"a": 1}, {"b": [2, 3]}],
+        "matrix": [[1.0, 0.5], [0.5, 1.0]],
+        "by_name": {"x": {"n": 1}, "y": {"n": 2}},
+        "nested": {"deep": [{"z": 0}], "k": 3},
+    }
+    assert len(list(rendered(answer))) == 6
