@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from flstore_core.codec import FlatView, Float32
 from flstore_core.errors import NotEnoughData, unknown
-from flstore_core.ids import MAX_ROUND, ClientId
+from flstore_core.ids import AGGREGATE, MAX_ROUND, ClientId
 from flstore_core.patterns import Pattern
 from flstore_core.records import Job, Member, Round
 from flstore_core.statistics import RoundStatistics
@@ -127,9 +127,35 @@ class RoundData:
         chosen = [member.client for member in self.members(clients)]
         if len(chosen) < least:
             raise NotEnoughData(f"round {self.record.number} has {len(chosen)} update(s); at least {least} are needed")
+        return self._kept().take(chosen)
+
+    def aggregate(self) -> tuple[RoundStatistics, NDArray[np.float64]]:
+        """Return the statistics of every model of the round, and the weights, shape (n,), that combine their deltas to
+        the aggregate's: its own row if it was stored, FedAvg's weights otherwise.
+        """
+        statistics = self._kept()
+        if self.stores_aggregate:
+            return statistics, np.array([float(member == AGGREGATE) for member in statistics.members])
+        everyone = self.deltas()
+        return everyone, fedavg_weights([self.record.by_client[client].num_examples for client in everyone.members])
+
+    @property
+    def stores_aggregate(self) -> bool:
+        """Whether the statistics have a row of the round's aggregate."""
+        return AGGREGATE in self._kept().members
+
+    def _kept(self) -> RoundStatistics:
         if self.statistics is None:
             raise NotEnoughData("the job keeps no statistics; create it with statistics 'exact'")
-        return self.statistics.take(chosen)
+        return self.statistics
+
+
+def fedavg_weights(num_examples: Sequence[float]) -> NDArray[np.float64]:
+    """Return FedAvg's weights, float64, shape (n,), summing to 1; equal ones where no client has examples."""
+    examples = np.maximum(np.asarray(num_examples, np.float64), 0.0)
+    if not examples.any():
+        examples = np.ones(len(examples))
+    return np.asarray(examples / examples.sum())
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, is_dataclass
 from functools import cache
 from inspect import getdoc
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic.json_schema import JsonSchemaMode
 
 from flstore_core.errors import BrokenWorkload, InvalidParameters
 from flstore_core.workloads.registry import AnyWorkload
@@ -67,8 +68,7 @@ def dump(result: Any) -> Any:
     return value
 
 
-@cache
-def schema_of(kind: type[Any], mode: Any) -> Mapping[str, Any]:
+def schema_of(kind: type[Any], mode: JsonSchemaMode) -> Mapping[str, Any]:
     """Return the JSON Schema of a dataclass, its fields described by their docstrings, inherited ones too."""
     schema = _adapter(kind).json_schema(mode=mode)
     described = _descriptions(kind)
@@ -89,7 +89,7 @@ def _descriptions(kind: type[Any]) -> Mapping[str, str]:
 
 
 @cache
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 

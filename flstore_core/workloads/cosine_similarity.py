@@ -1,0 +1,58 @@
+"""Cosine similarity of updates, between clients and with the aggregate.
+
+The pairwise measure behind similarity-based filtering and clustering in FL (Sattler et al. 2020, arXiv 1910.01991).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flstore_core.patterns import Pattern
+from flstore_core.workloads.base import Context, Needs, Partial, Result, RoundIndex, RoundParams
+from flstore_core.workloads.geometry import cosines, norms, similarity_to
+from flstore_core.workloads.select import one_round
+
+
+@dataclass(frozen=True)
+class Similarities(Result):
+    """How alike the updates of a round are, as directions. A zero update is similar to nothing: 0 throughout."""
+
+    round: int
+    """The round answered for."""
+    clients: list[str]
+    """Order of the rows and columns."""
+    matrix: list[list[float]]
+    """Cosine similarity between clients' deltas."""
+    with_aggregate: list[float]
+    """Cosine similarity of each client's delta with the aggregate's."""
+    norms: list[float]
+    """Euclidean length of each client's delta."""
+    aggregate: str
+    """`stored` if the round's aggregate was stored; `fedavg` if the mean by num_examples stands in for it."""
+
+
+class CosineSimilarity:
+    """How alike the clients' updates of a round are, among each other and with the aggregate."""
+
+    name = "cosine-similarity"
+    pattern = Pattern.P2
+    needs = Needs.STATISTICS
+    source = "Sattler, Müller, Samek 2020, Clustered Federated Learning, arXiv:1910.01991"
+    params = RoundParams
+    result = Similarities
+
+    def select(self, params: RoundParams, index: RoundIndex) -> Sequence[int]:
+        return one_round(params, index)
+
+    def combine(self, partials: Sequence[Partial], context: Context, params: RoundParams) -> Similarities:
+        data = context.round
+        chosen = data.deltas(params.clients)
+        everyone, weights = data.aggregate()
+        aligned = dict(zip(everyone.members, similarity_to(everyone.gram, weights).tolist(), strict=True))
+        return Similarities(
+            round=data.record.number,
+            clients=list(chosen.members),
+            matrix=cosines(chosen.gram).tolist(),
+            with_aggregate=[aligned[client] for client in chosen.members],
+            norms=norms(chosen.gram).tolist(),
+            aggregate="stored" if data.stores_aggregate else "fedavg",
+        )

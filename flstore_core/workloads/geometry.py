@@ -1,0 +1,86 @@
+"""Lengths, angles and distances of updates, from their Gram matrix alone."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float64 = NDArray[np.float64]
+
+
+def norms(gram: Float64) -> Float64:
+    """Return the lengths of the n vectors, shape (n,)."""
+    return np.sqrt(np.maximum(gram.diagonal(), 0.0))
+
+
+def cosines(gram: Float64) -> Float64:
+    """Return cosine similarities, shape (n, n); those of a zero vector are 0, its own included."""
+    similar = gram * np.outer(inverse(norms(gram)), inverse(norms(gram)))
+    np.fill_diagonal(similar, norms(gram) > 0)
+    return np.clip(similar, -1.0, 1.0)
+
+
+def squared_distances(gram: Float64) -> Float64:
+    """Return squared Euclidean distances, shape (n, n), never negative."""
+    squares = gram.diagonal()
+    distances = np.maximum(squares[:, None] + squares[None, :] - 2.0 * gram, 0.0)
+    np.fill_diagonal(distances, 0.0)
+    return distances
+
+
+def similarity_to(gram: Float64, weights: Float64) -> Float64:
+    """Return each vector's cosine similarity with the combination `weights` @ vectors, shape (n,); 0 where either is 0.
+
+    Args:
+        gram: shape (n, n).
+        weights: shape (n,), or (n, n) for another combination per vector.
+    """
+    products = np.einsum("ij,ij->i", gram, np.broadcast_to(weights, gram.shape))
+    lengths = np.sqrt(np.maximum(np.einsum("...i,ij,...j->...", weights, gram, weights, optimize=True), 0.0))
+    return np.asarray(np.clip(products * inverse(norms(gram)) * inverse(lengths), -1.0, 1.0))
+
+
+def alignments(gram: Float64, sweeps: int = 3) -> Float64:
+    """Return each vector's cosine similarity with the robust direction of the others, shape (n,).
+
+    The direction is a mean of unit vectors, so that length buys no influence, and leaves the vector itself out. Each
+    further sweep weights the others by how far they were aligned before; what points away counts for nothing.
+    """
+    similar = cosines(gram)
+    weights = np.ones(len(gram))
+    aligned = np.zeros(len(gram))
+    for _ in range(1 + sweeps):
+        aligned = similarity_to(similar, _without_own(weights))
+        if not (aligned > 0).any():
+            break
+        weights = np.maximum(aligned, 0.0)
+    return aligned
+
+
+def embed(gram: Float64) -> Float64:
+    """Return n points, shape (n, n), whose inner products are `gram`: all that distances need of the vectors."""
+    values, vectors = np.linalg.eigh(gram)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+
+
+def robust_scores(values: Float64, reference: NDArray[np.bool_] | None = None, floor: float = 1e-12) -> Float64:
+    """Return how many robust standard deviations each value lies from the median (Iglewicz and Hoaglin 1993).
+
+    Args:
+        values: shape (n,).
+        reference: whose median, and median absolute deviation, are taken; all values by default.
+        floor: least standard deviation, so that near-equal values are not taken apart.
+    """
+    trusted = values if reference is None else values[reference]
+    median = np.median(trusted)
+    deviation = 1.4826 * np.median(np.abs(trusted - median))
+    return np.asarray((values - median) / max(float(deviation), floor))
+
+
+def inverse(values: Float64) -> Float64:
+    """Return 1 / values, and 0 where a value is 0."""
+    return np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
+
+
+def _without_own(weights: Float64) -> Float64:
+    others = np.tile(weights, (len(weights), 1))
+    np.fill_diagonal(others, 0.0)
+    return others
