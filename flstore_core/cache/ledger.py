@@ -4,7 +4,8 @@ The ledger knows keys and sizes, no values, so that simulator, live shard and sh
 It is not thread-safe; `Cache` adds the lock.
 """
 
-from collections.abc import Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,6 +17,9 @@ from flstore_core.policies.base import Clock, Key, Policy, PolicyDefect, Prefetc
 
 HISTORY = 4096
 """Evictions remembered for `explain`."""
+
+_ARRIVES_FOR: Mapping[str, Pattern] = {AGGREGATE: Pattern.P1, METADATA: Pattern.P4}
+"""Pattern that a new object is first expected to serve; P2 for a client's update."""
 
 DISCARDED = "discarded"
 """Reason of a removal that the policy did not choose."""
@@ -37,20 +41,11 @@ class Access(NamedTuple):
     """What the policy wants fetched now, after the missing keys."""
 
 
-class Entry(NamedTuple):
-    """One cached object."""
+_Note = tuple[Why, Pattern, float]
+"""Of a cached object: what brought it, the pattern it is counted with, and when it came. Plain, for speed."""
 
-    size: int
-    why: Why
-    pattern: Pattern
-    since: float
-
-
-class Eviction(NamedTuple):
-    """One object that left."""
-
-    at: float
-    reason: str
+_ADMITTED = Outcome(True)
+_REFUSED = Outcome(False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,28 +73,31 @@ class Ledger:
         self.budget = budget
         self.used = 0
         self.tallies = {pattern: Tally() for pattern in Pattern}
-        self.eviction_reasons: dict[str, int] = {}
+        self.eviction_reasons: Counter[str] = Counter()
         self._clock = clock
-        self._entries: dict[Key, Entry] = {}
+        self._sizes: dict[Key, int] = {}
+        self._notes: dict[Key, _Note] = {}
         self._pins: dict[Key, int] = {}
         self._unread: set[Key] = set()
         """Prefetched and not asked for yet."""
-        self._evicted: dict[Key, Eviction] = {}
+        self._evicted: OrderedDict[Key, tuple[float, str]] = OrderedDict()
+        """When and why the last `HISTORY` objects left, oldest first."""
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._entries
+        return key in self._sizes
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._sizes)
 
     def ingest(self, key: Key, size: int) -> Outcome:
         """Offer a newly created object of `size` bytes; the policy decides whether it is cached on arrival."""
-        if key in self._entries:
-            return Outcome(True)
-        self._check_fits(key, size)
+        if key in self._sizes:
+            return _ADMITTED
+        if size > self.budget:
+            raise self._too_large(key, size)
         if not self.policy.arrived(key, size):
-            return Outcome(False)
-        return self._insert(key, size, Why.ARRIVAL, _pattern_of(key))
+            return _REFUSED
+        return self._insert(key, size, Why.ARRIVAL, _ARRIVES_FOR.get(key.client, Pattern.P2))
 
     def commit(self, job: str, round: int, slice: int = 0) -> Sequence[Prefetch]:  # noqa: A002
         """Close a round whose objects were all ingested; return what the policy wants fetched."""
@@ -107,15 +105,16 @@ class Ledger:
 
     def request(self, request: Request) -> Access:
         """Count a request and tell the policy; the caller then fills what is missing, and the prefetches."""
-        entries = self._entries
+        sizes = self._sizes
         keys = request.keys
+        present = [sizes[key] for key in keys if key in sizes]
+        missing = () if len(present) == len(keys) else tuple([key for key in keys if key not in sizes])
         tally = self.tallies[request.pattern]
-        missing = tuple([key for key in keys if key not in entries])
         tally.requests += 1
         tally.hits += not missing
         tally.keys += len(keys)
-        tally.key_hits += len(keys) - len(missing)
-        tally.bytes_hit += sum([entries[key].size for key in keys if key in entries])
+        tally.key_hits += len(present)
+        tally.bytes_hit += sum(present)
         if self._unread:
             self._mark_read(keys)
         return Access(not missing, missing, self.policy.requested(request, missing))
@@ -124,26 +123,27 @@ class Ledger:
         """Offer an object that was fetched for a request (`DEMAND`) or ahead of one (`PREFETCH`)."""
         if why is Why.DEMAND:
             self.tallies[pattern].bytes_missed += size
-        if key in self._entries:
-            return Outcome(True)
-        self._check_fits(key, size)
+        if key in self._sizes:
+            return _ADMITTED
+        if size > self.budget:
+            raise self._too_large(key, size)
         if why is Why.PREFETCH:
             self.tallies[pattern].prefetches += 1
         if not self.policy.admits(key, size, why):
             self.tallies[pattern].prefetches_wasted += why is Why.PREFETCH
-            return Outcome(False)
+            return _REFUSED
         return self._insert(key, size, why, pattern)
 
     def discard(self, key: Key) -> bool:
         """Remove a key whatever the policy thinks, such as on erasure; say whether it was cached."""
-        if key not in self._entries:
+        if key not in self._sizes:
             return False
         self._remove(key, DISCARDED)
         return True
 
     def discard_job(self, job: str) -> tuple[Key, ...]:
         """Remove all of a deleted job and let the policy forget it; return the keys that were cached."""
-        gone = tuple(key for key in self._entries if key.job == job)
+        gone = tuple(key for key in self._sizes if key.job == job)
         for key in gone:
             self._remove(key, DISCARDED)
         self.policy.forget(job)
@@ -163,10 +163,12 @@ class Ledger:
 
     def explain(self, key: Key) -> Explanation:
         """Say since when and why `key` is cached, or when and why it left, as far as that is remembered."""
-        if entry := self._entries.get(key):
-            return Explanation(True, entry.since, f"{entry.why}; {self.policy.reason(key)}", key in self._pins)
+        if note := self._notes.get(key):
+            why, _, since = note
+            return Explanation(True, since, f"{why}; {self.policy.reason(key)}", key in self._pins)
         if eviction := self._evicted.get(key):
-            return Explanation(False, eviction.at, f"evicted: {eviction.reason}")
+            at, reason = eviction
+            return Explanation(False, at, f"evicted: {reason}")
         return Explanation(False, None, "not admitted, or evicted longer ago than is remembered")
 
     def snapshot(self) -> dict[str, Any]:
@@ -175,7 +177,7 @@ class Ledger:
             "policy": self.policy.name,
             "budget_bytes": self.budget,
             "used_bytes": self.used,
-            "objects": len(self._entries),
+            "objects": len(self._sizes),
             "pinned": len(self._pins),
             "overall": self.overall().to_json(),
             **{pattern.value: tally.to_json() for pattern, tally in self.tallies.items()},
@@ -186,64 +188,63 @@ class Ledger:
         """Return the counters of all patterns together."""
         return sum(self.tallies.values(), Tally())
 
-    def _check_fits(self, key: Key, size: int) -> None:
-        if size > self.budget:
-            raise InsufficientCapacity(
-                f"round {key.round} {key.client} of job {key.job!r} has {size} bytes and the cache's whole budget is "
-                f"{self.budget}; raise the budget or cut the job into more slices"
-            )
+    def _too_large(self, key: Key, size: int) -> InsufficientCapacity:
+        return InsufficientCapacity(
+            f"round {key.round} {key.client} of job {key.job!r} has {size} bytes and the cache's whole budget is "
+            f"{self.budget}; raise the budget or cut the job into more slices"
+        )
 
     def _insert(self, key: Key, size: int, why: Why, pattern: Pattern) -> Outcome:
-        evicted = self._make_room(size) if self.used + size > self.budget else ()
+        outcome = _ADMITTED
         if self.used + size > self.budget:
-            return Outcome(False, evicted)
-        self._entries[key] = Entry(size, why, pattern, self._clock())
+            outcome = self._make_room(size)
+            if not outcome.admitted:
+                return outcome
+        self._sizes[key] = size
+        self._notes[key] = (why, pattern, self._clock())
         self.used += size
         if why is Why.PREFETCH:
             self._unread.add(key)
         self.policy.inserted(key, size)
-        return Outcome(True, evicted)
+        return outcome
 
-    def _make_room(self, size: int) -> tuple[Key, ...]:
+    def _make_room(self, size: int) -> Outcome:
         """Evict until `size` bytes are free or the policy rather keeps the newcomer out."""
-        evicted = []
-        while self.used + size > self.budget:
+        evicted: list[Key] = []
+        most = self.budget - size
+        while self.used > most:
             victim = self.policy.victim(self._pins)
             if victim is None:
-                break
-            if victim.key not in self._entries or victim.key in self._pins:
-                held = "pinned" if victim.key in self._pins else "not cached"
-                raise PolicyDefect(f"policy {self.policy.name!r} would evict {victim.key}, which is {held}")
-            self._remove(victim.key, victim.reason)
-            evicted.append(victim.key)
-        return tuple(evicted)
+                return Outcome(False, tuple(evicted))
+            key, reason = victim
+            if key not in self._sizes or key in self._pins:
+                raise self._defect(key)
+            self._remove(key, reason)
+            evicted.append(key)
+        return Outcome(True, tuple(evicted))
+
+    def _defect(self, key: Key) -> PolicyDefect:
+        held = "pinned" if key in self._pins else "not cached"
+        return PolicyDefect(f"policy {self.policy.name!r} would evict {key}, which is {held}")
 
     def _remove(self, key: Key, reason: str) -> None:
-        entry = self._entries.pop(key)
-        self.used -= entry.size
-        tally = self.tallies[entry.pattern]
+        self.used -= self._sizes.pop(key)
+        _, pattern, _ = self._notes.pop(key)
+        tally = self.tallies[pattern]
         tally.evictions += 1
         if key in self._unread:
             self._unread.discard(key)
             tally.prefetches_wasted += 1
-        self.eviction_reasons[reason] = self.eviction_reasons.get(reason, 0) + 1
-        self._remember(key, reason)
+        self.eviction_reasons[reason] += 1
+        evicted = self._evicted
+        evicted[key] = (self._clock(), reason)
+        evicted.move_to_end(key)
+        if len(evicted) > HISTORY:
+            evicted.popitem(last=False)
         self.policy.removed(key)
-
-    def _remember(self, key: Key, reason: str) -> None:
-        self._evicted.pop(key, None)
-        self._evicted[key] = Eviction(self._clock(), reason)
-        if len(self._evicted) > HISTORY:
-            del self._evicted[next(iter(self._evicted))]
 
     def _mark_read(self, keys: Sequence[Key]) -> None:
         for key in self._unread.intersection(keys):
             self._unread.discard(key)
-            self.tallies[self._entries[key].pattern].prefetches_used += 1
-
-
-def _pattern_of(key: Key) -> Pattern:
-    """Return the pattern that a new object is first expected to serve."""
-    if key.client == AGGREGATE:
-        return Pattern.P1
-    return Pattern.P4 if key.client == METADATA else Pattern.P2
+            _, pattern, _ = self._notes[key]
+            self.tallies[pattern].prefetches_used += 1

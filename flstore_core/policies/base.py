@@ -46,11 +46,8 @@ class Prefetch(NamedTuple):
     pattern: Pattern
 
 
-class Victim(NamedTuple):
-    """A key to evict and a short, fixed word for the reason (a metric's label)."""
-
-    key: Key
-    reason: str
+Victim = tuple[Key, str]
+"""A key to evict and a short, fixed word for the reason (a metric's label)."""
 
 
 class Why(StrEnum):

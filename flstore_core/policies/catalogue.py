@@ -62,12 +62,17 @@ class Catalogue:
                     found[key] = known.aggregate_bytes
         return found
 
-    def last_updates(self, client: str, count: int) -> dict[Key, int]:
-        """Return the client's updates of its last `count` committed rounds and of open ones, with their bytes."""
+    def takes_part(self, client: str) -> bool:
+        """Say whether the client has sent an update to an open round."""
         rounds = self._participations.get(client, [])
-        end = bisect_right(rounds, self.newest)
+        return bool(rounds) and rounds[-1] > self.newest
+
+    def last_updates(self, client: str, count: int, with_open: bool) -> dict[Key, int]:
+        """Return the client's updates of its last `count` rounds, committed or open as well, with their bytes."""
+        rounds = self._participations.get(client, [])
+        end = len(rounds) if with_open else bisect_right(rounds, self.newest)
         found: dict[Key, int] = {}
-        for number in rounds[max(0, end - count) :]:
+        for number in rounds[max(0, end - count) : end]:
             if known := self.rounds.get(number):
                 found |= {key: size for key, size in known.updates.items() if key.client == client}
         return found

@@ -15,6 +15,15 @@ from flstore_core.policies.hazard import FixedHazard, Hazard
 STAGES = 3
 """Requests for one thing that are told apart: the first, the second, more."""
 
+STICKINESS = 1.3
+"""How much better another group must be before it replaces one that is held: changing costs fetches."""
+
+LEAST_CHANCE = 0.01
+"""A group is worth holding when the job's next request wants it with at least this chance; half, if it is held."""
+
+PATIENCE = 0.1
+"""What a group is worth is worked out again when its age has grown by this part."""
+
 PRIORS: Mapping[str, float] = {
     "newest round": 0.3,
     "recent round": 0.05,
@@ -34,24 +43,48 @@ PRIORS: Mapping[str, float] = {
 class Group:
     """Objects that are worth having together, and how their worth is judged."""
 
-    __slots__ = ("bytes", "density", "hazard", "keys", "label", "pattern", "planned", "since")
+    __slots__ = ("bytes", "changed", "density", "hazard", "keys", "label", "pattern", "planned", "since", "until")
 
     def __init__(self, label: str, pattern: Pattern, hazard: Hazard, since: float, keys: Mapping[Key, int]) -> None:
         self.label = label
         """Kind, for people."""
         self.pattern = pattern
-        self.hazard = hazard
-        self.since = since
-        """Second from which the age runs."""
-        self.hold(keys)
-        self.density = 0.0
-        """Expected requests a second and byte."""
         self.planned = False
+        self.density = 0.0
+        """Expected requests a second and byte; zero where they are too few to hold the group for."""
+        self.hold(keys)
+        self.begin(hazard, since)
 
     def hold(self, keys: Mapping[Key, int]) -> None:
         """Make `keys`, with their bytes, the group's objects."""
         self.keys = keys
         self.bytes = sum(keys.values())
+        self.changed = True
+        self.until = 0.0
+
+    def begin(self, hazard: Hazard, since: float) -> None:
+        """Let the age run from second `since`, under `hazard`."""
+        self.hazard = hazard
+        self.since = since
+        self.until = 0.0
+        """Second until which `density` is near enough."""
+
+    def plan(self, planned: bool) -> None:
+        """Note whether the group is to be held."""
+        if planned is not self.planned:
+            self.planned = planned
+            self.until = 0.0
+
+    def judge(self, now: float, gap: float) -> None:
+        """Work `density` out at second `now`, with `gap` seconds between the job's requests."""
+        age = now - self.since
+        rate = self.hazard.rate(age, gap)
+        least = LEAST_CHANCE
+        if self.planned:
+            rate *= STICKINESS
+            least *= 0.5
+        self.density = rate / self.bytes if self.bytes and rate * gap >= least else 0.0
+        self.until = now + PATIENCE * age
 
 
 class Hazards:
@@ -92,7 +125,8 @@ class Ranks:
         newest = Group(self._kinds[0][0], self._pattern, self._hazards[0], now, keys)
         self.groups = [newest, *self.groups][: len(self._hazards)]
         for group, (label, _), hazard in zip(self.groups, self._kinds, self._hazards, strict=False):
-            group.label, group.hazard, group.since = label, hazard, now
+            group.label = label
+            group.begin(hazard, now)
 
     def asked(self, number: int, now: float) -> bool:
         """Learn of a request for round `number`; say whether it is among the newest."""
@@ -140,7 +174,7 @@ class Attention(Generic[Name]):
             self._asks[name] = 0
         else:
             self._asked_again(name, group, now)
-            if keys is not group.keys:
+            if keys != group.keys:
                 group.hold(keys)
         if self._front is not None and self._front != name:
             self._supersede(self._front, now)
@@ -153,12 +187,12 @@ class Attention(Generic[Name]):
         group.hazard.asked(now - group.since)
         group.hazard.spent(now - group.since, self._lived.pop(name, 0.0))
         self._asks[name] += 1
-        group.hazard, group.since = self._latest[min(self._asks[name], STAGES - 1)], now
+        group.begin(self._latest[min(self._asks[name], STAGES - 1)], now)
 
     def _supersede(self, name: Name, now: float) -> None:
         group = self._groups[name]
         group.hazard.spent(now - group.since)
-        group.hazard = self._superseded[min(self._asks[name], STAGES - 1)]
+        group.begin(self._superseded[min(self._asks[name], STAGES - 1)], group.since)
         self._lived[name] = now - group.since
 
     def _let_go(self, name: Name, now: float) -> None:

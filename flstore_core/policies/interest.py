@@ -17,6 +17,8 @@ ROUNDS_AGAIN = 4
 MODELS_AGAIN = 4
 CLIENTS = 4
 """Clients that may be tracked at once."""
+GAP_WEIGHT = 0.05
+"""Weight of the latest interval in the mean time between requests."""
 
 
 class Interest:
@@ -40,6 +42,11 @@ class Interest:
         self._model_walks = Scans(Pattern.P1, self._aggregate, hazards)
         self._counts: dict[str, int] = {}
         """How many participations the last request for each tracked client named."""
+        self._with_open = False
+        """Whether requests for a client name its update of the open round, too."""
+        self._last_request: float | None = None
+        self._gap = 1.0
+        """Mean seconds between the job's requests."""
         self._learn = {
             Pattern.P1: self._asked_models,
             Pattern.P2: self._asked_rounds,
@@ -47,8 +54,15 @@ class Interest:
             Pattern.P4: self._asked_nothing,
         }
 
-    def groups(self) -> Iterator[Group]:
-        """Iterate over all that may be worth keeping."""
+    def judged(self, now: float) -> list[Group]:
+        """Return all that may be worth keeping, judged at second `now`."""
+        groups = list(self._groups())
+        for group in groups:
+            if now >= group.until:
+                group.judge(now, self._gap)
+        return groups
+
+    def _groups(self) -> Iterator[Group]:
         return chain(
             self._new_rounds.groups,
             self._new_models.groups,
@@ -82,6 +96,9 @@ class Interest:
 
     def requested(self, request: Request, now: float) -> None:
         """Learn what a request asked for."""
+        if self._last_request is not None:
+            self._gap += GAP_WEIGHT * (now - self._last_request - self._gap)
+        self._last_request = now
         if self._follow:
             self._learn[request.pattern](request, now)
 
@@ -105,9 +122,18 @@ class Interest:
             if key.client not in RESERVED:
                 named.setdefault(key.client, []).append(key)
         for client, keys in named.items():
-            self._counts[client] = len(keys)
-            self._clients.asked(client, self._client_updates(client, keys), now)
+            self._asked_client(client, keys, now)
         self._counts = {client: self._counts[client] for client in self._counts if self._clients.get(client)}
+
+    def _asked_client(self, client: str, keys: Sequence[Key], now: float) -> None:
+        group = self._clients.get(client)
+        if self.catalogue.takes_part(client):
+            self._with_open = keys[-1].round > self.catalogue.newest
+        if group is not None and self._counts[client] == len(keys) and self._index:
+            self._clients.asked(client, group.keys, now)
+            return
+        self._counts[client] = len(keys)
+        self._clients.asked(client, self._client_updates(client, keys), now)
 
     def _asked_round(self, number: int, workload: str, now: float) -> None:
         newest = self.catalogue.newest
@@ -133,13 +159,13 @@ class Interest:
         """Bring a tracked client's group up to date; return it if there is one."""
         group = self._clients.get(client)
         if group is not None and self._index:
-            group.hold(self.catalogue.last_updates(client, self._counts[client]))
+            group.hold(self.catalogue.last_updates(client, self._counts[client], self._with_open))
             return group
         return None
 
     def _client_updates(self, client: str, asked: Sequence[Key]) -> Mapping[Key, int]:
         if self._index:
-            return self.catalogue.last_updates(client, len(asked))
+            return self.catalogue.last_updates(client, len(asked), self._with_open)
         return self.catalogue.sizes(asked)
 
     def _updates(self, number: int) -> Mapping[Key, int]:

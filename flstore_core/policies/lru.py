@@ -1,5 +1,6 @@
 """Least recently used (Denning, "The working set model for program behavior", CACM 1968)."""
 
+from collections import OrderedDict
 from collections.abc import Container, Sequence
 
 from flstore_core.policies.base import Key, Prefetch, Request, Victim
@@ -14,20 +15,21 @@ class LRU(Classic):
 
     def __init__(self, on_arrival: bool = False) -> None:
         super().__init__(on_arrival)
-        self._order: dict[Key, None] = {}
-        """Least recent first: a dict keeps the order in which keys were (re)inserted."""
+        self._order: OrderedDict[Key, None] = OrderedDict()
+        """Least recent first."""
 
     def requested(self, request: Request, missing: Sequence[Key]) -> Sequence[Prefetch]:
         order = self._order
         for key in request.keys:
             if key in order:
-                del order[key]
-                order[key] = None
+                order.move_to_end(key)
         return ()
 
     def victim(self, pinned: Container[Key]) -> Victim | None:
-        key = next((key for key in self._order if key not in pinned), None)
-        return None if key is None else Victim(key, "least-recent")
+        for key in self._order:
+            if key not in pinned:
+                return key, "least-recent"
+        return None
 
     def inserted(self, key: Key, size: int) -> None:
         self._order[key] = None

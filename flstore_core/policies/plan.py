@@ -4,50 +4,33 @@ Where the greedy choice leaves no room for a group that is worth more than the l
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from operator import attrgetter
 
-from flstore_core.policies.base import Key
 from flstore_core.policies.groups import Group
 
-STICKINESS = 1.3
-"""How much better another group must be before it replaces one that is held: changing costs fetches."""
+_DENSITY = attrgetter("density")
 
 
-class Plan(NamedTuple):
-    """The groups to hold, best first, and their objects; an object that two groups share stands with the better one."""
+def make_plan(candidates: Iterable[Group], room: int) -> list[Group]:
+    """Return groups that fit in `room` bytes together, all of some worth, roughly the best first.
 
-    groups: list[Group]
-    keys: dict[Key, Group]
-
-
-def make_plan(candidates: Iterable[Group], room: int, now: float, gap: float) -> Plan:
-    """Return groups that fit in `room` bytes together, at second `now`, with `gap` seconds between requests."""
-    ranked = []
-    for group in candidates:
-        if group.bytes <= room:
-            rate = group.hazard.rate(now - group.since, gap)
-            group.density = rate * (STICKINESS if group.planned else 1.0) / (group.bytes or 1)
-            ranked.append(group)
-    ranked.sort(key=_density, reverse=True)
-    return _fill(ranked, room)
-
-
-def _fill(ranked: list[Group], room: int) -> Plan:
+    An object that two groups share is counted twice, unless they are the same objects altogether.
+    """
+    ranked = [group for group in candidates if group.density > 0.0 and group.bytes <= room]
+    ranked.sort(key=_DENSITY, reverse=True)
     chosen: list[Group] = []
-    keys: dict[Key, Group] = {}
+    seen: set[int] = set()
     for group in ranked:
-        fresh = {key: size for key, size in group.keys.items() if key not in keys}
-        needed = sum(fresh.values())
-        if needed > room and (worse := _worth_less(chosen, group, needed - room)):
-            for other in worse:
-                chosen.remove(other)
-            keys = {key: kept for key, kept in keys.items() if kept not in worse}
-            room += sum(other.bytes for other in worse)
-        if needed <= room:
-            room -= needed
+        if id(group.keys) in seen:
+            continue
+        if group.bytes > room and (worse := _worth_less(chosen, group, group.bytes - room)):
+            room += sum([other.bytes for other in worse])
+            chosen = [other for other in chosen if other not in worse]
+        if group.bytes <= room:
+            room -= group.bytes
             chosen.append(group)
-            keys.update(dict.fromkeys(fresh, group))
-    return Plan(chosen, keys)
+            seen.add(id(group.keys))
+    return chosen
 
 
 def _worth_less(chosen: list[Group], group: Group, needed: int) -> list[Group]:
@@ -55,14 +38,11 @@ def _worth_less(chosen: list[Group], group: Group, needed: int) -> list[Group]:
     worth = group.density * group.bytes
     worse: list[Group] = []
     for other in reversed(chosen):
-        if other.density * other.bytes < worth:
-            worth -= other.density * other.bytes
-            needed -= other.bytes
-            worse.append(other)
-            if needed <= 0:
-                return worse
+        worth -= other.density * other.bytes
+        if worth <= 0:
+            break
+        needed -= other.bytes
+        worse.append(other)
+        if needed <= 0:
+            return worse
     return []
-
-
-def _density(group: Group) -> float:
-    return group.density

@@ -6,11 +6,21 @@ from collections.abc import Callable
 from flstore_core.errors import unknown
 from flstore_core.policies.base import Clock, Policy
 from flstore_core.policies.classic import ON_ARRIVAL
+from flstore_core.policies.fifo import FIFO
+from flstore_core.policies.gdsf import GDSF
+from flstore_core.policies.lfu import LFU
 from flstore_core.policies.lru import LRU
+from flstore_core.policies.random_ import Random
+from flstore_core.policies.s3fifo import S3FIFO
 from flstore_core.policies.tailored import Parts, Tailored
 
 _CLASSIC: dict[str, Callable[[int, bool, random.Random], Policy]] = {
     "lru": lambda budget, on_arrival, rng: LRU(on_arrival),
+    "lfu": lambda budget, on_arrival, rng: LFU(on_arrival),
+    "fifo": lambda budget, on_arrival, rng: FIFO(on_arrival),
+    "random": lambda budget, on_arrival, rng: Random(rng, on_arrival),
+    "s3-fifo": lambda budget, on_arrival, rng: S3FIFO(budget, on_arrival),
+    "gdsf": lambda budget, on_arrival, rng: GDSF(on_arrival),
 }
 
 _TAILORED = {
@@ -23,9 +33,15 @@ _TAILORED = {
 """The policy and its ablations."""
 
 
+RIVALS = (*_CLASSIC, *(name + ON_ARRIVAL for name in _CLASSIC))
+"""General-purpose policies, filling on demand and on arrival as well."""
+
+ABLATIONS = tuple(name for name in _TAILORED if name != "tailored")
+
+
 def policy_names() -> list[str]:
-    """Return the names that `make_policy` knows, rivals in both ways of filling."""
-    return [*_TAILORED, *_CLASSIC, *(name + ON_ARRIVAL for name in _CLASSIC)]
+    """Return the names that `make_policy` knows."""
+    return [*_TAILORED, *RIVALS]
 
 
 def make_policy(name: str, budget: int, clock: Clock, rng: random.Random) -> Policy:

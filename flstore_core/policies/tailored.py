@@ -7,15 +7,16 @@ from the requests and fades; the groups with the most expected requests per byte
 are missing, and kept. Whatever room is left works as an LRU cache.
 """
 
+from collections import OrderedDict
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from flstore_core.ids import METADATA
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Clock, Key, Policy, Prefetch, Request, Victim, Why
-from flstore_core.policies.groups import Hazards
+from flstore_core.policies.groups import Group, Hazards
 from flstore_core.policies.interest import Interest
-from flstore_core.policies.plan import Plan, make_plan
+from flstore_core.policies.plan import make_plan
 
 METADATA_SHARE = 1 / 8
 """Most of the budget that metadata may hold."""
@@ -23,8 +24,6 @@ METADATA_SHARE = 1 / 8
 MEMORY = 200
 """Requests after which what was learned fades once."""
 FADING = 0.7
-GAP_WEIGHT = 0.05
-"""Weight of the latest interval in the mean time between requests."""
 
 
 @dataclass(frozen=True)
@@ -50,25 +49,23 @@ class Tailored(Policy):
         self._parts = parts or Parts()
         self._hazards = Hazards(self._parts.adapt)
         self._interests: dict[tuple[str, int], Interest] = {}
-        self._plan = Plan([], {})
+        self._plan: list[Group] = []
+        self._planned: dict[Key, Group] = {}
         self._held: dict[Key, int] = {}
         self._used = 0
-        self._spare: dict[Key, None] = {}
+        self._spare: OrderedDict[Key, None] = OrderedDict()
         """Held without being planned, least recently used first."""
         self._spare_bytes = 0
-        self._metadata: dict[Key, None] = {}
+        self._metadata: OrderedDict[Key, None] = OrderedDict()
         self._metadata_bytes = 0
         self._requests = 0
-        self._last_request: float | None = None
-        self._gap = 1.0
-        """Mean seconds between requests."""
 
     def arrived(self, key: Key, size: int) -> bool:
         if key.client == METADATA:
             return True
         wanted = self._interest(key.job, key.slice).arrived(key, size)
         if wanted is not None and wanted.planned:
-            self._plan.keys.setdefault(key, wanted)
+            self._planned.setdefault(key, wanted)
         return self.admits(key, size, Why.ARRIVAL)
 
     def committed(self, job: str, round: int, slice: int) -> Sequence[Prefetch]:  # noqa: A002
@@ -76,17 +73,18 @@ class Tailored(Policy):
         return self._replan(())
 
     def requested(self, request: Request, missing: Sequence[Key]) -> Sequence[Prefetch]:
-        now = self._clock()
-        self._count(now)
+        self._requests += 1
+        if self._requests % MEMORY == 0:
+            self._hazards.fade(FADING)
         if request.pattern is Pattern.P4 or not request.keys:
             return ()
         self._touch(request.keys)
         for slice_ in {key.slice for key in request.keys}:
-            self._interest(request.job, slice_).requested(request, now)
+            self._interest(request.job, slice_).requested(request, self._clock())
         return self._replan(missing)
 
     def admits(self, key: Key, size: int, why: Why) -> bool:
-        if key in self._plan.keys or key.client == METADATA:
+        if key in self._planned or key.client == METADATA:
             return True
         return size <= self._budget - self._used + self._spare_bytes
 
@@ -97,7 +95,7 @@ class Tailored(Policy):
             candidates, reason = iter(self._spare), "unplanned"
         for key in candidates:
             if key not in pinned:
-                return Victim(key, reason)
+                return key, reason
         return self._least_of_plan(pinned)
 
     def inserted(self, key: Key, size: int) -> None:
@@ -106,7 +104,7 @@ class Tailored(Policy):
         if key.client == METADATA:
             self._metadata[key] = None
             self._metadata_bytes += size
-        elif key not in self._plan.keys:
+        elif key not in self._planned:
             self._spare[key] = None
             self._spare_bytes += size
 
@@ -128,7 +126,7 @@ class Tailored(Policy):
     def reason(self, key: Key) -> str:
         if key.client == METADATA:
             return "metadata is kept (P4)"
-        group = self._plan.keys.get(key)
+        group = self._planned.get(key)
         return f"{group.label} ({group.pattern})" if group else "spare room, recently used"
 
     def _interest(self, job: str, slice_: int) -> Interest:
@@ -138,54 +136,50 @@ class Tailored(Policy):
             found = self._interests[scope] = Interest(self._hazards, self._parts.index, self._parts.follow)
         return found
 
-    def _count(self, now: float) -> None:
-        if self._last_request is not None:
-            self._gap += GAP_WEIGHT * (now - self._last_request - self._gap)
-        self._last_request = now
-        self._requests += 1
-        if self._requests % MEMORY == 0:
-            self._hazards.fade(FADING)
-
     def _touch(self, keys: Sequence[Key]) -> None:
         spare = self._spare
         for key in keys:
             if key in spare:
-                del spare[key]
-                spare[key] = None
+                spare.move_to_end(key)
 
     def _replan(self, missing: Sequence[Key]) -> Sequence[Prefetch]:
         """Choose anew what to hold; return what to fetch, apart from `missing`, which is being fetched anyway."""
-        candidates = [group for interest in self._interests.values() for group in interest.groups()]
-        plan = make_plan(candidates, self._budget - self._metadata_bytes, self._clock(), self._gap)
+        now = self._clock()
+        candidates = [group for interest in self._interests.values() for group in interest.judged(now)]
+        plan = make_plan(candidates, self._budget - self._metadata_bytes)
+        if len(plan) == len(self._plan) and all(group.planned and not group.changed for group in plan):
+            return ()
         self._adopt(plan)
         if not self._parts.prefetch:
             return ()
-        coming = set(missing)
+        held = self._held
         return [
             Prefetch(key, group.pattern)
-            for key, group in plan.keys.items()
-            if key not in self._held and key not in coming
+            for key, group in self._planned.items()
+            if key not in held and key not in missing
         ]
 
-    def _adopt(self, plan: Plan) -> None:
+    def _adopt(self, plan: list[Group]) -> None:
         """Make `plan` the plan: what it drops becomes spare, what it takes up no longer is."""
-        for group in self._plan.groups:
-            group.planned = False
-        for group in plan.groups:
-            group.planned = True
-        dropped = [key for key in self._plan.keys if key not in plan.keys and key in self._held]
-        taken = [key for key in plan.keys if key in self._spare]
-        self._plan = plan
-        for key in dropped:
-            self._spare[key] = None
-            self._spare_bytes += self._held[key]
-        for key in taken:
+        before = self._planned
+        for group in self._plan:
+            group.plan(False)
+        self._plan, self._planned = plan, {}
+        for group in reversed(plan):
+            group.plan(True)
+            group.changed = False
+            self._planned.update(dict.fromkeys(group.keys, group))
+        for key in before.keys() - self._planned.keys():
+            if key in self._held:
+                self._spare[key] = None
+                self._spare_bytes += self._held[key]
+        for key in self._spare.keys() & self._planned.keys():
             del self._spare[key]
             self._spare_bytes -= self._held[key]
 
     def _least_of_plan(self, pinned: Container[Key]) -> Victim | None:
         """Name an object of the plan's last group: only pins and growing metadata make that necessary."""
-        for key in reversed(self._plan.keys):
+        for key in self._planned:
             if key in self._held and key not in pinned:
-                return Victim(key, "least-planned")
+                return key, "least-planned"
         return None

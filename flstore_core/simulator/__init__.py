@@ -4,6 +4,7 @@ Reading and checking traces belongs here; making them belongs to `loadgen`.
 """
 
 from flstore_core.simulator.events import Trace
+from flstore_core.simulator.report import Result, simulate, simulated_policies, to_json
 from flstore_core.simulator.trace import TraceError, read_trace
 
-__all__ = ["Trace", "TraceError", "read_trace"]
+__all__ = ["Result", "Trace", "TraceError", "read_trace", "simulate", "simulated_policies", "to_json"]

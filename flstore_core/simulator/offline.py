@@ -1,0 +1,37 @@
+"""The offline reference that no policy without prefetching beats: the best of what an offline policy may do.
+
+Farthest next use is optimal only for equal sizes and one key a request (see `flstore_core.policies.belady`). An offline
+policy can also repeat, knowing the future, whatever any online policy would decide; so the reference is the best of both
+forms of farthest next use and of every rival's own run, by hit requests and then by hit keys.
+"""
+
+import random
+from collections.abc import Iterable
+
+from flstore_core.cache.ledger import Ledger
+from flstore_core.policies.belady import Belady
+from flstore_core.policies.registry import RIVALS, make_policy
+from flstore_core.simulator.events import Requested, Trace
+from flstore_core.simulator.replay import TraceClock, replay
+
+IMITATED = (*RIVALS, "tailored-no-prefetch")
+"""Policies whose decisions the reference may repeat: all that do not prefetch."""
+
+
+def replay_belady(trace: Trace, budget: int, seed: int) -> Ledger:
+    """Return the ledger of the best offline run within `budget` bytes."""
+    return max(_candidates(trace, budget, seed), key=_score)
+
+
+def _candidates(trace: Trace, budget: int, seed: int) -> Iterable[Ledger]:
+    future = [event.request for event in trace.events if isinstance(event, Requested)]
+    for whole in (True, False):
+        yield replay(trace, Belady(budget, future, whole), budget, TraceClock())
+    for name in IMITATED:
+        clock = TraceClock()
+        yield replay(trace, make_policy(name, budget, clock, random.Random(seed)), budget, clock)
+
+
+def _score(ledger: Ledger) -> tuple[int, int]:
+    overall = ledger.overall()
+    return overall.hits, overall.key_hits
