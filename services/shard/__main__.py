@@ -4,6 +4,7 @@ import os
 import time
 
 from flstore_core.storage import open_store
+from flstore_core.storage.deferred import deferred
 from services.common import logs
 from services.common.serve import Listen, run
 from services.shard.app import create_app, create_state
@@ -13,7 +14,8 @@ from services.shard.settings import Settings
 def main() -> None:
     settings = Settings.from_env(os.environ)
     logs.configure(settings.shard, os.environ.get("FLSTORE_LOG_LEVEL", "INFO"))
-    state = create_state(settings, open_store(settings.store, os.environ), time.monotonic)
+    store = deferred(lambda: open_store(settings.store, os.environ))
+    state = create_state(settings, store, time.monotonic)
     run(create_app(state), Listen.from_env(os.environ), should_leave=state.should_leave)
 
 

@@ -46,11 +46,16 @@ def create_app(state: State) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        prefetcher = asyncio.create_task(state.prefetch_when_quiet(), name="prefetcher")
-        prefetcher.add_done_callback(_log_failure)
+        tasks = [
+            asyncio.create_task(state.open_store(), name="store-opener"),
+            asyncio.create_task(state.prefetch_when_quiet(), name="prefetcher"),
+        ]
+        for task in tasks:
+            task.add_done_callback(_log_failure)
         yield
-        prefetcher.cancel()
-        await asyncio.wait([prefetcher])
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
         await state.save_working_set()
         state.store.close()
 

@@ -1,4 +1,4 @@
-"""What a shard's endpoints share, and the one long-lived task beside them."""
+"""What a shard's endpoints share, and the tasks that run beside them."""
 
 import asyncio
 import logging
@@ -46,6 +46,13 @@ class State:
         """Have the prefetcher fetch `wanted` once the shard is quiet."""
         for prefetch in wanted:
             self._enqueue((part, prefetch, None))
+
+    async def open_store(self) -> None:
+        """Open the store while the first request is still on its way."""
+        try:
+            await to_thread.run_sync(self.store.probe, abandon_on_cancel=True)
+        except FLStoreError as error:
+            logger.warning("the object store does not answer", extra={"error": error.detail})
 
     async def prefetch_when_quiet(self) -> None:
         """Come back warm, then fetch what the policy asks for; always one slice at a time, after users' requests."""
