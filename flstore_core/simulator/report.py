@@ -44,8 +44,8 @@ def simulated_policies() -> list[str]:
 def simulate(trace: Trace, policies: Iterable[str], budget: int, seed: int = 0) -> list[Result]:
     """Replay `trace` through each of `policies` within `budget` bytes.
 
-    `seed` is for policies that draw lots. Raises `NotFound` for an unknown policy and `InsufficientCapacity` for a budget
-    smaller than one object.
+    `seed` is for policies that draw lots. Raises `NotFound` for an unknown policy and `InsufficientCapacity` for a
+    budget smaller than one object.
     """
     names = list(policies)
     for name in names:
