@@ -1,0 +1,38 @@
+"""The placement controller as a function of its parts."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from services.common import tasks
+from services.common.logs import RequestLog
+from services.common.problems import exception_handlers
+from services.placement.routes import ROUTES
+from services.placement.state import State
+
+
+def create_app(make_state: Callable[[], State]) -> Starlette:
+    """Return the ASGI application. `make_state` is called on the event loop, where the parts live and end."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        state: State = make_state()
+        app.state.placement = state
+        reconciler = tasks.begin(state.controller.run(state.settings.resync_s), "reconciler")
+        yield
+        await tasks.end(reconciler)
+        await state.close()
+
+    return Starlette(
+        routes=ROUTES,
+        middleware=[Middleware(RequestLog)],
+        exception_handlers=exception_handlers,
+        lifespan=lifespan,
+    )
+
+
+def release_waiting(app: Starlette) -> None:
+    """Answer every long poll: the service is leaving."""
+    app.state.placement.board.close()

@@ -1,0 +1,84 @@
+"""The controller's endpoints: parse, one call, shape the reply."""
+
+import math
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from flstore_core.errors import InvalidParameters, Unavailable
+from flstore_core.ids import job_id
+from services.placement.state import State
+
+MAX_WAIT_S = 60.0
+
+
+async def placement(request: Request) -> Response:
+    """The table; with `after`, only one newer than that version, waited for up to `wait` seconds (else 304)."""
+    board = _state(request).board
+    after = _query(request, "after", -1, MAX_VERSION)
+    table = await board.newer(int(after), _query(request, "wait", 0.0, MAX_WAIT_S))
+    return JSONResponse(table.to_json()) if table else Response(status_code=304)
+
+
+async def place(request: Request) -> Response:
+    table = await _state(request).controller.place(job_id(request.path_params["job"]))
+    return JSONResponse(table.to_json())
+
+
+async def forget(request: Request) -> Response:
+    await _state(request).controller.forget(job_id(request.path_params["job"]))
+    return Response(status_code=204)
+
+
+async def shards(request: Request) -> Response:
+    return JSONResponse([state.to_json() for state in await _state(request).runtime.states()])
+
+
+async def healthz(_: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+async def readyz(request: Request) -> Response:
+    """Ready once a table has been published."""
+    if not _state(request).controller.ready:
+        raise Unavailable("no placement table has been published yet; the object store may be unreachable")
+    return JSONResponse({"status": "ok"})
+
+
+async def metrics(request: Request) -> Response:
+    state = _state(request)
+    text = state.metrics.render(await state.runtime.states())
+    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+ROUTES = [
+    Route("/v1/placement", placement),
+    Route("/v1/placement/jobs/{job}", place, methods=["POST"]),
+    Route("/v1/placement/jobs/{job}", forget, methods=["DELETE"]),
+    Route("/v1/shards", shards),
+    Route("/healthz", healthz),
+    Route("/readyz", readyz),
+    Route("/metrics", metrics),
+]
+
+MAX_VERSION = 2.0**53
+
+
+def _state(request: Request) -> State:
+    state: State = request.app.state.placement
+    return state
+
+
+def _query(request: Request, name: str, default: float, most: float) -> float:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= most:
+        raise InvalidParameters(f"{name} is {text[:40]!r}; use a number from 0 to {most:g}")
+    return value
