@@ -13,7 +13,7 @@ from flstore_core.client.models import Answer, Erasure, Fields, JobInfo, Operati
 from flstore_core.client.retry import Backoff, send
 from flstore_core.client.tensors import Arrays, body_of, json_safe, schema_of
 from flstore_core.client.wire import Body, Buffers, FileBody, Flow, Progress, Reply, Request
-from flstore_core.errors import InvalidParameters, RoundCommitted, Unavailable, from_problem
+from flstore_core.errors import InvalidParameters, Unavailable, from_problem
 from flstore_core.records import Metrics, Round
 from flstore_core.schema import Schema
 
@@ -132,24 +132,19 @@ class Calls:
         hyperparameters: Metrics | None = None,
         participants: Sequence[str] | None = None,
     ) -> Flow[Round]:
-        """Close a round, for good, and return its record.
+        """Close a round, for good, and return its record; closing it again in the same words changes nothing.
 
         Args:
             participants: the clients whose updates must be there; those that are there, by default.
 
         Raises:
-            RoundCommitted: if it was closed before.
+            NotFound: if the round, or a participant's update, is not there.
+            Conflict: if it was closed with other metrics or hyperparameters.
         """
         body: dict[str, Any] = {"metrics": metrics or {}, "hyperparameters": hyperparameters or {}}
         if participants is not None:
             body["participants"] = list(participants)
-        try:
-            reply = yield from self._send(_with_json("POST", _round(job, round) + "/commit", body))
-        except RoundCommitted as error:
-            if error.extensions["attempts"] == 1:
-                raise
-            # An earlier attempt of ours, whose answer was lost, has closed it.
-            return (yield from self.round(job, round))
+        reply = yield from self._send(_with_json("POST", _round(job, round) + "/commit", body))
         return Round.from_json(_json(reply))
 
     def rounds(self, job: str, /) -> Flow[list[RoundInfo]]:

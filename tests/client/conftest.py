@@ -30,10 +30,17 @@ async def _awaited(answer: Any) -> Any:
     return await answer
 
 
+@pytest.fixture(scope="session")
+def served() -> Iterator[Script]:
+    with scripted() as script:
+        yield script
+
+
 @pytest.fixture
-def script() -> Iterator[Script]:
-    with scripted() as served:
-        yield served
+def script(served: Script) -> Script:
+    """The server, with nothing written down yet."""
+    served.clear()
+    return served
 
 
 @pytest.fixture(params=[FLStore, AsyncFLStore])

@@ -38,6 +38,10 @@ class Script:
     seen: list[Seen] = field(default_factory=list)
     keep_bodies: bool = True
 
+    def clear(self) -> None:
+        """Forget everything of the test before."""
+        self.replies, self.seen, self.keep_bodies = [], [], True
+
     def reply(self, data: Any = None, status: int = 200, **headers: str) -> None:
         """Add a JSON reply."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}

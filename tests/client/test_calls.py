@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from flstore_core import codec
 from flstore_core.client import AsyncFLStore, FLStore
-from flstore_core.errors import InvalidId, InvalidParameters, NotFound, RoundCommitted, Unavailable
+from flstore_core.errors import InvalidId, InvalidParameters, NotFound, Unavailable
 from flstore_core.schema import Schema, TensorSpec
 from tests.client.conftest import Either
 from tests.client.scripted import Script
@@ -163,20 +163,6 @@ def test_a_commit_returns_the_record(client: Either, script: Script) -> None:
     assert record.by_client["c1"].num_examples == 4
     assert record.committed
     assert script.seen[0].json == {"metrics": {}, "hyperparameters": {"lr": 0.1}, "participants": ["c1"]}
-
-
-def test_a_commit_whose_answer_was_lost_is_read_back(client: Either, script: Script) -> None:
-    script.problem(503, "unavailable", "just now")
-    script.problem(409, "round-committed", "round 3 is committed")
-    script.reply(ROUND)
-    assert client.commit("j", 3).number == 3
-    assert [seen.method for seen in script.seen] == ["POST", "POST", "GET"]
-
-
-def test_a_round_that_was_committed_before_is_an_error(client: Either, script: Script) -> None:
-    script.problem(409, "round-committed", "round 3 is committed")
-    with pytest.raises(RoundCommitted):
-        client.commit("j", 3)
 
 
 def test_an_operation_is_waited_for(client: Either, script: Script) -> None:
