@@ -4,7 +4,7 @@ The ledger knows keys and sizes, no values, so that simulator, live shard and sh
 It is not thread-safe; `Cache` adds the lock.
 """
 
-from collections import Counter, OrderedDict
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -41,8 +41,8 @@ class Access(NamedTuple):
     """What the policy wants fetched now, after the missing keys."""
 
 
-_Note = tuple[Why, Pattern, float]
-"""Of a cached object: what brought it, the pattern it is counted with, and when it came. Plain, for speed."""
+_Entry = tuple[int, Why, Pattern, float]
+"""Of a cached object: its bytes, what brought it, the pattern it is counted with, when it came. Plain, for speed."""
 
 _ADMITTED = Outcome(True)
 _REFUSED = Outcome(False)
@@ -75,23 +75,22 @@ class Ledger:
         self.tallies = {pattern: Tally() for pattern in Pattern}
         self.eviction_reasons: Counter[str] = Counter()
         self._clock = clock
-        self._sizes: dict[Key, int] = {}
-        self._notes: dict[Key, _Note] = {}
+        self._entries: dict[Key, _Entry] = {}
         self._pins: dict[Key, int] = {}
         self._unread: set[Key] = set()
         """Prefetched and not asked for yet."""
-        self._evicted: OrderedDict[Key, tuple[float, str]] = OrderedDict()
-        """When and why the last `HISTORY` objects left, oldest first."""
+        self._evicted: deque[tuple[Key, float, str]] = deque(maxlen=HISTORY)
+        """What left lately, when and why, oldest first."""
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._sizes
+        return key in self._entries
 
     def __len__(self) -> int:
-        return len(self._sizes)
+        return len(self._entries)
 
     def ingest(self, key: Key, size: int) -> Outcome:
         """Offer a newly created object of `size` bytes; the policy decides whether it is cached on arrival."""
-        if key in self._sizes:
+        if key in self._entries:
             return _ADMITTED
         if size > self.budget:
             raise self._too_large(key, size)
@@ -105,10 +104,10 @@ class Ledger:
 
     def request(self, request: Request) -> Access:
         """Count a request and tell the policy; the caller then fills what is missing, and the prefetches."""
-        sizes = self._sizes
+        entries = self._entries
         keys = request.keys
-        present = [sizes[key] for key in keys if key in sizes]
-        missing = () if len(present) == len(keys) else tuple([key for key in keys if key not in sizes])
+        present = [entries[key][0] for key in keys if key in entries]
+        missing = () if len(present) == len(keys) else tuple([key for key in keys if key not in entries])
         tally = self.tallies[request.pattern]
         tally.requests += 1
         tally.hits += not missing
@@ -123,7 +122,7 @@ class Ledger:
         """Offer an object that was fetched for a request (`DEMAND`) or ahead of one (`PREFETCH`)."""
         if why is Why.DEMAND:
             self.tallies[pattern].bytes_missed += size
-        if key in self._sizes:
+        if key in self._entries:
             return _ADMITTED
         if size > self.budget:
             raise self._too_large(key, size)
@@ -136,14 +135,14 @@ class Ledger:
 
     def discard(self, key: Key) -> bool:
         """Remove a key whatever the policy thinks, such as on erasure; say whether it was cached."""
-        if key not in self._sizes:
+        if key not in self._entries:
             return False
         self._remove(key, DISCARDED)
         return True
 
     def discard_job(self, job: str) -> tuple[Key, ...]:
         """Remove all of a deleted job and let the policy forget it; return the keys that were cached."""
-        gone = tuple(key for key in self._sizes if key.job == job)
+        gone = tuple(key for key in self._entries if key.job == job)
         for key in gone:
             self._remove(key, DISCARDED)
         self.policy.forget(job)
@@ -163,12 +162,12 @@ class Ledger:
 
     def explain(self, key: Key) -> Explanation:
         """Say since when and why `key` is cached, or when and why it left, as far as that is remembered."""
-        if note := self._notes.get(key):
-            why, _, since = note
+        if entry := self._entries.get(key):
+            _, why, _, since = entry
             return Explanation(True, since, f"{why}; {self.policy.reason(key)}", key in self._pins)
-        if eviction := self._evicted.get(key):
-            at, reason = eviction
-            return Explanation(False, at, f"evicted: {reason}")
+        for evicted, at, reason in reversed(self._evicted):
+            if evicted == key:
+                return Explanation(False, at, f"evicted: {reason}")
         return Explanation(False, None, "not admitted, or evicted longer ago than is remembered")
 
     def snapshot(self) -> dict[str, Any]:
@@ -177,7 +176,7 @@ class Ledger:
             "policy": self.policy.name,
             "budget_bytes": self.budget,
             "used_bytes": self.used,
-            "objects": len(self._sizes),
+            "objects": len(self._entries),
             "pinned": len(self._pins),
             "overall": self.overall().to_json(),
             **{pattern.value: tally.to_json() for pattern, tally in self.tallies.items()},
@@ -200,8 +199,7 @@ class Ledger:
             outcome = self._make_room(size)
             if not outcome.admitted:
                 return outcome
-        self._sizes[key] = size
-        self._notes[key] = (why, pattern, self._clock())
+        self._entries[key] = (size, why, pattern, self._clock())
         self.used += size
         if why is Why.PREFETCH:
             self._unread.add(key)
@@ -217,7 +215,7 @@ class Ledger:
             if victim is None:
                 return Outcome(False, tuple(evicted))
             key, reason = victim
-            if key not in self._sizes or key in self._pins:
+            if key not in self._entries or key in self._pins:
                 raise self._defect(key)
             self._remove(key, reason)
             evicted.append(key)
@@ -228,23 +226,19 @@ class Ledger:
         return PolicyDefect(f"policy {self.policy.name!r} would evict {key}, which is {held}")
 
     def _remove(self, key: Key, reason: str) -> None:
-        self.used -= self._sizes.pop(key)
-        _, pattern, _ = self._notes.pop(key)
+        size, why, pattern, _ = self._entries.pop(key)
+        self.used -= size
         tally = self.tallies[pattern]
         tally.evictions += 1
-        if key in self._unread:
+        if why is Why.PREFETCH and key in self._unread:
             self._unread.discard(key)
             tally.prefetches_wasted += 1
         self.eviction_reasons[reason] += 1
-        evicted = self._evicted
-        evicted[key] = (self._clock(), reason)
-        evicted.move_to_end(key)
-        if len(evicted) > HISTORY:
-            evicted.popitem(last=False)
+        self._evicted.append((key, self._clock(), reason))
         self.policy.removed(key)
 
     def _mark_read(self, keys: Sequence[Key]) -> None:
         for key in self._unread.intersection(keys):
             self._unread.discard(key)
-            _, pattern, _ = self._notes[key]
+            _, _, pattern, _ = self._entries[key]
             self.tallies[pattern].prefetches_used += 1

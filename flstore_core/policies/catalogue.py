@@ -13,13 +13,11 @@ MOST_ROUNDS = 4096
 class KnownRound:
     """The objects of one round."""
 
-    __slots__ = ("aggregate", "aggregate_bytes", "bytes", "committed", "updates")
+    __slots__ = ("aggregate", "aggregate_bytes", "committed", "updates")
 
     def __init__(self) -> None:
         self.updates: dict[Key, int] = {}
         """Updates with their bytes, in order of arrival."""
-        self.bytes = 0
-        """Of all updates together."""
         self.aggregate: Key | None = None
         self.aggregate_bytes = 0
         self.committed = False
@@ -41,8 +39,7 @@ class Catalogue:
             known.aggregate, known.aggregate_bytes = key, size
         elif key not in known.updates:
             known.updates[key] = size
-            known.bytes += size
-            insort(self._participations.setdefault(key.client, []), key.round)
+            self._took_part(key.client, key.round)
 
     def commit(self, number: int) -> KnownRound:
         """Learn that a round is complete."""
@@ -76,6 +73,15 @@ class Catalogue:
             if known := self.rounds.get(number):
                 found |= {key: size for key, size in known.updates.items() if key.client == client}
         return found
+
+    def _took_part(self, client: str, number: int) -> None:
+        rounds = self._participations.get(client)
+        if rounds is None:
+            self._participations[client] = [number]
+        elif rounds[-1] < number:
+            rounds.append(number)
+        else:
+            insort(rounds, number)
 
     def _round(self, number: int) -> KnownRound:
         known = self.rounds.get(number)

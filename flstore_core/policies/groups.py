@@ -21,7 +21,7 @@ STICKINESS = 1.3
 LEAST_CHANCE = 0.01
 """A group is worth holding when the job's next request wants it with at least this chance; half, if it is held."""
 
-PATIENCE = 0.1
+PATIENCE = 0.25
 """What a group is worth is worked out again when its age has grown by this part."""
 
 PRIORS: Mapping[str, float] = {

@@ -57,6 +57,7 @@ class Tailored(Policy):
         """Held without being planned, least recently used first."""
         self._spare_bytes = 0
         self._metadata: OrderedDict[Key, None] = OrderedDict()
+        """Oldest first."""
         self._metadata_bytes = 0
         self._requests = 0
 
@@ -81,7 +82,9 @@ class Tailored(Policy):
         self._touch(request.keys)
         for slice_ in {key.slice for key in request.keys}:
             self._interest(request.job, slice_).requested(request, self._clock())
-        return self._replan(missing)
+        if missing or request.pattern is Pattern.P2:
+            return self._replan(missing)
+        return ()  # As expected: what to hold next can wait for the next commit, walk or miss.
 
     def admits(self, key: Key, size: int, why: Why) -> bool:
         if key in self._planned or key.client == METADATA:
@@ -111,10 +114,10 @@ class Tailored(Policy):
     def removed(self, key: Key) -> None:
         size = self._held.pop(key)
         self._used -= size
-        if key in self._metadata:
+        if key.client == METADATA:
             del self._metadata[key]
             self._metadata_bytes -= size
-        elif key in self._spare:
+        elif key not in self._planned:
             del self._spare[key]
             self._spare_bytes -= size
 
