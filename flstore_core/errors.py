@@ -102,6 +102,10 @@ class StoreFull(StoreUnavailable):
     retryable = False
 
 
+class OperationCancelled(FLStoreError):
+    status, code, title = 409, "operation-cancelled", "The operation was cancelled"
+
+
 class InsufficientCapacity(FLStoreError):
     status, code, title = 507, "insufficient-capacity", "No shard can hold this"
 

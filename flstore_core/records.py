@@ -1,5 +1,6 @@
 """What is stored beside the tensors, as frozen values with a JSON form: jobs, updates, rounds."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -137,6 +138,11 @@ class Round:
     @cached_property
     def by_client(self) -> Mapping[ClientId, Member]:
         return {member.client: member for member in self.members}
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the record, and so of everything the round holds, in hexadecimal."""
+        return hashlib.sha256(to_bytes(self.to_json())).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -1,6 +1,6 @@
 """What a workload is: a question about stored rounds, asked next to the data and answered in the gateway."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Protocol, TypeVar
@@ -179,6 +179,14 @@ class ArtifactWriter(Protocol):
         """Write the flat parameter `vector`, given as consecutive float32 pieces, in the job's schema."""
 
 
+Progress = Callable[[int, int], None]
+"""Told how many steps of how many are done; raises `OperationCancelled` where the work is to be given up."""
+
+
+def no_progress(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What `combine` has to work with: the selected rounds, oldest first."""
@@ -188,6 +196,8 @@ class Context:
     write_model: ArtifactWriter
     members: tuple["SliceMember", ...] = ()
     """The models whose slices `map` saw, in the same order."""
+    progress: Progress = no_progress
+    """For work of more than a second: call it between steps."""
 
     @property
     def round(self) -> RoundData:

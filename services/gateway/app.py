@@ -1,6 +1,7 @@
 """The gateway as a function of its parts."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,11 +19,15 @@ from flstore_core.errors import FLStoreError, InvalidParameters
 from services.common.logs import RequestLog
 from services.common.problems import exception_handlers, from_error
 from services.gateway.metrics import Measure
+from services.gateway.operations import RENEW_S, Operations
 from services.gateway.placement import Placement
 from services.gateway.routes import jobs, rounds, system, workloads
 from services.gateway.state import State
 
 logger = logging.getLogger(__name__)
+
+SWEEP_EVERY = 30
+"""Renewals of running operations between two looks for abandoned and outdated ones."""
 
 RETRY_S = 1.0
 """Pause before the controller is asked again after it did not answer."""
@@ -34,10 +39,14 @@ def create_app(state: State) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await to_thread.run_sync(state.placement.load)
-        follower = asyncio.create_task(follow(state.placement), name="placement-follower")
+        tasks = [
+            asyncio.create_task(follow(state.placement), name="placement-follower"),
+            asyncio.create_task(keep(state.operations), name="operations-keeper"),
+        ]
         yield
-        follower.cancel()
-        await asyncio.wait([follower], timeout=0.1)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=0.1)
         state.close()
 
     app = FastAPI(
@@ -62,6 +71,18 @@ async def follow(placement: Placement) -> None:
         except FLStoreError as error:
             logger.warning("placement controller away", extra={"error": error.detail})
             await asyncio.sleep(RETRY_S)
+
+
+async def keep(operations: Operations) -> None:
+    """Renew the records of operations under way; now and then, look for abandoned and outdated ones."""
+    for turn in itertools.count():
+        try:
+            await to_thread.run_sync(operations.renew)
+            if turn % SWEEP_EVERY == 0:
+                await to_thread.run_sync(operations.sweep)
+        except FLStoreError as error:
+            logger.warning("operations not renewed", extra={"error": error.detail})
+        await asyncio.sleep(RENEW_S)
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> Response:

@@ -57,6 +57,7 @@ class Execution(BaseModel):
     """Where a workload ran and what it took."""
 
     where: str = Field(description="gateway or shards")
+    cached: bool = Field(description="the same question on the same rounds had been answered before")
     shards: list[str]
     slices: int
     hits: int

@@ -1,14 +1,15 @@
 """Runs workloads: reads what they need, asks the shards next to the data, combines the answers."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from typing import Any, cast
 
+from flstore_core import __version__
 from flstore_core.errors import NotFound
 from flstore_core.ids import AGGREGATE, JobId, ShardId
-from flstore_core.patterns import Pattern
 from flstore_core.records import Job, Round
 from flstore_core.shard.messages import MapRequest, MemberRef, SliceRef, Work
 from flstore_core.storage import ObjectStore
@@ -17,84 +18,20 @@ from flstore_core.workloads.base import (
     Context,
     Needs,
     Partial,
+    Progress,
     RoundData,
     SliceMember,
     WeightsWorkload,
+    no_progress,
 )
 from flstore_core.workloads.describe import dump, validate
 from services.gateway import artifacts
 from services.gateway.catalog import Catalog, Index
 from services.gateway.commit import Commit
+from services.gateway.outcome import Execution, NotModified, Outcome, Results, Stages
 from services.gateway.placement import Placement
 from services.gateway.rounds import Rounds
 from services.gateway.shards import Shards
-
-
-@dataclass
-class Stages:
-    """Seconds by stage, in the order in which they were run."""
-
-    clock: Callable[[], float]
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        """Time one stage."""
-        started = self.clock()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + self.clock() - started
-
-
-@dataclass(frozen=True)
-class Execution:
-    """Where a workload ran and what it took."""
-
-    shards: tuple[ShardId, ...] = ()
-    """The shards that mapped; empty where the gateway answered by itself."""
-    slices: int = 0
-    work: Work = field(default_factory=Work)
-    seconds: Mapping[str, float] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        stages = {name: round(1e3 * seconds, 3) for name, seconds in self.seconds.items()}
-        return {
-            "where": "shards" if self.shards else "gateway",
-            "shards": list(self.shards),
-            "slices": self.slices,
-            "hits": self.work.hits,
-            "misses": self.work.misses,
-            "bytes_touched": self.work.bytes_touched,
-            "bytes_fetched": self.work.bytes_fetched,
-            "shard_fetch_ms": round(1e3 * self.work.fetch_s, 3),
-            "shard_compute_ms": round(1e3 * self.work.compute_s, 3),
-            "stages_ms": stages,
-            "total_ms": round(sum(stages.values()), 3),
-        }
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A workload's answer."""
-
-    job: JobId
-    workload: str
-    pattern: Pattern
-    rounds: tuple[int, ...]
-    result: Any
-    """JSON values."""
-    execution: Execution
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "job": self.job,
-            "workload": self.workload,
-            "pattern": self.pattern.value,
-            "rounds": list(self.rounds),
-            "result": self.result,
-            "execution": self.execution.to_json(),
-        }
 
 
 class Runner:
@@ -124,14 +61,21 @@ class Runner:
         self._shards = shards
         self._callers = callers
         self._clock = clock
+        self._results = Results()
 
-    def run(self, job_name: JobId, name: str, data: Mapping[str, Any]) -> Outcome:
+    def run(
+        self, job_name: JobId, name: str, data: Mapping[str, Any], progress: Progress = no_progress, known: str = ""
+    ) -> Outcome:
         """Run the workload `name` over a job's rounds.
+
+        Args:
+            known: an ETag for which the caller has the answer.
 
         Raises:
             NotFound: for an unknown job, workload, round or client.
             InvalidParameters: naming each field of `data` that does not fit.
             NotEnoughData: if the question cannot be answered from what is stored.
+            NotModified: if the answer is the one that `known` stands for.
         """
         workload = registry.get(name)
         params = validate(workload, data)
@@ -140,7 +84,12 @@ class Runner:
             numbers, index = self._select(job_name, workload, params)
         with stages("records"):
             rounds, work = self._read(index, numbers, workload)
-        context = Context(index.job, rounds, artifacts.writer(self._store, index.job, None))
+        etag = _etag(index.job, workload, params, rounds)
+        if etag and etag == known:
+            raise NotModified(etag)
+        if etag and (earlier := self._results.get(etag)):
+            return replace(earlier, execution=Execution(seconds=stages.seconds, work=work, cached=True))
+        context = Context(index.job, rounds, artifacts.writer(self._store, index.job, None), progress=progress)
         partials: Sequence[Partial] = ()
         used: tuple[ShardId, ...] = ()
         if workload.needs is Needs.WEIGHTS:
@@ -151,7 +100,9 @@ class Runner:
         with stages("combine"):
             result = dump(workload.combine(partials, context, params))
         execution = Execution(used, len(partials), work, stages.seconds)
-        return Outcome(job_name, name, workload.pattern, tuple(numbers), result, execution)
+        outcome = Outcome(job_name, name, workload.pattern, tuple(numbers), result, execution, etag)
+        self._results.offer(outcome)
+        return outcome
 
     def _select(self, job: JobId, workload: registry.AnyWorkload, params: Any) -> tuple[Sequence[int], Index]:
         """Return the rounds to read; what another gateway has just stored is looked for before it is called missing."""
@@ -206,3 +157,12 @@ class Runner:
         if record is None or member.client == AGGREGATE:
             return self._rounds.aggregate_of(job.id, member.round)
         return replace(MemberRef.of(member.round, record.by_client[member.client]), num_examples=member.num_examples)
+
+
+def _etag(job: Job, workload: registry.AnyWorkload, params: Any, rounds: Sequence[RoundData]) -> str | None:
+    """Return a hash of what the answer follows from; None if an open round is among it."""
+    if not all(round_.record.committed for round_ in rounds):
+        return None
+    asked = [__version__, job.id, job.schema.digest, workload.name, asdict(params)]
+    inputs = [round_.record.digest for round_ in rounds]
+    return hashlib.sha256(json.dumps([asked, inputs], sort_keys=True).encode()).hexdigest()

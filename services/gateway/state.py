@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
@@ -14,6 +14,7 @@ from flstore_core.cache import Cache, Ledger
 from flstore_core.errors import Busy
 from flstore_core.policies.registry import make_policy
 from flstore_core.storage import ObjectStore
+from flstore_core.workloads.base import Progress
 from services.gateway.auth import Tokens
 from services.gateway.budget import ByteBudget
 from services.gateway.catalog import Catalog
@@ -21,7 +22,7 @@ from services.gateway.commit import Commit
 from services.gateway.erase import Eraser
 from services.gateway.ingest import Ingest
 from services.gateway.metrics import GatewayMetrics
-from services.gateway.operations import Operations
+from services.gateway.operations import Operation, Operations
 from services.gateway.placement import Placement
 from services.gateway.rounds import Rounds
 from services.gateway.runner import Runner
@@ -83,6 +84,11 @@ def create_state(settings: Settings, store: ObjectStore) -> State:
     placement = Placement(settings.placement_url, store)
     shards = Shards(settings.shard_timeout_seconds, time.sleep)
     commit = Commit(store, catalog, rounds, placement, shards, callers, time.time)
+    runner = Runner(store, catalog, rounds, commit, placement, shards, callers, time.perf_counter)
+
+    def work(operation: Operation, progress: Progress) -> Any:
+        return runner.run(operation.job, operation.workload, operation.params, progress).to_json()
+
     return State(
         settings=settings,
         store=store,
@@ -93,8 +99,8 @@ def create_state(settings: Settings, store: ObjectStore) -> State:
         ingest=Ingest(store, catalog, rounds, placement, shards, writers, time.time),
         commit=commit,
         eraser=Eraser(store, catalog, rounds, placement, shards, time.time),
-        runner=Runner(store, catalog, rounds, commit, placement, shards, callers, time.perf_counter),
-        operations=Operations(store, workers, time.time),
+        runner=runner,
+        operations=Operations(store, workers, time.time, work),
         placement=placement,
         shards=shards,
         metrics=GatewayMetrics(rounds.cache),

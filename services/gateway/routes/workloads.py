@@ -14,8 +14,8 @@ from flstore_core.ids import JobId
 from flstore_core.workloads import registry
 from flstore_core.workloads.describe import describe, validate
 from services.gateway.bodies import Answer, problems
+from services.gateway.outcome import NotModified, Outcome
 from services.gateway.routes.access import JobName, Reads
-from services.gateway.runner import Outcome
 from services.gateway.state import State
 
 router = APIRouter(prefix="/v1", tags=["workloads"])
@@ -37,13 +37,23 @@ async def run_workload(
     state: Reads,
     prefer: Annotated[str, Header(description="`respond-async` answers 202 at once")] = "",
     idempotency_key: Annotated[str, Header(max_length=256)] = "",
+    if_none_match: Annotated[str, Header(description="an earlier answer's ETag")] = "",
 ) -> Response:
-    """Run a workload; the body holds its parameters as a JSON object."""
+    """Run a workload; the body holds its parameters as a JSON object.
+
+    Answers over committed rounds carry an ETag made of the inputs' hashes and the parameters.
+    """
     params = _parameters(await request.body())
     if "respond-async" in prefer:
         return await state.work(_start, state, job, name, params, idempotency_key or None)
-    outcome = await state.work(_run, state, job, name, params)
-    return JSONResponse(outcome.to_json(), headers={"Server-Timing": _server_timing(outcome)})
+    try:
+        outcome = await state.work(_run, state, job, name, params, if_none_match.strip('" '))
+    except NotModified as same:
+        return Response(status_code=304, headers={"ETag": f'"{same.etag}"'})
+    headers = {"Server-Timing": _server_timing(outcome)}
+    if outcome.etag:
+        headers["ETag"] = f'"{outcome.etag}"'
+    return JSONResponse(outcome.to_json(), headers=headers)
 
 
 @router.get("/operations/{operation}", responses=problems(404, 422, 503))
@@ -54,16 +64,23 @@ async def read_operation(request: Request, operation: str, state: Reads) -> JSON
     return JSONResponse(asdict(found))
 
 
-def _run(state: State, job: JobId, name: str, params: Mapping[str, Any]) -> Outcome:
+@router.delete("/operations/{operation}", status_code=202, responses=problems(404, 422, 503))
+async def cancel_operation(request: Request, operation: str, state: Reads) -> JSONResponse:
+    """Ask for long work to be given up."""
+    found = await state.work(state.operations.get, operation)
+    state.tokens.check(request.headers.get("authorization", ""), found.job, write=False)
+    return JSONResponse(asdict(await state.work(state.operations.cancel, operation)), 202)
+
+
+def _run(state: State, job: JobId, name: str, params: Mapping[str, Any], known: str = "") -> Outcome:
     try:
-        outcome = state.runner.run(job, name, params)
+        outcome = state.runner.run(job, name, params, known=known)
     except FLStoreError as error:
         known = name if name in registry.names() else "unknown"
         state.metrics.workload_errors.labels(known, error.code).inc()
         raise
-    where = "shards" if outcome.execution.shards else "gateway"
-    seconds = sum(outcome.execution.seconds.values())
-    state.metrics.workload_seconds.labels(name, outcome.pattern.value, where).observe(seconds)
+    timer = state.metrics.workload_seconds.labels(name, outcome.pattern.value, outcome.execution.where)
+    timer.observe(outcome.execution.total_seconds)
     return outcome
 
 
@@ -71,8 +88,7 @@ def _start(state: State, job: JobId, name: str, params: Mapping[str, Any], idemp
     """Start an operation, having checked what can be checked at once."""
     state.catalog.job(job)
     validate(registry.get(name), params)
-    asked = json.dumps([name, params], sort_keys=True)
-    operation = state.operations.start(job, asked, idempotency_key, lambda: _run(state, job, name, params).to_json())
+    operation = state.operations.start(job, name, params, idempotency_key)
     headers = {"Location": f"/v1/operations/{operation.id}", "Preference-Applied": "respond-async"}
     return JSONResponse(asdict(operation), 202, headers)
 
