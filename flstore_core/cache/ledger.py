@@ -137,14 +137,14 @@ class Ledger:
         """Remove a key whatever the policy thinks, such as on erasure; say whether it was cached."""
         if key not in self._entries:
             return False
-        self._remove(key, DISCARDED)
+        self._remove(key, DISCARDED, self._clock())
         return True
 
     def discard_job(self, job: str) -> tuple[Key, ...]:
         """Remove all of a deleted job and let the policy forget it; return the keys that were cached."""
         gone = tuple(key for key in self._entries if key.job == job)
         for key in gone:
-            self._remove(key, DISCARDED)
+            self._remove(key, DISCARDED, self._clock())
         self.policy.forget(job)
         return gone
 
@@ -195,18 +195,19 @@ class Ledger:
 
     def _insert(self, key: Key, size: int, why: Why, pattern: Pattern) -> Outcome:
         outcome = _ADMITTED
+        now = self._clock()
         if self.used + size > self.budget:
-            outcome = self._make_room(size)
+            outcome = self._make_room(size, now)
             if not outcome.admitted:
                 return outcome
-        self._entries[key] = (size, why, pattern, self._clock())
+        self._entries[key] = (size, why, pattern, now)
         self.used += size
         if why is Why.PREFETCH:
             self._unread.add(key)
         self.policy.inserted(key, size)
         return outcome
 
-    def _make_room(self, size: int) -> Outcome:
+    def _make_room(self, size: int, now: float) -> Outcome:
         """Evict until `size` bytes are free or the policy rather keeps the newcomer out."""
         evicted: list[Key] = []
         most = self.budget - size
@@ -217,7 +218,7 @@ class Ledger:
             key, reason = victim
             if key not in self._entries or key in self._pins:
                 raise self._defect(key)
-            self._remove(key, reason)
+            self._remove(key, reason, now)
             evicted.append(key)
         return Outcome(True, tuple(evicted))
 
@@ -225,7 +226,7 @@ class Ledger:
         held = "pinned" if key in self._pins else "not cached"
         return PolicyDefect(f"policy {self.policy.name!r} would evict {key}, which is {held}")
 
-    def _remove(self, key: Key, reason: str) -> None:
+    def _remove(self, key: Key, reason: str, now: float) -> None:
         size, why, pattern, _ = self._entries.pop(key)
         self.used -= size
         tally = self.tallies[pattern]
@@ -234,7 +235,7 @@ class Ledger:
             self._unread.discard(key)
             tally.prefetches_wasted += 1
         self.eviction_reasons[reason] += 1
-        self._evicted.append((key, self._clock(), reason))
+        self._evicted.append((key, now, reason))
         self.policy.removed(key)
 
     def _mark_read(self, keys: Sequence[Key]) -> None:

@@ -5,27 +5,39 @@ maximizing hit density", NSDI 2018), with the kinds of FL data as classes: reque
 that data of this kind spent at that age.
 """
 
+from itertools import pairwise
+
 BUCKETS = 40
 TICKS = 64.0
 """Ages are told apart by powers of two of 1/64 second, up to about 270 years."""
 
 _EDGES = [0.0] + [2.0**bucket / 2 / TICKS for bucket in range(1, BUCKETS + 1)]
 """Bucket b holds the ages from `_EDGES[b]` to `_EDGES[b + 1]` seconds."""
+_WIDTHS = [end - begin for begin, end in pairwise(_EDGES)]
 
 STRENGTH = 2.0
 """Weight of the prior, as a number of requests."""
+
+SETTLE = 8
+"""Lives after which the time spent at each age is added up anew."""
 
 
 class Hazard:
     """Requests per second by age, for one kind of data."""
 
-    __slots__ = ("_asked", "_spent", "prior")
+    __slots__ = ("_asked", "_ended", "_spent", "_tails", "_unsettled", "prior")
 
     def __init__(self, prior: float) -> None:
         self.prior = prior
         """Chance that the next request is for such data, believed before any is seen."""
         self._asked = [0.0] * BUCKETS
+        self._ended = [0.0] * BUCKETS
+        """Lives that ended at each age, less those that began there."""
+        self._tails = [0.0] * BUCKETS
+        """Seconds that those lives spent in their last bucket, less those missing from their first."""
         self._spent = [0.0] * BUCKETS
+        """Seconds spent at each age, added up from the two."""
+        self._unsettled = 0
 
     def rate(self, age: float, gap: float) -> float:
         """Return requests a second expected between `age` and `gap` seconds later, the mean time to the next request.
@@ -46,18 +58,30 @@ class Hazard:
 
     def spent(self, age: float, since: float = 0.0) -> None:
         """Learn that data of this kind lived from age `since` to `age` seconds."""
-        spent = self._spent
-        first = int(since * TICKS).bit_length()
         last = int(age * TICKS).bit_length()
-        for bucket in range(first, last):
-            spent[bucket] += _EDGES[bucket + 1] - since
-            since = _EDGES[bucket + 1]
-        spent[last] += age - since
+        self._ended[last] += 1.0
+        self._tails[last] += age - _EDGES[last]
+        if since:
+            first = int(since * TICKS).bit_length()
+            self._ended[first] -= 1.0
+            self._tails[first] -= since - _EDGES[first]
+        self._unsettled += 1
+        if self._unsettled >= SETTLE:
+            self._settle()
 
     def fade(self, factor: float) -> None:
         """Let what was learned weigh `factor` times as much."""
         self._asked = [value * factor for value in self._asked]
-        self._spent = [value * factor for value in self._spent]
+        self._ended = [value * factor for value in self._ended]
+        self._tails = [value * factor for value in self._tails]
+        self._settle()
+
+    def _settle(self) -> None:
+        self._unsettled = 0
+        beyond = 0.0
+        for bucket in range(BUCKETS - 1, -1, -1):
+            self._spent[bucket] = self._tails[bucket] + beyond * _WIDTHS[bucket]
+            beyond += self._ended[bucket]
 
 
 class FixedHazard(Hazard):

@@ -10,7 +10,7 @@ from flstore_core.policies.catalogue import Catalogue
 from flstore_core.policies.groups import Attention, Group, Hazards, Ranks
 from flstore_core.policies.scan import MOST_WORKLOADS, Scans
 
-RECENT = 3
+RECENT = 2
 """Committed rounds that are weighed because they are new."""
 ROUNDS_AGAIN = 4
 """Rounds that are weighed because they were asked for."""
@@ -82,17 +82,17 @@ class Interest:
             self._new_rounds.push(number, known.updates, now)
             self._new_models.push(number, self._aggregate(number), now)
         for key in known.updates:
-            self._refresh(key.client)
+            if key.client in self._counts:
+                self._refresh(key.client)
 
     def arrived(self, key: Key, size: int) -> Group | None:
         """Learn of a new update or aggregate; return the group that wants it as well, if one does."""
         self.catalogue.add(key, size)
-        if key.client == AGGREGATE:
-            return None
-        if opened := self._open.get(key.round):
+        opened = self._open.get(key.round)
+        if opened is not None and key.client != AGGREGATE:
             opened.hold(opened.keys)
             return opened
-        return self._refresh(key.client)
+        return self._refresh(key.client) if key.client in self._counts else None
 
     def requested(self, request: Request, now: float) -> None:
         """Learn what a request asked for."""
