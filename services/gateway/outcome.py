@@ -11,6 +11,7 @@ from typing import Any
 from flstore_core.ids import JobId, ShardId
 from flstore_core.patterns import Pattern
 from flstore_core.shard.messages import Work
+from flstore_core.workloads.base import Progress, no_progress
 
 RESULTS_BYTES = 64 * 2**20
 """JSON of kept answers, in bytes."""
@@ -25,6 +26,17 @@ class NotModified(Exception):
     def __init__(self, etag: str) -> None:
         super().__init__(etag)
         self.etag = etag
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How a question is asked."""
+
+    known: str = ""
+    """An ETag for which the caller has the answer."""
+    anew: bool = False
+    """Work the answer out even if it was kept."""
+    progress: Progress = no_progress
 
 
 @dataclass

@@ -18,17 +18,15 @@ from flstore_core.workloads.base import (
     Context,
     Needs,
     Partial,
-    Progress,
     RoundData,
     SliceMember,
     WeightsWorkload,
-    no_progress,
 )
 from flstore_core.workloads.describe import dump, validate
 from services.gateway import artifacts
 from services.gateway.catalog import Catalog, Index
 from services.gateway.commit import Commit
-from services.gateway.outcome import Execution, NotModified, Outcome, Results, Stages
+from services.gateway.outcome import Asked, Execution, NotModified, Outcome, Results, Stages
 from services.gateway.placement import Placement
 from services.gateway.rounds import Rounds
 from services.gateway.shards import Shards
@@ -63,19 +61,14 @@ class Runner:
         self._clock = clock
         self._results = Results()
 
-    def run(
-        self, job_name: JobId, name: str, data: Mapping[str, Any], progress: Progress = no_progress, known: str = ""
-    ) -> Outcome:
+    def run(self, job_name: JobId, name: str, data: Mapping[str, Any], asked: Asked) -> Outcome:
         """Run the workload `name` over a job's rounds.
-
-        Args:
-            known: an ETag for which the caller has the answer.
 
         Raises:
             NotFound: for an unknown job, workload, round or client.
             InvalidParameters: naming each field of `data` that does not fit.
             NotEnoughData: if the question cannot be answered from what is stored.
-            NotModified: if the answer is the one that `known` stands for.
+            NotModified: if the answer is the one that `asked.known` stands for.
         """
         workload = registry.get(name)
         params = validate(workload, data)
@@ -85,11 +78,11 @@ class Runner:
         with stages("records"):
             rounds, work = self._read(index, numbers, workload)
         etag = _etag(index.job, workload, params, rounds)
-        if etag and etag == known:
+        if etag and etag == asked.known:
             raise NotModified(etag)
-        if etag and (earlier := self._results.get(etag)):
+        if etag and not asked.anew and (earlier := self._results.get(etag)):
             return replace(earlier, execution=Execution(seconds=stages.seconds, work=work, cached=True))
-        context = Context(index.job, rounds, artifacts.writer(self._store, index.job, None), progress=progress)
+        context = Context(index.job, rounds, artifacts.writer(self._store, index.job, None), progress=asked.progress)
         partials: Sequence[Partial] = ()
         used: tuple[ShardId, ...] = ()
         if workload.needs is Needs.WEIGHTS:

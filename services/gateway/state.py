@@ -23,6 +23,7 @@ from services.gateway.erase import Eraser
 from services.gateway.ingest import Ingest
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.operations import Operation, Operations
+from services.gateway.outcome import Asked
 from services.gateway.placement import Placement
 from services.gateway.rounds import Rounds
 from services.gateway.runner import Runner
@@ -87,7 +88,7 @@ def create_state(settings: Settings, store: ObjectStore) -> State:
     runner = Runner(store, catalog, rounds, commit, placement, shards, callers, time.perf_counter)
 
     def work(operation: Operation, progress: Progress) -> Any:
-        return runner.run(operation.job, operation.workload, operation.params, progress).to_json()
+        return runner.run(operation.job, operation.workload, operation.params, Asked(progress=progress)).to_json()
 
     return State(
         settings=settings,

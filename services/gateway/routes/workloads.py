@@ -14,7 +14,7 @@ from flstore_core.ids import JobId
 from flstore_core.workloads import registry
 from flstore_core.workloads.describe import describe, validate
 from services.gateway.bodies import Answer, problems
-from services.gateway.outcome import NotModified, Outcome
+from services.gateway.outcome import Asked, NotModified, Outcome
 from services.gateway.routes.access import JobName, Reads
 from services.gateway.state import State
 
@@ -38,6 +38,7 @@ async def run_workload(
     prefer: Annotated[str, Header(description="`respond-async` answers 202 at once")] = "",
     idempotency_key: Annotated[str, Header(max_length=256)] = "",
     if_none_match: Annotated[str, Header(description="an earlier answer's ETag")] = "",
+    cache_control: Annotated[str, Header(description="`no-cache` has the answer worked out anew")] = "",
 ) -> Response:
     """Run a workload; the body holds its parameters as a JSON object.
 
@@ -46,8 +47,9 @@ async def run_workload(
     params = _parameters(await request.body())
     if "respond-async" in prefer:
         return await state.work(_start, state, job, name, params, idempotency_key or None)
+    asked = Asked(known=if_none_match.strip('" '), anew="no-cache" in cache_control)
     try:
-        outcome = await state.work(_run, state, job, name, params, if_none_match.strip('" '))
+        outcome = await state.work(_run, state, job, name, params, asked)
     except NotModified as same:
         return Response(status_code=304, headers={"ETag": f'"{same.etag}"'})
     headers = {"Server-Timing": _server_timing(outcome)}
@@ -72,9 +74,9 @@ async def cancel_operation(request: Request, operation: str, state: Reads) -> JS
     return JSONResponse(asdict(await state.work(state.operations.cancel, operation)), 202)
 
 
-def _run(state: State, job: JobId, name: str, params: Mapping[str, Any], known: str = "") -> Outcome:
+def _run(state: State, job: JobId, name: str, params: Mapping[str, Any], asked: Asked) -> Outcome:
     try:
-        outcome = state.runner.run(job, name, params, known=known)
+        outcome = state.runner.run(job, name, params, asked)
     except FLStoreError as error:
         known = name if name in registry.names() else "unknown"
         state.metrics.workload_errors.labels(known, error.code).inc()
