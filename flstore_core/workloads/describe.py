@@ -2,9 +2,8 @@
 
 import json
 import math
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, is_dataclass
-from functools import cache
 from inspect import getdoc
 from typing import Any
 
@@ -68,7 +67,7 @@ def dump(result: Any) -> Any:
     return value
 
 
-def schema_of(kind: type[Any], mode: JsonSchemaMode) -> Mapping[str, Any]:
+def schema_of(kind: type[object], mode: JsonSchemaMode) -> Mapping[str, Any]:
     """Return the JSON Schema of a dataclass, its fields described by their docstrings, inherited ones too."""
     schema = _adapter(kind).json_schema(mode=mode)
     described = _descriptions(kind)
@@ -78,7 +77,7 @@ def schema_of(kind: type[Any], mode: JsonSchemaMode) -> Mapping[str, Any]:
     return schema
 
 
-def _descriptions(kind: type[Any]) -> Mapping[str, str]:
+def _descriptions(kind: type[object]) -> Mapping[str, str]:
     """Return the fields' docstrings along the MRO: pydantic reads only those in a class' own body."""
     described: dict[str, str] = {}
     for base in reversed(kind.__mro__):
@@ -88,9 +87,11 @@ def _descriptions(kind: type[Any]) -> Mapping[str, str]:
     return described
 
 
-@cache
-def _adapter(kind: Hashable) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+_adapters: dict[type[object], TypeAdapter[Any]] = {}
+
+
+def _adapter(kind: type[object]) -> TypeAdapter[Any]:
+    return _adapters[kind] if kind in _adapters else _adapters.setdefault(kind, TypeAdapter(kind))
 
 
 def _bad_field(error: Mapping[str, Any]) -> dict[str, Any]:

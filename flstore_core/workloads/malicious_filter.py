@@ -29,8 +29,11 @@ class FilterParams(RoundParams):
     """Robust standard deviations below the usual alignment with the others, for an update that points away."""
     norm_threshold: Annotated[float, Gt(0), Le(1e6)] = 4.0
     """Robust standard deviations above the usual length."""
-    krum_threshold: Annotated[float, Gt(0), Le(1e6)] = 2.5
-    """Robust standard deviations above the usual Krum distance, for an update that is not aligned with the others."""
+    krum_threshold: Annotated[float, Gt(0), Le(1e6)] = 4.0
+    """Robust standard deviations of Krum distance and missing alignment together, for an update not aligned with the
+    others."""
+    least_norm: Annotated[float, Ge(0), Lt(1)] = 0.01
+    """Share of the usual length below which an update contributes nothing and its client rides free; 0 allows it."""
     byzantine: Annotated[float, Ge(0), Lt(0.5)] = 0.3
     """Share of a round's clients that Krum is to withstand."""
 
@@ -104,7 +107,7 @@ def judge(clients: Sequence[str], gram: Float64, params: FilterParams) -> list[V
     """Return a verdict on each client, from the Gram matrix of their deltas, shape (n, n)."""
     krum = krum_scores(gram, tolerated(len(clients), params.byzantine))
     evidence = gather(gram, krum)
-    limits = Thresholds(params.alignment_threshold, params.norm_threshold, params.krum_threshold)
+    limits = Thresholds(params.alignment_threshold, params.norm_threshold, params.krum_threshold, params.least_norm)
     return [_verdict(client, evidence, row, limits) for row, client in enumerate(clients)]
 
 

@@ -20,11 +20,12 @@ _TINY = 1e-30
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Robust standard deviations past which each measure accuses."""
+    """Robust standard deviations past which each measure accuses, and the least length as a share of the usual."""
 
     alignment: float
     norm: float
     krum: float
+    least_norm: float
 
 
 @dataclass(frozen=True)
@@ -40,18 +41,19 @@ class Evidence:
 
     def reasons(self, row: int, limits: Thresholds) -> list[str]:
         """Return why update `row` is accused, in words; nothing if it is not."""
-        reasons = []
-        aligned = self.alignment[row]
-        if aligned < -ALIGNED and self.alignment_score[row] < -limits.alignment:
-            score = -self.alignment_score[row]
-            reasons.append(f"points away from the others: alignment {aligned:.2f}, {score:.1f} deviations below usual")
-        if self.norm_score[row] > limits.norm:
-            score = self.norm_score[row]
-            reasons.append(f"is much longer than others: {self.norm[row]:.3g}, {score:.1f} deviations above usual")
-        if aligned < ALIGNED and self.krum_score[row] > limits.krum:
-            score = self.krum_score[row]
-            reasons.append(f"lies far from the others and not their way: {score:.1f} deviations beyond usual")
-        return reasons
+        norm, aligned = float(self.norm[row]), float(self.alignment[row])
+        below, above, beyond = -self.alignment_score[row], self.norm_score[row], self.krum_score[row]
+        found = {
+            f"points away from the others: alignment {aligned:.2f}, {below:.1f} deviations below usual": (
+                aligned < -ALIGNED and below > limits.alignment
+            ),
+            f"is much longer than the others: {norm:.3g}, {above:.1f} deviations above usual": above > limits.norm,
+            f"lies {beyond:.1f} deviations farther out than usual and not the others' way: alignment {aligned:.2f}": (
+                aligned < ALIGNED and beyond > 1 and beyond + max(below, 0.0) > limits.krum
+            ),
+            f"contributes next to nothing: length {norm:.3g}": norm < limits.least_norm * np.median(self.norm),
+        }
+        return [reason for reason, holds in found.items() if holds]
 
 
 def gather(gram: Float64, krum: Float64) -> Evidence:

@@ -1,0 +1,45 @@
+"""Clients' metrics over rounds as rows: one for each participation."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flstore_core.records import Round
+
+Scalar = str | float | bool | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one client reported in one round."""
+
+    round: int
+    client: str
+    metrics: Mapping[str, Any]
+
+    def value(self, name: str) -> Scalar:
+        """Return a metric, or `round` or `client`; None where it is missing or no scalar."""
+        if name == "round":
+            return self.round
+        if name == "client":
+            return self.client
+        value = self.metrics.get(name)
+        return value if isinstance(value, str | int | float | bool) else None
+
+    def number(self, name: str) -> float | None:
+        """Return a metric as a number; None where it is missing or none."""
+        value = self.value(name)
+        if isinstance(value, str | bool) or value is None or not math.isfinite(value):
+            return None
+        return float(value)
+
+
+def rows_of(rounds: Iterable[Round]) -> list[Row]:
+    """Return the participations in `rounds`, by round and then client."""
+    return [Row(entry.number, member.client, member.metrics) for entry in rounds for member in entry.members]
+
+
+def metric_names(rows: Iterable[Row]) -> list[str]:
+    """Return every metric's name that occurs, sorted."""
+    return sorted({name for row in rows for name in row.metrics})
