@@ -56,6 +56,7 @@ class FLStore:
     erase_client = _waiting(Calls.erase_client)
     workloads = _waiting(Calls.workloads)
     run = _waiting(Calls.run)
+    run_anew = _waiting(Calls.run_anew)
     submit = _waiting(Calls.submit)
     operation = _waiting(Calls.operation)
     wait = _waiting(Calls.wait)

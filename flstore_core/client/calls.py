@@ -194,7 +194,7 @@ class Calls:
         return [Fields(row) for row in _json(reply)["workloads"]]
 
     def run(self, job: str, workload: str, /, **params: Any) -> Flow[Answer]:
-        """Run a workload and return its answer.
+        """Run a workload and return its answer, which may be one that was kept from the same question before.
 
         Raises:
             NotFound: for an unknown job, workload, round or client; the message names the nearest.
@@ -203,6 +203,11 @@ class Calls:
         """
         reply = yield from self._send(_with_json("POST", _workload(job, workload), params))
         return Answer.from_json(_json(reply))
+
+    def run_anew(self, job: str, workload: str, /, **params: Any) -> Flow[Answer]:
+        """Run a workload as `run` does, but have the answer worked out again, as a measurement must."""
+        request = _with_json("POST", _workload(job, workload), params, {"Cache-Control": "no-cache"})
+        return Answer.from_json(_json((yield from self._send(request))))
 
     def submit(self, job: str, workload: str, /, **params: Any) -> Flow[Operation]:
         """Start a workload without waiting for its answer; hand what this returns to `wait`."""

@@ -46,6 +46,7 @@ class AsyncFLStore:
     erase_client = _awaited(Calls.erase_client)
     workloads = _awaited(Calls.workloads)
     run = _awaited(Calls.run)
+    run_anew = _awaited(Calls.run_anew)
     submit = _awaited(Calls.submit)
     operation = _awaited(Calls.operation)
     wait = _awaited(Calls.wait)
