@@ -74,6 +74,7 @@ class Aggregate:
     name = "aggregate"
     pattern = Pattern.P2
     needs = Needs.WEIGHTS
+    reads_base = True
     source = "McMahan et al. 2017, AISTATS; Yin et al. 2018, Byzantine-Robust Distributed Learning, ICML"
     params = AggregateParams
     result = Aggregated
