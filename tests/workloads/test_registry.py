@@ -133,5 +133,5 @@ def test_a_shard_imports_the_one_workload_it_runs_and_no_validation_library() ->
 def test_parameters_from_json_refuse_fields_that_are_not_there() -> None:
     workload = registry.get("cosine-similarity")
     assert registry.params_from_json(workload, {"round": 3}).round == 3
-    with pytest.raises(InvalidParameters, match="cosine-similarity.*roundd"):
+    with pytest.raises(InvalidParameters, match=r"cosine-similarity.*roundd"):
         registry.params_from_json(workload, {"roundd": 3})
