@@ -64,10 +64,16 @@ class Tailored(Policy):
     def arrived(self, key: Key, size: int) -> bool:
         if key.client == METADATA:
             return True
-        wanted = self._interest(key.job, key.slice).arrived(key, size)
+        interest = self._interest(key.job, key.slice)
+        wanted = interest.arrived(key, size)
         if wanted is not None and wanted.planned:
             self._planned.setdefault(key, wanted)
-        return self.admits(key, size, Why.ARRIVAL)
+            return True
+        if size <= self._budget - self._used:
+            return True
+        # Updates of one open round must not push each other out: those that stay are fetched the less at commit.
+        oldest = next(iter(self._spare), None)
+        return oldest is not None and oldest.round <= interest.catalogue.newest and self.admits(key, size, Why.ARRIVAL)
 
     def committed(self, job: str, round: int, slice: int) -> Sequence[Prefetch]:  # noqa: A002
         self._interest(job, slice).committed(round, self._clock())
