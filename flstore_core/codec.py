@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flstore_core.errors import InvalidParameters, InvalidTensors
-from flstore_core.schema import ITEMSIZE, Run, Schema, TensorSpec
+from flstore_core.schema import FLOATS, ITEMSIZE, Run, Schema, TensorSpec
 
 MAX_HEADER_BYTES = 16 * 2**20
 
@@ -37,6 +37,10 @@ NUMPY_DTYPE: Mapping[str, np.dtype[Any]] = {
 }
 """How NumPy reads each dtype; bfloat16, which it lacks, as its raw 16 bits."""
 
+_BLOCK = 1 << 17
+"""Elements looked at together: few enough to stay in a core's cache."""
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
 _CODE = {dtype: code for code, dtype in NUMPY_DTYPE.items() if code != "BF16"}
 
 
@@ -55,21 +59,26 @@ class Header:
         return self.data_offset + self.schema.nbytes
 
 
-def parse(body: memoryview) -> Header:
+def parse(body: memoryview, max_header_bytes: int = MAX_HEADER_BYTES) -> Header:
     """Return the header of a whole safetensors `body`; raise `InvalidTensors` for anything unsound."""
-    header = parse_header(body)
+    header = parse_header(body, max_header_bytes)
     if header.nbytes != len(body):
         raise InvalidTensors(f"the header describes {header.nbytes} bytes, but the body has {len(body)}")
     return header
 
 
-def parse_header(start: memoryview) -> Header:
-    """Return the header at the `start` of a file, of which the data section need not be there."""
+def parse_header(start: memoryview, max_header_bytes: int = MAX_HEADER_BYTES) -> Header:
+    """Return the header at the `start` of a file, of which the data section need not be there.
+
+    Args:
+        max_header_bytes: longest header to read. Hostile JSON takes some thirty times its length in memory, so who
+            knows what header to expect should say so.
+    """
     if len(start) < 8:
         raise InvalidTensors(f"{len(start)} bytes cannot be safetensors: the header length alone takes 8")
     length = int.from_bytes(start[:8], "little")
-    if length > MAX_HEADER_BYTES:
-        raise InvalidTensors(f"not safetensors: a header of {length} bytes is over the limit of {MAX_HEADER_BYTES}")
+    if length > max_header_bytes:
+        raise InvalidTensors(f"not safetensors: a header of {length} bytes is over the limit of {max_header_bytes}")
     if 8 + length > len(start):
         raise InvalidTensors(f"truncated: the header takes {length} bytes, {len(start) - 8} are there")
     entries = _load_json(bytes(start[8 : 8 + length]))
@@ -172,6 +181,13 @@ class FlatView:
                 _copy_as_float32(piece, run.dtype, target[first - start : last - start])
         return target
 
+    def values(self, start: int, stop: int) -> NDArray[np.floating[Any]]:
+        """Return flat elements [start, stop) of one tensor, float64 ones as they are, others as float32."""
+        for run, raw in self._parts:
+            if run.dtype == "F64" and run.start <= start and stop <= run.start + run.count:
+                return raw[start - run.start : stop - run.start]
+        return self.read(start, stop)
+
     def whole(self) -> Float32:
         """Return all elements as float32; a view if they are one float32 run."""
         return self.read(self.start, self.stop)
@@ -200,28 +216,38 @@ def from_float32(values: Float32, dtype: str) -> NDArray[Any]:
 
 
 def first_nonfinite(body: memoryview, header: Header) -> str | None:
-    """Return the name of the first floating-point tensor with a NaN or an infinity, or None.
+    """Return the name of the first floating-point tensor with an element that is not finite as float32, or None.
 
-    A sum of squares is finite only if every element is, and reads memory once without a mask; only where it is not
-    finite (which a large but sound tensor can cause too) are the elements looked at.
+    Works block by block, so that it takes no memory to speak of.
     """
     offset = header.data_offset
     for tensor in header.schema.tensors:
         raw = np.frombuffer(body, NUMPY_DTYPE[tensor.dtype], tensor.size, offset)
         offset += tensor.nbytes
-        if not _all_finite(raw, tensor.dtype):
+        if tensor.dtype in FLOATS and not _all_finite(raw, tensor.dtype):
             return tensor.name
     return None
 
 
 def _all_finite(raw: NDArray[Any], dtype: str) -> bool:
+    return all(_block_is_finite(raw[start : start + _BLOCK], dtype) for start in range(0, len(raw), _BLOCK))
+
+
+def _block_is_finite(block: NDArray[Any], dtype: str) -> bool:
+    """Say whether all elements are finite as float32.
+
+    A sum of squares is finite only if every element is, and reads memory once without a mask; only where it is not
+    finite (which large but sound elements can cause too) are the elements looked at.
+    """
+    if dtype == "BF16":
+        return not bool(np.any((block & 0x7F80) == 0x7F80))
+    if dtype == "F64":
+        return bool(np.all(np.abs(block) <= _FLOAT32_MAX))
     if dtype == "F32":
         with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(np.dot(raw, raw)):
+            if np.isfinite(np.dot(block, block)):
                 return True
-    if dtype == "BF16":
-        return not bool(np.any((raw & 0x7F80) == 0x7F80))
-    return raw.dtype.kind != "f" or bool(np.isfinite(raw).all())
+    return bool(np.isfinite(block).all())
 
 
 def _copy_as_float32(raw: NDArray[Any], dtype: str, out: Float32) -> None:
@@ -246,6 +272,8 @@ def _distinct(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     entries = dict(listed)
     if len(entries) != len(listed):
         raise ValueError("doubled key")
+    for key in entries:
+        key.encode()  # half of a surrogate pair is no text, and could not be answered with
     return entries
 
 
@@ -275,9 +303,9 @@ def _tensor(name: str, entry: Any) -> TensorSpec:
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
         raise InvalidTensors(f"tensor {name!r} needs dtype, shape and data_offsets")
     shape = entry["shape"]
-    if not isinstance(shape, list) or not all(type(n) is int and 0 <= n < 2**48 for n in shape):
+    if not isinstance(shape, list) or not all(type(n) is int for n in shape):
         raise InvalidTensors(f"tensor {name!r}: shape {shape!r:.100} is not a list of sizes")
     try:
-        return TensorSpec(name, str(entry["dtype"]), tuple(shape))
+        return TensorSpec(name, str(entry["dtype"])[:20], tuple(shape))
     except InvalidParameters as error:
         raise InvalidTensors(error.detail) from error

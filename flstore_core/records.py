@@ -41,6 +41,8 @@ class Job:
     """Shards that hold each slice."""
     slices: int | None = None
     """Slices of the parameter vector; planned from the working set when None."""
+    created_at: float = field(default=0.0, compare=False)
+    """Seconds since the epoch: tells a job from an earlier one of the same name."""
 
     def __post_init__(self) -> None:
         limits = {"clients_per_round": 10_000, "hot_rounds": 1_000, "replicas": 8, "slices": 1_024}
@@ -60,6 +62,7 @@ class Job:
             "hot_rounds": self.hot_rounds,
             "replicas": self.replicas,
             "slices": self.slices,
+            "created_at": self.created_at,
         }
 
     @classmethod
@@ -72,6 +75,7 @@ class Job:
             data["hot_rounds"],
             data["replicas"],
             data["slices"],
+            data.get("created_at", 0.0),
         )
 
 
@@ -169,8 +173,12 @@ class Round:
 
 
 def to_bytes(value: Any) -> bytes:
-    """Return a record's JSON as bytes; raise `InvalidParameters` where a number is not finite."""
+    """Return a record's JSON as bytes; raise `InvalidParameters` where it has a value that JSON cannot say."""
     try:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
-    except ValueError as error:
-        raise InvalidParameters("NaN and infinities are not JSON; leave such metrics out or use null") from error
+        return json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidParameters("half of a surrogate pair (\\ud800 to \\udfff) is not text; leave it out") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidParameters(
+            "NaN, infinities and endless nesting are not JSON; leave them out or use null"
+        ) from error

@@ -35,6 +35,7 @@ ITEMSIZE: Mapping[str, int] = {
 FLOATS = frozenset({"F16", "BF16", "F32", "F64"})
 _RANK = {dtype: rank for rank, dtype in enumerate(ITEMSIZE)}
 _MAX_DIMENSIONS = 32
+_MAX_TENSOR_BYTES = 2**48
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,10 @@ class TensorSpec:
     def __post_init__(self) -> None:
         if self.dtype not in ITEMSIZE:
             raise InvalidParameters(f"tensor {self.name!r}: dtype {self.dtype!r} is not one of {', '.join(ITEMSIZE)}")
-        if len(self.shape) > _MAX_DIMENSIONS or any(extent < 0 for extent in self.shape):
-            raise InvalidParameters(f"tensor {self.name!r}: shape {self.shape} is not usable")
+        if len(self.shape) > _MAX_DIMENSIONS or any(not 0 <= extent <= _MAX_TENSOR_BYTES for extent in self.shape):
+            raise InvalidParameters(f"tensor {self.name!r}: shape {self.shape!s:.100} is not usable")
+        if self.nbytes > _MAX_TENSOR_BYTES:
+            raise InvalidParameters(f"tensor {self.name!r}: shape {self.shape} is over {_MAX_TENSOR_BYTES} bytes")
 
     @property
     def size(self) -> int:

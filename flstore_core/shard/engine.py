@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from threading import Lock
 from time import perf_counter
 from typing import Any
@@ -25,7 +26,7 @@ from flstore_core.workloads.base import SliceMember, SliceView
 OPEN_ROUNDS = 64
 """Rounds' slices whose statistics are kept while they grow; the least recently used go first and are built again."""
 
-RoundKey = tuple[JobId, int, int]
+RoundKey = tuple[SliceRef, int]
 
 
 class Engine:
@@ -50,11 +51,8 @@ class Engine:
         """
         if data.nbytes != self.expected_nbytes(part):
             raise InvalidParameters(f"slice of {data.nbytes} bytes; expected {self.expected_nbytes(part)}")
-        key = member.key(part)
-        cached = self._cache.get(key)
-        if cached is not None and cached.member.sha256 != member.sha256:
-            self._cache.discard(key)
-        outcome = self._cache.ingest(key, Slice(part, member, data))
+        self._loader.cached(part, member)
+        outcome = self._cache.ingest(member.key(part), Slice(part, member, data))
         if self._loader.jobs.get(part.job, part.digest).statistics is StatisticsMode.EXACT:
             self._accumulator(part, member.round, base).add(member)
         return outcome.admitted
@@ -82,7 +80,7 @@ class Engine:
     def commit(self, part: SliceRef, number: int) -> Sequence[Prefetch]:
         """Learn that a round is committed; return what the policy wants fetched next."""
         with self._lock:
-            self._open.pop((part.job, number, part.index), None)
+            self._open.pop((part, number), None)
         return self._cache.commit(part.job, number, part.index)
 
     def prefetch(self, part: SliceRef, wanted: Prefetch, member: MemberRef | None = None) -> None:
@@ -130,16 +128,16 @@ class Engine:
 
     def _forget_open(self, job: JobId) -> None:
         with self._lock:
-            for key in [key for key in self._open if key[0] == job]:
+            for key in [key for key in self._open if key[0].job == job]:
                 del self._open[key]
 
     def _accumulator(self, part: SliceRef, number: int, base: MemberRef | None) -> Accumulator:
-        key = (part.job, number, part.index)
+        key = (part, number)
         with self._lock:
             found = self._open.pop(key, None)
             if found is None or found.base != base:
                 schema = self._loader.jobs.get(part.job, part.digest).schema
-                found = Accumulator(base, schema.segments, lambda members: self._loader.read(part, members))
+                found = Accumulator(base, schema.segments, partial(self._loader.pieces, part))
             self._open[key] = found
             while len(self._open) > OPEN_ROUNDS:
                 self._open.popitem(last=False)

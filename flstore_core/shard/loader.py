@@ -1,6 +1,6 @@
 """Gets slices from the cache, and the missing ones from the store by parallel range reads into their final place."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from time import perf_counter
@@ -16,13 +16,21 @@ from flstore_core.ids import ClientId, JobId
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key, Prefetch, Request, Why
 from flstore_core.records import Job, Member
-from flstore_core.schema import Run
+from flstore_core.schema import ITEMSIZE, Run
 from flstore_core.shard.messages import MemberRef, SliceRef, Work
 from flstore_core.storage import ObjectStore, read_many
 from flstore_core.storage.documents import load_json
 
 FETCH_WORKERS = 4
 """Range reads in flight at once for one request."""
+
+PIECE_BYTES = 32 * 2**20
+"""Memory for what statistics fetch beside the cache, at one time."""
+
+_WIDEST = max(ITEMSIZE.values())
+
+Piece = tuple[tuple[int, int], list[FlatView]]
+"""Flat elements [start, stop), and a view that covers them of each model asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +96,8 @@ class Loader:
         runs = self.runs(part)
         self._check_budget(part, len(members), sum(run.nbytes for run in runs))
         keys = {member.key(part): member for member in members}
-        self._drop_stale(keys)
+        for member in members:
+            self.cached(part, member)
         lookup = self._cache.request(Request(part.job, workload, pattern, tuple(keys)))
         started = perf_counter()
         missing = {key: keys[key] for key in lookup.access.missing}
@@ -105,15 +114,40 @@ class Loader:
         found = {**lookup.values, **fetched}
         return [FlatView(found[member.key(part)].data, runs) for member in members], work, lookup.access.prefetches
 
-    def read(self, part: SliceRef, members: Sequence[MemberRef]) -> list[FlatView]:
-        """Return slices without counting a request: what statistics read is no user's access pattern."""
+    def pieces(
+        self, part: SliceRef, members: Sequence[MemberRef], stored: Container[MemberRef]
+    ) -> Iterator[Piece] | None:
+        """Return a slice of `members` piece by piece, so that fetching those not cached takes little memory.
+
+        Counts no request: what statistics read is no user's access pattern.
+
+        Args:
+            stored: the members that the store is known to have.
+
+        Returns:
+            Pairs of flat elements [start, stop) and a view of each member that covers them; None if a member that may
+            not be stored is not cached either.
+        """
+        held = {member: found for member in members if (found := self.cached(part, member))}
+        missing = [member for member in members if member not in held]
+        if not all(member in stored for member in missing):
+            return None
+        return self._read_pieces(part, members, held, missing)
+
+    def _read_pieces(
+        self, part: SliceRef, members: Sequence[MemberRef], held: Mapping[MemberRef, Slice], missing: list[MemberRef]
+    ) -> Iterator[Piece]:
         runs = self.runs(part)
-        keys = {member.key(part): member for member in members}
-        self._drop_stale(keys)
-        cached = {key: value for key in keys if (value := self._cache.get(key))}
-        fetched = self._fetch(part, {key: member for key, member in keys.items() if key not in cached}, runs)
-        found = {**cached, **fetched}
-        return [FlatView(found[member.key(part)].data, runs) for member in members]
+        start, stop = part.bounds(self.jobs.get(part.job, part.digest).schema)
+        views = {member: FlatView(found.data, runs) for member, found in held.items()}
+        keys = {member.key(part): member for member in missing}
+        step = max(1, PIECE_BYTES // (_WIDEST * len(missing))) if missing else stop - start
+        for first in range(start, stop, step):
+            bounds = first, min(first + step, stop)
+            clipped = [piece for run in runs if (piece := run.clip(*bounds))]
+            fetched = self._fetch(part, keys, clipped).values()
+            views |= {found.member: FlatView(found.data, clipped) for found in fetched}
+            yield bounds, [views[member] for member in members]
 
     def prefetch(self, part: SliceRef, wanted: Prefetch, member: MemberRef | None = None) -> None:
         """Fetch a slice before anyone asks for it, unless it is there; pass over one that is not stored.
@@ -142,12 +176,18 @@ class Loader:
                 f"cut job {part.job!r} into more than {part.slices} slice(s), or raise the shards' cache"
             )
 
-    def _drop_stale(self, keys: Mapping[Key, MemberRef]) -> None:
-        """Discard cached bytes of an upload that was never acknowledged and came again with other bytes."""
-        for key, member in keys.items():
-            value = self._cache.get(key)
-            if value is not None and value.member.sha256 != member.sha256:
-                self._cache.discard(key)
+    def cached(self, part: SliceRef, member: MemberRef) -> Slice | None:
+        """Return a cached slice of these very bytes.
+
+        Others are discarded: those of an upload that was not acknowledged and came again, and those of another cut of
+        the job.
+        """
+        key = member.key(part)
+        value = self._cache.get(key)
+        if value is not None and (value.member.sha256 != member.sha256 or value.part != part):
+            self._cache.discard(key)
+            return None
+        return value
 
     def _fetch(self, part: SliceRef, missing: Mapping[Key, MemberRef], runs: Sequence[Run]) -> dict[Key, Slice]:
         nbytes = sum(run.nbytes for run in runs)
