@@ -5,6 +5,9 @@ from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
 
+RESOLUTION = 1e-7
+"""Squared length, relative to the vectors', that inner products summed in float32 blocks cannot tell from zero."""
+
 
 def norms(gram: Float64) -> Float64:
     """Return the lengths of the n vectors, shape (n,)."""
@@ -19,11 +22,10 @@ def cosines(gram: Float64) -> Float64:
 
 
 def squared_distances(gram: Float64) -> Float64:
-    """Return squared Euclidean distances, shape (n, n), never negative."""
-    squares = gram.diagonal()
-    distances = np.maximum(squares[:, None] + squares[None, :] - 2.0 * gram, 0.0)
-    np.fill_diagonal(distances, 0.0)
-    return distances
+    """Return squared Euclidean distances, shape (n, n); 0 below the resolution of `gram`."""
+    both = np.add.outer(gram.diagonal(), gram.diagonal())
+    distances = both - 2.0 * gram
+    return np.where(distances > RESOLUTION * both, distances, 0.0)
 
 
 def similarity_to(gram: Float64, weights: Float64) -> Float64:
@@ -58,7 +60,7 @@ def alignments(gram: Float64, sweeps: int = 3) -> Float64:
 def embed(gram: Float64) -> Float64:
     """Return n points, shape (n, n), whose inner products are `gram`: all that distances need of the vectors."""
     values, vectors = np.linalg.eigh(gram)
-    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+    return np.asarray(vectors * np.sqrt(np.where(values > RESOLUTION * values[-1], values, 0.0)))
 
 
 def robust_scores(values: Float64, reference: NDArray[np.bool_] | None = None, floor: float = 1e-12) -> Float64:

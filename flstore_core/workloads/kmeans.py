@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flstore_core.workloads.geometry import Float64
+from flstore_core.workloads.geometry import RESOLUTION, Float64
 
 Labels = NDArray[np.intp]
 
@@ -52,7 +52,8 @@ def by_appearance(labels: Labels) -> Labels:
 def _seeds(points: Float64, groups: int, rng: np.random.Generator) -> Float64:
     chosen = [int(rng.integers(len(points)))]
     nearest = _squared_distances(points, points[chosen])[:, 0]
-    while len(chosen) < groups and nearest.max() > 0:
+    least = RESOLUTION * float((points**2).sum(axis=1).max())
+    while len(chosen) < groups and nearest.max() > least:
         chosen.append(int(rng.choice(len(points), p=nearest / nearest.sum())))
         nearest = np.minimum(nearest, _squared_distances(points, points[chosen[-1:]])[:, 0])
     return points[chosen]

@@ -146,7 +146,7 @@ def _summed_up(found: Sequence[float | None], name: str, params: MetricsParams) 
     if not numbers.size:
         return {"count": 0}
     with np.errstate(over="ignore", invalid="ignore"):
-        summed = {kind: float(_COMPUTE[kind](numbers)) for kind in params.aggregations}
+        summed: dict[str, float] = {kind: float(_COMPUTE[kind](numbers)) for kind in params.aggregations}
     summed |= {f"q{level:g}": float(np.quantile(numbers, level)) for level in params.quantiles}
     if not np.isfinite(list(summed.values())).all():
         raise InvalidParameters(f"metric {name!r} has values too large to sum up: up to {np.abs(numbers).max():.3g}")

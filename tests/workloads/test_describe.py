@@ -1,0 +1,78 @@
+"""What the gateway tells of workloads, and how values go in and out of it."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from flstore_core.errors import BrokenWorkload, InvalidParameters
+from flstore_core.workloads import registry
+from flstore_core.workloads.base import Result
+from flstore_core.workloads.describe import describe, dump, validate
+from flstore_core.workloads.malicious_filter import FilterParams
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_every_field_of_every_workload_is_documented(name: str) -> None:
+    described = describe(registry.get(name))
+    assert described.summary.endswith(".")
+    assert len(described.source) > 10
+    for schema in (described.parameters, described.result):
+        parts = [schema, *schema.get("$defs", {}).values()]
+        undocumented = [field for part in parts for field, p in part["properties"].items() if "description" not in p]
+        assert not undocumented
+
+
+def test_inherited_fields_keep_their_description_and_bounds() -> None:
+    fields = describe(registry.get("malicious-filter")).parameters["properties"]
+    assert "newest committed one by default" in fields["round"]["description"]
+    assert {"minimum": 0, "maximum": 99_999_999, "type": "integer"} in fields["round"]["anyOf"]
+    assert fields["alignment_threshold"]["exclusiveMinimum"] == 0
+
+
+def test_valid_parameters_become_the_workloads_own() -> None:
+    found = validate(registry.get("malicious-filter"), {"round": 3, "norm_threshold": 2})
+    assert found == FilterParams(round=3, norm_threshold=2.0)
+
+
+def test_every_bad_field_is_named() -> None:
+    data = {"round": -1, "norm_threshold": "high", "clients": [], "rounds": 3}
+    with pytest.raises(InvalidParameters, match="malicious-filter") as caught:
+        validate(registry.get("malicious-filter"), data)
+    errors = {error["field"]: error for error in caught.value.extensions["errors"]}
+    assert errors.keys() == {"round", "norm_threshold", "clients", "rounds"}
+    assert errors["round"]["input"] == -1
+    assert "number" in errors["norm_threshold"]["message"]
+    assert json.dumps(caught.value.extensions)
+
+
+def test_a_missing_field_is_named() -> None:
+    with pytest.raises(InvalidParameters, match="client"):
+        validate(registry.get("reputation"), {})
+
+
+def test_nested_fields_are_named_by_their_path() -> None:
+    with pytest.raises(InvalidParameters) as caught:
+        validate(registry.get("metrics"), {"where": [{"metric": "loss", "op": "~", "value": 1}]})
+    assert [error["field"] for error in caught.value.extensions["errors"]] == ["where.0.op"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_refused(value: float) -> None:
+    with pytest.raises(InvalidParameters, match="norm_threshold"):
+        validate(registry.get("malicious-filter"), {"norm_threshold": value})
+
+
+@dataclass(frozen=True)
+class Numbers(Result):
+    values: dict[str, list[float]]
+
+
+def test_answers_become_json() -> None:
+    assert dump(Numbers({"a": [1.0, 2.5]})) == {"values": {"a": [1.0, 2.5]}}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_answer_that_is_not_finite_is_refused_with_its_place(value: float) -> None:
+    with pytest.raises(BrokenWorkload, match=r"Numbers\.values\.a\[1\]"):
+        dump(Numbers({"a": [1.0, value]}))
