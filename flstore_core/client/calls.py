@@ -269,8 +269,8 @@ class Calls:
 
     def _download(self, path: str, progress: Progress | None) -> Flow[bytearray]:
         reply = yield from self._send(Request("GET", path, progress=progress))
-        if reply.etag is not None and reply.etag != reply.sha256:
-            raise Unavailable(f"{path} arrived as {reply.sha256}, but the server names {reply.etag}; try again")
+        if reply.digest is not None and not reply.sha256.startswith(reply.digest):
+            raise Unavailable(f"{path} arrived as {reply.sha256}, but the server names {reply.digest}; try again")
         return reply.body
 
 

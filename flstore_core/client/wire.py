@@ -5,6 +5,7 @@ Both shells drive the same flows.
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +16,8 @@ CHUNK = 1 << 18
 """Bytes handed to a socket at a time: about what its buffer takes."""
 
 T = TypeVar("T")
+
+_DIGEST = re.compile(r"[0-9a-f]{32,64}")
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes moved so far and in all; it starts over when a call is tried again."""
@@ -84,9 +87,10 @@ class Reply:
     body: bytearray
 
     @property
-    def etag(self) -> str | None:
-        value = self.headers.get("etag")
-        return value.strip('"') if value else None
+    def digest(self) -> str | None:
+        """What the ETag says of the body's SHA-256: all of it or its first half at least; None if it is no hash."""
+        value = self.headers.get("etag", "").removeprefix("W/").strip('"')
+        return value if _DIGEST.fullmatch(value) else None
 
     @cached_property
     def sha256(self) -> str:

@@ -1,0 +1,60 @@
+"""`flstore demo`."""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from flstore_core.cli.session import json_option, reported, to_json
+from flstore_core.client import FLStore
+from flstore_core.demo.show import IDLE_S, demonstrate
+from flstore_core.demo.training import Training
+from flstore_core.local import running
+
+SHARDS = 2
+
+
+@click.command("demo")
+@click.option("--store", metavar="DIR|s3://…", help="Keep the data there; in a folder thrown away by default.")
+@json_option
+def demo_command(store: str | None, as_json: bool) -> None:
+    """Train, attack, ask every workload, and compare.
+
+    Fifty clients learn scikit-learn's handwritten digits federatedly, three of them dishonestly, through a local
+    FLStore of two shards. Then every workload is asked with the data in memory, with all shards at zero, and of an
+    aggregator that reads the same objects from the same store. Ends with exit code 1 if the two ways disagree.
+    """
+    with reported(as_json), _folder() as folder:
+        kept = _store(store) if store else str(folder / "store")
+        log = folder / "log"
+        with ExitStack() as stack:
+            url = stack.enter_context(running(kept, shards=SHARDS, idle_seconds=IDLE_S, log=log))
+            client, bars = stack.enter_context(FLStore(url)), stack.enter_context(_bars(as_json))
+            report = demonstrate(client, kept, Training(), bars)
+        if as_json:
+            click.echo(to_json(report.to_json()))
+        else:
+            for line in report.lines():
+                Console().print(line)
+    sys.exit(0 if report.agrees else 1)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Yield a folder for the time being."""
+    with tempfile.TemporaryDirectory(prefix="flstore-demo-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def _store(chosen: str) -> str:
+    return chosen if "://" in chosen else str(Path(chosen).absolute())
+
+
+def _bars(as_json: bool) -> Progress:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    return Progress(*columns, console=Console(stderr=True), disable=as_json)

@@ -1,0 +1,31 @@
+"""What the demonstration asks each workload: sensible parameters for known ones, defaults for the rest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_CHOSEN: Mapping[str, Mapping[str, Any]] = {
+    "aggregate": {"method": "median"},
+    "metrics": {"metrics": ["loss", "accuracy"], "group_by": ["round"], "aggregations": ["mean"]},
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What questions can be about."""
+
+    round: int
+    """The last round."""
+    client: str
+    """A client worth asking about: an attacker."""
+
+
+def parameters(workload: Mapping[str, Any], scene: Scene) -> dict[str, Any]:
+    """Return parameters for a workload described as `GET /v1/workloads` does: the round always, a client if needed."""
+    schema = workload["parameters"]
+    chosen = dict(_CHOSEN.get(workload["name"], {}))
+    if "round" in schema.get("properties", {}):
+        chosen["round"] = scene.round
+    if "client" in schema.get("required", ()):
+        chosen["client"] = scene.client
+    return chosen
