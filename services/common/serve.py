@@ -21,6 +21,9 @@ KEEP_ALIVE_S = 75
 """An idle connection stays open this long: longer than our clients pool it, so that it is not us who close."""
 
 BACKLOG = 2048
+LINGER_S = 0.5
+"""How long threads still in a call that nobody waits for any more may keep the process from ending."""
+
 _LAST_WORDS_S = 0.02
 """Time for requests on connections that were accepted just before listening ended to reach the app."""
 
@@ -84,6 +87,7 @@ def run(
     if listen.lifeline_fd is not None:
         _follow(listen.lifeline_fd, listen.grace_s)
     server.run(sockets=[listening])
+    _exit_after(LINGER_S, 0)
 
 
 class _Server(uvicorn.Server):
@@ -137,10 +141,16 @@ def _follow(lifeline_fd: int, grace_s: float) -> None:
             while os.read(lifeline_fd, 1):
                 pass
         os.kill(os.getpid(), signal.SIGTERM)
-        threading.Event().wait(2 * grace_s)
-        os._exit(1)
+        _exit_after(2 * grace_s, 1)
 
     threading.Thread(target=wait_for_end, name="lifeline", daemon=True).start()
+
+
+def _exit_after(seconds: float, code: int) -> None:
+    """End the process if it is still there then, whatever its threads are waiting for."""
+    timer = threading.Timer(seconds, os._exit, [code])
+    timer.daemon = True
+    timer.start()
 
 
 def _socket(listen: Listen) -> socket.socket:
