@@ -187,16 +187,17 @@ class FalseScan(Whenever):
 
 
 @dataclass
-class OldLoop(Whenever):
-    """Adversarial P1: the same few old aggregates again and again, never the newest: recency is all that helps."""
+class OldFavourites(Whenever):
+    """Adversarial P1: any of a dozen old aggregates, never the newest; recency is all that helps."""
 
-    length: int = 6
-    at: int = 0
+    favourites: int = 12
+    lasting: int = 200
+    """Rounds after which they are others."""
 
     def ask(self, t: float, world: World, rng: random.Random) -> Ask:
-        self.at += 1
-        generation = world.newest(t) // 200 * 100
-        return Ask("old-loop", Pattern.P1, [(min(generation + self.at % self.length, world.newest(t)), AGGREGATE)])
+        newest = world.newest(t)
+        first = newest // self.lasting * self.lasting // 2
+        return Ask("old-favourites", Pattern.P1, [(min(first + rng.randrange(self.favourites), newest), AGGREGATE)])
 
 
 @dataclass

@@ -12,7 +12,7 @@ from loadgen.trace_habits import (
     FickleClient,
     Habit,
     NewestRound,
-    OldLoop,
+    OldFavourites,
     OldRoundTwice,
     Serving,
     TrackedClient,
@@ -55,7 +55,12 @@ def _random() -> list[Part]:
 
 
 def _adversarial() -> list[Part]:
-    return [Part(FalseScan(), 0.25), Part(OldLoop(), 0.25), Part(FickleClient(), 0.25), Part(OldRoundTwice(), 0.25)]
+    return [
+        Part(FalseScan(), 0.25),
+        Part(OldFavourites(), 0.25),
+        Part(FickleClient(), 0.25),
+        Part(OldRoundTwice(), 0.25),
+    ]
 
 
 def _shift() -> list[Part]:

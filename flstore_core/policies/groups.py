@@ -36,6 +36,7 @@ PRIORS: Mapping[str, float] = {
     "newest model": 0.3,
     "recent model": 0.05,
     "model asked again": 0.1,
+    "single object": 0.05,
 }
 """Chance that the next request is for a group of the kind, before any request is seen."""
 

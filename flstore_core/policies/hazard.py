@@ -45,12 +45,19 @@ class Hazard:
         What no request has shown yet is believed to fade like 1 / age.
         """
         first = int(age * TICKS).bit_length()
-        last = int((age + gap) * TICKS).bit_length()
+        last = min(int((age + gap) * TICKS).bit_length(), BUCKETS - 1)
         if first == last:
             asked, spent = self._asked[first], self._spent[first]
         else:
             asked, spent = sum(self._asked[first : last + 1]), sum(self._spent[first : last + 1])
         return (asked + STRENGTH * self.prior) / (spent + STRENGTH * (gap + age))
+
+    def lasts(self, gap: float, chance: float) -> float:
+        """Return the greatest age in seconds at which the next request still comes with `chance`, `gap` seconds on."""
+        for bucket in range(BUCKETS - 2, -1, -1):
+            if self.rate(_EDGES[bucket], gap) * gap >= chance:
+                return _EDGES[bucket + 1]
+        return 0.0
 
     def asked(self, age: float) -> None:
         """Learn of a request at `age`."""

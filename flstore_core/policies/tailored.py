@@ -4,7 +4,7 @@ It holds *groups* that requests need whole. P1: the newest models and those bein
 asked for again, and the next round of a walk. P3: a tracked client's last updates, found by a participation index. P4:
 all metadata, up to a share of the budget. How likely each kind of group is asked for next, given its age, is learned
 from the requests and fades; the groups with the most expected requests per byte are planned, fetched ahead where they
-are missing, and kept. Whatever room is left works as an LRU cache.
+are missing, and kept. The room that is left works as an LRU cache.
 """
 
 from collections import OrderedDict
@@ -15,7 +15,8 @@ from flstore_core.ids import METADATA
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Clock, Key, Policy, Prefetch, Request, Victim, Why
 from flstore_core.policies.groups import Group, Hazards
-from flstore_core.policies.interest import Interest
+from flstore_core.policies.interest import GAP_WEIGHT, Interest
+from flstore_core.policies.leftovers import Leftovers
 from flstore_core.policies.plan import make_plan
 
 METADATA_SHARE = 1 / 8
@@ -53,13 +54,18 @@ class Tailored(Policy):
         self._planned: dict[Key, Group] = {}
         self._held: dict[Key, int] = {}
         self._used = 0
-        self._spare: OrderedDict[Key, None] = OrderedDict()
-        """Held without being planned, least recently used first."""
-        self._spare_bytes = 0
+        self._leftovers = Leftovers(self._hazards.of("single object"), self._held)
+        self._asked: dict[Key, float] = {}
+        """When planned objects were asked for last, as far as they were."""
         self._metadata: OrderedDict[Key, None] = OrderedDict()
         """Oldest first."""
         self._metadata_bytes = 0
+        self._why = Why.DEMAND
+        """What brings the object that is being let in."""
         self._requests = 0
+        self._last_request: float | None = None
+        self._gap = 1.0
+        """Mean seconds between requests."""
 
     def arrived(self, key: Key, size: int) -> bool:
         if key.client == METADATA:
@@ -69,43 +75,41 @@ class Tailored(Policy):
         if wanted is not None and wanted.planned:
             self._planned.setdefault(key, wanted)
             return True
-        if size <= self._budget - self._used:
+        self._why = Why.ARRIVAL
+        free = self._budget - self._used
+        if size <= free:
             return True
-        # Updates of one open round must not push each other out: those that stay are fetched the less at commit.
-        oldest = next(iter(self._spare), None)
-        return oldest is not None and oldest.round <= interest.catalogue.newest and self.admits(key, size, Why.ARRIVAL)
+        takes = self._leftovers.takes_arrival(interest.catalogue.newest, self._clock())
+        return takes and size <= free + self._leftovers.bytes
 
     def committed(self, job: str, round: int, slice: int) -> Sequence[Prefetch]:  # noqa: A002
         self._interest(job, slice).committed(round, self._clock())
         return self._replan(())
 
     def requested(self, request: Request, missing: Sequence[Key]) -> Sequence[Prefetch]:
-        self._requests += 1
-        if self._requests % MEMORY == 0:
-            self._hazards.fade(FADING)
+        now = self._clock()
+        self._count(now)
         if request.pattern is Pattern.P4 or not request.keys:
             return ()
-        self._touch(request.keys)
+        self._touch(request.keys, now)
         for slice_ in {key.slice for key in request.keys}:
-            self._interest(request.job, slice_).requested(request, self._clock())
+            self._interest(request.job, slice_).requested(request, now)
         if missing or request.pattern is Pattern.P2:
             return self._replan(missing)
         return ()  # As expected: what to hold next can wait for the next commit, walk or miss.
 
     def admits(self, key: Key, size: int, why: Why) -> bool:
+        self._why = why
         if key in self._planned or key.client == METADATA:
             return True
-        return size <= self._budget - self._used + self._spare_bytes
+        return size <= self._budget - self._used + self._leftovers.bytes
 
     def victim(self, pinned: Container[Key]) -> Victim | None:
         if self._metadata_bytes > self._budget * METADATA_SHARE:
-            candidates, reason = iter(self._metadata), "old-metadata"
-        else:
-            candidates, reason = iter(self._spare), "unplanned"
-        for key in candidates:
-            if key not in pinned:
-                return key, reason
-        return self._least_of_plan(pinned)
+            for key in self._metadata:
+                if key not in pinned:
+                    return key, "old-metadata"
+        return self._leftovers.victim(pinned, self._clock()) or self._least_of_plan(pinned)
 
     def inserted(self, key: Key, size: int) -> None:
         self._held[key] = size
@@ -113,19 +117,22 @@ class Tailored(Policy):
         if key.client == METADATA:
             self._metadata[key] = None
             self._metadata_bytes += size
-        elif key not in self._planned:
-            self._spare[key] = None
-            self._spare_bytes += size
+        else:
+            asked = self._clock() if self._why is Why.DEMAND else None
+            if key not in self._planned:
+                self._leftovers.put(key, asked)
+            elif asked is not None:
+                self._asked[key] = asked
 
     def removed(self, key: Key) -> None:
-        size = self._held.pop(key)
-        self._used -= size
         if key.client == METADATA:
             del self._metadata[key]
-            self._metadata_bytes -= size
-        elif key not in self._planned:
-            del self._spare[key]
-            self._spare_bytes -= size
+            self._metadata_bytes -= self._held[key]
+        elif key in self._planned:
+            self._asked.pop(key, None)
+        else:
+            self._leftovers.drop(key)
+        self._used -= self._held.pop(key)
 
     def forget(self, job: str) -> None:
         for scope in [scope for scope in self._interests if scope[0] == job]:
@@ -136,7 +143,7 @@ class Tailored(Policy):
         if key.client == METADATA:
             return "metadata is kept (P4)"
         group = self._planned.get(key)
-        return f"{group.label} ({group.pattern})" if group else "spare room, recently used"
+        return f"{group.label} ({group.pattern})" if group else "room to spare: lately new or asked for"
 
     def _interest(self, job: str, slice_: int) -> Interest:
         scope = (job, slice_)
@@ -145,11 +152,19 @@ class Tailored(Policy):
             found = self._interests[scope] = Interest(self._hazards, self._parts.index, self._parts.follow)
         return found
 
-    def _touch(self, keys: Sequence[Key]) -> None:
-        spare = self._spare
-        for key in keys:
-            if key in spare:
-                spare.move_to_end(key)
+    def _count(self, now: float) -> None:
+        if self._last_request is not None:
+            self._gap += GAP_WEIGHT * (now - self._last_request - self._gap)
+        self._last_request = now
+        self._requests += 1
+        if self._requests % MEMORY == 0:
+            self._hazards.fade(FADING)
+
+    def _touch(self, keys: Sequence[Key], now: float) -> None:
+        """Note when objects were asked for."""
+        planned = [key for key in keys if key in self._planned]
+        self._asked.update(dict.fromkeys([key for key in planned if key in self._held], now))
+        self._leftovers.touch([key for key in keys if key not in self._planned], now, self._gap)
 
     def _replan(self, missing: Sequence[Key]) -> Sequence[Prefetch]:
         """Choose anew what to hold; return what to fetch, apart from `missing`, which is being fetched anyway."""
@@ -180,11 +195,10 @@ class Tailored(Policy):
             self._planned.update(dict.fromkeys(group.keys, group))
         for key in before.keys() - self._planned.keys():
             if key in self._held:
-                self._spare[key] = None
-                self._spare_bytes += self._held[key]
-        for key in self._spare.keys() & self._planned.keys():
-            del self._spare[key]
-            self._spare_bytes -= self._held[key]
+                self._leftovers.put(key, self._asked.pop(key, None))
+        for key in self._planned.keys() - before.keys():
+            if key in self._held and (asked := self._leftovers.drop(key)) is not None:
+                self._asked[key] = asked
 
     def _least_of_plan(self, pinned: Container[Key]) -> Victim | None:
         """Name an object of the plan's last group: only pins and growing metadata make that necessary."""
