@@ -6,7 +6,7 @@ forms of farthest next use and of every rival's own run, by hit requests and the
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 from flstore_core.cache.ledger import Ledger
 from flstore_core.policies.belady import Belady
@@ -20,13 +20,17 @@ IMITATED = (*RIVALS, "tailored-no-prefetch")
 
 def replay_belady(trace: Trace, budget: int, seed: int) -> Ledger:
     """Return the ledger of the best offline run within `budget` bytes."""
-    return max(_candidates(trace, budget, seed), key=_score)
+    return max((*farthest_next_use(trace, budget), *_imitations(trace, budget, seed)), key=_score)
 
 
-def _candidates(trace: Trace, budget: int, seed: int) -> Iterable[Ledger]:
+def farthest_next_use(trace: Trace, budget: int) -> Iterator[Ledger]:
+    """Replay both forms of farthest next use: giving whole requests up, and key by key."""
     future = [event.request for event in trace.events if isinstance(event, Requested)]
     for whole in (True, False):
         yield replay(trace, Belady(budget, future, whole), budget, TraceClock())
+
+
+def _imitations(trace: Trace, budget: int, seed: int) -> Iterator[Ledger]:
     for name in IMITATED:
         clock = TraceClock()
         yield replay(trace, make_policy(name, budget, clock, random.Random(seed)), budget, clock)
