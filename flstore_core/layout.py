@@ -54,6 +54,37 @@ def artifact(job: JobId, name: str) -> str:
     return f"jobs/{job}/artifacts/{name}.safetensors"
 
 
+def program(job: JobId) -> str:
+    """The exported program that runs the job's models."""
+    return f"jobs/{job}/model.pt2"
+
+
+def program_record(job: JobId) -> str:
+    """The record beside the program; it is written after it."""
+    return f"jobs/{job}/model.json"
+
+
+def dataset(job: JobId, name: str) -> str:
+    return f"jobs/{job}/datasets/{name}.safetensors"
+
+
+def dataset_record(job: JobId, name: str) -> str:
+    """The record beside a data set; it is written after it."""
+    return f"jobs/{job}/datasets/{name}.json"
+
+
+def datasets_prefix(job: JobId) -> str:
+    return f"jobs/{job}/datasets/"
+
+
+def artifacts_prefix(job: JobId) -> str:
+    return f"jobs/{job}/artifacts/"
+
+
+def audit_prefix(job: JobId) -> str:
+    return f"audit/{job}/"
+
+
 def audit(job: JobId, name: str) -> str:
     """A tombstone: who was erased from a job, when, and how many objects went. Kept outside the job's own prefix."""
     return f"audit/{job}/{name}.json"

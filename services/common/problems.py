@@ -1,5 +1,6 @@
 """Errors as RFC 9457 `application/problem+json`, the one place where they become answers."""
 
+import json
 import math
 from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
@@ -7,7 +8,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from flstore_core.errors import FLStoreError
 from services.common.logs import REQUEST_ID_HEADER, current_request_id
@@ -57,7 +58,8 @@ def problem(
         "instance": request.url.path,
         "request_id": request_id,
     }
-    return JSONResponse(body, status, {**(headers or {}), REQUEST_ID_HEADER: request_id}, MEDIA_TYPE)
+    # In ASCII, since the text may quote input that is no Unicode, such as half of a surrogate pair.
+    return Response(json.dumps(body), status, {**(headers or {}), REQUEST_ID_HEADER: request_id}, MEDIA_TYPE)
 
 
 async def _flstore(request: Request, error: FLStoreError) -> Response:

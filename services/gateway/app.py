@@ -56,6 +56,7 @@ def create_app(state: State) -> FastAPI:
         middleware=[Middleware(RequestLog), Middleware(Measure, metrics=state.metrics)],
         exception_handlers={**exception_handlers, RequestValidationError: _invalid},
         lifespan=lifespan,
+        redirect_slashes=False,
     )
     app.state.gateway = state
     for part in (jobs, rounds, workloads, system):

@@ -74,7 +74,7 @@ def _grant(entry: dict[str, object]) -> Grant:
     jobs = entry.get("jobs", ["*"])
     if not isinstance(jobs, list):
         raise TypeError(jobs)
-    digest = str(entry["sha256"]) if "sha256" in entry else _digest(str(entry["token"]))
+    digest = str(entry["sha256"]).lower() if "sha256" in entry else _digest(str(entry["token"]))
     return Grant(digest, tuple(str(job) for job in jobs), access == "write")
 
 

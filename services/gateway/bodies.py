@@ -95,20 +95,42 @@ class Problem(BaseModel):
 
 Responses = dict[int | str, dict[str, Any]]
 
+_ALWAYS = (401, 403, 429, 500, 503)
+"""Statuses that every route may answer."""
+
 _PROBLEMS: Mapping[int, str] = {
     401: "no valid bearer token",
     403: "the token does not reach as far",
     404: "no such job, round, client or workload; names the nearest",
     409: "contradicts what is stored",
+    411: "Content-Length is needed",
     413: "over the size limit",
+    416: "the range lies outside of the object",
     422: "a name, parameter or tensor is not acceptable; says which",
     429: "too much in flight; Retry-After says when to come back",
+    500: "something unforeseen, or a workload that does not keep to its contract; the log has it by request_id",
     503: "the object store or a shard cannot be reached; Retry-After says when to come back",
-    507: "no shard can hold this",
+    507: "no shard can hold this, or the object store is full",
 }
 
 
 def problems(*statuses: int) -> Responses:
-    """Return the OpenAPI description of problem answers; authentication's are always among them."""
+    """Return the OpenAPI description of problem answers, `statuses` and those that every route may give."""
     schema = {"application/problem+json": {"schema": Problem.model_json_schema()}}
-    return {status: {"description": _PROBLEMS[status], "content": schema} for status in (401, 403, *statuses)}
+    return {status: {"description": _PROBLEMS[status], "content": schema} for status in sorted({*_ALWAYS, *statuses})}
+
+
+def answers(**descriptions: str) -> Responses:
+    """Return the OpenAPI description of further good answers, such as `s200="it was there before"`."""
+    return {int(status.removeprefix("s")): {"description": text} for status, text in descriptions.items()}
+
+
+_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+
+DOWNLOAD: Responses = {
+    200: {"description": "the whole file, safetensors", "content": _BYTES},
+    206: {"description": "the range asked for", "content": _BYTES},
+    304: {"description": "the caller has these very bytes"},
+    **problems(404, 416, 422),
+}
+"""OpenAPI description of what a download answers."""

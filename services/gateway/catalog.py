@@ -2,22 +2,27 @@
 
 Committed rounds never change, so whatever was read of them stays true; only the list of rounds grows, here or through
 another gateway, and is read again when it is older than `refresh_seconds` or when something asked for is not on it.
+Two things do change the past, and are noticed by the same look: a client's erasure and a job's deletion.
 """
 
 from bisect import insort
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 
 from flstore_core import layout
-from flstore_core.errors import NotFound, unknown
+from flstore_core.errors import NotFound, StoreUnavailable, unknown
 from flstore_core.ids import ClientId, JobId
 from flstore_core.records import Job, Round
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json
 
 Clock = Callable[[], float]
+
+PATIENCE_S = 0.5
+"""Seconds that a reader waits for news while it could be answered with what is known."""
 
 
 @dataclass
@@ -33,6 +38,8 @@ class Index:
     """Committed rounds that have one, ascending."""
     participations: dict[ClientId, list[int]] = field(default_factory=dict)
     """Committed rounds by client, ascending."""
+    erasures: frozenset[str] = frozenset()
+    """Versions of the job's tombstones: where they change, committed rounds did."""
     read_at: float = 0.0
 
     def rounds_of(self, client: str) -> Sequence[int]:
@@ -54,53 +61,87 @@ class Index:
         if record.number in self.open:
             self.open.remove(record.number)
 
-    def remove_client(self, client: ClientId) -> None:
-        """Forget an erased client."""
-        self.participations.pop(client, None)
-
 
 class Catalog:
     """Jobs and their indices. Safe to share between threads.
 
     Args:
         readers: runs the parallel reads of a first look at a long job.
+        refreshers: runs refreshes, which use `readers`.
         clock: seconds, never going back.
+        outdated: is told of a job of which nothing read so far can be relied on.
     """
 
-    def __init__(self, store: ObjectStore, readers: Executor, clock: Clock, refresh_seconds: float) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        readers: Executor,
+        refreshers: Executor,
+        clock: Clock,
+        refresh_seconds: float,
+        outdated: Callable[[JobId], object],
+    ) -> None:
         self._store = store
         self._readers = readers
+        self._refreshers = refreshers
         self._clock = clock
         self._refresh_seconds = refresh_seconds
+        self._outdated = outdated
         self._indices: dict[JobId, Index] = {}
+        self._refreshing: dict[JobId, tuple[float, Future[Index]]] = {}
         self._lock = Lock()
 
     def names(self) -> list[JobId]:
-        """Return the names of all jobs in the store, sorted."""
+        """Return the names of what may be jobs in the store, sorted: some may be gone already."""
         return sorted(JobId(name) for name in self._store.folders("jobs"))
+
+    def indices(self, names: Iterable[JobId]) -> list[Index]:
+        """Return what is known of those of `names` that are jobs."""
+        found = []
+        for name in names:
+            with suppress(NotFound):
+                found.append(self.index(name))
+        return found
 
     def job(self, job: JobId) -> Job:
         """Return a job; raise `NotFound` naming the nearest."""
-        return self.index(job, wait_for_fresh=False).job
+        return self.index(job).job
 
-    def index(self, job: JobId, *, wait_for_fresh: bool = True) -> Index:
-        """Return what is known of a job's rounds, at the most `refresh_seconds` old if `wait_for_fresh`."""
+    def index(self, job: JobId) -> Index:
+        """Return what is known of a job's rounds, at most `refresh_seconds` old while the store answers."""
         with self._lock:
             known = self._indices.get(job)
         if known is None:
             return self.refresh(job)
-        if wait_for_fresh and self._clock() - known.read_at > self._refresh_seconds:
-            return self.refresh(job)
-        return known
+        if self._clock() - known.read_at <= self._refresh_seconds:
+            return known
+        try:
+            return self._refresh_soon(job)
+        except TimeoutError:
+            return known
+        except StoreUnavailable:
+            known.read_at = self._clock()
+            return known
+
+    def _refresh_soon(self, job: JobId) -> Index:
+        """Refresh a job, or join those who wait for that; raise `TimeoutError` if it takes too long for a reader."""
+        with self._lock:
+            since, refreshing = self._refreshing.get(job, (0.0, None))
+            if refreshing is None or refreshing.done():
+                since, refreshing = self._clock(), self._refreshers.submit(self.refresh, job)
+                self._refreshing[job] = since, refreshing
+        return refreshing.result(timeout=max(0.0, since + PATIENCE_S - self._clock()))
 
     def refresh(self, job: JobId) -> Index:
         """Read the list of rounds again, and the records of those that are new; raise `NotFound` for no such job."""
         read_at = self._clock()
         record = self._read_job(job)
+        erasures = frozenset(f"{info.key} {info.etag}" for info in self._store.list(layout.audit_prefix(job)))
         with self._lock:
             known = self._indices.get(job)
-            if known is None or known.job != record:
-                known = Index(record)
+            if known is None or not _is_same(known, record, erasures):
+                self._outdated(job)
+                known = Index(record, erasures=erasures)
             seen = frozenset(known.committed)
         numbers = sorted(int(name) for name in self._store.folders(layout.rounds_prefix(job)) if name.isdecimal())
         fresh = [number for number in numbers if number not in seen]
@@ -131,16 +172,11 @@ class Catalog:
             if known and number not in known.open and number not in known.committed:
                 insort(known.open, number)
 
-    def erased(self, job: JobId, client: ClientId) -> None:
-        """Learn that a client was erased through this gateway."""
-        with self._lock:
-            if known := self._indices.get(job):
-                known.remove_client(client)
-
     def forget(self, job: JobId) -> None:
         """Drop what is known of a job."""
         with self._lock:
             self._indices.pop(job, None)
+        self._outdated(job)
 
     def _read_job(self, job: JobId) -> Job:
         try:
@@ -154,6 +190,11 @@ class Catalog:
             return Round.from_json(load_json(self._store, layout.round_record(job, number)))
         except NotFound:
             return None
+
+
+def _is_same(known: Index, record: Job, erasures: frozenset[str]) -> bool:
+    """Say whether a job is the one that is known, and no client was erased from it since."""
+    return known.job == record and known.job.created_at == record.created_at and known.erasures == erasures
 
 
 def newest_before(numbers: Iterable[int], limit: int) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 from flstore_core import layout
 from flstore_core.errors import Conflict, FLStoreError, PreconditionFailed, unknown
 from flstore_core.ids import JobId
-from flstore_core.records import Job, Round, StatisticsMode, to_bytes
+from flstore_core.records import Job, Member, Round, StatisticsMode, to_bytes
 from flstore_core.shard.messages import MemberRef, SliceRef, StatisticsRequest, Work
 from flstore_core.statistics import RoundStatistics
 from flstore_core.storage import ObjectStore
@@ -58,12 +58,14 @@ class Commit:
         """Make a round immutable and return its record. Committing again in the same words changes nothing.
 
         Raises:
+            InvalidParameters: if metrics or hyperparameters are not JSON.
             NotFound: if a named participant has not delivered.
             Conflict: if the round was committed in other words.
         """
         if done := self._rounds.record(job.id, number):
             return _same_or_conflict(done, closing)
-        _check_participants(self._rounds.current(job, number), closing)
+        to_bytes([closing.metrics, closing.hyperparameters])
+        self._check_participants(job.id, number, closing)
         self._rounds.close(job.id, number, self._rounds.opening(job, number))
         current = self._rounds.current(job, number)
         statistics, _ = self.statistics(job, current)
@@ -82,9 +84,21 @@ class Commit:
         self._tell_shards(job, number)
         return record
 
+    def repair(self, job: Job, record: Round, found: RoundStatistics | None) -> tuple[RoundStatistics | None, Work]:
+        """Return a committed round's statistics, worked out again unless those `found` are of its very members.
+
+        They may not be where two gateways committed at once, or a client is being erased at this moment.
+        """
+        members = tuple(member.client for member in _models(record))
+        if job.statistics is StatisticsMode.OFF or not members or (found and found.members == members):
+            return found, Work()
+        statistics, work = self.statistics(job, record)
+        self._rounds.remember(job.id, record, statistics)
+        return statistics, work
+
     def statistics(self, job: Job, record: Round) -> tuple[RoundStatistics | None, Work]:
         """Return a round's statistics as its shards have them; None if the job keeps none or nobody has delivered."""
-        members = [*record.members, *([record.aggregate] if record.aggregate else [])]
+        members = _models(record)
         if job.statistics is StatisticsMode.OFF or not members:
             return None, Work()
         refs = tuple(MemberRef.of(record.number, member) for member in members)
@@ -100,6 +114,14 @@ class Commit:
         answers = list(self._callers.map(ask, range(assignment.slices)))
         return RoundStatistics.add_up([found for found, _ in answers]), sum((work for _, work in answers), Work())
 
+    def _check_participants(self, job: JobId, number: int, closing: Closing) -> None:
+        if closing.participants is None:
+            return
+        delivered = [str(member.client) for member in self._rounds.members(job, number)]
+        for client in closing.participants:
+            if client not in delivered:
+                raise unknown(f"participant in round {number}", client, delivered)
+
     def _tell_shards(self, job: Job, number: int) -> None:
         """Tell the slices' shards, for their policies' sake; nothing depends on it."""
         try:
@@ -113,18 +135,17 @@ class Commit:
 
 def round_of(rounds: Rounds, catalog: Catalog, job: JobId, number: int) -> Round:
     """Return a round, committed or open; raise `NotFound` if nothing was ever put into it."""
+    index = catalog.index(job)
     if record := rounds.record(job, number):
         return record
-    index = catalog.refresh(job)
+    index = catalog.refresh(job) if number not in index.open else index
     if number not in index.open:
         raise unknown(f"round of job {job!r}:", str(number), [str(n) for n in (*index.committed, *index.open)])
     return rounds.current(index.job, number)
 
 
-def _check_participants(current: Round, closing: Closing) -> None:
-    for client in closing.participants or ():
-        if client not in current.by_client:
-            raise unknown(f"participant in round {current.number}", client, current.by_client)
+def _models(record: Round) -> list[Member]:
+    return [*record.members, *([record.aggregate] if record.aggregate else [])]
 
 
 def _same_or_conflict(done: Round, closing: Closing) -> Round:

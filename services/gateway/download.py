@@ -1,6 +1,7 @@
 """Answers with an object's bytes: whole or a range, or not at all if the caller has them."""
 
 import re
+from itertools import chain
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -8,13 +9,13 @@ from starlette.responses import Response, StreamingResponse
 from flstore_core.errors import RangeNotSatisfiable
 from flstore_core.storage import ObjectStore
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 def download(request: Request, store: ObjectStore, key: str, nbytes: int, sha256: str) -> Response:
     """Return the answer for an immutable object of `nbytes`, whose hash is its ETag."""
     headers = {"ETag": f'"{sha256}"', "Accept-Ranges": "bytes", "Cache-Control": "private, immutable"}
-    if sha256 in request.headers.get("if-none-match", ""):
+    if _has(request.headers.get("if-none-match", ""), sha256):
         return Response(status_code=304, headers=headers)
     wanted = byte_range(request.headers.get("range", ""), nbytes)
     start, stop = wanted or (0, nbytes)
@@ -22,8 +23,15 @@ def download(request: Request, store: ObjectStore, key: str, nbytes: int, sha256
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{nbytes}"
     headers["Content-Length"] = str(stop - start)
     chunks = store.stream(key, offset=start, length=stop - start)
+    first = next(chunks, b"")  # what is wrong with the store is told before the status is
     status = 206 if wanted else 200
-    return StreamingResponse(chunks, status, headers, media_type="application/octet-stream")
+    return StreamingResponse(chain([first], chunks), status, headers, media_type="application/octet-stream")
+
+
+def _has(if_none_match: str, sha256: str) -> bool:
+    """Say whether an If-None-Match header names the hash, or any."""
+    tags = [tag.strip().removeprefix("W/").strip('"') for tag in if_none_match.split(",")]
+    return sha256 in tags or "*" in tags
 
 
 def byte_range(header: str, nbytes: int) -> tuple[int, int] | None:
@@ -40,6 +48,8 @@ def byte_range(header: str, nbytes: int) -> tuple[int, int] | None:
         start, stop = max(0, nbytes - int(last)), nbytes
     else:
         start, stop = int(first), min(int(last) + 1, nbytes) if last else nbytes
+        if last and int(last) < start:
+            return None
     if start >= stop:
         raise RangeNotSatisfiable(f"range {header!r} lies outside of the object's {nbytes} bytes")
     return start, stop

@@ -71,9 +71,8 @@ class Eraser:
         entry = {"job": job, "client": client, "rounds": numbers, "asked_at": at, "done_at": None}
         self._store.put(tombstone, to_bytes(entry))
         objects = sum(self._erase_from(job, number, client) for number in numbers)
-        self._catalog.erased(job, client)
-        self._rounds.forget(job)
-        self._shards.forget(self._placement.urls, f"/v1/jobs/{job}/clients/{client}")
+        self._catalog.forget(job)
+        self._shards.forget(self._placement.awake(), f"/v1/jobs/{job}/clients/{client}")
         self._store.put(tombstone, to_bytes({**entry, "objects": objects, "done_at": self._now()}))
         return Erasure(client, tuple(numbers), objects, tombstone)
 

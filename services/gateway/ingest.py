@@ -16,13 +16,13 @@ from flstore_core.errors import (
     InvalidTensors,
     PreconditionFailed,
     RoundCommitted,
+    Unavailable,
 )
-from flstore_core.ids import ClientId, JobId
-from flstore_core.records import Job, Member, to_bytes
+from flstore_core.ids import AGGREGATE, ClientId
+from flstore_core.records import Job, Member, Round, to_bytes
 from flstore_core.schema import Schema
 from flstore_core.shard.messages import MemberRef, SliceRef
 from flstore_core.storage import ObjectStore
-from services.gateway.catalog import Catalog
 from services.gateway.placement import Placement
 from services.gateway.rounds import Opening, Rounds
 from services.gateway.shards import Shards
@@ -31,6 +31,12 @@ logger = logging.getLogger(__name__)
 
 MAX_METRICS_BYTES = 64 * 1024
 """Longest JSON of one update's metrics."""
+
+HEADER_SLACK_BYTES = 2**20
+"""How much longer a header may be than that of the job's schema: for metadata, and other ways to write JSON."""
+
+COMMIT_POLLS, COMMIT_POLL_S = 100, 0.05
+"""How often, and in what intervals, an upload looks how a commit that overtook it ends."""
 
 ORPHAN_SECONDS = 60.0
 """Tensors without a record that are older than this were left by an upload that was cut off, not by one under way."""
@@ -62,25 +68,26 @@ class Ingest:
     Args:
         writers: runs the writes to store and shards side by side.
         now: seconds since the epoch.
+        sleep: waits the given seconds.
     """
 
     def __init__(
         self,
         store: ObjectStore,
-        catalog: Catalog,
         rounds: Rounds,
         placement: Placement,
         shards: Shards,
         writers: Executor,
         now: Callable[[], float],
+        sleep: Callable[[float], None],
     ) -> None:
         self._store = store
-        self._catalog = catalog
         self._rounds = rounds
         self._placement = placement
         self._shards = shards
         self._writers = writers
         self._now = now
+        self._sleep = sleep
 
     def put(self, upload: Upload) -> Receipt:
         """Store an update, or the round's aggregate; return once the object store has it.
@@ -90,12 +97,21 @@ class Ingest:
             Conflict: if other bytes are stored under the same name.
             RoundCommitted: if the round takes nothing more.
             StoreUnavailable: if it could not be stored; nothing is then half-written.
+            Unavailable: if the round is being committed, and it cannot be said yet whether with the update.
         """
         header = _check(upload.job, upload.body)
         metrics = merge_metrics(header.metadata, upload.metrics)
-        if earlier := self._earlier(upload):
-            return _same_or_conflict(upload, earlier, _digest(upload.body))
+        if earlier := self._rounds.member(upload.job.id, upload.round, upload.client):
+            receipt = _same_or_conflict(upload, earlier, _digest(upload.body))
+            self._check_counted(upload)
+            return receipt
         opening = self._rounds.opening(upload.job, upload.round)
+        if opening.closing and self._commit_of(upload):
+            raise _too_late(upload)
+        return self._store_all(upload, header, metrics, opening)
+
+    def _store_all(self, upload: Upload, header: codec.Header, metrics: Mapping[str, Any], opening: Opening) -> Receipt:
+        """Write to store and shards at once; the record last, which makes it count."""
         stored = self._writers.submit(self._put_tensors, upload)
         sha256 = _digest(upload.body)
         ref = MemberRef(upload.round, upload.client, sha256, header.data_offset, _num_examples(metrics))
@@ -107,14 +123,6 @@ class Ingest:
         finally:
             for future in sent:
                 future.result()
-
-    def _earlier(self, upload: Upload) -> Member | None:
-        """Return the record of an upload of the same name; raise `RoundCommitted` if the round takes no new one."""
-        job, number, client = upload.job.id, upload.round, upload.client
-        earlier = self._rounds.member(job, number, client)
-        if earlier is None and self._rounds.record(job, number):
-            raise RoundCommitted(f"round {number} of job {job!r} is committed; {client!r} cannot join it any more")
-        return earlier
 
     def _put_tensors(self, upload: Upload) -> None:
         key = layout.tensors(upload.job.id, upload.round, upload.client)
@@ -143,18 +151,30 @@ class Ingest:
         except PreconditionFailed:
             earlier = self._rounds.member(job, number, client)
             return _same_or_conflict(upload, earlier or record, record.sha256)
-        if self._rounds.is_closing(job, number) and not self._made_it(job, number, client):
-            self._store.delete(key)
-            self._store.delete(layout.tensors(job, number, client))
-            raise RoundCommitted(f"round {number} of job {job!r} was being committed when {client!r} arrived")
+        self._check_counted(upload)
         return Receipt(record, created=True)
 
-    def _made_it(self, job: JobId, number: int, client: ClientId) -> bool:
-        """Say whether a commit that ran meanwhile has counted the member in."""
-        record = self._rounds.record(job, number)
-        if record is None:
-            return False
-        return client in record.by_client or (record.aggregate is not None and record.aggregate.client == client)
+    def _check_counted(self, upload: Upload) -> None:
+        """Remove a stored update and raise `RoundCommitted` if a commit has passed it over."""
+        committed = self._commit_of(upload)
+        if committed is None or _holds(committed, upload.client):
+            return
+        self._store.delete(layout.member(upload.job.id, upload.round, upload.client))
+        self._store.delete(layout.tensors(upload.job.id, upload.round, upload.client))
+        raise _too_late(upload)
+
+    def _commit_of(self, upload: Upload) -> Round | None:
+        """Return the round's record if a commit has begun, waiting until it has ended; None otherwise."""
+        for _ in range(COMMIT_POLLS):
+            if not self._rounds.is_closing(upload.job.id, upload.round):
+                return None
+            if record := self._rounds.record(upload.job.id, upload.round):
+                return record
+            self._sleep(COMMIT_POLL_S)
+        raise Unavailable(
+            f"round {upload.round} of job {upload.job.id!r} is being committed; send the update again to learn whether "
+            "it is part of it, and the commit if it broke off"
+        )
 
     def _send_slices(self, upload: Upload, ref: MemberRef, opening: Opening) -> list[Future[None]]:
         """Hand the slices to their shards; what does not get there is read from the store when it is needed."""
@@ -173,17 +193,18 @@ class Ingest:
             futures.append(self._writers.submit(self._send_slice, urls, part, ref, base, pack(data, job.schema, part)))
         return futures
 
-    def _send_slice(self, urls: list[str], part: SliceRef, ref: MemberRef, base: MemberRef | None, body: Any) -> None:
+    def _send_slice(
+        self, urls: list[str], part: SliceRef, ref: MemberRef, base: MemberRef | None, body: list[memoryview]
+    ) -> None:
         try:
             self._shards.put_slice(urls, part, ref, base, body)
         except FLStoreError as error:
             logger.warning("slice not sent", extra={"job": part.job, "slice": part.index, "error": error.detail})
 
 
-def pack(data: memoryview, schema: Schema, part: SliceRef) -> bytes | memoryview:
-    """Return a slice's packed bytes out of a data section; a view unless the slice lies in pieces."""
-    pieces = [data[run.offset : run.offset + run.nbytes] for run in schema.runs(*part.bounds(schema))]
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+def pack(data: memoryview, schema: Schema, part: SliceRef) -> list[memoryview]:
+    """Return the pieces of a data section that make up a slice, one after the other."""
+    return [data[run.offset : run.offset + run.nbytes] for run in schema.runs(*part.bounds(schema))]
 
 
 def merge_metrics(metadata: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,11 +235,24 @@ def _num_examples(metrics: Mapping[str, Any]) -> float:
 
 
 def _check(job: Job, body: memoryview) -> codec.Header:
-    header = codec.parse(body)
+    header = codec.parse(body, len(codec.encode_header(job.schema)) + HEADER_SLACK_BYTES)
     job.schema.check(header.schema)
     if name := codec.first_nonfinite(body, header):
-        raise InvalidTensors(f"tensor {name!r} has a NaN or an infinity; send finite numbers only", tensor=name)
+        raise InvalidTensors(
+            f"tensor {name!r} has a NaN, an infinity or a number beyond float32's range; send finite numbers only",
+            tensor=name,
+        )
     return header
+
+
+def _holds(record: Round, client: ClientId) -> bool:
+    return client in record.by_client or (record.aggregate is not None and client == AGGREGATE)
+
+
+def _too_late(upload: Upload) -> RoundCommitted:
+    return RoundCommitted(
+        f"round {upload.round} of job {upload.job.id!r} is committed; {upload.client!r} cannot join it any more"
+    )
 
 
 def _same_or_conflict(upload: Upload, earlier: Member, sha256: str) -> Receipt:

@@ -18,6 +18,9 @@ from flstore_core.storage.documents import load_json
 
 logger = logging.getLogger(__name__)
 
+ZERO = "zero"
+"""State of a shard that has no process, and so nothing in memory."""
+
 LONG_POLL_S = 20.0
 """Seconds that the controller may hold a question for news."""
 
@@ -71,6 +74,13 @@ class Placement:
         """Return the addresses of a slice's shards, most preferred first."""
         urls = self.urls
         return [urls[shard] for shard in assignment.owners[index] if shard in urls]
+
+    def awake(self) -> Mapping[ShardId, str]:
+        """Return the addresses of the shards that are not at zero; of all if the controller does not answer."""
+        try:
+            return {ShardId(shard["shard"]): shard["url"] for shard in self.shards() if shard["state"] != ZERO}
+        except Unavailable:
+            return self.urls
 
     def load(self) -> None:
         """Read the table as the store has it, for a start while the controller is away."""

@@ -68,9 +68,11 @@ class Rounds:
         return found
 
     def is_closing(self, job: JobId, number: int) -> bool:
-        """Say whether a commit of the round has begun or is done."""
+        """Say whether a commit of the round has begun or is done; raise `NotFound` if there is no such round."""
         found = self._read_opening(job, number)
-        return found is None or found.closing
+        if found is None:
+            raise NotFound(f"round {number} of job {job!r} is gone")
+        return found.closing
 
     def close(self, job: JobId, number: int, opening: Opening) -> None:
         """Begin to commit: whoever stores an update from now on learns that it may be too late."""
@@ -79,10 +81,15 @@ class Rounds:
     def current(self, job: Job, number: int) -> Round:
         """Return an open round as the store has it now."""
         opening = self.opening(job, number)
+        return Round(number, opening.base, self.members(job.id, number), self.member(job.id, number, AGGREGATE))
+
+    def members(self, job: JobId, number: int) -> tuple[Member, ...]:
+        """Return the clients' records that a round has now, by name."""
         suffix = ".json"
-        keys = [i.key for i in self._store.list(layout.clients_prefix(job.id, number)) if i.key.endswith(suffix)]
-        members = self._readers.map(lambda key: Member.from_json(load_json(self._store, key)), sorted(keys))
-        return Round(number, opening.base, tuple(members), self.member(job.id, number, AGGREGATE))
+        names = [info.key.rpartition("/")[2] for info in self._store.list(layout.clients_prefix(job, number))]
+        clients = sorted(name.removesuffix(suffix) for name in names if name.endswith(suffix))
+        found = self._readers.map(lambda client: self.member(job, number, ClientId(client)), clients)
+        return tuple(member for member in found if member)
 
     def member(self, job: JobId, number: int, client: ClientId) -> Member | None:
         """Return the record of a stored update or aggregate, or None."""
@@ -97,7 +104,8 @@ class Rounds:
 
     def aggregate_of(self, job: JobId, number: int) -> MemberRef:
         """Return where a round's aggregate lies; raise `NotFound` if it has none."""
-        found = self.member(job, number, AGGREGATE)
+        record = self.record(job, number)
+        found = record.aggregate if record else self.member(job, number, AGGREGATE)
         if found is None:
             raise NotFound(f"round {number} of job {job!r} has no aggregate")
         return MemberRef.of(number, found)
@@ -138,10 +146,6 @@ class Rounds:
         self.cache.ingest(Key(job, record.number, METADATA, RECORD), Document(record, len(to_bytes(record.to_json()))))
         nbytes = statistics.nbytes if statistics else 1
         self.cache.ingest(Key(job, record.number, METADATA, STATISTICS), Document(statistics, nbytes))
-
-    def forget(self, job: JobId) -> None:
-        """Drop what is cached of a job."""
-        self.cache.discard_job(job)
 
     def _load(self, job: JobId, number: int, part: int) -> Document:
         if part == RECORD:

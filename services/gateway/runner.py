@@ -113,7 +113,12 @@ class Runner:
         open_ = [number for number in numbers if number in index.open]
         closed = [number for number in numbers if number not in index.open]
         found, work = self._rounds.read(job.id, closed, workload.name, workload.pattern, statistics=wanted)
-        data = [RoundData(record, statistics) for record, statistics in found]
+        data = []
+        for record, statistics in found:
+            if wanted:
+                statistics, asked = self._commit.repair(job, record, statistics)
+                work += asked
+            data.append(RoundData(record, statistics))
         for number in open_:
             record = self._rounds.current(job, number)
             statistics, asked = self._commit.statistics(job, record) if wanted else (None, Work())
@@ -156,6 +161,6 @@ def _etag(job: Job, workload: registry.AnyWorkload, params: Any, rounds: Sequenc
     """Return a hash of what the answer follows from; None if an open round is among it."""
     if not all(round_.record.committed for round_ in rounds):
         return None
-    asked = [__version__, job.id, job.schema.digest, workload.name, asdict(params)]
+    asked = [__version__, job.id, job.created_at, job.schema.digest, workload.name, asdict(params)]
     inputs = [round_.record.digest for round_ in rounds]
     return hashlib.sha256(json.dumps([asked, inputs], sort_keys=True).encode()).hexdigest()

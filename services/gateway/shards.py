@@ -10,7 +10,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from flstore_core import codec
-from flstore_core.errors import FLStoreError, Unavailable, from_problem
+from flstore_core.errors import FLStoreError, StoreUnavailable, Unavailable, from_problem
 from flstore_core.ids import ShardId
 from flstore_core.shard.messages import MapRequest, MemberRef, SliceRef, StatisticsRequest, Work
 from flstore_core.statistics import RoundStatistics
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 MESSAGE_HEADER = "X-FLStore-Message"
 WORK_HEADER = "X-FLStore-Work"
-PAUSES = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0)
+PAUSES = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0, 2.0)
 """Seconds before each attempt of a call; a killed shard has been replaced long before the last."""
 
 
@@ -29,20 +29,23 @@ class Shards:
     """Calls shards by their address; safe to share between threads.
 
     Args:
-        timeout: seconds that one attempt may take, a cold start included.
+        timeout: seconds that one attempt may take, a cold start included; no attempt begins later than that.
+        clock: seconds, never going back.
         sleep: waits the given seconds.
     """
 
-    def __init__(self, timeout: float, sleep: Callable[[float], None]) -> None:
+    def __init__(self, timeout: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
         self._http = urllib3.PoolManager(num_pools=64, maxsize=32, retries=False, timeout=urllib3.Timeout(timeout))
+        self._timeout = timeout
+        self._clock = clock
         self._sleep = sleep
 
     def put_slice(
-        self, urls: Sequence[str], part: SliceRef, member: MemberRef, base: MemberRef | None, body: Any
+        self, urls: Sequence[str], part: SliceRef, member: MemberRef, base: MemberRef | None, body: list[memoryview]
     ) -> None:
         """Hand a slice's packed bytes to every one of its shards."""
         message = {"part": asdict(part), "member": asdict(member), "base": asdict(base) if base else None}
-        headers = {MESSAGE_HEADER: json.dumps(message)}
+        headers = {MESSAGE_HEADER: json.dumps(message), "Content-Length": str(sum(piece.nbytes for piece in body))}
         for url in urls:
             self._call("PUT", [url], "/v1/slices", body, headers)
 
@@ -95,10 +98,16 @@ class Shards:
         headers: Mapping[str, str] | None = None,
         fields: Mapping[str, str] | None = None,
     ) -> urllib3.BaseHTTPResponse:
-        """Try the shards in turn, again and again with growing pauses; raise what they answer or `Unavailable`."""
+        """Try the shards in turn, again and again with growing pauses; raise what they answer or `Unavailable`.
+
+        That the store is away is raised after one turn: a shard says so after having tried for long enough.
+        """
         sent = {**(headers or {}), REQUEST_ID_HEADER: current_request_id()}
         cause: Exception | None = None
+        end = self._clock() + self._timeout
         for pause in PAUSES:
+            if isinstance(cause, StoreUnavailable) or self._clock() + pause > end:
+                break
             self._sleep(pause)
             for url in urls:
                 try:
@@ -109,8 +118,10 @@ class Shards:
                 if response.status < 400:
                     return response
                 cause = from_problem(_problem(response))
-                if not getattr(cause, "retryable", False):
+                if not cause.retryable:
                     raise cause
+        if isinstance(cause, FLStoreError):
+            raise cause
         raise Unavailable(f"shard at {', '.join(urls)} does not answer {method} {path}") from cause
 
 

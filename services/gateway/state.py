@@ -3,7 +3,6 @@
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
@@ -21,14 +20,16 @@ from services.gateway.catalog import Catalog
 from services.gateway.commit import Commit
 from services.gateway.erase import Eraser
 from services.gateway.ingest import Ingest
+from services.gateway.jobs import Jobs
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.operations import Operation, Operations
 from services.gateway.outcome import Asked
 from services.gateway.placement import Placement
-from services.gateway.rounds import Rounds
+from services.gateway.rounds import Document, Rounds
 from services.gateway.runner import Runner
 from services.gateway.settings import Settings
 from services.gateway.shards import Shards
+from services.gateway.threads import Pool
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,6 +47,7 @@ class State:
     tokens: Tokens
     uploads: ByteBudget
     catalog: Catalog
+    jobs: Jobs
     rounds: Rounds
     ingest: Ingest
     commit: Commit
@@ -56,7 +58,7 @@ class State:
     shards: Shards
     metrics: GatewayMetrics
     limiter: CapacityLimiter
-    pools: tuple[ThreadPoolExecutor, ...]
+    pools: tuple[Pool, ...]
 
     async def work(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking `function` in a worker thread; raise `Busy` where too many wait for one already."""
@@ -75,15 +77,16 @@ class State:
 
 def create_state(settings: Settings, store: ObjectStore) -> State:
     """Return the parts of a gateway over `store`."""
-    readers, writers, callers, workers = (
-        ThreadPoolExecutor(count, thread_name_prefix=name)
-        for name, count in (("read", 16), ("write", 32), ("call", 64), ("operation", 4))
+    readers, refreshers, writers, callers, workers = (
+        Pool(count, thread_name_prefix=name)
+        for name, count in (("read", 16), ("refresh", 4), ("write", 32), ("call", 64), ("operation", 4))
     )
     policy = make_policy("lru+arrival", settings.records_bytes, time.monotonic, random.Random(0))
-    catalog = Catalog(store, readers, time.monotonic, settings.refresh_seconds)
-    rounds = Rounds(store, catalog, Cache(Ledger(policy, settings.records_bytes, time.monotonic)), readers)
+    records: Cache[Document] = Cache(Ledger(policy, settings.records_bytes, time.monotonic))
+    catalog = Catalog(store, readers, refreshers, time.monotonic, settings.refresh_seconds, records.discard_job)
+    rounds = Rounds(store, catalog, records, readers)
     placement = Placement(settings.placement_url, store)
-    shards = Shards(settings.shard_timeout_seconds, time.sleep)
+    shards = Shards(settings.shard_timeout_seconds, time.monotonic, time.sleep)
     commit = Commit(store, catalog, rounds, placement, shards, callers, time.time)
     runner = Runner(store, catalog, rounds, commit, placement, shards, callers, time.perf_counter)
 
@@ -96,8 +99,9 @@ def create_state(settings: Settings, store: ObjectStore) -> State:
         tokens=Tokens(settings.tokens),
         uploads=ByteBudget(settings.in_flight_bytes, settings.upload_limit),
         catalog=catalog,
+        jobs=Jobs(store, catalog, placement, shards),
         rounds=rounds,
-        ingest=Ingest(store, catalog, rounds, placement, shards, writers, time.time),
+        ingest=Ingest(store, rounds, placement, shards, writers, time.time, time.sleep),
         commit=commit,
         eraser=Eraser(store, catalog, rounds, placement, shards, time.time),
         runner=runner,
@@ -106,7 +110,7 @@ def create_state(settings: Settings, store: ObjectStore) -> State:
         shards=shards,
         metrics=GatewayMetrics(rounds.cache),
         limiter=CapacityLimiter(settings.threads),
-        pools=(readers, writers, callers, workers),
+        pools=(readers, refreshers, writers, callers, workers),
     )
 
 

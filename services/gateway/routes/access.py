@@ -1,11 +1,18 @@
 """What every endpoint asks first: are the names usable, and may the caller do this?"""
 
-from typing import Annotated
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
+from fastapi.routing import APIRoute
+from starlette.responses import Response
 
+from flstore_core.errors import LengthRequired, TooLarge
 from flstore_core.ids import MAX_ROUND, ClientId, JobId, client_id, job_id
 from services.gateway.state import State, state_of
+
+MAX_JSON_BYTES = 16 * 2**20
+"""Longest JSON body: enough for the schema of a hundred thousand tensors."""
 
 
 async def reads(request: Request) -> State:
@@ -24,6 +31,29 @@ async def job_in_path(job: str) -> JobId:
 
 async def client_in_path(client: str) -> ClientId:
     return client_id(client)
+
+
+class JsonRoute(APIRoute):
+    """A route that reads no JSON body before it knows that it is short."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def limited(request: Request) -> Response:
+            if self.body_field:
+                check_length(request)
+            return await handler(request)
+
+        return limited
+
+
+def check_length(request: Request, limit: int = MAX_JSON_BYTES) -> None:
+    """Raise `TooLarge` or `LengthRequired` unless the body is known to have at most `limit` bytes."""
+    if "transfer-encoding" in request.headers:
+        raise LengthRequired("send Content-Length, so that the body's size is known before it is read")
+    length = int(request.headers.get("content-length", "0"))
+    if length > limit:
+        raise TooLarge(f"the body has {length} bytes; at most {limit} are read here")
 
 
 def _admitted(request: Request, *, write: bool) -> State:

@@ -1,24 +1,25 @@
 """Jobs: created, listed, read, removed; clients erased from them."""
 
+import time
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 
-from flstore_core import layout
-from flstore_core.errors import Conflict, PreconditionFailed
 from flstore_core.ids import JobId
-from flstore_core.records import Job, to_bytes
+from flstore_core.records import Job
 from flstore_core.schema import Schema
-from services.gateway.bodies import NewJob, problems
+from services.gateway.bodies import NewJob, answers, problems
 from services.gateway.catalog import Index
-from services.gateway.routes.access import ClientName, JobName, Reads, Writes
+from services.gateway.routes.access import ClientName, JobName, JsonRoute, Reads, Writes
 from services.gateway.state import State
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
 
 
-@router.put("/{job}", status_code=201, responses=problems(409, 422, 503, 507))
+@router.put(
+    "/{job}", status_code=201, responses=answers(s200="the same job was there") | problems(409, 411, 413, 422, 507)
+)
 async def create_job(job: JobName, body: NewJob, state: Writes) -> JSONResponse:
     """Create a job. The same job again is answered 200; another one of that name, 409."""
     wanted = Job(
@@ -29,17 +30,19 @@ async def create_job(job: JobName, body: NewJob, state: Writes) -> JSONResponse:
         body.hot_rounds,
         body.replicas,
         body.slices,
+        time.time(),
     )
-    created, shape = await state.work(_create, state, wanted)
-    return JSONResponse(shape, 201 if created else 200)
+    index, created = await state.work(state.jobs.create, wanted)
+    return JSONResponse(_shape(state, index), 201 if created else 200)
 
 
-@router.get("", responses=problems(503))
+@router.get("", responses=problems())
 async def list_jobs(request: Request, state: Reads) -> JSONResponse:
     """List the jobs that the caller may read."""
     names = await state.work(state.catalog.names)
     seen = state.tokens.visible(request.headers.get("authorization", ""), [str(name) for name in names])
-    return JSONResponse({"jobs": [await state.work(_summary, state, JobId(name)) for name in seen]})
+    found = await state.work(state.catalog.indices, [JobId(name) for name in seen])
+    return JSONResponse({"jobs": [_counts(index) for index in found]})
 
 
 @router.get("/{job}", responses=problems(404, 422))
@@ -49,53 +52,18 @@ async def read_job(job: JobName, state: Reads) -> JSONResponse:
     return JSONResponse(_shape(state, index))
 
 
-@router.delete("/{job}", status_code=204, responses=problems(404, 422, 503))
+@router.delete("/{job}", status_code=204, responses=problems(404, 422))
 async def delete_job(job: JobName, state: Writes) -> Response:
     """Remove a job and everything it stored."""
-    await state.work(_delete, state, job)
+    await state.work(state.jobs.delete, job)
     return Response(status_code=204)
 
 
-@router.delete("/{job}/clients/{client}", responses=problems(404, 422, 503))
+@router.delete("/{job}/clients/{client}", responses=problems(404, 422, 507))
 async def erase_client(job: JobName, client: ClientName, state: Writes) -> JSONResponse:
     """Erase a client's updates and statistics from all rounds; an audit record of it stays."""
     erasure = await state.work(state.eraser.erase, job, client)
     return JSONResponse(erasure.to_json())
-
-
-def _create(state: State, wanted: Job) -> tuple[bool, dict[str, Any]]:
-    """Store the job, then have it placed; a job that no shard can hold is taken back."""
-    try:
-        state.store.put(layout.job(wanted.id), to_bytes(wanted.to_json()), if_none_match=True)
-        created = True
-    except PreconditionFailed:
-        created = False
-    index = state.catalog.refresh(wanted.id)
-    if index.job != wanted:
-        raise Conflict(f"job {wanted.id!r} exists with another schema or other settings; choose another name")
-    try:
-        state.placement.plan(wanted.id)
-    except Exception:
-        if created:
-            state.store.delete(layout.job(wanted.id))
-            state.catalog.forget(wanted.id)
-        raise
-    return created, _shape(state, index)
-
-
-def _delete(state: State, job: JobId) -> None:
-    """Remove the record that makes it a job first: what is left after a crash is out of reach, and goes next time."""
-    state.catalog.refresh(job)
-    state.store.delete(layout.job(job))
-    state.store.delete_prefix(layout.job_prefix(job))
-    state.catalog.forget(job)
-    state.rounds.forget(job)
-    state.shards.forget(state.placement.urls, f"/v1/jobs/{job}")
-    state.placement.forget(job)
-
-
-def _summary(state: State, job: JobId) -> dict[str, Any]:
-    return _counts(state.catalog.index(job))
 
 
 def _counts(index: Index) -> dict[str, Any]:

@@ -11,14 +11,14 @@ from flstore_core import layout
 from flstore_core.errors import InvalidParameters, LengthRequired, unknown
 from flstore_core.ids import AGGREGATE, ClientId, JobId, object_name
 from flstore_core.records import Job
-from services.gateway.bodies import CommitBody, Stored, problems
+from services.gateway.bodies import DOWNLOAD, CommitBody, Stored, answers, problems
 from services.gateway.commit import Closing, round_of
 from services.gateway.download import download
 from services.gateway.ingest import Upload
-from services.gateway.routes.access import ClientName, JobName, Reads, RoundNumber, Writes
+from services.gateway.routes.access import ClientName, JobName, JsonRoute, Reads, RoundNumber, Writes
 from services.gateway.state import State
 
-router = APIRouter(prefix="/v1/jobs/{job}", tags=["rounds"])
+router = APIRouter(prefix="/v1/jobs/{job}", tags=["rounds"], route_class=JsonRoute)
 
 _SAFETENSORS = {
     "requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
@@ -30,7 +30,7 @@ MetricsHeader = Annotated[str, Header(alias="X-FLStore-Metrics", description="JS
     "/rounds/{round}/clients/{client}",
     status_code=201,
     response_model=Stored,
-    responses=problems(404, 409, 413, 422, 429, 503),
+    responses=answers(s200="the same bytes were there") | problems(404, 409, 411, 413, 422, 507),
     openapi_extra=_SAFETENSORS,
 )
 async def put_update(
@@ -49,7 +49,7 @@ async def put_update(
     "/rounds/{round}/aggregate",
     status_code=201,
     response_model=Stored,
-    responses=problems(404, 409, 413, 422, 429, 503),
+    responses=answers(s200="the same bytes were there") | problems(404, 409, 411, 413, 422, 507),
     openapi_extra=_SAFETENSORS,
 )
 async def put_aggregate(
@@ -59,7 +59,7 @@ async def put_aggregate(
     return await _put(request, state, job, number, AGGREGATE, metrics)
 
 
-@router.post("/rounds/{round}/commit", responses=problems(404, 409, 422, 503))
+@router.post("/rounds/{round}/commit", responses=problems(404, 409, 411, 413, 422, 507))
 async def commit(job: JobName, number: RoundNumber, state: Writes, body: CommitBody | None = None) -> JSONResponse:
     """Make a round immutable and store its statistics. The same commit again is answered alike."""
     given = body or CommitBody(participants=None)
@@ -69,7 +69,7 @@ async def commit(job: JobName, number: RoundNumber, state: Writes, body: CommitB
     return JSONResponse(record.to_json())
 
 
-@router.get("/rounds", responses=problems(404, 422, 503))
+@router.get("/rounds", responses=problems(404, 422))
 async def list_rounds(job: JobName, state: Reads) -> JSONResponse:
     """List a job's rounds."""
     index = await state.work(state.catalog.index, job)
@@ -78,26 +78,26 @@ async def list_rounds(job: JobName, state: Reads) -> JSONResponse:
     return JSONResponse({"rounds": sorted(rows, key=lambda row: row["round"])})
 
 
-@router.get("/rounds/{round}", responses=problems(404, 422, 503))
+@router.get("/rounds/{round}", responses=problems(404, 422))
 async def read_round(job: JobName, number: RoundNumber, state: Reads) -> JSONResponse:
     """Read a round's record; an open round as it stands."""
     record = await state.work(round_of, state.rounds, state.catalog, job, number)
     return JSONResponse(record.to_json())
 
 
-@router.get("/rounds/{round}/clients/{client}", responses=problems(404, 422, 503))
+@router.get("/rounds/{round}/clients/{client}", response_class=Response, responses=DOWNLOAD)
 async def get_update(request: Request, job: JobName, number: RoundNumber, client: ClientName, state: Reads) -> Response:
     """Return the bytes that a client sent; ranges are served."""
     return await state.work(_get, request, state, job, number, client)
 
 
-@router.get("/rounds/{round}/aggregate", responses=problems(404, 422, 503))
+@router.get("/rounds/{round}/aggregate", response_class=Response, responses=DOWNLOAD)
 async def get_aggregate(request: Request, job: JobName, number: RoundNumber, state: Reads) -> Response:
     """Return the bytes of a round's aggregate; ranges are served."""
     return await state.work(_get, request, state, job, number, AGGREGATE)
 
 
-@router.get("/artifacts/{artifact}", responses=problems(404, 422, 503))
+@router.get("/artifacts/{artifact}", response_class=Response, responses=DOWNLOAD)
 async def get_artifact(request: Request, job: JobName, artifact: str, state: Reads) -> Response:
     """Return a model that a workload wrote; ranges are served."""
     key = layout.artifact(job, object_name("artifact", artifact))
@@ -145,7 +145,7 @@ def _metrics(text: str) -> dict[str, Any]:
 
 def _content_length(request: Request) -> int:
     text = request.headers.get("content-length", "")
-    if not text.isdecimal():
+    if not text.isdecimal() or "transfer-encoding" in request.headers:
         raise LengthRequired("send Content-Length, so that memory can be set aside for the body")
     return int(text)
 

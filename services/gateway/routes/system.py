@@ -1,14 +1,15 @@
 """The system itself: placement, caches, health, metrics."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from flstore_core.errors import FLStoreError, InvalidParameters
 from flstore_core.ids import job_id
-from services.gateway.bodies import problems
+from services.gateway.bodies import answers, problems
 from services.gateway.routes.access import Reads
 from services.gateway.state import State, state_of
 
@@ -18,43 +19,55 @@ AWAKE = "awake"
 
 
 @router.get("/v1/placement", responses=problems())
-async def placement(state: Reads) -> JSONResponse:
-    """Tell which shards hold which slices."""
-    return JSONResponse(state.placement.table.to_json())
+async def placement(request: Request, state: Reads) -> JSONResponse:
+    """Tell which shards hold which slices of the jobs that the caller may read."""
+    table = state.placement.table.to_json()
+    return JSONResponse({**table, "jobs": _visible(request, state, table["jobs"])})
 
 
-@router.get("/v1/cache", responses=problems(503))
-async def caches(state: Reads) -> JSONResponse:
+@router.get("/v1/cache", responses=problems())
+async def caches(request: Request, state: Reads) -> JSONResponse:
     """Tell what is cached where and how well it serves. Wakes no shard."""
-    return JSONResponse(await state.work(_caches, state))
+    found = await state.work(_caches, state)
+    for shard in found["shards"]:
+        if inventory := shard.get("inventory"):
+            inventory["jobs"] = _visible(request, state, inventory["jobs"])
+    return JSONResponse(found)
 
 
-@router.get("/v1/cache/explain", responses=problems(422, 503))
-async def explain(key: str, state: Reads) -> JSONResponse:
+@router.get("/v1/cache/explain", responses=problems(404, 422))
+async def explain(request: Request, key: str, state: Reads) -> JSONResponse:
     """Tell since when and why a key, `job/round/client` or `job/round/client/slice`, is cached or is not."""
+    state.tokens.check(request.headers.get("authorization", ""), key.partition("/")[0], write=False)
     return JSONResponse(await state.work(_explain, state, key))
 
 
-@router.get("/healthz", include_in_schema=False)
+@router.get("/healthz")
 async def healthz() -> JSONResponse:
     """Alive: the process answers."""
     return JSONResponse({"status": "ok"})
 
 
-@router.get("/readyz", include_in_schema=False)
+@router.get("/readyz", responses=answers(s503="no placement table is known yet"))
 async def readyz(request: Request) -> JSONResponse:
     """Ready: a placement table is known. The store being away does not count: hot reads go on without it."""
     ready = state_of(request).placement.table.version > 0
     return JSONResponse({"status": "ready" if ready else "waiting for a placement table"}, 200 if ready else 503)
 
 
-@router.get("/metrics", include_in_schema=False)
+@router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Prometheus metrics."""
     state = state_of(request)
     state.metrics.in_flight_bytes.set(state.uploads.used)
     state.metrics.table_version.set(state.placement.table.version)
     return Response(generate_latest(state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _visible(request: Request, state: State, by_job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what belongs to jobs that the caller's token reaches."""
+    seen = state.tokens.visible(request.headers.get("authorization", ""), list(by_job))
+    return {job: by_job[job] for job in seen}
 
 
 def _caches(state: State) -> dict[str, Any]:

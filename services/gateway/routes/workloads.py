@@ -13,9 +13,9 @@ from flstore_core.errors import FLStoreError, InvalidParameters
 from flstore_core.ids import JobId
 from flstore_core.workloads import registry
 from flstore_core.workloads.describe import describe, validate
-from services.gateway.bodies import Answer, problems
+from services.gateway.bodies import Answer, answers, problems
 from services.gateway.outcome import Asked, NotModified, Outcome
-from services.gateway.routes.access import JobName, Reads
+from services.gateway.routes.access import JobName, Reads, check_length
 from services.gateway.state import State
 
 router = APIRouter(prefix="/v1", tags=["workloads"])
@@ -29,7 +29,12 @@ async def list_workloads(state: Reads) -> JSONResponse:
     return JSONResponse({"workloads": await state.work(_descriptions)})
 
 
-@router.post("/jobs/{job}/workloads/{name}", response_model=Answer, responses=problems(404, 409, 422, 429, 503, 507))
+_RUN = answers(
+    s202="started; Location says where to ask", s304="the answer is the one that the ETag stands for"
+) | problems(404, 409, 411, 413, 422, 507)
+
+
+@router.post("/jobs/{job}/workloads/{name}", response_model=Answer, responses=_RUN)
 async def run_workload(
     request: Request,
     job: JobName,
@@ -44,6 +49,7 @@ async def run_workload(
 
     Answers over committed rounds carry an ETag made of the inputs' hashes and the parameters.
     """
+    check_length(request, MAX_PARAMETERS_BYTES)
     params = _parameters(await request.body())
     if "respond-async" in prefer:
         return await state.work(_start, state, job, name, params, idempotency_key or None)
@@ -58,7 +64,7 @@ async def run_workload(
     return JSONResponse(outcome.to_json(), headers=headers)
 
 
-@router.get("/operations/{operation}", responses=problems(404, 422, 503))
+@router.get("/operations/{operation}", responses=problems(404, 422))
 async def read_operation(request: Request, operation: str, state: Reads) -> JSONResponse:
     """Read how long work stands, and its result once it is done."""
     found = await state.work(state.operations.get, operation)
@@ -66,7 +72,7 @@ async def read_operation(request: Request, operation: str, state: Reads) -> JSON
     return JSONResponse(asdict(found))
 
 
-@router.delete("/operations/{operation}", status_code=202, responses=problems(404, 422, 503))
+@router.delete("/operations/{operation}", status_code=202, responses=problems(404, 422))
 async def cancel_operation(request: Request, operation: str, state: Reads) -> JSONResponse:
     """Ask for long work to be given up."""
     found = await state.work(state.operations.get, operation)
@@ -101,15 +107,18 @@ def _descriptions() -> list[dict[str, Any]]:
 
 
 def _parameters(body: bytes) -> Mapping[str, Any]:
-    if len(body) > MAX_PARAMETERS_BYTES:
-        raise InvalidParameters(f"parameters take {len(body)} bytes; at most {MAX_PARAMETERS_BYTES} are read")
     try:
-        found = json.loads(body or b"{}")
+        found = json.loads(body or b"{}", parse_constant=_refuse)
+        json.dumps(found, ensure_ascii=False).encode()  # half of a surrogate pair could not be answered with
     except (ValueError, RecursionError) as error:
         raise InvalidParameters("the body is not JSON; send the workload's parameters as an object") from error
     if not isinstance(found, dict):
         raise InvalidParameters("the body must be a JSON object of parameters")
     return found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _server_timing(outcome: Outcome) -> str:
