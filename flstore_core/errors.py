@@ -110,6 +110,10 @@ class InsufficientCapacity(FLStoreError):
     status, code, title = 507, "insufficient-capacity", "No shard can hold this"
 
 
+class NoPredictor(FLStoreError):
+    status, code, title = 501, "no-predictor", "This deployment runs no models"
+
+
 class BrokenWorkload(FLStoreError):
     code, title = "broken-workload", "A workload does not keep to its contract"
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from flstore_core.codec import FlatView, Float32
 from flstore_core.errors import NotEnoughData, unknown
 from flstore_core.ids import AGGREGATE, MAX_ROUND, ClientId
+from flstore_core.model_names import ModelName
 from flstore_core.patterns import Pattern
 from flstore_core.records import Job, Member, Round
 from flstore_core.statistics import RoundStatistics
@@ -31,6 +32,9 @@ class Needs(StrEnum):
 
     WEIGHTS = "weights"
     """Slices of models: `map` runs in the shards."""
+
+    MODEL = "model"
+    """Whole models that are run: `run` runs in a predictor."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +200,8 @@ class Context:
     write_model: ArtifactWriter
     members: tuple["SliceMember", ...] = ()
     """The models whose slices `map` saw, in the same order."""
+    models: tuple[ModelName, ...] = ()
+    """The models that `run` could run, in the same order."""
     progress: Progress = no_progress
     """For work of more than a second: call it between steps."""
 
@@ -273,3 +279,68 @@ class WeightsWorkload(Workload[P_contra, R_co], Protocol[P_contra, R_co]):
 
     def map(self, view: SliceView, params: P_contra) -> Partial:
         """Return what this slice contributes; runs in a shard, on one core, with NumPy alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """An input of a job's program."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int | None, ...]
+    """None for a size that may differ from call to call."""
+
+
+class RunnableModel(Protocol):
+    """A model with its weights, ready to run."""
+
+    def __call__(self, *inputs: NDArray[Any]) -> Sequence[NDArray[Any]]:
+        """Return the outputs for a batch of inputs.
+
+        Raises:
+            InvalidParameters: if number, shapes or kinds of the inputs are not those of the program.
+        """
+
+    def neurons(self, *inputs: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
+        """Return the outputs of all linear and convolutional layers, by their names in the program."""
+
+
+class ModelAccess(Protocol):
+    """What `run` works with, in a predictor."""
+
+    @property
+    def models(self) -> Sequence[ModelName]:
+        """The models asked for, in order."""
+
+    @property
+    def inputs(self) -> Sequence[InputSpec]:
+        """What the job's program takes."""
+
+    def num_examples(self, name: ModelName) -> float:
+        """Return a model's weight in FedAvg."""
+
+    def model(self, name: ModelName, scale: float = 1.0) -> RunnableModel:
+        """Return one of the models; keep it no longer than needed.
+
+        Args:
+            scale: factor of low-rank adapters, where the job stores such.
+        """
+
+    def mixture(self, parts: Sequence[tuple[float, ModelName]]) -> RunnableModel:
+        """Return a weighted sum of models as a model."""
+
+    def dataset(self, name: str) -> Mapping[str, NDArray[Any]]:
+        """Return a stored data set: `inputs` and mostly `targets`, with one row for each example."""
+
+
+class ModelWorkload(Workload[P_contra, R_co], Protocol[P_contra, R_co]):
+    """A workload that runs models."""
+
+    def models(self, rounds: Sequence[RoundData], params: P_contra) -> Sequence[ModelName]:
+        """Return the models that `run` may ask for."""
+
+    def datasets(self, params: P_contra) -> Sequence[str]:
+        """Return the names of the data sets that `run` may ask for."""
+
+    def run(self, access: ModelAccess, params: P_contra) -> Partial:
+        """Return what running the models told; the one element of `partials` in `combine`."""

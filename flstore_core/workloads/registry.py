@@ -11,7 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
 from flstore_core.errors import BrokenWorkload, InvalidParameters, unknown
-from flstore_core.workloads.base import Needs, Params, WeightsWorkload, Workload
+from flstore_core.workloads.base import ModelWorkload, Needs, Params, WeightsWorkload, Workload
 
 GROUP = "flstore.workloads"
 AnyWorkload = Workload[Any, Any]
@@ -48,6 +48,14 @@ def get_weights(name: str) -> WeightsWorkload[Any, Any]:
     if workload.needs is not Needs.WEIGHTS:
         raise InvalidParameters(f"workload {name!r} needs {workload.needs}, not weights: it has nothing to map")
     return cast("WeightsWorkload[Any, Any]", workload)
+
+
+def get_model(name: str) -> ModelWorkload[Any, Any]:
+    """Return the workload `name` if it runs models; errors as `get_weights`."""
+    workload = get(name)
+    if workload.needs is not Needs.MODEL:
+        raise InvalidParameters(f"workload {name!r} needs {workload.needs}, not a model: it has nothing to run")
+    return cast("ModelWorkload[Any, Any]", workload)
 
 
 def load() -> Mapping[str, AnyWorkload]:
@@ -117,9 +125,15 @@ def _make(entry: EntryPoint) -> AnyWorkload:
     return workload  # type: ignore[no-any-return]
 
 
+_MORE_METHODS: Mapping[str, tuple[str, ...]] = {
+    Needs.WEIGHTS: ("members", "map"),
+    Needs.MODEL: ("models", "datasets", "run"),
+}
+
+
 def _what_is_wrong(name: str, workload: Any) -> str | None:
     needs = getattr(workload, "needs", None)
-    methods = ["select", "combine", *(["members", "map"] if needs == Needs.WEIGHTS else [])]
+    methods = ["select", "combine", *_MORE_METHODS.get(str(needs), ())]
     missing = [
         a for a in ("name", "pattern", "needs", "source", "params", "result", *methods) if not hasattr(workload, a)
     ]

@@ -1,0 +1,188 @@
+"""Reads a `.pt2` archive without trusting it: a zip of stored entries, of which only JSON and raw tensors are opened.
+
+`torch.export.load` unpickles parts of the archive, evaluates its symbolic shapes and loads libraries it may contain
+(docs/decisions/exported-programs.md), so it is not used. The layout is that of PyTorch 2.9 and later
+(torch/export/pt2_archive/constants.py).
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flstore_core.errors import FLStoreError
+from flstore_core.schema import ITEMSIZE
+
+MAX_ENTRIES = 100_000
+MAX_JSON_BYTES = 64 * 2**20
+"""Largest JSON document that is parsed; a program of ten thousand operators takes some 20 MB."""
+
+_LOCAL_HEADER = 30
+"""Bytes of a zip entry's local header before its name and extra field."""
+
+DTYPES: Mapping[int, str] = {
+    1: "U8",
+    2: "I8",
+    3: "I16",
+    4: "I32",
+    5: "I64",
+    6: "F16",
+    7: "F32",
+    8: "F64",
+    12: "BOOL",
+    13: "BF16",
+}
+"""`torch._export.serde.schema.ScalarType` as safetensors dtype codes."""
+
+
+class InvalidProgram(FLStoreError):
+    """An uploaded program cannot be accepted, or cannot be run."""
+
+    status, code, title = 422, "invalid-program", "The exported program is not acceptable"
+
+
+@dataclass(frozen=True, slots=True)
+class RawTensor:
+    """A tensor of an archive: bytes, and how they are laid out."""
+
+    data: memoryview
+    """The whole stored file; several tensors may share it."""
+    file: str
+    dtype: str
+    """safetensors dtype code."""
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    """In elements."""
+    offset: int
+    """In elements."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The parts of a `.pt2` that are used."""
+
+    program: Mapping[str, Any]
+    """JSON of `torch._export.serde.schema.ExportedProgram`, not checked yet."""
+    weights: Mapping[str, RawTensor]
+    """Parameters and persistent buffers, by their names in the module."""
+    constants: Mapping[str, RawTensor]
+
+
+def read_archive(body: bytes) -> Archive:
+    """Return the parts of an archive, its tensors as views into `body`.
+
+    Raises:
+        InvalidProgram: if it is no archive of `torch.export.save`, or holds pickled objects or compiled code.
+    """
+    files = _files(body)
+    if bytes(files.get("archive_format", b"")) != b"pt2" or bytes(files.get("byteorder", b"little")) != b"little":
+        raise InvalidProgram(
+            "not a little-endian .pt2 archive; write one with torch.export.save (PyTorch 2.9 or later)"
+        )
+    if compiled := [name for name in files if name.startswith("data/aotinductor/")]:
+        raise InvalidProgram(f"the archive holds compiled code ({compiled[0]}); upload the exported program alone")
+    programs = [name for name in files if name.startswith("models/")]
+    if programs != ["models/model.json"]:
+        raise InvalidProgram(f"expected exactly one program, models/model.json; found {programs[:5]}")
+    return Archive(
+        _json(files, "models/model.json"),
+        _tensors(files, "data/weights/", "model_weights_config.json"),
+        _tensors(files, "data/constants/", "model_constants_config.json"),
+    )
+
+
+def _files(body: bytes) -> dict[str, memoryview]:
+    """Return the entries by their names without the archive's own folder; only stored ones, so nothing can swell."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
+        raise InvalidProgram("not a .pt2 archive: it is no readable zip file") from error
+    if len(entries) > MAX_ENTRIES:
+        raise InvalidProgram(f"the archive has {len(entries)} entries; at most {MAX_ENTRIES} are read")
+    view, files = memoryview(body), dict[str, memoryview]()
+    for entry in entries:
+        _, _, name = entry.filename.partition("/")
+        if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+            raise InvalidProgram(
+                f"entry {entry.filename!r:.100} is compressed or encrypted; torch.export.save stores it"
+            )
+        if name in files:
+            raise InvalidProgram(f"entry {entry.filename!r:.100} appears twice")
+        files[name] = _stored(view, entry)
+    return files
+
+
+def _stored(view: memoryview, entry: zipfile.ZipInfo) -> memoryview:
+    start = entry.header_offset
+    header = view[start : start + _LOCAL_HEADER]
+    if len(header) < _LOCAL_HEADER or bytes(header[:4]) != b"PK\x03\x04":
+        raise InvalidProgram(f"entry {entry.filename!r:.100} does not lie where the directory says")
+    start += _LOCAL_HEADER + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    data = view[start : start + entry.file_size]
+    if len(data) != entry.file_size:
+        raise InvalidProgram(f"entry {entry.filename!r:.100} is cut off")
+    return data
+
+
+def _json(files: Mapping[str, memoryview], name: str) -> Mapping[str, Any]:
+    data = files.get(name)
+    if data is None:
+        raise InvalidProgram(f"{name} is missing; save the program with torch.export.save of PyTorch 2.9 or later")
+    if len(data) > MAX_JSON_BYTES:
+        raise InvalidProgram(f"{name} takes {len(data)} bytes; at most {MAX_JSON_BYTES} are parsed")
+    try:
+        found = json.loads(bytes(data))
+    except (ValueError, RecursionError) as error:
+        raise InvalidProgram(f"{name} is not JSON") from error
+    if not isinstance(found, dict):
+        raise InvalidProgram(f"{name} is not a JSON object")
+    return found
+
+
+def _tensors(files: Mapping[str, memoryview], folder: str, config: str) -> dict[str, RawTensor]:
+    entries = _json(files, folder + config).get("config")
+    if not isinstance(entries, dict):
+        raise InvalidProgram(f"{folder}{config} has no 'config'")
+    return {name: _tensor(files, folder, name, entry) for name, entry in entries.items()}
+
+
+def _tensor(files: Mapping[str, memoryview], folder: str, name: str, entry: Any) -> RawTensor:
+    try:
+        path, meta = entry["path_name"], entry["tensor_meta"]
+        if entry["use_pickle"] or meta is None:
+            raise InvalidProgram(
+                f"{name!r} is a pickled object; only plain tensors are read, nothing is ever unpickled"
+            )
+        tensor = RawTensor(
+            files.get(folder + path, memoryview(b"")),
+            folder + path,
+            DTYPES[meta["dtype"]],
+            _integers(meta["sizes"]),
+            _integers(meta["strides"]),
+            *_integers([meta["storage_offset"]]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidProgram(f"tensor {name!r} is not described as torch.export.save does: {error!r}") from error
+    _check_extent(name, tensor)
+    return tensor
+
+
+def _integers(values: Any) -> tuple[int, ...]:
+    found = tuple(value["as_int"] for value in values)
+    if not all(type(value) is int and 0 <= value < 2**48 for value in found):
+        raise ValueError(f"{found!r:.100} are not sizes")
+    return found
+
+
+def _check_extent(name: str, tensor: RawTensor) -> None:
+    """Raise unless every element lies within the stored file."""
+    if len(tensor.shape) != len(tensor.strides) or len(tensor.shape) > 32:
+        raise InvalidProgram(f"tensor {name!r}: shape {tensor.shape} and strides {tensor.strides} do not fit")
+    if 0 in tensor.shape:
+        return
+    last = tensor.offset + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides, strict=True))
+    if (last + 1) * ITEMSIZE[tensor.dtype] > len(tensor.data):
+        raise InvalidProgram(f"tensor {name!r} reaches past the end of {tensor.file}")

@@ -1,0 +1,131 @@
+"""The predictor's engine: keeps whole models and runs them."""
+
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import Any
+
+from numpy.typing import NDArray
+
+from flstore_core import codec
+from flstore_core.cache import Cache
+from flstore_core.errors import NotEnoughData, NotFound
+from flstore_core.ids import ClientId, JobId
+from flstore_core.model_names import ModelName
+from flstore_core.models.library import Item, Library, Model, Program, Tally
+from flstore_core.models.messages import ModelRef, RunRequest
+from flstore_core.models.runnable import Runnable, input_specs
+from flstore_core.models.weights import mixture
+from flstore_core.patterns import Pattern
+from flstore_core.policies.base import Key, Request
+from flstore_core.records import Job
+from flstore_core.shard.messages import Answer, Work
+from flstore_core.storage import ObjectStore
+from flstore_core.workloads import registry
+from flstore_core.workloads.base import InputSpec
+
+
+class Engine:
+    """Models of many jobs within one byte budget. Methods may be called from any thread."""
+
+    def __init__(self, store: ObjectStore, cache: Cache[Item]) -> None:
+        self._cache = cache
+        self.library = Library(store, cache)
+
+    def run(self, request: RunRequest) -> Answer:
+        """Run a workload's `run`; return its partial as safetensors."""
+        workload = registry.get_model(request.workload)
+        params = registry.params_from_json(workload, request.params)
+        access = self.access(request)
+        started = perf_counter()
+        body = codec.encode(workload.run(access, params))
+        work = access.tally.work
+        return Answer(body, work + Work(compute_s=perf_counter() - started - work.fetch_s))
+
+    def access(self, request: RunRequest) -> "Access":
+        """Return access to the models and data sets that a request names, counted as one request of the cache."""
+        tally = Tally()
+        job = self.library.job(request.job, request.digest)
+        program = self.library.program(job, request.program, tally)
+        keys = tuple(dict.fromkeys(ref.key(job.id) for ref in request.models))
+        found = self._cache.request(Request(job.id, request.workload, request.pattern, keys)).values
+        tally.add(hits=len(found), bytes_touched=sum(value.nbytes for value in found.values()))
+        return Access(self.library, job, program, request, tally)
+
+    def forget_job(self, job: JobId) -> int:
+        """Drop everything of a job; return how many objects went."""
+        self.library.forget(job)
+        return self._cache.discard_job(job)
+
+    def forget_client(self, job: JobId, client: ClientId) -> int:
+        """Drop an erased client's models; return how many went."""
+        return sum(self._cache.discard(key) for key in self._cache.keys() if key.job == job and key.client == client)
+
+    def inventory(self) -> dict[str, Any]:
+        """Return the cache's counters, and objects and rounds held by job, as plain JSON values."""
+        jobs: dict[str, dict[str, Any]] = {}
+        for key in self._cache.keys():
+            entry = jobs.setdefault(key.job, {"objects": 0, "slices": [], "rounds": set()})
+            entry["objects"] += 1
+            if isinstance(self._cache.get(key), Model):
+                entry["rounds"].add(key.round)
+        for entry in jobs.values():
+            entry["rounds"] = sorted(entry["rounds"])
+        return {**self._cache.snapshot(), "jobs": jobs}
+
+    def explain(self, key: Key) -> dict[str, Any]:
+        """Say why a key is cached, or when and why it left."""
+        found = self._cache.explain(key)
+        return {"cached": found.cached, "since": found.since, "why": found.why, "pinned": found.pinned}
+
+
+class Access:
+    """Keeps `flstore_core.workloads.base.ModelAccess`."""
+
+    def __init__(self, library: Library, job: Job, program: Program, request: RunRequest, tally: Tally) -> None:
+        self._library = library
+        self._job = job
+        self._program = program
+        self._pattern: Pattern = request.pattern
+        self._datasets: Mapping[str, str] = request.datasets
+        self._refs = {ref.name: ref for ref in request.models}
+        self.tally = tally
+
+    @property
+    def models(self) -> Sequence[ModelName]:
+        return list(self._refs)
+
+    @property
+    def inputs(self) -> Sequence[InputSpec]:
+        return input_specs(self._program.executable.program)
+
+    def num_examples(self, name: ModelName) -> float:
+        return self._ref(name).num_examples
+
+    def model(self, name: ModelName, scale: float = 1.0) -> Runnable:
+        return self._runnable(self._stored(name), scale)
+
+    def mixture(self, parts: Sequence[tuple[float, ModelName]]) -> Runnable:
+        if not parts:
+            raise NotEnoughData("a mixture of no models is no model")
+        stored = [(weight, self._stored(name)) for weight, name in parts]
+        data = mixture(self._job.schema, [(weight, model.data) for weight, model in stored])
+        return self._runnable(Model("", self._job.schema, data), 1.0)
+
+    def dataset(self, name: str) -> Mapping[str, NDArray[Any]]:
+        if name not in self._datasets:
+            raise NotFound(f"data set {name!r} is not among those asked for")
+        return self._library.dataset(self._job, name, self._datasets[name], self.tally).arrays
+
+    def _stored(self, name: ModelName) -> Model:
+        return self._library.model(self._job, self._ref(name), self._pattern, self.tally)
+
+    def _ref(self, name: ModelName) -> ModelRef:
+        try:
+            return self._refs[name]
+        except KeyError:
+            raise NotFound(f"model {str(name)!r} is not among those asked for") from None
+
+    def _runnable(self, model: Model, scale: float) -> Runnable:
+        program = self._program
+        weights = program.sources.weights(model.tensors, program.frozen, scale)
+        return Runnable(program.executable, weights, program.constants)

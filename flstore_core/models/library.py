@@ -1,0 +1,214 @@
+"""Gets programs, models and data sets from the cache, and the missing ones from the store."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Lock
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from flstore_core import codec, layout
+from flstore_core.cache import Cache
+from flstore_core.errors import InvalidParameters, NotFound
+from flstore_core.ids import JobId
+from flstore_core.model_names import ModelName
+from flstore_core.models.archive import Archive, read_archive
+from flstore_core.models.executor import Executable
+from flstore_core.models.matching import Sources, sources
+from flstore_core.models.messages import ModelRef
+from flstore_core.models.program import parse_program
+from flstore_core.models.weights import strided, views
+from flstore_core.patterns import Pattern
+from flstore_core.policies.base import Key, Request, Why
+from flstore_core.records import Job, Member
+from flstore_core.schema import Schema
+from flstore_core.shard.messages import Work
+from flstore_core.storage import ObjectStore, read_many
+from flstore_core.storage.documents import load_json
+
+PROGRAM, DATASET = "program:", "dataset:"
+"""Beginnings of the cache's member names for what is no model; no client's name has a colon."""
+CHUNK = 16 * 2**20
+"""Bytes of one range read."""
+HEADER_GUESS = 64 * 2**10
+"""Bytes read to get at an artifact's header."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """An executable with everything that does not change from model to model."""
+
+    sha256: str
+    digest: str
+    executable: Executable
+    sources: Sources
+    frozen: Mapping[str, Tensor]
+    constants: Mapping[str, Tensor]
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """The data section of a stored model."""
+
+    sha256: str
+    schema: Schema
+    data: NDArray[np.uint8]
+
+    @property
+    def nbytes(self) -> int:
+        return self.data.nbytes
+
+    @cached_property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """All tensors by name, views into `data`."""
+        return views(self.schema, self.data)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A stored data set, its arrays views into one buffer."""
+
+    sha256: str
+    arrays: Mapping[str, NDArray[Any]]
+    nbytes: int
+
+
+Item = Program | Model | Dataset
+
+
+@dataclass
+class Tally:
+    """Counts what one request took."""
+
+    work: Work = field(default_factory=Work)
+
+    def add(self, **more: Any) -> None:
+        self.work += Work(**more)
+
+
+class Library:
+    """Reads through the cache. Safe to share between threads."""
+
+    def __init__(self, store: ObjectStore, cache: Cache[Item]) -> None:
+        self._store = store
+        self._cache = cache
+        self._jobs: dict[JobId, Job] = {}
+        self._lock = Lock()
+
+    def job(self, job: JobId, digest: str = "") -> Job:
+        """Return a job, read anew where `digest` says that its schema is another than the one known."""
+        known = self._jobs.get(job)
+        if known is None or (digest and known.schema.digest != digest):
+            known = self._jobs[job] = Job.from_json(load_json(self._store, layout.job(job)))
+        if digest and known.schema.digest != digest:
+            raise InvalidParameters(f"job {job!r} has another schema than the request expects")
+        return known
+
+    def forget(self, job: JobId) -> None:
+        """Forget a deleted job."""
+        self._jobs.pop(job, None)
+
+    def program(self, job: Job, sha256: str, tally: Tally) -> Program:
+        """Return a job's program; raise `InvalidProgram` where it cannot be run."""
+        key = Key(job.id, 0, PROGRAM)
+        found = self._held(key, sha256, "program", tally)
+        if isinstance(found, Program) and found.digest == job.schema.digest:
+            return found
+        with self._lock:  # Binding takes long and is the same for everybody who waits.
+            again = self._cache.get(key)
+            if isinstance(again, Program) and (again.sha256, again.digest) == (sha256, job.schema.digest):
+                return again
+            self._cache.discard(key)
+            started = perf_counter()
+            body = self._store.get(layout.program(job.id))
+            made = make_program(job.schema, body, sha256)
+            tally.add(misses=1, bytes_touched=len(body), bytes_fetched=len(body), fetch_s=perf_counter() - started)
+            self._cache.fill(key, made, Why.DEMAND, Pattern.P1)
+            return made
+
+    def dataset(self, job: Job, name: str, sha256: str, tally: Tally) -> Dataset:
+        """Return a data set; raise `NotFound` if it is gone."""
+        key = Key(job.id, 0, DATASET + name)
+        found = self._held(key, sha256, "dataset", tally)
+        if isinstance(found, Dataset):
+            return found
+        file = layout.dataset(job.id, name)
+        data = self._read(file, 0, self._store.stat(file).size, tally)
+        made = Dataset(sha256, codec.loads(data.data)[0], data.nbytes)
+        self._cache.fill(key, made, Why.DEMAND, Pattern.P1)
+        return made
+
+    def model(self, job: Job, ref: ModelRef, pattern: Pattern, tally: Tally) -> Model:
+        """Return a model that a request of the cache was counted for already."""
+        key = ref.key(job.id)
+        held = self._cache.get(key)
+        if isinstance(held, Model) and held.sha256 == ref.sha256:
+            return held
+        self._cache.discard(key)
+        file, offset = self._place(job, ref)
+        made = Model(ref.sha256, job.schema, self._read(file, offset, job.schema.nbytes, tally))
+        self._cache.fill(key, made, Why.DEMAND, pattern)
+        return made
+
+    def locate(self, job: Job, name: ModelName) -> ModelRef:
+        """Return where a model lies; raise `NotFound` if it is not stored."""
+        if name.artifact:
+            return ModelRef(name, name.artifact)
+        try:
+            record = load_json(self._store, layout.member(job.id, name.round, name.client))
+        except NotFound:
+            raise NotFound(f"job {job.id!r} stores no model {str(name)!r}") from None
+        return ModelRef.of(name, Member.from_json(record))
+
+    def _held(self, key: Key, sha256: str, reader: str, tally: Tally) -> Item | None:
+        """Return what is cached under a key if it is the wanted content, counted as a request."""
+        found = self._cache.request(Request(key.job, reader, Pattern.P1, (key,))).values.get(key)
+        if found is None or found.sha256 != sha256:
+            if found is not None:
+                self._cache.discard(key)
+            return None
+        tally.add(hits=1, bytes_touched=found.nbytes)
+        return found
+
+    def _place(self, job: Job, ref: ModelRef) -> tuple[str, int]:
+        """Return a model's file and where its data section begins."""
+        if not ref.name.artifact:
+            file = layout.tensors(job.id, ref.name.round, ref.name.client)
+            return file, ref.data_offset if ref.data_offset is not None else self._offset(job, file)
+        file = layout.artifact(job.id, ref.name.artifact)
+        return file, self._offset(job, file)
+
+    def _offset(self, job: Job, file: str) -> int:
+        start = self._store.get(file, length=HEADER_GUESS)
+        length = 8 + int.from_bytes(start[:8], "little")
+        if length > len(start):
+            start = self._store.get(file, length=min(length, codec.MAX_HEADER_BYTES))
+        header = codec.parse_header(memoryview(start))
+        job.schema.check(header.schema)
+        return header.data_offset
+
+    def _read(self, file: str, offset: int, nbytes: int, tally: Tally) -> NDArray[np.uint8]:
+        started = perf_counter()
+        data = np.empty(nbytes, np.uint8)
+        view = data.data
+        read_many(
+            self._store, [(file, offset + at, view[at : at + CHUNK]) for at in range(0, nbytes, CHUNK)], workers=4
+        )
+        tally.add(misses=1, bytes_touched=nbytes, bytes_fetched=nbytes, fetch_s=perf_counter() - started)
+        return data
+
+
+def make_program(schema: Schema, body: bytes, sha256: str) -> Program:
+    """Return the program of an archive, bound to PyTorch's operators and matched with a job's schema."""
+    archive: Archive = read_archive(body)
+    parsed = parse_program(archive.program)
+    matched = sources(parsed, archive, schema)
+    frozen = {name: strided(raw) for name, raw in matched.frozen.items()}
+    constants = {name: strided(archive.constants[name]) for name in parsed.constants.values()}
+    nbytes = sum(tensor.nbytes for tensor in (*frozen.values(), *constants.values())) + len(archive.program)
+    return Program(sha256, schema.digest, Executable(parsed), matched, frozen, constants, nbytes)

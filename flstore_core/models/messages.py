@@ -1,0 +1,70 @@
+"""What a gateway asks of a predictor, with its JSON form."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from flstore_core.ids import MAX_ROUND, ClientId, JobId
+from flstore_core.model_names import ModelName
+from flstore_core.patterns import Pattern
+from flstore_core.policies.base import Key
+from flstore_core.records import Member
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """Where a model's bytes are, and which bytes are meant."""
+
+    name: ModelName
+    sha256: str
+    data_offset: int | None = None
+    """First byte of the data section; None where the file's own header has to be asked."""
+    num_examples: float = 1.0
+
+    @classmethod
+    def of(cls, name: ModelName, member: Member) -> "ModelRef":
+        return cls(name, member.sha256, member.data_offset, member.num_examples)
+
+    def key(self, job: JobId) -> Key:
+        if self.name.artifact:
+            return Key(job, MAX_ROUND, f"artifact:{self.name.artifact}")
+        return Key(job, self.name.round, self.name.client)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """Asks for a workload's `run`."""
+
+    job: JobId
+    digest: str
+    """Of the job's schema."""
+    program: str
+    """SHA-256 of the exported program, in hexadecimal."""
+    datasets: Mapping[str, str]
+    """SHA-256 of each data set that may be read, by name."""
+    workload: str
+    pattern: Pattern
+    params: Mapping[str, Any]
+    models: tuple[ModelRef, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "RunRequest":
+        return cls(
+            JobId(data["job"]),
+            data["digest"],
+            data["program"],
+            data["datasets"],
+            data["workload"],
+            Pattern(data["pattern"]),
+            data["params"],
+            tuple(_ref(entry) for entry in data["models"]),
+        )
+
+
+def _ref(data: Mapping[str, Any]) -> ModelRef:
+    name = data["name"]
+    named = ModelName(name["round"], ClientId(name["client"]), name["artifact"])
+    return ModelRef(named, data["sha256"], data["data_offset"], data["num_examples"])

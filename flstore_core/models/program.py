@@ -1,0 +1,219 @@
+"""An exported program as plain data: inputs, parameters by name, and the operators in the order in which they run.
+
+The JSON is that of `torch._export.serde.schema`, major version 8. Symbolic shapes are not evaluated: sizes are
+computed anew from the tensors at hand, by the operators that the program has for it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flstore_core.models.archive import DTYPES, InvalidProgram
+from flstore_core.models.operators import ARITHMETIC, ATEN, CHECKS
+
+SCHEMA_MAJOR = 8
+MAX_NODES = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """An operand that is another operator's result, or an input."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TorchValue:
+    """An operand that only PyTorch can make: a dtype, memory format, layout or device."""
+
+    kind: str
+    code: int = 0
+
+
+Operand = Any
+"""None, bool, int, float, str, `Ref`, `TorchValue`, or a list of those."""
+
+Names = list["str | None | Names"]
+"""Names of an operator's results, nested as they come; None for what is no value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operator."""
+
+    operator: str
+    """Such as `aten.linear.default` or `_operator.mul`."""
+    args: tuple[Operand, ...]
+    kwargs: Mapping[str, Operand]
+    results: Names
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """An input tensor that a caller gives."""
+
+    name: str
+    dtype: str
+    """safetensors dtype code."""
+    shape: tuple[int | None, ...]
+    """None for a size that may differ from call to call."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """What an exported program does."""
+
+    inputs: tuple[Input, ...]
+    parameters: Mapping[str, str]
+    """Name in the module of each value that is a parameter or buffer."""
+    constants: Mapping[str, str]
+    """Name in the archive of each value that is a constant tensor or a buffer that is not saved."""
+    fixed: Mapping[str, Operand]
+    """Inputs that were plain numbers when the program was exported."""
+    nodes: tuple[Node, ...]
+    outputs: tuple[str, ...]
+
+
+def parse_program(data: Mapping[str, Any]) -> Program:
+    """Return the program that the JSON `data` describes.
+
+    Raises:
+        InvalidProgram: naming an operator that is not allowed, or what else is not understood.
+    """
+    try:
+        major = data["schema_version"]["major"]
+        if major != SCHEMA_MAJOR:
+            raise InvalidProgram(f"the program has schema version {major}; version {SCHEMA_MAJOR} is understood")
+        module = data["graph_module"]
+        return _program(module["graph"], module["signature"])
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise InvalidProgram(f"the program is not described as torch.export.save does: {error!r:.200}") from error
+
+
+def _program(graph: Mapping[str, Any], signature: Mapping[str, Any]) -> Program:
+    specs = [_one(spec) for spec in signature["input_specs"]]
+    if len(graph["nodes"]) > MAX_NODES:
+        raise InvalidProgram(f"the program has {len(graph['nodes'])} operators; at most {MAX_NODES} are run")
+    parameters, constants = _named_tensors(specs)
+    user = [_one(spec["arg"])[1] for kind, spec in specs if kind == "user_input"]
+    return Program(
+        inputs=tuple(_input(graph, arg["name"]) for arg in user if isinstance(arg, dict)),
+        parameters=parameters,
+        constants=constants,
+        fixed={spec["name"]: _one(spec["value"])[1] for kind, spec in specs if kind == "constant_input"},
+        nodes=tuple(_nodes(graph["nodes"])),
+        outputs=tuple(_outputs(signature["output_specs"])),
+    )
+
+
+def _named_tensors(specs: Sequence[tuple[str, Any]]) -> tuple[dict[str, str], dict[str, str]]:
+    parameters: dict[str, str] = {}
+    constants: dict[str, str] = {}
+    for kind, spec in specs:
+        match kind:
+            case "parameter":
+                parameters[spec["arg"]["name"]] = spec["parameter_name"]
+            case "buffer":
+                (parameters if spec["persistent"] else constants)[spec["arg"]["name"]] = spec["buffer_name"]
+            case "tensor_constant":
+                constants[spec["arg"]["name"]] = spec["tensor_constant_name"]
+            case "user_input" | "constant_input":
+                pass
+            case _:
+                raise InvalidProgram(f"the program takes a {kind}; only tensors and numbers can be given")
+    return parameters, constants
+
+
+def _input(graph: Mapping[str, Any], name: str) -> Input:
+    meta = graph["tensor_values"][name]
+    return Input(name, DTYPES[meta["dtype"]], tuple(size.get("as_int") for size in meta["sizes"]))
+
+
+def _outputs(specs: Sequence[Any]) -> Iterator[str]:
+    for kind, spec in map(_one, specs):
+        if kind == "user_output":
+            argument = _operand(spec["arg"])
+            for part in argument if isinstance(argument, list) else [argument]:
+                if isinstance(part, Ref):
+                    yield part.name
+        elif kind != "buffer_mutation":
+            raise InvalidProgram(f"the program answers with a {kind}; only tensors can be returned")
+
+
+def _nodes(entries: Sequence[Any]) -> Iterator[Node]:
+    for entry in entries:
+        operator = _allowed(entry["target"])
+        if operator is None:
+            continue
+        args = tuple(_operand(given["arg"]) for given in entry["inputs"] if given.get("kind") != 2)
+        kwargs = {str(given["name"]): _operand(given["arg"]) for given in entry["inputs"] if given.get("kind") == 2}
+        yield Node(operator, args, kwargs, [_result(output) for output in entry["outputs"]])
+
+
+def _allowed(target: str) -> str | None:
+    """Return the operator's short name, or None for a check that is passed over; raise for one not allowed."""
+    if target in ARITHMETIC:
+        return target
+    operator = target.removeprefix("torch.ops.")
+    namespace, _, rest = operator.partition(".")
+    name, _, overload = rest.partition(".")
+    if namespace == "aten" and name in CHECKS:
+        return None
+    if namespace != "aten" or name.removesuffix("_") not in ATEN or "out" in overload.split("_") or not overload:
+        raise InvalidProgram(
+            f"operator {target!r:.100} is not among those that programs may use", operator=target[:100]
+        )
+    return operator
+
+
+def _one(union: Mapping[str, Any]) -> tuple[str, Any]:
+    """Return kind and value of a union, an object with one key."""
+    ((kind, value),) = union.items()
+    return kind, value
+
+
+def _operand(union: Mapping[str, Any]) -> Operand:
+    kind, value = _one(union)
+    match kind:
+        case "as_none":
+            return None
+        case "as_tensor" | "as_name":
+            return Ref(value["name"] if isinstance(value, dict) else str(value))
+        case "as_tensors":
+            return [Ref(part["name"]) for part in value]
+        case "as_sym_int" | "as_sym_float" | "as_sym_bool" | "as_optional_tensor":
+            return _operand(value)
+        case "as_sym_ints" | "as_sym_floats" | "as_sym_bools" | "as_optional_tensors":
+            return [_operand(part) for part in value]
+        case "as_int" | "as_bool" | "as_string":
+            return _plain(value)
+        case "as_float":
+            return _float(value)
+        case "as_ints" | "as_bools":
+            return [_plain(part) for part in value]
+        case "as_floats":
+            return [_float(part) for part in value]
+        case "as_scalar_type" | "as_memory_format" | "as_layout":
+            return TorchValue(kind, int(value))
+        case "as_device":
+            return TorchValue(kind)
+    raise InvalidProgram(f"an operand is of kind {kind!r:.40}, which is not understood")
+
+
+def _plain(value: Any) -> bool | int | str:
+    if not isinstance(value, bool | int | str):
+        raise InvalidProgram(f"operand {value!r:.40} is no number or text")
+    return value
+
+
+def _float(value: Any) -> float:
+    """Return a number, of which JSON writes infinities as `{"$float": "Infinity"}`."""
+    return float(value["$float"] if isinstance(value, dict) else value)
+
+
+def _result(union: Mapping[str, Any]) -> Any:
+    """Return the name, or the list of names, that a result is bound to."""
+    found = _operand(union)
+    if isinstance(found, list):
+        return [part.name if isinstance(part, Ref) else None for part in found]
+    return found.name if isinstance(found, Ref) else None

@@ -1,0 +1,117 @@
+"""A program with one model's weights: NumPy arrays in, NumPy arrays out, without copies where dtypes allow it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from flstore_core.codec import NUMPY_DTYPE
+from flstore_core.errors import InvalidParameters
+from flstore_core.models.archive import InvalidProgram
+from flstore_core.models.executor import TORCH_DTYPES, Executable, Watch
+from flstore_core.models.program import Input, Program
+from flstore_core.workloads.base import InputSpec
+
+Array = NDArray[Any]
+
+
+class Runnable:
+    """Keeps `flstore_core.workloads.base.RunnableModel`."""
+
+    def __init__(self, executable: Executable, weights: Mapping[str, Tensor], constants: Mapping[str, Tensor]) -> None:
+        self._executable = executable
+        self._weights = weights
+        self._constants = constants
+
+    def __call__(self, *inputs: Array) -> list[Array]:
+        return self._in_batches(inputs, self._outputs)
+
+    def neurons(self, *inputs: Array) -> dict[str, Array]:
+        seen: list[str] = []
+
+        def watched(batch: Sequence[Tensor]) -> list[Array]:
+            found: dict[str, Tensor] = {}
+            self._executable.run(self._weights, self._constants, batch, found.__setitem__)
+            seen[:] = found
+            return [_to_numpy(value) for value in found.values()]
+
+        return dict(zip(seen, self._in_batches(inputs, watched), strict=True)) if inputs else {}
+
+    def _outputs(self, batch: Sequence[Tensor], watch: Watch | None = None) -> list[Array]:
+        found = self._executable.run(self._weights, self._constants, batch, watch)
+        if not all(isinstance(value, Tensor) for value in found):
+            raise InvalidProgram("the program returns something that is no tensor")
+        return [_to_numpy(value) for value in found]
+
+    def _in_batches(self, inputs: Sequence[Array], run: Callable[[Sequence[Tensor]], list[Array]]) -> list[Array]:
+        """Run as many rows at once as the program was exported for; any number where it left that open."""
+        program = self._executable.program
+        arrays = [_fitting(array, spec) for array, spec in zip(_counted(inputs, program), program.inputs, strict=True)]
+        rows, fixed = _rows(arrays), _fixed_batch(program)
+        if fixed is None or rows == fixed:
+            return run([_to_torch(array, spec) for array, spec in zip(arrays, program.inputs, strict=True)])
+        parts = []
+        for start in range(0, rows, fixed):
+            wanted = np.minimum(np.arange(start, start + fixed), rows - 1)
+            batch = [_to_torch(array[wanted], spec) for array, spec in zip(arrays, program.inputs, strict=True)]
+            parts.append([out[: rows - start] for out in run(batch)])
+        return [np.concatenate(outs) for outs in zip(*parts, strict=True)]
+
+
+def input_specs(program: Program) -> list[InputSpec]:
+    """Return what a program takes, in NumPy's dtypes; float32 stands for bfloat16."""
+    return [InputSpec(each.name, _numpy_dtype(each), each.shape) for each in program.inputs]
+
+
+def _counted(inputs: Sequence[Array], program: Program) -> Sequence[Array]:
+    if len(inputs) != len(program.inputs):
+        names = ", ".join(each.name for each in program.inputs)
+        raise InvalidParameters(f"the program takes {len(program.inputs)} input(s) ({names}); {len(inputs)} given")
+    return inputs
+
+
+def _fitting(array: Array, spec: Input) -> Array:
+    """Return the array in the program's dtype; raise where that would lose something, or its shape does not fit."""
+    dtype = _numpy_dtype(spec)
+    if array.dtype != dtype:
+        if not np.can_cast(array.dtype, dtype, casting="same_kind"):
+            raise InvalidParameters(f"input {spec.name!r} is {array.dtype}; the program takes {dtype}")
+        array = array.astype(dtype)
+    sizes = zip(array.shape[1:], spec.shape[1:], strict=False)
+    if array.ndim != len(spec.shape) or any(want not in (None, got) for got, want in sizes):
+        wanted = ["any" if size is None else size for size in spec.shape]
+        raise InvalidParameters(f"input {spec.name!r} has shape {list(array.shape)}; the program takes {wanted}")
+    if array.ndim and not array.shape[0]:
+        raise InvalidParameters(f"input {spec.name!r} has no rows")
+    return array
+
+
+def _rows(arrays: Sequence[Array]) -> int:
+    rows = {array.shape[0] for array in arrays if array.ndim}
+    if len(rows) != 1:
+        raise InvalidParameters(f"the inputs have {sorted(rows)} rows; all need the same number, at least one")
+    return int(rows.pop())
+
+
+def _fixed_batch(program: Program) -> int | None:
+    return program.inputs[0].shape[0] if program.inputs and program.inputs[0].shape else None
+
+
+def _numpy_dtype(spec: Input) -> np.dtype[Any]:
+    return np.dtype(np.float32) if spec.dtype == "BF16" else NUMPY_DTYPE[spec.dtype]
+
+
+def _to_torch(array: Array, spec: Input) -> Tensor:
+    contiguous = np.ascontiguousarray(array)
+    if not contiguous.flags.writeable:
+        contiguous = contiguous.copy()
+    tensor = torch.from_numpy(contiguous)
+    return tensor.to(TORCH_DTYPES[spec.dtype]) if spec.dtype == "BF16" else tensor
+
+
+def _to_numpy(tensor: Tensor) -> Array:
+    found: Array = (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
+    return found

@@ -1,0 +1,59 @@
+"""Weights as tensors that are views into one flat buffer, and weighted sums of them."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from flstore_core.models.archive import InvalidProgram, RawTensor
+from flstore_core.models.executor import TORCH_DTYPES
+from flstore_core.schema import Schema
+
+
+def views(schema: Schema, data: NDArray[np.uint8]) -> dict[str, Tensor]:
+    """Return a model's tensors by name.
+
+    Args:
+        data: the data section of its file, shape (schema.nbytes,); it is not copied, all tensors share its storage.
+    """
+    flat = torch.from_numpy(data)
+    tensors: dict[str, Tensor] = {}
+    offset = 0
+    for spec in schema.tensors:
+        piece = flat[offset : offset + spec.nbytes]
+        tensors[spec.name] = piece.view(_dtype(spec.dtype)).view(spec.shape)
+        offset += spec.nbytes
+    return tensors
+
+
+def strided(raw: RawTensor) -> Tensor:
+    """Return an archive's tensor, whose extent was checked when the archive was read."""
+    if not len(raw.data):
+        return torch.zeros(raw.shape, dtype=_dtype(raw.dtype))
+    dtype = _dtype(raw.dtype)
+    whole = np.frombuffer(raw.data, np.uint8).copy()
+    usable = len(whole) // dtype.itemsize * dtype.itemsize
+    return torch.from_numpy(whole[:usable]).view(dtype).as_strided(raw.shape, raw.strides, raw.offset)
+
+
+def mixture(schema: Schema, models: list[tuple[float, NDArray[np.uint8]]]) -> NDArray[np.uint8]:
+    """Return the data section of the weighted sum of models; integer tensors are those of the first.
+
+    Args:
+        models: at least one pair of weight and data section, uint8, shape (schema.nbytes,).
+    """
+    data = models[0][1].copy()
+    for run in schema.runs(0, schema.parameters):
+        where = slice(run.offset, run.offset + run.nbytes)
+        total = torch.zeros(run.count, dtype=torch.float64 if run.dtype == "F64" else torch.float32)
+        for weight, raw in models:
+            total.add_(torch.from_numpy(raw[where]).view(_dtype(run.dtype)), alpha=weight)
+        torch.from_numpy(data[where]).view(_dtype(run.dtype)).copy_(total)
+    return data
+
+
+def _dtype(code: str) -> torch.dtype:
+    try:
+        return TORCH_DTYPES[code]
+    except KeyError:
+        raise InvalidProgram(f"dtype {code} is not one that PyTorch computes with") from None
