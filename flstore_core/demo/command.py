@@ -12,11 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from flstore_core.cli.session import json_option, reported, to_json
 from flstore_core.client import FLStore
+from flstore_core.demo.report import Report
 from flstore_core.demo.show import IDLE_S, demonstrate
 from flstore_core.demo.training import Training
 from flstore_core.local import running
 
 SHARDS = 2
+_LOG_WIDTH = 120
+"""Columns of the table where no terminal says how many there are."""
 
 
 @click.command("demo")
@@ -39,8 +42,7 @@ def demo_command(store: str | None, as_json: bool) -> None:
         if as_json:
             click.echo(to_json(report.to_json()))
         else:
-            for line in report.lines():
-                Console().print(line)
+            _print(report)
     sys.exit(0 if report.agrees else 1)
 
 
@@ -53,6 +55,14 @@ def _folder() -> Iterator[Path]:
 
 def _store(chosen: str) -> str:
     return chosen if "://" in chosen else str(Path(chosen).absolute())
+
+
+def _print(report: Report) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console.width = _LOG_WIDTH
+    for line in report.lines():
+        console.print(line)
 
 
 def _bars(as_json: bool) -> Progress:

@@ -7,17 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any
 
 from flstore_core.client import Answer, FLStore
 from flstore_core.demo.aggregator import Aggregator
 from flstore_core.demo.agreement import differences
 from flstore_core.errors import Unavailable
 
-T = TypeVar("T")
-
-_HOT_RUNS = 9
-_AGGREGATOR_RUNS = 5
+_RUNS = 7
 _LEAVING_S = 1.0
 _ZERO_DEADLINE_S = 30.0
 
@@ -44,28 +41,30 @@ class Hot:
 
 
 def ask_hot(client: FLStore, aggregator: Aggregator, job: str, question: Question) -> Hot:
-    """Ask FLStore and the aggregator the same, several times after a first one that does not count."""
-    answer, hot_ms = _timed(lambda: client.run_anew(job, question.workload, **question.params), _HOT_RUNS)
-    result, aggregator_ms = _timed(lambda: aggregator.run(question.workload, question.params), _AGGREGATOR_RUNS)
+    """Ask FLStore and the aggregator the same, in turn and several times, after a first time that does not count."""
+    name, params = question.workload, question.params
+    answer, result = client.run_anew(job, name, **params), aggregator.run(name, params)
+    ours, theirs = [], []
+    for _ in range(_RUNS):
+        ours.append(_milliseconds(lambda: client.run_anew(job, name, **params)))
+        theirs.append(_milliseconds(lambda: aggregator.run(name, params)))
     found = differences(
         answer.result.raw,
         result,
         lambda link: client.get_artifact(job, link),
         lambda link: aggregator.artifact(link["href"]),
     )
-    return Hot(answer, hot_ms, aggregator_ms, tuple(found))
+    return Hot(answer, median(ours), median(theirs), tuple(found))
 
 
-def ask_from_zero(client: FLStore, job: str, question: Question, idle_s: float) -> tuple[Answer, float]:
-    """Wait until every shard is at zero, ask, and return the answer and its milliseconds.
+def ask_from_zero(client: FLStore, job: str, question: Question, idle_s: float) -> float:
+    """Wait until every shard is at zero, ask, and return the milliseconds until there is an answer.
 
     Args:
         idle_s: seconds of rest after which a shard leaves.
     """
     wait_for_zero(client, idle_s)
-    started = time.perf_counter()
-    answer = client.run_anew(job, question.workload, **question.params)
-    return answer, 1e3 * (time.perf_counter() - started)
+    return _milliseconds(lambda: client.run_anew(job, question.workload, **question.params))
 
 
 def wait_for_zero(client: FLStore, idle_s: float) -> None:
@@ -81,11 +80,7 @@ def wait_for_zero(client: FLStore, idle_s: float) -> None:
         time.sleep(pause)
 
 
-def _timed(call: Callable[[], T], runs: int) -> tuple[T, float]:
-    answer = call()
-    times = []
-    for _ in range(runs):
-        started = time.perf_counter()
-        answer = call()
-        times.append(1e3 * (time.perf_counter() - started))
-    return answer, median(times)
+def _milliseconds(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return 1e3 * (time.perf_counter() - started)

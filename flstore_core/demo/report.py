@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flstore_core.cli.tables import table
 from flstore_core.demo.findings import finding
 from flstore_core.demo.measure import Hot, Question
 from flstore_core.demo.trial import Trial
@@ -86,20 +86,17 @@ class Report:
         yield self._agreement()
 
     def _table(self) -> Table:
-        columns = ["workload", "pattern", "finding", "hot ms", "from zero ms", "aggregator ms", "speed-up"]
-        rows = [
-            [
-                row.question.workload,
-                row.question.pattern,
-                finding(row.hot.answer),
-                f"{row.hot.hot_ms:.1f}",
-                f"{row.from_zero_ms:.1f}",
-                f"{row.hot.aggregator_ms:.1f}",
-                f"{row.speedup:.1f} ×",
-            ]
-            for row in self.rows
-        ]
-        return table("", columns, rows)
+        found = Table(box=box.SIMPLE_HEAD)
+        for name in ("workload", "pattern"):
+            found.add_column(name, no_wrap=True)
+        found.add_column("finding")
+        for name in ("hot ms", "from zero ms", "aggregator ms", "speed-up"):
+            found.add_column(name, no_wrap=True, justify="right")
+        for row in self.rows:
+            times = [f"{each:.1f}" for each in (row.hot.hot_ms, row.from_zero_ms, row.hot.aggregator_ms)]
+            told = finding(row.hot.answer)
+            found.add_row(row.question.workload, row.question.pattern, Text(told), *times, f"{row.speedup:.1f} ×")
+        return found
 
     def _agreement(self) -> Text:
         if self.agrees:

@@ -73,7 +73,7 @@ def _ask(client: FLStore, store_url: str, job: str, training: Training, bars: Pr
     rows = []
     with _task(bars, "asking with all shards at zero", len(questions)) as task:
         for question, found in zip(questions, hot, strict=True):
-            _, milliseconds = ask_from_zero(client, job, question, IDLE_S)
+            milliseconds = ask_from_zero(client, job, question, IDLE_S)
             rows.append(Row(question, found, milliseconds))
             bars.advance(task)
     return rows

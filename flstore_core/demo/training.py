@@ -18,7 +18,7 @@ from sklearn.neural_network import MLPClassifier
 from flstore_core.ids import ClientId
 from flstore_core.records import Metrics
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.float32]
 Arrays = Mapping[str, NDArray[np.float32]]
 
 LABELS = np.arange(10)
@@ -47,11 +47,11 @@ class Setup:
     rounds: int = 20
     alpha: float = 0.5
     """Of the Dirichlet distribution: smaller means that a client knows fewer digits."""
-    hidden: int = 64
-    """Units of the hidden layer."""
+    hidden: tuple[int, ...] = (512, 512)
+    """Units of the hidden layers: more than the digits need, so that updates have a weight worth measuring."""
     epochs: int = 2
     batch_size: int = 4
-    learning_rate: float = 0.1
+    learning_rate: float = 0.05
     held_out: int = 360
     """Digits that no client sees; the global model is scored on them."""
     noise: float = 3.0
@@ -149,7 +149,7 @@ class Training:
     def _new_model(self) -> MLPClassifier:
         setup = self.setup
         model = MLPClassifier(
-            (setup.hidden,),
+            setup.hidden,
             solver="sgd",
             momentum=0.0,
             learning_rate_init=setup.learning_rate,
@@ -176,7 +176,7 @@ class _Data:
         features, labels = load_digits(return_X_y=True)
         order = rng.permutation(len(labels))
         test, train = order[: setup.held_out], order[setup.held_out :]
-        features = features / 16.0
+        features = (features / 16.0).astype(np.float32)
         shares = dirichlet_split(labels[train], setup.clients, setup.alpha, rng)
         return cls(features[train], labels[train], features[test], labels[test], shares)
 
@@ -240,8 +240,8 @@ def _arrays(model: MLPClassifier) -> Arrays:
 
 def _load(model: MLPClassifier, arrays: Arrays) -> None:
     layers = range(len(model.coefs_))
-    model.coefs_ = [arrays[f"layers.{index}.weight"].astype(np.float64) for index in layers]
-    model.intercepts_ = [arrays[f"layers.{index}.bias"].astype(np.float64) for index in layers]
+    model.coefs_ = [arrays[f"layers.{index}.weight"].copy() for index in layers]
+    model.intercepts_ = [arrays[f"layers.{index}.bias"].copy() for index in layers]
 
 
 def _name(index: int) -> ClientId:
