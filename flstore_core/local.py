@@ -86,10 +86,10 @@ def _settings(store: str, shards: int, cache_size: str, policy: str, idle_second
 
 
 def _listening(port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise InvalidParameters(f"port {port} is not usable; choose 0 to 65535")
     try:
         return socket.create_server((HOST, port), backlog=BACKLOG)
-    except OverflowError as error:
-        raise InvalidParameters(f"port {port} is not usable; choose 0 to 65535") from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise InvalidParameters(

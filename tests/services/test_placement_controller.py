@@ -1,0 +1,204 @@
+import asyncio
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from flstore_core import layout
+from flstore_core.errors import InsufficientCapacity, NotFound, StoreUnavailable
+from flstore_core.ids import JobId, ShardId
+from flstore_core.placement import Table
+from flstore_core.records import Job, to_bytes
+from flstore_core.schema import Schema, TensorSpec
+from flstore_core.storage import DirectoryStore
+from services.common import tasks
+from services.placement.board import Board
+from services.placement.controller import Controller
+from services.placement.memory import Memory
+from services.placement.metrics import Metrics
+from services.placement.runtime import ShardSpec
+from tests.fakes.runtime import FakeRuntime
+from tests.waiting import soon
+
+MIB = 1 << 20
+
+
+@dataclass
+class Site:
+    """One controller and what it acts on."""
+
+    controller: Controller
+    board: Board
+    metrics: Metrics
+    runtime: FakeRuntime
+
+    @property
+    def table(self) -> Table:
+        return self.board.table
+
+
+def site(store: DirectoryStore, host: str = "host", shards: int = 3, cache_bytes: int = 64 * MIB) -> Site:
+    specs = [ShardSpec(ShardId(f"shard-{index}"), cache_bytes, "lru", 0.0) for index in range(shards)]
+    runtime, board, metrics = FakeRuntime(host), Board(), Metrics()
+    return Site(Controller(Memory(store), runtime, specs, board, metrics), board, metrics, runtime)
+
+
+def create(store: DirectoryStore, name: str, parameters: int = 1000, slices: int | None = None) -> JobId:
+    schema = Schema.of([TensorSpec("weight", "F32", (parameters,))])
+    record = Job(JobId(name), schema, slices=slices)
+    store.put(layout.job(record.id), to_bytes(record.to_json()))
+    return record.id
+
+
+def stored(store: DirectoryStore) -> Table:
+    return Table.from_json(json.loads(store.get(layout.TABLE)))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DirectoryStore:
+    return DirectoryStore(tmp_path / "store")
+
+
+async def test_a_job_is_placed_by_its_record_and_the_table_is_stored(store: DirectoryStore) -> None:
+    here = site(store)
+    table = await here.controller.place(create(store, "digits", slices=3))
+    assert {holders[0] for holders in table.jobs[JobId("digits")].owners} == {"shard-0", "shard-1", "shard-2"}
+    assert table.shards[ShardId("shard-1")].url == "http://host/shard-1"
+    assert stored(store) == here.table == table
+
+
+async def test_placing_again_changes_no_version(store: DirectoryStore) -> None:
+    here = site(store)
+    first = await here.controller.place(create(store, "digits"))
+    assert await here.controller.place(JobId("digits")) == first
+
+
+async def test_a_job_without_a_record_is_not_found(store: DirectoryStore) -> None:
+    with pytest.raises(NotFound, match="job 'absent' has no record"):
+        await site(store).controller.place(JobId("absent"))
+
+
+async def test_a_refused_job_is_in_no_table_and_hinders_no_other(store: DirectoryStore) -> None:
+    here = site(store, cache_bytes=MIB)
+    with pytest.raises(InsufficientCapacity):
+        await here.controller.place(create(store, "large", 10 * MIB))
+    table = await here.controller.place(create(store, "small"))
+    assert set(table.jobs) == {"small"}
+
+
+async def test_a_forgotten_job_leaves_the_table(store: DirectoryStore) -> None:
+    here = site(store)
+    version = (await here.controller.place(create(store, "digits"))).version
+    await here.controller.forget(JobId("digits"))
+    assert not here.table.jobs
+    assert here.table.version == version + 1
+
+
+async def test_a_restart_resumes_owners_and_version_with_new_addresses(store: DirectoryStore) -> None:
+    create(store, "digits", slices=5)
+    before = site(store, "before")
+    await before.controller.resync()
+    after = site(store, "after")
+    await after.controller.resync()
+    assert after.table.jobs == before.table.jobs
+    assert after.table.version == before.table.version + 1
+    assert after.table.shards[ShardId("shard-0")].url == "http://after/shard-0"
+
+
+async def test_a_restart_at_the_same_addresses_keeps_the_version(store: DirectoryStore) -> None:
+    create(store, "digits")
+    await site(store).controller.resync()
+    again = site(store)
+    await again.controller.resync()
+    assert again.table.version == 1
+    assert set(again.table.jobs) == {"digits"}
+
+
+async def test_the_store_s_jobs_are_taken_up_and_dropped(store: DirectoryStore) -> None:
+    here = site(store)
+    create(store, "first")
+    create(store, "second")
+    await here.controller.resync()
+    assert set(here.table.jobs) == {"first", "second"}
+    store.delete_prefix(layout.job_prefix(JobId("first")))
+    await here.controller.resync()
+    assert set(here.table.jobs) == {"second"}
+
+
+async def test_fewer_shards_at_a_restart_move_only_what_the_lost_one_held(store: DirectoryStore) -> None:
+    create(store, "digits", slices=9)
+    await site(store, shards=3).controller.resync()
+    before = stored(store).jobs[JobId("digits")].owners
+    await site(store, shards=2).controller.resync()
+    after = stored(store).jobs[JobId("digits")].owners
+    assert all(new == old for old, new in zip(before, after, strict=True) if old != ("shard-2",))
+    assert {holders[0] for holders in after} == {"shard-0", "shard-1"}
+
+
+async def test_two_controllers_on_one_store_lose_nothing_to_each_other(store: DirectoryStore) -> None:
+    left, right = site(store, "left"), site(store, "right")
+    await asyncio.gather(left.controller.resync(), right.controller.resync())
+    versions = []
+    for number in range(4):
+        here = (left, right)[number % 2]
+        await here.controller.resync()
+        versions.append((await here.controller.place(create(store, f"job-{number}"))).version)
+    assert versions == sorted(set(versions))
+    assert stored(store).version == versions[-1]
+    assert set(stored(store).jobs) == {"job-0", "job-1", "job-2", "job-3"}
+    conflicts = sum(
+        s.metrics.registry.get_sample_value("flstore_placement_table_conflicts_total") or 0 for s in (left, right)
+    )
+    assert conflicts >= 2
+
+
+async def test_controllers_that_place_at_the_same_moment_both_succeed(store: DirectoryStore) -> None:
+    sites = [site(store, f"host-{index}") for index in range(3)]
+    names = [create(store, f"job-{index}") for index in range(3)]
+    tables = await asyncio.gather(*(s.controller.place(name) for s, name in zip(sites, names, strict=True)))
+    assert len({table.version for table in tables}) == 3
+    assert all(name in table.jobs for table, name in zip(tables, names, strict=True))
+
+
+async def test_a_store_that_is_away_is_asked_again_until_it_is_back(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    store = DirectoryStore(folder)
+    away = folder.rename(tmp_path / "away")
+    here = site(store)
+    with pytest.raises(StoreUnavailable):
+        await here.controller.resync()
+    running = tasks.begin(here.controller.run(resync_s=1.0), "reconciler")
+    errors = "flstore_placement_plan_errors_total", {"code": "store-unavailable"}
+    await soon(lambda: (here.metrics.registry.get_sample_value(*errors) or 0) >= 2)
+    assert not here.controller.ready
+    away.rename(folder)
+    await soon(lambda: here.controller.ready)
+    assert here.table.version == 1
+    await tasks.end(running)
+
+
+async def test_a_spoiled_table_is_reported_and_not_overwritten(store: DirectoryStore) -> None:
+    store.put(layout.TABLE, b"{]")
+    with pytest.raises(StoreUnavailable, match="is no placement table"):
+        await site(store).controller.resync()
+    assert store.get(layout.TABLE) == b"{]"
+
+
+async def test_a_board_wakes_who_waits_for_a_newer_table() -> None:
+    board = Board()
+    waiting = [asyncio.create_task(board.newer(0, 20.0)) for _ in range(3)]
+    await asyncio.sleep(0)
+    board.post(Table(1))
+    assert await asyncio.gather(*waiting) == [Table(1)] * 3
+    assert await board.newer(0, 0.0) == Table(1)
+    assert await board.newer(1, 0.0) is None
+
+
+async def test_a_closed_board_lets_everybody_go() -> None:
+    board = Board()
+    waiting = asyncio.create_task(board.newer(0, 3600.0))
+    await asyncio.sleep(0)
+    board.close()
+    assert await waiting is None
+    assert await board.newer(0, 3600.0) is None

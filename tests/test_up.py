@@ -1,0 +1,143 @@
+"""`flstore up` and what is under it, with real processes."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flstore_core.backoff import Backoff
+from flstore_core.errors import InvalidParameters, Unavailable
+from flstore_core.local import running
+from flstore_core.supervisor import Part, Supervisor
+from tests.waiting import alive, children_of, eventually
+
+FLSTORE = [sys.executable, "-c", "from flstore_core.cli import main; main()"]
+JOB = {"schema": [{"name": "weight", "dtype": "F32", "shape": [8]}]}
+
+
+@contextmanager
+def up(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """Run `flstore up --json` in `folder`; yield the process and the facts it printed once it answered."""
+    command = [*FLSTORE, "up", "--json", "--port", "0", "--log", "log", *options]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        yield process, json.loads(line)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wake(url: str) -> dict[str, str]:
+    """Wake every shard and return the addresses."""
+    shards = httpx.get(f"{url}/v1/placement").json()["shards"]
+    for shard in shards.values():
+        assert httpx.get(f"{shard['url']}/healthz", timeout=20.0).is_success
+    return {name: shard["url"] for name, shard in shards.items()}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_however_it_ends_no_process_is_left(tmp_path: Path, number: signal.Signals) -> None:
+    with up(tmp_path) as (process, facts):
+        wake(facts["url"])
+        family = children_of(process.pid)
+        assert len(family) == 4  # gateway, placement, two shards
+        process.send_signal(number)
+        process.wait(20.0)
+        eventually(lambda: not any(alive(pid) for pid in family))
+    assert process.returncode == (-signal.SIGKILL if number is signal.SIGKILL else 0)
+    assert (tmp_path / ".flstore" / "store").is_dir()
+
+
+def test_a_job_outlives_a_restart(tmp_path: Path) -> None:
+    with up(tmp_path, "--shards", "3") as (process, facts):
+        assert httpx.put(f"{facts['url']}/v1/jobs/digits", json=JOB).status_code == 201
+        before = httpx.get(f"{facts['url']}/v1/placement").json()
+        process.terminate()
+        process.wait(20.0)
+    with up(tmp_path, "--shards", "3") as (_, facts):
+        after = httpx.get(f"{facts['url']}/v1/placement").json()
+    assert after["jobs"] == before["jobs"]
+    assert set(after["jobs"]) == {"digits"}
+    assert after["version"] > before["version"]
+
+
+def test_a_port_in_use_is_said_clearly(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [*FLSTORE, "up", "--port", str(port)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=20.0)
+    assert done.returncode == 1
+    assert f"port {port} of 127.0.0.1 is in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("part", ["gateway", "placement"])
+def test_a_part_that_dies_is_started_again_under_its_address(tmp_path: Path, part: str) -> None:
+    with running(str(tmp_path / "store"), log=tmp_path / "log") as url:
+        assert httpx.put(f"{url}/v1/jobs/digits", json=JOB).status_code == 201
+        killed = pid_of(part)
+        os.kill(killed, signal.SIGKILL)
+        eventually(lambda: not alive(killed))
+        answer = httpx.put(f"{url}/v1/jobs/second", json=JOB, timeout=20.0)
+        assert answer.status_code == 201
+        assert pid_of(part) != killed
+    assert not children_of(os.getpid())
+
+
+def pid_of(part: str) -> int:
+    def is_part(pid: int) -> bool:
+        return f"services.{part}" in Path(f"/proc/{pid}/cmdline").read_text()
+
+    return next(pid for pid in children_of(os.getpid()) if is_part(pid))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shards": 0}, "shards is 0"),
+        ({"cache_size": "plenty"}, "plenty"),
+        ({"port": 70000}, "port 70000 is not usable"),
+        ({"idle_seconds": float("nan")}, "idle_seconds is nan"),
+    ],
+)
+def test_settings_that_are_not_usable_are_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidParameters, match=message), running(str(tmp_path), **options):
+        pass
+
+
+def test_a_part_that_cannot_start_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening, (tmp_path / "log").open("wb") as log:
+        supervisor = Supervisor([Part("nothing", "services.no_such_module", listening, os.environ)], log)
+        with pytest.raises(Unavailable, match="nothing ended before it was ready"):
+            supervisor.start(20.0)
+        supervisor.stop()
+    assert not children_of(os.getpid())
+    assert b"No module named services.no_such_module" in (tmp_path / "log").read_bytes()
+
+
+@given(st.integers(1, 200), st.floats(0.01, 1.0), st.floats(1.0, 60.0))
+def test_pauses_double_from_the_first_up_to_the_most(failures: int, first_s: float, most_s: float) -> None:
+    backoff = Backoff(first_s, most_s)
+    assert backoff.delay_s == 0.0
+    pauses = []
+    for _ in range(failures):
+        backoff.failed()
+        pauses.append(backoff.delay_s)
+    assert pauses[0] == min(first_s, most_s)
+    assert all(later == min(2 * earlier, most_s) for earlier, later in pairwise(pauses))
+    backoff.succeeded()
+    assert backoff.delay_s == 0.0
