@@ -72,7 +72,7 @@ class MetricsParams(RangeParams):
 class Group(Result):
     """Participations that agree in what they are grouped by."""
 
-    key: dict[str, str | float | bool | None]
+    key: dict[str, str | int | float | bool | None]
     """What they agree in; null where the metric is missing."""
     participations: int
     """How many there are."""
