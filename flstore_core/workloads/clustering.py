@@ -14,7 +14,7 @@ from annotated_types import Ge, Le
 from flstore_core.errors import NotEnoughData
 from flstore_core.patterns import Pattern
 from flstore_core.workloads.base import Context, Needs, Partial, Result, RoundIndex, RoundParams
-from flstore_core.workloads.geometry import Float64, cosines, embed, squared_distances
+from flstore_core.workloads.geometry import Float64, cosines, squared_distances
 from flstore_core.workloads.kmeans import Partition, kmeans, silhouettes
 from flstore_core.workloads.select import one_round
 
@@ -82,7 +82,7 @@ class Clustering:
             raise NotEnoughData(f"{len(deltas.members)} update(s) cannot form {params.clusters} clusters")
         gram = cosines(deltas.gram) if params.metric == "cosine" else deltas.gram
         partition, tried = group(gram, params)
-        scores = _silhouettes(gram, partition)
+        scores = _silhouettes(squared_distances(gram), partition)
         return Clusters(
             round=context.round.record.number,
             clusters=_clusters(deltas.members, partition, scores),
@@ -95,25 +95,21 @@ class Clustering:
 
 def group(gram: Float64, params: ClusteringParams) -> tuple[Partition, dict[int, float]]:
     """Return the partition of n vectors with inner products `gram`, and mean silhouettes by number of groups tried."""
-    points = embed(gram)
+    most = min(params.most, len(gram) - 1)
+    counts = [params.clusters] if params.clusters is not None else [1, *range(2, most + 1)]
+    distances = squared_distances(gram)
+    partitions = kmeans(distances, counts, params.restarts, np.random.default_rng(params.seed))
     if params.clusters is not None:
-        return _kmeans(points, params.clusters, params), {}
-    candidates = range(2, min(params.most, len(points) - 1) + 1)
-    partitions = {count: _kmeans(points, count, params) for count in candidates}
-    tried = {count: float(_silhouettes(gram, partition).mean()) for count, partition in partitions.items()}
-    if not tried or max(tried.values()) <= 0:
-        return _kmeans(points, 1, params), tried
-    return partitions[max(tried, key=lambda count: tried[count])], tried
+        return partitions[params.clusters], {}
+    tried = {count: float(_silhouettes(distances, partitions[count]).mean()) for count in counts[1:]}
+    best = max(tried, key=lambda count: tried[count], default=1)
+    return partitions[best if tried.get(best, 0.0) > 0 else 1], tried
 
 
-def _kmeans(points: Float64, groups: int, params: ClusteringParams) -> Partition:
-    return kmeans(points, groups, params.restarts, np.random.default_rng(params.seed))
-
-
-def _silhouettes(gram: Float64, partition: Partition) -> Float64:
+def _silhouettes(distances: Float64, partition: Partition) -> Float64:
     if partition.labels.max() == 0:
-        return np.zeros(len(gram))
-    return silhouettes(squared_distances(gram), partition.labels)
+        return np.zeros(len(distances))
+    return silhouettes(distances, partition.labels)
 
 
 def _clusters(clients: Sequence[str], partition: Partition, scores: Float64) -> list[Cluster]:

@@ -57,12 +57,6 @@ def alignments(gram: Float64, sweeps: int = 3) -> Float64:
     return aligned
 
 
-def embed(gram: Float64) -> Float64:
-    """Return n points, shape (n, n), whose inner products are `gram`: all that distances need of the vectors."""
-    values, vectors = np.linalg.eigh(gram)
-    return np.asarray(vectors * np.sqrt(np.where(values > RESOLUTION * values[-1], values, 0.0)))
-
-
 def robust_scores(values: Float64, reference: NDArray[np.bool_] | None = None, floor: float = 1e-12) -> Float64:
     """Return how many robust standard deviations each value lies from the median (Iglewicz and Hoaglin 1993).
 
