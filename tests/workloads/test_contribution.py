@@ -1,0 +1,151 @@
+"""Contributions against brute force over orders, closed forms, and planted truth."""
+
+import math
+import time
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flstore_core.errors import InvalidParameters
+from flstore_core.workloads.contribution import ContributionParams, MeasureContribution, measure
+from flstore_core.workloads.shapley import exact, truncated_monte_carlo
+from tests.workloads.federated import Setting, train
+from tests.workloads.rounds import ask, make_round
+
+ASKED = MeasureContribution()
+Rows = np.ndarray[Any, Any]
+
+
+def worth(rows: Rows, weights: Rows, members: list[int]) -> float:
+    """Cosine similarity of the members' mean with everybody's, on the vectors themselves."""
+    if not members:
+        return 0.0
+    part, whole = weights[members] @ rows[members], weights @ rows
+    return float(part @ whole / np.linalg.norm(part) / np.linalg.norm(whole))
+
+
+def by_orders(rows: Rows, weights: Rows) -> Rows:
+    """Shapley's definition: mean gain over all orders in which clients can join."""
+    values = np.zeros(len(rows))
+    for order in permutations(range(len(rows))):
+        for place, player in enumerate(order):
+            before = list(order[:place])
+            values[player] += worth(rows, weights, [*before, player]) - worth(rows, weights, before)
+    return values / math.factorial(len(rows))
+
+
+def values_of(answer: Any, clients: int) -> list[float]:
+    by_client = {part.client: part.value for part in answer.contributions}
+    return [by_client[f"c{row}"] for row in range(clients)]
+
+
+@given(st.integers(1, 6), st.integers(0, 10**6))
+@settings(max_examples=15, deadline=None)
+def test_exact_values_are_the_mean_gain_over_all_orders(clients: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows, examples = rng.standard_normal((clients, 12)) + 0.5, rng.integers(1, 9, clients).astype(float)
+    answer = ask(ASKED, make_round(rows, examples=examples.tolist()), method="shapley")
+    expected = by_orders(rows, examples / examples.sum())
+    np.testing.assert_allclose(values_of(answer, clients), expected, atol=1e-5)
+    assert answer.total == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_closed_form_is_the_shapley_value_of_the_projection() -> None:
+    rng = np.random.default_rng(0)
+    rows, weights = rng.standard_normal((5, 12)) + 0.5, np.array([0.1, 0.2, 0.3, 0.1, 0.3])
+    whole = weights @ rows
+    projection = exact(lambda members: members @ (weights * (rows @ whole)) / (whole @ whole), 5)
+    answer = ask(ASKED, make_round(rows, examples=(weights * 10).tolist()))
+    np.testing.assert_allclose(values_of(answer, 5), projection, atol=1e-6)
+
+
+def test_leaving_one_out_by_the_definition() -> None:
+    rows, weights = np.random.default_rng(1).standard_normal((4, 9)) + 0.4, np.full(4, 0.25)
+    answer = ask(ASKED, make_round(rows), method="leave-one-out")
+    expected = [1 - worth(rows, weights, [other for other in range(4) if other != row]) for row in range(4)]
+    np.testing.assert_allclose(values_of(answer, 4), expected, atol=1e-5)
+
+
+def test_exact_values_of_a_textbook_game() -> None:
+    """The glove game: one left glove, two right ones; a pair is worth 1 (values 2/3, 1/6, 1/6)."""
+    found = exact(lambda members: (members[:, 0] & members[:, 1:].any(axis=1)).astype(float), 3)
+    assert found.tolist() == pytest.approx([2 / 3, 1 / 6, 1 / 6])
+
+
+def test_the_estimate_lies_within_its_standard_errors() -> None:
+    rows = np.random.default_rng(2).standard_normal((9, 30)) + 0.3
+    gram, weights = rows @ rows.T, np.full(9, 1 / 9)
+    truth = measure(gram, weights, ContributionParams(method="shapley")).values
+    found = measure(gram, weights, ContributionParams(method="monte-carlo", permutations=2000))
+    assert (found.errors > 0).all()
+    assert np.abs((found.values - truth) / found.errors).max() < 4
+    assert np.sqrt((((found.values - truth) / found.errors) ** 2).mean()) > 0.3
+
+
+def test_truncation_saves_nothing_but_late_gains() -> None:
+    steps: list[tuple[int, int]] = []
+    found = truncated_monte_carlo(
+        lambda members: members.any(axis=1).astype(float),
+        4,
+        50,
+        0.0,
+        np.random.default_rng(0),
+        lambda done, total: steps.append((done, total)),
+    )
+    assert found.values.sum() == pytest.approx(1.0)
+    assert steps[-1] == (50, 50)
+
+
+def test_the_same_seed_gives_the_same_estimate() -> None:
+    data = make_round(np.random.default_rng(0).standard_normal((5, 9)))
+    once, again = (ask(ASKED, data, method="monte-carlo", seed=3) for _ in range(2))
+    assert once == again
+
+
+def test_more_clients_than_can_be_enumerated_are_pointed_to_the_estimate() -> None:
+    with pytest.raises(InvalidParameters, match=r"13 clients.*monte-carlo"):
+        ask(ASKED, make_round(np.random.default_rng(0).standard_normal((13, 9))), method="shapley")
+
+
+def test_exact_values_of_ten_clients_take_a_moment_only() -> None:
+    rows = np.random.default_rng(0).standard_normal((10, 20))
+    gram, weights = rows @ rows.T, np.full(10, 0.1)
+    started = time.perf_counter()
+    measure(gram, weights, ContributionParams(method="shapley"))
+    assert time.perf_counter() - started < 0.5
+
+
+@pytest.mark.parametrize("method", ["alignment", "leave-one-out", "shapley", "monte-carlo"])
+def test_zero_equal_and_single_updates_have_defined_answers(method: str) -> None:
+    zeros = ask(ASKED, make_round(np.zeros((3, 6))), method=method)
+    assert [part.value for part in zeros.contributions] == [0, 0, 0]
+    equal = values_of(ask(ASKED, make_round(np.ones((3, 6))), method=method, permutations=4000), 3)
+    np.testing.assert_allclose(equal, np.full(3, 0.0 if method == "leave-one-out" else 1 / 3), atol=0.03)
+    assert ask(ASKED, make_round(np.ones((1, 6))), method=method).contributions[0].value == pytest.approx(1)
+
+
+@pytest.mark.parametrize("method", ["alignment", "shapley", "monte-carlo"])
+def test_a_client_with_noisy_labels_comes_last(method: str) -> None:
+    """Over a training; a single round says little of a client with few digits."""
+    attackers = {4: "label-flip"}
+    params = ContributionParams(method=method)  # type: ignore[arg-type]
+    totals, times = np.zeros(10), 0
+    for trained in train(Setting(attackers=attackers, clients=10, rounds=8, seed=3)):
+        totals += measure(trained.deltas @ trained.deltas.T, np.full(10, 0.1), params).values
+        times += 1
+    assert times == 8
+    assert int(totals.argmin()) == 4
+
+
+@given(st.integers(2, 6), st.integers(2, 5), st.integers(0, 10**6))
+@settings(max_examples=15, deadline=None)
+def test_slices_do_not_change_contributions(clients: int, slices: int, seed: int) -> None:
+    rows = np.random.default_rng(seed).standard_normal((clients, 50)) + 0.5
+    one, many = (
+        values_of(ask(ASKED, make_round(rows, slices=count), method="shapley"), clients) for count in (1, slices)
+    )
+    np.testing.assert_allclose(one, many, atol=1e-6)
