@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import tests.bench
@@ -23,7 +24,7 @@ def main(names: list[str]) -> None:
         console.print(f"[bold]{name}[/bold] …")
         for row in importlib.import_module(f"tests.bench.{name}").rows():
             rows.append(row)
-            console.print(f"  {row.name} = {row.value:.4g} {row.unit}")
+            console.print(f"  {escape(row.name)} = {row.value:.4g} {row.unit}")
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(json.dumps([row.to_json() for row in rows], indent=1) + "\n")
     Console(width=140).print(_table(rows))
@@ -39,7 +40,7 @@ def _table(rows: list[Row]) -> Table:
     for row in rows:
         shown = row.to_json()
         met = "[green]yes[/green]" if row.met else "[red]no[/red]"
-        table.add_row(row.name, f"{row.value:.4g} {row.unit}", str(shown["target"]), met, row.note)
+        table.add_row(escape(row.name), f"{row.value:.4g} {row.unit}", str(shown["target"]), met, row.note)
     return table
 
 
