@@ -1,4 +1,4 @@
-"""Clients of a round grouped by their updates: k-means from the Gram matrix, the number of groups by silhouette.
+"""Clients of a round grouped by their updates, from the Gram matrix: k-means, average linkage, clustered FL.
 
 Clustering clients by the direction of their updates is Sattler et al. 2020 (arXiv 1910.01991); the choice of the number
 of groups is Rousseeuw 1987.
@@ -13,9 +13,11 @@ from annotated_types import Ge, Le
 
 from flstore_core.errors import NotEnoughData
 from flstore_core.patterns import Pattern
+from flstore_core.workloads.agglomerative import average_linkage
 from flstore_core.workloads.base import Context, Needs, Partial, Result, RoundIndex, RoundParams
+from flstore_core.workloads.bipartition import clustered_fl
 from flstore_core.workloads.geometry import Float64, cosines, squared_distances
-from flstore_core.workloads.kmeans import Partition, kmeans, silhouettes
+from flstore_core.workloads.kmeans import Labels, Partition, kmeans, silhouettes
 from flstore_core.workloads.select import one_round
 
 
@@ -23,8 +25,11 @@ from flstore_core.workloads.select import one_round
 class ClusteringParams(RoundParams):
     """How clients are grouped."""
 
+    method: Literal["kmeans", "agglomerative", "cfl"] = "kmeans"
+    """`kmeans`; `agglomerative` with average linkage; `cfl`: clustered FL's bipartition, again and again while a group
+    as a whole has come to rest and its members have not."""
     clusters: Annotated[int, Ge(1), Le(256)] | None = None
-    """Number of groups; the one with the greatest mean silhouette by default."""
+    """Number of groups; the one with the greatest mean silhouette by default. `cfl` finds it by itself."""
     most: Annotated[int, Ge(2), Le(256)] = 8
     """Greatest number of groups tried when none is given."""
     metric: Literal["cosine", "euclidean"] = "cosine"
@@ -33,6 +38,10 @@ class ClusteringParams(RoundParams):
     """Runs of k-means from fresh seeds, of which the best counts."""
     seed: Annotated[int, Ge(0), Le(2**63)] = 0
     """Seed of the random starts; the same seed gives the same answer."""
+    stationary: Annotated[float, Ge(0), Le(1)] = 0.4
+    """`cfl` splits a group only if its mean delta is shorter than this share of its longest (ε1 of the paper)."""
+    disagreement: Annotated[float, Ge(0), Le(1)] = 0.5
+    """`cfl` splits a group only if sqrt((1 - similarity across the split) / 2) is above this (γmax of the paper)."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,7 @@ class Clusters(Result):
 
 
 class Clustering:
-    """Which clients of a round resemble each other, in groups by k-means."""
+    """Which clients of a round resemble each other, in groups."""
 
     name = "clustering"
     pattern = Pattern.P2
@@ -95,15 +104,31 @@ class Clustering:
 
 def group(gram: Float64, params: ClusteringParams) -> tuple[Partition, dict[int, float]]:
     """Return the partition of n vectors with inner products `gram`, and mean silhouettes by number of groups tried."""
+    distances = squared_distances(gram)
+    if params.method == "cfl":
+        return _measured(distances, clustered_fl(gram, params.stationary, params.disagreement)), {}
     most = min(params.most, len(gram) - 1)
     counts = [params.clusters] if params.clusters is not None else [1, *range(2, most + 1)]
-    distances = squared_distances(gram)
-    partitions = kmeans(distances, counts, params.restarts, np.random.default_rng(params.seed))
+    partitions = _partitions(distances, counts, params)
     if params.clusters is not None:
         return partitions[params.clusters], {}
     tried = {count: float(_silhouettes(distances, partitions[count]).mean()) for count in counts[1:]}
     best = max(tried, key=lambda count: tried[count], default=1)
     return partitions[best if tried.get(best, 0.0) > 0 else 1], tried
+
+
+def _partitions(distances: Float64, counts: Sequence[int], params: ClusteringParams) -> dict[int, Partition]:
+    if params.method == "kmeans":
+        return kmeans(distances, counts, params.restarts, np.random.default_rng(params.seed))
+    levels = dict(zip(range(len(distances), 0, -1), average_linkage(distances), strict=True))
+    return {count: _measured(distances, levels[count]) for count in counts}
+
+
+def _measured(distances: Float64, labels: Labels) -> Partition:
+    """Return a partition with its inertia: over each group, the squared distances among its members by its size."""
+    together = labels[:, None] == labels[None, :]
+    sizes = together.sum(axis=1)
+    return Partition(labels, float((distances * together / sizes[:, None]).sum() / 2))
 
 
 def _silhouettes(distances: Float64, partition: Partition) -> Float64:

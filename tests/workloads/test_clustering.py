@@ -1,18 +1,23 @@
 """Clustering against scikit-learn, and on planted groups."""
 
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.cluster import KMeans
+from scipy.cluster.hierarchy import average, fcluster
+from scipy.spatial.distance import pdist
+from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score, silhouette_samples, silhouette_score
 
 from flstore_core.errors import NotEnoughData
+from flstore_core.workloads.agglomerative import average_linkage
+from flstore_core.workloads.bipartition import bipartition
 from flstore_core.workloads.clustering import Clustering
-from flstore_core.workloads.geometry import squared_distances
+from flstore_core.workloads.geometry import cosines, squared_distances
 from flstore_core.workloads.kmeans import silhouettes
 from tests.workloads.rounds import ask, make_round
 
@@ -84,3 +89,53 @@ def test_slices_do_not_change_the_groups(seed: int, slices: int) -> None:
 def test_the_same_seed_gives_the_same_answer() -> None:
     rows = np.random.default_rng(0).standard_normal((20, 30))
     assert ask(ASKED, make_round(rows), seed=7) == ask(ASKED, make_round(rows), seed=7)
+
+
+@pytest.mark.parametrize("groups", [2, 3, 5])
+def test_average_linkage_is_scikit_learns(groups: int) -> None:
+    rows, _ = blobs(groups, 3.0)
+    answer = ask(ASKED, make_round(rows), clusters=groups, metric="euclidean", method="agglomerative")
+    reference = AgglomerativeClustering(groups, linkage="average").fit(rows)
+    assert adjusted_rand_score(reference.labels_, labels_of(answer)) == 1.0
+
+
+@given(st.integers(3, 15), st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+def test_average_linkage_is_scipys_at_every_level(clients: int, seed: int) -> None:
+    rows = np.random.default_rng(seed).standard_normal((clients, 4))
+    tree = average(pdist(rows))
+    for labels in average_linkage(squared_distances(rows @ rows.T)):
+        reference = fcluster(tree, len(np.unique(labels)), "maxclust")
+        assert adjusted_rand_score(reference, labels) == 1.0
+
+
+@given(st.integers(2, 7), st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+def test_the_bipartition_has_the_least_similarity_across_of_all_splits(clients: int, seed: int) -> None:
+    rows = np.random.default_rng(seed).standard_normal((clients, 3))
+    similar = cosines(rows @ rows.T)
+
+    def across(labels: Any) -> float:
+        return float(similar[np.ix_(labels == 0, labels == 1)].max())
+
+    splits = [np.array([0, *split]) for split in product((0, 1), repeat=clients - 1) if any(split)]
+    assert across(bipartition(similar)) == pytest.approx(min(map(across, splits)))
+
+
+def test_clustered_fl_splits_groups_that_pull_apart_and_leaves_one_that_agrees() -> None:
+    rng = np.random.default_rng(0)
+    directions = np.array([[1.0, 0, 0, 0], [-1, 0, 0, 0]])[[0, 1, 0, 1, 0, 1]]
+    apart = directions + 0.1 * rng.standard_normal((6, 4))
+    assert labels_of(ask(ASKED, make_round(apart), method="cfl")) == [0, 1, 0, 1, 0, 1]
+    along = np.array([1.0, 0, 0, 0]) + 0.1 * rng.standard_normal((6, 4))
+    assert labels_of(ask(ASKED, make_round(along), method="cfl")) == [0] * 6
+    assert labels_of(ask(ASKED, make_round(np.zeros((3, 4))), method="cfl")) == [0] * 3
+
+
+@pytest.mark.parametrize("method", ["kmeans", "agglomerative"])
+def test_inertia_is_the_sum_of_squared_distances_to_the_means(method: str) -> None:
+    rows, _ = blobs(3, 3.0)
+    answer = ask(ASKED, make_round(rows), clusters=3, metric="euclidean", method=method)
+    labels = np.array(labels_of(answer))
+    expected = sum(((rows[labels == g] - rows[labels == g].mean(axis=0)) ** 2).sum() for g in range(3))
+    assert answer.inertia == pytest.approx(expected, rel=1e-5)
