@@ -14,7 +14,7 @@ from flstore_core.cli.session import json_option, reported, to_json
 from flstore_core.client import FLStore
 from flstore_core.demo.report import Report
 from flstore_core.demo.show import IDLE_S, demonstrate
-from flstore_core.demo.training import Training
+from flstore_core.demo.training import Setup, Training
 from flstore_core.local import running
 
 SHARDS = 2
@@ -24,8 +24,9 @@ _LOG_WIDTH = 120
 
 @click.command("demo")
 @click.option("--store", metavar="DIR|s3://…", help="Keep the data there; in a folder thrown away by default.")
+@click.option("--rounds", type=click.IntRange(5, 200), default=Setup.rounds, show_default=True, help="Rounds to train.")
 @json_option
-def demo_command(store: str | None, as_json: bool) -> None:
+def demo_command(store: str | None, rounds: int, as_json: bool) -> None:
     """Train, attack, ask every workload, and compare.
 
     Fifty clients learn scikit-learn's handwritten digits federatedly, three of them dishonestly, through a local
@@ -38,7 +39,7 @@ def demo_command(store: str | None, as_json: bool) -> None:
         with ExitStack() as stack:
             url = stack.enter_context(running(kept, shards=SHARDS, idle_seconds=IDLE_S, log=log))
             client, bars = stack.enter_context(FLStore(url)), stack.enter_context(_bars(as_json))
-            report = demonstrate(client, kept, Training(), bars)
+            report = demonstrate(client, kept, Training(Setup(rounds=rounds)), bars)
         if as_json:
             click.echo(to_json(report.to_json()))
         else:
