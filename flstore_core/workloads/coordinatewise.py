@@ -5,7 +5,7 @@ Every model is read once, whatever the method; beside the output, memory is a fe
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -13,11 +13,12 @@ from flstore_core.codec import FlatView, Float32
 from flstore_core.workloads.geometry import Float64
 from flstore_core.workloads.networks import select_ranks
 
-_BLOCK = 16_384
-
 
 class Combiner(Protocol):
     """Combines one block of n rows."""
+
+    block: ClassVar[int]
+    """Elements of a block: as many as keep what is worked on within the CPU's second-level cache."""
 
     def __call__(self, rows: Sequence[FlatView], start: int, stop: int, out: Float32) -> None:
         """Fill `out` with the combination of flat elements [start, stop)."""
@@ -28,8 +29,8 @@ def combine_rows(rows: Sequence[FlatView], combiner: Combiner, base: FlatView | 
     first, last = rows[0].start, rows[0].stop
     combined = np.empty(last - first, np.float32)
     moved = 0.0
-    for start in range(first, last, _BLOCK):
-        stop = min(start + _BLOCK, last)
+    for start in range(first, last, combiner.block):
+        stop = min(start + combiner.block, last)
         block = combined[start - first : stop - first]
         combiner(rows, start, stop, block)
         step = block if base is None else block - base.read(start, stop)
@@ -40,6 +41,8 @@ def combine_rows(rows: Sequence[FlatView], combiner: Combiner, base: FlatView | 
 @dataclass(frozen=True)
 class WeightedMean:
     """The mean by `weights`, shape (n,)."""
+
+    block: ClassVar[int] = 65_536
 
     weights: Float64
 
@@ -55,6 +58,8 @@ class WeightedMean:
 @dataclass(frozen=True)
 class MeanOfRanks:
     """The mean of the values that are left when the `cut` least and the `cut` greatest are dropped."""
+
+    block: ClassVar[int] = 16_384
 
     cut: int
 

@@ -13,8 +13,8 @@ from tests.bench.system import JOB, System, flstore, ingest_rounds, s3
 
 Rows = Sequence[NDArray[np.float32]]
 TIMES = 7
-BLOCK = 16_384
-"""Elements of a block: ten rows of it stay within the second-level cache."""
+BLOCK = 65_536
+"""Elements of a block, the best of those tried for both kernels."""
 
 
 def rows() -> Iterator[Row]:
@@ -51,13 +51,13 @@ def fedavg(arrays: Rows) -> NDArray[np.float32]:
 
 
 def median(arrays: Rows) -> NDArray[np.float32]:
-    """Return the coordinate median, block by block, by a partial sort: the fastest plain NumPy found for it."""
+    """Return the coordinate median, block by block, by sorting: the fastest plain NumPy found for it."""
     out = np.empty_like(arrays[0])
     middle = len(arrays) // 2
     for start in range(0, len(out), BLOCK):
-        block = np.stack([array[start : start + BLOCK] for array in arrays])
-        block.partition((middle - 1, middle), axis=0)
-        np.add(block[middle - 1], block[middle], out=out[start : start + BLOCK])
+        columns = np.stack([array[start : start + BLOCK] for array in arrays], axis=1)
+        columns.sort(axis=1)
+        np.add(columns[:, middle - 1], columns[:, middle], out=out[start : start + BLOCK])
         out[start : start + BLOCK] *= np.float32(0.5)
     return out
 
