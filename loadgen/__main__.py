@@ -2,6 +2,7 @@
 
 import click
 
+from loadgen.study_command import study_command
 from loadgen.trace_command import trace_command
 
 
@@ -11,6 +12,7 @@ def main() -> None:
 
 
 main.add_command(trace_command)
+main.add_command(study_command)
 
 if __name__ == "__main__":
     main()

@@ -22,7 +22,7 @@ LEAST_CHANCE = 0.01
 """A group is worth holding when the job's next request wants it with at least this chance; half, if it is held."""
 
 PATIENCE = 0.25
-"""What a group is worth is worked out again when its age has grown by this part; by all of it if it was nothing."""
+"""What a group is worth is worked out again when its age has grown by this part; four times that if it was nothing."""
 
 PRIORS: Mapping[str, float] = {
     "newest round": 0.3,
@@ -86,7 +86,7 @@ class Group:
             least *= 0.5
         worth = self.bytes > 0 and rate * gap >= least
         self.density = rate / self.bytes if worth else 0.0
-        self.until = now + (PATIENCE if worth else 1.0) * max(age, gap)
+        self.until = now + (PATIENCE if worth else 4 * PATIENCE) * (age if age > gap else gap)
 
 
 class Hazards:

@@ -62,6 +62,15 @@ class Interest:
                 group.judge(now, self._gap)
         return groups
 
+    def walks_on(self, now: float) -> bool:
+        """Say whether a walk's next round is worth holding and is not held yet."""
+        for group in self._round_walks.groups:
+            if now >= group.until:
+                group.judge(now, self._gap)
+            if group.density > 0.0 and not group.planned:
+                return True
+        return False
+
     def _groups(self) -> Iterator[Group]:
         return chain(
             self._new_rounds.groups,

@@ -92,11 +92,13 @@ class Tailored(Policy):
         if request.pattern is Pattern.P4 or not request.keys:
             return ()
         self._touch(request.keys, now)
+        replan = bool(missing)
         for slice_ in {key.slice for key in request.keys}:
-            self._interest(request.job, slice_).requested(request, now)
-        if missing or request.pattern is Pattern.P2:
-            return self._replan(missing)
-        return ()  # As expected: what to hold next can wait for the next commit, walk or miss.
+            interest = self._interest(request.job, slice_)
+            interest.requested(request, now)
+            replan = replan or (request.pattern is Pattern.P2 and interest.walks_on(now))
+        # What went as expected changes little: what to hold next can wait for the next commit, walk or miss.
+        return self._replan(missing) if replan else ()
 
     def admits(self, key: Key, size: int, why: Why) -> bool:
         self._why = why

@@ -1,5 +1,7 @@
 """Replays a trace through one policy."""
 
+import gc
+
 from flstore_core.cache.ledger import Ledger
 from flstore_core.cache.shadow import Shadow
 from flstore_core.policies.base import Policy
@@ -23,13 +25,20 @@ def replay(trace: Trace, policy: Policy, budget: int, clock: TraceClock) -> Ledg
     a budget smaller than one object.
     """
     ledger = Ledger(policy, budget, clock)
-    shadow = Shadow(ledger, trace.sizes)
+    gc.freeze()  # The trace is large and stays: without this, the collector walks it again and again.
+    try:
+        _drive(trace, Shadow(ledger, trace.sizes), clock)
+    finally:
+        gc.unfreeze()
+    return ledger
+
+
+def _drive(trace: Trace, shadow: Shadow, clock: TraceClock) -> None:
     for event in trace.events:
         clock.now = event.t
         if isinstance(event, Created):
-            ledger.ingest(event.key, event.size)
+            shadow.ingest(event.key, event.size)
         elif isinstance(event, Committed):
             shadow.commit(event.job, event.round)
         else:
             shadow.request(event.request)
-    return ledger
