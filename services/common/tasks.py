@@ -1,7 +1,12 @@
-"""Long-lived tasks: named, logged when they fail, ended together."""
+"""Long-lived tasks: named, ended together; one that fails takes its process with it.
+
+A service that goes on without one of its tasks looks alive and is not. Whoever started the process starts it again.
+"""
 
 import asyncio
 import logging
+import os
+import signal
 from collections.abc import Coroutine
 from typing import Any
 
@@ -9,9 +14,9 @@ logger = logging.getLogger(__name__)
 
 
 def begin(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-    """Start `work` on the running loop; should it fail, the log says so under `name`."""
+    """Start `work` on the running loop; should it fail, the log says so under `name` and the process leaves."""
     task = asyncio.create_task(work, name=name)
-    task.add_done_callback(_log_failure)
+    task.add_done_callback(_leave_on_failure)
     return task
 
 
@@ -23,6 +28,7 @@ async def end(*tasks: asyncio.Task[None]) -> None:
         await asyncio.wait(tasks)
 
 
-def _log_failure(task: asyncio.Task[None]) -> None:
+def _leave_on_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
         logger.error("task %s failed", task.get_name(), exc_info=error)
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -18,6 +18,7 @@ from flstore_core import __version__
 from flstore_core.errors import FLStoreError, InvalidParameters
 from services.common.logs import RequestLog
 from services.common.problems import exception_handlers, from_error
+from services.common.tasks import begin, end
 from services.gateway.metrics import Measure
 from services.gateway.operations import RENEW_S, Operations
 from services.gateway.placement import Placement
@@ -40,13 +41,11 @@ def create_app(state: State) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await to_thread.run_sync(state.placement.load)
         tasks = [
-            asyncio.create_task(follow(state.placement), name="placement-follower"),
-            asyncio.create_task(keep(state.operations), name="operations-keeper"),
+            begin(follow(state.placement), "placement-follower"),
+            begin(keep(state.operations), "operations-keeper"),
         ]
         yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks, timeout=0.1)
+        await end(*tasks)
         state.close()
 
     app = FastAPI(
