@@ -5,18 +5,22 @@ deviations, never because somebody has to be. What the thresholds rest on is mea
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
+from flstore_core.errors import InvalidParameters, unknown
+from flstore_core.ids import ClientId
 from flstore_core.patterns import Pattern
-from flstore_core.workloads.base import Context, Needs, Partial, Result, RoundIndex, RoundParams
+from flstore_core.statistics import RoundStatistics
+from flstore_core.workloads.base import Context, Needs, Partial, Result, RoundData, RoundIndex, RoundParams
 from flstore_core.workloads.geometry import Float64
 from flstore_core.workloads.krum import krum_scores, tolerated
 from flstore_core.workloads.select import one_round
 from flstore_core.workloads.suspicion import Evidence, Thresholds, gather
+from flstore_core.workloads.trust import fltrust, foolsgold
 
 LEAST = 4
 
@@ -25,6 +29,16 @@ LEAST = 4
 class FilterParams(RoundParams):
     """How far an update may stand out before its client is accused."""
 
+    method: Literal["robust", "foolsgold", "fltrust"] = "robust"
+    """`robust`: Krum distance and robust scores of length and alignment. `foolsgold`: clients that resemble each other
+    too much, as sybils do; honest clients with like data do too. `fltrust`: clients that go against `root`."""
+    least_trust: Annotated[float, Ge(0), Le(1)] = 0.05
+    """Trust below which `foolsgold` and `fltrust` accuse a client."""
+    history: Annotated[int, Ge(1), Le(1000)] = 1
+    """Committed rounds, the one asked about included, over which `foolsgold` adds up clients' similarity. Two updates
+    are compared within a round only, so clients that never met count as not alike."""
+    root: str | None = None
+    """The client whose update the server trained itself on clean data; needed by `fltrust`."""
     alignment_threshold: Annotated[float, Gt(0), Le(1e6)] = 3.5
     """Robust standard deviations below the usual alignment with the others, for an update that points away."""
     norm_threshold: Annotated[float, Gt(0), Le(1e6)] = 4.0
@@ -36,6 +50,10 @@ class FilterParams(RoundParams):
     """Share of the usual length below which an update contributes nothing and its client rides free; 0 allows it."""
     byzantine: Annotated[float, Ge(0), Lt(0.5)] = 0.3
     """Share of a round's clients that Krum is to withstand."""
+
+    def __post_init__(self) -> None:
+        if (self.method == "fltrust") != (self.root is not None):
+            raise InvalidParameters("root names the update that fltrust compares with: give it with that method alone")
 
 
 @dataclass(frozen=True)
@@ -60,6 +78,8 @@ class Verdict(Result):
     """Krum score: sum of the squared distances to its nearest neighbours."""
     krum_score: float
     """Robust standard deviations of its logarithm, halved, from the usual one."""
+    trust: float | None = None
+    """What `foolsgold` or `fltrust` trust it, 0 to 1; null for the method `robust`."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +102,22 @@ class MaliciousFilter:
     name = "malicious-filter"
     pattern = Pattern.P2
     needs = Needs.STATISTICS
-    source = "Blanchard et al. 2017, Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent, NeurIPS"
+    source = "Blanchard et al. 2017, NeurIPS; Fung et al. 2018, arXiv:1808.04866; Cao et al. 2021, arXiv:2012.13995"
     params = FilterParams
     result = Suspects
 
     def select(self, params: FilterParams, index: RoundIndex) -> Sequence[int]:
-        return one_round(params, index)
+        (asked,) = one_round(params, index)
+        until = [*(number for number in index.committed if number < asked), asked]
+        return until[-params.history :]
 
     def combine(self, partials: Sequence[Partial], context: Context, params: FilterParams) -> Suspects:
-        data = context.round
+        data = context.rounds[-1]
         deltas = data.deltas(params.clients, LEAST)
         verdicts = judge(deltas.members, deltas.gram, params)
+        if params.method != "robust":
+            trust = _trust(context.rounds, deltas, params)
+            verdicts = [_by_trust(*pair, params) for pair in zip(verdicts, trust.tolist(), strict=True)]
         kept = np.argsort([verdict.krum for verdict in verdicts], kind="stable")
         kept = kept[: len(verdicts) - tolerated(len(verdicts), params.byzantine)]
         return Suspects(
@@ -124,3 +149,27 @@ def _verdict(client: str, evidence: Evidence, row: int, limits: Thresholds) -> V
         krum=float(evidence.krum[row]),
         krum_score=float(evidence.krum_score[row]),
     )
+
+
+def _trust(rounds: Sequence[RoundData], deltas: RoundStatistics, params: FilterParams) -> Float64:
+    if params.method == "foolsgold":
+        return foolsgold(summed_gram([data.deltas() for data in rounds], deltas.members))
+    if params.root not in deltas.members:
+        raise unknown(f"root in round {rounds[-1].record.number}", str(params.root), deltas.members)
+    return fltrust(deltas.gram, [str(member) for member in deltas.members].index(str(params.root)))
+
+
+def summed_gram(rounds: Sequence[RoundStatistics], clients: Sequence[ClientId]) -> Float64:
+    """Return the inner products of `clients`, shape (n, n), added up over the rounds that both of a pair were in."""
+    total = np.zeros((len(clients), len(clients)))
+    for statistics in rounds:
+        present = [row for row, client in enumerate(clients) if client in statistics.members]
+        total[np.ix_(present, present)] += statistics.take([clients[row] for row in present]).gram
+    return total
+
+
+def _by_trust(verdict: Verdict, trust: float, params: FilterParams) -> Verdict:
+    """Return the verdict with `trust` as the one thing that accuses."""
+    accused = trust < params.least_trust and verdict.client != params.root
+    alike = "resembles another client too much" if params.method == "foolsgold" else "goes against the root update"
+    return replace(verdict, malicious=accused, trust=trust, reasons=[f"{alike}: trust {trust:.2f}"] if accused else [])
