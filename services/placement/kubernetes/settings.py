@@ -41,6 +41,10 @@ class KubernetesSettings:
     """FLSTORE_SHARD_CPU: cores that a shard is scheduled with; it may use more when they are free."""
     shard_memory: str = "1Gi"
     """FLSTORE_SHARD_MEMORY: memory that a shard gets, and its limit; the cache may be 60 % of it."""
+    predictor_cpu: str = "1"
+    """FLSTORE_PREDICTOR_CPU: cores that a predictor is scheduled with."""
+    predictor_memory: str = "2Gi"
+    """FLSTORE_PREDICTOR_MEMORY: memory that a predictor gets, and its limit."""
     container_concurrency: int = 8
     """FLSTORE_CONTAINER_CONCURRENCY: requests at once in one shard; queue-proxy holds ten times as many more."""
     stable_window_s: int = 60
@@ -86,20 +90,21 @@ class KubernetesSettings:
             ("FLSTORE_TIMEOUT_SECONDS", self.timeout_s, 120, 600),
         )
 
-    def check_cache(self, cache_bytes: int) -> None:
-        """Raise `InvalidParameters` when a cache of that size does not fit the shard's memory."""
-        most = int(CACHE_SHARE * quantities.nbytes("FLSTORE_SHARD_MEMORY", self.shard_memory))
-        if cache_bytes > most:
-            raise InvalidParameters(
-                f"FLSTORE_CACHE_BYTES is {format_size(cache_bytes)}, over 60 % of FLSTORE_SHARD_MEMORY, "
-                f"{self.shard_memory}; use at most {format_size(most)}, or give shards more memory"
-            )
+    def check_cache(self, cache_bytes: int, predictor_cache_bytes: int = 0) -> None:
+        """Raise `InvalidParameters` when a cache of that size does not fit the memory of its pod."""
+        pools = (("", self.shard_memory, cache_bytes), ("PREDICTOR_", self.predictor_memory, predictor_cache_bytes))
+        for pool, memory, wanted in pools:
+            limit = f"FLSTORE_{pool or 'SHARD_'}MEMORY"
+            most = int(CACHE_SHARE * quantities.nbytes(limit, memory))
+            if wanted > most:
+                raise InvalidParameters(
+                    f"FLSTORE_{pool}CACHE_BYTES is {format_size(wanted)}, over 60 % of {limit}, {memory}; "
+                    f"use at most {format_size(most)}, or raise {limit}"
+                )
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "KubernetesSettings":
         """Raises `InvalidParameters` for what is missing, unreadable or out of range."""
-        memory = _text(env, "FLSTORE_SHARD_MEMORY", "1Gi")
-        quantities.nbytes("FLSTORE_SHARD_MEMORY", memory)
         return cls(
             namespace=env.get("FLSTORE_NAMESPACE", ""),
             release=_text(env, "FLSTORE_RELEASE", "flstore"),
@@ -109,7 +114,9 @@ class KubernetesSettings:
             shard_image=env.get("FLSTORE_SHARD_IMAGE", ""),
             predictor_image=env.get("FLSTORE_PREDICTOR_IMAGE", ""),
             shard_cpu=quantities.cpu("FLSTORE_SHARD_CPU", _text(env, "FLSTORE_SHARD_CPU", "500m")),
-            shard_memory=memory,
+            shard_memory=_memory(env, "FLSTORE_SHARD_MEMORY", "1Gi"),
+            predictor_cpu=quantities.cpu("FLSTORE_PREDICTOR_CPU", _text(env, "FLSTORE_PREDICTOR_CPU", "1")),
+            predictor_memory=_memory(env, "FLSTORE_PREDICTOR_MEMORY", "2Gi"),
             container_concurrency=_whole(env, "FLSTORE_CONTAINER_CONCURRENCY", 8),
             stable_window_s=_seconds(env, "FLSTORE_STABLE_WINDOW", "60s"),
             scale_down_delay_s=_seconds(env, "FLSTORE_SCALE_DOWN_DELAY", "0s"),
@@ -144,6 +151,12 @@ def _whole(env: Mapping[str, str], name: str, default: int) -> int:
 def _seconds(env: Mapping[str, str], name: str, default: str) -> int:
     text = _text(env, name, default)
     return int(text) if text.isdecimal() else quantities.seconds(name, text)
+
+
+def _memory(env: Mapping[str, str], name: str, default: str) -> str:
+    text = _text(env, name, default)
+    quantities.nbytes(name, text)
+    return text
 
 
 def _own_address(port: str) -> str:
