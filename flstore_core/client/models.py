@@ -107,7 +107,8 @@ class RoundInfo(_FromJson):
 
     round: int
     committed: bool
-    clients: int
+    clients: int | None = None
+    """Updates in it; None where the server does not count them in lists."""
     base: int | None = None
 
 
