@@ -9,12 +9,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from flstore_core.cache.tally import Tally
 from flstore_core.errors import FLStoreError
-from flstore_core.patterns import Pattern
 from flstore_core.simulator.report import Result, simulate, simulated_policies, to_json
 from flstore_core.simulator.trace import read_trace
 from flstore_core.units import format_size, parse_size
 
+HEADINGS = ("hits", "misses", "hit rate", "keys", "bytes", "evictions", "prefetches", "used", "wasted")
+WIDTH = 110
+"""Columns of text where no terminal says otherwise."""
 DEFAULT_POLICIES = "tailored,lru,lru+arrival,belady"
 
 
@@ -34,35 +37,32 @@ def simulate_command(trace: Path, policies: str, budget: str, seed: int, output:
         raise click.ClickException(error.detail) from error
     if output is not None:
         output.write_text(json.dumps(to_json(results), indent=2) + "\n", encoding="utf-8")
-    Console().print(_table(f"{trace.name}: {replayed.lines} events, {format_size(room)} of cache", results))
+    console = Console()
+    wide = console if console.is_terminal else Console(width=WIDTH)
+    wide.print(_table(f"{trace.name}: {replayed.lines} events, {format_size(room)} of cache", results))
 
 
 def _table(title: str, results: Sequence[Result]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    table.add_column("policy")
-    headings = ["hits", "misses", "hit rate", *Pattern, "keys", "bytes", "evictions", "prefetches", "used", "wasted"]
-    for heading in headings:
+    table.add_column("policy", no_wrap=True)
+    table.add_column("of")
+    for heading in HEADINGS:
         table.add_column(heading, justify="right")
     for result in results:
-        table.add_row(result.policy, *_cells(result))
+        table.add_row(result.policy, "all", *_cells(result.overall), style="bold")
+        for pattern, tally in result.patterns.items():
+            if tally.requests:
+                table.add_row("", pattern.value, *_cells(tally))
+        table.add_section()
     return table
 
 
-def _cells(result: Result) -> list[str]:
-    overall = result.overall
-    rates = overall.to_json()
-    patterns = (tally.to_json()["hit_rate"] if tally.requests else None for tally in result.patterns.values())
-    counts = (overall.evictions, overall.prefetches, overall.prefetches_used, overall.prefetches_wasted)
+def _cells(tally: Tally) -> list[str]:
+    rates = tally.to_json()
+    counts = (tally.evictions, tally.prefetches, tally.prefetches_used, tally.prefetches_wasted)
     return [
-        str(overall.hits),
-        str(overall.requests - overall.hits),
-        _percent(rates["hit_rate"]),
-        *map(_percent, patterns),
-        _percent(rates["key_hit_rate"]),
-        _percent(rates["byte_hit_rate"]),
+        str(tally.hits),
+        str(tally.requests - tally.hits),
+        *(f"{100 * rates[rate]:.1f}%" for rate in ("hit_rate", "key_hit_rate", "byte_hit_rate")),
         *map(str, counts),
     ]
-
-
-def _percent(rate: float | None) -> str:
-    return "-" if rate is None else f"{100 * rate:.1f}%"

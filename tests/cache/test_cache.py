@@ -1,0 +1,82 @@
+"""The cache keeps values exactly as long as the ledger counts them."""
+
+import random
+from threading import Thread
+
+import numpy as np
+import numpy.typing as npt
+
+from flstore_core.cache import Cache, Ledger
+from flstore_core.cache.shadow import Shadow
+from flstore_core.patterns import Pattern
+from flstore_core.policies import Key, Request, Why, make_policy
+
+Array = npt.NDArray[np.uint8]
+
+
+def _cache(budget: int) -> Cache[Array]:
+    policy = make_policy("lru+arrival", budget, lambda: 0.0, random.Random(0))
+    return Cache(Ledger(policy, budget, lambda: 0.0))
+
+
+def _value(size: int = 10) -> Array:
+    return np.zeros(size, np.uint8)
+
+
+def test_values_come_back_uncopied() -> None:
+    cache, value = _cache(30), _value()
+    cache.ingest(Key("j", 0, "a"), value)
+    assert cache.get(Key("j", 0, "a")) is value
+    lookup = cache.request(Request("j", "w", Pattern.P1, (Key("j", 0, "a"), Key("j", 0, "b"))))
+    assert lookup.values == {Key("j", 0, "a"): value}
+    assert lookup.access.missing == (Key("j", 0, "b"),)
+
+
+def test_values_leave_with_their_keys() -> None:
+    cache = _cache(20)
+    for number in range(3):
+        cache.fill(Key("j", number, "a"), _value(), Why.DEMAND, Pattern.P2)
+    assert cache.get(Key("j", 0, "a")) is None
+    assert cache.discard(Key("j", 1, "a"))
+    assert cache.keys() == [Key("j", 2, "a")]
+    assert cache.discard_job("j") == 1
+    assert cache.keys() == []
+
+
+def test_pinned_values_outlive_pressure() -> None:
+    cache, key = _cache(10), Key("j", 0, "a")
+    cache.ingest(key, _value())
+    cache.pin([key])
+    assert not cache.ingest(Key("j", 1, "a"), _value()).admitted
+    cache.unpin([key])
+    assert cache.ingest(Key("j", 1, "a"), _value()).evicted == (key,)
+
+
+def test_threads_never_see_keys_and_values_apart() -> None:
+    cache = _cache(100)
+
+    def work(seed: int) -> None:
+        rng = random.Random(seed)
+        for _ in range(500):
+            key = Key("j", rng.randrange(20), "a")
+            cache.fill(key, _value(rng.randrange(1, 40)), Why.DEMAND, Pattern.P2)
+            cache.request(Request("j", "w", Pattern.P2, (key,)))
+
+    threads = [Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    values = [cache.get(key) for key in cache.keys()]  # noqa: SIM118 - not a dict
+    assert sum(value.nbytes for value in values if value is not None) == cache.snapshot()["used_bytes"] <= 100
+    assert cache.snapshot()["objects"] == len(values)
+
+
+def test_a_shadow_counts_what_its_policy_would_have_hit() -> None:
+    sizes = {Key("j", number, "a"): 10 for number in range(3)}
+    policy = make_policy("lru", 20, lambda: 0.0, random.Random(0))
+    shadow = Shadow(Ledger(policy, 20, lambda: 0.0), sizes)
+    for number in (0, 1, 0, 2, 1):
+        shadow.request(Request("j", "w", Pattern.P2, (Key("j", number, "a"),)))
+    assert shadow.ledger.overall().hits == 1
+    assert shadow.ledger.used == 20

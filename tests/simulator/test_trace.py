@@ -1,0 +1,67 @@
+"""Traces are read whole, or refused with the number of the bad line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flstore_core.patterns import Pattern
+from flstore_core.policies import Key
+from flstore_core.simulator import TraceError, read_trace
+from flstore_core.simulator.events import METADATA_BYTES, Committed, Created, Requested
+
+UPDATE = '{"t": 0.0, "event": "update", "job": "j", "round": 3, "client": "17", "bytes": 46796528}'
+COMMIT = '{"t": 9.0, "event": "commit", "job": "j", "round": 3, "aggregate_bytes": 46796528}'
+REQUEST = (
+    '{"t": 12.5, "event": "request", "job": "j", "workload": "clustering", "pattern": "P2",'
+    ' "keys": [{"round": 3, "client": "17"}, {"round": 3, "client": "aggregate"}, {"round": 3, "client": "metadata"}]}'
+)
+
+
+def test_the_documented_events_are_understood(tmp_path: Path) -> None:
+    file = tmp_path / "trace.jsonl"
+    file.write_text("\n".join([UPDATE, COMMIT, REQUEST]))
+    trace = read_trace(file)
+    update, aggregate, metadata = (Key("j", 3, client) for client in ("17", "aggregate", "metadata"))
+    assert trace.sizes == {metadata: METADATA_BYTES, update: 46796528, aggregate: 46796528}
+    assert trace.lines == 3
+    assert [type(event) for event in trace.events] == [Created, Created, Created, Committed, Requested]
+    asked = trace.events[-1]
+    assert isinstance(asked, Requested)
+    assert asked.request == ("j", "clustering", Pattern.P2, (update, aggregate, metadata))
+
+
+def test_an_update_sent_again_changes_nothing() -> None:
+    assert read_trace([UPDATE, UPDATE]).events == read_trace([UPDATE]).events
+
+
+def _changed(line: str, **fields: object) -> str:
+    return json.dumps(json.loads(line) | fields)
+
+
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        ([UPDATE, COMMIT[:40]], "line 2: not a whole JSON object"),
+        ([UPDATE, "[]"], "line 2: an event is a JSON object, not list"),
+        ([UPDATE, ""], "line 2: not a whole JSON object"),
+        ([COMMIT, UPDATE], r"line 2: t is 0.0, before the 9.0 of an earlier line"),
+        ([_changed(UPDATE, t=float("nan"))], "line 1: t is nan"),
+        ([_changed(UPDATE, t="0")], "line 1: t is '0'"),
+        ([UPDATE, _changed(COMMIT, event="comit")], "line 2: event 'comit' does not exist; nearest: commit"),
+        ([_changed(UPDATE, bytes=-1)], "line 1: bytes is -1"),
+        ([UPDATE, _changed(COMMIT, aggregate_bytes=-5)], "line 2: aggregate_bytes is -5"),
+        ([_changed(UPDATE, bytes=1.5)], "line 1: bytes is 1.5"),
+        ([_changed(UPDATE, bytes=True)], "line 1: bytes is True"),
+        ([UPDATE, _changed(UPDATE, bytes=7)], "line 2: round 3 17 of job 'j' has 7 bytes and had 46796528 before"),
+        ([UPDATE, REQUEST], "line 2: round 3 aggregate of job 'j' is asked for and no earlier event created it"),
+        ([UPDATE, COMMIT, _changed(REQUEST, pattern="P5")], "line 3: pattern 'P5' does not exist"),
+        ([UPDATE, COMMIT, _changed(REQUEST, keys=["17"])], "line 3: a key is '17'"),
+        ([_changed(UPDATE, client="metadata")], "line 1: client 'metadata' is a reserved name"),
+        ([_changed(UPDATE, round=-1)], "line 1: round -1 is out of range"),
+        ([], "the trace has no events"),
+    ],
+)
+def test_bad_lines_are_named(lines: list[str], complaint: str) -> None:
+    with pytest.raises(TraceError, match=complaint):
+        read_trace(lines)
