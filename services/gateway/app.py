@@ -22,7 +22,7 @@ from services.common.tasks import begin, end
 from services.gateway.metrics import Measure
 from services.gateway.operations import RENEW_S, Operations
 from services.gateway.placement import Placement
-from services.gateway.routes import jobs, rounds, system, workloads
+from services.gateway.routes import jobs, models, rounds, system, workloads
 from services.gateway.state import State
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def create_app(state: State) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.gateway = state
-    for part in (jobs, rounds, workloads, system):
+    for part in (jobs, rounds, models, workloads, system):
         app.include_router(part.router)
     return app
 

@@ -148,13 +148,14 @@ class Catalog:
         found = dict(
             zip(fresh, self._readers.map(lambda number: self._read_committed(job, number), fresh), strict=True)
         )
+        unfinished = [number for number, round_ in found.items() if round_ is None]
+        there = self._readers.map(lambda number: self._is_open(job, number), unfinished)
+        opened = [number for number, is_open in zip(unfinished, there, strict=True) if is_open]
         with self._lock:
             for round_ in found.values():
                 if round_ is not None:
                     known.add(round_)
-            known.open = [
-                number for number, round_ in found.items() if round_ is None and number not in known.committed
-            ]
+            known.open = [number for number in opened if number not in known.committed]
             known.read_at = read_at
             self._indices[job] = known
         return known
@@ -184,6 +185,14 @@ class Catalog:
         except NotFound:
             self.forget(job)
             raise unknown("job", job, self.names()) from None
+
+    def _is_open(self, job: JobId, number: int) -> bool:
+        """Say whether a round was opened: some servers go on naming the folders of a deleted job for a while."""
+        try:
+            self._store.stat(layout.opening(job, number))
+        except NotFound:
+            return False
+        return True
 
     def _read_committed(self, job: JobId, number: int) -> Round | None:
         try:

@@ -65,12 +65,14 @@ class Execution:
     slices: int = 0
     work: Work = field(default_factory=Work)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    pool: str = "shards"
+    """What ran them: `shards` or `predictors`."""
     cached: bool = False
     """The same question on the same rounds had been answered before."""
 
     @property
     def where(self) -> str:
-        return "shards" if self.shards else "gateway"
+        return self.pool if self.shards else "gateway"
 
     @property
     def total_seconds(self) -> float:

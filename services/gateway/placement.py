@@ -13,6 +13,7 @@ from flstore_core import layout
 from flstore_core.errors import FLStoreError, Unavailable, from_problem
 from flstore_core.ids import JobId, ShardId
 from flstore_core.placement.base import Assignment, Table
+from flstore_core.placement.rendezvous import order
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json
 
@@ -81,6 +82,10 @@ class Placement:
             return {ShardId(shard["shard"]): shard["url"] for shard in self.shards() if shard["state"] != ZERO}
         except Unavailable:
             return self.urls
+
+    def predictors(self, job: JobId) -> tuple[ShardId, ...]:
+        """Return the predictors in the order in which the job prefers them (rendezvous hashing)."""
+        return order(job, dict.fromkeys(self._table.predictors, 1.0))
 
     def load(self) -> None:
         """Read the table as the store has it, for a start while the controller is away."""

@@ -10,12 +10,14 @@ from typing import Any, cast
 from flstore_core import __version__
 from flstore_core.errors import NotFound
 from flstore_core.ids import AGGREGATE, JobId, ShardId
+from flstore_core.models.messages import RunRequest
 from flstore_core.records import Job, Round
 from flstore_core.shard.messages import MapRequest, MemberRef, SliceRef, Work
 from flstore_core.storage import ObjectStore
 from flstore_core.workloads import registry
 from flstore_core.workloads.base import (
     Context,
+    ModelWorkload,
     Needs,
     Partial,
     RoundData,
@@ -26,6 +28,7 @@ from flstore_core.workloads.describe import dump, validate
 from services.gateway import artifacts
 from services.gateway.catalog import Catalog, Index
 from services.gateway.commit import Commit
+from services.gateway.models import Models
 from services.gateway.outcome import Asked, Execution, NotModified, Outcome, Results, Stages
 from services.gateway.placement import Placement
 from services.gateway.rounds import Rounds
@@ -49,6 +52,7 @@ class Runner:
         placement: Placement,
         shards: Shards,
         callers: Executor,
+        models: Models,
         clock: Callable[[], float],
     ) -> None:
         self._store = store
@@ -58,6 +62,7 @@ class Runner:
         self._placement = placement
         self._shards = shards
         self._callers = callers
+        self._models = models
         self._clock = clock
         self._results = Results()
 
@@ -77,7 +82,8 @@ class Runner:
             numbers, index = self._select(job_name, workload, params)
         with stages("records"):
             rounds, work = self._read(index, numbers, workload)
-        etag = _etag(index.job, workload, params, rounds)
+        request = self._model_request(index.job, workload, params, rounds)
+        etag = _etag(index.job, workload, params, rounds, request)
         if etag and etag == asked.known:
             raise NotModified(etag)
         if etag and not asked.anew and (earlier := self._results.get(etag)):
@@ -85,6 +91,11 @@ class Runner:
         context = Context(index.job, rounds, artifacts.writer(self._store, index.job, None), progress=asked.progress)
         partials: Sequence[Partial] = ()
         used: tuple[ShardId, ...] = ()
+        if request:
+            with stages("model"):
+                partial, ran = self._models.run(request)
+                context = replace(context, models=tuple(ref.name for ref in request.models))
+                partials, used, work = [partial], self._placement.predictors(index.job.id)[:1], work + ran
         if workload.needs is Needs.WEIGHTS:
             with stages("map"):
                 weights = cast("WeightsWorkload[Any, Any]", workload)
@@ -92,10 +103,18 @@ class Runner:
                 work += mapped
         with stages("combine"):
             result = dump(workload.combine(partials, context, params))
-        execution = Execution(used, len(partials), work, stages.seconds)
+        pool = "predictors" if request else "shards"
+        execution = Execution(used, len(partials), work, stages.seconds, pool)
         outcome = Outcome(job_name, name, workload.pattern, tuple(numbers), result, execution, etag)
         self._results.offer(outcome)
         return outcome
+
+    def _model_request(
+        self, job: Job, workload: registry.AnyWorkload, params: Any, rounds: Sequence[RoundData]
+    ) -> RunRequest | None:
+        if workload.needs is not Needs.MODEL:
+            return None
+        return self._models.request(job, cast("ModelWorkload[Any, Any]", workload), params, rounds)
 
     def _select(self, job: JobId, workload: registry.AnyWorkload, params: Any) -> tuple[Sequence[int], Index]:
         """Return the rounds to read; what another gateway has just stored is looked for before it is called missing."""
@@ -157,10 +176,14 @@ class Runner:
         return replace(MemberRef.of(member.round, record.by_client[member.client]), num_examples=member.num_examples)
 
 
-def _etag(job: Job, workload: registry.AnyWorkload, params: Any, rounds: Sequence[RoundData]) -> str | None:
+def _etag(
+    job: Job, workload: registry.AnyWorkload, params: Any, rounds: Sequence[RoundData], request: RunRequest | None
+) -> str | None:
     """Return a hash of what the answer follows from; None if an open round is among it."""
     if not all(round_.record.committed for round_ in rounds):
         return None
     asked = [__version__, job.id, job.created_at, job.schema.digest, workload.name, asdict(params)]
-    inputs = [round_.record.digest for round_ in rounds]
+    inputs: list[Any] = [round_.record.digest for round_ in rounds]
+    if request:
+        inputs += [request.program, request.datasets, [ref.sha256 for ref in request.models]]
     return hashlib.sha256(json.dumps([asked, inputs], sort_keys=True).encode()).hexdigest()

@@ -12,6 +12,7 @@ from urllib3.exceptions import HTTPError
 from flstore_core import codec
 from flstore_core.errors import FLStoreError, StoreUnavailable, Unavailable, from_problem
 from flstore_core.ids import ShardId
+from flstore_core.models.messages import RunRequest
 from flstore_core.shard.messages import MapRequest, MemberRef, SliceRef, StatisticsRequest, Work
 from flstore_core.statistics import RoundStatistics
 from flstore_core.workloads.base import Partial
@@ -57,6 +58,11 @@ class Shards:
     def map(self, urls: Sequence[str], request: MapRequest) -> tuple[Partial, Work]:
         """Return a workload's partial of a slice, from the first of its shards that answers."""
         body, work = self._ask(urls, "/v1/map", request.to_json())
+        return codec.loads(body)[0], work
+
+    def run(self, urls: Sequence[str], request: RunRequest) -> tuple[Partial, Work]:
+        """Return what running models told, from a predictor."""
+        body, work = self._ask(urls, "/v1/run", request.to_json())
         return codec.loads(body)[0], work
 
     def committed(self, urls: Sequence[str], part: SliceRef, number: int) -> None:

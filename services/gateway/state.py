@@ -22,6 +22,7 @@ from services.gateway.erase import Eraser
 from services.gateway.ingest import Ingest
 from services.gateway.jobs import Jobs
 from services.gateway.metrics import GatewayMetrics
+from services.gateway.models import Models
 from services.gateway.operations import Operation, Operations
 from services.gateway.outcome import Asked
 from services.gateway.placement import Placement
@@ -52,6 +53,7 @@ class State:
     ingest: Ingest
     commit: Commit
     eraser: Eraser
+    models: Models
     runner: Runner
     operations: Operations
     placement: Placement
@@ -88,7 +90,8 @@ def create_state(settings: Settings, store: ObjectStore) -> State:
     placement = Placement(settings.placement_url, store)
     shards = Shards(settings.shard_timeout_seconds, time.monotonic, time.sleep)
     commit = Commit(store, catalog, rounds, placement, shards, callers, time.time)
-    runner = Runner(store, catalog, rounds, commit, placement, shards, callers, time.perf_counter)
+    models = Models(store, rounds, placement, shards)
+    runner = Runner(store, catalog, rounds, commit, placement, shards, callers, models, time.perf_counter)
 
     def work(operation: Operation, progress: Progress) -> Any:
         return runner.run(operation.job, operation.workload, operation.params, Asked(progress=progress)).to_json()
@@ -104,6 +107,7 @@ def create_state(settings: Settings, store: ObjectStore) -> State:
         ingest=Ingest(store, rounds, placement, shards, writers, time.time, time.sleep),
         commit=commit,
         eraser=Eraser(store, catalog, rounds, placement, shards, time.time),
+        models=models,
         runner=runner,
         operations=Operations(store, workers, time.time, work),
         placement=placement,

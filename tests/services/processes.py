@@ -77,7 +77,7 @@ def service(module: str, env: Mapping[str, str], log: Path) -> Iterator[Service]
         process = subprocess.Popen([sys.executable, "-m", module], env=whole, stdin=subprocess.DEVNULL, stderr=out)
     running = Service(f"http://127.0.0.1:{port}", process, log, whole)
     try:
-        wait_until(lambda: is_ready(running), f"{module} answering (see {log})")
+        wait_until(lambda: is_ready(running), f"{module} answering (see {log})", 90.0)
         yield running
     finally:
         process.terminate()

@@ -174,7 +174,9 @@ def test_an_aggregate_is_computed_next_to_the_data(running: System, job: JobOver
 
     loaded = load(content)
     weights = np.array([10, 11, 12]) / 33
-    mean = sum(weight * arrays(seed)["dense.weight"].astype(float) for weight, seed in zip(weights, (1, 2, 3), strict=True))
+    mean = sum(
+        weight * arrays(seed)["dense.weight"].astype(float) for weight, seed in zip(weights, (1, 2, 3), strict=True)
+    )
     np.testing.assert_allclose(loaded["dense.weight"], mean, atol=1e-6)
     assert loaded["half"].dtype == np.float16
     assert loaded["steps"].shape == ()

@@ -3,18 +3,18 @@
 import json
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import APIRouter, Header, Request
 from starlette.responses import JSONResponse, Response
 
 from flstore_core import layout
-from flstore_core.errors import InvalidParameters, LengthRequired, unknown
+from flstore_core.errors import InvalidParameters, unknown
 from flstore_core.ids import AGGREGATE, ClientId, JobId, object_name
 from flstore_core.records import Job
 from services.gateway.bodies import DOWNLOAD, CommitBody, Stored, answers, problems
 from services.gateway.commit import Closing, round_of
 from services.gateway.download import download
 from services.gateway.ingest import Upload
+from services.gateway.receive import content_length, receive
 from services.gateway.routes.access import ClientName, JobName, JsonRoute, Reads, RoundNumber, Writes
 from services.gateway.state import State
 
@@ -109,8 +109,8 @@ async def _put(
 ) -> JSONResponse:
     job = await state.work(state.catalog.job, job_name)
     given = _metrics(metrics)
-    with state.uploads.hold(_content_length(request)):
-        body = await _receive(request, _content_length(request))
+    with state.uploads.hold(content_length(request)):
+        body = await receive(request, content_length(request))
         upload = Upload(job, number, client, body, given)
         receipt = await state.work(state.ingest.put, upload)
     if receipt.created:
@@ -141,22 +141,3 @@ def _metrics(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InvalidParameters("X-FLStore-Metrics must be a JSON object")
     return found
-
-
-def _content_length(request: Request) -> int:
-    text = request.headers.get("content-length", "")
-    if not text.isdecimal() or "transfer-encoding" in request.headers:
-        raise LengthRequired("send Content-Length, so that memory can be set aside for the body")
-    return int(text)
-
-
-async def _receive(request: Request, nbytes: int) -> memoryview:
-    """Receive the body into memory that is its only copy here."""
-    body = np.empty(nbytes, np.uint8).data
-    received = 0
-    async for chunk in request.stream():
-        body[received : received + len(chunk)] = chunk
-        received += len(chunk)
-    if received != nbytes:
-        raise InvalidParameters(f"the body has {received} bytes; Content-Length says {nbytes}")
-    return body

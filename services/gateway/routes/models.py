@@ -1,0 +1,91 @@
+"""Programs and data sets: stored, described, read back, removed."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import JSONResponse, Response
+
+from flstore_core import layout
+from flstore_core.ids import JobId, object_name
+from flstore_core.records import Job
+from services.gateway.bodies import problems
+from services.gateway.download import download
+from services.gateway.models import Stored
+from services.gateway.receive import content_length, receive
+from services.gateway.routes.access import JobName, Reads, Writes
+from services.gateway.state import State
+
+router = APIRouter(prefix="/v1/jobs/{job}", tags=["models"])
+
+
+async def dataset_in_path(dataset: str) -> str:
+    return object_name("data set", dataset)
+
+
+DatasetName = Annotated[str, Depends(dataset_in_path)]
+
+_BINARY = {"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
+
+
+@router.put("/model", status_code=201, responses=problems(404, 413, 422, 429, 503), openapi_extra=_BINARY)
+async def put_program(request: Request, job: JobName, state: Writes) -> JSONResponse:
+    """Store the program that runs the job's models, as `torch.export.save` wrote it; nothing in it is executed."""
+    return await _put(request, state, job, state.models.put_program)
+
+
+@router.get("/model", responses=problems(404, 422, 503))
+async def get_program(request: Request, job: JobName, state: Reads) -> Response:
+    """Return the program's bytes."""
+    stored = await state.work(state.models.program, job)
+    return download(request, state.store, layout.program(job), stored.nbytes, stored.sha256)
+
+
+@router.delete("/model", status_code=204, responses=problems(404, 422, 503))
+async def delete_program(job: JobName, state: Writes) -> Response:
+    """Remove the program."""
+    await state.work(state.models.delete_program, job)
+    return Response(status_code=204)
+
+
+@router.get("/datasets", responses=problems(404, 422, 503))
+async def list_datasets(job: JobName, state: Reads) -> JSONResponse:
+    """List the job's data sets."""
+    await state.work(state.catalog.job, job)
+    found = await state.work(state.models.datasets, job)
+    return JSONResponse({"datasets": [{"dataset": name, **_shape(stored)} for name, stored in found.items()]})
+
+
+@router.put("/datasets/{dataset}", status_code=201, responses=problems(404, 413, 422, 429, 503), openapi_extra=_BINARY)
+async def put_dataset(request: Request, job: JobName, dataset: DatasetName, state: Writes) -> JSONResponse:
+    """Store a data set to evaluate models on: safetensors with `inputs` and mostly `targets`, one row an example."""
+    return await _put(request, state, job, lambda found, body: state.models.put_dataset(found, dataset, body))
+
+
+@router.get("/datasets/{dataset}", responses=problems(404, 422, 503))
+async def get_dataset(request: Request, job: JobName, dataset: DatasetName, state: Reads) -> Response:
+    """Return a data set's bytes."""
+    stored = await state.work(state.models.dataset, job, dataset)
+    return download(request, state.store, layout.dataset(job, dataset), stored.nbytes, stored.sha256)
+
+
+@router.delete("/datasets/{dataset}", status_code=204, responses=problems(404, 422, 503))
+async def delete_dataset(job: JobName, dataset: DatasetName, state: Writes) -> Response:
+    """Remove a data set."""
+    await state.work(state.models.delete_dataset, job, dataset)
+    return Response(status_code=204)
+
+
+async def _put(
+    request: Request, state: State, name: JobId, put: Callable[[Job, memoryview], tuple[Stored, bool]]
+) -> JSONResponse:
+    job = await state.work(state.catalog.job, name)
+    nbytes = content_length(request)
+    with state.uploads.hold(nbytes):
+        body = await receive(request, nbytes)
+        stored, created = await state.work(put, job, body)
+    return JSONResponse({"job": name, **_shape(stored), "created": created}, 201 if created else 200)
+
+
+def _shape(stored: Stored) -> dict[str, object]:
+    return {"sha256": stored.sha256, "nbytes": stored.nbytes, **stored.about, "stored_at": stored.stored_at}

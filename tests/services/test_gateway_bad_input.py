@@ -1,0 +1,323 @@
+"""Whatever is sent to a gateway: a clear problem, and nothing half-written."""
+
+import json
+import struct
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import httpx
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from tests.servers import wait_until
+from tests.services import raw
+from tests.services.models import SCHEMA, JobOverHttp, arrays, body, create, problem
+from tests.services.processes import System, gateway
+
+GOOD = body(1)
+
+
+def changed(**others: object) -> bytes:
+    """Return an update with some tensors replaced, or left out where they are None."""
+    named = {**arrays(1), **{name.replace("__", "."): value for name, value in others.items()}}
+    return save({name: np.asarray(value) for name, value in named.items() if value is not None})
+
+
+def spoilt(value: float, where: int = 777) -> bytes:
+    made = arrays(1)
+    made["dense.weight"].reshape(-1)[where] = value
+    return save(made)
+
+
+def with_header(text: str, data: bytes = b"") -> bytes:
+    return struct.pack("<Q", len(text.encode())) + text.encode() + data
+
+
+BAD_BODIES = {
+    "empty": (b"", "invalid-tensors", "0 bytes"),
+    "text": (b"hello, this is no tensor at all", "invalid-tensors", "not safetensors"),
+    "huge header length": (struct.pack("<Q", 2**63) + b"{}", "invalid-tensors", "limit"),
+    "header length beyond the body": (struct.pack("<Q", 5000) + b"{}", "invalid-tensors", "truncated"),
+    "header is a list": (with_header("[1]"), "invalid-tensors", "not a JSON object"),
+    "deep JSON": (with_header('{"a":' + "[" * 60_000 + "]" * 60_000 + "}"), "invalid-tensors", "JSON"),
+    "half a surrogate pair": (with_header('{"\\ud800":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}', bytes(4)),)
+    + ("invalid-tensors", "JSON"),
+    "doubled key": (with_header('{"a":1,"a":2}'), "invalid-tensors", "distinct keys"),
+    "cut short": (GOOD[:-3], "invalid-tensors", "bytes, but the body has"),
+    "too long": (GOOD + b"\0", "invalid-tensors", "bytes, but the body has"),
+    "header over what the schema needs": (with_header("{}" + " " * 2**21), "invalid-tensors", "limit"),
+    "missing tensor": (changed(dense__bias=None), "schema-mismatch", "'dense.bias' is missing"),
+    "extra tensor": (changed(more=np.zeros(3, np.float32)), "schema-mismatch", "'more' is not in the schema"),
+    "wrong shape": (
+        changed(dense__bias=np.zeros(63, np.float32)),
+        "schema-mismatch",
+        "'dense.bias' is F32 [63]; the schema expects F32 [64]",
+    ),
+    "wrong dtype": (
+        changed(half=np.zeros(100, np.float32)),
+        "schema-mismatch",
+        "'half' is F32 [100]; the schema expects F16 [100]",
+    ),
+    "NaN": (spoilt(np.nan), "invalid-tensors", "'dense.weight' has a NaN"),
+    "infinity": (spoilt(-np.inf, 0), "invalid-tensors", "'dense.weight' has a NaN, an infinity"),
+    "half infinity": (changed(half=np.full(100, np.inf, np.float16)), "invalid-tensors", "'half'"),
+}
+
+
+def test_finite_extremes_are_no_infinities(local_job: JobOverHttp) -> None:
+    assert local_job.put(0, "c", spoilt(float(np.finfo(np.float32).max))).status_code == 201
+
+
+@pytest.mark.parametrize("name", BAD_BODIES)
+def test_a_bad_body_is_told_and_not_stored(on_directory: System, local_job: JobOverHttp, name: str) -> None:
+    content, code, said = BAD_BODIES[name]
+    told = problem(local_job.put(0, "c", content), 422, code)
+    assert said in told["detail"]
+    assert nothing_but_the_job(on_directory, local_job)
+    problem(local_job.http.get(local_job.client_url(0, "c")), 404, "not-found")
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    ['{"a": NaN}', "[1]", "x", '{"num_examples": 0}', '{"num_examples": "7"}', '{"a":"' + "x" * 60_000 + '","b":"'],
+)
+def test_bad_metrics_are_told_and_not_stored(on_directory: System, local_job: JobOverHttp, metrics: str) -> None:
+    answer = local_job.put(0, "c", GOOD, **{"X-FLStore-Metrics": metrics})
+    problem(answer, 422, "invalid-parameters")
+    inside = save(arrays(1), {"metrics": metrics})
+    problem(local_job.put(0, "c", inside), 422, "invalid-parameters")
+    assert nothing_but_the_job(on_directory, local_job)
+
+
+def test_a_body_that_breaks_off_leaves_nothing(on_directory: System, local_job: JobOverHttp) -> None:
+    with raw.connected(on_directory.gateway.url) as connection:
+        path = local_job.client_url(0, "c")
+        connection.sendall(raw.head("PUT", path, f"Content-Length: {len(GOOD)}") + GOOD[: len(GOOD) // 2])
+        wait_until(lambda: in_flight(on_directory.http) == len(GOOD), "the upload being under way")
+    wait_until(lambda: in_flight(on_directory.http) == 0, "the upload being given up")
+    assert nothing_but_the_job(on_directory, local_job)
+    assert local_job.put(0, "c", GOOD).status_code == 201
+
+
+def test_what_follows_a_body_is_no_part_of_it(on_directory: System, local_job: JobOverHttp) -> None:
+    with raw.connected(on_directory.gateway.url) as connection:
+        path = local_job.client_url(0, "c")
+        connection.sendall(raw.head("PUT", path, f"Content-Length: {len(GOOD)}") + GOOD + b"\0more\r\n\r\n")
+        assert raw.answer(connection)[0] in (201, 400)
+    with raw.connected(on_directory.gateway.url) as connection:
+        path = local_job.client_url(0, "short")
+        connection.sendall(raw.head("PUT", path, f"Content-Length: {len(GOOD) - 8}") + GOOD)
+        assert raw.answer(connection)[0] in (400, 422)
+    keys = [info.key for info in on_directory.store.list(f"jobs/{local_job.name}/rounds")]
+    assert not [key for key in keys if "short" in key]
+    if local_job.http.get(local_job.client_url(0, "c")).status_code == 200:
+        assert local_job.http.get(local_job.client_url(0, "c")).content == GOOD
+
+
+@pytest.mark.parametrize("framing", [[], ["Transfer-Encoding: chunked"]])
+def test_a_body_of_unknown_length_is_refused(on_directory: System, local_job: JobOverHttp, framing: list[str]) -> None:
+    for method, path in [
+        ("PUT", local_job.client_url(0, "c")),
+        *([("PUT", f"{local_job.url}-2"), ("POST", f"{local_job.url}/workloads/metrics")] if framing else []),
+    ]:
+        with raw.connected(on_directory.gateway.url) as connection:
+            connection.sendall(raw.head(method, path, *framing, "Connection: close"))
+            if framing:
+                connection.sendall(b"2\r\n{}\r\n0\r\n\r\n")
+            status, content = raw.answer(connection)
+        assert (status, json.loads(content)["code"]) == (411, "length-required")
+
+
+@pytest.fixture(scope="module")
+def strict(on_directory: System) -> Iterator[httpx.Client]:
+    """A second gateway with little room: 1 MB an upload, 1.5 MB in flight."""
+    env = {"FLSTORE_UPLOAD_LIMIT": "1MB", "FLSTORE_IN_FLIGHT_BYTES": "1.5MB"}
+    log = on_directory.folder / "strict.log"
+    with gateway(on_directory.placement, on_directory.store_url, log, env) as running:
+        with httpx.Client(base_url=running.url, timeout=30.0) as http:
+            yield http
+
+
+def test_over_the_size_limit_is_refused_before_it_is_read(strict: httpx.Client) -> None:
+    job = create(strict)
+    with raw.connected(str(strict.base_url)) as connection:
+        connection.sendall(raw.head("PUT", job.client_url(0, "c"), "Content-Length: 1000001"))
+        status, content = raw.answer(connection)
+    assert status == 413
+    assert "1000001 bytes; at most 1000000" in json.loads(content)["detail"]
+    with raw.connected(str(strict.base_url)) as connection:
+        connection.sendall(raw.head("PUT", f"/v1/jobs/{job.name}", "Content-Length: 99000000"))
+        assert raw.answer(connection)[0] == 413
+
+
+def test_more_in_flight_than_there_is_room_for_is_told_to_come_back(strict: httpx.Client) -> None:
+    job = create(strict)
+    with raw.connected(str(strict.base_url)) as first:
+        first.sendall(raw.head("PUT", job.client_url(0, "a"), "Content-Length: 1000000") + b"x")
+        wait_until(lambda: in_flight(strict) == 1_000_000, "the first upload being under way")
+        with raw.connected(str(strict.base_url)) as second:
+            second.sendall(raw.head("PUT", job.client_url(0, "b"), "Content-Length: 600000"))
+            status, content = raw.answer(second)
+        assert (status, json.loads(content)["code"]) == (429, "busy")
+        refused = strict.put(job.client_url(0, "b"), content=bytes(600_000))
+        problem(refused, 429, "busy")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert job.put(0, "c", GOOD).status_code == 201
+    wait_until(lambda: in_flight(strict) == 0, "the first upload being given up")
+    assert job.put(0, "b", body(2)).status_code == 201
+
+
+@pytest.mark.parametrize("shape", [[10**9, 10], [2**40, 2**3]])
+def test_what_no_shard_can_hold_is_told_with_the_numbers(running: System, shape: list[int]) -> None:
+    name = f"giant-{shape[0]}-{running.store_url[:2].strip('/')}"
+    told = problem(
+        running.http.put(f"/v1/jobs/{name}", json={"schema": [{"name": "w", "dtype": "F32", "shape": shape}]}),
+        507,
+        "insufficient-capacity",
+    )
+    assert told["update_bytes"] == 4 * shape[0] * shape[1]
+    assert told["largest_shard_bytes"] == 64 * 2**20
+    problem(running.http.get(f"/v1/jobs/{name}"), 404, "not-found")
+    assert not list(running.store.list(f"jobs/{name}"))
+    assert name not in running.http.get("/v1/placement").json()["jobs"]
+    assert create(running.http, name).name == name
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("schema", []),
+        ("schema", [{"name": "w", "dtype": "F33", "shape": [1]}]),
+        ("schema", [{"name": "w", "dtype": "F32", "shape": [-1]}]),
+        ("schema", [{"name": "w", "dtype": "F32", "shape": [2**200]}]),
+        ("schema", [{"name": "w", "dtype": "F32", "shape": [2**31] * 32}]),
+        ("schema", [{"name": "w", "dtype": "F32", "shape": [1]}] * 2),
+        ("schema", [{"name": "__metadata__", "dtype": "F32", "shape": [1]}]),
+        ("schema", [{"name": "w", "dtype": "I64", "shape": [1]}]),
+        ("schema", [{"name": "\ud800", "dtype": "F32", "shape": [1]}]),
+        ("schema", "x"),
+        ("statistics", "some"),
+        ("clients_per_round", 0),
+        ("hot_rounds", "many"),
+        ("replicas", 9),
+        ("slices", 0),
+        ("slices", 10**9),
+        ("unheard_of", 1),
+    ],
+)
+def test_a_bad_job_is_refused(on_directory: System, field: str, value: object) -> None:
+    wanted = json.dumps({"schema": SCHEMA, field: value})
+    answer = on_directory.http.put("/v1/jobs/bad", content=wanted, headers={"content-type": "application/json"})
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    told = problem(answer, 422, "invalid-parameters")
+    assert field in told["detail"] or "tensor" in told["detail"] or "schema" in told["detail"]
+    problem(on_directory.http.get("/v1/jobs/bad"), 404, "not-found")
+
+
+def test_a_job_that_exists_is_not_another(local_job: JobOverHttp) -> None:
+    assert local_job.http.put(local_job.url, json={"schema": SCHEMA}).status_code == 200
+    problem(local_job.http.put(local_job.url, json={"schema": SCHEMA[:2]}), 409, "conflict")
+    problem(local_job.http.put(local_job.url, json={"schema": SCHEMA, "hot_rounds": 3}), 409, "conflict")
+
+
+HOSTILE = [
+    "../x",
+    "..",
+    "%2e%2e%2fx",
+    "a/b",
+    "a b",
+    "a\0b",
+    "a\nb",
+    "ä",
+    "x" * 129,
+    "x" * 300,
+    ".hidden",
+    "-x",
+    "a%00",
+    "*",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_are_refused_and_touch_nothing(on_directory: System, local_job: JobOverHttp, name: str) -> None:
+    before = sorted(info.key for info in on_directory.store.list())
+    http, path = on_directory.http, quote(name, safe="").replace(".", "%2E")
+    answers = [
+        http.put(f"/v1/jobs/{path}", json={"schema": SCHEMA}),
+        http.delete(f"/v1/jobs/{path}"),
+        http.put(f"{local_job.url}/rounds/0/clients/{path}", content=GOOD),
+        http.get(f"{local_job.url}/rounds/0/clients/{path}"),
+        http.delete(f"{local_job.url}/clients/{path}"),
+        http.get(f"{local_job.url}/artifacts/{path}"),
+        http.get(f"/v1/operations/{path}"),
+    ]
+    for answer in answers:
+        assert answer.status_code in (404, 405, 422), answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+    assert sorted(info.key for info in on_directory.store.list()) == before
+
+
+@pytest.mark.parametrize("client", ["aggregate", "metadata"])
+def test_reserved_names_are_no_clients(local_job: JobOverHttp, client: str) -> None:
+    assert "reserved" in problem(local_job.put(0, client, GOOD), 422, "invalid-id")["detail"]
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs/", "/v1/jobs/j/rounds/0/clients/", "/v1/jobs//rounds/0", "/v2", "//"])
+def test_paths_that_lead_nowhere_are_problems_too(on_directory: System, path: str) -> None:
+    answer = on_directory.http.get(path)
+    problem(answer, 404, "not-found")
+
+
+@pytest.mark.parametrize("number", ["-1", "1e3", "x", "100000000", "9" * 5000, "١"])
+def test_rounds_are_small_numbers(local_job: JobOverHttp, number: str) -> None:
+    answer = local_job.http.get(f"{local_job.url}/rounds/{quote(number)}")
+    assert (answer.status_code, answer.json()["code"]) in [(422, "invalid-parameters"), (404, "not-found")]
+
+
+def test_what_is_unknown_is_told_with_the_nearest_names(job: JobOverHttp) -> None:
+    job.put(1, "client-7", GOOD)
+    job.commit(1)
+    near = job.name[:-1] + ("0" if job.name[-1] != "0" else "1")
+    assert job.name in problem(job.http.get(f"/v1/jobs/{near}"), 404, "not-found")["nearest"]
+    problem(job.http.put(f"/v1/jobs/{near}/rounds/0/clients/c", content=GOOD), 404, "not-found")
+    problem(job.http.delete(f"/v1/jobs/{near}"), 404, "not-found")
+    assert problem(job.http.get(f"{job.url}/rounds/11"), 404, "not-found")["nearest"] == ["1"]
+    told = problem(job.http.get(job.client_url(1, "client-8")), 404, "not-found")
+    assert told["nearest"] == ["client-7"]
+    problem(job.http.get(f"{job.url}/rounds/1/aggregate"), 404, "not-found")
+    assert problem(job.run("cosine-similarty"), 404, "not-found")["nearest"][0] == "cosine-similarity"
+    problem(job.run("cosine-similarity", round=2), 404, "not-found")
+    told = problem(job.run("cosine-similarity", round=1, clients=["client-6"]), 404, "not-found")
+    assert told["nearest"] == ["client-7"]
+    assert problem(job.run("reputation", client="client-9"), 404, "not-found")["nearest"] == ["client-7"]
+    problem(job.http.delete(f"{job.url}/clients/client-9"), 404, "not-found")
+    problem(job.http.get(f"{job.url}/artifacts/abc"), 404, "not-found")
+    problem(job.http.get("/v1/operations/abc"), 404, "not-found")
+
+
+def test_every_bad_parameter_is_named(local_job: JobOverHttp) -> None:
+    told = problem(local_job.run("cosine-similarity", round=-1, clients=[], extra=1), 422, "invalid-parameters")
+    assert {entry["field"] for entry in told["errors"]} == {"round", "clients", "extra"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[]", b"{", b"\xff", b'{"round": NaN}', b'{"round": 1e999}', b'{"clients": ["\\ud800"]}', b"[" * 100_000, b'"x"'],
+)
+def test_parameters_that_are_no_json_object_are_refused(local_job: JobOverHttp, content: bytes) -> None:
+    answer = local_job.http.post(f"{local_job.url}/workloads/cosine-similarity", content=content)
+    problem(answer, 422, "invalid-parameters")
+
+
+def test_a_wrong_method_is_a_problem(on_directory: System) -> None:
+    problem(on_directory.http.patch("/v1/jobs/x"), 405, "method-not-allowed")
+
+
+def in_flight(http: httpx.Client) -> float:
+    lines = http.get("/metrics").text.splitlines()
+    return float(next(line.split()[1] for line in lines if line.startswith("flstore_in_flight_bytes ")))
+
+
+def nothing_but_the_job(running: System, job: JobOverHttp) -> bool:
+    return [info.key for info in running.store.list(f"jobs/{job.name}")] == [f"jobs/{job.name}/job.json"]
