@@ -62,8 +62,12 @@ def validate(workload: AnyWorkload, data: Mapping[str, Any]) -> Any:
 def dump(result: Any) -> Any:
     """Return an answer, a dataclass, as JSON values; raise `BrokenWorkload` if a number in it is not finite."""
     value = _adapter(type(result)).dump_python(result, mode="json")
-    for place in _nonfinite(value, ""):
-        raise BrokenWorkload(f"{type(result).__name__}.{place} is a number that is not finite, which JSON cannot say")
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError as error:
+        place = next(_nonfinite(value, ""), "")
+        told = f"{type(result).__name__}.{place} is a number that is not finite, which JSON cannot say"
+        raise BrokenWorkload(told) from error
     return value
 
 

@@ -35,8 +35,8 @@ def similarity_to(gram: Float64, weights: Float64) -> Float64:
         gram: shape (n, n).
         weights: shape (n,), or (n, n) for another combination per vector.
     """
-    products = np.einsum("ij,ij->i", gram, np.broadcast_to(weights, gram.shape))
-    lengths = np.sqrt(np.maximum(np.einsum("...i,ij,...j->...", weights, gram, weights, optimize=True), 0.0))
+    products = (gram * weights).sum(axis=1)
+    lengths = np.sqrt(np.maximum(((weights @ gram) * weights).sum(axis=-1), 0.0))
     return np.asarray(np.clip(products * inverse(norms(gram)) * inverse(lengths), -1.0, 1.0))
 
 
