@@ -18,6 +18,9 @@ _WIDTHS = [end - begin for begin, end in pairwise(_EDGES)]
 STRENGTH = 2.0
 """Weight of the prior, as a number of requests."""
 
+GAP_WEIGHT = 0.05
+"""Weight of the latest interval in the mean time between requests."""
+
 SETTLE = 8
 """Lives after which the time spent at each age is added up anew."""
 
@@ -89,6 +92,24 @@ class Hazard:
         for bucket in range(BUCKETS - 1, -1, -1):
             self._spent[bucket] = self._tails[bucket] + beyond * _WIDTHS[bucket]
             beyond += self._ended[bucket]
+
+
+class Gap:
+    """The mean time between requests, of late."""
+
+    __slots__ = ("_intervals", "_last", "seconds")
+
+    def __init__(self) -> None:
+        self.seconds = 1.0
+        self._intervals = 0
+        self._last: float | None = None
+
+    def asked(self, now: float) -> None:
+        """Learn of a request at second `now`."""
+        if self._last is not None:
+            self._intervals += 1
+            self.seconds += max(GAP_WEIGHT, 1 / self._intervals) * (now - self._last - self.seconds)
+        self._last = now
 
 
 class FixedHazard(Hazard):

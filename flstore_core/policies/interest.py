@@ -8,6 +8,7 @@ from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key, Request
 from flstore_core.policies.catalogue import Catalogue
 from flstore_core.policies.groups import Attention, Group, Hazards, Ranks
+from flstore_core.policies.hazard import Gap
 from flstore_core.policies.scan import MOST_WORKLOADS, Scans
 
 RECENT = 2
@@ -17,8 +18,6 @@ ROUNDS_AGAIN = 4
 MODELS_AGAIN = 4
 CLIENTS = 4
 """Clients that may be tracked at once."""
-GAP_WEIGHT = 0.05
-"""Weight of the latest interval in the mean time between requests."""
 
 
 class Interest:
@@ -44,9 +43,7 @@ class Interest:
         """How many participations the last request for each tracked client named."""
         self._with_open = False
         """Whether requests for a client name its update of the open round, too."""
-        self._last_request: float | None = None
-        self._gap = 1.0
-        """Mean seconds between the job's requests."""
+        self._gap = Gap()
         self._learn = {
             Pattern.P1: self._asked_models,
             Pattern.P2: self._asked_rounds,
@@ -59,14 +56,14 @@ class Interest:
         groups = list(self._groups())
         for group in groups:
             if now >= group.until:
-                group.judge(now, self._gap)
+                group.judge(now, self._gap.seconds)
         return groups
 
     def walks_on(self, now: float) -> bool:
         """Say whether a walk's next round is worth holding and is not held yet."""
         for group in self._round_walks.groups:
             if now >= group.until:
-                group.judge(now, self._gap)
+                group.judge(now, self._gap.seconds)
             if group.density > 0.0 and not group.planned:
                 return True
         return False
@@ -105,9 +102,7 @@ class Interest:
 
     def requested(self, request: Request, now: float) -> None:
         """Learn what a request asked for."""
-        if self._last_request is not None:
-            self._gap += GAP_WEIGHT * (now - self._last_request - self._gap)
-        self._last_request = now
+        self._gap.asked(now)
         if self._follow:
             self._learn[request.pattern](request, now)
 

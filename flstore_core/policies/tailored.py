@@ -15,7 +15,8 @@ from flstore_core.ids import METADATA
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Clock, Key, Policy, Prefetch, Request, Victim, Why
 from flstore_core.policies.groups import Group, Hazards
-from flstore_core.policies.interest import GAP_WEIGHT, Interest
+from flstore_core.policies.hazard import Gap
+from flstore_core.policies.interest import Interest
 from flstore_core.policies.leftovers import Leftovers
 from flstore_core.policies.plan import make_plan
 
@@ -63,9 +64,7 @@ class Tailored(Policy):
         self._why = Why.DEMAND
         """What brings the object that is being let in."""
         self._requests = 0
-        self._last_request: float | None = None
-        self._gap = 1.0
-        """Mean seconds between requests."""
+        self._gap = Gap()
 
     def arrived(self, key: Key, size: int) -> bool:
         if key.client == METADATA:
@@ -155,9 +154,7 @@ class Tailored(Policy):
         return found
 
     def _count(self, now: float) -> None:
-        if self._last_request is not None:
-            self._gap += GAP_WEIGHT * (now - self._last_request - self._gap)
-        self._last_request = now
+        self._gap.asked(now)
         self._requests += 1
         if self._requests % MEMORY == 0:
             self._hazards.fade(FADING)
@@ -166,7 +163,7 @@ class Tailored(Policy):
         """Note when objects were asked for."""
         planned = [key for key in keys if key in self._planned]
         self._asked.update(dict.fromkeys([key for key in planned if key in self._held], now))
-        self._leftovers.touch([key for key in keys if key not in self._planned], now, self._gap)
+        self._leftovers.touch([key for key in keys if key not in self._planned], now, self._gap.seconds)
 
     def _replan(self, missing: Sequence[Key]) -> Sequence[Prefetch]:
         """Choose anew what to hold; return what to fetch, apart from `missing`, which is being fetched anyway."""
