@@ -103,7 +103,14 @@ class Work:
     compute_s: float = 0.0
 
     def __add__(self, other: "Work") -> "Work":
-        return Work(*(mine + theirs for mine, theirs in zip(_values(self), _values(other), strict=True)))
+        return Work(
+            self.hits + other.hits,
+            self.misses + other.misses,
+            self.bytes_touched + other.bytes_touched,
+            self.bytes_fetched + other.bytes_fetched,
+            self.fetch_s + other.fetch_s,
+            self.compute_s + other.compute_s,
+        )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -116,9 +123,10 @@ class Answer:
     body: bytes | list[memoryview]
     work: Work
 
-
-def _values(work: Work) -> tuple[Any, ...]:
-    return tuple(asdict(work).values())
+    @property
+    def parts(self) -> list[memoryview]:
+        """The body as buffers to send one after the other."""
+        return [memoryview(self.body)] if isinstance(self.body, bytes) else self.body
 
 
 def _members(data: Mapping[str, Any]) -> tuple[MemberRef, ...]:
