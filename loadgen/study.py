@@ -23,7 +23,7 @@ BUDGETS = (0.5, 1, 2, 4, 8)
 """In rounds of the model: the updates of a round and its aggregate."""
 SEEDS = (1, 2, 3, 4, 5)
 ROUNDS, REQUESTS, HOURS = 400, 1200, 20.0
-"""A fortieth of a round's time and a request a minute, as in the paper's trace, over 400 rounds instead of 1,000."""
+"""Rounds of three minutes and a request a minute, as in the full trace, but 400 rounds instead of 1,000."""
 ABLATED_MIX = "paper"
 
 
