@@ -41,13 +41,15 @@ class Hot:
 
 
 def ask_hot(client: FLStore, aggregator: Aggregator, job: str, question: Question) -> Hot:
-    """Ask FLStore and the aggregator the same, in turn and several times, after a first time that does not count."""
+    """Ask FLStore, then the aggregator, the same, each several times after a first time that does not count.
+
+    Not in turn: the aggregator's threads keep the cores busy for a while after it has answered.
+    """
     name, params = question.workload, question.params
-    answer, result = client.run_anew(job, name, **params), aggregator.run(name, params)
-    ours, theirs = [], []
-    for _ in range(_RUNS):
-        ours.append(_milliseconds(lambda: client.run_anew(job, name, **params)))
-        theirs.append(_milliseconds(lambda: aggregator.run(name, params)))
+    answer = client.run_anew(job, name, **params)
+    ours = [_milliseconds(lambda: client.run_anew(job, name, **params)) for _ in range(_RUNS)]
+    result = aggregator.run(name, params)
+    theirs = [_milliseconds(lambda: aggregator.run(name, params)) for _ in range(_RUNS)]
     found = differences(
         answer.result.raw,
         result,

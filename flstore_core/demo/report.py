@@ -56,6 +56,8 @@ class Report:
     seconds: float
     trial: Trial
     rows: Sequence[Row]
+    refused: Mapping[str, str]
+    """Why a workload could not be asked, by name."""
 
     @property
     def agrees(self) -> bool:
@@ -73,6 +75,7 @@ class Report:
             "agrees": self.agrees,
             "trial": self.trial.to_json(),
             "workloads": [row.to_json() for row in self.rows],
+            "refused": dict(self.refused),
         }
 
     def lines(self) -> Iterator[RenderableType]:
@@ -82,6 +85,8 @@ class Report:
             f"the global model reads {100 * self.accuracy:.0f} % of unseen digits."
         )
         yield self._table()
+        for name, reason in self.refused.items():
+            yield Text(f"{name} could not be asked: {reason}", "yellow")
         yield from _verdict(self.trial)
         yield self._agreement()
 

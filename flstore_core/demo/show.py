@@ -3,21 +3,25 @@
 import os
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import TypeVar
 
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from flstore_core.client import FLStore
 from flstore_core.demo.aggregator import Aggregator
 from flstore_core.demo.ingest import ingest
-from flstore_core.demo.measure import Question, ask_from_zero, ask_hot
+from flstore_core.demo.measure import Hot, Question, ask_from_zero, ask_hot
 from flstore_core.demo.questions import Scene, parameters
 from flstore_core.demo.report import Report, Row
 from flstore_core.demo.training import TrainedRound, Training
 from flstore_core.demo.trial import hold_trial
+from flstore_core.errors import InvalidParameters, NotEnoughData, NotFound
 from flstore_core.storage import open_store
+
+T = TypeVar("T")
 
 IDLE_S = 2.0
 """Seconds of rest after which a shard is to leave: short, so that the demonstration can wait for it."""
@@ -33,7 +37,7 @@ def demonstrate(client: FLStore, store_url: str, training: Training, bars: Progr
     job = f"digits-{secrets.token_hex(3)}"
     accuracy = _train(client, job, training, bars)
     trial = hold_trial(client, job, training)
-    rows = _ask(client, store_url, job, training, bars)
+    rows, refused = _ask(client, store_url, job, training, bars)
     return Report(
         store=store_url,
         job=job,
@@ -44,6 +48,7 @@ def demonstrate(client: FLStore, store_url: str, training: Training, bars: Progr
         seconds=time.perf_counter() - started,
         trial=trial,
         rows=rows,
+        refused=refused,
     )
 
 
@@ -61,24 +66,30 @@ def _train(client: FLStore, job: str, training: Training, bars: Progress) -> flo
     return reached[-1]
 
 
-def _ask(client: FLStore, store_url: str, job: str, training: Training, bars: Progress) -> list[Row]:
+def _ask(
+    client: FLStore, store_url: str, job: str, training: Training, bars: Progress
+) -> tuple[list[Row], dict[str, str]]:
+    """Return the workloads asked, and why others could not be: some of a user's own may need parameters of theirs."""
     scene = Scene(training.setup.rounds, next(iter(training.attackers)))
     questions = [Question(each.name, each.pattern, parameters(each.raw, scene)) for each in client.workloads()]
+    hot: list[tuple[Question, Hot]] = []
+    refused: dict[str, str] = {}
     with closing(open_store(store_url, os.environ)) as store, Aggregator(store, job) as aggregator:
-        hot = []
-        with _task(bars, "asking hot, and the aggregator", len(questions)) as task:
-            for question in questions:
-                hot.append(ask_hot(client, aggregator, job, question))
-                bars.advance(task)
-    rows = []
-    with _task(bars, "asking with all shards at zero", len(questions)) as task:
-        for question, found in zip(questions, hot, strict=True):
-            milliseconds = ask_from_zero(client, job, question, IDLE_S)
-            rows.append(Row(question, found, milliseconds))
-            bars.advance(task)
-    return rows
+        for question in _each(bars, "asking hot, and the aggregator", questions):
+            try:
+                hot.append((question, ask_hot(client, aggregator, job, question)))
+            except (InvalidParameters, NotEnoughData, NotFound) as error:
+                refused[question.workload] = error.detail
+    rows = [
+        Row(question, found, ask_from_zero(client, job, question, IDLE_S))
+        for question, found in _each(bars, "asking with all shards at zero", hot)
+    ]
+    return rows, refused
 
 
-@contextmanager
-def _task(bars: Progress, title: str, total: int) -> Iterator[TaskID]:
-    yield bars.add_task(title, total=total)
+def _each(bars: Progress, title: str, things: Sequence[T]) -> Iterator[T]:
+    """Yield `things`, and show how far it has come."""
+    task = bars.add_task(title, total=len(things))
+    for thing in things:
+        yield thing
+        bars.advance(task)

@@ -21,6 +21,7 @@ def demo(*args: str) -> "subprocess.CompletedProcess[str]":
 
 def check(report: dict[str, Any]) -> None:
     rows = {row["workload"]: row for row in report["workloads"]}
+    assert report["refused"] == {}
     assert rows.keys() == set(registry.names())
     assert rows.keys() >= BUILT_IN
     assert [row["differences"] for row in rows.values()] == [[] for _ in rows]
