@@ -68,6 +68,7 @@ class Execution(BaseModel):
     shard_compute_ms: float
     stages_ms: dict[str, float]
     total_ms: float
+    cost: dict[str, float] = Field(description="dollars here, and for an aggregator with object store or cache")
 
 
 class Answer(BaseModel):

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flstore_core.cache import Cache
+from flstore_core.cost import RequestCost
 from flstore_core.patterns import Pattern
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -39,9 +40,30 @@ class GatewayMetrics:
         )
         self.ingested_bytes = Counter("flstore_ingested_bytes", "Bytes of models stored", ["job"], registry=registry)
         self.rounds_committed = Counter("flstore_rounds_committed", "Rounds committed", ["job"], registry=registry)
+        self.cost_dollars = Counter(
+            "flstore_cost_dollars",
+            "Dollars by published prices: of requests and ingest here, and of the same requests at the baselines",
+            ["kind"],
+            registry=registry,
+        )
         self.in_flight_bytes = Gauge("flstore_in_flight_bytes", "Bytes of uploads under way", registry=registry)
         self.table_version = Gauge("flstore_table_version", "Version of the placement table", registry=registry)
         registry.register(_RecordsCollector(records))
+
+    def count_cost(self, cost: RequestCost) -> None:
+        """Count what a request cost, and would have cost elsewhere."""
+        for kind, bill in ((REQUESTS, cost.ours), (AT_OBJSTORE, cost.objstore), (AT_CACHE, cost.cache)):
+            self.cost_dollars.labels(kind).inc(bill.total)
+
+
+REQUESTS, AT_OBJSTORE, AT_CACHE, INGEST, COMMITS = (
+    "requests",
+    "requests_at_objstore",
+    "requests_at_cache",
+    "ingest",
+    "commits",
+)
+"""Kinds of cost."""
 
 
 class _RecordsCollector(Collector):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
+from flstore_core.cost import RequestCost
 from flstore_core.ids import JobId, ShardId
 from flstore_core.patterns import Pattern
 from flstore_core.shard.messages import Work
@@ -69,6 +70,7 @@ class Execution:
     """What ran them: `shards` or `predictors`."""
     cached: bool = False
     """The same question on the same rounds had been answered before."""
+    cost: RequestCost | None = None
 
     @property
     def where(self) -> str:
@@ -92,6 +94,7 @@ class Execution:
             "shard_compute_ms": _milliseconds(self.work.compute_s),
             "stages_ms": {name: _milliseconds(seconds) for name, seconds in self.seconds.items()},
             "total_ms": _milliseconds(self.total_seconds),
+            "cost": self.cost.to_json() if self.cost else {},
         }
 
 

@@ -31,6 +31,7 @@ from services.gateway.commit import Commit
 from services.gateway.models import Models
 from services.gateway.outcome import Asked, Execution, NotModified, Outcome, Results, Stages
 from services.gateway.placement import Placement
+from services.gateway.pricing import Pricing, reads_of
 from services.gateway.rounds import Rounds
 from services.gateway.shards import Shards
 
@@ -64,6 +65,7 @@ class Runner:
         self._callers = callers
         self._models = models
         self._clock = clock
+        self._pricing = Pricing(placement)
         self._results = Results()
 
     def run(self, job_name: JobId, name: str, data: Mapping[str, Any], asked: Asked) -> Outcome:
@@ -87,7 +89,8 @@ class Runner:
         if etag and etag == asked.known:
             raise NotModified(etag)
         if etag and not asked.anew and (earlier := self._results.get(etag)):
-            return replace(earlier, execution=Execution(seconds=stages.seconds, work=work, cached=True))
+            again = Execution(seconds=stages.seconds, work=work, cached=True)
+            return replace(earlier, execution=self._pricing.repriced(again, earlier.execution.cost))
         context = Context(index.job, rounds, artifacts.writer(self._store, index.job, None), progress=asked.progress)
         partials: Sequence[Partial] = ()
         used: tuple[ShardId, ...] = ()
@@ -105,6 +108,7 @@ class Runner:
             result = dump(workload.combine(partials, context, params))
         pool = "predictors" if request else "shards"
         execution = Execution(used, len(partials), work, stages.seconds, pool)
+        execution = self._pricing.priced(execution, reads_of(workload.needs, context))
         outcome = Outcome(job_name, name, workload.pattern, tuple(numbers), result, execution, etag)
         self._results.offer(outcome)
         return outcome

@@ -1,6 +1,7 @@
 """Rounds: updates and aggregates stored and read back, rounds committed."""
 
 import json
+from time import perf_counter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
@@ -14,6 +15,8 @@ from services.gateway.bodies import DOWNLOAD, CommitBody, Stored, answers, probl
 from services.gateway.commit import Closing, round_of
 from services.gateway.download import download
 from services.gateway.ingest import Upload
+from services.gateway.metrics import COMMITS, INGEST
+from services.gateway.pricing import COMMIT_PUTS, INGEST_PUTS, Pricing
 from services.gateway.receive import content_length, receive
 from services.gateway.routes.access import ClientName, JobName, JsonRoute, Reads, RoundNumber, Writes
 from services.gateway.state import State
@@ -64,7 +67,9 @@ async def commit(job: JobName, number: RoundNumber, state: Writes, body: CommitB
     """Make a round immutable and store its statistics. The same commit again is answered alike."""
     given = body or CommitBody(participants=None)
     closing = Closing(given.metrics, given.hyperparameters, given.participants)
+    started = perf_counter()
     record = await state.work(lambda: state.commit.commit(state.catalog.job(job), number, closing))
+    _count_cost(state, COMMITS, started, COMMIT_PUTS)
     state.metrics.rounds_committed.labels(job).inc()
     return JSONResponse(record.to_json())
 
@@ -112,12 +117,19 @@ async def _put(
     with state.uploads.hold(content_length(request)):
         body = await receive(request, content_length(request))
         upload = Upload(job, number, client, body, given)
+        started = perf_counter()
         receipt = await state.work(state.ingest.put, upload)
+    _count_cost(state, INGEST, started, INGEST_PUTS)
     if receipt.created:
         state.metrics.ingested_bytes.labels(job_name).inc(receipt.member.nbytes)
     return JSONResponse(
         _stored(job, number, receipt.member.to_json(), receipt.created), 201 if receipt.created else 200
     )
+
+
+def _count_cost(state: State, kind: str, started: float, puts: int) -> None:
+    bill = Pricing(state.placement).ingest(perf_counter() - started, puts)
+    state.metrics.cost_dollars.labels(kind).inc(bill.total)
 
 
 def _stored(job: Job, number: int, member: dict[str, Any], created: bool) -> dict[str, Any]:

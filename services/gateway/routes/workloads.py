@@ -89,6 +89,8 @@ def _run(state: State, job: JobId, name: str, params: Mapping[str, Any], asked: 
         raise
     timer = state.metrics.workload_seconds.labels(name, outcome.pattern.value, outcome.execution.where)
     timer.observe(outcome.execution.total_seconds)
+    if outcome.execution.cost:
+        state.metrics.count_cost(outcome.execution.cost)
     return outcome
 
 
