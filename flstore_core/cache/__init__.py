@@ -5,5 +5,6 @@ Works the same in the simulator, in a live shard and in a shadow. Fetching, serv
 
 from flstore_core.cache.cache import Cache, Lookup
 from flstore_core.cache.ledger import Access, Ledger, Outcome
+from flstore_core.cache.rivals import Rivals
 
-__all__ = ["Access", "Cache", "Ledger", "Lookup", "Outcome"]
+__all__ = ["Access", "Cache", "Ledger", "Lookup", "Outcome", "Rivals"]

@@ -5,6 +5,7 @@ from threading import Lock
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from flstore_core.cache.ledger import Access, Explanation, Ledger, Outcome
+from flstore_core.cache.rivals import Rivals
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key, Prefetch, Request, Why
 
@@ -33,8 +34,10 @@ class Cache(Generic[V]):
     stays whole even when it is evicted meanwhile.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, rivals: Rivals | None = None) -> None:
+        """`rivals` are told of everything too, and show in the snapshot; they change nothing."""
         self._ledger = ledger
+        self._rivals = rivals or Rivals({}, 0, lambda: 0.0)
         self._values: dict[Key, V] = {}
         self._lock = Lock()
 
@@ -52,31 +55,47 @@ class Cache(Generic[V]):
         """Count a request; return the cached values and what to fetch."""
         with self._lock:
             access = self._ledger.request(request)
+            self._rivals.request(request)
             return Lookup(access, {key: self._values[key] for key in request.keys if key in self._values})
 
     def ingest(self, key: Key, value: V) -> Outcome:
         """Offer a new object; raises `InsufficientCapacity` if it is larger than the whole budget."""
-        return self._put(key, value, lambda: self._ledger.ingest(key, value.nbytes))
+
+        def offer() -> Outcome:
+            outcome = self._ledger.ingest(key, value.nbytes)
+            self._rivals.ingest(key, value.nbytes)
+            return outcome
+
+        return self._put(key, value, offer)
 
     def fill(self, key: Key, value: V, why: Why, pattern: Pattern) -> Outcome:
         """Offer an object fetched from the store; raises as `ingest`."""
-        return self._put(key, value, lambda: self._ledger.fill(key, value.nbytes, why, pattern))
+
+        def offer() -> Outcome:
+            outcome = self._ledger.fill(key, value.nbytes, why, pattern)
+            self._rivals.learn(key, value.nbytes)
+            return outcome
+
+        return self._put(key, value, offer)
 
     def commit(self, job: str, round: int, slice: int = 0) -> Sequence[Prefetch]:  # noqa: A002
         """Close a round; return what to fetch ahead."""
         with self._lock:
+            self._rivals.commit(job, round, slice)
             return self._ledger.commit(job, round, slice)
 
     def discard(self, key: Key) -> bool:
         """Remove a key; say whether it was cached."""
         with self._lock:
             self._values.pop(key, None)
+            self._rivals.discard(key)
             return self._ledger.discard(key)
 
     def discard_job(self, job: str) -> int:
         """Remove all of a job; return how many objects went."""
         with self._lock:
             gone = self._ledger.discard_job(job)
+            self._rivals.discard_job(job)
             self._drop(gone)
             return len(gone)
 
@@ -105,7 +124,7 @@ class Cache(Generic[V]):
     def snapshot(self) -> dict[str, Any]:
         """Return policy, occupancy and counters as plain JSON values."""
         with self._lock:
-            return self._ledger.snapshot()
+            return {**self._ledger.snapshot(), "shadows": self._rivals.snapshot()}
 
     def _put(self, key: Key, value: V, offer: Callable[[], Outcome]) -> Outcome:
         with self._lock:

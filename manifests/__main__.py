@@ -1,0 +1,18 @@
+"""`python -m manifests`: write everything that is generated, in place."""
+
+from pathlib import Path
+
+from manifests.generated import generated, samples
+
+ROOT = Path(__file__).parent.parent
+
+
+def main() -> None:
+    for path, text in [*generated().items(), *samples().items()]:
+        target = ROOT / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
