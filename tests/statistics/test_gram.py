@@ -1,0 +1,142 @@
+"""Statistics against float64 NumPy."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from flstore_core import codec
+from flstore_core.codec import FlatView
+from flstore_core.ids import ClientId
+from flstore_core.schema import Schema, TensorSpec
+from flstore_core.statistics import RoundStatistics, border
+
+Vector = NDArray[np.float64]
+SHAPES = {"a": (137, 91), "b": (8192,), "c": (3,), "d": (20_000,), "empty": (0,)}
+
+
+def schema_of(*dtypes: str) -> Schema:
+    """Return `SHAPES` with the dtypes in turn, and a tensor that is no part of the vector."""
+    specs = [TensorSpec(n, dtypes[i % len(dtypes)], shape) for i, (n, shape) in enumerate(SHAPES.items())]
+    return Schema.of([*specs, TensorSpec("steps", "I64", (5,))])
+
+
+def view(schema: Schema, values: Vector, start: int = 0, stop: int | None = None) -> tuple[FlatView, Vector]:
+    """Return a view of `values`, kept in the schema's dtypes, and what they then are as float64."""
+    stop = schema.parameters if stop is None else stop
+    runs = schema.runs(start, stop)
+    pieces, exact = [], values.copy()
+    for run in runs:
+        raw = codec.from_float32(values[run.start :][: run.count].astype(np.float32), run.dtype)
+        if run.dtype == "F64":
+            raw = values[run.start :][: run.count]
+        wide = codec.widen_bfloat16(raw) if run.dtype == "BF16" else raw
+        exact[run.start : run.start + run.count] = wide
+        pieces.append(raw.tobytes())
+    return FlatView(memoryview(b"".join(pieces)), runs), exact
+
+
+def close(found: Vector, deltas: Vector, tolerance: float = 1e-6) -> None:
+    """Check inner products against float64, the error scaled by the norms."""
+    expected = deltas @ deltas.T
+    norms = np.sqrt(expected.diagonal())
+    np.testing.assert_array_less(np.abs(found - expected), tolerance * np.outer(norms, norms) + 1e-300)
+
+
+@pytest.mark.parametrize("dtypes", [["F32"], ["F16"], ["BF16"], ["F64"], ["F32", "F16", "F64", "BF16"]])
+@pytest.mark.parametrize("distance", [1.0, 1e-3])
+@pytest.mark.parametrize("based", [True, False])
+def test_gram_and_norms_are_those_of_float64(dtypes: list[str], distance: float, based: bool) -> None:
+    schema = schema_of(*dtypes)
+    rng = np.random.default_rng(len(dtypes))
+    base, origin = view(schema, rng.standard_normal(schema.parameters))
+    made = [view(schema, origin + distance * rng.standard_normal(schema.parameters)) for _ in range(4)]
+    deltas = np.array([exact - origin if based else exact for _, exact in made])
+    products, squares = border([], [each for each, _ in made], base if based else None, schema.segments)
+    close(products, deltas)
+    expected = [[np.square(row[s.start : s.stop]).sum() for s in schema.segments] for row in deltas]
+    np.testing.assert_allclose(squares, expected, rtol=1e-6)
+
+
+@given(st.integers(0, 2**32), st.lists(st.integers(0, 40_762), max_size=4))
+@settings(max_examples=25, deadline=None)
+def test_any_cut_adds_up_to_the_whole(seed: int, cuts: list[int]) -> None:
+    schema = schema_of("F32", "F16")
+    rng = np.random.default_rng(seed)
+    values = rng.standard_normal((4, schema.parameters))
+    base, *rows = (view(schema, row) for row in values)
+    deltas = np.array([exact - base[1] for _, exact in rows])
+    borders = sorted({0, schema.parameters, *(min(cut, schema.parameters) for cut in cuts)})
+    parts = []
+    for start, stop in pairwise(borders):
+        clipped = [view(schema, row, start, stop)[0] for row in values]
+        parts.append(border([], clipped[1:], clipped[0], schema.segments))
+    close(np.sum([products for products, _ in parts], axis=0), deltas)
+    whole = border([], [each for each, _ in rows], base[0], schema.segments)
+    np.testing.assert_allclose(np.sum([squares for _, squares in parts], axis=0), whole[1], rtol=1e-6)
+    pieces = [border([], [each for each, _ in rows], base[0], schema.segments, bounds) for bounds in pairwise(borders)]
+    close(np.sum([products for products, _ in pieces], axis=0), deltas)
+
+
+def test_row_by_row_is_the_same_as_at_once() -> None:
+    schema = schema_of("F32")
+    rng = np.random.default_rng(3)
+    rows = [view(schema, rng.standard_normal(schema.parameters))[0] for _ in range(5)]
+    at_once, _ = border([], rows, None, schema.segments)
+    for index in range(5):
+        row, _ = border(rows[:index], rows[index : index + 1], None, schema.segments)
+        np.testing.assert_allclose(row[0], at_once[index, : index + 1], rtol=1e-6, atol=0.1)
+    two, squares = border(rows[:3], rows[3:], None, schema.segments)
+    np.testing.assert_allclose(two, at_once[3:], rtol=1e-6, atol=0.1)
+    np.testing.assert_allclose(squares.sum(axis=1), at_once.diagonal()[3:], rtol=1e-6)
+
+
+def test_an_update_that_is_its_base_has_no_length() -> None:
+    schema = schema_of("F32", "F16", "F64")
+    base, _ = view(schema, np.random.default_rng(0).standard_normal(schema.parameters))
+    products, squares = border([], [base, base], base, schema.segments)
+    assert not products.any()
+    assert not squares.any()
+
+
+def test_nothing_new_adds_nothing() -> None:
+    schema = schema_of("F32")
+    known = [view(schema, np.ones(schema.parameters))[0]]
+    products, squares = border(known, [], None, schema.segments)
+    assert products.shape == (0, 1)
+    assert squares.shape == (0, len(schema.segments))
+
+
+@pytest.mark.parametrize("size", [1e30, 3e38, 1e-25, 1e-40])
+@pytest.mark.parametrize("based", [True, False])
+def test_one_extreme_update_spoils_no_statistics(size: float, based: bool) -> None:
+    schema = schema_of("F32")
+    rng = np.random.default_rng(1)
+    usual = rng.uniform(-1, 1, (2, schema.parameters))
+    extreme = size * np.sign(rng.standard_normal(schema.parameters))
+    base, origin = view(schema, -extreme if based else np.zeros(schema.parameters))
+    made = [view(schema, row) for row in (*usual, extreme)]
+    deltas = np.array([exact - origin for _, exact in made])
+    products, _ = border([], [each for each, _ in made], base if based else None, schema.segments)
+    assert np.isfinite(products).all()
+    close(products, deltas, 2e-6)
+
+
+def test_statistics_travel_and_are_picked_from() -> None:
+    names = tuple(map(ClientId, ("b", "a", "aggregate")))
+    gram, squares = np.arange(9.0).reshape(3, 3), np.arange(6.0).reshape(3, 2)
+    kept = RoundStatistics.from_bytes(RoundStatistics(names, gram, squares).to_bytes())
+    assert kept.members == names
+    assert kept.clients == ("b", "a")
+    np.testing.assert_array_equal(kept.gram, gram)
+    taken = kept.take([names[1], names[0]])
+    np.testing.assert_array_equal(taken.gram, [[4, 3], [1, 0]])
+    np.testing.assert_array_equal(taken.squares, [[2, 3], [0, 1]])
+    np.testing.assert_array_equal(RoundStatistics.add_up([kept, kept]).gram, 2 * gram)
+    with pytest.raises(KeyError):
+        kept.take([ClientId("c")])
+    with pytest.raises(ValueError, match="disagree"):
+        kept + taken
