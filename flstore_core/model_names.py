@@ -1,6 +1,6 @@
 """Names of single stored models, as the version of a job in the Open Inference Protocol and in workloads' parameters.
 
-`12` is the aggregate of round 12, `12:client-7` what that client sent in it, `artifact:ID` a model that a workload made.
+`12` is the aggregate of round 12, `12:client-7` what that client sent in it, `artifact:ID` what a workload made.
 """
 
 from dataclasses import dataclass

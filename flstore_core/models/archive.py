@@ -78,9 +78,7 @@ def read_archive(body: bytes) -> Archive:
     """
     files = _files(body)
     if bytes(files.get("archive_format", b"")) != b"pt2" or bytes(files.get("byteorder", b"little")) != b"little":
-        raise InvalidProgram(
-            "not a little-endian .pt2 archive; write one with torch.export.save (PyTorch 2.9 or later)"
-        )
+        raise InvalidProgram("no little-endian .pt2 archive; write one with torch.export.save of PyTorch 2.9 or later")
     if compiled := [name for name in files if name.startswith("data/aotinductor/")]:
         raise InvalidProgram(f"the archive holds compiled code ({compiled[0]}); upload the exported program alone")
     programs = [name for name in files if name.startswith("models/")]
@@ -106,9 +104,7 @@ def _files(body: bytes) -> dict[str, memoryview]:
     for entry in entries:
         _, _, name = entry.filename.partition("/")
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
-            raise InvalidProgram(
-                f"entry {entry.filename!r:.100} is compressed or encrypted; torch.export.save stores it"
-            )
+            raise InvalidProgram(f"entry {entry.filename!r:.100} is compressed or encrypted; it must be stored")
         if name in files:
             raise InvalidProgram(f"entry {entry.filename!r:.100} appears twice")
         files[name] = _stored(view, entry)
@@ -153,9 +149,7 @@ def _tensor(files: Mapping[str, memoryview], folder: str, name: str, entry: Any)
     try:
         path, meta = entry["path_name"], entry["tensor_meta"]
         if entry["use_pickle"] or meta is None:
-            raise InvalidProgram(
-                f"{name!r} is a pickled object; only plain tensors are read, nothing is ever unpickled"
-            )
+            raise InvalidProgram(f"{name!r} is pickled; only plain tensors are read, nothing is ever unpickled")
         tensor = RawTensor(
             files.get(folder + path, memoryview(b"")),
             folder + path,

@@ -58,12 +58,14 @@ class Engine:
 
     def forget_client(self, job: JobId, client: ClientId) -> int:
         """Drop an erased client's models; return how many went."""
-        return sum(self._cache.discard(key) for key in self._cache.keys() if key.job == job and key.client == client)
+        held = self._cache.keys()
+        return sum(self._cache.discard(key) for key in held if key.job == job and key.client == client)
 
     def inventory(self) -> dict[str, Any]:
         """Return the cache's counters, and objects and rounds held by job, as plain JSON values."""
         jobs: dict[str, dict[str, Any]] = {}
-        for key in self._cache.keys():
+        held = self._cache.keys()
+        for key in held:
             entry = jobs.setdefault(key.job, {"objects": 0, "slices": [], "rounds": set()})
             entry["objects"] += 1
             if isinstance(self._cache.get(key), Model):

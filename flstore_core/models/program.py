@@ -4,7 +4,7 @@ The JSON is that of `torch._export.serde.schema`, major version 8. Symbolic shap
 computed anew from the tensors at hand, by the operators that the program has for it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,7 @@ class TorchValue:
 Operand = Any
 """None, bool, int, float, str, `Ref`, `TorchValue`, or a list of those."""
 
-Names = list["str | None | Names"]
+Names = list["str | Names | None"]
 """Names of an operator's results, nested as they come; None for what is no value."""
 
 
@@ -159,10 +159,9 @@ def _allowed(target: str) -> str | None:
     name, _, overload = rest.partition(".")
     if namespace == "aten" and name in CHECKS:
         return None
-    if namespace != "aten" or name.removesuffix("_") not in ATEN or "out" in overload.split("_") or not overload:
-        raise InvalidProgram(
-            f"operator {target!r:.100} is not among those that programs may use", operator=target[:100]
-        )
+    known = namespace == "aten" and name.removesuffix("_") in ATEN
+    if not known or not overload or "out" in overload.split("_"):
+        raise InvalidProgram(f"operator {target[:100]!r} is not among those that programs may use")
     return operator
 
 
@@ -174,30 +173,13 @@ def _one(union: Mapping[str, Any]) -> tuple[str, Any]:
 
 def _operand(union: Mapping[str, Any]) -> Operand:
     kind, value = _one(union)
-    match kind:
-        case "as_none":
-            return None
-        case "as_tensor" | "as_name":
-            return Ref(value["name"] if isinstance(value, dict) else str(value))
-        case "as_tensors":
-            return [Ref(part["name"]) for part in value]
-        case "as_sym_int" | "as_sym_float" | "as_sym_bool" | "as_optional_tensor":
-            return _operand(value)
-        case "as_sym_ints" | "as_sym_floats" | "as_sym_bools" | "as_optional_tensors":
-            return [_operand(part) for part in value]
-        case "as_int" | "as_bool" | "as_string":
-            return _plain(value)
-        case "as_float":
-            return _float(value)
-        case "as_ints" | "as_bools":
-            return [_plain(part) for part in value]
-        case "as_floats":
-            return [_float(part) for part in value]
-        case "as_scalar_type" | "as_memory_format" | "as_layout":
-            return TorchValue(kind, int(value))
-        case "as_device":
-            return TorchValue(kind)
-    raise InvalidProgram(f"an operand is of kind {kind!r:.40}, which is not understood")
+    if kind not in _OPERANDS:
+        raise InvalidProgram(f"an operand is of kind {kind!r:.40}, which is not understood")
+    return _OPERANDS[kind](value)
+
+
+def _operands(values: Sequence[Mapping[str, Any]]) -> Operand:
+    return [_operand(value) for value in values]
 
 
 def _plain(value: Any) -> bool | int | str:
@@ -209,6 +191,25 @@ def _plain(value: Any) -> bool | int | str:
 def _float(value: Any) -> float:
     """Return a number, of which JSON writes infinities as `{"$float": "Infinity"}`."""
     return float(value["$float"] if isinstance(value, dict) else value)
+
+
+_OPERANDS: Mapping[str, Callable[[Any], Operand]] = {
+    "as_none": lambda _: None,
+    "as_name": lambda name: Ref(str(name)),
+    "as_tensor": lambda value: Ref(str(value["name"])),
+    "as_tensors": lambda values: [Ref(str(value["name"])) for value in values],
+    **dict.fromkeys(("as_sym_int", "as_sym_float", "as_sym_bool", "as_optional_tensor"), _operand),
+    **dict.fromkeys(("as_sym_ints", "as_sym_floats", "as_sym_bools", "as_optional_tensors"), _operands),
+    **dict.fromkeys(("as_int", "as_bool", "as_string"), _plain),
+    **dict.fromkeys(("as_ints", "as_bools"), lambda values: [_plain(value) for value in values]),
+    "as_float": _float,
+    "as_floats": lambda values: [_float(value) for value in values],
+    "as_scalar_type": lambda code: TorchValue("as_scalar_type", int(code)),
+    "as_memory_format": lambda code: TorchValue("as_memory_format", int(code)),
+    "as_layout": lambda code: TorchValue("as_layout", int(code)),
+    "as_device": lambda _: TorchValue("as_device"),
+}
+"""How each kind of `Argument` is read. Programs, custom objects and operators as operands are not."""
 
 
 def _result(union: Mapping[str, Any]) -> Any:

@@ -52,6 +52,8 @@ class Table:
     version: int = 0
     shards: Mapping[ShardId, Shard] = field(default_factory=dict)
     jobs: Mapping[JobId, Assignment] = field(default_factory=dict)
+    predictors: Mapping[ShardId, str] = field(default_factory=dict)
+    """Address of each predictor."""
 
     def owned_by(self, shard: ShardId) -> dict[JobId, tuple[int, ...]]:
         """Return the slices that `shard` holds, for every job of which it holds any."""
@@ -65,13 +67,15 @@ class Table:
                 shard.id: {"url": shard.url, "cache_bytes": shard.cache_bytes} for shard in self.shards.values()
             },
             "jobs": {job: assignment.to_json() for job, assignment in self.jobs.items()},
+            "predictors": dict(self.predictors),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Table":
         shards = (Shard(ShardId(name), row["cache_bytes"], row["url"]) for name, row in data["shards"].items())
         jobs = {JobId(job): Assignment.from_json(row) for job, row in data["jobs"].items()}
-        return cls(data["version"], {shard.id: shard for shard in shards}, jobs)
+        predictors = {ShardId(name): url for name, url in data.get("predictors", {}).items()}
+        return cls(data["version"], {shard.id: shard for shard in shards}, jobs, predictors)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,7 @@ _PROBLEMS: Mapping[int, str] = {
     422: "a name, parameter or tensor is not acceptable; says which",
     429: "too much in flight; Retry-After says when to come back",
     500: "something unforeseen, or a workload that does not keep to its contract; the log has it by request_id",
+    501: "this deployment has no predictor, which runs models",
     503: "the object store or a shard cannot be reached; Retry-After says when to come back",
     507: "no shard can hold this, or the object store is full",
 }

@@ -2,18 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 
 from flstore_core.backoff import Backoff
 from flstore_core.errors import FLStoreError, NotFound, PreconditionFailed, Unavailable
-from flstore_core.ids import JobId
-from flstore_core.placement import Observed, Plan, Shard, Table, plan
+from flstore_core.ids import JobId, ShardId
+from flstore_core.placement import Observed, Plan, Shard, Table, plan, shards_needed
 from flstore_core.records import Job
 from services.placement.board import Board
 from services.placement.memory import Memory
 from services.placement.metrics import Metrics
-from services.placement.runtime import Runtime, ShardSpec
+from services.placement.runtime import Kind, Runtime, ShardSpec
 
 logger = logging.getLogger(__name__)
 
@@ -24,13 +24,22 @@ class Controller:
     """Keeps shards and table as the jobs need them. The table is one object, so all changes to it are serial."""
 
     def __init__(
-        self, memory: Memory, runtime: Runtime, specs: Sequence[ShardSpec], board: Board, metrics: Metrics
+        self,
+        memory: Memory,
+        runtime: Runtime,
+        specs: Sequence[ShardSpec],
+        board: Board,
+        metrics: Metrics,
+        *,
+        elastic: bool = False,
     ) -> None:
+        """With `elastic`, only as many of `specs` are made as the jobs need: each costs something, even at zero."""
         self._memory = memory
         self._runtime = runtime
         self._specs = specs
         self._board = board
         self._metrics = metrics
+        self._elastic = elastic
         self._jobs: dict[JobId, Job] = {}
         self._serial = asyncio.Lock()
         self._stored: tuple[Table, str | None] | None = None
@@ -38,7 +47,13 @@ class Controller:
         """Whether a table has been published since the start."""
 
     async def run(self, resync_s: float) -> None:
-        """Look at the store now and every `resync_s` seconds; after a failure sooner, in growing pauses."""
+        """Look at the store now and every `resync_s` seconds; after a failure sooner, in growing pauses.
+
+        What was known from an earlier run counts for nothing: another controller may have acted meanwhile.
+        """
+        self._jobs.clear()
+        self._stored = None
+        self.ready = False
         backoff = Backoff(first_s=0.2, most_s=resync_s)
         while True:
             try:
@@ -88,29 +103,48 @@ class Controller:
 
     async def _reconcile(self) -> Plan:
         """Make runtime and table follow the plan; when another controller changed the table, plan again from that."""
-        shards = await self._ensure()
+        specs = await self._needed()
+        shards, predictors = await self._ensure(specs)
         for _ in range(SWAP_ATTEMPTS):
             try:
-                return await self._publish(shards)
+                planned = await self._publish(shards, predictors)
+                await self._retire({spec.id for spec in specs})
+                return planned
             except PreconditionFailed:
                 self._metrics.conflicts.inc()
                 self._stored = None
         raise Unavailable(f"the placement table changed {SWAP_ATTEMPTS} times while it was being replaced; try again")
 
-    async def _ensure(self) -> tuple[Shard, ...]:
-        wanted = {spec.id for spec in self._specs}
+    async def _needed(self) -> tuple[ShardSpec, ...]:
+        """Return the specs that the jobs need: all of them, unless elastic."""
+        if not self._elastic:
+            return tuple(self._specs)
+        shards = [spec for spec in self._specs if spec.kind is Kind.SHARD]
+        count = shards_needed(self._jobs.values(), shards[0].cache_bytes, len(shards))
+        predictors = [spec for spec in self._specs if spec.kind is Kind.PREDICTOR]
+        if predictors and not await asyncio.to_thread(lambda: any(map(self._memory.has_program, tuple(self._jobs)))):
+            predictors = []
+        return (*shards[:count], *predictors)
+
+    async def _retire(self, wanted: Set[ShardId]) -> None:
+        """Remove what is not wanted any more; the table does not name it by now."""
         for state in await self._runtime.states():
             if state.shard not in wanted:
                 await self._runtime.remove(state.shard)
-        return tuple([Shard(spec.id, spec.cache_bytes, await self._runtime.ensure(spec)) for spec in self._specs])
 
-    async def _publish(self, shards: tuple[Shard, ...]) -> Plan:
+    async def _ensure(self, specs: Sequence[ShardSpec]) -> tuple[tuple[Shard, ...], Mapping[ShardId, str]]:
+        """Make shards and predictors exist; return the shards, and the predictors' addresses."""
+        urls = {spec: await self._runtime.ensure(spec) for spec in specs}
+        shards = tuple(Shard(spec.id, spec.cache_bytes, url) for spec, url in urls.items() if spec.kind is Kind.SHARD)
+        return shards, {spec.id: url for spec, url in urls.items() if spec.kind is Kind.PREDICTOR}
+
+    async def _publish(self, shards: tuple[Shard, ...], predictors: Mapping[ShardId, str]) -> Plan:
         if self._stored is None:
             self._stored = await asyncio.to_thread(self._memory.table)
         stored, etag = self._stored
         planned = plan(Observed(shards, tuple(self._jobs.values()), stored.jobs))
         self._report(planned)
-        table = Table(stored.version, {shard.id: shard for shard in shards}, planned.jobs)
+        table = Table(stored.version, {shard.id: shard for shard in shards}, planned.jobs, predictors)
         if table != stored or etag is None:
             table = replace(table, version=stored.version + 1)
             etag = await asyncio.to_thread(self._memory.swap_table, table, etag)

@@ -1,12 +1,15 @@
 """Settings of the placement controller, read from an environment that is handed in."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from flstore_core.errors import InvalidParameters
 from flstore_core.ids import ShardId
 from flstore_core.units import parse_size
-from services.placement.runtime import ShardSpec
+from services.placement.runtime import Kind, ShardSpec
+
+RUNTIMES = ("local", "knative")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,20 +18,30 @@ class Settings:
 
     store: str = ".flstore/store"
     """FLSTORE_STORE: URL or directory of the object store."""
+    runtime: str = "local"
+    """FLSTORE_RUNTIME: where shards run, `local` for processes of this machine or `knative`."""
     shards: int = 2
-    """FLSTORE_SHARDS: how many shards there are to be."""
+    """FLSTORE_SHARDS: how many shards there are to be; on Knative, how many at most."""
     cache_bytes: int = 512 << 20
     """FLSTORE_CACHE_BYTES: budget of each shard's cache, in bytes or as `512MiB`."""
     policy: str = "tailored"
     """FLSTORE_POLICY: caching policy of the shards, by name."""
     idle_s: float = 60.0
     """FLSTORE_IDLE_SECONDS: seconds without a data request after which a shard goes to zero; 0 for never."""
+    predictors: int = 0
+    """FLSTORE_PREDICTORS: how many predictors there are to be; by default 1 where PyTorch and kserve are installed."""
+    predictor_cache_bytes: int = 512 << 20
+    """FLSTORE_PREDICTOR_CACHE_BYTES: budget of each predictor's cache of whole models."""
     resync_s: float = 60.0
     """FLSTORE_RESYNC_SECONDS: seconds between looks at the store for jobs that nobody announced."""
 
     def __post_init__(self) -> None:
+        if self.runtime not in RUNTIMES:
+            raise InvalidParameters(f"FLSTORE_RUNTIME is {self.runtime!r}; use one of {', '.join(RUNTIMES)}")
         if not 1 <= self.shards <= 1000:
             raise InvalidParameters(f"FLSTORE_SHARDS is {self.shards}; use 1 to 1000")
+        if not 0 <= self.predictors <= 1000:
+            raise InvalidParameters(f"FLSTORE_PREDICTORS is {self.predictors}; use 0 to 1000")
         if self.cache_bytes < 1:
             raise InvalidParameters(f"FLSTORE_CACHE_BYTES is {self.cache_bytes}; use at least 1")
 
@@ -37,17 +50,31 @@ class Settings:
         """Raises `InvalidParameters` for what is no number or out of range."""
         return cls(
             store=env.get("FLSTORE_STORE") or ".flstore/store",
+            runtime=env.get("FLSTORE_RUNTIME") or "local",
             shards=int(_number(env, "FLSTORE_SHARDS", 2)),
             cache_bytes=parse_size(env.get("FLSTORE_CACHE_BYTES") or "512MiB"),
             policy=env.get("FLSTORE_POLICY") or "tailored",
             idle_s=_number(env, "FLSTORE_IDLE_SECONDS", 60.0),
+            predictors=int(_number(env, "FLSTORE_PREDICTORS", float(_can_predict()))),
+            predictor_cache_bytes=parse_size(env.get("FLSTORE_PREDICTOR_CACHE_BYTES") or "512MiB"),
             resync_s=_number(env, "FLSTORE_RESYNC_SECONDS", 60.0),
         )
 
     def specs(self) -> tuple[ShardSpec, ...]:
-        """Return the shards there are to be: `shard-0`, `shard-1`, …"""
-        names = (ShardId(f"shard-{index}") for index in range(self.shards))
-        return tuple(ShardSpec(name, self.cache_bytes, self.policy, self.idle_s) for name in names)
+        """Return what there is to be: `shard-0`, `shard-1`, …, `predictor-0`, …"""
+        return (
+            *self._pool(Kind.SHARD, self.shards, self.cache_bytes),
+            *self._pool(Kind.PREDICTOR, self.predictors, self.predictor_cache_bytes),
+        )
+
+    def _pool(self, kind: Kind, count: int, cache_bytes: int) -> Iterator[ShardSpec]:
+        for index in range(count):
+            yield ShardSpec(ShardId(f"{kind}-{index}"), cache_bytes, self.policy, self.idle_s, kind)
+
+
+def _can_predict() -> bool:
+    """Whether this interpreter, which starts the predictors, has what they import."""
+    return all(find_spec(module) is not None for module in ("torch", "kserve"))
 
 
 def _number(env: Mapping[str, str], name: str, default: float) -> float:

@@ -1,7 +1,5 @@
 """The shard as a function of its parts."""
 
-import asyncio
-import logging
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,30 +8,41 @@ from anyio import CapacityLimiter
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from flstore_core.cache import Cache, Ledger
+from flstore_core.cache import Cache, Ledger, Rivals
+from flstore_core.policies.base import Policy
 from flstore_core.policies.registry import make_policy
 from flstore_core.shard import Engine
 from flstore_core.storage import ObjectStore
+from services.common.activity import Activity
 from services.common.logs import RequestLog
 from services.common.problems import exception_handlers
-from services.shard.activity import Activity
+from services.common.startup import PROCESS, Startup
+from services.common.tasks import begin, end
 from services.shard.metrics import registry_of
 from services.shard.routes import ROUTES
 from services.shard.settings import Settings
 from services.shard.state import State
 
-logger = logging.getLogger(__name__)
+SHADOWS = ("tailored", "lru+arrival", "lfu+arrival", "s3-fifo+arrival", "gdsf+arrival")
+"""Policies that a shadow cache is kept for, beside the one in charge."""
 
 
 def create_state(settings: Settings, store: ObjectStore, clock: Callable[[], float]) -> State:
     """Return the parts of a shard, wired together; `clock` gives seconds that never go back."""
-    policy = make_policy(settings.policy, settings.cache_bytes, clock, random.Random(settings.shard))
-    engine = Engine(store, Cache(Ledger(policy, settings.cache_bytes, clock)))
+    budget = settings.cache_bytes
+
+    def policy(name: str) -> Policy:
+        return make_policy(name, budget, clock, random.Random(settings.shard))
+
+    rivals = Rivals({name: policy(name) for name in SHADOWS if name != settings.policy}, budget, clock)
+    engine = Engine(store, Cache(Ledger(policy(settings.policy), budget, clock), rivals))
+    startup = Startup(settings.shard)
     return State(
         settings=settings,
         store=store,
         engine=engine,
-        registry=registry_of(engine, settings.shard),
+        registry=registry_of(engine, startup, settings.shard),
+        startup=startup,
         activity=Activity(clock),
         clock=clock,
         limiter=CapacityLimiter(settings.compute_threads),
@@ -47,15 +56,12 @@ def create_app(state: State) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         tasks = [
-            asyncio.create_task(state.open_store(), name="store-opener"),
-            asyncio.create_task(state.prefetch_when_quiet(), name="prefetcher"),
+            begin(state.open_store(), "store-opener"),
+            begin(state.prefetch_when_quiet(), "prefetcher"),
         ]
-        for task in tasks:
-            task.add_done_callback(_log_failure)
+        state.startup.reached(PROCESS)
         yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        await end(*tasks)
         await state.save_working_set()
         state.store.close()
 
@@ -67,8 +73,3 @@ def create_app(state: State) -> Starlette:
     )
     app.state.shard = state
     return app
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        logger.error("task %s failed", task.get_name(), exc_info=error)

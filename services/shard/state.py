@@ -12,7 +12,8 @@ from flstore_core.errors import FLStoreError
 from flstore_core.policies.base import Prefetch
 from flstore_core.shard import Engine, MemberRef, SliceRef, working_set
 from flstore_core.storage import ObjectStore
-from services.shard.activity import Activity
+from services.common.activity import Activity
+from services.common.startup import STORE, Startup
 from services.shard.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class State:
     store: ObjectStore
     engine: Engine
     registry: CollectorRegistry
+    startup: Startup
     activity: Activity
     clock: Callable[[], float]
     limiter: CapacityLimiter
@@ -51,6 +53,7 @@ class State:
         """Open the store while the first request is still on its way."""
         try:
             await to_thread.run_sync(self.store.probe, abandon_on_cancel=True)
+            self.startup.reached(STORE)
         except FLStoreError as error:
             logger.warning("the object store does not answer", extra={"error": error.detail})
 

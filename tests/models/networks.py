@@ -60,7 +60,7 @@ class ResNet(nn.Module):
 
 
 class Mobile(nn.Module):
-    """Depthwise convolution, squeeze and excitation, hard activations, dropout: MobileNetV3's and EfficientNet's parts."""
+    """Depthwise convolution, squeeze and excitation, hard activations, dropout: as in MobileNetV3."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class ShiftedWindows(nn.Module):
         self.qkv = nn.Linear(16, 48)
         self.scale = nn.Parameter(torch.zeros(2, 1, 1))
         self.table = nn.Parameter(torch.randn(9, 2))
-        self.register_buffer("index", torch.randint(0, 9, (4, 4)))
+        self.index = nn.Buffer(torch.randint(0, 9, (4, 4)))
         self.norm = nn.LayerNorm(16)
         self.head = nn.Linear(16, 10)
 

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from flstore_core import layout
 from flstore_core.ids import JobId, object_name
 from flstore_core.records import Job
-from services.gateway.bodies import problems
+from services.gateway.bodies import DOWNLOAD, problems
 from services.gateway.download import download
 from services.gateway.models import Stored
 from services.gateway.receive import content_length, receive
@@ -28,27 +28,27 @@ DatasetName = Annotated[str, Depends(dataset_in_path)]
 _BINARY = {"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
 
 
-@router.put("/model", status_code=201, responses=problems(404, 413, 422, 429, 503), openapi_extra=_BINARY)
+@router.put("/model", status_code=201, responses=problems(404, 409, 411, 413, 422), openapi_extra=_BINARY)
 async def put_program(request: Request, job: JobName, state: Writes) -> JSONResponse:
     """Store the program that runs the job's models, as `torch.export.save` wrote it; nothing in it is executed."""
     return await _put(request, state, job, state.models.put_program)
 
 
-@router.get("/model", responses=problems(404, 422, 503))
+@router.get("/model", response_class=Response, responses=DOWNLOAD)
 async def get_program(request: Request, job: JobName, state: Reads) -> Response:
     """Return the program's bytes."""
     stored = await state.work(state.models.program, job)
     return download(request, state.store, layout.program(job), stored.nbytes, stored.sha256)
 
 
-@router.delete("/model", status_code=204, responses=problems(404, 422, 503))
+@router.delete("/model", status_code=204, responses=problems(404, 422))
 async def delete_program(job: JobName, state: Writes) -> Response:
     """Remove the program."""
     await state.work(state.models.delete_program, job)
     return Response(status_code=204)
 
 
-@router.get("/datasets", responses=problems(404, 422, 503))
+@router.get("/datasets", responses=problems(404, 422))
 async def list_datasets(job: JobName, state: Reads) -> JSONResponse:
     """List the job's data sets."""
     await state.work(state.catalog.job, job)
@@ -56,20 +56,20 @@ async def list_datasets(job: JobName, state: Reads) -> JSONResponse:
     return JSONResponse({"datasets": [{"dataset": name, **_shape(stored)} for name, stored in found.items()]})
 
 
-@router.put("/datasets/{dataset}", status_code=201, responses=problems(404, 413, 422, 429, 503), openapi_extra=_BINARY)
+@router.put("/datasets/{dataset}", status_code=201, responses=problems(404, 409, 411, 413, 422), openapi_extra=_BINARY)
 async def put_dataset(request: Request, job: JobName, dataset: DatasetName, state: Writes) -> JSONResponse:
     """Store a data set to evaluate models on: safetensors with `inputs` and mostly `targets`, one row an example."""
     return await _put(request, state, job, lambda found, body: state.models.put_dataset(found, dataset, body))
 
 
-@router.get("/datasets/{dataset}", responses=problems(404, 422, 503))
+@router.get("/datasets/{dataset}", response_class=Response, responses=DOWNLOAD)
 async def get_dataset(request: Request, job: JobName, dataset: DatasetName, state: Reads) -> Response:
     """Return a data set's bytes."""
     stored = await state.work(state.models.dataset, job, dataset)
     return download(request, state.store, layout.dataset(job, dataset), stored.nbytes, stored.sha256)
 
 
-@router.delete("/datasets/{dataset}", status_code=204, responses=problems(404, 422, 503))
+@router.delete("/datasets/{dataset}", status_code=204, responses=problems(404, 422))
 async def delete_dataset(job: JobName, dataset: DatasetName, state: Writes) -> Response:
     """Remove a data set."""
     await state.work(state.models.delete_dataset, job, dataset)

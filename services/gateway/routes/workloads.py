@@ -31,7 +31,7 @@ async def list_workloads(state: Reads) -> JSONResponse:
 
 _RUN = answers(
     s202="started; Location says where to ask", s304="the answer is the one that the ETag stands for"
-) | problems(404, 409, 411, 413, 422, 507)
+) | problems(404, 409, 411, 413, 422, 501, 507)
 
 
 @router.post("/jobs/{job}/workloads/{name}", response_model=Answer, responses=_RUN)

@@ -19,6 +19,9 @@ class Phase(StrEnum):
     LEAVING = "leaving"
     """Told to end; what is under way is being finished."""
 
+    FAILED = "failed"
+    """Cannot serve until somebody helps; `trouble` says how."""
+
 
 class Cause(StrEnum):
     """Why a shard was started."""
@@ -30,6 +33,16 @@ class Cause(StrEnum):
     """The process before was killed or crashed."""
 
 
+class Kind(StrEnum):
+    """Which of the two pools: both are started, reached and led alike."""
+
+    SHARD = "shard"
+    """Holds slices."""
+
+    PREDICTOR = "predictor"
+    """Holds whole models and runs them."""
+
+
 @dataclass(frozen=True, slots=True)
 class ShardSpec:
     """What a shard is to be."""
@@ -39,6 +52,7 @@ class ShardSpec:
     policy: str
     idle_s: float
     """Seconds without a data request after which it goes to zero; 0 for never."""
+    kind: Kind = Kind.SHARD
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +72,11 @@ class ShardState:
     """Crashes in a row."""
     awake_s: float = 0.0
     """Seconds for which a process existed, in all."""
+    kind: Kind = Kind.SHARD
+    direct_url: str | None = None
+    """Where its process is reached past what counts requests and would keep it awake; None where `url` is that."""
+    trouble: str | None = None
+    """Why it cannot serve, and what would help."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -69,6 +88,8 @@ class ShardState:
             "last_start_s": self.last_start_s,
             "failures": self.failures,
             "awake_s": round(self.awake_s, 3),
+            "direct_url": self.direct_url,
+            "trouble": self.trouble,
         }
 
 

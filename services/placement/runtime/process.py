@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from flstore_core.backoff import Backoff
 from services.common import tasks
-from services.placement.runtime.base import Cause, Phase, ShardSpec, ShardState, Watcher
+from services.placement.runtime.base import Cause, Kind, Phase, ShardSpec, ShardState, Watcher
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,9 @@ class Program:
     env: Mapping[str, str]
     grace_s: float
 
+    predictor: str = "services.predictor"
+    """The module of a predictor, in place of `module`."""
+
     def environment(self, spec: ShardSpec, listening: socket.socket, lifeline: socket.socket) -> dict[str, str]:
         return {
             **ONE_CORE,
@@ -48,7 +51,7 @@ class Program:
 
     async def start(self, spec: ShardSpec, listening: socket.socket, lifeline: socket.socket) -> Process:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", self.module),
+            *(sys.executable, "-P", "-m", self.predictor if spec.kind is Kind.PREDICTOR else self.module),
             stdin=DEVNULL,
             env=self.environment(spec, listening, lifeline),
             pass_fds=(listening.fileno(), lifeline.fileno()),

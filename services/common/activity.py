@@ -1,4 +1,4 @@
-"""Knows whether a shard is being used, so that it can leave when it is not and prefetch while it is quiet."""
+"""Knows whether a shard or predictor is in use, so that it can leave when it is not and prefetch while it is quiet."""
 
 import asyncio
 from collections.abc import Callable, Iterator

@@ -1,0 +1,24 @@
+"""`python -m services.predictor`: one predictor, configured by its environment."""
+
+import os
+import time
+
+from flstore_core.storage import open_store
+from flstore_core.storage.deferred import deferred
+from services.common import logs
+from services.common.serve import Listen, run
+from services.predictor.app import create_app, create_state
+from services.predictor.settings import Settings
+
+
+def main() -> None:
+    settings = Settings.from_env(os.environ)
+    logs.configure(settings.predictor, os.environ.get("FLSTORE_LOG_LEVEL", "INFO"))
+    settings.apply()
+    store = deferred(lambda: open_store(settings.store, os.environ))
+    state = create_state(settings, store, time.monotonic)
+    run(create_app(state), Listen.from_env(os.environ), should_leave=state.should_leave)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""A predictor's own endpoints, for gateways and the placement controller: parse, one call, shape the reply."""
+
+import json
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from flstore_core.errors import InvalidParameters
+from flstore_core.ids import ClientId, client_id, job_id
+from flstore_core.models.messages import RunRequest
+from flstore_core.policies.base import Key
+from services.common.cache_metrics import registry_of
+from services.predictor.state import State
+
+WORK_HEADER = "x-flstore-work"
+"""JSON that says what an answer took."""
+
+
+async def run(request: Request) -> Response:
+    """Run a workload's `run`."""
+    state = _state(request)
+    message = RunRequest.from_json(_json(await request.body()))
+    answer = await state.compute(state.engine.run, message)
+    headers = {WORK_HEADER: json.dumps(answer.work.to_json())}
+    return Response(b"".join(answer.parts), headers=headers, media_type="application/octet-stream")
+
+
+async def assign(request: Request) -> Response:
+    """Take note of a new placement table: a predictor owns no slices, and what it holds is evicted by use."""
+    await request.body()
+    return JSONResponse({"dropped": 0})
+
+
+async def forget_job(request: Request) -> Response:
+    """Drop a deleted job."""
+    state, job = _state(request), job_id(request.path_params["job"])
+    state.versions.forget(job)
+    return JSONResponse({"dropped": state.engine.forget_job(job)})
+
+
+async def forget_client(request: Request) -> Response:
+    """Drop an erased client."""
+    job, client = job_id(request.path_params["job"]), client_id(request.path_params["client"])
+    return JSONResponse({"dropped": _state(request).engine.forget_client(job, client)})
+
+
+async def inventory(request: Request) -> Response:
+    """Tell what the predictor holds and how well that served."""
+    state = _state(request)
+    told = {"shard": state.settings.predictor, "awake_s": state.awake_seconds, **state.engine.inventory()}
+    return JSONResponse(told)
+
+
+async def explain(request: Request) -> Response:
+    """Tell why a key, `job/round/client`, is cached or is not."""
+    parts = request.query_params.get("key", "").split("/")
+    if len(parts) not in (3, 4) or not parts[1].isdecimal():
+        raise InvalidParameters(f"key {'/'.join(parts)[:80]!r} is not job/round/client")
+    key = Key(job_id(parts[0]), int(parts[1]), ClientId(parts[2]))
+    return JSONResponse(_state(request).engine.explain(key))
+
+
+async def healthz(_: Request) -> Response:
+    """Alive: the process answers."""
+    return JSONResponse({"status": "ok"})
+
+
+async def metrics(request: Request) -> Response:
+    """Prometheus metrics: KServe's, and those of the cache."""
+    state = _state(request)
+    cache = registry_of(state.engine.inventory, state.settings.predictor)
+    return Response(generate_latest(REGISTRY) + generate_latest(cache), media_type=CONTENT_TYPE_LATEST)
+
+
+ROUTES = [
+    Route("/v1/run", run, methods=["POST"]),
+    Route("/v1/assignment", assign, methods=["POST"]),
+    Route("/v1/jobs/{job}", forget_job, methods=["DELETE"]),
+    Route("/v1/jobs/{job}/clients/{client}", forget_client, methods=["DELETE"]),
+    Route("/v1/inventory", inventory),
+    Route("/v1/cache/explain", explain),
+    Route("/healthz", healthz),
+    Route("/readyz", healthz),
+    Route("/metrics", metrics),
+]
+
+
+def _state(request: Request) -> State:
+    state: State = request.app.state.predictor
+    return state
+
+
+def _json(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidParameters("the message is not JSON") from error

@@ -1,0 +1,57 @@
+"""Settings of a predictor, read from an environment that is handed in."""
+
+import os
+import resource
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from flstore_core.ids import ShardId, object_name
+from flstore_core.units import parse_size
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a predictor needs to know."""
+
+    predictor: ShardId
+    """FLSTORE_SHARD_ID: its name in the placement table; on Knative the name of its service."""
+    store: str
+    """FLSTORE_STORE: URL or directory of the object store."""
+    cache_bytes: int = 512 * 2**20
+    """FLSTORE_CACHE_BYTES: budget of the cache of models, programs and data sets, in bytes."""
+    policy: str = "tailored"
+    """FLSTORE_POLICY: caching policy, by name."""
+    idle_seconds: float = 0.0
+    """FLSTORE_IDLE_SECONDS: leave after so long without a data request; 0 stays until told to go."""
+    refresh_seconds: float = 2.0
+    """FLSTORE_REFRESH_SECONDS: how old the knowledge of a job's program and newest round may be."""
+    compute_threads: int = 2
+    """FLSTORE_COMPUTE_THREADS: requests that compute at once."""
+    torch_threads: int = 0
+    """FLSTORE_TORCH_THREADS: cores that one operator may use; 0 for all there are."""
+    memory_bytes: int = 0
+    """FLSTORE_MEMORY_BYTES: most that the process may allocate, so that a program that asks for too much is refused
+    rather than the process killed; 0 for no limit."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "Settings":
+        name = env.get("FLSTORE_SHARD_ID") or env.get("K_SERVICE") or "predictor-0"
+        return cls(
+            predictor=ShardId(object_name("predictor", name)),
+            store=env.get("FLSTORE_STORE", ".flstore/store"),
+            cache_bytes=parse_size(env.get("FLSTORE_CACHE_BYTES", "512MiB")),
+            policy=env.get("FLSTORE_POLICY", "tailored"),
+            idle_seconds=float(env.get("FLSTORE_IDLE_SECONDS", "0")),
+            refresh_seconds=float(env.get("FLSTORE_REFRESH_SECONDS", "2")),
+            compute_threads=int(env.get("FLSTORE_COMPUTE_THREADS", "2")),
+            torch_threads=int(env.get("FLSTORE_TORCH_THREADS", "0")),
+            memory_bytes=parse_size(env.get("FLSTORE_MEMORY_BYTES", "0")),
+        )
+
+    def apply(self) -> None:
+        """Set what holds for the whole process: PyTorch's threads and the memory limit."""
+        torch.set_num_threads(self.torch_threads or len(os.sched_getaffinity(0)))
+        if self.memory_bytes:
+            resource.setrlimit(resource.RLIMIT_DATA, (self.memory_bytes, self.memory_bytes))

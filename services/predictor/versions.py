@@ -1,0 +1,133 @@
+"""Which models there are to infer with: a job's program, its newest aggregate, and any version that is named."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flstore_core import layout
+from flstore_core.errors import NotEnoughData, NotFound
+from flstore_core.ids import AGGREGATE, JobId
+from flstore_core.model_names import ModelName
+from flstore_core.models.engine import Engine
+from flstore_core.models.messages import RunRequest
+from flstore_core.patterns import Pattern
+from flstore_core.storage import ObjectStore
+from flstore_core.storage.documents import load_json
+from flstore_core.workloads.base import InputSpec
+
+WORKLOAD = "inference"
+"""The workload that direct requests are counted as."""
+
+
+@dataclass
+class _Known:
+    """What was read of a job, and when."""
+
+    program: str
+    newest: ModelName | None
+    read_at: float
+
+
+class Versions:
+    """Infers with a version of a job's model. Safe to share between threads.
+
+    Args:
+        clock: seconds, never going back.
+    """
+
+    def __init__(self, store: ObjectStore, engine: Engine, clock: Callable[[], float], refresh_seconds: float) -> None:
+        self._store = store
+        self._engine = engine
+        self._clock = clock
+        self._refresh_seconds = refresh_seconds
+        self._jobs: dict[JobId, _Known] = {}
+
+    def infer(self, job: JobId, version: str, inputs: Mapping[str, NDArray[Any]]) -> tuple[str, list[NDArray[Any]]]:
+        """Return the version that answered, and its outputs.
+
+        Args:
+            version: a `ModelName`, or empty for the newest aggregate.
+            inputs: arrays by name, or in order under any names.
+
+        Raises:
+            NotFound: if there is no such job, program or model.
+            InvalidParameters: if version or inputs do not fit.
+        """
+        name = self._name(job, version)
+        record = self._engine.library.job(job)
+        ref = self._engine.library.locate(record, name)
+        request = RunRequest(job, "", self._known(job).program, {}, WORKLOAD, Pattern.P1, {}, (ref,))
+        access = self._engine.access(request)
+        return str(name), list(access.model(name)(*_ordered(inputs, access.inputs)))
+
+    def inputs(self, job: JobId) -> Sequence[InputSpec]:
+        """Return what a job's program takes; raise `NotFound` if it has none."""
+        request = RunRequest(job, "", self._known(job).program, {}, WORKLOAD, Pattern.P1, {}, ())
+        return self._engine.access(request).inputs
+
+    def check(self, job: JobId, version: str) -> None:
+        """Raise what `infer` would, without running anything."""
+        name = self._name(job, version)
+        self._engine.library.locate(self._engine.library.job(job), name)
+        self.inputs(job)
+
+    def jobs(self) -> list[JobId]:
+        """Return the jobs that have a program."""
+        names = sorted(JobId(name) for name in self._store.folders("jobs"))
+        return [name for name in names if self._has_program(name)]
+
+    def forget(self, job: JobId) -> None:
+        """Forget a deleted job."""
+        self._jobs.pop(job, None)
+
+    def _has_program(self, job: JobId) -> bool:
+        try:
+            self._known(job)
+        except NotFound:
+            return False
+        return True
+
+    def _name(self, job: JobId, version: str) -> ModelName:
+        if version:
+            return ModelName.parse(version)
+        newest = self._known(job).newest
+        if newest is None:
+            raise NotEnoughData(f"job {job!r} has no committed round with an aggregate; name a version")
+        return newest
+
+    def _known(self, job: JobId) -> _Known:
+        known = self._jobs.get(job)
+        if known is None or self._clock() - known.read_at > self._refresh_seconds:
+            read_at = self._clock()
+            known = self._jobs[job] = _Known(self._program(job), self._newest(job, known), read_at)
+        return known
+
+    def _program(self, job: JobId) -> str:
+        try:
+            sha256: str = load_json(self._store, layout.program_record(job))["sha256"]
+        except NotFound:
+            raise NotFound(f"job {job!r} has no program; PUT /v1/jobs/{job}/model uploads one") from None
+        return sha256
+
+    def _newest(self, job: JobId, known: _Known | None) -> ModelName | None:
+        """Return the newest committed round's aggregate; rounds before the one known are not looked at again."""
+        floor = known.newest.round if known and known.newest else -1
+        numbers = (int(name) for name in self._store.folders(layout.rounds_prefix(job)) if name.isdecimal())
+        for number in sorted((number for number in numbers if number > floor), reverse=True):
+            try:
+                record = load_json(self._store, layout.round_record(job, number))
+            except NotFound:
+                continue
+            if record["aggregate"]:
+                return ModelName(number, AGGREGATE)
+        return known.newest if known else None
+
+
+def _ordered(inputs: Mapping[str, NDArray[Any]], specs: Sequence[InputSpec]) -> list[NDArray[Any]]:
+    """Return the inputs in the program's order: by name where all names are the program's, as given otherwise."""
+    names = [spec.name for spec in specs]
+    ordered = [inputs[name] for name in names] if set(names) == set(inputs) else list(inputs.values())
+    return [np.asarray(array) for array in ordered]
