@@ -34,6 +34,7 @@ class Informer:
     ) -> None:
         """`changed` is told the name of every object that came, changed or went; it returns at once."""
         self.objects: dict[str, Json] = {}
+        """By name; always the same dictionary."""
         self.synced = asyncio.Event()
         """Set once the objects have been listed."""
         self._api = api
@@ -64,7 +65,9 @@ class Informer:
 
     async def _list(self) -> None:
         items, version = await self._api.list(self._resource, self._selector)
-        before, self.objects = self.objects, {name_of(item): item for item in items}
+        before = dict(self.objects)
+        self.objects.clear()
+        self.objects.update({name_of(item): item for item in items})
         self._version = version
         self.synced.set()
         for name in before.keys() | self.objects.keys():

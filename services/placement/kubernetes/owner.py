@@ -1,13 +1,8 @@
 """The object that owns everything made here: when it goes, Kubernetes removes the rest."""
 
-import logging
-
 from services.placement.kubernetes.api import Api
-from services.placement.kubernetes.errors import ObjectMissing
 from services.placement.kubernetes.resources import OWNERS, Json
 from services.placement.kubernetes.settings import KubernetesSettings
-
-logger = logging.getLogger(__name__)
 
 
 class Owner:
@@ -36,16 +31,6 @@ class Owner:
                 "uid": self._uid,
             }
         ]
-
-    async def gone(self) -> bool:
-        """Say whether the release is being uninstalled: nothing is to be made for it any more."""
-        if not self._name:
-            return False
-        try:
-            found = await self._api.get(self._resource, self._name)
-        except ObjectMissing:
-            return True
-        return "deletionTimestamp" in found["metadata"]
 
     @property
     def about(self) -> Json:

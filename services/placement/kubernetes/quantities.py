@@ -16,7 +16,9 @@ def seconds(name: str, text: str) -> int:
     """Return a duration in seconds; raise `InvalidParameters` for what is not like `90s`, `10m` or `1h30m`."""
     match = _DURATION.fullmatch(text)
     if not match:
-        raise InvalidParameters(f"{name} is {text[:40]!r}; write a duration of whole seconds, such as 90s, 10m or 1h30m")
+        raise InvalidParameters(
+            f"{name} is {text[:40]!r}; write a duration of whole seconds, such as 90s, 10m or 1h30m"
+        )
     hours, minutes, rest = (int(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + rest
 

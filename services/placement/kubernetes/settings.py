@@ -52,7 +52,7 @@ class KubernetesSettings:
     scale_down_delay_s: int = 0
     """FLSTORE_SCALE_DOWN_DELAY: how long fewer requests must last before pods go."""
     retention_s: int = 60
-    """FLSTORE_RETENTION: how long the last pod stays after the autoscaler wants none; jobs' round intervals raise it."""
+    """FLSTORE_RETENTION: how long the last pod stays after the autoscaler wants none; round intervals raise it."""
     timeout_s: int = 300
     """FLSTORE_TIMEOUT_SECONDS: longest request, and grace of a pod that leaves; 120 to 600."""
     store_secret: str = ""
@@ -68,7 +68,7 @@ class KubernetesSettings:
     identity: str = "placement"
     """HOSTNAME: this controller's name among those that may lead."""
     address: str = ""
-    """FLSTORE_ADDRESS: where the other controllers reach this one; `http://<pod's address>:<FLSTORE_PORT>` when empty."""
+    """FLSTORE_ADDRESS: where other controllers reach this one; `http://<pod's address>:<FLSTORE_PORT>` when empty."""
     shard_env: Mapping[str, str] = field(default_factory=dict)
     """What shards inherit of this controller's environment."""
 

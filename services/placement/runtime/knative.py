@@ -79,7 +79,7 @@ class KnativeRuntime:
         await self._pods.synced.wait()
 
     def retain(self, seconds: float) -> None:
-        """Have last pods stay for about so long after the last request, or for what the settings say if that is more."""
+        """Have last pods stay for about so long after the last request, or for what the settings say if it is more."""
         wanted = stepped(seconds)
         if wanted != self._release.retention_s:
             self._release = replace(self._release, retention_s=wanted)
@@ -211,5 +211,3 @@ def _shard(item: Mapping[str, Json] | None) -> ShardId | None:
 
 def _kind(shard: ShardId) -> Kind:
     return Kind.PREDICTOR if shard.startswith(Kind.PREDICTOR.value) else Kind.SHARD
-
-

@@ -78,7 +78,9 @@ def manifest(spec: ShardSpec, release: Release) -> Json:
             labels={**own, "networking.knative.dev/visibility": "cluster-local"},
             ownerReferences=list(release.owners),
         ),
-        "spec": {"template": {"metadata": {"labels": own, "annotations": _scaling(release)}, "spec": _pod(spec, release)}},
+        "spec": {
+            "template": {"metadata": {"labels": own, "annotations": _scaling(release)}, "spec": _pod(spec, release)}
+        },
     }
 
 

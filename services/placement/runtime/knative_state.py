@@ -35,7 +35,7 @@ class Sight:
 
 
 def see(service: Object | None, pods: Iterable[Object]) -> Sight:
-    """Return what follows from a service and its pods; of several pods, old and new ones, the best that stays counts."""
+    """Return what follows from a service and its pods; of several pods, old and new, the best that stays counts."""
     living = [pod for pod in pods if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")]
     staying = [pod for pod in living if "deletionTimestamp" not in pod["metadata"]]
     if service is None or "deletionTimestamp" in service["metadata"]:

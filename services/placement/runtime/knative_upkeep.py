@@ -52,8 +52,8 @@ class Upkeep:
         record.corrected_at = [at for at in record.corrected_at if now - at < WITHIN_S]
         if len(record.corrected_at) >= PATIENCE:
             raise ObjectConflict(
-                f"the Knative service of {shard} was changed {PATIENCE} times within {WITHIN_S:.0f} s by somebody else; "
-                "see its metadata.managedFields for who, and leave its specification to this controller"
+                f"the Knative service of {shard} was changed {PATIENCE} times within {WITHIN_S:.0f} s by somebody "
+                "else; see its metadata.managedFields for who, and leave its specification to this controller"
             )
         record.corrected_at.append(now)
 

@@ -19,15 +19,23 @@ TIMEOUT_S = 75.0
 
 
 class Leadership(Protocol):
-    """What has to be known of the election."""
+    """How several controllers agree which of them acts."""
 
     @property
-    def leading(self) -> bool: ...
+    def leading(self) -> bool:
+        """Whether this one does."""
+        ...
 
     @property
     def leader_address(self) -> str:
-        """URL of the leader; "" while there is none."""
+        """URL of the one that does; "" while there is none."""
         ...
+
+    async def run(self) -> None:
+        """Take part, and act while leading, until cancelled."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 class Forward:
@@ -62,6 +70,8 @@ async def _ask(request: Request, client: httpx.AsyncClient, address: str) -> Res
             request.method, url, content=await request.body(), headers={HOPS: "1"}, timeout=TIMEOUT_S
         )
     except httpx.HTTPError as error:
-        raise Unavailable(f"the leading placement controller at {address} does not answer; try again shortly") from error
+        raise Unavailable(
+            f"the leading placement controller at {address} does not answer; try again shortly"
+        ) from error
     kept = {name: answer.headers[name] for name in ("content-type", "retry-after") if name in answer.headers}
     return Response(answer.content, answer.status_code, kept)
