@@ -7,7 +7,6 @@ from typing import Any
 _CHOSEN: Mapping[str, Mapping[str, Any]] = {
     "aggregate": {"method": "median"},
     "metrics": {"metrics": ["loss", "accuracy"], "group_by": ["round"], "aggregations": ["mean"]},
-    "stragglers": {"metric": "duration_s"},
 }
 
 

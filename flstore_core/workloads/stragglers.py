@@ -22,8 +22,8 @@ from flstore_core.workloads.table import metric_names, rows_of
 class StragglersParams(RangeParams):
     """What counts as slow."""
 
-    metric: str = "duration"
-    """The metric that tells how long a client took, in any one unit."""
+    metric: str = "duration_s"
+    """The metric that tells how long a client took, in seconds; another name may mean any one unit."""
     fence: Annotated[float, Gt(0), Le(100)] = 1.5
     """A client is slow whose median lies this many interquartile ranges above the third quartile of all medians."""
     keep: Annotated[float, Gt(0), Le(1)] = 0.9

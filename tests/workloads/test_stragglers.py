@@ -14,7 +14,7 @@ ASKED = FindStragglers()
 def test_planted_slow_clients_are_found_and_no_others() -> None:
     rng = np.random.default_rng(0)
     slowness = {f"c{i}": 5.0 if i in (3, 8) else 1.0 for i in range(12)}
-    history = rounds_of(*({c: {"duration": s * rng.uniform(9, 11)} for c, s in slowness.items()} for _ in range(6)))
+    history = rounds_of(*({c: {"duration_s": s * rng.uniform(9, 11)} for c, s in slowness.items()} for _ in range(6)))
     answer = ask(ASKED, history)
     assert set(answer.slow) == {"c3", "c8"}
     assert answer.clients[0].client in answer.slow
@@ -22,7 +22,7 @@ def test_planted_slow_clients_are_found_and_no_others() -> None:
 
 def test_a_deadline_by_hand() -> None:
     history = rounds_of(
-        {"a": {"duration": 1.0}, "b": {"duration": 2.0}}, {"a": {"duration": 1.0}, "b": {"duration": 10.0}}
+        {"a": {"duration_s": 1.0}, "b": {"duration_s": 2.0}}, {"a": {"duration_s": 1.0}, "b": {"duration_s": 10.0}}
     )
     advice = ask(ASKED, history, keep=0.75).advice
     assert (advice.deadline, advice.lost) == (2, 0.25)
@@ -32,10 +32,10 @@ def test_a_deadline_by_hand() -> None:
 
 
 def test_equal_durations_make_nobody_slow() -> None:
-    answer = ask(ASKED, rounds_of({c: {"duration": 3} for c in "abcd"}))
+    answer = ask(ASKED, rounds_of({c: {"duration_s": 3} for c in "abcd"}))
     assert answer.slow == []
     assert (answer.advice.lost, answer.advice.saved) == (0, 0)
-    assert ask(ASKED, rounds_of({"a": {"duration": 0}})).advice.saved == 0
+    assert ask(ASKED, rounds_of({"a": {"duration_s": 0}})).advice.saved == 0
 
 
 def test_another_metric_can_tell_the_time_and_a_missing_one_is_named() -> None:
