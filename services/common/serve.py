@@ -14,9 +14,6 @@ from starlette.types import ASGIApp
 
 from flstore_core.errors import InvalidParameters
 
-READY = b"."
-"""What is written to the lifeline once requests are answered."""
-
 KEEP_ALIVE_S = 75
 """An idle connection stays open this long: longer than our clients pool it, so that it is not us who close."""
 
@@ -59,6 +56,7 @@ def run(
     app: ASGIApp,
     listen: Listen,
     *,
+    side_door: bool = False,
     should_leave: Callable[[], bool] | None = None,
     on_leave: Callable[[], None] | None = None,
 ) -> None:
@@ -67,8 +65,12 @@ def run(
     SIGTERM, SIGINT, end-of-file on the lifeline and a true `should_leave` (asked ten times a second) all end it: it
     stops listening, calls `on_leave`, finishes the answers under way within `listen.grace_s` and runs the app's
     lifespan to its end. Works alike as PID 1. Raises `OSError` when the address cannot be bound.
+
+    With a `side_door`, the app is served on a free loopback port as well, and the lifeline says which. That port is
+    gone with the process, so that asking a service how it is never starts one that is at zero.
     """
-    listening = _socket(listen)
+    sockets = [_socket(listen), *([_side_door()] if side_door else [])]
+    side_port = sockets[1].getsockname()[1] if side_door else 0
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -83,11 +85,16 @@ def run(
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(listen.grace_s)),
     )
-    server = _Server(config, listen.lifeline_fd, should_leave, on_leave)
+    server = _Server(config, listen.lifeline_fd, ready_message(side_port), should_leave, on_leave)
     if listen.lifeline_fd is not None:
         _follow(listen.lifeline_fd, listen.grace_s)
-    server.run(sockets=[listening])
+    server.run(sockets=sockets)
     _exit_after(LINGER_S, 0)
+
+
+def ready_message(side_port: int) -> bytes:
+    """Return what is written to the lifeline once requests are answered: the side door's port, 0 without one."""
+    return b"%d\n" % side_port
 
 
 class _Server(uvicorn.Server):
@@ -97,11 +104,13 @@ class _Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         lifeline_fd: int | None,
+        ready: bytes,
         should_leave: Callable[[], bool] | None,
         on_leave: Callable[[], None] | None,
     ) -> None:
         super().__init__(config)
         self._lifeline_fd = lifeline_fd
+        self._ready = ready
         self._should_leave = should_leave
         self._on_leave = on_leave
 
@@ -109,7 +118,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self._lifeline_fd is not None:
             with suppress(OSError):  # the parent is gone: the lifeline's thread sees it too
-                os.write(self._lifeline_fd, READY)
+                os.write(self._lifeline_fd, self._ready)
 
     async def on_tick(self, counter: int) -> bool:
         return await super().on_tick(counter) or (self._should_leave is not None and self._should_leave())
@@ -157,6 +166,10 @@ def _socket(listen: Listen) -> socket.socket:
     if listen.listen_fd is not None:
         return socket.socket(fileno=listen.listen_fd)
     return socket.create_server((listen.host, listen.port), family=_family(listen.host), backlog=BACKLOG)
+
+
+def _side_door() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from flstore_core.errors import InvalidParameters
-from services.common.serve import READY, Listen
+from services.common.serve import Listen, ready_message
 
 ROOT = str(Path(__file__).parents[2])
 BASE = {**os.environ, "PYTHONPATH": ROOT, "FLSTORE_SHARD_ID": "s", "OPENBLAS_NUM_THREADS": "1"}
@@ -36,7 +36,7 @@ def served(
         )
         theirs.close()
         try:
-            assert ours.recv(1) == READY
+            assert ours.recv(16) == ready_message(0)
             yield process, f"http://127.0.0.1:{listening.getsockname()[1]}", ours
         finally:
             process.kill()

@@ -79,9 +79,14 @@ def _with_inventory(state: State, shard: dict[str, Any]) -> dict[str, Any]:
     if shard["state"] != AWAKE:
         return shard
     try:
-        return {**shard, "inventory": state.shards.inventory(shard["url"])}
+        return {**shard, "inventory": state.shards.inventory(_direct(shard))}
     except FLStoreError:
         return shard
+
+
+def _direct(shard: dict[str, Any]) -> str:
+    """Return the address at which asking a shard neither wakes it nor keeps it awake."""
+    return str(shard.get("direct_url") or shard["url"])
 
 
 def _explain(state: State, key: str) -> dict[str, Any]:
@@ -96,7 +101,7 @@ def _explain(state: State, key: str) -> dict[str, Any]:
     for owner in assignment.owners[index]:
         shard = states[owner]
         if shard["state"] == AWAKE:
-            told = state.shards.explain(shard["url"], key)
+            told = state.shards.explain(_direct(shard), key)
         else:
             told = {"cached": False, "since": None, "why": "the shard is at zero", "pinned": False}
         found.append({"shard": owner, **told})

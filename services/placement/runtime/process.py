@@ -83,6 +83,7 @@ class LocalShard:
         self._awake_s = 0.0
         self._starts = 0
         self._last_start_s: float | None = None
+        self._direct_url: str | None = None
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -106,6 +107,8 @@ class LocalShard:
             last_start_s=self._last_start_s,
             failures=self._backoff.failures,
             awake_s=self._awake_s + (time.monotonic() - self._begun_at if self._phase is not Phase.ZERO else 0.0),
+            kind=self.spec.kind,
+            direct_url=self._direct_url,
         )
 
     async def _live(self) -> None:
@@ -147,19 +150,20 @@ class LocalShard:
                 self._enter(Phase.LEAVING)
                 await self._program.end(self._process)
             ours.close()
-            self._process = None
+            self._process = self._direct_url = None
             self._awake_s += time.monotonic() - self._begun_at
             self._enter(Phase.ZERO)
 
     async def _greet(self, lifeline: socket.socket) -> bool:
         """Wait until the process says that it answers; return False when it ends, or takes too long, before that."""
         try:
-            said = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(lifeline, 1), START_LIMIT_S)
+            said = await asyncio.wait_for(_line(lifeline), START_LIMIT_S)
         except TimeoutError:
             logger.error("shard %s was not ready within %.0f s", self.spec.id, START_LIMIT_S)
             return False
-        if not said:
+        if not said.endswith(b"\n"):
             return False
+        self._direct_url = f"http://127.0.0.1:{int(said)}" if int(said) else None
         self._last_start_s = time.monotonic() - self._begun_at
         self._watcher.started(self.spec.id, self._cause(), self._last_start_s)
         self._enter(Phase.AWAKE)
@@ -182,3 +186,13 @@ class LocalShard:
     def _enter(self, phase: Phase) -> None:
         self._phase = phase
         self._watcher.changed(self.state())
+
+
+async def _line(lifeline: socket.socket) -> bytes:
+    """Return what a process says up to the end of a line, or up to its own end."""
+    said = b""
+    while not said.endswith(b"\n"):
+        if not (more := await asyncio.get_running_loop().sock_recv(lifeline, 1)):
+            break
+        said += more
+    return said
