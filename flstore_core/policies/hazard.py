@@ -95,7 +95,7 @@ class Hazard:
 
 
 class Gap:
-    """The mean time between requests, of late."""
+    """The mean time between requests, of late; at least the least time that ages are told apart by."""
 
     __slots__ = ("_intervals", "_last", "seconds")
 
@@ -108,7 +108,8 @@ class Gap:
         """Learn of a request at second `now`."""
         if self._last is not None:
             self._intervals += 1
-            self.seconds += max(GAP_WEIGHT, 1 / self._intervals) * (now - self._last - self.seconds)
+            mean = self.seconds + max(GAP_WEIGHT, 1 / self._intervals) * (now - self._last - self.seconds)
+            self.seconds = max(mean, 1 / TICKS)
         self._last = now
 
 

@@ -8,7 +8,7 @@ from flstore_core.cache.shadow import Shadow
 from flstore_core.ids import AGGREGATE, METADATA
 from flstore_core.patterns import Pattern
 from flstore_core.policies import Key, Request, make_policy
-from flstore_core.policies.hazard import Hazard
+from flstore_core.policies.hazard import Gap, Hazard
 from flstore_core.simulator.replay import TraceClock
 
 ROUND = 60.0
@@ -134,3 +134,11 @@ def test_a_hazard_learns_the_rate_at_each_age() -> None:
     before = hazard.rate(10.0, 0.001)
     hazard.fade(0.5)
     assert 0.9 * before < hazard.rate(10.0, 0.001) <= before
+
+
+def test_requests_at_one_instant_leave_a_gap_to_reckon_with() -> None:
+    gap = Gap()
+    for _ in range(3):
+        gap.asked(5.0)
+    assert gap.seconds > 0.0
+    assert Hazard(prior=0.3).rate(0.0, gap.seconds) > 0.0
