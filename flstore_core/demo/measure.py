@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from flstore_core.aggregator import Aggregator
 from flstore_core.client import Answer, FLStore
-from flstore_core.demo.aggregator import Aggregator
 from flstore_core.demo.agreement import differences
 from flstore_core.errors import Unavailable
 

@@ -10,8 +10,8 @@ from typing import TypeVar
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from flstore_core.aggregator import Aggregator
 from flstore_core.client import FLStore
-from flstore_core.demo.aggregator import Aggregator
 from flstore_core.demo.ingest import ingest
 from flstore_core.demo.measure import Hot, Question, ask_from_zero, ask_hot
 from flstore_core.demo.questions import Scene, parameters

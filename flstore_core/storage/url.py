@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from flstore_core.errors import InvalidParameters
 from flstore_core.storage.base import ObjectStore
 from flstore_core.storage.directory import DirectoryStore
+from flstore_core.storage.network import behind, profile
 from flstore_core.storage.retry import RetrySettings
 
 _RULE = "use s3://bucket[/prefix]?endpoint=http://host:port&region=…, file:///folder, or a folder's path"
@@ -20,8 +21,13 @@ def open_store(url: str, env: Mapping[str, str]) -> ObjectStore:
     `s3://bucket/prefix?endpoint=…&region=…` takes FLSTORE_S3_ACCESS_KEY and FLSTORE_S3_SECRET_KEY from `env`, or
     else AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; FLSTORE_S3_ENDPOINT is the endpoint when the URL names none, and
     FLSTORE_S3_GIVE_UP_S how many seconds an operation is tried for (10).
-    `file:///path` and a plain path mean a directory, created when missing. Raises `InvalidParameters`.
+    `file:///path` and a plain path mean a directory, created when missing. FLSTORE_NETWORK_PROFILE names a link that
+    the store is to be behind, for measurements (`flstore_core.storage.network`). Raises `InvalidParameters`.
     """
+    return behind(profile(env.get("FLSTORE_NETWORK_PROFILE") or "loopback"), _open(url, env))
+
+
+def _open(url: str, env: Mapping[str, str]) -> ObjectStore:
     scheme, separator, _ = url.partition("://")
     if not url or "\0" in url:
         raise InvalidParameters(f"store URL is empty or has a NUL; {_RULE}")

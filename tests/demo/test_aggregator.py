@@ -10,8 +10,8 @@ import pytest
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from flstore_core.aggregator import Aggregator
 from flstore_core.codec import parse, schema_of
-from flstore_core.demo.aggregator import Aggregator
 from flstore_core.errors import NotFound
 from flstore_core.storage import DirectoryStore
 
