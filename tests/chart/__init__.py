@@ -1,0 +1,1 @@
+"""Does the chart render what Kubernetes, Knative and our own kind accept, and refuse what cannot work?"""
