@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 from annotated_types import Ge, Le, MinLen
@@ -87,6 +87,14 @@ class RangeParams(Params):
     """First round, inclusive; the oldest by default."""
     last: Annotated[int, Ge(0), Le(MAX_ROUND)] | None = None
     """Last round, inclusive; the newest by default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatternParams(Params):
+    """Parameters of a workload that leaves it to the asker which access pattern its reading belongs to."""
+
+    pattern: Literal["P1", "P2", "P3"] = "P2"
+    """The access pattern that this reading belongs to, from which caching policies learn."""
 
 
 class RoundIndex(Protocol):
@@ -266,6 +274,11 @@ class Workload(Protocol[P_contra, R_co]):
 
     def combine(self, partials: Sequence[Partial], context: Context, params: P_contra) -> R_co:
         """Return the answer. `partials` come in the order of the slices; they are empty unless `needs` is weights."""
+
+
+def pattern_of(workload: Workload[Any, Any], params: Params) -> Pattern:
+    """Return a request's access pattern: the workload's own, unless it leaves that to its parameters."""
+    return Pattern(params.pattern) if isinstance(params, PatternParams) else workload.pattern
 
 
 class WeightsWorkload(Workload[P_contra, R_co], Protocol[P_contra, R_co]):

@@ -23,6 +23,7 @@ from flstore_core.workloads.base import (
     RoundData,
     SliceMember,
     WeightsWorkload,
+    pattern_of,
 )
 from flstore_core.workloads.describe import dump, validate
 from services.gateway import artifacts
@@ -109,7 +110,7 @@ class Runner:
         pool = "predictors" if request else "shards"
         execution = Execution(used, len(partials), work, stages.seconds, pool)
         execution = self._pricing.priced(execution, reads_of(workload.needs, context))
-        outcome = Outcome(job_name, name, workload.pattern, tuple(numbers), result, execution, etag)
+        outcome = Outcome(job_name, name, pattern_of(workload, params), tuple(numbers), result, execution, etag)
         self._results.offer(outcome)
         return outcome
 
@@ -163,7 +164,7 @@ class Runner:
 
         def ask(index: int) -> tuple[Partial, Work]:
             part = SliceRef(job.id, job.schema.digest, assignment.slices, index)
-            request = MapRequest(part, workload.name, workload.pattern, asdict(params), refs, base)
+            request = MapRequest(part, workload.name, pattern_of(workload, params), asdict(params), refs, base)
             return self._shards.map(self._placement.addresses(assignment, index), request)
 
         answers = list(self._callers.map(ask, range(assignment.slices)))
