@@ -5,7 +5,8 @@ another gateway, and is read again when it is older than `refresh_seconds` or wh
 Two things do change the past, and are noticed by the same look: a client's erasure and a job's deletion.
 """
 
-from bisect import insort
+from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import suppress
@@ -49,9 +50,14 @@ class Index:
             raise unknown("client", client, self.participations)
         return found
 
+    def clients_by_round(self) -> Counter[int]:
+        """Return how many clients took part in each committed round."""
+        return Counter(number for numbers in self.participations.values() for number in numbers)
+
     def add(self, record: Round) -> None:
         """Take a committed round in."""
-        if record.number in self.committed:
+        position = bisect_left(self.committed, record.number)
+        if self.committed[position : position + 1] == [record.number]:
             return
         insort(self.committed, record.number)
         if record.aggregate:

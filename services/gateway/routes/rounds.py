@@ -1,6 +1,7 @@
 """Rounds: updates and aggregates stored and read back, rounds committed."""
 
 import json
+from operator import itemgetter
 from time import perf_counter
 from typing import Annotated, Any
 
@@ -76,11 +77,12 @@ async def commit(job: JobName, number: RoundNumber, state: Writes, body: CommitB
 
 @router.get("/rounds", responses=problems(404, 422))
 async def list_rounds(job: JobName, state: Reads) -> JSONResponse:
-    """List a job's rounds."""
+    """List a job's rounds; of committed ones, with how many clients took part."""
     index = await state.work(state.catalog.index, job)
-    rows = [{"round": number, "committed": True} for number in index.committed]
+    clients = index.clients_by_round()
+    rows = [{"round": number, "committed": True, "clients": clients[number]} for number in index.committed]
     rows += [{"round": number, "committed": False} for number in index.open]
-    return JSONResponse({"rounds": sorted(rows, key=lambda row: row["round"])})
+    return JSONResponse({"rounds": sorted(rows, key=itemgetter("round"))})
 
 
 @router.get("/rounds/{round}", responses=problems(404, 422))
