@@ -1,0 +1,219 @@
+"""What each client's update is worth, by evaluating aggregates of subsets: exact, truncated Monte Carlo, GTG-Shapley.
+
+Exact Shapley values by enumeration up to 12 clients; TMC-Shapley (Ghorbani and Zou 2019, ICML); GTG-Shapley (Liu et al.
+2022, ACM TIST), which skips rounds and tails of permutations that no longer change the utility, and has every client
+begin equally often; leave-one-out. A subset's model is the FedAvg of its members' stored models, never trained anew.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge, Le
+from numpy.typing import NDArray
+
+from flstore_core.errors import InvalidParameters, NotEnoughData
+from flstore_core.ids import AGGREGATE
+from flstore_core.model_names import ModelName
+from flstore_core.patterns import Pattern
+from flstore_core.workloads.base import (
+    Context,
+    ModelAccess,
+    Needs,
+    Partial,
+    Result,
+    RoundData,
+    RoundIndex,
+    RoundParams,
+    fedavg_weights,
+)
+from flstore_core.workloads.named_models import updates
+from flstore_core.workloads.scoring import Loss, accuracy, examples, mean_loss, score
+from flstore_core.workloads.select import one_round
+
+MOST_EXACT = 12
+Float64 = NDArray[np.float64]
+Utility = Callable[[frozenset[int]], float]
+
+
+@dataclass(frozen=True)
+class EvaluatedParams(RoundParams):
+    """How contributions are measured."""
+
+    method: Literal["gtg", "tmc", "exact", "leave-one-out"] = "gtg"
+    """Exact takes 2^n evaluations and is for up to 12 clients."""
+    utility: Literal["accuracy", "loss"] = "accuracy"
+    """What a model is worth: its accuracy, or minus its loss."""
+    dataset: str = "test"
+    """The stored data set: `inputs` and `targets`."""
+    permutations: Annotated[int, Ge(1), Le(100_000)] = 64
+    """Most orders of the clients that are sampled."""
+    tolerance: Annotated[float, Ge(0), Le(1)] = 0.001
+    """Change of utility below which a round, or the rest of a permutation, is skipped."""
+    seed: Annotated[int, Ge(0)] = 0
+    """Of the sampled orders."""
+    loss: Loss | None = None
+    """Of the model's first output; by default cross-entropy for whole-number targets and mse for others."""
+    batch_size: Annotated[int, Ge(1), Le(65_536)] = 256
+    """Examples run at once."""
+
+
+@dataclass(frozen=True)
+class Share(Result):
+    """What one client contributed."""
+
+    client: str
+    """The client."""
+    value: float
+    """Utility it added; all values add up to the round's gain, but for leave-one-out."""
+    standard_error: float | None
+    """Of a sampled value; null where it is exact."""
+
+
+@dataclass(frozen=True)
+class EvaluatedContribution(Result):
+    """What each client contributed to a round."""
+
+    round: int
+    """The round answered for."""
+    method: str
+    """How it was measured."""
+    before: float
+    """Utility of the model that the round started from."""
+    after: float
+    """Utility of the FedAvg of the clients' models."""
+    shares: list[Share]
+    """The largest first."""
+    evaluations: int
+    """Models that were evaluated."""
+
+
+class ContributionEvaluated:
+    """What each client's update is worth, by evaluating aggregates of subsets of the clients (Shapley values)."""
+
+    name = "contribution-evaluated"
+    pattern = Pattern.P2
+    needs = Needs.MODEL
+    source = "Liu et al. 2022, GTG-Shapley: Efficient and Accurate Participant Contribution Evaluation in FL, ACM TIST"
+    params = EvaluatedParams
+    result = EvaluatedContribution
+
+    def select(self, params: EvaluatedParams, index: RoundIndex) -> Sequence[int]:
+        return one_round(params, index)
+
+    def models(self, rounds: Sequence[RoundData], params: EvaluatedParams) -> Sequence[ModelName]:
+        (data,) = rounds
+        found = updates(data, params.clients)
+        if len(found) < 2:
+            raise NotEnoughData(f"round {data.record.number} has {len(found)} update(s); at least 2 are needed")
+        if params.method == "exact" and len(found) > MOST_EXACT:
+            raise InvalidParameters(f"exact values are for up to {MOST_EXACT} clients, these are {len(found)}; use gtg")
+        if data.record.base is None:
+            raise NotEnoughData(f"round {data.record.number} has no base model to compare with")
+        return [*found, ModelName(data.record.base, AGGREGATE)]
+
+    def datasets(self, params: EvaluatedParams) -> Sequence[str]:
+        return [params.dataset]
+
+    def run(self, access: ModelAccess, params: EvaluatedParams) -> Partial:
+        *clients, base = access.models
+        worth = _Worth(access, clients, base, params)
+        values, errors = _METHODS[params.method](worth, len(clients), params)
+        ends = [worth(frozenset()), worth(frozenset(range(len(clients))))]
+        return {"values": values, "errors": errors, "ends": np.array(ends), "count": np.array([len(worth.known)])}
+
+    def combine(self, partials: Sequence[Partial], context: Context, params: EvaluatedParams) -> EvaluatedContribution:
+        (partial,) = partials
+        errors = [None if math.isnan(error) else error for error in partial["errors"].tolist()]
+        named = zip(context.models, partial["values"].tolist(), errors, strict=False)
+        shares = [Share(str(name.client), value, error) for name, value, error in named]
+        return EvaluatedContribution(
+            round=context.round.record.number,
+            method=params.method,
+            before=float(partial["ends"][0]),
+            after=float(partial["ends"][1]),
+            shares=sorted(shares, key=lambda share: (-share.value, share.client)),
+            evaluations=int(partial["count"][0]),
+        )
+
+
+@dataclass
+class _Worth:
+    """The utility of a subset's model, evaluated once."""
+
+    access: ModelAccess
+    clients: Sequence[ModelName]
+    base: ModelName
+    params: EvaluatedParams
+    known: dict[frozenset[int], float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.data = examples(self.access, self.params.dataset, self.params.loss, self.params.batch_size)
+
+    def __call__(self, subset: frozenset[int]) -> float:
+        if subset not in self.known:
+            self.known[subset] = self._evaluate([self.clients[row] for row in sorted(subset)])
+        return self.known[subset]
+
+    def _evaluate(self, names: Sequence[ModelName]) -> float:
+        access = self.access
+        weights = fedavg_weights([access.num_examples(name) for name in names]) if names else []
+        parts = list(zip(map(float, weights), names, strict=True))
+        sums = score(access.mixture(parts) if parts else access.model(self.base), self.data)
+        share = accuracy(sums)
+        if self.params.utility == "loss":
+            return -mean_loss(sums)
+        if share is None:
+            raise InvalidParameters("the targets are no classes: there is no accuracy; set utility to loss")
+        return share
+
+
+def exact(worth: Utility, count: int, _: EvaluatedParams | None = None) -> tuple[Float64, Float64]:
+    """Return Shapley values by enumeration, and no errors (NaN)."""
+    values = np.zeros(count)
+    for size in range(count):
+        weight = 1.0 / (count * math.comb(count - 1, size))
+        for row in range(count):
+            others = [each for each in range(count) if each != row]
+            for chosen in combinations(others, size):
+                values[row] += weight * (worth(frozenset((*chosen, row))) - worth(frozenset(chosen)))
+    return values, np.full(count, np.nan)
+
+
+def leave_one_out(worth: Utility, count: int, _: EvaluatedParams) -> tuple[Float64, Float64]:
+    """Return what the utility of all loses without each one."""
+    everyone = frozenset(range(count))
+    return np.array([worth(everyone) - worth(everyone - {row}) for row in range(count)]), np.full(count, np.nan)
+
+
+def sampled(worth: Utility, count: int, params: EvaluatedParams) -> tuple[Float64, Float64]:
+    """Return means and standard errors over sampled permutations, the tails of which are truncated.
+
+    With GTG, the clients take turns in being first, and a round that changed nothing is worth nothing to anybody.
+    """
+    rng = np.random.default_rng(params.seed)
+    guided = params.method == "gtg"
+    start, end = worth(frozenset()), worth(frozenset(range(count)))
+    if guided and abs(end - start) <= params.tolerance:
+        return np.zeros(count), np.zeros(count)
+    turns = max(params.permutations, 2)
+    marginals = np.zeros((turns, count))
+    for turn in range(turns):
+        order = rng.permutation(count)
+        if guided:
+            order = np.concatenate([[turn % count], order[order != turn % count]])
+        before, members = start, frozenset[int]()
+        for row in order.tolist():
+            if abs(end - before) <= params.tolerance and members:
+                break
+            members |= {row}
+            after = worth(members)
+            marginals[turn, row] = after - before
+            before = after
+    return marginals.mean(0), marginals.std(0, ddof=1) / math.sqrt(turns)
+
+
+_METHODS = {"exact": exact, "leave-one-out": leave_one_out, "tmc": sampled, "gtg": sampled}

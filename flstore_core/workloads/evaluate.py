@@ -1,0 +1,163 @@
+"""Loss, accuracy and per-class figures of stored models on a stored data set.
+
+The usual held-out evaluation of federated models: of the aggregate (McMahan et al. 2017, AISTATS) and of each client's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge, Le, MinLen
+from numpy.typing import NDArray
+
+from flstore_core.model_names import ModelName
+from flstore_core.patterns import Pattern
+from flstore_core.workloads.base import (
+    Context,
+    ModelAccess,
+    Needs,
+    Partial,
+    Result,
+    RoundData,
+    RoundIndex,
+    RoundParams,
+)
+from flstore_core.workloads.named_models import aggregate, rounds_of, updates
+from flstore_core.workloads.scoring import Loss, Sums, accuracy, examples, mean_loss, score
+from flstore_core.workloads.select import one_round
+
+
+@dataclass(frozen=True)
+class EvaluateParams(RoundParams):
+    """What is evaluated, and on what."""
+
+    dataset: str = "test"
+    """The stored data set: `inputs` and `targets`."""
+    models: Annotated[list[str], MinLen(1)] | None = None
+    """These models and no others: `12` (an aggregate), `12:client-7` (an update), `artifact:ID`."""
+    aggregate: bool = True
+    """Whether the round's aggregate is evaluated beside its clients' models."""
+    loss: Loss | None = None
+    """Of the model's first output; by default cross-entropy for whole-number targets and mse for others."""
+    batch_size: Annotated[int, Ge(1), Le(65_536)] = 256
+    """Examples run at once."""
+    rows: Annotated[int, Ge(1)] | None = None
+    """How many examples, from the first; all by default."""
+
+
+@dataclass(frozen=True)
+class ClassScore(Result):
+    """How well a model tells one class."""
+
+    label: int
+    """The class."""
+    examples: int
+    """How many there are of it."""
+    recall: float | None
+    """Share of them that the model found; null where there are none."""
+    precision: float | None
+    """Share of what it took for this class that was; null where it took nothing for it."""
+
+
+@dataclass(frozen=True)
+class ModelScore(Result):
+    """How well one model does."""
+
+    model: str
+    """Its name."""
+    loss: float
+    """Mean loss of a target."""
+    accuracy: float | None
+    """Share of targets met; null where the targets are no classes."""
+    classes: list[ClassScore]
+    """By class; empty where the targets are no classes."""
+
+
+@dataclass(frozen=True)
+class Evaluation(Result):
+    """How well models do on a data set."""
+
+    dataset: str
+    """The data set."""
+    loss: str
+    """Which loss was taken."""
+    examples: int
+    """How many targets each model was held to."""
+    models: list[ModelScore]
+    """In the order asked for: clients by name, then the aggregate."""
+    best: str
+    """The model with the lowest loss."""
+
+
+class Evaluate:
+    """Loss, accuracy and per-class figures of stored models on a stored data set."""
+
+    name = "evaluate"
+    pattern = Pattern.P2
+    needs = Needs.MODEL
+    source = "McMahan et al. 2017, Communication-Efficient Learning of Deep Networks from Decentralized Data, AISTATS"
+    params = EvaluateParams
+    result = Evaluation
+
+    def select(self, params: EvaluateParams, index: RoundIndex) -> Sequence[int]:
+        if params.models:
+            return rounds_of([ModelName.parse(model) for model in params.models], index)
+        return one_round(params, index)
+
+    def models(self, rounds: Sequence[RoundData], params: EvaluateParams) -> Sequence[ModelName]:
+        if params.models:
+            return [ModelName.parse(model) for model in params.models]
+        (data,) = rounds
+        return [*updates(data, params.clients), *(aggregate(data) if params.aggregate else [])]
+
+    def datasets(self, params: EvaluateParams) -> Sequence[str]:
+        return [params.dataset]
+
+    def run(self, access: ModelAccess, params: EvaluateParams) -> Partial:
+        data = examples(access, params.dataset, params.loss, params.batch_size, params.rows)
+        sums = [score(access.model(name), data) for name in access.models]
+        return {**packed(sums), "is_" + data.loss: np.ones(1)}
+
+    def combine(self, partials: Sequence[Partial], context: Context, params: EvaluateParams) -> Evaluation:
+        (partial,) = partials
+        sums = unpacked(partial)
+        scores = [_model_score(name, each) for name, each in zip(context.models, sums, strict=True)]
+        return Evaluation(
+            dataset=params.dataset,
+            loss=next(name.removeprefix("is_") for name in partial if name.startswith("is_")),
+            examples=sums[0].values,
+            models=scores,
+            best=min(scores, key=lambda each: each.loss).model,
+        )
+
+
+def packed(sums: Sequence[Sums]) -> dict[str, NDArray[np.generic]]:
+    """Return several models' sums as arrays that can be sent."""
+    return {
+        "loss": np.array([each.loss for each in sums]),
+        "values": np.array([each.values for each in sums]),
+        "confusion": np.stack([each.confusion for each in sums]),
+    }
+
+
+def unpacked(partial: Partial) -> list[Sums]:
+    """Return what `packed` was made from."""
+    rows = zip(partial["loss"], partial["values"], partial["confusion"], strict=True)
+    return [Sums(float(loss), int(values), confusion) for loss, values, confusion in rows]
+
+
+def _model_score(name: ModelName, sums: Sums) -> ModelScore:
+    return ModelScore(str(name), mean_loss(sums), accuracy(sums), _class_scores(sums.confusion))
+
+
+def _class_scores(confusion: NDArray[np.int64]) -> list[ClassScore]:
+    found, there, taken = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    return [
+        ClassScore(label, int(there[label]), _share(found[label], there[label]), _share(found[label], taken[label]))
+        for label in range(len(confusion))
+    ]
+
+
+def _share(part: np.int64, whole: np.int64) -> float | None:
+    return float(part / whole) if whole else None

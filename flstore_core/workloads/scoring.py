@@ -1,0 +1,127 @@
+"""How well a model does on a data set: loss, accuracy, and the confusion between classes, added up over batches."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flstore_core.errors import InvalidParameters, NotEnoughData
+from flstore_core.workloads.base import ModelAccess, RunnableModel
+
+Loss = Literal["cross-entropy", "binary-cross-entropy", "mse"]
+MAX_CLASSES = 4096
+"""Up to so many classes the confusion between them is counted."""
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Inputs and targets, and the loss between a model's first output and the targets."""
+
+    inputs: tuple[Array, ...]
+    targets: Array
+    loss: Loss
+    batch: int
+
+    @property
+    def rows(self) -> int:
+        return len(self.targets)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What scoring adds up."""
+
+    loss: float
+    values: int
+    """Targets that the loss was summed over."""
+    confusion: NDArray[np.int64]
+    """Counts by true and predicted class, shape (classes, classes); of no size where there are no classes."""
+
+    def __add__(self, other: "Sums") -> "Sums":
+        return Sums(self.loss + other.loss, self.values + other.values, self.confusion + other.confusion)
+
+
+def examples(access: ModelAccess, dataset: str, loss: Loss | None, batch: int, rows: int | None = None) -> Examples:
+    """Return a data set's first `rows` examples; without a `loss`, the one that its targets are usual for.
+
+    Raises:
+        NotEnoughData: if the data set has no targets.
+    """
+    arrays = access.dataset(dataset)
+    if "targets" not in arrays:
+        raise NotEnoughData(f"data set {dataset!r} has no tensor 'targets' to compare with")
+    targets = arrays["targets"][:rows]
+    more = sorted(name for name in arrays if name not in ("inputs", "targets"))
+    inputs = tuple(arrays[name][:rows] for name in ("inputs", *more[: len(access.inputs) - 1]))
+    usual: Loss = "cross-entropy" if targets.dtype.kind in "iu" else "mse"
+    return Examples(inputs, targets, loss or usual, batch)
+
+
+def score(model: RunnableModel, data: Examples) -> Sums:
+    """Return a model's sums over all examples, run batch by batch."""
+    parts = []
+    for start in range(0, data.rows, data.batch):
+        stop = start + data.batch
+        output = model(*(array[start:stop] for array in data.inputs))[0]
+        parts.append(_LOSSES[data.loss](output, data.targets[start:stop]))
+    return sum(parts[1:], parts[0])
+
+
+def mean_loss(sums: Sums) -> float:
+    """Return the mean loss of a target."""
+    return sums.loss / sums.values
+
+
+def accuracy(sums: Sums) -> float | None:
+    """Return the share of targets that were met; None where the targets are no classes."""
+    return float(np.trace(sums.confusion) / sums.values) if sums.confusion.size else None
+
+
+def _cross_entropy(output: Array, targets: Array) -> Sums:
+    """Sum -log softmax(output)[target]; output (…, classes) as logits, targets (…) as class numbers."""
+    classes = output.shape[-1]
+    if output.shape[:-1] != targets.shape or targets.dtype.kind not in "iu":
+        raise InvalidParameters(
+            f"cross-entropy takes outputs (…, classes) and whole-number targets (…); the model gave "
+            f"{list(output.shape)} for targets {targets.dtype} {list(targets.shape)}"
+        )
+    logits, wanted = output.reshape(-1, classes), targets.reshape(-1).astype(np.int64)
+    if wanted.min(initial=0) < 0 or wanted.max(initial=0) >= classes:
+        raise InvalidParameters(f"targets reach from {wanted.min()} to {wanted.max()}; the model has {classes} classes")
+    shifted = logits - logits.max(1, keepdims=True)
+    log_sum = np.log(np.exp(shifted).sum(1, dtype=np.float64))
+    loss = float((log_sum - shifted[np.arange(len(wanted)), wanted]).sum(dtype=np.float64))
+    return Sums(loss, len(wanted), _confusion(wanted, logits.argmax(1), classes))
+
+
+def _binary_cross_entropy(output: Array, targets: Array) -> Sums:
+    """Sum the cross-entropy of logits with targets between 0 and 1, of the same shape or one size 1 more."""
+    logits = _alike(output, targets).astype(np.float64).ravel()
+    wanted = targets.astype(np.float64).ravel()
+    loss = np.maximum(logits, 0) - logits * wanted + np.log1p(np.exp(-np.abs(logits)))
+    met = _confusion((wanted > 0.5).astype(np.int64), (logits > 0).astype(np.int64), 2)
+    return Sums(float(loss.sum()), len(wanted), met)
+
+
+def _squared_error(output: Array, targets: Array) -> Sums:
+    gap = _alike(output, targets).astype(np.float64) - targets
+    return Sums(float((gap * gap).sum()), gap.size, np.zeros((0, 0), np.int64))
+
+
+_LOSSES = {"cross-entropy": _cross_entropy, "binary-cross-entropy": _binary_cross_entropy, "mse": _squared_error}
+
+
+def _alike(output: Array, targets: Array) -> Array:
+    if output.shape != targets.shape and output.shape != (*targets.shape, 1):
+        raise InvalidParameters(f"the model gave {list(output.shape)} for targets {list(targets.shape)}")
+    return output.reshape(targets.shape)
+
+
+def _confusion(wanted: Array, given: Array, classes: int) -> NDArray[np.int64]:
+    if classes > MAX_CLASSES:
+        return np.array([[np.count_nonzero(wanted == given)]], np.int64)
+    counts = np.bincount(wanted * classes + given, minlength=classes * classes)
+    return counts.reshape(classes, classes).astype(np.int64)
