@@ -3,6 +3,7 @@
 import json
 import struct
 from collections.abc import Iterator
+from contextlib import ExitStack
 from urllib.parse import quote
 
 import httpx
@@ -41,8 +42,7 @@ BAD_BODIES = {
     "header length beyond the body": (struct.pack("<Q", 5000) + b"{}", "invalid-tensors", "truncated"),
     "header is a list": (with_header("[1]"), "invalid-tensors", "not a JSON object"),
     "deep JSON": (with_header('{"a":' + "[" * 60_000 + "]" * 60_000 + "}"), "invalid-tensors", "JSON"),
-    "half a surrogate pair": (with_header('{"\\ud800":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}', bytes(4)),)
-    + ("invalid-tensors", "JSON"),
+    "half a surrogate pair": (with_header('{"\\ud800":[]}'), "invalid-tensors", "JSON"),
     "doubled key": (with_header('{"a":1,"a":2}'), "invalid-tensors", "distinct keys"),
     "cut short": (GOOD[:-3], "invalid-tensors", "bytes, but the body has"),
     "too long": (GOOD + b"\0", "invalid-tensors", "bytes, but the body has"),
@@ -134,9 +134,9 @@ def strict(on_directory: System) -> Iterator[httpx.Client]:
     """A second gateway with little room: 1 MB an upload, 1.5 MB in flight."""
     env = {"FLSTORE_UPLOAD_LIMIT": "1MB", "FLSTORE_IN_FLIGHT_BYTES": "1.5MB"}
     log = on_directory.folder / "strict.log"
-    with gateway(on_directory.placement, on_directory.store_url, log, env) as running:
-        with httpx.Client(base_url=running.url, timeout=30.0) as http:
-            yield http
+    with ExitStack() as stack:
+        running = stack.enter_context(gateway(on_directory.placement, on_directory.store_url, log, env))
+        yield stack.enter_context(httpx.Client(base_url=running.url, timeout=30.0))
 
 
 def test_over_the_size_limit_is_refused_before_it_is_read(strict: httpx.Client) -> None:

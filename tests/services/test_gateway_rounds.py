@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load
 
 from flstore_core.statistics import RoundStatistics
 from tests.services.models import PARAMETERS, JobOverHttp, arrays, body, create, flat, problem
@@ -170,8 +171,6 @@ def test_an_aggregate_is_computed_next_to_the_data(running: System, job: JobOver
     link = find(answer.json()["result"], "href")
     content = job.http.get(link).content
     assert hashlib.sha256(content).hexdigest() == find(answer.json()["result"], "sha256")
-    from safetensors.numpy import load
-
     loaded = load(content)
     weights = np.array([10, 11, 12]) / 33
     mean = sum(

@@ -1,11 +1,13 @@
 """Processes and stores that fail while a gateway is at work."""
 
 import hashlib
+import json
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from tests.servers import S3Server, wait_until
+from tests.servers import S3Server
 from tests.services import raw
 from tests.services.conftest import SETTINGS
 from tests.services.models import SCHEMA, JobOverHttp, body, create, problem
@@ -49,7 +51,6 @@ def test_without_the_store_writes_wait_and_what_is_hot_goes_on(cut_off: tuple[Sy
     job.fill(1, 4)
     job.commit(1)
     before = job.run("cosine-similarity", round=1).json()["result"]
-    mean = {"round": 1, "clients": ["c0"]}
     lifeline.cut()
     for answer in [
         job.put(2, "c", body(9)),
@@ -78,8 +79,7 @@ def test_without_the_store_writes_wait_and_what_is_hot_goes_on(cut_off: tuple[Sy
     ]:
         assert answer.status_code == 200, answer.text
     assert job.run("cosine-similarity", round=1).json()["result"] == before
-    told = problem(job.run("aggregate", **mean), 503, "store-unavailable")
-    assert "artifacts" in told["detail"]  # the shards answered; there is nowhere to put the model
+    problem(job.run("aggregate", round=1), 503, "store-unavailable")  # there is nowhere to put the model
 
 
 def test_a_killed_shard_is_replaced_and_the_request_answered(running: System) -> None:
@@ -117,7 +117,7 @@ def test_shards_killed_all_the_while_fail_no_request(on_directory: System) -> No
                 enough.set()
                 return
 
-    answers = []
+    answers: list[httpx.Response] = []
     with ThreadPoolExecutor(1) as pool:
         killing = pool.submit(kill_now_and_then)
         try:
@@ -132,7 +132,7 @@ def test_shards_killed_all_the_while_fail_no_request(on_directory: System) -> No
         killing.result()
     assert len(killed) >= 3
     assert {answer.status_code for answer in answers} == {200}
-    assert len({answer.json()["result"]["model"]["sha256"] for answer in answers}) == 1
+    assert len({json.dumps(answer.json()["result"]) for answer in answers}) == 1
 
 
 def test_a_round_whose_shard_died_midway_has_its_statistics(running: System) -> None:
@@ -234,22 +234,24 @@ def test_an_upload_is_held_in_memory_once(on_directory: System) -> None:
     schema = [{"name": "a", "dtype": "F32", "shape": [count // 2]}, {"name": "b", "dtype": "F16", "shape": [count]}]
     content = save({"a": np.ones(count // 2, np.float32), "b": np.ones(count, np.float16)})
     env = {"FLSTORE_IN_FLIGHT_BYTES": "200MB", "MALLOC_ARENA_MAX": "2"}
-    with gateway(on_directory.placement, on_directory.store_url, on_directory.folder / "big.log", env) as fresh:
-        with httpx.Client(base_url=fresh.url, timeout=120.0) as http:
-            name = f"big-{uuid4().hex[:8]}"
-            job = JobOverHttp(http, name)
-            assert http.put(job.url, json={"schema": schema, "slices": 4, "statistics": "off"}).status_code == 201
-            assert create(http).put(0, "warm", body(1)).status_code == 201
-            before = fresh.rss
-            assert job.put(0, "c", content).status_code == 201
-            growth = fresh.peak_rss - before
-            digest = hashlib.sha256()
-            with http.stream("GET", job.client_url(0, "c")) as answer:
-                for chunk in answer.iter_bytes():
-                    digest.update(chunk)
-            assert digest.hexdigest() == hashlib.sha256(content).hexdigest()
-            downloaded = fresh.peak_rss - before
-            http.delete(job.url)
+    log = on_directory.folder / "big.log"
+    with ExitStack() as stack:
+        fresh = stack.enter_context(gateway(on_directory.placement, on_directory.store_url, log, env))
+        http = stack.enter_context(httpx.Client(base_url=fresh.url, timeout=120.0))
+        name = f"big-{uuid4().hex[:8]}"
+        job = JobOverHttp(http, name)
+        assert http.put(job.url, json={"schema": schema, "slices": 4, "statistics": "off"}).status_code == 201
+        assert create(http).put(0, "warm", body(1)).status_code == 201
+        before = fresh.rss
+        assert job.put(0, "c", content).status_code == 201
+        growth = fresh.peak_rss - before
+        digest = hashlib.sha256()
+        with http.stream("GET", job.client_url(0, "c")) as answer:
+            for chunk in answer.iter_bytes():
+                digest.update(chunk)
+        assert digest.hexdigest() == hashlib.sha256(content).hexdigest()
+        downloaded = fresh.peak_rss - before
+        http.delete(job.url)
     assert growth < 1.3 * len(content)
     assert downloaded < 1.3 * len(content)
 
