@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from services.common import tasks
 from services.common.logs import RequestLog
 from services.common.problems import exception_handlers
+from services.placement.forwarding import Forward
 from services.placement.routes import ROUTES
 from services.placement.state import State
 
@@ -20,14 +21,14 @@ def create_app(make_state: Callable[[], State]) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         state: State = make_state()
         app.state.placement = state
-        reconciler = tasks.begin(state.controller.run(state.settings.resync_s), "reconciler")
+        reconciler = tasks.begin(state.run(), "reconciler")
         yield
         await tasks.end(reconciler)
         await state.close()
 
     return Starlette(
         routes=ROUTES,
-        middleware=[Middleware(RequestLog)],
+        middleware=[Middleware(RequestLog), Middleware(Forward)],
         exception_handlers=exception_handlers,
         lifespan=lifespan,
     )

@@ -63,6 +63,6 @@ class Assignments:
 
     async def _send(self, state: ShardState, table: Table) -> None:
         answer = await self._client.post(
-            f"{state.url}/v1/assignment", json=message(table, state.shard), timeout=TIMEOUT_S
+            f"{state.direct_url or state.url}/v1/assignment", json=message(table, state.shard), timeout=TIMEOUT_S
         )
         answer.raise_for_status()

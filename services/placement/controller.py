@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import replace
 
 from flstore_core.backoff import Backoff
@@ -32,6 +32,7 @@ class Controller:
         metrics: Metrics,
         *,
         elastic: bool = False,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """With `elastic`, only as many of `specs` are made as the jobs need: each costs something, even at zero."""
         self._memory = memory
@@ -40,6 +41,7 @@ class Controller:
         self._board = board
         self._metrics = metrics
         self._elastic = elastic
+        self._sleep = sleep
         self._jobs: dict[JobId, Job] = {}
         self._serial = asyncio.Lock()
         self._stored: tuple[Table, str | None] | None = None
@@ -63,7 +65,7 @@ class Controller:
                 backoff.failed()
                 self._metrics.plan_errors.labels(error.code).inc()
                 logger.warning("placement could not be reconciled: %s", error)
-            await asyncio.sleep(backoff.delay_s or resync_s)
+            await self._sleep(backoff.delay_s or resync_s)
 
     async def resync(self) -> None:
         """Take up the jobs that are in the store, and drop those that are not."""

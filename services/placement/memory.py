@@ -31,6 +31,14 @@ class Memory:
         except (ValueError, KeyError, TypeError) as error:
             raise StoreUnavailable(f"object {layout.job(job)!r} is no job record: {error!r}") from error
 
+    def has_program(self, job: JobId) -> bool:
+        """Say whether the job's models can be run, so that predictors are of use to it."""
+        try:
+            self._store.stat(layout.program_record(job))
+        except NotFound:
+            return False
+        return True
+
     def table(self) -> tuple[Table, str | None]:
         """Return the stored table and its etag; version 0 and None where there is none."""
         try:

@@ -13,7 +13,7 @@ START_BUCKETS = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 
 
 
 class Metrics:
-    """Labels: `cause` is `request` or `replacement`, `state` one of `zero`, `starting`, `awake`, `leaving`."""
+    """Labels: `cause` is a `Cause`, `state` a `Phase`."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

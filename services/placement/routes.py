@@ -41,8 +41,10 @@ async def healthz(_: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Ready once a table has been published."""
-    if not _state(request).controller.ready:
+    """Ready once a table has been published, or while another controller, which is known, leads."""
+    state = _state(request)
+    led = state.leadership is not None and not state.leadership.leading and state.leadership.leader_address
+    if not led and not state.controller.ready:
         raise Unavailable("no placement table has been published yet; the object store may be unreachable")
     return JSONResponse({"status": "ok"})
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import httpx
@@ -12,6 +12,7 @@ from flstore_core.storage import ObjectStore
 from services.placement.assignments import Assignments
 from services.placement.board import Board
 from services.placement.controller import Controller
+from services.placement.forwarding import Leadership
 from services.placement.memory import Memory
 from services.placement.metrics import Metrics
 from services.placement.runtime import Cause, Runtime, ShardState, Watcher
@@ -32,22 +33,37 @@ class State:
     controller: Controller
     assignments: Assignments
     client: httpx.AsyncClient
+    leadership: Leadership | None = None
+    """How several controllers agree who acts; None where there is one only."""
+
+    async def run(self) -> None:
+        """Keep shards and table as the jobs need them, until cancelled."""
+        await (self.leadership.run() if self.leadership else self.controller.run(self.settings.resync_s))
 
     async def close(self) -> None:
         """End the shards and let go of everything."""
         await self.assignments.close()
         await self.runtime.close()
+        if self.leadership is not None:
+            await self.leadership.close()
         await self.client.aclose()
         await asyncio.to_thread(self.store.close)
 
 
-def create_state(settings: Settings, store: ObjectStore, make_runtime: Callable[[Watcher], Runtime]) -> State:
-    """Return the parts; called where the event loop runs."""
+def create_state(
+    settings: Settings,
+    store: ObjectStore,
+    make_runtime: Callable[[Watcher], Runtime],
+    *,
+    elastic: bool = False,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> State:
+    """Return the parts; called where the event loop runs. `elastic` and `sleep` as for `Controller`."""
     board, metrics = Board(), Metrics()
     client = httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
     assignments = Assignments(board, client)
     runtime = make_runtime(_Told(assignments, metrics))
-    controller = Controller(Memory(store), runtime, settings.specs(), board, metrics)
+    controller = Controller(Memory(store), runtime, settings.specs(), board, metrics, elastic=elastic, sleep=sleep)
     return State(settings, store, runtime, board, metrics, controller, assignments, client)
 
 

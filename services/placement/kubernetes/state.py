@@ -31,7 +31,7 @@ def create_cluster_state(
     def runtime(watcher: Watcher) -> KnativeRuntime:
         return KnativeRuntime(api, kubernetes, cluster.owner, watcher, cluster.time, cluster.recorder, cluster.troubles)
 
-    state = create_state(settings, store, runtime, elastic=True)
+    state = create_state(settings, store, runtime, elastic=True, sleep=cluster.time.sleep)
     assert isinstance(state.runtime, KnativeRuntime)
     operator = Operator(cluster, state.runtime, state.controller, state.board, store, state.client, settings.resync_s)
     return replace(state, leadership=operator)

@@ -1,0 +1,1 @@
+"""The controller on Kubernetes, against an API server at the wire."""

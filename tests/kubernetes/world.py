@@ -1,0 +1,197 @@
+"""Controllers at work in a test's cluster."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from flstore_core import layout
+from flstore_core.ids import JobId
+from flstore_core.records import Job, to_bytes
+from flstore_core.schema import Schema, TensorSpec
+from flstore_core.storage.directory import DirectoryStore
+from services.placement.app import create_app
+from services.placement.kubernetes.connect import connect_to
+from services.placement.kubernetes.resources import FLJOBS, KNATIVE_SERVICES
+from services.placement.kubernetes.settings import KubernetesSettings
+from services.placement.kubernetes.state import create_cluster_state
+from services.placement.settings import Settings
+from services.placement.state import State
+from tests.kubernetes.clock import Clock
+from tests.kubernetes.cluster import OWNER, Cluster, cluster
+from tests.kubernetes.knative import Knative
+
+Json = dict[str, Any]
+
+MIB = 1 << 20
+SCHEMA = Schema.of([TensorSpec("weight", "F32", (256, 1024))])
+"""1 MiB an update."""
+
+
+def job(name: str, **settings: Any) -> Job:
+    """Return a job whose working set, by default, is 6 MiB: (1 client + aggregate) × (2 hot rounds + the open one)."""
+    return Job(JobId(name), SCHEMA, **{"clients_per_round": 1, "created_at": 1.0, **settings})
+
+
+def fljob(name: str, **spec: Any) -> Json:
+    rows = [{"name": t.name, "dtype": t.dtype, "shape": list(t.shape)} for t in SCHEMA.tensors]
+    return {**FLJOBS.head(name), "spec": {"schema": rows, "clientsPerRound": 1, **spec}}
+
+
+@dataclass
+class Running:
+    """One controller."""
+
+    state: State
+    client: httpx.AsyncClient
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def leading(self) -> bool:
+        return self.state.leadership is not None and self.state.leadership.leading
+
+    async def stop(self) -> None:
+        """End it as SIGTERM does: it says farewell."""
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.wait([self.task])
+            self.task = None
+
+    async def place(self, name: str) -> httpx.Response:
+        return await self.client.post(f"/v1/placement/jobs/{name}")
+
+    async def phase(self, shard: str) -> str:
+        answer = await self.client.get("/v1/shards")
+        return next((row["state"] for row in answer.json() if row["shard"] == shard), "none")
+
+
+class Network(httpx.AsyncBaseTransport):
+    """By what controllers reach each other, without sockets."""
+
+    def __init__(self) -> None:
+        self.hosts: dict[str, httpx.ASGITransport] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.host not in self.hosts:
+            raise httpx.ConnectError(f"no host {request.url.host}")
+        return await self.hosts[request.url.host].handle_async_request(request)
+
+
+@dataclass
+class World:
+    """A cluster, a store, a clock, and the controllers that a test starts."""
+
+    cluster: Cluster
+    store: DirectoryStore
+    clock: Clock
+    stack: AsyncExitStack
+    env: dict[str, str] = field(default_factory=dict)
+    running: list[Running] = field(default_factory=list)
+    network: Network = field(default_factory=Network)
+
+    @property
+    def knative(self) -> Knative:
+        return Knative(self.cluster.hand)
+
+    async def start(self, identity: str = "one", **settings: Any) -> Running:
+        """Start a controller; of several, the first will lead."""
+        chosen = Settings(**{"shards": 4, "cache_bytes": 8 * MIB, "resync_s": 5.0, **settings})
+        kubernetes = KubernetesSettings.from_env(
+            {
+                "FLSTORE_NAMESPACE": self.cluster.namespace,
+                "FLSTORE_SHARD_IMAGE": "flstore:test",
+                "FLSTORE_PREDICTOR_IMAGE": "flstore-torch:test",
+                "FLSTORE_OWNER_NAME": OWNER,
+                "FLSTORE_STORE_SECRET": "store",
+                "FLSTORE_STORE": "s3://bucket",
+                "HOSTNAME": identity,
+                "FLSTORE_ADDRESS": f"http://{identity}",
+                **self.env,
+            }
+        )
+        api = connect_to(self.cluster.url, self.cluster.namespace)
+        made = create_cluster_state(chosen, kubernetes, self.store, api, self.clock)
+        await made.client.aclose()
+        client = await self.stack.enter_async_context(httpx.AsyncClient(transport=self.network))
+        state = replace(made, client=client)
+        found = Running(state, await self._serve(state, identity))
+        self.running.append(found)
+        found.task = asyncio.create_task(state.run(), name=f"controller {identity}")
+        return found
+
+    async def lead(self, **settings: Any) -> Running:
+        """Start a controller and let it become ready."""
+        found = await self.start(**settings)
+        await self.clock.until(lambda: found.state.controller.ready)
+        return found
+
+    def stored(self, *records: Job) -> None:
+        """Create jobs as a gateway does."""
+        for record in records:
+            self.store.put(layout.job(record.id), to_bytes(record.to_json()), if_none_match=True)
+
+    async def services(self) -> list[str]:
+        return await self.cluster.hand.names(KNATIVE_SERVICES)
+
+    async def shows(self, name: str, kind: str, value: str = "True", reason: str = "") -> Json:
+        """Let time pass until an FLJob has a condition, and return it."""
+        found: Json = {}
+
+        async def has() -> bool:
+            nonlocal found
+            found = await self.condition(name, kind)
+            return found.get("status") == value and reason in ("", found["reason"])
+
+        try:
+            await self.clock.until(has)
+        except AssertionError as error:
+            raise AssertionError(f"FLJob {name!r} shows {found or 'nothing'} for {kind}") from error
+        return found
+
+    async def condition(self, name: str, kind: str) -> Json:
+        conditions = (await self.status(name)).get("conditions", ())
+        return next((found for found in conditions if found["type"] == kind), {})
+
+    async def status(self, name: str) -> Json:
+        found = await self.cluster.hand.get(FLJOBS, name)
+        return (found or {}).get("status", {})
+
+    async def tells(self, reason: str) -> str:
+        """Let time pass until there is an event with a reason, and return its message."""
+        found: Sequence[str] = ()
+
+        async def told() -> bool:
+            nonlocal found
+            found = await self.cluster.hand.events(reason)
+            return bool(found)
+
+        try:
+            await self.clock.until(told)
+        except AssertionError as error:
+            raise AssertionError(f"no event {reason!r}") from error
+        return found[0]
+
+    async def _serve(self, state: State, identity: str) -> httpx.AsyncClient:
+        """Return a client of the controller's own endpoints; controllers reach each other the same way."""
+        app = create_app(lambda: state)
+        app.state.placement = state
+        self.network.hosts[identity] = httpx.ASGITransport(app=app)
+        client = httpx.AsyncClient(transport=self.network, base_url=f"http://{identity}")
+        return await self.stack.enter_async_context(client)
+
+
+@asynccontextmanager
+async def world(folder: Path) -> AsyncIterator[World]:
+    """Yield a world; whatever was started in it ends with it."""
+    async with AsyncExitStack() as stack:
+        found = World(await stack.enter_async_context(cluster()), DirectoryStore(folder), Clock(), stack)
+        try:
+            yield found
+        finally:
+            for each in found.running:
+                await each.stop()
+                await each.state.close()
