@@ -124,6 +124,14 @@ class Aggregator:
     def job(self) -> Job:
         return self._job
 
+    @property
+    def rounds_with_aggregate(self) -> Sequence[int]:
+        """The committed rounds that have one, ascending."""
+        return sorted(number for number, record in self._records.items() if record.aggregate)
+
+    def is_committed(self, number: int) -> bool:
+        return number in self._records
+
     def add(self, record: Round) -> None:
         """Remember a round that was just committed."""
         self._records[record.number] = record

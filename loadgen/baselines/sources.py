@@ -1,0 +1,55 @@
+"""Where a baseline's aggregator reads models: the object store, or a cache in front of it."""
+
+import logging
+from typing import Protocol
+
+from flstore_core.aggregator import StoreSource
+from flstore_core.storage import ObjectStore
+from loadgen.baselines.redis import RedisClient
+
+logger = logging.getLogger(__name__)
+
+
+class ModelSource(Protocol):
+    """Reads models, and learns of new ones."""
+
+    def fetch(self, key: str) -> tuple[bytes | memoryview, bool]:
+        """Return an object, and whether it came from memory."""
+
+    def offer(self, key: str, body: memoryview) -> None:
+        """Learn of an object that was just stored."""
+
+
+class Direct(StoreSource):
+    """Keeps nothing."""
+
+    def offer(self, key: str, body: memoryview) -> None:
+        """Let it go."""
+
+
+class Cached:
+    """Redis in front of the store: filled by what is stored and by what is read. Without Redis the store answers."""
+
+    def __init__(self, store: ObjectStore, redis: RedisClient) -> None:
+        self._store = store
+        self._redis = redis
+
+    def fetch(self, key: str) -> tuple[bytes | memoryview, bool]:
+        """Return an object, and whether it came from Redis."""
+        try:
+            found = self._redis.get(key)
+        except OSError as error:
+            logger.warning("Redis does not answer: %s", error)
+            return self._store.get(key), False
+        if found is not None:
+            return found, True
+        body = self._store.get(key)
+        self.offer(key, memoryview(body))
+        return body, False
+
+    def offer(self, key: str, body: memoryview) -> None:
+        """Put an object into Redis."""
+        try:
+            self._redis.set(key, body)
+        except OSError as error:
+            logger.warning("Redis does not answer: %s", error)
