@@ -92,7 +92,7 @@ class Audit:
 
     shortest: int = 5
     longest: int = 15
-    pause: float = 15.0
+    pause: float = 30.0
     """Mean seconds spent looking at one round."""
     from_newest: float = 0.8
     """Share of audits that begin at the newest round."""

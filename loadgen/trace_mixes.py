@@ -34,7 +34,7 @@ def _p1() -> list[Part]:
 
 
 def _p2() -> list[Part]:
-    return [Part(NewestRound(), 0.7), Part(Audit(), 0.3)]
+    return [Part(NewestRound(), 0.6), Part(Audit(), 0.4)]
 
 
 def _p3() -> list[Part]:
