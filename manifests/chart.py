@@ -34,7 +34,7 @@ def render(values: Values, *, upgrade: bool = False) -> list[Manifest]:
     """Return every object of the chart, hooks included, in a fixed order; raise `ChartError`."""
     binary = shutil.which("helm")
     text = _by_binary(binary, values, upgrade) if binary else _by_library(values, upgrade)
-    objects = [each for each in yaml.safe_load_all(text) if each]
+    objects = [each for each in yaml.load_all(text, Loader=yaml.CSafeLoader) if each]
     return sorted(objects, key=lambda each: (each["kind"], each["metadata"]["name"]))
 
 

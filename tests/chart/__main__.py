@@ -2,18 +2,17 @@
 
 import sys
 
-from manifests import chart
-from tests.chart.matrix import files, findings, values
+from tests.chart.matrix import check, files
 
 
 def main() -> int:
     found = 0
     for path in files():
-        told = list(findings(path))
-        found += len(told)
-        objects = len(chart.render(values(path)))
-        sys.stdout.write(f"{path.parent.name}/{path.name}: {objects} objects, {len(told)} problems\n")
-        sys.stdout.writelines(f"    {each}\n" for each in told)
+        checked = check(path)
+        found += len(checked.problems)
+        name = f"{path.parent.name}/{path.name}"
+        sys.stdout.write(f"{name}: {checked.objects} objects, {len(checked.problems)} problems\n")
+        sys.stdout.writelines(f"    {each}\n" for each in checked.problems)
     return 1 if found else 0
 
 

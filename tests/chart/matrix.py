@@ -1,6 +1,6 @@
 """The values files that the chart is rendered with, and what comes of them."""
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,18 @@ def values(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text()) or {}
 
 
-def findings(path: Path) -> Iterator[str]:
-    """Lint, render and validate; yield what is wrong."""
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What became of one values file."""
+
+    path: Path
+    objects: int
+    problems: list[str]
+
+
+def check(path: Path) -> Checked:
+    """Lint, render and validate."""
     chosen = values(path)
-    yield from chart.lint(chosen)
-    for item in chart.render(chosen):
-        yield from problems(item)
+    rendered = chart.render(chosen)
+    wrong = [each for item in rendered for each in problems(item)]
+    return Checked(path, len(rendered), [*chart.lint(chosen), *wrong])

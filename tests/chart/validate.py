@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import kubernetes_validate
 import yaml
 from cloudcoil.models.knative_serving.serving.v1 import Service as KnativeService
 from cloudcoil.models.prometheus_operator.v1 import PodMonitor, PrometheusRule
-from kubernetes_validate.utils import SchemaNotFoundError
+from kubernetes_validate.utils import schema_contents
 from pydantic import BaseModel, ValidationError
+from referencing import Registry, Resource
 
 KUBERNETES = "1.34"
+SCHEMAS = f"kubernetes-json-schema/v{KUBERNETES}.0-local-strict"
 CRD = Path(__file__).parents[2] / "manifests" / "crd" / "fljobs.yaml"
 
 Json = dict[str, Any]
@@ -43,13 +44,29 @@ def _checker(api_version: str, kind: str) -> Callable[[Json], list[str]]:
 @functools.cache
 def _against_kubernetes(text: str) -> tuple[str, ...]:
     """Most objects are the same under many values: each is looked at once."""
+    item = json.loads(text)
+    group, _, version = item["apiVersion"].rpartition("/")
+    name = f"{item['kind'].lower()}-{'-'.join(filter(None, [group.partition('.')[0], version]))}"
+    validator = _kubernetes_validator(name)
+    if validator is None:
+        return (f"Kubernetes {KUBERNETES} knows no {name}",)
+    return tuple(f"{_path(error)}: {error.message}" for error in validator.iter_errors(item))
+
+
+@functools.cache
+def _kubernetes_validator(name: str) -> jsonschema.Draft202012Validator | None:
     try:
-        kubernetes_validate.validate(json.loads(text), KUBERNETES, strict=True)
-    except kubernetes_validate.ValidationError as error:
-        return (f"{_path(error)}: {error.message}",)
-    except SchemaNotFoundError as error:
-        return (str(error.message),)
-    return ()
+        schema = schema_contents(f"{SCHEMAS}/{name}.json", KUBERNETES)
+    except FileNotFoundError:
+        return None
+    return jsonschema.Draft202012Validator(schema, registry=_kubernetes_definitions())
+
+
+@functools.cache
+def _kubernetes_definitions() -> Any:
+    """Read once what the package itself reads for every object."""
+    definitions = schema_contents(f"{SCHEMAS}/_definitions.json", KUBERNETES)
+    return Resource.from_contents(definitions) @ Registry()
 
 
 def _against_model(model: type[BaseModel], item: Json) -> list[str]:

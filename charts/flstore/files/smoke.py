@@ -16,6 +16,7 @@ logger = logging.getLogger("smoke")
 def main() -> None:
     """Raises when anything is not as it should be; the last line of the log says what."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     job = f"helm-test-{uuid.uuid4().hex[:8]}"
     rng = np.random.default_rng(7)
     honest = rng.normal(size=(64, 32)).astype(np.float32)

@@ -1,0 +1,104 @@
+"""The images: well-formed, wheels only, and what their install steps install starts and leaves as PID 1 would."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.servers import free_ports, wait_until
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = ROOT / "Dockerfile"
+STAGES = ("source", "wheels", "installed")
+"""Of the image `flstore`, up to what it copies."""
+
+
+def test_hadolint_has_nothing_to_say() -> None:
+    hadolint = Path(sys.executable).parent / "hadolint"
+    done = subprocess.run([str(hadolint), str(DOCKERFILE)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_images_run_without_root_and_without_a_shell() -> None:
+    stages = _stages()
+    for target, service in (("flstore", "gateway"), ("flstore-torch", "predictor")):
+        lines = stages["base"] + stages[target]
+        assert "USER 65532:65532" in lines
+        [command] = [json.loads(line.removeprefix("CMD ")) for line in lines if line.startswith("CMD ")]
+        assert command == ["python", "-m", f"services.{service}"]
+        assert not any(line.startswith(("RUN", "ENTRYPOINT", "ADD")) for line in lines)
+    assert all("--only-binary :all:" in line for each in stages.values() for line in each if "pip wheel" in line)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Run the image's own steps in folders of this machine; yield the environment they make."""
+    root = tmp_path_factory.mktemp("image")
+    moved = {"/source": root / "source", "/wheels": root / "wheels", "/opt/flstore": root / "flstore"}
+    moved["/source"].mkdir()
+    for line in [line for stage in STAGES for line in _stages()[stage]]:
+        instruction, _, rest = line.partition(" ")
+        if instruction == "COPY":
+            *sources, _ = rest.split()
+            for source in sources:
+                _copy(ROOT / source, moved["/source"] / source)
+        if instruction == "RUN":
+            words = re.sub("/wheels|/opt/flstore", lambda found: str(moved[found[0]]), rest)
+            words = words.replace("python -m", f"{sys.executable} -m")
+            done = subprocess.run(words, shell=True, cwd=moved["/source"], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+    yield moved["/opt/flstore"]
+    shutil.rmtree(root)
+
+
+@pytest.mark.timeout(400)  # downloads and unpacks some sixty wheels
+def test_the_install_steps_give_a_small_image_that_serves(installed: Path, tmp_path: Path) -> None:
+    python = installed / "bin" / "python"
+    modules = "services.gateway.app, services.placement.app, services.shard.app, kubernetes, flstore_core.client"
+    subprocess.run([python, "-c", f"import {modules}"], cwd=tmp_path, check=True)
+    for absent in ("torch", "pytest", "pip", "sklearn"):
+        assert subprocess.run([python, "-c", f"import {absent}"], cwd=tmp_path, stderr=subprocess.DEVNULL).returncode
+    assert sum(path.stat().st_size for path in installed.rglob("*") if path.is_file()) < 300 << 20
+    [port] = free_ports(1)
+    env = {"FLSTORE_PORT": str(port), "FLSTORE_STORE": str(tmp_path / "store"), "PYTHONDONTWRITEBYTECODE": "1"}
+    process = subprocess.Popen([python, "-m", "services.shard"], cwd=tmp_path, env=env, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), "the shard answering", 20)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).is_success
+    except httpx.TransportError:
+        return False
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy(source, target)
+
+
+def _stages() -> dict[str, list[str]]:
+    """Return stage → its instructions, in order."""
+    stages: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in DOCKERFILE.read_text().splitlines():
+        if found := re.fullmatch(r"FROM \S+ AS (\S+)", line):
+            lines = stages.setdefault(found[1], [])
+        elif line and not line.startswith("#"):
+            lines.append(line)
+    return stages

@@ -1,0 +1,85 @@
+"""Who may reach whom, worked out from the rendered policies and the labels of the pods."""
+
+from typing import Any
+
+import pytest
+
+from manifests import chart
+
+Json = dict[str, Any]
+
+LABELS = {"app.kubernetes.io/name": "flstore", "app.kubernetes.io/instance": "flstore"}
+STRANGER = {"app": "stranger"}
+ALLOWED = [
+    ("gateway", "placement", 8081, True),
+    ("placement", "placement", 8081, True),
+    ("shard", "placement", 8081, False),
+    ("gateway", "shard", 8080, False),
+    ("grafana", "shard", 8080, False),
+    ("prometheus", "shard", 8080, True),
+    ("prometheus", "placement", 8081, True),
+    ("prometheus", "gateway", 8080, True),
+    ("gateway", "store", 9000, True),
+    ("placement", "store", 9000, True),
+    ("shard", "store", 9000, True),
+    ("predictor", "store", 9000, True),
+    ("prometheus", "store", 9000, False),
+    ("grafana", "prometheus", 9090, True),
+    ("gateway", "prometheus", 9090, False),
+    ("test", "gateway", 8080, True),
+    ("test", "placement", 8081, False),
+]
+PORTS = {"gateway": {"http": 8080}, "placement": {"http": 8081}, "store": {"s3": 9000}, "prometheus": {"http": 9090}}
+
+
+@pytest.fixture(scope="module")
+def policies() -> list[Json]:
+    return [item["spec"] for item in chart.render({}) if item["kind"] == "NetworkPolicy"]
+
+
+@pytest.mark.parametrize(("source", "target", "port", "allowed"), ALLOWED)
+def test_parts_reach_those_they_have_to_and_no_others(
+    policies: list[Json], source: str, target: str, port: int, allowed: bool
+) -> None:
+    assert reaches(policies, _pod(source), "flstore", target, port) is allowed
+
+
+@pytest.mark.parametrize("target", ["placement", "shard", "store", "prometheus"])
+def test_strangers_reach_nothing_but_the_gateway(policies: list[Json], target: str) -> None:
+    for port in (*PORTS.get(target, {}).values(), 8080, 8012):
+        assert not reaches(policies, STRANGER, "elsewhere", target, port)
+    assert reaches(policies, STRANGER, "elsewhere", "gateway", 8080)
+
+
+@pytest.mark.parametrize("namespace", ["knative-serving", "kourier-system"])
+def test_knative_reaches_a_shard_through_queue_proxy_only(policies: list[Json], namespace: str) -> None:
+    for port in (8012, 8013, 8022, 9090):
+        assert reaches(policies, STRANGER, namespace, "shard", port)
+    assert not reaches(policies, STRANGER, namespace, "shard", 8080)
+
+
+def reaches(policies: list[Json], source: Json, namespace: str, target: str, port: int) -> bool:
+    """Apply the rules of NetworkPolicy: what no policy selects is open; otherwise one rule has to allow it."""
+    applying = [policy for policy in policies if _selects(policy["podSelector"], _pod(target))]
+    rules = [rule for policy in applying for rule in policy.get("ingress", [])]
+    return not applying or any(_allows(rule, source, namespace, PORTS.get(target, {}), port) for rule in rules)
+
+
+def _allows(rule: Json, source: Json, namespace: str, names: dict[str, int], port: int) -> bool:
+    ports = {names.get(each["port"], each["port"]) for each in rule.get("ports", [])}
+    return port in ports and ("from" not in rule or any(_is_from(peer, source, namespace) for peer in rule["from"]))
+
+
+def _is_from(peer: Json, source: Json, namespace: str) -> bool:
+    if "namespaceSelector" in peer:
+        return _selects(peer["namespaceSelector"], {"kubernetes.io/metadata.name": namespace})
+    return namespace == "flstore" and _selects(peer["podSelector"], source)
+
+
+def _selects(selector: Json, labels: Json) -> bool:
+    wanted = selector.get("matchLabels", {}).items() <= labels.items()
+    return wanted and all(labels.get(each["key"]) in each["values"] for each in selector.get("matchExpressions", []))
+
+
+def _pod(component: str) -> Json:
+    return {**LABELS, "app.kubernetes.io/component": component}

@@ -1,0 +1,119 @@
+"""Every values file renders into objects that Kubernetes, Knative, Prometheus' operator and our own kind accept."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flstore_core import __version__
+from manifests import chart
+from manifests.generated import CRD, ROOT, generated, samples
+from tests.chart.matrix import check, files, values
+from tests.chart.validate import problems
+
+Json = dict[str, Any]
+OWN = ("gateway", "placement", "prometheus", "grafana", "minio", "seaweedfs", "smoke")
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_object_is_one_the_cluster_takes(path: Path) -> None:
+    checked = check(path)
+    assert checked.problems == []
+    assert checked.objects > 10
+
+
+def test_validation_finds_unknown_fields_and_wrong_values() -> None:
+    service: Json = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": {"prots": []}}
+    job: Json = {
+        "apiVersion": "flstore.dev/v1alpha1",
+        "kind": "FLJob",
+        "metadata": {"name": "a"},
+        "spec": {"replicas": 0},
+    }
+    monitor: Json = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PodMonitor", "metadata": {"name": "a"}}
+    assert any("prots" in each for each in problems(service))
+    assert any("replicas" in each for each in problems(job))
+    assert problems({**job, "spec": {"repliques": 1}})
+    assert problems({**monitor, "spec": {"podMetricsEndpoints": [{"prot": "http"}], "selector": {}}})
+    assert problems({"apiVersion": "apps/v9", "kind": "Deployment", "metadata": {"name": "a"}})
+
+
+@pytest.mark.parametrize("path", generated(), ids=str)
+def test_generated_files_are_up_to_date(path: str) -> None:
+    assert (ROOT / path).read_text(encoding="utf-8") == generated()[path], "run python -m manifests"
+
+
+def test_samples_are_what_the_chart_renders() -> None:
+    for path, text in samples().items():
+        assert (ROOT / path).read_text(encoding="utf-8") == text, f"{path}: run python -m manifests"
+
+
+def test_the_chart_has_the_version_of_the_package() -> None:
+    told = yaml.safe_load((chart.CHART / "Chart.yaml").read_text())
+    assert (told["version"], told["appVersion"]) == (__version__, __version__)
+
+
+def test_our_kind_and_its_example_are_valid() -> None:
+    [definition] = yaml.safe_load_all((ROOT / CRD).read_text())
+    [example] = yaml.safe_load_all((ROOT / "manifests/examples/fljob.yaml").read_text())
+    [namespace] = yaml.safe_load_all((ROOT / "manifests/namespace/namespace.yaml").read_text())
+    assert [each for item in (definition, example, namespace) for each in problems(item)] == []
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_pods_run_confined_and_say_what_they_need(path: Path) -> None:
+    pods = [_pod(item) for item in chart.render(values(path)) if item["kind"] in ("Deployment", "StatefulSet", "Pod")]
+    assert pods
+    for pod in pods:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
+        for container in pod["containers"]:
+            assert container["name"] in OWN
+            confined = container["securityContext"]
+            assert confined["readOnlyRootFilesystem"] is True
+            assert confined["allowPrivilegeEscalation"] is False
+            assert confined["capabilities"]["drop"] == ["ALL"]
+            assert container["resources"]["requests"].keys() >= {"cpu", "memory"}
+            assert "memory" in container["resources"]["limits"]
+            assert not any("sh" in str(word).split("/")[-1:] for word in container.get("command", []))
+
+
+def test_a_laptop_has_room_for_all_of_it() -> None:
+    """Requests of everything bundled, two shards awake included, fit beside Knative on 2 cores and 4 GiB."""
+    pods = [_pod(item) for item in chart.render({}) if item["kind"] in ("Deployment", "StatefulSet")]
+    requests = [container["resources"]["requests"] for pod in pods for container in pod["containers"]]
+    cpu = sum(int(request["cpu"].removesuffix("m")) for request in requests) + 2 * (250 + 25)
+    memory = sum(int(request["memory"].removesuffix("Mi")) for request in requests) + 2 * (1024 + 50)
+    assert cpu <= 1000
+    assert memory <= 3.5 * 1024
+
+
+def test_notes_tell_the_next_three_commands() -> None:
+    told = chart.notes({})
+    for number, command in ((1, "kubectl -n flstore port-forward"), (2, "curl"), (3, "helm -n flstore test flstore")):
+        assert f"{number}. {command}" in told
+    assert "No tokens are set" in told
+    assert "No tokens are set" not in chart.notes({"auth": {"existingSecret": "tokens"}})
+
+
+def test_an_upgrade_renders_the_same_objects_but_for_secrets_it_makes_up() -> None:
+    chosen = {"objectStore": {"accessKey": "someone", "secretKey": "something-secret"}}
+    assert chart.render(chosen, upgrade=True) == chart.render(chosen)
+
+
+def test_data_outlives_the_release_unless_asked_otherwise() -> None:
+    for keep, expected in ((True, "Retain"), (False, "Delete")):
+        objects = chart.render({"objectStore": {"keepData": keep}})
+        [volume] = [item for item in objects if item["kind"] == "StatefulSet"]
+        [secret] = [
+            item for item in objects if item["metadata"]["name"] == "flstore-store" and item["kind"] == "Secret"
+        ]
+        assert volume["spec"]["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == expected
+        kept = secret["metadata"].get("annotations", {}).get("helm.sh/resource-policy")
+        assert kept == ("keep" if keep else None)
+
+
+def _pod(item: Json) -> Json:
+    spec: Json = item["spec"] if item["kind"] == "Pod" else item["spec"]["template"]["spec"]
+    return spec

@@ -1,0 +1,88 @@
+"""What the chart tells the services is what they listen to."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flstore_core.storage import open_store
+from flstore_core.units import parse_size
+from manifests import chart
+from services.gateway.settings import Settings as GatewaySettings
+from services.placement.kubernetes.settings import KubernetesSettings
+from services.placement.settings import Settings as PlacementSettings
+from tests.chart.matrix import files, values
+
+Json = dict[str, Any]
+KEYS = {"FLSTORE_S3_ACCESS_KEY": "key", "FLSTORE_S3_SECRET_KEY": "secret", "FLSTORE_TOKENS": ""}
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_services_accept_what_the_chart_sets(path: Path) -> None:
+    chosen = values(path)
+    gateway = GatewaySettings.from_env(_environment("gateway", chosen))
+    placement = _environment("placement", chosen)
+    settings = PlacementSettings.from_env(placement)
+    knative = KubernetesSettings.from_env(placement)
+    assert gateway.store == settings.store
+    open_store(gateway.store, placement).close()
+    told = chosen.get("shards", {})
+    assert settings.shards == told.get("count", 2)
+    assert settings.cache_bytes == parse_size(str(told.get("cacheBytes", "512MiB")))
+    assert settings.policy == told.get("policy", "tailored")
+    assert knative.timeout_s == told.get("timeoutSeconds", 300)
+    assert knative.store_secret
+    assert knative.service_account
+    assert knative.owner_name
+
+
+def test_every_variable_that_the_chart_sets_is_read_by_its_service() -> None:
+    large = values(Path(__file__).parent / "values" / "large.yaml")
+    for service in ("gateway", "placement"):
+        sources = [*Path("services", service).rglob("*.py"), *Path("services/common").glob("*.py")]
+        sources += [*Path("flstore_core/storage").glob("*.py")]
+        text = "\n".join(path.read_text() for path in sources)
+        unheard = [name for name in _environment(service, large) if f'"{name}"' not in text]
+        assert unheard == [], service
+
+
+def test_objects_refer_to_objects_that_are_there() -> None:
+    objects = chart.render({"auth": {"tokens": "[]"}})
+    there = {(item["kind"], item["metadata"]["name"]) for item in objects}
+    for container in _containers(objects):
+        for variable in container.get("env", []):
+            if reference := variable.get("valueFrom", {}).get("secretKeyRef"):
+                assert ("Secret", reference["name"]) in there
+    placement = _environment("placement", {})
+    assert ("ConfigMap", placement["FLSTORE_OWNER_NAME"]) in there
+    assert ("ServiceAccount", placement["FLSTORE_SERVICE_ACCOUNT"]) in there
+    assert ("Secret", placement["FLSTORE_STORE_SECRET"]) in there
+
+
+def _environment(service: str, chosen: Json) -> dict[str, str]:
+    [deployment] = [
+        item
+        for item in chart.render(chosen)
+        if item["kind"] == "Deployment" and item["metadata"]["name"].endswith(f"-{service}")
+    ]
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    return {variable["name"]: _value(variable) for variable in container["env"]}
+
+
+def _value(variable: Mapping[str, Any]) -> str:
+    if "value" in variable:
+        return str(variable["value"])
+    secret = variable["valueFrom"].get("secretKeyRef", {}).get("key")
+    return KEYS[secret] if secret else "flstore"
+
+
+def _containers(objects: list[Json]) -> list[Json]:
+    pods = [
+        item["spec"] if item["kind"] == "Pod" else item["spec"]["template"]["spec"] for item in objects if _runs(item)
+    ]
+    return [container for pod in pods for container in pod["containers"]]
+
+
+def _runs(item: Json) -> bool:
+    return item["kind"] in ("Deployment", "StatefulSet", "Pod")
