@@ -160,12 +160,18 @@ class Aggregator:
         return arrays
 
     def _map(self, workload: WeightsWorkload[Any, Any], records: Sequence[Round], params: Any, tally: Tally) -> Any:
-        rounds = tuple(RoundData(record) for record in records)
+        wanted = workload.reads_statistics(params)
+        found: dict[Model, FlatView] = {}
+        if wanted:
+            found |= _collect(self._begin([model for r in records for model in (*_models(r), *_base(r))]), tally)
+        schema = self._job.schema
+        rounds = tuple(RoundData(r, _statistics(r, found, schema) if wanted else None) for r in records)
         members = tuple(workload.members(rounds, params))
         base = _base(records[-1]) if workload.reads_base else []
-        found = _collect(self._begin([*((member.round, member.client) for member in members), *base]), tally)
+        models = [*((member.round, member.client) for member in members), *base]
+        found |= _collect(self._begin([model for model in models if model not in found]), tally)
         rows = tuple(found[member.round, member.client] for member in members)
-        view = SliceView(members, rows, found[base[0]] if base else None)
+        view = SliceView(members, rows, found[base[0]] if base else None, schema.segments)
         context = Context(self._job, rounds, self._write, members)
         return dump(workload.combine([workload.map(view, params)], context, params))
 

@@ -72,8 +72,10 @@ class Engine:
         rows, work, prefetches = self._loader.load(request.part, wanted, request.workload, request.pattern)
         started = perf_counter()
         count = len(request.members)
-        members = tuple(SliceMember(m.round, m.client, m.num_examples) for m in request.members)
-        view = SliceView(members, tuple(rows[:count]), rows[count] if request.base else None)
+        pairs = zip(request.members, request.weights or ((),) * count, strict=True)
+        members = tuple(SliceMember(m.round, m.client, m.num_examples, weights) for m, weights in pairs)
+        segments = self._loader.jobs.get(request.part.job, request.part.digest).schema.segments
+        view = SliceView(members, tuple(rows[:count]), rows[count] if request.base else None, segments)
         body = codec.encode(workload.map(view, params))
         return Answer(body, work + Work(compute_s=perf_counter() - started)), prefetches
 

@@ -75,6 +75,8 @@ class MapRequest:
     params: Mapping[str, Any]
     members: tuple[MemberRef, ...]
     base: MemberRef | None
+    weights: tuple[tuple[float, ...], ...] = ()
+    """Each member's part in the weighted sums that the workload works out, if it works out such."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -88,6 +90,7 @@ class MapRequest:
             data["params"],
             _members(data),
             _base(data),
+            tuple(map(tuple, data["weights"])),
         )
 
 

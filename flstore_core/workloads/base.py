@@ -15,6 +15,7 @@ from flstore_core.ids import AGGREGATE, MAX_ROUND, ClientId
 from flstore_core.model_names import ModelName
 from flstore_core.patterns import Pattern
 from flstore_core.records import Job, Member, Round
+from flstore_core.schema import Segment
 from flstore_core.statistics import RoundStatistics
 
 Partial = Mapping[str, NDArray[Any]]
@@ -227,6 +228,8 @@ class SliceMember:
     round: int
     client: ClientId
     num_examples: float = 1.0
+    weights: tuple[float, ...] = ()
+    """Its part in each weighted sum of models that `map` is to work out, where `members` can tell."""
 
 
 @dataclass(frozen=True)
@@ -237,16 +240,23 @@ class SliceView:
         members: the models, in the order of `rows`.
         rows: each model's slice of the flat vector.
         base: the same slice of the round's base; None if the round has none (deltas are then taken against zero).
+        segments: the tensors of the whole flat vector, in its order.
     """
 
     members: tuple[SliceMember, ...]
     rows: tuple[FlatView, ...]
     base: FlatView | None = None
+    segments: tuple[Segment, ...] = ()
 
     @property
     def num_examples(self) -> NDArray[np.float64]:
         """FedAvg's weights, float64, shape (n,)."""
         return np.array([member.num_examples for member in self.members])
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """Each model's part in each weighted sum, float64, shape (n, sums)."""
+        return np.array([member.weights for member in self.members], np.float64)
 
 
 P_contra = TypeVar("P_contra", bound=Params, contravariant=True)
@@ -286,6 +296,9 @@ class WeightsWorkload(Workload[P_contra, R_co], Protocol[P_contra, R_co]):
 
     reads_base: ClassVar[bool]
     """Whether `map` wants `view.base`."""
+
+    def reads_statistics(self, params: P_contra) -> bool:
+        """Return whether `members` or `combine` want the rounds' statistics."""
 
     def members(self, rounds: Sequence[RoundData], params: P_contra) -> Sequence[SliceMember]:
         """Return the models whose slices `map` needs."""

@@ -3,7 +3,7 @@
 Every model is read once, whatever the method; beside the output, memory is a few blocks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -12,6 +12,8 @@ import numpy as np
 from flstore_core.codec import FlatView, Float32
 from flstore_core.workloads.geometry import Float64
 from flstore_core.workloads.networks import select_ranks
+
+_SUMS_BLOCK = 16_384
 
 
 class Combiner(Protocol):
@@ -29,8 +31,7 @@ def combine_rows(rows: Sequence[FlatView], combiner: Combiner, base: FlatView | 
     first, last = rows[0].start, rows[0].stop
     combined = np.empty(last - first, np.float32)
     moved = 0.0
-    for start in range(first, last, combiner.block):
-        stop = min(start + combiner.block, last)
+    for start, stop in aligned(first, last, combiner.block):
         block = combined[start - first : stop - first]
         combiner(rows, start, stop, block)
         step = block if base is None else block - base.read(start, stop)
@@ -38,9 +39,33 @@ def combine_rows(rows: Sequence[FlatView], combiner: Combiner, base: FlatView | 
     return combined, moved
 
 
+def aligned(first: int, last: int, block: int) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of blocks that cover [first, last) and change at multiples of `block`, wherever it is cut."""
+    start = first
+    while start < last:
+        stop = min(start - start % block + block, last)
+        yield start, stop
+        start = stop
+
+
+def weighted_sums(rows: Sequence[FlatView], weights: Float64) -> list[Float32]:
+    """Return k sums of n rows by `weights`, shape (n, k), each float32, added up in float64."""
+    first, last = rows[0].start, rows[0].stop
+    sums = [np.empty(last - first, np.float32) for _ in weights.T]
+    for start, stop in aligned(first, last, _SUMS_BLOCK):
+        block = np.zeros((len(sums), stop - start))
+        for row, parts in zip(rows, weights, strict=True):
+            values = row.read(start, stop).astype(np.float64)
+            for index in np.flatnonzero(parts).tolist():
+                block[index] += parts[index] * values
+        for total, found in zip(sums, block, strict=True):
+            total[start - first : stop - first] = found
+    return sums
+
+
 @dataclass(frozen=True)
-class WeightedMean:
-    """The mean by `weights`, shape (n,)."""
+class WeightedSum:
+    """The sum by `weights`, shape (n,)."""
 
     block: ClassVar[int] = 65_536
 

@@ -1,6 +1,7 @@
 """Krum's scores and choices from squared distances (Blanchard et al. 2017, NeurIPS)."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flstore_core.workloads.geometry import Float64, squared_distances
 
@@ -16,3 +17,8 @@ def krum_scores(gram: Float64, byzantine: int) -> Float64:
     np.fill_diagonal(distances, np.inf)
     neighbours = max(1, len(gram) - byzantine - 2)
     return np.asarray(np.sort(distances, axis=1)[:, :neighbours].sum(axis=1))
+
+
+def krum_choice(gram: Float64, byzantine: int, keep: int) -> NDArray[np.intp]:
+    """Return the rows of the `keep` least scores, ascending; of equal ones the first."""
+    return np.sort(np.argsort(krum_scores(gram, byzantine), kind="stable")[:keep])

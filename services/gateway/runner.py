@@ -84,7 +84,7 @@ class Runner:
         with stages("select"):
             numbers, index = self._select(job_name, workload, params)
         with stages("records"):
-            rounds, work = self._read(index, numbers, workload)
+            rounds, work = self._read(index, numbers, workload, params)
         request = self._model_request(index.job, workload, params, rounds)
         etag = _etag(index.job, workload, params, rounds, request)
         if etag and etag == asked.known:
@@ -131,9 +131,9 @@ class Runner:
             return workload.select(params, index), index
 
     def _read(
-        self, index: Index, numbers: Sequence[int], workload: registry.AnyWorkload
+        self, index: Index, numbers: Sequence[int], workload: registry.AnyWorkload, params: Any
     ) -> tuple[tuple[RoundData, ...], Work]:
-        job, wanted = index.job, workload.needs is Needs.STATISTICS
+        job, wanted = index.job, registry.wants_statistics(workload, params)
         open_ = [number for number in numbers if number in index.open]
         closed = [number for number in numbers if number not in index.open]
         found, work = self._rounds.read(job.id, closed, workload.name, workload.pattern, statistics=wanted)
@@ -160,11 +160,12 @@ class Runner:
         refs = tuple(self._ref(job, records, member) for member in members)
         newest = context.rounds[-1].record
         base = self._rounds.base_of(job.id, newest) if workload.reads_base else None
+        weights = tuple(member.weights for member in members)
         assignment = self._placement.of(job.id)
 
         def ask(index: int) -> tuple[Partial, Work]:
             part = SliceRef(job.id, job.schema.digest, assignment.slices, index)
-            request = MapRequest(part, workload.name, pattern_of(workload, params), asdict(params), refs, base)
+            request = MapRequest(part, workload.name, pattern_of(workload, params), asdict(params), refs, base, weights)
             return self._shards.map(self._placement.addresses(assignment, index), request)
 
         answers = list(self._callers.map(ask, range(assignment.slices)))

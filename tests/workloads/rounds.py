@@ -113,7 +113,7 @@ def ask_weights(
     for index in range(slices):
         views = tuple(view(rows[position[wanted.client]], schema, index, slices) for wanted in members)
         origin = None if base is None else view(base, schema, index, slices)
-        partials.append(workload.map(SliceView(members, views, origin), asked))
+        partials.append(workload.map(SliceView(members, views, origin, schema.segments), asked))
     artifacts = Artifacts()
     answer = workload.combine(partials, Context(Job(JobId("job"), schema), (data,), artifacts, members), asked)
     return answer, artifacts.written[0]
