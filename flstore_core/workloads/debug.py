@@ -97,10 +97,10 @@ class Debug:
     def models(self, rounds: Sequence[RoundData], params: DebugParams) -> Sequence[ModelName]:
         (data,) = rounds
         found = updates(data, params.clients)
-        if len(found) < LEAST + params.faults - 1:
+        if len(found) < (needed := LEAST + params.faults - 1):
             raise NotEnoughData(
-                f"round {data.record.number} has {len(found)} update(s); {LEAST + params.faults - 1} are needed to tell "
-                f"{params.faults} faulty one(s) from the others"
+                f"round {data.record.number} has {len(found)} update(s); it takes {needed} to tell {params.faults} "
+                "faulty one(s) from the others"
             )
         return found
 
@@ -138,9 +138,8 @@ def generated(access: ModelAccess, params: DebugParams) -> list[NDArray[Any]]:
     """Return random inputs of the program's shapes, the same for the same seed."""
     rng = np.random.default_rng(params.seed)
     known = access.dataset(params.dataset)["inputs"] if params.dataset else None
-    return [
-        _random(spec, known if place == 0 else None, params.inputs, rng) for place, spec in enumerate(access.inputs)
-    ]
+    first, *more = access.inputs
+    return [_random(first, known, params.inputs, rng), *(_random(spec, None, params.inputs, rng) for spec in more)]
 
 
 def _random(spec: InputSpec, known: NDArray[Any] | None, count: int, rng: np.random.Generator) -> NDArray[Any]:

@@ -1,0 +1,5 @@
+"""Fixtures of a running system with a predictor, for the workloads that run models."""
+
+from tests.models.fixtures import digits_job, predicting
+
+__all__ = ["digits_job", "predicting"]
