@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint format bench study clean
+.PHONY: help setup demo test lint format bench study chart dashboards-check generate kind kind-down e2e clean
 
 help:  ## list the verbs
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: $(STAMP)  ## install everything into .venv
 
@@ -38,6 +38,42 @@ bench: setup  ## measure against peers in the same run; writes build/bench.json
 
 study: setup  ## compare the caching policies over mixes, budgets and seeds; writes docs/policies.md
 	$(BIN)/python -m loadgen study
+
+chart: setup  ## lint and render the Helm chart under many values, and validate every object
+	$(BIN)/python -m tests.chart
+
+dashboards-check: setup  ## ask a real Prometheus every question of the dashboards and alerts
+	$(BIN)/python -m tests.dashboards
+
+generate: setup  ## rewrite what is generated: dashboards, alerts, rendered samples, the chart's README
+	$(BIN)/python -m manifests
+
+KIND := flstore
+KUBECTL := kubectl --context kind-$(KIND)
+VERSION := $(shell sed -n 's/^appVersion: //p' charts/flstore/Chart.yaml)
+AVAILABLE := wait --for=condition=Available deployment --all --timeout=300s
+
+kind:  ## a kind cluster with Knative and FLStore; needs docker, kind, kubectl and helm
+	kind get clusters | grep -qx $(KIND) || kind create cluster --config manifests/kind/cluster.yaml
+	docker build --target flstore --tag kind.local/flstore:$(VERSION) .
+	kind load docker-image kind.local/flstore:$(VERSION) --name $(KIND)
+	$(KUBECTL) apply -k manifests/knative/crds
+	$(KUBECTL) wait --for=condition=Established crd --all --timeout=120s
+	$(KUBECTL) apply -k manifests/knative/serving
+	$(KUBECTL) --namespace knative-serving $(AVAILABLE)
+	$(KUBECTL) --namespace kourier-system $(AVAILABLE)
+	$(KUBECTL) apply -f manifests/namespace/namespace.yaml
+	helm upgrade --install flstore charts/flstore --kube-context kind-$(KIND) --namespace flstore \
+		--values manifests/kind/values.yaml --wait --timeout 10m
+	helm test flstore --kube-context kind-$(KIND) --namespace flstore
+	curl --fail --silent --show-error http://127.0.0.1:8080/readyz
+	@printf '\nGateway http://127.0.0.1:8080  Grafana http://127.0.0.1:3000  (make kind-down removes it all)\n'
+
+kind-down:  ## remove the kind cluster and everything in it
+	kind delete cluster --name $(KIND)
+
+e2e: setup  ## against the cluster that FLSTORE_E2E_KUBECONFIG names: install, use, break, upgrade, uninstall
+	$(BIN)/python -m tests.e2e
 
 clean:  ## remove what was built and installed
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

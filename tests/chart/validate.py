@@ -10,7 +10,7 @@ import jsonschema
 import yaml
 from cloudcoil.models.knative_serving.serving.v1 import Service as KnativeService
 from cloudcoil.models.prometheus_operator.v1 import PodMonitor, PrometheusRule
-from kubernetes_validate.utils import schema_contents
+from kubernetes_validate.utils import schema_contents  # type: ignore[import-untyped]
 from pydantic import BaseModel, ValidationError
 from referencing import Registry, Resource
 

@@ -1,0 +1,131 @@
+"""What the program asks of the cluster: the release, its pods, and a way to its gateway."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import httpx
+from kubernetes import client, config
+
+from manifests.chart import CHART
+from tests.servers import free_ports, wait_until
+
+Json = dict[str, Any]
+
+RELEASE = "flstore"
+TIMEOUT_S = 600
+KNATIVE = ("serving.knative.dev", "v1", "services")
+FLJOBS = ("flstore.dev", "v1alpha1", "fljobs")
+
+
+class Cluster:
+    """One namespace of a cluster, made for this run."""
+
+    def __init__(self, kubeconfig: Path, namespace: str) -> None:
+        self.namespace = namespace
+        self._kubeconfig = kubeconfig
+        api = config.new_client_from_config(str(kubeconfig))
+        self.core = client.CoreV1Api(api)
+        self.apps = client.AppsV1Api(api)
+        self.custom = client.CustomObjectsApi(api)
+        self._helm = helm_python.Config(kubeconfig_path=kubeconfig, namespace=namespace)
+
+    def install(self, values: Json) -> None:
+        self._helm.install(
+            str(CHART),
+            RELEASE,
+            values,
+            namespace=self.namespace,
+            create_namespace=True,
+            wait="watcher",
+            timeout=TIMEOUT_S,
+        )
+
+    def test(self) -> str:
+        """Run the chart's own hook and return its log."""
+        return str(self._helm.test(RELEASE, timeout=TIMEOUT_S, logs=True).get("logs", ""))
+
+    def upgrade(self, values: Json) -> None:
+        self._helm.upgrade(str(CHART), RELEASE, values, namespace=self.namespace, wait="watcher", timeout=TIMEOUT_S)
+
+    def uninstall(self) -> None:
+        self._helm.uninstall(RELEASE, wait="watcher", timeout=TIMEOUT_S)
+
+    def pods(self, component: str) -> list[str]:
+        """Return the names of the release's pods of one part that are not on their way out."""
+        selector = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component={component}"
+        found = self.core.list_namespaced_pod(self.namespace, label_selector=selector).items
+        return [pod.metadata.name for pod in found if pod.metadata.deletion_timestamp is None]
+
+    def kill(self, pod: str) -> None:
+        """End a pod as a lost node would: at once."""
+        self.core.delete_namespaced_pod(pod, self.namespace, grace_period_seconds=0)
+
+    def evict(self, pod: str) -> None:
+        """Ask for a pod to go as a drain of its node does, which a disruption budget may refuse."""
+        body = client.V1Eviction(metadata=client.V1ObjectMeta(name=pod, namespace=self.namespace))
+        self.core.create_namespaced_pod_eviction(pod, self.namespace, body)
+
+    def is_available(self, deployment: str) -> bool:
+        status = self.apps.read_namespaced_deployment_status(deployment, self.namespace).status
+        return status.available_replicas is not None and not status.unavailable_replicas
+
+    def leftovers(self) -> list[str]:
+        """Return everything of the release that is still there."""
+        core, apps, namespace = self.core, self.apps, self.namespace
+        lists = {
+            "pod": core.list_namespaced_pod,
+            "service": core.list_namespaced_service,
+            "configmap": core.list_namespaced_config_map,
+            "secret": core.list_namespaced_secret,
+            "volume claim": core.list_namespaced_persistent_volume_claim,
+            "deployment": apps.list_namespaced_deployment,
+            "stateful set": apps.list_namespaced_stateful_set,
+        }
+        selector = f"app.kubernetes.io/instance={RELEASE}"
+        found = [
+            f"{kind} {item.metadata.name}"
+            for kind, query in lists.items()
+            for item in query(namespace, label_selector=selector).items
+        ]
+        for group, version, plural in (KNATIVE, FLJOBS):
+            items = self.custom.list_namespaced_custom_object(group, version, namespace, plural)["items"]
+            found += [f"{plural} {item['metadata']['name']}" for item in items]
+        return found
+
+    def remove_namespace(self) -> None:
+        self.core.delete_namespace(self.namespace)
+        self._helm.close()
+
+    @contextmanager
+    def gateway(self) -> Iterator[str]:
+        """Yield the gateway's URL."""
+        if url := os.environ.get("FLSTORE_E2E_URL"):
+            yield url.rstrip("/")
+            return
+        kubectl = shutil.which("kubectl")
+        if kubectl is None:
+            raise FileNotFoundError("kubectl is missing; install it, or set FLSTORE_E2E_URL to where the gateway is")
+        [port] = free_ports(1)
+        command = [kubectl, "--kubeconfig", str(self._kubeconfig), "--namespace", self.namespace]
+        command += ["port-forward", f"service/{RELEASE}-gateway", f"{port}:80", "--address", "127.0.0.1"]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_until(lambda: answers(f"{url}/readyz"), "the gateway answering", 60)
+            yield url
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).is_success
+    except httpx.TransportError:
+        return False
