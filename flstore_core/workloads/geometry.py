@@ -1,5 +1,7 @@
 """Lengths, angles and distances of updates, from their Gram matrix alone."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,14 +12,20 @@ RESOLUTION = 1e-7
 
 
 def norms(gram: Float64) -> Float64:
-    """Return the lengths of the n vectors, shape (n,)."""
-    return np.sqrt(np.maximum(gram.diagonal(), 0.0))
+    """Return the lengths of the n vectors, shape (n,); of a stack of Gram matrices, shape (…, n)."""
+    return np.sqrt(np.maximum(np.diagonal(gram, axis1=-2, axis2=-1), 0.0))
 
 
 def cosines(gram: Float64) -> Float64:
-    """Return cosine similarities, shape (n, n); those of a zero vector are 0, its own included."""
-    similar = gram * np.outer(inverse(norms(gram)), inverse(norms(gram)))
-    np.fill_diagonal(similar, norms(gram) > 0)
+    """Return cosine similarities, shape (n, n); those of a zero vector are 0, its own included.
+
+    Takes stacks of Gram matrices too, shape (…, n, n).
+    """
+    lengths = norms(gram)
+    inverted = inverse(lengths)
+    similar = gram * inverted[..., :, None] * inverted[..., None, :]
+    diagonal = np.arange(gram.shape[-1])
+    similar[..., diagonal, diagonal] = lengths > 0
     return np.clip(similar, -1.0, 1.0)
 
 
@@ -45,16 +53,29 @@ def alignments(gram: Float64, sweeps: int = 3) -> Float64:
 
     The direction is a mean of unit vectors, so that length buys no influence, and leaves the vector itself out. Each
     further sweep weights the others by how far they were aligned before; what points away counts for nothing.
+
+    Args:
+        gram: shape (n, n), or (rounds, n, n) for an answer of shape (rounds, n).
     """
     similar = cosines(gram)
-    weights = np.ones(len(gram))
-    aligned = np.zeros(len(gram))
+    weights = np.ones(similar.shape[:-1])
+    aligned = np.zeros(similar.shape[:-1])
     for _ in range(1 + sweeps):
-        aligned = similarity_to(similar, _without_own(weights))
-        if not (aligned > 0).any():
-            break
-        weights = np.maximum(aligned, 0.0)
+        told = weights.any(axis=-1, keepdims=True)
+        aligned = np.where(told, _similarity_to_others(similar, weights), aligned)
+        weights = np.maximum(aligned, 0.0) * told
     return aligned
+
+
+def stacked_alignments(grams: Sequence[Float64]) -> list[Float64]:
+    """Return `alignments` of each Gram matrix; those of one size are worked out together."""
+    places: dict[int, list[int]] = {}
+    for place, gram in enumerate(grams):
+        places.setdefault(len(gram), []).append(place)
+    found: dict[int, Float64] = {}
+    for alike in places.values():
+        found.update(zip(alike, alignments(np.stack([grams[place] for place in alike])), strict=True))
+    return [found[place] for place in range(len(grams))]
 
 
 def robust_scores(values: Float64, reference: NDArray[np.bool_] | None = None, floor: float = 1e-12) -> Float64:
@@ -76,7 +97,10 @@ def inverse(values: Float64) -> Float64:
     return np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
 
 
-def _without_own(weights: Float64) -> Float64:
-    others = np.tile(weights, (len(weights), 1))
-    np.fill_diagonal(others, 0.0)
-    return others
+def _similarity_to_others(similar: Float64, weights: Float64) -> Float64:
+    """Return each unit vector's cosine similarity with the weighted sum of the others, shape (…, n)."""
+    others = weights[..., None, :] * (1.0 - np.eye(weights.shape[-1]))
+    products = (similar * others).sum(axis=-1)
+    squares = ((others @ similar) * others).sum(axis=-1)
+    known = np.diagonal(similar, axis1=-2, axis2=-1)
+    return np.asarray(np.clip(products * known * inverse(np.sqrt(np.maximum(squares, 0.0))), -1.0, 1.0))

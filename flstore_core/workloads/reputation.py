@@ -12,7 +12,7 @@ from annotated_types import Gt, Le
 
 from flstore_core.patterns import Pattern
 from flstore_core.workloads.base import ClientParams, Context, Needs, Partial, Result, RoundData, RoundIndex
-from flstore_core.workloads.geometry import alignments
+from flstore_core.workloads.geometry import stacked_alignments
 from flstore_core.workloads.malicious_filter import LEAST, FilterParams, judge
 from flstore_core.workloads.select import client_history
 
@@ -82,10 +82,11 @@ class BetaReputation:
     def combine(self, partials: Sequence[Partial], context: Context, params: ReputationParams) -> Reputation:
         least = LEAST if params.evidence == "filter" else 2
         judged = [data for data in context.rounds if len(data.record.members) >= least]
-        history = []
-        for age, data in enumerate(reversed(judged)):
-            good, alignment = _evidence(data, params)
-            history.append(Participation(data.record.number, good, alignment, params.forgetting**age))
+        ages = range(len(judged) - 1, -1, -1)
+        history = [
+            Participation(data.record.number, good, alignment, params.forgetting**age)
+            for age, data, (good, alignment) in zip(ages, judged, _evidence(judged, params), strict=True)
+        ]
         positive = sum(past.weight * past.good for past in history)
         negative = params.negative_weight * sum(past.weight * (1 - past.good) for past in history)
         return Reputation(
@@ -94,16 +95,21 @@ class BetaReputation:
             uncertainty=2 / (positive + negative + 2),
             positive=positive,
             negative=negative,
-            history=history[::-1],
+            history=history,
             skipped=[data.record.number for data in context.rounds if data not in judged],
         )
 
 
-def _evidence(data: RoundData, params: ReputationParams) -> tuple[float, float]:
-    """Return the evidence for the client in one round, 0 to 1, and its alignment."""
-    deltas = data.deltas()
-    row = [str(member) for member in deltas.members].index(params.client)
-    alignment = float(alignments(deltas.gram)[row])
+def _evidence(rounds: Sequence[RoundData], params: ReputationParams) -> list[tuple[float, float]]:
+    """Return the evidence for the client in each round, 0 to 1, and its alignment."""
+    everyone = [data.deltas() for data in rounds]
+    rows = [[str(member) for member in deltas.members].index(params.client) for deltas in everyone]
+    aligned = stacked_alignments([deltas.gram for deltas in everyone])
+    own = [float(found[row]) for found, row in zip(aligned, rows, strict=True)]
     if params.evidence == "alignment":
-        return (1 + alignment) / 2, alignment
-    return float(not judge(deltas.members, deltas.gram, FilterParams())[row].malicious), alignment
+        return [((1 + alignment) / 2, alignment) for alignment in own]
+    judged = (judge(deltas.members, deltas.gram, FilterParams()) for deltas in everyone)
+    return [
+        (float(not verdicts[row].malicious), alignment)
+        for verdicts, row, alignment in zip(judged, rows, own, strict=True)
+    ]
