@@ -28,3 +28,11 @@ def test_every_error_code_is_documented_with_its_status_and_retry() -> None:
     documented = {code: (int(status), retry == "yes") for code, status, retry in rows}
     errors = [error for error in error_tree(FLStoreError) if error.__module__.startswith("flstore_core")]
     assert documented == {error.code: (error.status, error.retryable) for error in errors}
+
+
+def test_every_setting_is_documented_and_every_documented_setting_exists() -> None:
+    root = DOCS.parent
+    sources = [path for folder in ("flstore_core", "services") for path in (root / folder).rglob("*.py")]
+    read = {name for path in sources for name in re.findall(r"[\"']?(FLSTORE_[A-Z0-9_]*[A-Z0-9])\b", path.read_text())}
+    documented = set(re.findall(r"^\| `(FLSTORE_[A-Z0-9_]+)` \|", (DOCS / "settings.md").read_text(), re.MULTILINE))
+    assert documented == read
