@@ -53,9 +53,10 @@ class Controller:
 
         What was known from an earlier run counts for nothing: another controller may have acted meanwhile.
         """
-        self._jobs.clear()
-        self._stored = None
-        self.ready = False
+        async with self._serial:
+            self._jobs.clear()
+            self._stored = None
+            self.ready = False
         backoff = Backoff(first_s=0.2, most_s=resync_s)
         while True:
             try:
@@ -70,14 +71,17 @@ class Controller:
     async def resync(self) -> None:
         """Take up the jobs that are in the store, and drop those that are not."""
         async with self._serial:
-            names = await asyncio.to_thread(self._memory.job_ids)
-            for gone in self._jobs.keys() - names:
-                del self._jobs[gone]
-            for new in names - self._jobs.keys():
-                if job := await asyncio.to_thread(self._memory.job, new):
-                    self._jobs[new] = job
+            await self._take_up()
             await self._reconcile()
             self.ready = True
+
+    async def _take_up(self) -> None:
+        names = await asyncio.to_thread(self._memory.job_ids)
+        for gone in self._jobs.keys() - names:
+            del self._jobs[gone]
+        for new in names - self._jobs.keys():
+            if job := await asyncio.to_thread(self._memory.job, new):
+                self._jobs[new] = job
 
     async def place(self, job: JobId) -> Table:
         """Place `job` by its record in the store and return the table that says where.
@@ -88,6 +92,8 @@ class Controller:
             record = await asyncio.to_thread(self._memory.job, job)
             if record is None:
                 raise NotFound(f"job {job!r} has no record in the store; create it first")
+            if not self.ready:
+                await self._take_up()  # lest the table lose the jobs that are not known yet
             known = self._jobs.get(job)
             self._jobs[job] = record
             planned = await self._reconcile()
@@ -100,6 +106,8 @@ class Controller:
     async def forget(self, job: JobId) -> None:
         """Take `job` out of the table; do nothing when it is not there."""
         async with self._serial:
+            if not self.ready:
+                await self._take_up()
             self._jobs.pop(job, None)
             await self._reconcile()
 

@@ -57,10 +57,14 @@ def create_state(
     *,
     elastic: bool = False,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    client: httpx.AsyncClient | None = None,
 ) -> State:
-    """Return the parts; called where the event loop runs. `elastic` and `sleep` as for `Controller`."""
+    """Return the parts; called where the event loop runs. `elastic` and `sleep` as for `Controller`.
+
+    `client` reaches shards and other controllers, and is closed with the rest.
+    """
     board, metrics = Board(), Metrics()
-    client = httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+    client = client or httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
     assignments = Assignments(board, client)
     runtime = make_runtime(_Told(assignments, metrics))
     controller = Controller(Memory(store), runtime, settings.specs(), board, metrics, elastic=elastic, sleep=sleep)

@@ -51,6 +51,8 @@ class _Server:
             existed = len(self._objects.stored)
             found = await self._answer(request, kind, name, subresource == "status")
             return web.json_response(found, status=201 if len(self._objects.stored) > existed else 200)
+        except ConnectionError:
+            return web.Response()
         except Refusal as refusal:
             return web.json_response(refusal.status, status=refusal.code)
         except LookupError:

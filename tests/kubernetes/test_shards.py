@@ -117,7 +117,7 @@ async def test_a_shard_that_is_made_public_is_hidden_again(world: World) -> None
     await world.cluster.hand.merge(KNATIVE_SERVICES, FIRST, {"metadata": {"labels": {label: None}}})
 
     async def hidden() -> bool:
-        return (await service(world))["metadata"]["labels"].get(label) == "cluster-local"
+        return bool((await service(world))["metadata"]["labels"].get(label) == "cluster-local")
 
     await world.clock.until(hidden)
 

@@ -36,6 +36,12 @@ class Wire:
     """No connection gets an answer."""
     denied: set[tuple[str, str]] = field(default_factory=set)
     """(verb, resource) pairs that are answered 403."""
+    frozen: bool = False
+    """Calls are taken and never answered."""
+    unknown: set[str] = field(default_factory=set)
+    """Resources that the server does not know."""
+    hung_up: int = 0
+    """Calls that got no answer."""
     expired: set[str] = field(default_factory=set)
     """Resources whose next watch is told that its version is gone."""
     watches: set[asyncio.Transport] = field(default_factory=set)
@@ -44,10 +50,15 @@ class Wire:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         call = call_of(request)
+        if self.frozen:
+            await asyncio.Event().wait()
         if self.down:
+            self.hung_up += 1
             return self._hang_up(request)
         self.calls.append(call)
         verb, group, plural, _ = call
+        if plural in self.unknown:
+            return web.Response(status=404, text="404 page not found")
         if (verb, plural) in self.denied:
             full = f"{plural}.{group}" if group else plural
             message = f"{full} is forbidden: cannot {verb} resource {plural!r} in API group {group!r}"
@@ -78,11 +89,12 @@ class Wire:
 
     async def _stream(self, request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.StreamResponse:
         stream = web.StreamResponse(headers={"Content-Type": "application/json"})
-        await stream.prepare(request)
         transport = request.transport
-        assert isinstance(transport, asyncio.Transport)
+        if not isinstance(transport, asyncio.Transport):
+            return stream
         self.watches.add(transport)
         with suppress(ConnectionError):
+            await stream.prepare(request)
             async for line in answer.content:
                 await stream.write(line)
         self.watches.discard(transport)

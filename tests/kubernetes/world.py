@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +114,8 @@ class World:
             }
         )
         api = connect_to(self.cluster.url, self.cluster.namespace)
-        made = create_cluster_state(chosen, kubernetes, self.store, api, self.clock)
-        await made.client.aclose()
-        client = await self.stack.enter_async_context(httpx.AsyncClient(transport=self.network))
-        state = replace(made, client=client)
+        client = httpx.AsyncClient(transport=self.network)
+        state = create_cluster_state(chosen, kubernetes, self.store, api, self.clock, client)
         found = Running(state, await self._serve(state, identity))
         self.running.append(found)
         found.task = asyncio.create_task(state.run(), name=f"controller {identity}")
@@ -128,6 +126,14 @@ class World:
         found = await self.start(**settings)
         await self.clock.until(lambda: found.state.controller.ready)
         return found
+
+    async def dies(self, controller: Running) -> None:
+        """End a controller without a farewell."""
+        self.cluster.wire.down = True
+        self.cluster.wire.cut()
+        self.network.hosts.pop(controller.client.base_url.host)
+        await controller.stop()
+        self.cluster.wire.down = False
 
     def stored(self, *records: Job) -> None:
         """Create jobs as a gateway does."""
@@ -158,7 +164,8 @@ class World:
 
     async def status(self, name: str) -> Json:
         found = await self.cluster.hand.get(FLJOBS, name)
-        return (found or {}).get("status", {})
+        shown: Json = (found or {}).get("status", {})
+        return shown
 
     async def tells(self, reason: str) -> str:
         """Let time pass until there is an event with a reason, and return its message."""

@@ -1,7 +1,7 @@
 """One namespace of an API server, as plain objects: the few verbs the controller uses, over the `kubernetes` client."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -79,8 +79,10 @@ class Api:
         except ObjectMissing:
             return
 
-    async def watch(self, resource: Resource, version: str, selector: str = "") -> AsyncIterator[WatchEvent]:
-        """Yield what happens after `version`, until the server ends the stream.
+    async def watch(
+        self, resource: Resource, version: str, selector: str, opened: Callable[[], None]
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """Yield what happens after `version`, until the server ends the stream; `opened` is told once it has begun.
 
         Raises `Gone` when `version` is too old.
         """
@@ -91,6 +93,7 @@ class Api:
             try:
                 if answer.status >= 400:
                     raise self._refusal("watch", resource, "", answer.status, await answer.read())
+                opened()
                 async for line in answer.content:
                     yield self._event(resource, line)
             finally:

@@ -16,7 +16,7 @@ from services.placement.kubernetes.api import Api
 from services.placement.kubernetes.errors import ClusterError, ObjectConflict, ObjectMissing
 from services.placement.kubernetes.owner import Owner
 from services.placement.kubernetes.resources import LEASES, Json
-from services.placement.kubernetes.timing import Time, micro_stamp
+from services.placement.kubernetes.timing import Time, micro_stamp, within
 from services.placement.kubernetes.troubles import Troubles
 
 logger = logging.getLogger(__name__)
@@ -95,10 +95,11 @@ class Election:
     async def _hold(self, work: asyncio.Task[None]) -> None:
         """Return when leadership is lost, or when the leader's work has come to an end by itself."""
         renewed = self._time.monotonic()
-        while not work.done() and self._time.monotonic() - renewed < RENEW_DEADLINE_S:
-            await self._time.sleep(RETRY_S)
-            if await self._try():
-                renewed = self._time.monotonic()
+        while not work.done() and (left := renewed + RENEW_DEADLINE_S - self._time.monotonic()) > 0:
+            await self._time.sleep(min(RETRY_S, left))
+            begun = self._time.monotonic()
+            if await within(self._time, left, self._try()):
+                renewed = begun
             elif self.leader != self._me:
                 return
 

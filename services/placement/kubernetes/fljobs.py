@@ -13,7 +13,7 @@ from services.placement.board import Board
 from services.placement.controller import Controller
 from services.placement.kubernetes import fljob_status as shown
 from services.placement.kubernetes.api import Api
-from services.placement.kubernetes.errors import ObjectConflict, ObjectMissing
+from services.placement.kubernetes.errors import ClusterError, ObjectConflict, ObjectMissing
 from services.placement.kubernetes.events import Recorder, Severity
 from services.placement.kubernetes.fljob_spec import (
     Declared,
@@ -157,10 +157,9 @@ class FLJobs:
         if assignment is None:
             try:
                 assignment = (await self._controller.place(job.id)).jobs[job.id]
-            except Unavailable:
-                raise
             except FLStoreError as error:
-                self._recorder.tell(item, "JobRefused", error.detail, Severity.WARNING)
+                if not error.retryable:
+                    self._recorder.tell(item, "JobRefused", error.detail, Severity.WARNING)
                 return await self._facts(job, None), _refused(_reason(error), error.detail)
             self._recorder.tell(item, "JobPlaced", shown.placed(assignment).message)
         facts = await self._facts(job, assignment)
@@ -256,5 +255,7 @@ def _refused(reason: str, message: str) -> list[Verdict]:
 
 
 def _reason(error: FLStoreError) -> str:
-    """Return the error's code as conditions write it: `insufficient-capacity` → `InsufficientCapacity`."""
+    """Return the cluster's reason, or else the error's code in CamelCase."""
+    if isinstance(error, ClusterError):
+        return error.reason
     return "".join(word.capitalize() for word in error.code.split("-"))

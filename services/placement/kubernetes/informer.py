@@ -3,10 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import aclosing
 
 from flstore_core.backoff import Backoff
 from services.placement.kubernetes.api import Api
-from services.placement.kubernetes.errors import ClusterError, Gone
+from services.placement.kubernetes.errors import ApiAway, ClusterError, Gone
 from services.placement.kubernetes.resources import Json, Resource, name_of
 from services.placement.kubernetes.timing import Time
 from services.placement.kubernetes.troubles import Troubles
@@ -15,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.2
 MOST_PAUSE_S = 30.0
+STABLE_S = 10.0
+"""A watch that lasted so long was a good one, however it ended."""
 
 
 class Informer:
@@ -45,23 +48,33 @@ class Informer:
         self._changed = changed
         self._backoff = Backoff(FIRST_PAUSE_S, MOST_PAUSE_S)
         self._version = ""
+        self._what = f"watching {resource.full_name}"
 
     async def run(self) -> None:
-        what = f"watching {self._resource.full_name}"
         while True:
             await self._time.sleep(self._backoff.delay_s)
+            begun = self._time.monotonic()
             try:
                 if not self._version:
                     await self._list()
-                    self._troubles.ended(what)
                 await self._watch()
             except Gone:
-                logger.info("%s: the version is too old, listing again", what)
+                logger.info("%s: the version is too old, listing again", self._what)
                 self._version = ""
-                self._backoff.failed()
+                self._broke_off(begun)
             except ClusterError as error:
-                self._backoff.failed()
-                self._troubles.arose(what, error)
+                self._broke_off(begun)
+                if self._backoff.failures > 1 or not isinstance(error, ApiAway):
+                    self._troubles.arose(self._what, error)
+            else:
+                self._broke_off(begun)
+
+    def _broke_off(self, begun: float) -> None:
+        """Pause before the next watch, unless this one lasted: sooner or later each of them ends."""
+        if self._time.monotonic() - begun >= STABLE_S:
+            self._backoff.succeeded()
+        else:
+            self._backoff.failed()
 
     async def _list(self) -> None:
         items, version = await self._api.list(self._resource, self._selector)
@@ -75,17 +88,16 @@ class Informer:
                 self._changed(name)
 
     async def _watch(self) -> None:
-        begun = self._time.monotonic()
-        async for kind, item in self._api.watch(self._resource, self._version, self._selector):
-            self._version = item["metadata"]["resourceVersion"]
-            self._backoff.succeeded()
-            self._troubles.ended(f"watching {self._resource.full_name}")
-            if kind != "BOOKMARK":
-                self._take(kind, item)
-        if self._time.monotonic() - begun < 1.0:
-            self._backoff.failed()
-        else:
-            self._backoff.succeeded()
+        watch = self._api.watch(self._resource, self._version, self._selector, self._works)
+        async with aclosing(watch) as events:
+            async for kind, item in events:
+                self._version = item["metadata"]["resourceVersion"]
+                self._backoff.succeeded()
+                if kind != "BOOKMARK":
+                    self._take(kind, item)
+
+    def _works(self) -> None:
+        self._troubles.ended(self._what)
 
     def _take(self, kind: str, item: Json) -> None:
         name = name_of(item)

@@ -1,12 +1,9 @@
 """The controller on Kubernetes as a whole: of several, the one that leads watches, places and shows."""
 
 import asyncio
-import logging
 
 import httpx
 
-from flstore_core.backoff import Backoff
-from flstore_core.errors import FLStoreError
 from flstore_core.ids import JobId
 from flstore_core.records import Job
 from flstore_core.storage import ObjectStore
@@ -30,8 +27,6 @@ from services.placement.kubernetes.usage import Usage
 from services.placement.kubernetes.warmth import Warmth
 from services.placement.kubernetes.workers import Workers
 from services.placement.runtime.knative import KnativeRuntime
-
-logger = logging.getLogger(__name__)
 
 REFRESH_S = 15.0
 """Between two looks at what the objects show of their jobs."""
@@ -74,7 +69,8 @@ class Operator:
         self._resync_s = resync_s
         self._records = Records(store)
         self._workers = Workers("FLJob", self._reconcile, time)
-        self._objects = Informer(api, FLJOBS, "", time, cluster.troubles, self._workers.add)
+        self._mirrors = Workers("FLJob of", self._mirror, time)
+        self._objects = Informer(api, FLJOBS, "", time, cluster.troubles, self._changed)
         self._fljobs = FLJobs(
             api,
             self._objects.objects,
@@ -115,7 +111,7 @@ class Operator:
             tasks.begin(self._runtime.run(), "runtime"),
             tasks.begin(self._objects.run(), "FLJobs"),
             tasks.begin(self._refresh(), "FLJob refresher"),
-            tasks.begin(self._mirror(), "FLJob mirror"),
+            tasks.begin(self._follow(), "FLJob mirror"),
         ]
         try:
             await self._runtime.synced()
@@ -123,11 +119,13 @@ class Operator:
         finally:
             await tasks.end(*beside)
             await self._workers.close()
+            await self._mirrors.close()
 
     def _elected(self, lease: Json) -> None:
         self._cluster.recorder.tell(lease, "LeaderElected", f"{self._cluster.settings.identity} leads the placement")
 
     async def _reconcile(self, name: str) -> bool:
+        await self._runtime.synced()
         self._runtime.retain(self._fljobs.lingering_s(self._cluster.settings.stable_window_s))
         return await self._fljobs.reconcile(name)
 
@@ -138,24 +136,31 @@ class Operator:
             for name in self._objects.objects:
                 self._workers.add(name)
 
-    async def _mirror(self) -> None:
-        """Follow the table: whatever is placed and has no object gets one."""
+    async def _follow(self) -> None:
+        """See to it that whatever is placed has an object."""
         await self._objects.synced.wait()
-        seen, backoff = -1, Backoff(0.5, 60.0)
+        seen = -1
         while not self._board.closed:
-            table = await self._board.newer(seen, LOOK_S)
-            if table is None:
-                continue
-            try:
-                for job in table.jobs:
-                    if self._fljobs.claimant(job) is None and (found := await self._record(job)):
-                        await self._show(found)
+            if table := await self._board.newer(seen, LOOK_S):
                 seen = table.version
-                backoff.succeeded()
-            except FLStoreError as error:
-                logger.warning("jobs are not shown as objects: %s", error)
-                backoff.failed()
-                await self._cluster.time.sleep(backoff.delay_s)
+                self._mirror_all()
+
+    def _changed(self, name: str) -> None:
+        self._workers.add(name)
+        if name not in self._objects.objects:
+            self._mirror_all()
+
+    def _mirror_all(self) -> None:
+        for job in self._board.table.jobs:
+            if self._fljobs.claimant(job) is None:
+                self._mirrors.add(job)
+
+    async def _mirror(self, name: str) -> bool:
+        """Make the object of a job that has none."""
+        job = JobId(name)
+        if job in self._board.table.jobs and self._fljobs.claimant(job) is None and (found := await self._record(job)):
+            await self._show(found)
+        return False
 
     async def _record(self, job: JobId) -> Job | None:
         return await asyncio.to_thread(self._records.get, job)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import httpx
+
 from flstore_core.storage import ObjectStore
 from services.placement.kubernetes.api import Api
 from services.placement.kubernetes.connect import connect
@@ -23,15 +25,20 @@ async def prepare(settings: Settings, env: Mapping[str, str]) -> tuple[Kubernete
 
 
 def create_cluster_state(
-    settings: Settings, kubernetes: KubernetesSettings, store: ObjectStore, api: Api, time: Time | None = None
+    settings: Settings,
+    kubernetes: KubernetesSettings,
+    store: ObjectStore,
+    api: Api,
+    time: Time | None = None,
+    client: httpx.AsyncClient | None = None,
 ) -> State:
-    """Return the parts; called where the event loop runs."""
+    """Return the parts; called where the event loop runs. `client` as for `create_state`."""
     cluster = Cluster(api, kubernetes, time or RealTime())
 
     def runtime(watcher: Watcher) -> KnativeRuntime:
         return KnativeRuntime(api, kubernetes, cluster.owner, watcher, cluster.time, cluster.recorder, cluster.troubles)
 
-    state = create_state(settings, store, runtime, elastic=True, sleep=cluster.time.sleep)
+    state = create_state(settings, store, runtime, elastic=True, sleep=cluster.time.sleep, client=client)
     assert isinstance(state.runtime, KnativeRuntime)
     operator = Operator(cluster, state.runtime, state.controller, state.board, store, state.client, settings.resync_s)
     return replace(state, leadership=operator)

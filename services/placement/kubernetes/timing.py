@@ -2,8 +2,11 @@
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Time(Protocol):
@@ -31,6 +34,17 @@ class RealTime:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+async def within(time: Time, seconds: float, work: Coroutine[Any, Any, T]) -> T | None:
+    """Return the outcome of `work`; cancel it, and return None, when it takes longer than `seconds`."""
+    task, alarm = asyncio.ensure_future(work), asyncio.ensure_future(time.sleep(seconds))
+    try:
+        await asyncio.wait((task, alarm), return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        task.cancel()
+        alarm.cancel()
 
 
 def stamp(seconds: float) -> str:
