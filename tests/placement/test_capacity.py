@@ -1,0 +1,38 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flstore_core.ids import JobId, ShardId
+from flstore_core.placement import Observed, Shard, plan, shards_needed
+from flstore_core.placement.planner import working_set
+from flstore_core.records import Job
+from flstore_core.schema import Schema, TensorSpec
+
+MIB = 1 << 20
+MOST = 12
+jobs = st.lists(st.tuples(st.integers(1, 8), st.integers(1, 5), st.integers(1, 4)), max_size=5).map(
+    lambda rows: [
+        Job(JobId(f"j{i}"), Schema.of([TensorSpec("w", "F32", (mib, 1 << 18))]), hot_rounds=hot, replicas=replicas)
+        for i, (mib, hot, replicas) in enumerate(rows)
+    ]
+)
+
+
+def test_no_jobs_need_no_shards() -> None:
+    assert shards_needed([], MIB, MOST) == 0
+
+
+@given(jobs, st.integers(8 * MIB, 512 * MIB))
+def test_there_are_never_too_few_shards_for_the_replicas_nor_more_than_allowed(found: list[Job], budget: int) -> None:
+    count = shards_needed(found, budget, MOST)
+    assert count <= MOST
+    shards = tuple(Shard(ShardId(f"shard-{i}"), budget) for i in range(count))
+    planned = plan(Observed(shards, tuple(found)))
+    assert not planned.refused
+    if count < MOST:
+        assert sum(working_set(job) * job.replicas for job in found) <= count * budget
+
+
+@given(jobs, st.integers(8 * MIB, 512 * MIB))
+def test_one_more_job_never_means_fewer_shards(found: list[Job], budget: int) -> None:
+    counts = [shards_needed(found[:end], budget, MOST) for end in range(len(found) + 1)]
+    assert counts == sorted(counts)
