@@ -1,0 +1,214 @@
+"""One stored model, tensor by tensor: norms, sparsity, quantiles, distance to the base.
+
+Plain figures; no publication.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge, Le, MaxLen
+
+from flstore_core.codec import FlatView
+from flstore_core.errors import NotFound, unknown
+from flstore_core.ids import AGGREGATE, MAX_ROUND, ClientId
+from flstore_core.patterns import Pattern
+from flstore_core.schema import Segment, TensorSpec
+from flstore_core.workloads.base import (
+    Context,
+    Needs,
+    Params,
+    Partial,
+    Result,
+    RoundData,
+    RoundIndex,
+    RoundParams,
+    SliceMember,
+    SliceView,
+)
+from flstore_core.workloads.coordinatewise import aligned
+from flstore_core.workloads.geometry import Float64
+from flstore_core.workloads.quantiles import Summary, merge, quantile, summarize
+from flstore_core.workloads.select import one_round
+
+_BLOCK = 65_536
+_SQUARES, _SUM, _ZEROS, _MOVED = range(4)
+"""Columns of a tensor's totals: they add up over slices."""
+
+
+@dataclass(frozen=True)
+class InspectParams(Params):
+    """Which model is looked at, and how."""
+
+    round: Annotated[int, Ge(0), Le(MAX_ROUND)] | None = None
+    """Its round; the newest committed one by default."""
+    client: str = AGGREGATE
+    """The client that sent it, or `aggregate`."""
+    quantiles: Annotated[list[Annotated[float, Ge(0), Le(1)]], MaxLen(100)] = field(
+        default_factory=lambda: [0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0]
+    )
+    """Shares at which the quantiles of every tensor are told."""
+
+
+@dataclass(frozen=True)
+class TensorFigures(Result):
+    """One tensor."""
+
+    name: str
+    """Its name."""
+    dtype: str
+    """Its type, in safetensors' words."""
+    shape: list[int]
+    """Its shape."""
+    norm: float
+    """Euclidean norm."""
+    mean: float
+    """Mean of its elements; 0 if it has none."""
+    sparsity: float
+    """Share of its elements that are exactly 0."""
+    quantiles: list[float]
+    """At the shares asked for, within 1/128 of their magnitude, extremes exact; empty if it has no elements."""
+    distance: float | None
+    """Euclidean distance from the base's tensor; null if the round has no base."""
+
+
+@dataclass(frozen=True)
+class Inspection(Result):
+    """One model, tensor by tensor."""
+
+    round: int
+    """Its round."""
+    client: str
+    """Who sent it, or `aggregate`."""
+    base: int | None
+    """The round whose aggregate distances are taken from."""
+    parameters: int
+    """Elements of its floating-point tensors."""
+    norm: float
+    """Euclidean norm of all of them."""
+    sparsity: float
+    """Share of them that are exactly 0."""
+    distance: float | None
+    """Euclidean distance from the base; null if the round has none."""
+    tensors: list[TensorFigures]
+    """Its floating-point tensors."""
+    others: list[str]
+    """Names of its integer and boolean tensors, which are not looked at."""
+
+
+class InspectModel:
+    """One stored model, tensor by tensor: norm, mean, sparsity, quantiles, distance to the base."""
+
+    name = "inspect"
+    pattern = Pattern.P1
+    needs = Needs.WEIGHTS
+    reads_base = True
+    source = "Descriptive statistics; no publication"
+    params = InspectParams
+    result = Inspection
+
+    def select(self, params: InspectParams, index: RoundIndex) -> Sequence[int]:
+        return one_round(RoundParams(params.round), index)
+
+    def reads_statistics(self, params: InspectParams) -> bool:
+        return False
+
+    def members(self, rounds: Sequence[RoundData], params: InspectParams) -> Sequence[SliceMember]:
+        (data,) = rounds
+        record = data.record
+        if params.client == AGGREGATE and record.aggregate is None:
+            raise NotFound(f"round {record.number} has no aggregate; name a client of {', '.join(record.by_client)}")
+        if params.client != AGGREGATE and params.client not in record.by_client:
+            raise unknown(f"client in round {record.number}", params.client, record.by_client)
+        return [SliceMember(record.number, ClientId(params.client))]
+
+    def map(self, view: SliceView, params: InspectParams) -> Partial:
+        (row,) = view.rows
+        totals = np.zeros((len(view.segments), 4))
+        summaries: list[Summary] = []
+        stretches = np.zeros(len(view.segments), np.int64)
+        for index, first, last in _tensors(view.segments, row):
+            totals[index] = _totals(row, view.base, first, last)
+            summaries.append(summarize(row.read(first, last)))
+            stretches[index] = len(summaries[-1].count)
+        return {"totals": totals, "stretches": stretches, **_joined(summaries)}
+
+    def combine(self, partials: Sequence[Partial], context: Context, params: InspectParams) -> Inspection:
+        record, schema = context.round.record, context.job.schema
+        totals = np.sum([partial["totals"] for partial in partials], axis=0)
+        specs = {tensor.name: tensor for tensor in schema.tensors}
+        known, shares = record.base is not None, np.array(params.quantiles)
+        tensors = [
+            _figures(specs[segment.name], totals[index], _summary(partials, index), shares, known)
+            for index, segment in enumerate(schema.segments)
+        ]
+        whole = totals.sum(axis=0)
+        return Inspection(
+            round=record.number,
+            client=params.client,
+            base=record.base,
+            parameters=schema.parameters,
+            norm=math.sqrt(whole[_SQUARES]),
+            sparsity=float(whole[_ZEROS] / schema.parameters),
+            distance=math.sqrt(whole[_MOVED]) if known else None,
+            tensors=tensors,
+            others=[tensor.name for tensor, _ in schema.buffers()],
+        )
+
+
+def _tensors(segments: Sequence[Segment], row: FlatView) -> Iterator[tuple[int, int, int]]:
+    """Yield each tensor's index and its part [first, last) of a slice, if it has one."""
+    for index, segment in enumerate(segments):
+        first, last = max(segment.start, row.start), min(segment.stop, row.stop)
+        if first < last:
+            yield index, first, last
+
+
+def _totals(row: FlatView, base: FlatView | None, first: int, last: int) -> Float64:
+    """Return sum of squares, sum, number of zeros, and squared distance from the base of elements [first, last)."""
+    totals = np.zeros(4)
+    for start, stop in aligned(first, last, _BLOCK):
+        values = row.values(start, stop).astype(np.float64)
+        totals[_SQUARES] += values @ values
+        totals[_SUM] += values.sum()
+        totals[_ZEROS] += stop - start - np.count_nonzero(values)
+        if base is not None:
+            values -= base.values(start, stop)
+            totals[_MOVED] += values @ values
+    return totals
+
+
+def _joined(found: Sequence[Summary]) -> Partial:
+    none = np.empty(0, np.float32)
+    summaries = [Summary(none, none, np.empty(0, np.int64)), *found]
+    return {
+        "low": np.concatenate([summary.low for summary in summaries]),
+        "high": np.concatenate([summary.high for summary in summaries]),
+        "count": np.concatenate([summary.count for summary in summaries]),
+    }
+
+
+def _summary(partials: Sequence[Partial], index: int) -> Summary:
+    """Return a tensor's summary from those of its parts."""
+    pieces = []
+    for partial in partials:
+        stop = int(partial["stretches"][: index + 1].sum())
+        pieces.append(slice(stop - int(partial["stretches"][index]), stop))
+    columns = ("low", "high", "count")
+    found = [np.concatenate([p[name][s] for p, s in zip(partials, pieces, strict=True)]) for name in columns]
+    return merge(Summary(*found))
+
+
+def _figures(spec: TensorSpec, totals: Float64, summary: Summary, shares: Float64, known: bool) -> TensorFigures:
+    return TensorFigures(
+        name=spec.name,
+        dtype=spec.dtype,
+        shape=list(spec.shape),
+        norm=math.sqrt(totals[_SQUARES]),
+        mean=float(totals[_SUM] / max(spec.size, 1)),
+        sparsity=float(totals[_ZEROS] / max(spec.size, 1)),
+        quantiles=quantile(summary, shares).tolist() if spec.size else [],
+        distance=math.sqrt(totals[_MOVED]) if known else None,
+    )

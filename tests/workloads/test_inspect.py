@@ -1,0 +1,103 @@
+"""What is told of one model, against NumPy in float64."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from flstore_core.errors import NotFound
+from flstore_core.schema import Schema, TensorSpec
+from flstore_core.workloads.base import RoundData
+from flstore_core.workloads.inspect import InspectModel
+from flstore_core.workloads.quantiles import Summary, merge, quantile, summarize
+from tests.workloads.rounds import make_round
+from tests.workloads.stored import MIXED, Stored
+
+ASKED = InspectModel()
+SHARES = [0.0, 0.1, 0.5, 0.9, 1.0]
+
+
+def stored(schema: Schema, model: NDArray[Any], base: NDArray[Any] | None = None) -> Stored:
+    data = make_round(model[None, :], ["c0"], number=1, aggregate=model)
+    record = replace(data.record, base=None if base is None else 0)
+    models = {(1, "c0"): model, (1, "aggregate"): model}
+    return Stored(schema, [RoundData(record)], models if base is None else {**models, (0, "aggregate"): base})
+
+
+def vector(parameters: int, seed: int) -> NDArray[Any]:
+    rng = np.random.default_rng(seed)
+    values = rng.standard_normal(parameters).round(2) * rng.choice([0, 1e-3, 1, 1e3], parameters)
+    rounded: NDArray[Any] = values.astype(np.float16).astype(np.float64)
+    return rounded
+
+
+@pytest.mark.parametrize("slices", [1, 2, 5])
+def test_every_tensor_is_told_whatever_its_dtype_and_however_it_is_cut(slices: int) -> None:
+    model, base = vector(MIXED.parameters, 0), vector(MIXED.parameters, 1)
+    answer = stored(MIXED, model, base).ask(ASKED, slices, quantiles=SHARES)
+    assert [tensor.name for tensor in answer.tensors] == [segment.name for segment in MIXED.segments]
+    assert (answer.others, answer.base, answer.client) == (["steps"], 0, "aggregate")
+    for tensor, segment in zip(answer.tensors, MIXED.segments, strict=True):
+        tolerance = 1e-2 if tensor.dtype == "BF16" else 1e-6
+        mine = model[segment.start : segment.stop]
+        assert tensor.norm == pytest.approx(np.linalg.norm(mine), rel=tolerance)
+        assert tensor.mean == pytest.approx(mine.mean(), abs=tolerance * np.abs(mine).max())
+        assert tensor.sparsity == (mine == 0).mean()
+        moved = np.linalg.norm(mine - base[segment.start : segment.stop])
+        assert tensor.distance == pytest.approx(moved, rel=tolerance)
+        scale = np.abs(mine).max()
+        np.testing.assert_allclose(tensor.quantiles, np.quantile(mine, SHARES), rtol=1 / 64, atol=scale / 64)
+    assert answer.sparsity == (model == 0).mean()
+
+
+@pytest.mark.parametrize("slices", [2, 5])
+def test_slices_change_nothing(slices: int) -> None:
+    found = stored(MIXED, vector(MIXED.parameters, 2), vector(MIXED.parameters, 3))
+    one, many = found.ask(ASKED), found.ask(ASKED, slices)
+    for mine, other in zip(one.tensors, many.tensors, strict=True):
+        assert mine.quantiles == other.quantiles
+        assert (mine.norm, mine.distance) == pytest.approx((other.norm, other.distance), rel=1e-12)
+
+
+def test_without_a_base_there_is_no_distance_and_empty_tensors_have_no_quantiles() -> None:
+    schema = Schema.of([TensorSpec("full", "F32", (4,)), TensorSpec("none", "F32", (0, 3))])
+    answer = stored(schema, np.zeros(4)).ask(ASKED, client="c0")
+    full, none = answer.tensors
+    assert (answer.distance, full.distance, none.quantiles, none.sparsity) == (None, None, [], 0.0)
+    assert (full.quantiles, full.sparsity, full.norm) == ([0.0] * 7, 1.0, 0.0)
+
+
+def test_a_model_that_is_not_there_is_named() -> None:
+    with pytest.raises(NotFound, match="client in round 0"):
+        ASKED.members([make_round(np.ones((1, 6)))], ASKED.params(client="nobody"))
+    with pytest.raises(NotFound, match="no aggregate"):
+        ASKED.members([make_round(np.ones((1, 6)))], ASKED.params())
+
+
+@given(st.integers(1, 3000), st.integers(0, 10**6), st.integers(1, 6))
+@settings(max_examples=40, deadline=None)
+def test_summaries_of_parts_merge_to_the_summary_of_the_whole(count: int, seed: int, parts: int) -> None:
+    values = vector(count, seed).astype(np.float32)
+    pieces = [summarize(part) for part in np.array_split(values, parts)]
+    columns = [np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("low", "high", "count")]
+    whole, merged = summarize(values), merge(Summary(*columns))
+    for name in ("low", "high", "count"):
+        np.testing.assert_array_equal(getattr(merged, name), getattr(whole, name))
+
+
+@given(
+    st.lists(st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=False), min_size=1, max_size=200),
+    st.floats(0, 1),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_quantile_lies_within_a_128th_of_the_values_beside_it(values: list[float], share: float) -> None:
+    array = np.array(values, np.float32)
+    found = float(quantile(summarize(array), np.array([share]))[0])
+    below = float(np.quantile(array.astype(np.float64), share, method="lower"))
+    above = float(np.quantile(array.astype(np.float64), share, method="higher"))
+    room = max(abs(below), abs(above)) / 128 + 1e-40
+    assert below - room <= found <= above + room
