@@ -36,6 +36,9 @@ format: setup  ## rewrite the sources in the house form
 bench: setup  ## measure against peers in the same run; writes build/bench.json
 	$(BIN)/python -m tests.bench
 
+load: setup  ## put a compressed hour of load on FLStore and both baselines; needs redis-server
+	$(BIN)/python -m loadgen compare
+
 study: setup  ## compare the caching policies over mixes, budgets and seeds; writes docs/policies.md
 	$(BIN)/python -m loadgen study
 

