@@ -2,6 +2,8 @@
 
 import click
 
+from loadgen.compare_command import compare_command
+from loadgen.run.command import report_command, run_command
 from loadgen.study_command import study_command
 from loadgen.trace_command import trace_command
 
@@ -11,6 +13,9 @@ def main() -> None:
     """Make load and measure it."""
 
 
+main.add_command(run_command)
+main.add_command(report_command)
+main.add_command(compare_command)
 main.add_command(trace_command)
 main.add_command(study_command)
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -35,7 +35,9 @@ def create_app(service: Service, threads: int) -> Starlette:
         yield
         service.close()
 
-    app = Starlette(routes=ROUTES, exception_handlers={FLStoreError: _problem}, lifespan=lifespan)
+    app = Starlette(
+        routes=ROUTES, exception_handlers={FLStoreError: _problem, ClientDisconnect: _gone}, lifespan=lifespan
+    )
     app.state.service = service
     return app
 
@@ -65,6 +67,15 @@ async def put_model(request: Request) -> Response:
     member, created = await _work(request, partial(_service(request).put, upload))
     named = {"job": upload.job, "round": upload.round, "created": created}
     return JSONResponse({**member.to_json(), **named}, 201 if created else 200)
+
+
+async def get_model(request: Request) -> Response:
+    """Return the bytes of an update or aggregate."""
+    name = request.path_params.get("client")
+    client = AGGREGATE if name is None else client_id(name)
+    job, number = job_id(request.path_params["job"]), request.path_params["round"]
+    body = await _work(request, partial(_service(request).get, job, number, client))
+    return Response(bytes(body), media_type="application/octet-stream")
 
 
 async def commit(request: Request) -> Response:
@@ -106,6 +117,8 @@ ROUTES = [
     Route("/v1/jobs/{job}", read_job),
     Route(_ROUND + "/clients/{client}", put_model, methods=["PUT"]),
     Route(_ROUND + "/aggregate", put_model, methods=["PUT"]),
+    Route(_ROUND + "/clients/{client}", get_model),
+    Route(_ROUND + "/aggregate", get_model),
     Route(_ROUND + "/commit", commit, methods=["POST"]),
     Route("/v1/jobs/{job}/workloads/{name}", run_workload, methods=["POST"]),
     Route("/v1/workloads", list_workloads),
@@ -158,3 +171,8 @@ async def _problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, FLStoreError)
     body = {"title": error.title, "status": error.status, "code": error.code, "detail": error.detail}
     return JSONResponse(body, error.status, media_type="application/problem+json")
+
+
+async def _gone(_: Request, error: Exception) -> Response:
+    """Answer nobody: the client went away in the middle of its upload."""
+    return Response(status_code=400)

@@ -83,6 +83,10 @@ class Service:
             members[upload.client] = member
         return member, True
 
+    def get(self, job: JobId, number: int, client: ClientId) -> bytes | memoryview:
+        """Return a stored model's bytes; raise `NotFound`."""
+        return self._source.fetch(layout.tensors(job, number, client))[0]
+
     def commit(self, job: JobId, number: int, metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> Round:
         """Close a round."""
         aggregator = self._aggregator(job)

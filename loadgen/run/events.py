@@ -1,0 +1,87 @@
+"""A trace's events, read one at a time, so that a long trace takes no memory.
+
+The format is that of `flstore_core.simulator.trace`, which also checks what this reader leaves to the target.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from flstore_core.errors import InvalidParameters
+from flstore_core.patterns import Pattern
+from flstore_core.simulator import TraceError
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A client's update arrives."""
+
+    t: float
+    """Seconds from the trace's beginning."""
+    job: str
+    round: int
+    client: str
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A round ends: its aggregate is stored, and it is closed."""
+
+    t: float
+    job: str
+    round: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Somebody asks."""
+
+    t: float
+    job: str
+    workload: str
+    pattern: Pattern
+    keys: tuple[tuple[int, str], ...]
+    """Round and member."""
+
+
+Event: TypeAlias = Update | Commit | Ask
+
+
+def read_events(path: Path) -> Iterator[Event]:
+    """Yield a file's events; raise `TraceError` naming the first bad line, once it is reached."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            yield from parse_lines(lines)
+    except (OSError, UnicodeDecodeError) as error:
+        raise TraceError(f"trace {str(path)!r} cannot be read: {error}") from error
+
+
+def parse_lines(lines: Iterable[str]) -> Iterator[Event]:
+    """Yield the events of lines of JSON, ordered by time."""
+    now = float("-inf")
+    for number, line in enumerate(lines, start=1):
+        try:
+            event = parse_event(json.loads(line))
+        except (ValueError, KeyError, TypeError, AttributeError, InvalidParameters) as error:
+            raise TraceError(f"line {number} is no event of a trace: {error!s:.200}", line=number) from error
+        if event.t < now:
+            raise TraceError(f"line {number}: t is {event.t}, before the {now} of an earlier line", line=number)
+        now = event.t
+        yield event
+
+
+def parse_event(data: Mapping[str, Any]) -> Event:
+    """Return one event from its JSON object."""
+    kind, t = data["event"], float(data["t"])
+    if kind == "update":
+        return Update(t, str(data["job"]), int(data["round"]), str(data["client"]), int(data["bytes"]))
+    if kind == "commit":
+        return Commit(t, str(data["job"]), int(data["round"]), int(data["aggregate_bytes"]))
+    if kind == "request":
+        keys = tuple((int(key["round"]), str(key["client"])) for key in data["keys"])
+        return Ask(t, str(data["job"]), str(data["workload"]), Pattern(data["pattern"]), keys)
+    raise InvalidParameters(f"event {kind!r} is unknown; there are update, commit and request")

@@ -1,0 +1,110 @@
+"""One or several runs as an HTML page that stands alone: figures, and plots as inline SVG."""
+
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from itertools import accumulate
+from typing import Any
+
+from loadgen.run.plot import Axis, Curve, plot
+from loadgen.run.view import COLUMNS
+
+Result = Mapping[str, Any]
+
+_STYLE = (
+    "body{font-family:sans-serif;max-width:70em;margin:2em auto;padding:0 1em}"
+    "table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:.25em .6em;text-align:right}"
+    "td:first-child,th:first-child{text-align:left}.bad{color:#b00}h2{margin-top:2em}"
+)
+
+
+def page(results: Sequence[Result]) -> str:
+    """Return the page."""
+    title = " against ".join(name_of(result) for result in results)
+    body = [f"<h1>Load on {escape(title)}</h1>"]
+    for result in results:
+        bad = ' class="bad"' if _is_bad(result) else ""
+        body.append(f"<p{bad}><b>{escape(name_of(result))}</b>: {escape(str(result['headline']))}</p>")
+    body += [_plots(results)]
+    body += [_figures(result) for result in results]
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{_STYLE}</style></head><body>{''.join(body)}</body></html>\n"
+    )
+
+
+def name_of(result: Result) -> str:
+    """Return what a run's system is called."""
+    return str(result.get("system") or result["target"])
+
+
+def _is_bad(result: Result) -> bool:
+    return bool(result["partial"]) or str(result["headline"]).startswith("DID NOT")
+
+
+def _plots(results: Sequence[Result]) -> str:
+    many = len(results) > 1
+    names = ["overall"] if many else list(results[0]["curves"])
+    curves = {
+        (name_of(result) if many else name): result["curves"].get(name, []) for result in results for name in names
+    }
+    times = [ms for curve in curves.values() for ms, _ in curve]
+    parts = [
+        plot(
+            "Latency: share of requests answered within",
+            curves,
+            Axis.over("milliseconds", times, logarithmic=True),
+            Axis("share", 0.0, 1.0),
+        ),
+        _over_time(results, "Hit rate", "share of requests", _hit_rate),
+        _over_time(results, "Awake shards", "shards", _awake),
+        _over_time(results, "Cost of the requests so far", "dollars", _dollars),
+    ]
+    return "".join(parts)
+
+
+def _over_time(results: Sequence[Result], title: str, label: str, curve_of: Callable[[Result], Curve]) -> str:
+    curves = {name_of(result): curve_of(result) for result in results}
+    points = [point for curve in curves.values() for point in curve]
+    x = Axis.over("seconds", [at for at, _ in points], zero=True)
+    return plot(title, curves, x, Axis.over(label, [value for _, value in points], zero=True))
+
+
+def _hit_rate(result: Result) -> Curve:
+    """Return the share of hits up to each second."""
+    rows = [(int(at), row) for at, row in result["seconds"].items()]
+    hits = accumulate(row["hits"] for _, row in rows)
+    asked = accumulate(row["requests"] for _, row in rows)
+    return [(at, hit / total) for (at, _), hit, total in zip(rows, hits, asked, strict=True) if total]
+
+
+def _awake(result: Result) -> Curve:
+    return [(int(at), row["awake"]) for at, row in result["seconds"].items() if row["awake"] is not None]
+
+
+def _dollars(result: Result) -> Curve:
+    rows = list(result["seconds"].items())
+    return [
+        (int(at), total) for (at, _), total in zip(rows, accumulate(row["dollars"] for _, row in rows), strict=True)
+    ]
+
+
+def _figures(result: Result) -> str:
+    heads = "".join(f"<th>{escape(name)}</th>" for name in ("", "count", *(c.replace("_", " ") for c in COLUMNS)))
+    rows = []
+    for name, row in {**result["requests"], "uploads": result["uploads"], "commits": result["commits"]}.items():
+        cells = "".join(f"<td>{row[column]:.2f}</td>" for column in COLUMNS)
+        rows.append(f"<tr><td>{escape(name)}</td><td>{row['count']}</td>{cells}</tr>")
+    facts = {
+        "target": result["target"],
+        "scenario": result.get("scenario", "–"),
+        "network": result.get("network", "–"),
+        "seconds": result["elapsed_s"],
+        "asked, answered, postponed": f"{result['asked']}, {result['answered']}, {result['postponed']}",
+        "errors": result["errors"] or "none",
+        "hit rate by pattern": result["hit_rates"],
+        "dollars": f"{result['dollars']:.6f}",
+        "sent late by, p99 ms": result["lag"]["p99_ms"],
+        "plan": result["plan"],
+    }
+    told = "".join(f"<tr><td>{escape(k)}</td><td>{escape(str(v))}</td></tr>" for k, v in facts.items())
+    return f"<h2>{escape(name_of(result))}</h2><table><tr>{heads}</tr>{''.join(rows)}</table><table>{told}</table>"

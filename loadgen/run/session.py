@@ -1,0 +1,87 @@
+"""One run from beginning to end: the replay, and what watches it."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvloop
+
+from flstore_core.errors import FLStoreError
+from loadgen.run.events import Event
+from loadgen.run.http import Pool
+from loadgen.run.outcome import outcome
+from loadgen.run.replay import BudgetSpentError, Plan, Replay
+from loadgen.run.tally import Tally
+from loadgen.run.target import Target
+
+LOOK_S = 1.0
+"""Between two looks at the shards, and at the live view."""
+
+Watch = Callable[[Tally, float], None]
+"""Told now and then how a run stands: what was counted, and after how many seconds."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """What is run, against what."""
+
+    url: str
+    plan: Plan
+    about: Mapping[str, Any] = field(default_factory=dict)
+    token: str = ""
+    timeout_s: float = 300.0
+    anew: bool = True
+    """Have answers worked out, not looked up."""
+
+    async def run(self, events: Iterable[Event], watches: Iterable[Watch] = ()) -> dict[str, Any]:
+        """Replay events and return the results, partial ones if the run had to end early.
+
+        Raises:
+            FLStoreError: if the target is no FLStore or cannot be reached to begin with.
+        """
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        pool = Pool(self.url, self.timeout_s, headers)
+        target = Target(pool, anew=self.anew)
+        tally = Tally()
+        try:
+            replay = Replay(target, await target.catalogue(), self.plan, tally, time.perf_counter)
+            watching = asyncio.create_task(_watch(target, replay, tally, list(watches)))
+            stopped = await _replayed(replay, events)
+            watching.cancel()
+            return outcome({**self.about, "target": self.url}, self.plan, replay, tally, stopped)
+        finally:
+            pool.close()
+
+
+async def _replayed(replay: Replay, events: Iterable[Event]) -> str:
+    """Run a replay and return why it ended early; "" if it did not."""
+    try:
+        await replay.run(events)
+    except BudgetSpentError as error:
+        reason = str(error)
+    except FLStoreError as error:
+        reason = error.detail
+    except asyncio.CancelledError:
+        reason = "it was interrupted"
+    else:
+        return ""
+    await replay.cancel()
+    return reason
+
+
+async def _watch(target: Target, replay: Replay, tally: Tally, watches: list[Watch]) -> None:
+    while True:
+        with contextlib.suppress(FLStoreError):
+            tally.seconds[int(replay.elapsed)].awake = await target.awake()
+        for watch in watches:
+            watch(tally, replay.elapsed)
+        await asyncio.sleep(LOOK_S)
+
+
+def run_session(session: Session, events: Iterable[Event], watches: Iterable[Watch] = ()) -> dict[str, Any]:
+    """Run a session on an event loop of its own; interrupted, it gives what it has."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(session.run(events, watches))
