@@ -3,21 +3,20 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
 
 .PHONY: help setup demo test lint format bench study chart dashboards-check generate kind kind-down e2e clean
 
 help:  ## list the verbs
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-setup: $(STAMP)  ## install everything into .venv
+setup: $(VENV)/.dev  ## install everything into .venv
 
-$(STAMP): pyproject.toml constraints.txt
+$(VENV)/.%: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$*]'
 	touch $@
 
-demo: setup  ## train on real data, run every workload hot, from zero and as an aggregator would
+demo: $(VENV)/.demo  ## train on real data, run every workload hot, from zero and as an aggregator would
 	$(BIN)/flstore demo
 
 test: setup  ## run all tests, real servers included

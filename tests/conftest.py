@@ -1,10 +1,29 @@
-"""Fixtures shared by all tests."""
+"""Fixtures shared by all tests, and which tests need programs that do not come from PyPI."""
 
+import os
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
 from tests.servers import S3Server, seaweedfs
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests whose programs are not on this machine, and say so; under CI they must be there."""
+    if os.environ.get("CI"):
+        return
+    absent = {item: missing for item in items if (missing := _missing(item))}
+    if absent:
+        programs = ", ".join(sorted({program for missing in absent.values() for program in missing}))
+        config.issue_config_time_warning(pytest.PytestWarning(f"{len(absent)} tests left out: no {programs}"), 2)
+        config.hook.pytest_deselected(items=list(absent))
+        items[:] = [item for item in items if item not in absent]
+
+
+def _missing(item: pytest.Item) -> list[str]:
+    wanted = (program for marker in item.iter_markers("programs") for program in marker.args)
+    return [program for program in wanted if shutil.which(program) is None]
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "flstore"
 
 
+@pytest.mark.programs("prometheus")
 def test_every_panel_and_every_alert_has_data() -> None:
     assert [each for each in check() if not each.series] == []
 
@@ -41,6 +42,7 @@ def test_the_chart_ships_the_four_dashboards_and_no_others() -> None:
     assert sorted(shipped) == ["cache", "cost", "overview", "scale-to-zero"]
 
 
+@pytest.mark.programs("promtool")
 def test_promtool_accepts_the_alerts_that_the_chart_ships() -> None:
     path = CHART / "files" / "alerts.yml"
     assert yaml.safe_load(path.read_text()) == grafana.rules(ALERTS)

@@ -11,6 +11,8 @@ from flstore_core.demo.agreement import differences
 from flstore_core.errors import Conflict, NotFound, RoundCommitted, SchemaMismatch
 from loadgen.systems import Deployment, System, started
 
+pytestmark = pytest.mark.programs("redis-server")
+
 CLIENTS = 6
 QUESTIONS: dict[str, dict[str, Any]] = {
     "cosine-similarity": {"round": 2},
