@@ -16,7 +16,8 @@ from flstore_core.ids import ClientId
 from flstore_core.patterns import Pattern
 from flstore_core.statistics import RoundStatistics
 from flstore_core.workloads.base import Context, Needs, Partial, Result, RoundData, RoundIndex, RoundParams
-from flstore_core.workloads.geometry import Float64
+from flstore_core.workloads.flame import clip_factors, majority
+from flstore_core.workloads.geometry import RESOLUTION, Float64
 from flstore_core.workloads.krum import krum_scores, tolerated
 from flstore_core.workloads.select import one_round
 from flstore_core.workloads.suspicion import Evidence, Thresholds, gather
@@ -29,23 +30,31 @@ LEAST = 4
 class FilterParams(RoundParams):
     """How far an update may stand out before its client is accused."""
 
-    method: Literal["robust", "foolsgold", "fltrust"] = "robust"
+    method: Literal["robust", "foolsgold", "fltrust", "flame"] = "robust"
     """`robust`: Krum distance and robust scores of length and alignment. `foolsgold`: clients that resemble each other
-    too much, as sybils do; honest clients with like data do too. `fltrust`: clients that go against `root`."""
+    too much, as sybils do; honest clients with like data do too. `fltrust`: clients that go against `root`. `flame`:
+    clients outside the majority that density clustering by direction finds."""
     least_trust: Annotated[float, Ge(0), Le(1)] = 0.05
     """Trust below which `foolsgold` and `fltrust` accuse a client."""
+    flame_margin: Annotated[float, Ge(1), Le(100)] = 1.5
+    """How many times farther from the majority than its own widest gap a client must be for `flame` to accuse it; 1 is
+    the paper's rule, which nearly always leaves somebody out."""
     history: Annotated[int, Ge(1), Le(1000)] = 1
     """Committed rounds, the one asked about included, over which `foolsgold` adds up clients' similarity. Two updates
     are compared within a round only, so clients that never met count as not alike."""
     root: str | None = None
     """The client whose update the server trained itself on clean data; needed by `fltrust`."""
     alignment_threshold: Annotated[float, Gt(0), Le(1e6)] = 3.5
-    """Robust standard deviations below the usual alignment with the others, for an update that points away."""
-    norm_threshold: Annotated[float, Gt(0), Le(1e6)] = 4.0
+    """Robust standard deviations below the usual alignment with the others, for an update that points away from all
+    that are aligned."""
+    norm_threshold: Annotated[float, Gt(0), Le(1e6)] = 6.0
     """Robust standard deviations above the usual length."""
-    krum_threshold: Annotated[float, Gt(0), Le(1e6)] = 4.0
-    """Robust standard deviations of Krum distance and missing alignment together, for an update not aligned with the
-    others."""
+    krum_threshold: Annotated[float, Gt(0), Le(1e6)] = 5.5
+    """Robust standard deviations of Krum distance and missing alignment together, for an update that is long and not
+    aligned with the others."""
+    least_resemblance: Annotated[float, Ge(0), Le(1)] = 0.25
+    """Share of the usual similarity with others, of either sign, below which an update far out resembles nobody;
+    0 allows it."""
     least_norm: Annotated[float, Ge(0), Lt(1)] = 0.01
     """Share of the usual length below which an update contributes nothing and its client rides free; 0 allows it."""
     byzantine: Annotated[float, Ge(0), Lt(0.5)] = 0.3
@@ -78,8 +87,11 @@ class Verdict(Result):
     """Krum score: sum of the squared distances to its nearest neighbours."""
     krum_score: float
     """Robust standard deviations of its logarithm, halved, from the usual one."""
+    resemblance: float
+    """Root mean square of its cosine similarities with the others, as a share of the usual; near 0 for noise."""
     trust: float | None = None
-    """What `foolsgold` or `fltrust` trust it, 0 to 1; null for the method `robust`."""
+    """What `foolsgold` or `fltrust` trust it, 0 to 1; of `flame` the factor that it clips the delta by, 0 for the
+    accused; null for the method `robust`."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +114,10 @@ class MaliciousFilter:
     name = "malicious-filter"
     pattern = Pattern.P2
     needs = Needs.STATISTICS
-    source = "Blanchard et al. 2017, NeurIPS; Fung et al. 2018, arXiv:1808.04866; Cao et al. 2021, arXiv:2012.13995"
+    source = (
+        "Blanchard et al. 2017, NeurIPS; Fung et al. 2018, arXiv:1808.04866; Cao et al. 2021, arXiv:2012.13995; "
+        "Nguyen et al. 2022, FLAME, USENIX Security"
+    )
     params = FilterParams
     result = Suspects
 
@@ -116,8 +131,8 @@ class MaliciousFilter:
         deltas = data.deltas(params.clients, LEAST)
         verdicts = judge(deltas.members, deltas.gram, params)
         if params.method != "robust":
-            trust = _trust(context.rounds, deltas, params)
-            verdicts = [_by_trust(*pair, params) for pair in zip(verdicts, trust.tolist(), strict=True)]
+            trust, reasons = _trust(context.rounds, deltas, params)
+            verdicts = [_by_trust(*each) for each in zip(verdicts, trust.tolist(), reasons, strict=True)]
         kept = np.argsort([verdict.krum for verdict in verdicts], kind="stable")
         kept = kept[: len(verdicts) - tolerated(len(verdicts), params.byzantine)]
         return Suspects(
@@ -132,7 +147,13 @@ def judge(clients: Sequence[str], gram: Float64, params: FilterParams) -> list[V
     """Return a verdict on each client, from the Gram matrix of their deltas, shape (n, n)."""
     krum = krum_scores(gram, tolerated(len(clients), params.byzantine))
     evidence = gather(gram, krum)
-    limits = Thresholds(params.alignment_threshold, params.norm_threshold, params.krum_threshold, params.least_norm)
+    limits = Thresholds(
+        params.alignment_threshold,
+        params.norm_threshold,
+        params.krum_threshold,
+        params.least_norm,
+        params.least_resemblance,
+    )
     return [_verdict(client, evidence, row, limits) for row, client in enumerate(clients)]
 
 
@@ -148,15 +169,38 @@ def _verdict(client: str, evidence: Evidence, row: int, limits: Thresholds) -> V
         alignment_score=float(evidence.alignment_score[row]),
         krum=float(evidence.krum[row]),
         krum_score=float(evidence.krum_score[row]),
+        resemblance=float(evidence.resemblance[row]),
     )
 
 
-def _trust(rounds: Sequence[RoundData], deltas: RoundStatistics, params: FilterParams) -> Float64:
+def _trust(
+    rounds: Sequence[RoundData], deltas: RoundStatistics, params: FilterParams
+) -> tuple[Float64, Sequence[str | None]]:
+    """Return how far the method trusts each client, 0 to 1, and why it accuses one; None where it does not."""
+    if params.method == "flame":
+        return _flame(deltas.gram, params.flame_margin)
     if params.method == "foolsgold":
-        return foolsgold(summed_gram([data.deltas() for data in rounds], deltas.members))
+        trust = foolsgold(summed_gram([data.deltas() for data in rounds], deltas.members))
+        return trust, _distrusted(trust, params.least_trust, "resembles another client too much")
     if params.root not in deltas.members:
         raise unknown(f"root in round {rounds[-1].record.number}", str(params.root), deltas.members)
-    return fltrust(deltas.gram, [str(member) for member in deltas.members].index(str(params.root)))
+    trust = fltrust(deltas.gram, [str(member) for member in deltas.members].index(str(params.root)))
+    accused = _distrusted(trust, params.least_trust, "goes against the root update")
+    return trust, [None if client == params.root else why for client, why in zip(deltas.members, accused, strict=True)]
+
+
+def _flame(gram: Float64, margin: float) -> tuple[Float64, Sequence[str | None]]:
+    found = majority(gram)
+    outside = found.gap > margin * max(found.widest, RESOLUTION)
+    reasons = [
+        f"is {gap:.2f} from the majority, whose widest gap is {found.widest:.2f}" if out else None
+        for gap, out in zip(found.gap.tolist(), outside.tolist(), strict=True)
+    ]
+    return np.where(outside, 0.0, clip_factors(gram)), reasons
+
+
+def _distrusted(trust: Float64, least: float, why: str) -> Sequence[str | None]:
+    return [f"{why}: trust {each:.2f}" if each < least else None for each in trust.tolist()]
 
 
 def summed_gram(rounds: Sequence[RoundStatistics], clients: Sequence[ClientId]) -> Float64:
@@ -168,8 +212,6 @@ def summed_gram(rounds: Sequence[RoundStatistics], clients: Sequence[ClientId]) 
     return total
 
 
-def _by_trust(verdict: Verdict, trust: float, params: FilterParams) -> Verdict:
-    """Return the verdict with `trust` as the one thing that accuses."""
-    accused = trust < params.least_trust and verdict.client != params.root
-    alike = "resembles another client too much" if params.method == "foolsgold" else "goes against the root update"
-    return replace(verdict, malicious=accused, trust=trust, reasons=[f"{alike}: trust {trust:.2f}"] if accused else [])
+def _by_trust(verdict: Verdict, trust: float, reason: str | None) -> Verdict:
+    """Return the verdict with `reason` as the one thing that accuses."""
+    return replace(verdict, malicious=reason is not None, trust=trust, reasons=[reason] if reason else [])

@@ -2,17 +2,27 @@
 
 A few attackers must not move the yardstick: an alignment is compared with the usual *size* of an alignment, which
 turning an update around does not change; lengths and distances are compared with those of the aligned clients.
+
+Honest updates from unlike data point away from each other too, and far. So direction and distance accuse only with
+further signs that unlike data show less: none of the aligned updates goes the same way; it is long as well; or it
+resembles nobody at all, neither along nor against, as noise does.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from flstore_core.workloads.geometry import Float64, alignments, norms, robust_scores
+from flstore_core.workloads.geometry import Float64, alignments, cosines, norms, robust_scores
 
 ALIGNED = 0.1
 """Least cosine similarity with the others' direction that counts as going along; its negative counts as against."""
 
+COMPANY = 0.1
+"""Cosine similarity with any one of the aligned clients from which on an update that points away is not alone."""
+
+_LONGER = 2.0
+_FARTHER = 0.5
 _ALIGNMENT_SPREAD = 0.15
 _LENGTH_SPREAD = 0.25
 _TINY = 1e-30
@@ -20,12 +30,14 @@ _TINY = 1e-30
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Robust standard deviations past which each measure accuses, and the least length as a share of the usual."""
+    """Robust standard deviations past which each measure accuses, and the least length and resemblance as shares of the
+    usual."""
 
     alignment: float
     norm: float
     krum: float
     least_norm: float
+    least_resemblance: float
 
 
 @dataclass(frozen=True)
@@ -38,18 +50,27 @@ class Evidence:
     alignment_score: Float64
     krum: Float64
     krum_score: Float64
+    resemblance: Float64
+    company: Float64
+    """Greatest cosine similarity with another client that is aligned with the others."""
 
     def reasons(self, row: int, limits: Thresholds) -> list[str]:
         """Return why update `row` is accused, in words; nothing if it is not."""
         norm, aligned = float(self.norm[row]), float(self.alignment[row])
         below, above, beyond = -self.alignment_score[row], self.norm_score[row], self.krum_score[row]
+        alone = self.company[row] < COMPANY
+        lost = aligned < ALIGNED and self.resemblance[row] < limits.least_resemblance
+        outside = aligned < ALIGNED and alone and above > _LONGER and beyond > 1
         found = {
             f"points away from the others: alignment {aligned:.2f}, {below:.1f} deviations below usual": (
-                aligned < -ALIGNED and below > limits.alignment
+                aligned < -ALIGNED and alone and below > limits.alignment
             ),
             f"is much longer than the others: {norm:.3g}, {above:.1f} deviations above usual": above > limits.norm,
-            f"lies {beyond:.1f} deviations farther out than usual and not the others' way: alignment {aligned:.2f}": (
-                aligned < ALIGNED and beyond > 1 and beyond + max(below, 0.0) > limits.krum
+            f"resembles nobody and lies {beyond:.1f} deviations farther out than usual: alignment {aligned:.2f}": (
+                lost and beyond > _FARTHER
+            ),
+            f"is long and lies {beyond:.1f} deviations farther out than usual: alignment {aligned:.2f}": (
+                outside and beyond + max(below, 0.0) > limits.krum
             ),
             f"contributes next to nothing: length {norm:.3g}": norm < limits.least_norm * np.median(self.norm),
         }
@@ -72,7 +93,27 @@ def gather(gram: Float64, krum: Float64) -> Evidence:
         alignment_score=_alignment_scores(aligned),
         krum=krum,
         krum_score=robust_scores(np.log(np.maximum(krum, _TINY)) / 2, reference, _LENGTH_SPREAD),
+        resemblance=resemblances(gram),
+        company=_company(gram, trusted),
     )
+
+
+def resemblances(gram: Float64) -> Float64:
+    """Return the root mean square of each update's cosines with the others over its median among updates, shape (n,);
+    1 throughout where that is 0.
+    """
+    squares = cosines(gram) ** 2
+    np.fill_diagonal(squares, 0.0)
+    found = np.sqrt(squares.sum(axis=1))
+    usual = float(np.median(found))
+    return found / usual if usual > 0 else np.ones(len(gram))
+
+
+def _company(gram: Float64, aligned: NDArray[np.bool_]) -> Float64:
+    """Return each update's greatest cosine with another one that is aligned; -1 where there is none."""
+    similar = np.where(aligned[None, :], cosines(gram), -1.0)
+    np.fill_diagonal(similar, -1.0)
+    return np.asarray(similar.max(axis=1))
 
 
 def _alignment_scores(aligned: Float64) -> Float64:
