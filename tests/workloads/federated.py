@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,44 @@ def train(setting: Setting) -> Iterator[TrainedRound]:
         base, theta = theta, theta + examples @ deltas / examples.sum()
         score = _with(template, theta).score(features[held_out], labels[held_out])
         yield TrainedRound(base, chosen, deltas, examples, np.array(losses), score)
+
+
+@dataclass(frozen=True)
+class Sites:
+    """The data of a setting, where clients keep it, for training and judging models apart from its rounds."""
+
+    setting: Setting
+    features: Vector
+    labels: NDArray[np.int64]
+    shares: list[NDArray[np.int64]]
+
+    @classmethod
+    def of(cls, setting: Setting) -> "Sites":
+        """Return the data as `train` deals it out."""
+        rng = np.random.default_rng(setting.seed)
+        features, labels = load_digits(return_X_y=True)
+        order = rng.permutation(len(labels))
+        features, labels = features[order] / 16.0, labels[order]
+        return cls(setting, features, labels, split(labels[360:], setting.clients, setting.alpha, rng))
+
+    @property
+    def start(self) -> Vector:
+        """The model that training starts from."""
+        return flat(self._template)
+
+    def accuracy(self, theta: Vector) -> float:
+        """Return a model's accuracy on held-out digits."""
+        return float(_with(self._template, theta).score(self.features[:360], self.labels[:360]))
+
+    def delta(self, theta: Vector, client: int, epochs: int) -> Vector:
+        """Return what a client, honestly, sends after some epochs from `theta`."""
+        mine, setting = 360 + self.shares[client], replace(self.setting, epochs=epochs)
+        rng = np.random.default_rng(0)
+        return _local(self._template, theta, self.features[mine], self.labels[mine], "", setting, rng)[0]
+
+    @property
+    def _template(self) -> MLPClassifier:
+        return _template(self.setting, self.features, self.labels)
 
 
 def split(labels: NDArray[np.int64], clients: int, alpha: float, rng: np.random.Generator) -> list[NDArray[np.int64]]:
