@@ -18,11 +18,11 @@ STAGES = 3
 STICKINESS = 1.3
 """How much better another group must be before it replaces one that is held: changing costs fetches."""
 
-LEAST_CHANCE = 0.01
+LEAST_CHANCE = 0.005
 """A group is worth holding when the job's next request wants it with at least this chance; half, if it is held."""
 
-PATIENCE = 0.25
-"""What a group is worth is worked out again when its age has grown by this part; four times that if it was nothing."""
+PATIENCE = 0.5
+"""A group that was worth nothing is judged again when its age has grown by this part."""
 
 PRIORS: Mapping[str, float] = {
     "newest round": 0.3,
@@ -68,7 +68,7 @@ class Group:
         self.hazard = hazard
         self.since = since
         self.until = 0.0
-        """Second until which `density` is near enough."""
+        """Second until which it need not be judged, as it was worth nothing."""
 
     def plan(self, planned: bool) -> None:
         """Note whether the group is to be held."""
@@ -76,17 +76,19 @@ class Group:
             self.planned = planned
             self.until = 0.0
 
-    def judge(self, now: float, gap: float) -> None:
-        """Work `density` out at second `now`, with `gap` seconds between the job's requests."""
+    def judge(self, now: float, horizon: float) -> None:
+        """Work `density` out at second `now`; see `Hazard.rate` for `horizon`."""
         age = now - self.since
-        rate = self.hazard.rate(age, gap)
+        rate = self.hazard.rate(age, horizon)
         least = LEAST_CHANCE
         if self.planned:
             rate *= STICKINESS
             least *= 0.5
-        worth = self.bytes > 0 and rate * gap >= least
-        self.density = rate / self.bytes if worth else 0.0
-        self.until = now + (PATIENCE if worth else 4 * PATIENCE) * (age if age > gap else gap)
+        if self.bytes > 0 and rate * horizon >= least:
+            self.density = rate / self.bytes
+        else:
+            self.density = 0.0
+            self.until = now + PATIENCE * (age if age > horizon else horizon)
 
 
 class Hazards:

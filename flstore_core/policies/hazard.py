@@ -5,6 +5,7 @@ maximizing hit density", NSDI 2018), with the kinds of FL data as classes: reque
 that data of this kind spent at that age.
 """
 
+import math
 from itertools import pairwise
 
 BUCKETS = 40
@@ -16,19 +17,27 @@ _EDGES = [0.0] + [2.0**bucket / 2 / TICKS for bucket in range(1, BUCKETS + 1)]
 _WIDTHS = [end - begin for begin, end in pairwise(_EDGES)]
 
 STRENGTH = 2.0
-"""Weight of the prior, as a number of requests."""
+"""Weight of the prior, as a number of lives."""
 
 GAP_WEIGHT = 0.05
 """Weight of the latest interval in the mean time between requests."""
 
-SETTLE = 8
-"""Lives after which the time spent at each age is added up anew."""
+NEWS = 8
+"""Requests and lives learned of after which the rates are worked out anew; fewer in the beginning."""
+
+GRID = 4
+"""Horizons told apart between one and its double."""
+
+
+def near(seconds: float) -> float:
+    """Return the nearest horizon of the few that rates are worked out for; never zero."""
+    return 2.0 ** (round(math.log2(max(seconds, 1 / TICKS)) * GRID) / GRID)
 
 
 class Hazard:
     """Requests per second by age, for one kind of data."""
 
-    __slots__ = ("_asked", "_ended", "_spent", "_tails", "_unsettled", "prior")
+    __slots__ = ("_asked", "_ended", "_news", "_patience", "_rates", "_tails", "prior")
 
     def __init__(self, prior: float) -> None:
         self.prior = prior
@@ -38,33 +47,35 @@ class Hazard:
         """Lives that ended at each age, less those that began there."""
         self._tails = [0.0] * BUCKETS
         """Seconds that those lives spent in their last bucket, less those missing from their first."""
-        self._spent = [0.0] * BUCKETS
-        """Seconds spent at each age, added up from the two."""
-        self._unsettled = 0
+        self._rates: dict[float, list[tuple[float, float]]] = {}
+        """Of each horizon asked for, the rate within each bucket and the mean rate from its end on."""
+        self._news = 0
+        self._patience = 1
 
-    def rate(self, age: float, gap: float) -> float:
-        """Return requests a second expected between `age` and `gap` seconds later, the mean time to the next request.
+    def rate(self, age: float, horizon: float) -> float:
+        """Return the mean requests a second from `age` on, each moment weighing by the chance that it is reached.
 
-        What no request has shown yet is believed to fade like 1 / age.
+        That chance falls off exponentially in `horizon` seconds, the mean time to the job's next request, one of those
+        that `near` gives. What no request has shown yet is believed to fade like 1 / age.
         """
-        first = int(age * TICKS).bit_length()
-        last = min(int((age + gap) * TICKS).bit_length(), BUCKETS - 1)
-        if first == last:
-            asked, spent = self._asked[first], self._spent[first]
-        else:
-            asked, spent = sum(self._asked[first : last + 1]), sum(self._spent[first : last + 1])
-        return (asked + STRENGTH * self.prior) / (spent + STRENGTH * (gap + age))
+        rates = self._rates.get(horizon)
+        if rates is None:
+            rates = self._rates[horizon] = self._work_out(horizon)
+        bucket = int(age * TICKS).bit_length()
+        here, after = rates[bucket]
+        return here + (after - here) * math.exp((age - _EDGES[bucket + 1]) / horizon)
 
-    def lasts(self, gap: float, chance: float) -> float:
-        """Return the greatest age in seconds at which the next request still comes with `chance`, `gap` seconds on."""
+    def lasts(self, horizon: float, chance: float) -> float:
+        """Return the greatest age in seconds at which the next request still comes with `chance`."""
         for bucket in range(BUCKETS - 2, -1, -1):
-            if self.rate(_EDGES[bucket], gap) * gap >= chance:
+            if self.rate(_EDGES[bucket], horizon) * horizon >= chance:
                 return _EDGES[bucket + 1]
         return 0.0
 
     def asked(self, age: float) -> None:
         """Learn of a request at `age`."""
         self._asked[int(age * TICKS).bit_length()] += 1.0
+        self._learned()
 
     def spent(self, age: float, since: float = 0.0) -> None:
         """Learn that data of this kind lived from age `since` to `age` seconds."""
@@ -75,32 +86,47 @@ class Hazard:
             first = int(since * TICKS).bit_length()
             self._ended[first] -= 1.0
             self._tails[first] -= since - _EDGES[first]
-        self._unsettled += 1
-        if self._unsettled >= SETTLE:
-            self._settle()
+        self._learned()
 
     def fade(self, factor: float) -> None:
         """Let what was learned weigh `factor` times as much."""
         self._asked = [value * factor for value in self._asked]
         self._ended = [value * factor for value in self._ended]
         self._tails = [value * factor for value in self._tails]
-        self._settle()
+        self._rates = {}
 
-    def _settle(self) -> None:
-        self._unsettled = 0
-        beyond = 0.0
+    def _learned(self) -> None:
+        self._news += 1
+        if self._news >= self._patience:
+            self._news = 0
+            self._patience = min(2 * self._patience, NEWS)
+            self._rates = {}
+
+    def _work_out(self, horizon: float) -> list[tuple[float, float]]:
+        """Return each bucket's rate and the mean rate from its end on, worked out from the last bucket to the first."""
+        rates = []
+        after = beyond = 0.0
         for bucket in range(BUCKETS - 1, -1, -1):
-            self._spent[bucket] = self._tails[bucket] + beyond * _WIDTHS[bucket]
+            width = _WIDTHS[bucket]
+            spent = self._tails[bucket] + (beyond + STRENGTH) * width
+            believed = STRENGTH * width * self.prior / (horizon + _EDGES[bucket])
+            rate = (self._asked[bucket] + believed) / spent
+            rates.append((rate, after))
+            after = rate + (after - rate) * math.exp(-width / horizon)
             beyond += self._ended[bucket]
+        rates.reverse()
+        return rates
 
 
 class Gap:
     """The mean time between requests, of late; at least the least time that ages are told apart by."""
 
-    __slots__ = ("_intervals", "_last", "seconds")
+    __slots__ = ("_intervals", "_last", "_mean", "seconds")
 
     def __init__(self) -> None:
         self.seconds = 1.0
+        """One of those that `near` gives."""
+        self._mean = 1.0
         self._intervals = 0
         self._last: float | None = None
 
@@ -108,8 +134,8 @@ class Gap:
         """Learn of a request at second `now`."""
         if self._last is not None:
             self._intervals += 1
-            mean = self.seconds + max(GAP_WEIGHT, 1 / self._intervals) * (now - self._last - self.seconds)
-            self.seconds = max(mean, 1 / TICKS)
+            self._mean += max(GAP_WEIGHT, 1 / self._intervals) * (now - self._last - self._mean)
+            self.seconds = near(self._mean)
         self._last = now
 
 

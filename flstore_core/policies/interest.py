@@ -8,7 +8,7 @@ from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key, Request
 from flstore_core.policies.catalogue import Catalogue
 from flstore_core.policies.groups import Attention, Group, Hazards, Ranks
-from flstore_core.policies.hazard import Gap
+from flstore_core.policies.hazard import Gap, near
 from flstore_core.policies.scan import MOST_WORKLOADS, Scans
 
 RECENT = 2
@@ -52,21 +52,23 @@ class Interest:
         }
 
     def judged(self, now: float) -> list[Group]:
-        """Return all that may be worth keeping, judged at second `now`."""
-        groups = list(self._groups())
-        for group in groups:
+        """Return what is worth keeping, judged at second `now`."""
+        horizon = self._horizon(now)
+        worth = []
+        for group in self._groups():
             if now >= group.until:
-                group.judge(now, self._gap.seconds)
-        return groups
+                group.judge(now, horizon)
+                if group.density > 0.0:
+                    worth.append(group)
+        return worth
 
-    def walks_on(self, now: float) -> bool:
-        """Say whether a walk's next round is worth holding and is not held yet."""
-        for group in self._round_walks.groups:
-            if now >= group.until:
-                group.judge(now, self._gap.seconds)
-            if group.density > 0.0 and not group.planned:
-                return True
-        return False
+    def _horizon(self, now: float) -> float:
+        """Return the mean time to the next request, shorter than usual while somebody walks through rounds."""
+        usual = horizon = self._gap.seconds
+        walks = [(group.hazard, now - group.since) for group in self._round_walks.groups if now >= group.until]
+        for _ in range(2 if walks else 0):
+            horizon = near(1 / (1 / usual + sum([hazard.rate(age, horizon) for hazard, age in walks])))
+        return horizon
 
     def _groups(self) -> Iterator[Group]:
         return chain(

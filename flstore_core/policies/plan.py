@@ -34,13 +34,14 @@ def make_plan(candidates: Iterable[Group], room: int) -> list[Group]:
 
 
 def _worth_less(chosen: list[Group], group: Group, needed: int) -> list[Group]:
-    """Return the last of `chosen` that would make `needed` bytes free, if together they are worth less than `group`."""
+    """Return some of `chosen`, last first, that free `needed` bytes and together are worth less than `group`."""
     worth = group.density * group.bytes
     worse: list[Group] = []
     for other in reversed(chosen):
-        worth -= other.density * other.bytes
-        if worth <= 0:
-            break
+        cost = other.density * other.bytes
+        if cost >= worth:
+            continue
+        worth -= cost
         needed -= other.bytes
         worse.append(other)
         if needed <= 0:

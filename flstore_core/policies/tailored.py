@@ -91,13 +91,10 @@ class Tailored(Policy):
         if request.pattern is Pattern.P4 or not request.keys:
             return ()
         self._touch(request.keys, now)
-        replan = bool(missing)
         for slice_ in {key.slice for key in request.keys}:
-            interest = self._interest(request.job, slice_)
-            interest.requested(request, now)
-            replan = replan or (request.pattern is Pattern.P2 and interest.walks_on(now))
-        # What went as expected changes little: what to hold next can wait for the next commit, walk or miss.
-        return self._replan(missing) if replan else ()
+            self._interest(request.job, slice_).requested(request, now)
+        # What else went as expected changes little: what to hold next can wait for the next commit, round or miss.
+        return self._replan(missing) if missing or request.pattern is Pattern.P2 else ()
 
     def admits(self, key: Key, size: int, why: Why) -> bool:
         self._why = why
