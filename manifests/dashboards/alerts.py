@@ -23,7 +23,7 @@ ALERTS = (
     ),
     Alert(
         "FLStoreShardsCrash",
-        'sum(increase(flstore_placement_shard_starts_total{cause="replacement"}[15m]))',
+        'sum(max by (cause) (increase(flstore_placement_shard_starts_total{cause="replacement"}[15m])))',
         ">",
         3,
         0,
@@ -32,7 +32,7 @@ ALERTS = (
     ),
     Alert(
         "FLStoreShardFailed",
-        'sum(flstore_placement_shards{state="failed"})',
+        'sum(max by (state) (flstore_placement_shards{state="failed"}))',
         ">",
         0,
         5,

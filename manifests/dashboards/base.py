@@ -27,7 +27,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One PromQL expression, and how its series are called in the legend."""
+    """One PromQL expression, and how its series are called in the legend.
+
+    Of several placement controllers each shows what it knows, so theirs are combined by `max`, not by `sum`.
+    """
 
     promql: str
     legend: str = "__auto"

@@ -92,7 +92,7 @@ COST = Dashboard(
             Unit.DOLLARS,
             (
                 Query(
-                    "sum(rate(flstore_placement_awake_shard_seconds_total[$__rate_interval]))"
+                    "sum(max by (shard) (rate(flstore_placement_awake_shard_seconds_total[$__rate_interval])))"
                     f" * $shard_gb * $gb_second * {DAY}",
                     "awake",
                 ),

@@ -35,7 +35,7 @@ OVERVIEW = Dashboard(
             "Shards awake",
             "Shards that have a process at this moment. None is normal when nothing is asked.",
             Unit.COUNT,
-            (Query('sum(flstore_placement_shards{state=~"awake|starting"})'),),
+            (Query('sum(max by (state) (flstore_placement_shards{state=~"awake|starting"}))'),),
             kind=Kind.NUMBER,
             width=6,
             height=4,
@@ -106,7 +106,7 @@ OVERVIEW = Dashboard(
             "Shards by state",
             "Every shard there may be. One that stays `starting` or `leaving` is in trouble.",
             Unit.COUNT,
-            (Query("flstore_placement_shards", "{{state}}"),),
+            (Query("max by (state) (flstore_placement_shards)", "{{state}}"),),
             stacked=True,
         ),
         Panel(

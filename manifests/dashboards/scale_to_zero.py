@@ -11,7 +11,7 @@ SCALE_TO_ZERO = Dashboard(
             "Cold starts",
             "Shards that became ready during the range shown.",
             Unit.COUNT,
-            (Query("sum(increase(flstore_placement_shard_starts_total[$__range]))"),),
+            (Query("sum(max by (cause) (increase(flstore_placement_shard_starts_total[$__range])))"),),
             kind=Kind.NUMBER,
             width=6,
             height=4,
@@ -35,7 +35,12 @@ SCALE_TO_ZERO = Dashboard(
             "Awake now",
             "Share of shards that have a process.",
             Unit.RATIO,
-            (Query('sum(flstore_placement_shards{state=~"awake|starting|leaving"}) / sum(flstore_placement_shards)'),),
+            (
+                Query(
+                    'sum(max by (state) (flstore_placement_shards{state=~"awake|starting|leaving"}))'
+                    " / sum(max by (state) (flstore_placement_shards))"
+                ),
+            ),
             kind=Kind.NUMBER,
             width=6,
             height=4,
@@ -44,7 +49,7 @@ SCALE_TO_ZERO = Dashboard(
             "Awake shard-hours",
             "Hours of shards' processes during the range shown: what scaling to zero is to make small.",
             Unit.COUNT,
-            (Query("sum(increase(flstore_placement_awake_shard_seconds_total[$__range])) / 3600"),),
+            (Query("sum(max by (shard) (increase(flstore_placement_awake_shard_seconds_total[$__range]))) / 3600"),),
             kind=Kind.NUMBER,
             width=6,
             height=4,
@@ -53,7 +58,7 @@ SCALE_TO_ZERO = Dashboard(
             "Why shards woke",
             "`request`: somebody asked while it was at zero. `replacement`: the one before was killed or crashed.",
             Unit.PER_SECOND,
-            (Query("sum by (cause) (rate(flstore_placement_shard_starts_total[$__rate_interval]))", "{{cause}}"),),
+            (Query("max by (cause) (rate(flstore_placement_shard_starts_total[$__rate_interval]))", "{{cause}}"),),
         ),
         Panel(
             "Start by stage",
@@ -93,7 +98,7 @@ SCALE_TO_ZERO = Dashboard(
             Unit.COUNT,
             (
                 Query(
-                    "sum by (shard) (rate(flstore_placement_awake_shard_seconds_total[$__rate_interval]))", "{{shard}}"
+                    "max by (shard) (rate(flstore_placement_awake_shard_seconds_total[$__rate_interval]))", "{{shard}}"
                 ),
             ),
             stacked=True,
@@ -109,7 +114,7 @@ SCALE_TO_ZERO = Dashboard(
             "Shards by state",
             "Every shard there may be, by what it is doing.",
             Unit.COUNT,
-            (Query("flstore_placement_shards", "{{state}}"),),
+            (Query("max by (state) (flstore_placement_shards)", "{{state}}"),),
             stacked=True,
         ),
     ),

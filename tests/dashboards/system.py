@@ -1,6 +1,5 @@
 """FLStore as local processes with a little load on them, and a Prometheus that scrapes them."""
 
-import http.client
 import json
 import os
 import shutil
@@ -55,12 +54,7 @@ class Prometheus:
         return result if told["data"]["resultType"] == "vector" else [result]
 
     def ready(self) -> bool:
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-            connection.request("GET", "/-/ready")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except OSError:
-            return False
+        return _answers(f"http://127.0.0.1:{self.port}/-/ready")
 
     def _get(self, path: str) -> dict[str, Any]:
         answer: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=10).json()
