@@ -14,6 +14,7 @@ from services.placement.kubernetes.fljob_spec import SLACK, Declared, lingering_
 from services.placement.kubernetes.settings import KubernetesSettings
 from services.placement.runtime import Kind, ShardSpec
 from services.placement.runtime.knative_manifest import STEPS_S, Release, manifest, stepped
+from tests.chart.validate import problems
 
 Json = dict[str, Any]
 SPEC = ShardSpec(ShardId("shard-0"), 512 << 20, "tailored", 0.0)
@@ -78,6 +79,13 @@ def test_nothing_is_used_that_knative_has_switched_off() -> None:
     assert all(variable.keys() == {"name", "value"} for variable in pod["containers"][0]["env"]), "no downward API"
 
 
+def test_queue_proxy_asks_without_a_pause_until_the_shard_is_ready() -> None:
+    assert container(made())["readinessProbe"] == {"httpGet": {"path": "/readyz", "port": 8080}}, (
+        "with a period it asks once in that many seconds, and a cold start takes as long; "
+        "without one, its webhook allows neither failureThreshold nor timeoutSeconds"
+    )
+
+
 def test_credentials_come_from_the_secret_and_are_in_no_variable() -> None:
     found = container(made(FLSTORE_STORE_SECRET="store", FLSTORE_S3_SECRET_KEY="hidden", FLSTORE_STORE="s3://b"))
     assert found["envFrom"] == [{"secretRef": {"name": "store"}}]
@@ -95,6 +103,10 @@ def test_a_predictor_has_its_own_image_memory_and_module() -> None:
     found = container(made(spec, FLSTORE_PREDICTOR_IMAGE="torch:1"))
     assert (found["image"], found["resources"]["limits"]["memory"]) == ("torch:1", "2Gi")
     assert found["command"] == ["python", "-m", "services.predictor"]
+
+
+def test_knative_knows_every_field() -> None:
+    assert problems(made(FLSTORE_STORE_SECRET="store", FLSTORE_SERVICE_ACCOUNT="shard")) == []
 
 
 def test_the_same_specification_gives_the_same_object() -> None:

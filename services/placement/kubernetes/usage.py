@@ -57,23 +57,17 @@ class Usage:
         self._counts.pop(job, None)
 
     def _count(self, job: JobId, count: _Count) -> Durable:
-        unfinished = 0
-        names = sorted(self._store.folders(layout.rounds_prefix(job)))
+        names = set(self._store.folders(layout.rounds_prefix(job)))
         count.closed = {name: size for name, size in count.closed.items() if name in names}
-        begun = [name for name in names if name not in count.closed]
-        for name in list(begun):
+        begun: dict[str, int] = {}
+        for name in names - count.closed.keys():
             objects = list(self._store.list(layout.rounds_prefix(job) + name))
-            size = sum(info.size for info in objects)
-            if any(info.key.endswith("/round.json") for info in objects):
-                count.closed[name] = size
-                begun.remove(name)
-            else:
-                unfinished += size
-        beside = sum(info.size for folder in self._beside(job) for info in self._store.list(folder))
-        total = sum(count.closed.values()) + unfinished + beside
+            committed = any(info.key.endswith("/round.json") for info in objects)
+            (count.closed if committed else begun)[name] = sum(info.size for info in objects)
+        total = sum(count.closed.values()) + sum(begun.values()) + self._beside(job)
         latest = max((int(name) for name in count.closed if name.isdecimal()), default=None)
         return Durable(len(count.closed), len(begun), latest, total)
 
-    @staticmethod
-    def _beside(job: JobId) -> tuple[str, ...]:
-        return layout.artifacts_prefix(job), layout.datasets_prefix(job)
+    def _beside(self, job: JobId) -> int:
+        folders = (layout.artifacts_prefix(job), layout.datasets_prefix(job))
+        return sum(info.size for folder in folders for info in self._store.list(folder))

@@ -121,7 +121,9 @@ def _container(spec: ShardSpec, settings: KubernetesSettings) -> Json:
         "env": [{"name": name, "value": value} for name, value in sorted(_env(spec, settings).items())],
         **({"envFrom": [{"secretRef": {"name": settings.store_secret}}]} if settings.store_secret else {}),
         "resources": {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory}},
-        "readinessProbe": {"httpGet": {"path": "/readyz", "port": PORT}, "periodSeconds": 10, "timeoutSeconds": 2},
+        "readinessProbe": {
+            "httpGet": {"path": "/readyz", "port": PORT}
+        },  # with no period, asked every 50 ms at the start
         "securityContext": CONFINED,
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the pod's own, empty at its start
     }
