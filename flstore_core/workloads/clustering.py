@@ -87,8 +87,6 @@ class Clustering:
 
     def combine(self, partials: Sequence[Partial], context: Context, params: ClusteringParams) -> Clusters:
         deltas = context.round.deltas(params.clients)
-        if params.clusters is not None and params.clusters > len(deltas.members):
-            raise NotEnoughData(f"{len(deltas.members)} update(s) cannot form {params.clusters} clusters")
         gram = cosines(deltas.gram) if params.metric == "cosine" else deltas.gram
         partition, tried = group(gram, params)
         scores = _silhouettes(squared_distances(gram), partition)
@@ -103,7 +101,13 @@ class Clustering:
 
 
 def group(gram: Float64, params: ClusteringParams) -> tuple[Partition, dict[int, float]]:
-    """Return the partition of n vectors with inner products `gram`, and mean silhouettes by number of groups tried."""
+    """Return the partition of n vectors with inner products `gram`, and mean silhouettes by number of groups tried.
+
+    Raises:
+        NotEnoughData: if they are fewer than the groups wanted.
+    """
+    if params.clusters is not None and params.clusters > len(gram):
+        raise NotEnoughData(f"{len(gram)} update(s) cannot form {params.clusters} clusters")
     distances = squared_distances(gram)
     if params.method == "cfl":
         return _measured(distances, clustered_fl(gram, params.stationary, params.disagreement)), {}
