@@ -12,7 +12,7 @@ from manifests import chart
 from services.gateway.settings import Settings as GatewaySettings
 from services.placement.kubernetes.settings import KubernetesSettings
 from services.placement.settings import Settings as PlacementSettings
-from tests.chart.matrix import files, values
+from tests.chart.matrix import ROOT, files, values
 
 Json = dict[str, Any]
 KEYS = {"FLSTORE_S3_ACCESS_KEY": "key", "FLSTORE_S3_SECRET_KEY": "secret", "FLSTORE_TOKENS": ""}
@@ -40,8 +40,8 @@ def test_services_accept_what_the_chart_sets(path: Path) -> None:
 def test_every_variable_that_the_chart_sets_is_read_by_its_service() -> None:
     large = values(Path(__file__).parent / "values" / "large.yaml")
     for service in ("gateway", "placement"):
-        sources = [*Path("services", service).rglob("*.py"), *Path("services/common").glob("*.py")]
-        sources += [*Path("flstore_core/storage").glob("*.py")]
+        folders = (f"services/{service}", "services/common", "flstore_core/storage")
+        sources = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
         text = "\n".join(path.read_text() for path in sources)
         unheard = [name for name in _environment(service, large) if f'"{name}"' not in text]
         assert unheard == [], service

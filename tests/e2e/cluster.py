@@ -21,6 +21,7 @@ RELEASE = "flstore"
 TIMEOUT_S = 600
 KNATIVE = ("serving.knative.dev", "v1", "services")
 FLJOBS = ("flstore.dev", "v1alpha1", "fljobs")
+LEASES = ("coordination.k8s.io", "v1", "leases")
 
 
 class Cluster:
@@ -93,7 +94,7 @@ class Cluster:
             for kind, query in lists.items()
             for item in query(namespace, label_selector=selector).items
         ]
-        for group, version, plural in (KNATIVE, FLJOBS):
+        for group, version, plural in (KNATIVE, FLJOBS, LEASES):
             items = self.custom.list_namespaced_custom_object(group, version, namespace, plural)["items"]
             found += [f"{plural} {item['metadata']['name']}" for item in items]
         return found
