@@ -30,7 +30,7 @@ async def controller(place: Cluster, folder: Path) -> AsyncIterator[tuple[str, a
     """Run `python -m services.placement` against a cluster; yield its URL."""
     port = free_ports(1)[0]
     kubeconfig = folder / "kubeconfig"
-    kubeconfig.write_text(json.dumps(_kubeconfig(place.url)))
+    kubeconfig.write_text(json.dumps(_kubeconfig(f"{place.url}/as/process")))
     env = {
         **os.environ,
         "PYTHONPATH": str(ROOT),

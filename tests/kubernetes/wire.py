@@ -36,6 +36,8 @@ class Wire:
     """No connection gets an answer."""
     denied: set[tuple[str, str]] = field(default_factory=set)
     """(verb, resource) pairs that are answered 403."""
+    cut_off: set[str] = field(default_factory=set)
+    """Controllers that get no answer."""
     frozen: bool = False
     """Calls are taken and never answered."""
     unknown: set[str] = field(default_factory=set)
@@ -49,10 +51,11 @@ class Wire:
     session: aiohttp.ClientSession | None = None
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        call = call_of(request)
+        who, path = _caller(request.path)
+        call = call_of(request, path)
         if self.frozen:
             await asyncio.Event().wait()
-        if self.down:
+        if self.down or who in self.cut_off:
             self.hung_up += 1
             return self._hang_up(request)
         self.calls.append(call)
@@ -77,7 +80,7 @@ class Wire:
         assert self.session is not None
         headers = {"Content-Type": request.headers.get("Content-Type", "application/json"), **self.headers}
         timeout = aiohttp.ClientTimeout(total=None)
-        url = self.upstream + request.path_qs
+        url = self.upstream + _caller(request.path_qs)[1]
         async with self.session.request(
             request.method, url, data=await request.read(), headers=headers, ssl=self.ssl, timeout=timeout
         ) as answer:
@@ -118,10 +121,16 @@ async def wire(
         yield url, between
 
 
-def call_of(request: web.BaseRequest) -> Call:
+def _caller(path: str) -> tuple[str, str]:
+    """Return who calls, and the path that the server knows: each controller calls by `/as/NAME`."""
+    _, _, who, rest = path.split("/", 3)
+    return who, f"/{rest}"
+
+
+def call_of(request: web.BaseRequest, path: str) -> Call:
     """Return what a request asks for, as the server's authoriser sees it."""
-    match = _PATH.fullmatch(request.path)
-    assert match, request.path
+    match = _PATH.fullmatch(path)
+    assert match, path
     group, plural, subresource = match["group"] or "", match["plural"], match["sub"] or ""
     if request.method == "GET":
         verb = "watch" if request.query.get("watch") else "get" if match["name"] else "list"

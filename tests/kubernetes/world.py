@@ -113,7 +113,7 @@ class World:
                 **self.env,
             }
         )
-        api = connect_to(self.cluster.url, self.cluster.namespace)
+        api = connect_to(f"{self.cluster.url}/as/{identity}", self.cluster.namespace)
         client = httpx.AsyncClient(transport=self.network)
         state = create_cluster_state(chosen, kubernetes, self.store, api, self.clock, client)
         found = Running(state, await self._serve(state, identity))
