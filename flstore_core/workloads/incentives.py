@@ -109,15 +109,13 @@ def _weights(contributions: Float64) -> Float64:
 
 
 def _level(budget: int, weights: Float64, floor: int, most: int) -> Float64:
-    """Return weights times the factor at which the clipped amounts sum to the budget, by bisection."""
-    low, high = 0.0, max(budget, 1) / float(weights.min())
-    for _ in range(200):
-        middle = (low + high) / 2
-        if np.clip(middle * weights, floor, most).sum() < budget:
-            low = middle
-        else:
-            high = middle
-    return high * weights
+    """Return weights times the factor at which the clipped amounts sum to the budget.
+
+    That sum grows with the factor along straight lines, which bend where a client leaves the floor or meets the cap.
+    """
+    bends = np.unique(np.concatenate([floor / weights, most / weights]))
+    sums = np.clip(bends[:, None] * weights, floor, most).sum(axis=1)
+    return np.asarray(np.interp(budget, sums, bends) * weights)
 
 
 def _settle(amounts: list[int], budget: int, floor: int, most: int) -> list[int]:

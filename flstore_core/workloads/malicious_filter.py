@@ -145,8 +145,17 @@ class MaliciousFilter:
 
 def judge(clients: Sequence[str], gram: Float64, params: FilterParams) -> list[Verdict]:
     """Return a verdict on each client, from the Gram matrix of their deltas, shape (n, n)."""
-    krum = krum_scores(gram, tolerated(len(clients), params.byzantine))
-    evidence = gather(gram, krum)
+    evidence, limits = _evidence(gram, params)
+    return [_verdict(client, evidence, row, limits) for row, client in enumerate(clients)]
+
+
+def is_accused(row: int, gram: Float64, params: FilterParams) -> bool:
+    """Return whether the method `robust` accuses the client of that row."""
+    evidence, limits = _evidence(gram, params)
+    return bool(evidence.reasons(row, limits))
+
+
+def _evidence(gram: Float64, params: FilterParams) -> tuple[Evidence, Thresholds]:
     limits = Thresholds(
         params.alignment_threshold,
         params.norm_threshold,
@@ -154,7 +163,7 @@ def judge(clients: Sequence[str], gram: Float64, params: FilterParams) -> list[V
         params.least_norm,
         params.least_resemblance,
     )
-    return [_verdict(client, evidence, row, limits) for row, client in enumerate(clients)]
+    return gather(gram, krum_scores(gram, tolerated(len(gram), params.byzantine))), limits
 
 
 def _verdict(client: str, evidence: Evidence, row: int, limits: Thresholds) -> Verdict:

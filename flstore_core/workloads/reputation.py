@@ -13,7 +13,7 @@ from annotated_types import Gt, Le
 from flstore_core.patterns import Pattern
 from flstore_core.workloads.base import ClientParams, Context, Needs, Partial, Result, RoundData, RoundIndex
 from flstore_core.workloads.geometry import stacked_alignments
-from flstore_core.workloads.malicious_filter import LEAST, FilterParams, judge
+from flstore_core.workloads.malicious_filter import LEAST, FilterParams, is_accused
 from flstore_core.workloads.select import client_history
 
 Evidence = Literal["alignment", "filter"]
@@ -108,8 +108,6 @@ def _evidence(rounds: Sequence[RoundData], params: ReputationParams) -> list[tup
     own = [float(found[row]) for found, row in zip(aligned, rows, strict=True)]
     if params.evidence == "alignment":
         return [((1 + alignment) / 2, alignment) for alignment in own]
-    judged = (judge(deltas.members, deltas.gram, FilterParams()) for deltas in everyone)
-    return [
-        (float(not verdicts[row].malicious), alignment)
-        for verdicts, row, alignment in zip(judged, rows, own, strict=True)
-    ]
+    asked = FilterParams()
+    accused = [is_accused(row, deltas.gram, asked) for row, deltas in zip(rows, everyone, strict=True)]
+    return [(float(not guilty), alignment) for guilty, alignment in zip(accused, own, strict=True)]

@@ -16,6 +16,10 @@ Utility = Callable[[NDArray[np.bool_]], Float64]
 """Worth of coalitions, given as rows of members, shape (coalitions, n)."""
 
 
+_BATCH = 1 << 18
+"""Elements of the coalitions worked out at once."""
+
+
 class Estimate(NamedTuple):
     """Values of n players and their standard errors, both of shape (n,)."""
 
@@ -59,11 +63,23 @@ def truncated_monte_carlo(
     """
     whole = float(utility(np.ones((1, players), bool))[0])
     gains = np.zeros((permutations, players))
-    for trial in range(permutations):
-        order = rng.permutation(players)
-        worth = utility(np.tril(np.ones((players, players), bool))[:, np.argsort(order)])
-        near = np.append(np.flatnonzero(np.abs(worth - whole) <= tolerance), players - 1)
-        worth[near[0] :] = worth[near[0]]
-        gains[trial, order] = np.diff(worth, prepend=0.0)
-        progress(trial + 1, permutations)
+    batch = max(1, _BATCH // players**2)
+    for start in range(0, permutations, batch):
+        orders = np.array([rng.permutation(players) for _ in range(min(batch, permutations - start))])
+        rows = gains[start : start + len(orders)]
+        np.put_along_axis(rows, orders, _marginal(utility, orders, whole, tolerance), axis=1)
+        progress(start + len(orders), permutations)
     return Estimate(gains.mean(axis=0), gains.std(axis=0, ddof=1) / math.sqrt(permutations))
+
+
+def _marginal(utility: Utility, orders: NDArray[np.int64], whole: float, tolerance: float) -> Float64:
+    """Return what each next player of each permutation gains, shape of `orders`."""
+    trials, players = orders.shape
+    place = np.argsort(orders, axis=1)
+    members = place[:, None, :] <= np.arange(players)[None, :, None]
+    worth = utility(members.reshape(-1, players)).reshape(trials, players)
+    near = np.abs(worth - whole) <= tolerance
+    near[:, -1] = True
+    first = near.argmax(axis=1)[:, None]
+    worth = np.where(np.arange(players) > first, np.take_along_axis(worth, first, axis=1), worth)
+    return np.diff(worth, axis=1, prepend=0.0)

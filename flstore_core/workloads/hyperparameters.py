@@ -1,0 +1,223 @@
+"""What recorded hyperparameters had to do with progress: variance explained, rank correlation, the best setting seen.
+
+The correlation ratio η² is Fisher 1925 and the rank correlation Spearman 1904; with the round number held fixed it is
+Kendall's partial one (1942), as progress fades with time whatever is set. Nothing here tells cause from coincidence.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from annotated_types import Ge, Le
+
+from flstore_core.errors import NotEnoughData
+from flstore_core.patterns import Pattern
+from flstore_core.records import Round
+from flstore_core.workloads.base import Context, Needs, Partial, RangeParams, Result, RoundIndex
+from flstore_core.workloads.convergence import value_of
+from flstore_core.workloads.geometry import Float64
+from flstore_core.workloads.select import round_range
+
+_LEAST = 2
+_FIXED = 1 - 1e-9
+
+
+@dataclass(frozen=True)
+class HyperparametersParams(RangeParams):
+    """What counts as progress."""
+
+    metric: str = "loss"
+    """The metric whose change from one round to the next is progress: the round's own, or else its clients' mean by
+    num_examples."""
+    better: Literal["higher", "lower"] = "lower"
+    """Whether high or low values of the metric are good."""
+    relative: bool = True
+    """Whether progress is a share of the value before it, so that early rounds do not outweigh the rest."""
+    least_rounds: Annotated[int, Ge(1), Le(10_000)] = 1
+    """Rounds that a setting must have been used in to be called the best."""
+
+
+@dataclass(frozen=True)
+class ValueEffect(Result):
+    """Progress under one value of a hyperparameter."""
+
+    value: str
+    """The value, as JSON."""
+    rounds: int
+    """Rounds with it."""
+    progress: float
+    """Their mean progress."""
+    standard_error: float | None
+    """Of that mean; null for a single round."""
+
+
+@dataclass(frozen=True)
+class Effect(Result):
+    """What one hyperparameter had to do with progress."""
+
+    name: str
+    """The hyperparameter."""
+    explained: float
+    """η²: share of the variance of progress between its values, 0 to 1; 0 if it never changed."""
+    correlation: float | None
+    """Spearman's rank correlation with progress; null unless its values are numbers and both vary."""
+    correlation_at_fixed_round: float | None
+    """The same with the round number held fixed; null also where one follows from the round number."""
+    values: list[ValueEffect]
+    """Its values, the one with the greatest progress first."""
+
+
+@dataclass(frozen=True)
+class Setting(Result):
+    """All hyperparameters together."""
+
+    hyperparameters: dict[str, Any]
+    """Their values."""
+    rounds: list[int]
+    """Rounds with that setting."""
+    progress: float
+    """Their mean progress."""
+
+
+@dataclass(frozen=True)
+class HyperparameterReport(Result):
+    """What hyperparameters had to do with progress."""
+
+    rounds: list[int]
+    """Rounds with hyperparameters, whose progress is known."""
+    progress: list[float]
+    """Progress in each: how much better the metric was than in the round before."""
+    effects: list[Effect]
+    """All recorded hyperparameters, the one that explains most first."""
+    best: Setting | None
+    """The setting with the greatest mean progress; null where none was used in `least_rounds` rounds."""
+
+
+@dataclass(frozen=True)
+class _Step:
+    round: int
+    progress: float
+    setting: Mapping[str, Any]
+
+
+class Hyperparameters:
+    """What each recorded hyperparameter had to do with progress, and the best setting seen."""
+
+    name = "hyperparameters"
+    pattern = Pattern.P4
+    needs = Needs.METADATA
+    source = "Fisher 1925, Statistical Methods; Spearman 1904; Kendall 1942, Partial Rank Correlation, Biometrika"
+    params = HyperparametersParams
+    result = HyperparameterReport
+
+    def select(self, params: HyperparametersParams, index: RoundIndex) -> Sequence[int]:
+        return round_range(params, index)
+
+    def combine(
+        self, partials: Sequence[Partial], context: Context, params: HyperparametersParams
+    ) -> HyperparameterReport:
+        steps = _steps([data.record for data in context.rounds], params)
+        if len(steps) < _LEAST:
+            raise NotEnoughData(
+                f"{len(steps)} round(s) have hyperparameters, and {params.metric!r} in them and in the round before; "
+                f"at least {_LEAST} are needed"
+            )
+        names = sorted({name for step in steps for name in step.setting})
+        effects = [_effect(name, [step for step in steps if name in step.setting]) for name in names]
+        return HyperparameterReport(
+            rounds=[step.round for step in steps],
+            progress=[step.progress for step in steps],
+            effects=sorted(effects, key=lambda effect: -effect.explained),
+            best=_best(steps, params.least_rounds),
+        )
+
+
+def rank_correlation(first: Float64, second: Float64) -> float | None:
+    """Return Spearman's rank correlation; None where either does not vary."""
+    ranked = [_ranks(first), _ranks(second)]
+    spread = [float(ranks.std()) for ranks in ranked]
+    if not all(spread):
+        return None
+    centred = [ranks - ranks.mean() for ranks in ranked]
+    return float(np.clip((centred[0] * centred[1]).mean() / (spread[0] * spread[1]), -1.0, 1.0))
+
+
+def partial_correlation(xy: float | None, xz: float | None, yz: float | None) -> float | None:
+    """Return the correlation of x and y with z held fixed; None where one is unknown, or follows from z."""
+    if xy is None or xz is None or yz is None or max(abs(xz), abs(yz)) > _FIXED:
+        return None
+    return float(np.clip((xy - xz * yz) / math.sqrt((1 - xz**2) * (1 - yz**2)), -1.0, 1.0))
+
+
+def _ranks(values: Float64) -> Float64:
+    """Return ranks from 1, equal values sharing the mean of theirs."""
+    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((counts.cumsum() - (counts - 1) / 2)[group])
+
+
+def _steps(records: Sequence[Round], params: HyperparametersParams) -> list[_Step]:
+    sign = 1.0 if params.better == "higher" else -1.0
+    known = [(record, value) for record in records if (value := value_of(record, params.metric)) is not None]
+    found = []
+    for (_, before), (record, after) in pairwise(known):
+        if record.hyperparameters:
+            scale = max(abs(before), 1e-12) if params.relative else 1.0
+            found.append(_Step(record.number, sign * (after - before) / scale, record.hyperparameters))
+    return found
+
+
+def _effect(name: str, steps: Sequence[_Step]) -> Effect:
+    progress = np.array([step.progress for step in steps])
+    groups: dict[str, list[float]] = {}
+    for step in steps:
+        groups.setdefault(_as_json(step.setting[name]), []).append(step.progress)
+    between = sum(len(group) * (float(np.mean(group)) - progress.mean()) ** 2 for group in groups.values())
+    total = float(((progress - progress.mean()) ** 2).sum())
+    plain, fixed = _correlations(name, steps, progress)
+    values = [_value_effect(value, np.array(group)) for value, group in groups.items()]
+    return Effect(
+        name=name,
+        explained=min(float(between / total), 1.0) if total > 0 and len(groups) > 1 else 0.0,
+        correlation=plain,
+        correlation_at_fixed_round=fixed,
+        values=sorted(values, key=lambda value: (-value.progress, value.value)),
+    )
+
+
+def _correlations(name: str, steps: Sequence[_Step], progress: Float64) -> tuple[float | None, float | None]:
+    if not all(_is_number(step.setting[name]) for step in steps):
+        return None, None
+    values = np.array([float(step.setting[name]) for step in steps])
+    time = np.array([float(step.round) for step in steps])
+    plain = rank_correlation(values, progress)
+    return plain, partial_correlation(plain, rank_correlation(values, time), rank_correlation(progress, time))
+
+
+def _value_effect(value: str, progress: Float64) -> ValueEffect:
+    count = len(progress)
+    error = float(progress.std(ddof=1)) / math.sqrt(count) if count > 1 else None
+    return ValueEffect(value, count, float(progress.mean()), error)
+
+
+def _best(steps: Sequence[_Step], least: int) -> Setting | None:
+    groups: dict[str, list[_Step]] = {}
+    for step in steps:
+        groups.setdefault(_as_json(step.setting), []).append(step)
+    settings = [
+        Setting(dict(group[0].setting), [step.round for step in group], float(np.mean([s.progress for s in group])))
+        for group in groups.values()
+        if len(group) >= least
+    ]
+    return max(settings, key=lambda setting: setting.progress, default=None)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=dict)

@@ -1,0 +1,96 @@
+"""Hyperparameters against SciPy's rank correlation and analysis of variance, and on planted effects."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import f_oneway, spearmanr
+
+from flstore_core.errors import NotEnoughData
+from flstore_core.records import Round
+from flstore_core.workloads.base import RoundData
+from flstore_core.workloads.hyperparameters import Hyperparameters, partial_correlation, rank_correlation
+from tests.workloads.rounds import ask
+
+ASKED = Hyperparameters()
+
+
+def history(losses: list[float], **settings: list[Any]) -> list[RoundData]:
+    """Round 0 without hyperparameters, then one round for each value."""
+    found = [RoundData(Round(0, None, (), metrics={"loss": losses[0]}))]
+    for number, loss in enumerate(losses[1:], start=1):
+        chosen = {name: values[number - 1] for name, values in settings.items()}
+        found.append(RoundData(Round(number, None, (), metrics={"loss": loss}, hyperparameters=chosen)))
+    return found
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=3, max_size=20))
+def test_the_rank_correlation_is_scipys(pairs: list[tuple[int, int]]) -> None:
+    first, second = np.array(pairs, float).T
+    found = rank_correlation(first, second)
+    if len(set(first)) == 1 or len(set(second)) == 1:
+        assert found is None
+    else:
+        assert found == pytest.approx(spearmanr(first, second).statistic, abs=1e-12)
+
+
+def test_the_partial_correlation_is_that_of_what_regression_leaves() -> None:
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal(50)
+    x, y = z + rng.standard_normal(50), rng.standard_normal(50) - z
+    left = [values - np.polyval(np.polyfit(z, values, 1), z) for values in (x, y)]
+    pearson = [float(np.corrcoef(a, b)[0, 1]) for a, b in ((x, y), (x, z), (y, z))]
+    assert partial_correlation(*pearson) == pytest.approx(float(np.corrcoef(left[0], left[1])[0, 1]))
+    assert partial_correlation(0.5, 1.0, 0.2) is None
+
+
+def test_variance_explained_agrees_with_scipys_analysis_of_variance() -> None:
+    rng = np.random.default_rng(1)
+    rates = [0.1, 0.2, 0.3] * 5
+    losses = list(np.cumprod([10.0, *(1 - 0.1 * rate - 0.01 * rng.random() for rate in rates)]))
+    answer = ask(ASKED, history(losses, rate=rates))
+    groups = [[p for p, r in zip(answer.progress, rates, strict=True) if r == rate] for rate in (0.1, 0.2, 0.3)]
+    f = f_oneway(*groups).statistic
+    (effect,) = answer.effects
+    assert effect.explained == pytest.approx(2 * f / (2 * f + 12))
+    assert effect.values[0].progress == pytest.approx(np.mean(groups[2]))
+    assert effect.values[0].standard_error == pytest.approx(np.std(groups[2], ddof=1) / 5**0.5)
+
+
+def test_the_hyperparameter_with_an_effect_comes_first_and_the_best_setting_is_named() -> None:
+    rates, batches = [0.25, 0.5, 0.25, 0.5, 0.5, 0.25] * 2, [8, 8, 16, 16, 8, 16] * 2
+    losses = list(np.cumprod([5.0, *(1 - rate for rate in rates)]))
+    answer = ask(ASKED, history(losses, rate=rates, batch=batches, hidden=[[64, 64]] * 12))
+    first, *others = answer.effects
+    assert (first.name, first.explained, first.correlation) == ("rate", pytest.approx(1), pytest.approx(1))
+    assert [value.value for value in first.values] == ["0.5", "0.25"]
+    assert {each.name: each.correlation for each in others}["hidden"] is None
+    assert answer.best.hyperparameters["rate"] == 0.5
+    assert ask(ASKED, history(losses, rate=rates), least_rounds=7).best is None
+
+
+def test_progress_by_hand() -> None:
+    rounds = history([4.0, 3.0, 3.0, 6.0], rate=[1, 2, 3])
+    assert ask(ASKED, rounds).progress == pytest.approx([0.25, 0, -1])
+    assert ask(ASKED, rounds, relative=False, better="higher").progress == pytest.approx([-1, 0, 3])
+
+
+def test_a_value_that_follows_from_the_round_has_no_correlation_of_its_own() -> None:
+    (effect,) = ask(ASKED, history([8.0, 4.0, 3.0, 2.9], rate=[3, 2, 1])).effects
+    assert effect.correlation_at_fixed_round is None
+    assert effect.correlation == pytest.approx(1)
+
+
+def test_settings_that_never_change_explain_nothing() -> None:
+    (effect,) = ask(ASKED, history([3.0, 2.0, 1.5], rate=[1, 1])).effects
+    assert (effect.explained, effect.correlation) == (0, None)
+    (still,) = ask(ASKED, history([0.0, 0.0, 0.0], rate=[1, 2])).effects
+    assert (still.explained, still.correlation) == (0, None)
+
+
+@pytest.mark.parametrize("losses", [[1.0], [1.0, 2.0]])
+def test_too_few_rounds_are_refused(losses: list[float]) -> None:
+    with pytest.raises(NotEnoughData, match="at least 2"):
+        ask(ASKED, history(losses, rate=[1.0]))

@@ -1,0 +1,131 @@
+"""Every workload over statistics, the whole registry: into how many slices a model is cut changes no answer."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flstore_core.ids import AGGREGATE, ClientId
+from flstore_core.records import Round
+from flstore_core.statistics import RoundStatistics
+from flstore_core.workloads import registry
+from flstore_core.workloads.base import Needs, RoundData
+from flstore_core.workloads.describe import dump
+from tests.workloads.rounds import ask, make_round, member
+
+CLIENTS, PARAMETERS, ROUNDS = 8, 4099, 3
+NAMES = [f"c{row}" for row in range(CLIENTS)]
+MORE: Mapping[str, list[dict[str, Any]]] = {
+    "clustering": [{"method": "agglomerative"}, {"method": "cfl"}, {"metric": "euclidean"}],
+    "contribution": [{"method": "leave-one-out"}, {"method": "shapley"}, {"method": "monte-carlo"}],
+    "malicious-filter": [{"method": "foolsgold"}, {"method": "flame"}, {"method": "fltrust", "root": "c1"}],
+    "reputation": [{"client": "c0", "evidence": "filter"}],
+}
+"""Methods besides the default one."""
+EXACT = frozenset({"amount"})
+"""Whole units: the last one may go to another client when contributions differ in the sixth place."""
+
+
+def questions() -> list[tuple[str, dict[str, Any]]]:
+    """Return every workload over statistics, with its least parameters and with those of `MORE`."""
+    found = []
+    for name, workload in sorted(registry.load().items()):
+        if workload.needs is Needs.STATISTICS:
+            least = {"client": "c0"} if "client" in workload.params.__dataclass_fields__ else {}
+            found += [(name, params) for params in [least, *MORE.get(name, [])]]
+    return found
+
+
+@cache
+def arrays(number: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return the base and the models of a round as float32: two groups of clients, and one that turned around."""
+    rng = np.random.default_rng(number)
+    base = rng.standard_normal(PARAMETERS)
+    groups = rng.standard_normal((2, PARAMETERS))
+    deltas = 0.05 * (groups[np.arange(CLIENTS) % 2] + groups.mean(axis=0) + rng.standard_normal((CLIENTS, PARAMETERS)))
+    deltas[3] *= -1
+    return base.astype(np.float32), (base + deltas).astype(np.float32)
+
+
+@cache
+def rounds(slices: int) -> tuple[RoundData, ...]:
+    """Return the rounds with statistics by the same code as in a shard."""
+    return tuple(reported(number, sliced(number, slices)) for number in range(ROUNDS))
+
+
+@cache
+def exact_rounds() -> tuple[RoundData, ...]:
+    """Return the same rounds with statistics from float64 arrays."""
+    found = []
+    for number in range(ROUNDS):
+        base, models = (array.astype(np.float64) for array in arrays(number))
+        deltas = np.vstack([models - base, models.mean(axis=0).astype(np.float32) - base])
+        cut = PARAMETERS - PARAMETERS // 3
+        squares = np.stack([(deltas[:, :cut] ** 2).sum(axis=1), (deltas[:, cut:] ** 2).sum(axis=1)], axis=1)
+        everyone = (*map(ClientId, NAMES), AGGREGATE)
+        found.append(reported(number, RoundStatistics(everyone, deltas @ deltas.T, squares)))
+    return tuple(found)
+
+
+def sliced(number: int, slices: int) -> RoundStatistics:
+    base, models = arrays(number)
+    aggregate = models.astype(np.float64).mean(axis=0).astype(np.float32)
+    data = make_round(models, NAMES, number=number, base=base, aggregate=aggregate, slices=slices)
+    assert data.statistics is not None
+    return data.statistics
+
+
+def reported(number: int, statistics: RoundStatistics) -> RoundData:
+    told = [{"num_examples": 10 + row, "loss": 1.0 / (1 + row), "duration_s": 1.0 + row} for row in range(CLIENTS)]
+    members = tuple(member(name, metrics) for name, metrics in zip(NAMES, told, strict=True))
+    return RoundData(Round(number, None, members, member(AGGREGATE), committed_at=1.0), statistics)
+
+
+def answer(name: str, params: Mapping[str, Any], data: tuple[RoundData, ...]) -> Any:
+    workload = registry.get(name)
+    several = workload.pattern.value in ("P3", "P4") or name == "schedule-clusters"
+    return dump(ask(workload, data if several else data[-1], **params))
+
+
+def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from leaves(part, f"{place}.{key}")
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from leaves(part, f"{place}[{index}]")
+    else:
+        yield place, value
+
+
+def assert_agree(found: Any, expected: Any, tolerance: float) -> None:
+    """Compare answers: numbers to `tolerance`, relative above 1; words that quote numbers apart, the rest alike."""
+    ours, theirs = dict(leaves(found)), dict(leaves(expected))
+    assert ours.keys() == theirs.keys()
+    for place, value in ours.items():
+        if place.rpartition(".")[2] in EXACT:
+            assert abs(value - theirs[place]) <= max(1, tolerance * abs(value)), place
+        elif isinstance(value, float):
+            assert value == pytest.approx(theirs[place], rel=tolerance, abs=tolerance), place
+        elif ".reasons[" not in place:
+            assert value == theirs[place], place
+
+
+@pytest.mark.parametrize(("name", "params"), questions(), ids=str)
+@pytest.mark.parametrize("slices", [2, 5])
+def test_slices_change_no_answer(name: str, params: dict[str, Any], slices: int) -> None:
+    assert_agree(answer(name, params, rounds(slices)), answer(name, params, rounds(1)), 1e-6)
+
+
+@pytest.mark.parametrize(("name", "params"), questions(), ids=str)
+@pytest.mark.parametrize("slices", [1, 2, 5])
+def test_answers_are_those_of_float64_arrays(name: str, params: dict[str, Any], slices: int) -> None:
+    assert_agree(answer(name, params, rounds(slices)), answer(name, params, exact_rounds()), 1e-5)
+
+
+def test_every_workload_over_statistics_is_asked() -> None:
+    asked = {name for name, _ in questions()}
+    assert {"clustering", "contribution", "cosine-similarity", "drift", "incentives", "malicious-filter"} <= asked
+    assert {"reputation", "schedule-clusters"} <= asked
