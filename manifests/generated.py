@@ -12,7 +12,10 @@ from manifests.dashboards import ALERTS, DASHBOARDS, grafana
 ROOT = Path(__file__).parent.parent
 CRD = Path("manifests/crd/fljobs.yaml")
 SAMPLES: dict[str, dict[str, Any]] = {
-    "laptop": {"objectStore": {"accessKey": "sample", "secretKey": "sample-secret"}},
+    "laptop": {
+        "objectStore": {"accessKey": "sample", "secretKey": "sample-secret"},
+        "observability": {"grafana": {"adminPassword": "sample-password"}},
+    },
     "cluster": {
         "gateway": {"autoscaling": {"minReplicas": 2}, "resources": {"limits": {"memory": "2Gi"}}},
         "placement": {"replicas": 2},

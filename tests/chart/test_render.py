@@ -98,8 +98,13 @@ def test_notes_tell_the_next_three_commands() -> None:
 
 
 def test_an_upgrade_renders_the_same_objects_but_for_secrets_it_makes_up() -> None:
-    chosen = {"objectStore": {"accessKey": "someone", "secretKey": "something-secret"}}
+    chosen = {
+        "objectStore": {"accessKey": "someone", "secretKey": "something-secret"},
+        "observability": {"grafana": {"adminPassword": "something"}},
+    }
     assert chart.render(chosen, upgrade=True) == chart.render(chosen)
+    first, second = ([item for item in chart.render({}) if item["kind"] == "Secret"] for _ in range(2))
+    assert [secret["stringData"] for secret in first] != [secret["stringData"] for secret in second]
 
 
 def test_data_outlives_the_release_unless_asked_otherwise() -> None:
