@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from annotated_types import Ge, Le, MinLen
@@ -301,10 +301,22 @@ class WeightsWorkload(Workload[P_contra, R_co], Protocol[P_contra, R_co]):
         """Return whether `members` or `combine` want the rounds' statistics."""
 
     def members(self, rounds: Sequence[RoundData], params: P_contra) -> Sequence[SliceMember]:
-        """Return the models whose slices `map` needs."""
+        """Return the models whose slices `map` needs; where there are none, `map` is not run."""
 
     def map(self, view: SliceView, params: P_contra) -> Partial:
         """Return what this slice contributes; runs in a shard, on one core, with NumPy alone."""
+
+
+MetadataOf = Callable[[str], Mapping[str, str]]
+"""Returns what an artifact of the job, named by its id, says of itself; raises `NotFound`."""
+
+
+@runtime_checkable
+class ReadsArtifacts(Protocol):
+    """A workload whose parameters may name an artifact."""
+
+    def with_artifact(self, params: Any, metadata_of: MetadataOf) -> Any:
+        """Return the parameters with what the artifact they name says of itself. Runs before anything else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def map_sums(view: SliceView) -> Partial:
     count = weights.shape[1] // 2
     vectors = weighted_sums(view.rows, weights[:, :count])
     apart = weighted_sums(view.rows, weights[:, :count] - weights[:, count:])
-    squares = np.array([_squared_norm(difference) for difference in apart])
+    squares = np.array([squared_norm(difference) for difference in apart])
     return {"apart": squares, **{f"vector{index}": vector for index, vector in enumerate(vectors)}}
 
 
@@ -52,6 +52,7 @@ def pieces(partials: Sequence[Partial], index: int) -> list[np.ndarray[tuple[int
     return [partial[f"vector{index}"] for partial in partials]
 
 
-def _squared_norm(values: np.ndarray[tuple[int], np.dtype[np.float32]]) -> float:
+def squared_norm(values: np.ndarray[tuple[int], np.dtype[np.float32]]) -> float:
+    """Return the squared Euclidean norm, in float64."""
     wide = values.astype(np.float64)
     return float(wide @ wide)

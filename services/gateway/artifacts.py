@@ -8,6 +8,7 @@ import numpy as np
 
 from flstore_core import codec, layout
 from flstore_core.codec import Float32
+from flstore_core.ids import JobId, object_name
 from flstore_core.records import Job
 from flstore_core.schema import FLOATS
 from flstore_core.shard.messages import MemberRef
@@ -36,6 +37,14 @@ def writer(store: ObjectStore, job: Job, donor: MemberRef | None) -> ArtifactWri
         return ArtifactLink(f"/v1/jobs/{job.id}/artifacts/{sha256[:32]}", sha256, len(body), job.schema.parameters)
 
     return write
+
+
+def metadata(store: ObjectStore, job: JobId, name: str) -> Mapping[str, str]:
+    """Return what `write` was told of an artifact; raise `NotFound` if there is no such artifact."""
+    key = layout.artifact(job, object_name("artifact", name))
+    length = int.from_bytes(store.get(key, length=8), "little")
+    header = codec.parse_header(memoryview(store.get(key, length=8 + length)))
+    return {str(name): str(value) for name, value in json.loads(header.metadata.get("flstore", "{}")).items()}
 
 
 def _fill_floats(data: memoryview, job: Job, vector: Sequence[Float32]) -> None:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, cast
 
 from flstore_core import __version__
@@ -20,6 +21,7 @@ from flstore_core.workloads.base import (
     ModelWorkload,
     Needs,
     Partial,
+    ReadsArtifacts,
     RoundData,
     SliceMember,
     WeightsWorkload,
@@ -80,6 +82,8 @@ class Runner:
         """
         workload = registry.get(name)
         params = validate(workload, data)
+        if isinstance(workload, ReadsArtifacts):
+            params = workload.with_artifact(params, partial(artifacts.metadata, self._store, job_name))
         stages = Stages(self._clock)
         with stages("select"):
             numbers, index = self._select(job_name, workload, params)
@@ -97,9 +101,9 @@ class Runner:
         used: tuple[ShardId, ...] = ()
         if request:
             with stages("model"):
-                partial, ran = self._models.run(request)
+                answer, ran = self._models.run(request)
                 context = replace(context, models=tuple(ref.name for ref in request.models))
-                partials, used, work = [partial], self._placement.predictors(index.job.id)[:1], work + ran
+                partials, used, work = [answer], self._placement.predictors(index.job.id)[:1], work + ran
         if workload.needs is Needs.WEIGHTS:
             with stages("map"):
                 weights = cast("WeightsWorkload[Any, Any]", workload)
@@ -156,6 +160,8 @@ class Runner:
         """Have every slice's shard run `map`."""
         job = context.job
         members = tuple(workload.members(context.rounds, params))
+        if not members:
+            return context, [], (), Work()
         records = {round_.record.number: round_.record for round_ in context.rounds}
         refs = tuple(self._ref(job, records, member) for member in members)
         newest = context.rounds[-1].record
@@ -172,7 +178,7 @@ class Runner:
         donor = max(refs, key=lambda ref: ref.num_examples, default=None)
         context = replace(context, members=members, write_model=artifacts.writer(self._store, job, donor))
         used = tuple(dict.fromkeys(holders[0] for holders in assignment.owners))
-        return context, [partial for partial, _ in answers], used, sum((work for _, work in answers), Work())
+        return context, [found for found, _ in answers], used, sum((work for _, work in answers), Work())
 
     def _ref(self, job: Job, records: dict[int, Round], member: SliceMember) -> MemberRef:
         """Return where a model lies that a workload wants to read."""

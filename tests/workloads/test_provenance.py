@@ -1,0 +1,96 @@
+"""What aggregates were made of, and whether FedAvg of it gives them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flstore_core.errors import InvalidParameters, NotFound
+from flstore_core.ids import JobId
+from flstore_core.records import Job
+from flstore_core.workloads.aggregate import Aggregate
+from flstore_core.workloads.base import Context
+from flstore_core.workloads.provenance import Provenance, ProvenanceParams
+from tests.workloads.stored import MIXED, Stored
+from tests.workloads.test_unlearn import EXAMPLES, TAKING_PART, history, stored
+
+ASKED = Provenance()
+
+
+def made(tamper: int | None = None, parameters: int = 900) -> Stored:
+    """Return five rounds of FedAvg; the aggregate of round `tamper` is another."""
+    initial, sent = history(parameters, TAKING_PART)
+    if tamper is not None:
+        updates, aggregate = sent[tamper - 1]
+        sent[tamper - 1] = updates, aggregate + np.eye(1, parameters, 7)[0]
+    return stored(initial, sent, EXAMPLES)
+
+
+@pytest.mark.parametrize("slices", [1, 2, 5])
+def test_a_line_of_aggregates_is_verified_against_its_updates(slices: int) -> None:
+    answer = made().ask(ASKED, slices, last=10, verify=True)
+    assert [entry.round for entry in answer.generations] == [5, 4, 3, 2, 1, 0]
+    assert [entry.verified for entry in answer.generations] == [True] * 5 + [None]
+    assert (answer.verified, answer.workload, answer.remade) == (True, None, None)
+    assert answer.generations[0].distance < 1e-4
+    newest = answer.generations[0].updates
+    assert [(entry.client, entry.weight) for entry in newest] == [("c0", 10 / 31), ("c1", 20 / 31), ("c4", 1 / 31)]
+
+
+@pytest.mark.parametrize("slices", [1, 2, 5])
+def test_an_aggregate_that_its_updates_do_not_make_is_found(slices: int) -> None:
+    answer = made(tamper=4).ask(ASKED, slices, last=4, verify=True)
+    assert [(entry.round, entry.verified) for entry in answer.generations] == [
+        (5, True), (4, False), (3, True), (2, True)
+    ]  # fmt: skip
+    assert answer.verified is False
+    assert answer.generations[1].distance == pytest.approx(1.0, rel=1e-4)
+    assert made(tamper=4).ask(ASKED, round=4, verify=True, tolerance=0.5).verified is True
+
+
+def test_hashes_are_told_without_reading_a_model() -> None:
+    rounds = made()
+    assert ASKED.members(rounds.rounds[-1:], ProvenanceParams()) == []
+    (generation,) = ASKED.combine([], context_of(rounds), ProvenanceParams()).generations
+    assert (generation.aggregate, generation.verified, generation.distance) == ("0" * 64, None, None)
+    assert {entry.sha256 for entry in generation.updates} == {"0" * 64}
+
+
+def context_of(rounds: Stored) -> Context:
+    return Context(Job(JobId("job"), rounds.schema), tuple(rounds.rounds[-1:]), rounds.artifacts)
+
+
+def test_mixed_dtypes_are_verified_within_a_wider_tolerance() -> None:
+    initial, sent = history(MIXED.parameters, TAKING_PART)
+    rounds = stored(initial, sent, EXAMPLES, MIXED)
+    assert rounds.ask(ASKED, verify=True, tolerance=1e-2).verified is True
+    assert rounds.ask(ASKED, verify=True, tolerance=1e-9).verified is False
+
+
+def test_what_an_artifact_says_of_itself_cannot_be_put_into_its_mouth() -> None:
+    with pytest.raises(InvalidParameters, match="leave it out"):
+        ASKED.with_artifact(ProvenanceParams(artifact="a", metadata={}), lambda _: {})
+    nothing = ASKED.with_artifact(ProvenanceParams(artifact="a"), lambda _: {"workload": "aggregate"})
+    with pytest.raises(InvalidParameters, match="does not tell how it was made"):
+        ASKED.select(nothing, made().index)
+
+
+def test_an_artifact_whose_inputs_changed_or_went_says_which() -> None:
+    rounds = made()
+    asked = Aggregate().params(round=5, method="median")
+    rounds.ask_with(Aggregate(), asked)
+    metadata = rounds.artifacts.metadata[0]
+    params = ASKED.with_artifact(ProvenanceParams(artifact="0" * 32, verify=True), lambda _: metadata)
+    whole = rounds.ask_with(ASKED, params)
+    assert (whole.workload, whole.verified, whole.changed) == ("aggregate", True, [])
+    assert [entry.client for entry in whole.inputs] == ["c0", "c1", "c4"]
+    record = rounds.rounds[-1].record
+    without = replace(rounds.rounds[-1], record=replace(record, members=record.members[1:]))
+    gone = Stored(rounds.schema, [*rounds.rounds[:-1], without], rounds.models).ask_with(ASKED, params)
+    assert [entry.client for entry in gone.changed] == ["c0"]
+    assert gone.inputs == whole.inputs
+
+
+def test_rounds_that_are_not_there_are_not_found() -> None:
+    with pytest.raises(NotFound, match="round 9"):
+        made().ask(ASKED, round=9)
