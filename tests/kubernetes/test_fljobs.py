@@ -174,6 +174,22 @@ async def test_whoever_changes_their_mind_about_deletion_keeps_the_data(world: W
     assert world.store.get(layout.job(JOB))
 
 
+async def test_a_deletion_that_was_called_off_while_nobody_looked_keeps_the_data(world: World) -> None:
+    world.stored(job("job"))
+    whole = fljob("job", deletionPolicy="Retain")
+    whole["metadata"]["finalizers"] = [FINALIZER]
+    made = await world.cluster.hand.create(FLJOBS, whole)
+    await world.cluster.hand.delete(FLJOBS, "job")
+    await world.lead()
+
+    async def let_go() -> bool:
+        found = await world.cluster.hand.get(FLJOBS, "job")
+        return found is None or found["metadata"]["uid"] != made["metadata"]["uid"]
+
+    await world.clock.until(let_go)
+    assert world.store.get(layout.job(JOB))
+
+
 async def test_the_status_counts_rounds_and_bytes(world: World) -> None:
     await world.lead()
     await world.cluster.hand.create(FLJOBS, fljob("job"))
