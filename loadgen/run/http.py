@@ -90,6 +90,8 @@ class Pool:
             raise
         if connection.reusable:
             self._idle.append(connection)
+        else:
+            connection.close()
         return reply
 
     async def _connection(self) -> "_Connection":

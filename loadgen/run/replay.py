@@ -126,7 +126,7 @@ class Replay:
         due = self._due
         self._tally.lag.add(self._clock() - due)
         if isinstance(event, Update):
-            task = self._begin(self._upload(event, event.client, due))
+            task = self._begin(self._upload(event, event.client, due, self._latest.get(event.job)))
             self._uploads[event.job, event.round].append(task)
             return
         if isinstance(event, Commit):
@@ -168,8 +168,11 @@ class Replay:
         await self._target.create_job(job, schema, JOB_SETTINGS)
         return Models(schema, self._plan.seed)
 
-    async def _upload(self, event: Update | Commit, client: str, due: float) -> None:
-        if isinstance(event, Update) and (before := self._latest.get(event.job)):
+    async def _upload(
+        self, event: Update | Commit, client: str, due: float, before: asyncio.Task[None] | None = None
+    ) -> None:
+        """Store a model, once the commit `before` it is done."""
+        if before:
             await asyncio.shield(before)
         models = await self._models(event.job, event.nbytes)
         await self._target.put(event.job, event.round, client, models)

@@ -51,7 +51,8 @@ class Session:
             watching = asyncio.create_task(_watch(target, replay, tally, list(watches)))
             stopped = await _replayed(replay, events)
             watching.cancel()
-            return outcome({**self.about, "target": self.url}, self.plan, replay, tally, stopped)
+            about = {**self.about, "target": self.url, "costs": await _costs(target)}
+            return outcome(about, self.plan, replay, tally, stopped)
         finally:
             pool.close()
 
@@ -70,6 +71,13 @@ async def _replayed(replay: Replay, events: Iterable[Event]) -> str:
         return ""
     await replay.cancel()
     return reason
+
+
+async def _costs(target: Target) -> dict[str, float]:
+    try:
+        return await target.costs()
+    except FLStoreError:
+        return {}
 
 
 async def _watch(target: Target, replay: Replay, tally: Tally, watches: list[Watch]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from loadgen.run.questions import DOWNLOAD, Catalogue, Question
 RETRIES = 6
 """Of an upload that is told to come back; a client would do the same."""
 FIRST_PAUSE_S = 0.1
+_COST = re.compile(r'^flstore_cost_dollars_total\{kind="(\w+)"\} (\S+)$', re.MULTILINE)
 _JSON = "Content-Type: application/json\r\n"
 _ANEW = _JSON + "Cache-Control: no-cache\r\n"
 
@@ -91,6 +93,12 @@ class Target:
         """Return how many shards are awake, waking none."""
         found = await self._json("GET", "/v1/cache")
         return sum(shard.get("state") != "zero" for shard in found.get("shards", ()))
+
+    async def costs(self) -> dict[str, float]:
+        """Return the dollars that the target's metrics count, by kind; nothing if it counts none."""
+        reply = await self._pool.request("GET", "/metrics")
+        found = _COST.findall(reply.body.decode(errors="replace")) if reply.status < 400 else []
+        return {kind: float(dollars) for kind, dollars in found}
 
     async def _ask(self, job: str, workload: str, params: Mapping[str, Any]) -> Answered:
         if workload == DOWNLOAD:

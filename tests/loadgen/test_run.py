@@ -1,6 +1,7 @@
 """The runner, end to end against a real FLStore and against targets that misbehave."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def trace(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A trace of small updates, of a job of its own."""
     path = tmp_path / "trace.jsonl"
-    job = request.node.name.replace("[", "-").replace("]", "")[:60]
+    job = re.sub("[^a-z0-9_]+", "-", request.node.name)[:60]
     options = ["--clients", "12", "--per-round", "4", "--rounds", "5", "--requests", "24", "--hours", "0.05"]
     made = CliRunner().invoke(main, ["trace", *options, "--job", job, "-o", str(path)])
     assert made.exit_code == 0, made.output

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from loadgen.run.questions import Catalogue
 from loadgen.run.scenario import cut, load_scenario, parse_scenario, scenario_names
 from loadgen.run.tally import Latencies
 from loadgen.trace_models import MODEL_BYTES
+from tests.waiting import soon
 
 sizes = st.integers(1, 50_000).map(lambda count: 4 * count)
 
@@ -141,13 +143,24 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 
 async def _ask(handler: Handler, *, times: int = 1) -> list[int]:
-    server = await asyncio.start_server(handler, "127.0.0.1", 0)
+    handling: set[asyncio.StreamWriter] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handling.add(writer)
+        try:
+            await handler(reader, writer)
+        finally:
+            writer.close()
+            handling.discard(writer)
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
     pool = Pool(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=5.0)
     try:
         return [(await pool.request("PUT", "/x", [b"a" * 3_000_000])).status for _ in range(times)]
     finally:
         pool.close()
         server.close()
+        await soon(lambda: not handling)
 
 
 async def test_a_connection_is_used_again_and_large_bodies_arrive_whole() -> None:
@@ -156,13 +169,11 @@ async def test_a_connection_is_used_again_and_large_bodies_arrive_whole() -> Non
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
         connections += 1
-        try:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 await reader.readuntil(b"\r\n\r\n")
                 received.append(len(await reader.readexactly(3_000_000)))
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        except asyncio.IncompleteReadError:
-            writer.close()
 
     assert await _ask(handler, times=3) == [200, 200, 200]
     assert received == [3_000_000] * 3
@@ -177,8 +188,8 @@ async def test_an_answer_that_comes_before_the_body_is_sent_counts_and_ends_the_
         connections += 1
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        await reader.read()
-        writer.close()
+        with suppress(ConnectionError):
+            await reader.read()
 
     assert await _ask(handler, times=2) == [413, 413]
     assert connections == 2

@@ -1,0 +1,67 @@
+"""A shard that evicts all the time must not grow."""
+
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import urllib3
+
+from loadgen.run.events import Event, parse_event
+from loadgen.run.replay import Pace, Plan
+from loadgen.run.session import Session, run_session
+from loadgen.run.tally import Tally
+from loadgen.systems import Deployment, System, started
+from loadgen.trace import TraceSettings, generate
+from tests.bench.row import Row
+
+SECONDS = float(os.environ.get("FLSTORE_SOAK_SECONDS", "30"))
+"""1800 for the half hour that the figure is meant for."""
+CACHE_SIZE = "160MiB"
+"""Less than two rounds, so that every round evicts."""
+TRACE = TraceSettings(model="mobilenet_v3_small", clients=40, rounds=2000, requests=6000, hours=100, mix="paper")
+
+
+class Memory:
+    """Reads a shard's resident memory every second."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.samples: list[float] = []
+
+    def __call__(self, tally: Tally, elapsed: float) -> None:
+        if pid := self._pid():
+            pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+            self.samples.append(float(pages * os.sysconf("SC_PAGE_SIZE")))
+
+    def _pid(self) -> int | None:
+        found = json.loads(urllib3.request("GET", self._url + "/v1/cache").data)["shards"][0]
+        return found["pid"] if found["state"] == "awake" else None
+
+
+def rows() -> Iterator[Row]:
+    """Compare the middle of the run, when the cache has long been full, with its end."""
+    with tempfile.TemporaryDirectory(prefix="flstore-soak-") as name:
+        deployment = Deployment(f"{name}/store", shards=1, cache_size=CACHE_SIZE, idle_seconds=0.0)
+        with started(System.FLSTORE, deployment) as url:
+            memory = Memory(url)
+            result = run_session(Session(url, Plan(pace=Pace.SERIAL)), _events(), [memory])
+    quarter = max(1, len(memory.samples) // 4)
+    before = statistics.median(memory.samples[quarter : 3 * quarter])
+    after = statistics.median(memory.samples[3 * quarter :])
+    note = (
+        f"{SECONDS:.0f} s instead of half an hour, {result['commits']['count']} rounds, {result['answered']} requests, "
+        f"{after / 1e6:.0f} MB at the end"
+    )
+    yield Row("soak_rss_growth", after / before - 1.0, "", 0.05, note=note)
+
+
+def _events() -> Iterable[Event]:
+    end = time.monotonic() + SECONDS
+    for event in map(parse_event, generate(TRACE)):
+        if time.monotonic() > end:
+            return
+        yield event
