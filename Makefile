@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lint format bench study chart dashboards-check generate kind kind-down e2e clean
+.PHONY: help setup demo demo-models test lint format bench study truth chart dashboards-check generate kind kind-down e2e clean
 
 help:  ## list the verbs
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -18,6 +18,9 @@ $(VENV)/.%: pyproject.toml constraints.txt
 
 demo: $(VENV)/.demo  ## train on real data, run every workload hot, from zero and as an aggregator would
 	$(BIN)/flstore demo
+
+demo-models: setup  ## train models in PyTorch and run the workloads that need one
+	$(BIN)/flstore demo-models
 
 test: setup  ## run all tests, real servers included
 	$(BIN)/python -m pytest
@@ -40,6 +43,9 @@ load: setup  ## put a compressed hour of load on FLStore and both baselines; nee
 
 study: setup  ## compare the caching policies over mixes, budgets and seeds; writes docs/policies.md
 	$(BIN)/python -m loadgen study
+
+truth: setup  ## ask workloads about real trainings with planted attackers and groups; writes docs/workloads.md
+	$(BIN)/python -m tests.truth
 
 chart: setup  ## lint and render the Helm chart under many values, and validate every object
 	$(BIN)/python -m tests.chart

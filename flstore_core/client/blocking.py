@@ -46,6 +46,8 @@ class FLStore:
     delete_job = _waiting(Calls.delete_job)
     put_update = _waiting(Calls.put_update)
     put_aggregate = _waiting(Calls.put_aggregate)
+    put_program = _waiting(Calls.put_program)
+    put_dataset = _waiting(Calls.put_dataset)
     commit = _waiting(Calls.commit)
     rounds = _waiting(Calls.rounds)
     round = _waiting(Calls.round)

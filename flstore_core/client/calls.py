@@ -123,6 +123,26 @@ class Calls:
         """
         return (yield from self._upload(_member(job, round, ids.AGGREGATE), tensors, metrics, progress))
 
+    def put_program(self, job: str, program: bytes) -> Flow[Fields]:
+        """Store the program that runs the job's models, as `torch.export.save` writes it, and return what it takes.
+
+        Raises:
+            SchemaMismatch: if its parameters are not the tensors that the job stores.
+        """
+        headers = {"Content-Type": "application/octet-stream"}
+        request = Request("PUT", f"{_job(job)}/model", headers, Buffers([memoryview(program)]))
+        return Fields(_json((yield from self._send(request))))
+
+    def put_dataset(self, job: str, dataset: str, tensors: Mapping[str, Any]) -> Flow[Fields]:
+        """Store a data set to evaluate models on, and return its record.
+
+        Args:
+            tensors: arrays by name: `inputs` and mostly `targets`, one row an example.
+        """
+        path = f"{_job(job)}/datasets/{ids.object_name('data set', dataset)}"
+        request = Request("PUT", path, {"Content-Type": "application/octet-stream"}, body_of(tensors))
+        return Fields(_json((yield from self._send(request))))
+
     def commit(
         self,
         job: str,

@@ -36,6 +36,8 @@ class AsyncFLStore:
     delete_job = _awaited(Calls.delete_job)
     put_update = _awaited(Calls.put_update)
     put_aggregate = _awaited(Calls.put_aggregate)
+    put_program = _awaited(Calls.put_program)
+    put_dataset = _awaited(Calls.put_dataset)
     commit = _awaited(Calls.commit)
     rounds = _awaited(Calls.rounds)
     round = _awaited(Calls.round)

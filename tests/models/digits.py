@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
-import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
@@ -71,7 +72,7 @@ def loss_and_accuracy(state: State, inputs: Tensor, targets: Tensor) -> tuple[fl
     return float(loss), float((logits.argmax(1) == targets).float().mean())
 
 
-def arrays(state: State) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def arrays(state: State) -> dict[str, NDArray[Any]]:
     """Return a state dict as NumPy arrays."""
     return {name: value.detach().numpy() for name, value in state.items()}
 
@@ -79,7 +80,7 @@ def arrays(state: State) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
 def _train(model: nn.Module, images: Tensor, numbers: Tensor, epochs: int) -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
     for _ in range(epochs):
-        for rows in torch.randperm(len(images)).split(32):
+        for rows in torch.split(torch.randperm(len(images)), 32):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(model(images[rows]), numbers[rows]).backward()
+            torch.autograd.backward(nn.functional.cross_entropy(model(images[rows]), numbers[rows]))
             optimizer.step()

@@ -117,7 +117,10 @@ def test_symbolic_sizes_are_never_evaluated(archive: bytes, tmp_path: Path) -> N
 
     def trap(data: Any) -> None:
         for meta in data["graph_module"]["graph"]["tensor_values"].values():
-            meta["sizes"] = [{"as_expr": {"expr_str": f"__import__('os').mkdir({str(made)!r})", "hint": None}}, *meta["sizes"][1:]]
+            meta["sizes"] = [
+                {"as_expr": {"expr_str": f"__import__('os').mkdir({str(made)!r})", "hint": None}},
+                *meta["sizes"][1:],
+            ]
 
     load(edited(archive, PROGRAM, trap))
     assert not made.exists()
