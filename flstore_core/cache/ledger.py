@@ -4,7 +4,7 @@ The ledger knows keys and sizes, no values, so that simulator, live shard and sh
 It is not thread-safe; `Cache` adds the lock.
 """
 
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -44,6 +44,10 @@ class Access(NamedTuple):
 _Entry = tuple[int, Why, Pattern, float]
 """Of a cached object: its bytes, what brought it, the pattern it is counted with, when it came. Plain, for speed."""
 
+_ARRIVAL, _DEMAND, _PREFETCH = Why.ARRIVAL, Why.DEMAND, Why.PREFETCH
+"""Looked up once: naming a member through its enumeration takes longer than the comparison."""
+_P2 = Pattern.P2
+
 _ADMITTED = Outcome(True)
 _REFUSED = Outcome(False)
 
@@ -73,8 +77,9 @@ class Ledger:
         self.budget = budget
         self.used = 0
         self.tallies = {pattern: Tally() for pattern in Pattern}
-        self.eviction_reasons: Counter[str] = Counter()
+        self.eviction_reasons: defaultdict[str, int] = defaultdict(int)
         self._clock = clock
+        self._victim, self._inserted, self._removed = policy.victim, policy.inserted, policy.removed
         self._entries: dict[Key, _Entry] = {}
         self._pins: dict[Key, int] = {}
         self._unread: set[Key] = set()
@@ -96,7 +101,7 @@ class Ledger:
             raise self._too_large(key, size)
         if not self.policy.arrived(key, size):
             return _REFUSED
-        return self._insert(key, size, Why.ARRIVAL, _ARRIVES_FOR.get(key.client, Pattern.P2))
+        return self._insert(key, size, _ARRIVAL, _ARRIVES_FOR.get(key.client, _P2))
 
     def commit(self, job: str, round: int, slice: int = 0) -> Sequence[Prefetch]:  # noqa: A002
         """Close a round whose objects were all ingested; return what the policy wants fetched."""
@@ -120,16 +125,16 @@ class Ledger:
 
     def fill(self, key: Key, size: int, why: Why, pattern: Pattern) -> Outcome:
         """Offer an object that was fetched for a request (`DEMAND`) or ahead of one (`PREFETCH`)."""
-        if why is Why.DEMAND:
+        if why is _DEMAND:
             self.tallies[pattern].bytes_missed += size
         if key in self._entries:
             return _ADMITTED
         if size > self.budget:
             raise self._too_large(key, size)
-        if why is Why.PREFETCH:
+        if why is _PREFETCH:
             self.tallies[pattern].prefetches += 1
         if not self.policy.admits(key, size, why):
-            self.tallies[pattern].prefetches_wasted += why is Why.PREFETCH
+            self.tallies[pattern].prefetches_wasted += why is _PREFETCH
             return _REFUSED
         return self._insert(key, size, why, pattern)
 
@@ -202,23 +207,24 @@ class Ledger:
                 return outcome
         self._entries[key] = (size, why, pattern, now)
         self.used += size
-        if why is Why.PREFETCH:
+        if why is _PREFETCH:
             self._unread.add(key)
-        self.policy.inserted(key, size)
+        self._inserted(key, size)
         return outcome
 
     def _make_room(self, size: int, now: float) -> Outcome:
         """Evict until `size` bytes are free or the policy rather keeps the newcomer out."""
         evicted: list[Key] = []
         most = self.budget - size
+        pins, name_victim, remove = self._pins, self._victim, self._remove
         while self.used > most:
-            victim = self.policy.victim(self._pins)
+            victim = name_victim(pins)
             if victim is None:
                 return Outcome(False, tuple(evicted))
             key, reason = victim
-            if key not in self._entries or key in self._pins:
+            if key in pins or key not in self._entries:
                 raise self._defect(key)
-            self._remove(key, reason, now)
+            remove(key, reason, now)
             evicted.append(key)
         return Outcome(True, tuple(evicted))
 
@@ -231,12 +237,12 @@ class Ledger:
         self.used -= size
         tally = self.tallies[pattern]
         tally.evictions += 1
-        if why is Why.PREFETCH and key in self._unread:
+        if why is _PREFETCH and key in self._unread:
             self._unread.discard(key)
             tally.prefetches_wasted += 1
         self.eviction_reasons[reason] += 1
         self._evicted.append((key, now, reason))
-        self.policy.removed(key)
+        self._removed(key)
 
     def _mark_read(self, keys: Sequence[Key]) -> None:
         for key in self._unread.intersection(keys):

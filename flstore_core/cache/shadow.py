@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from flstore_core.cache.ledger import Access, Ledger
 from flstore_core.policies.base import Key, Prefetch, Request, Why
 
+_DEMAND, _PREFETCH = Why.DEMAND, Why.PREFETCH
+
 
 class Shadow:
     """A ledger whose misses and prefetches are filled at once, by the sizes in `sizes`.
@@ -30,13 +32,16 @@ class Shadow:
     def request(self, request: Request) -> Access:
         """Count a request, then fill its misses and what the policy wants fetched."""
         access = self.ledger.request(request)
-        for key in access.missing:
-            self.ledger.fill(key, self._sizes.get(key, 0), Why.DEMAND, request.pattern)
+        if access.missing:
+            fill, size_of, pattern = self.ledger.fill, self._sizes.get, request.pattern
+            for key in access.missing:
+                fill(key, size_of(key, 0), _DEMAND, pattern)
         if access.prefetches:
             self._prefetch(access.prefetches)
         return access
 
     def _prefetch(self, prefetches: Sequence[Prefetch]) -> None:
+        fill, size_of = self.ledger.fill, self._sizes.get
         for key, pattern in prefetches:
-            if (size := self._sizes.get(key)) is not None:
-                self.ledger.fill(key, size, Why.PREFETCH, pattern)
+            if (size := size_of(key)) is not None:
+                fill(key, size, _PREFETCH, pattern)

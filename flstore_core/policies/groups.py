@@ -21,7 +21,7 @@ STICKINESS = 1.3
 LEAST_CHANCE = 0.005
 """A group is worth holding when the job's next request wants it with at least this chance; half, if it is held."""
 
-PATIENCE = 0.5
+PATIENCE = 1.0
 """A group that was worth nothing is judged again when its age has grown by this part."""
 
 PRIORS: Mapping[str, float] = {

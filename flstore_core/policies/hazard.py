@@ -6,6 +6,7 @@ that data of this kind spent at that age.
 """
 
 import math
+from functools import lru_cache
 from itertools import pairwise
 
 BUCKETS = 40
@@ -22,7 +23,7 @@ STRENGTH = 2.0
 GAP_WEIGHT = 0.05
 """Weight of the latest interval in the mean time between requests."""
 
-NEWS = 8
+NEWS = 24
 """Requests and lives learned of after which the rates are worked out anew; fewer in the beginning."""
 
 GRID = 4
@@ -62,8 +63,17 @@ class Hazard:
         if rates is None:
             rates = self._rates[horizon] = self._work_out(horizon)
         bucket = int(age * TICKS).bit_length()
+        if bucket >= len(rates):
+            return self.rate_now(age, horizon)
         here, after = rates[bucket]
         return here + (after - here) * math.exp((age - _EDGES[bucket + 1]) / horizon)
+
+    def rate_now(self, age: float, horizon: float) -> float:
+        """Return the requests a second at `age`."""
+        bucket = int(age * TICKS).bit_length()
+        width = _WIDTHS[bucket]
+        spent = self._tails[bucket] + (sum(self._ended[bucket + 1 :]) + STRENGTH) * width
+        return (self._asked[bucket] + STRENGTH * width * self.prior / (horizon + _EDGES[bucket])) / spent
 
     def lasts(self, horizon: float, chance: float) -> float:
         """Return the greatest age in seconds at which the next request still comes with `chance`."""
@@ -103,19 +113,31 @@ class Hazard:
             self._rates = {}
 
     def _work_out(self, horizon: float) -> list[tuple[float, float]]:
-        """Return each bucket's rate and the mean rate from its end on, worked out from the last bucket to the first."""
+        """Return each bucket's rate and the mean rate from its end on, worked out from the last bucket to the first.
+
+        Buckets much wider than the horizon are left out: in these nothing but the rate at the moment counts.
+        """
+        believed, left = _of_horizon(horizon)
+        top = len(left)
         rates = []
-        after = beyond = 0.0
-        for bucket in range(BUCKETS - 1, -1, -1):
-            width = _WIDTHS[bucket]
-            spent = self._tails[bucket] + (beyond + STRENGTH) * width
-            believed = STRENGTH * width * self.prior / (horizon + _EDGES[bucket])
-            rate = (self._asked[bucket] + believed) / spent
+        after = self.rate_now(_EDGES[top], horizon)
+        beyond = sum(self._ended[top:]) + STRENGTH
+        asked, ended, tails, prior = self._asked, self._ended, self._tails, self.prior
+        for bucket in range(top - 1, -1, -1):
+            rate = (asked[bucket] + prior * believed[bucket]) / (tails[bucket] + beyond * _WIDTHS[bucket])
             rates.append((rate, after))
-            after = rate + (after - rate) * math.exp(-width / horizon)
-            beyond += self._ended[bucket]
+            after = rate + (after - rate) * left[bucket]
+            beyond += ended[bucket]
         rates.reverse()
         return rates
+
+
+@lru_cache(maxsize=256)
+def _of_horizon(horizon: float) -> tuple[list[float], list[float]]:
+    """Return, of each bucket that matters, the requests believed for a prior of 1, and the chance to live through it."""
+    top = min(int(8 * horizon * TICKS).bit_length(), BUCKETS - 1)
+    believed = [STRENGTH * width / (horizon + begin) for width, begin in zip(_WIDTHS[:top], _EDGES, strict=False)]
+    return believed, [math.exp(-width / horizon) for width in _WIDTHS[:top]]
 
 
 class Gap:
@@ -135,7 +157,8 @@ class Gap:
         if self._last is not None:
             self._intervals += 1
             self._mean += max(GAP_WEIGHT, 1 / self._intervals) * (now - self._last - self._mean)
-            self.seconds = near(self._mean)
+            if not 0.9 < self._mean / self.seconds < 1.1:
+                self.seconds = near(self._mean)
         self._last = now
 
 

@@ -64,11 +64,11 @@ class Interest:
 
     def _horizon(self, now: float) -> float:
         """Return the mean time to the next request, shorter than usual while somebody walks through rounds."""
-        usual = horizon = self._gap.seconds
-        walks = [(group.hazard, now - group.since) for group in self._round_walks.groups if now >= group.until]
-        for _ in range(2 if walks else 0):
-            horizon = near(1 / (1 / usual + sum([hazard.rate(age, horizon) for hazard, age in walks])))
-        return horizon
+        usual = self._gap.seconds
+        walks = [group for group in self._round_walks.groups if now >= group.until]
+        if not walks:
+            return usual
+        return near(1 / (1 / usual + sum([group.hazard.rate_now(now - group.since, usual) for group in walks])))
 
     def _groups(self) -> Iterator[Group]:
         return chain(

@@ -74,16 +74,27 @@ class Leftovers:
 
         Updates of open rounds do not push each other out: those that stay need not be fetched at the commit.
         """
-        fresh = next(iter(self._fresh), None)
-        return (fresh is not None and fresh.round <= newest) or self._oldest_is_forgotten(now)
+        for fresh in self._fresh:
+            if fresh.round <= newest:
+                return True
+            break
+        for oldest in self._asked.values():
+            return now - oldest > self._memory
+        return False
 
     def victim(self, pinned: Container[Key], now: float) -> Victim | None:
         """Name the next object to go: what is forgotten, then what was never asked for, then the least recent."""
-        order = (self._asked, self._fresh) if self._oldest_is_forgotten(now) else (self._fresh, self._asked)
-        for keys in order:
-            for key in keys:
-                if key not in pinned:
-                    return key, "never-asked" if keys is self._fresh else "least-recent"
+        for key, asked in self._asked.items():
+            if now - asked <= self._memory:
+                break
+            if key not in pinned:
+                return key, "least-recent"
+        for key in self._fresh:
+            if key not in pinned:
+                return key, "never-asked"
+        for key in self._asked:
+            if key not in pinned:
+                return key, "least-recent"
         return None
 
     def _remember(self, key: Key, now: float) -> None:
@@ -95,7 +106,3 @@ class Leftovers:
         if len(self._history) > GHOSTS:
             _, before = self._history.popitem(last=False)
             self._hazard.spent(now - before)
-
-    def _oldest_is_forgotten(self, now: float) -> bool:
-        oldest = next(iter(self._asked.values()), None)
-        return oldest is not None and now - oldest > self._memory

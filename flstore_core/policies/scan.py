@@ -4,7 +4,7 @@ Stream detection as in file-system read-ahead (Smith, "Sequentiality and prefetc
 cursor for each walk, extended by a request one round beside it. What a walk is worth is learned by workload and stage.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key
@@ -41,10 +41,8 @@ class Scans:
         """Of each workload, the one that moved last first."""
         self._leaning: dict[str, float] = {}
         """Steps forward less steps back of each workload, the recent ones weighing more."""
-
-    @property
-    def groups(self) -> Iterator[Group]:
-        return (cursor.group for cursors in self._cursors.values() for cursor in cursors if cursor.group.keys)
+        self.groups: list[Group] = []
+        """The rounds that come next."""
 
     def asked(self, workload: str, number: int, newest: bool, now: float) -> bool:
         """Learn of a request for round `number`, perhaps the newest; say whether it went on with a walk."""
@@ -55,6 +53,7 @@ class Scans:
             self._go_on(walk, workload, number, now)
             cursors.remove(walk)
             cursors.insert(0, walk)
+            self._list_groups()
             return True
         if not any(cursor.at == number for cursor in cursors):
             self._begin(cursors, workload, number, newest, now)
@@ -77,6 +76,10 @@ class Scans:
         for ended in cursors[WALKS:]:
             ended.group.hazard.spent(now - ended.group.since)
         del cursors[WALKS:]
+        self._list_groups()
+
+    def _list_groups(self) -> None:
+        self.groups = [cursor.group for cursors in self._cursors.values() for cursor in cursors if cursor.group.keys]
 
     def _next(self, kind: str, workload: str, number: int, now: float) -> Group:
         return Group(

@@ -27,6 +27,9 @@ MEMORY = 200
 """Requests after which what was learned fades once."""
 FADING = 0.7
 
+_ARRIVAL, _DEMAND, _P2, _P4 = Why.ARRIVAL, Why.DEMAND, Pattern.P2, Pattern.P4
+"""Looked up once, for speed."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -48,6 +51,9 @@ class Tailored(Policy):
         self.name = name
         self._budget = budget
         self._clock = clock
+        self._now = 0.0
+        """Second of the latest event; what is let in and evicted because of it happens at that time."""
+        self._most_metadata = budget * METADATA_SHARE
         self._parts = parts or Parts()
         self._hazards = Hazards(self._parts.adapt)
         self._interests: dict[tuple[str, int], Interest] = {}
@@ -61,7 +67,7 @@ class Tailored(Policy):
         self._metadata: OrderedDict[Key, None] = OrderedDict()
         """Oldest first."""
         self._metadata_bytes = 0
-        self._why = Why.DEMAND
+        self._why = _DEMAND
         """What brings the object that is being let in."""
         self._requests = 0
         self._gap = Gap()
@@ -69,32 +75,35 @@ class Tailored(Policy):
     def arrived(self, key: Key, size: int) -> bool:
         if key.client == METADATA:
             return True
-        interest = self._interest(key.job, key.slice)
+        interest = self._interests.get((key.job, key.slice)) or self._interest(key.job, key.slice)
         wanted = interest.arrived(key, size)
         if wanted is not None and wanted.planned:
             self._planned.setdefault(key, wanted)
             return True
-        self._why = Why.ARRIVAL
+        self._why = _ARRIVAL
         free = self._budget - self._used
         if size <= free:
             return True
-        takes = self._leftovers.takes_arrival(interest.catalogue.newest, self._clock())
-        return takes and size <= free + self._leftovers.bytes
+        if size > free + self._leftovers.bytes:
+            return False
+        self._now = self._clock()
+        return self._leftovers.takes_arrival(interest.catalogue.newest, self._now)
 
     def committed(self, job: str, round: int, slice: int) -> Sequence[Prefetch]:  # noqa: A002
-        self._interest(job, slice).committed(round, self._clock())
+        self._now = self._clock()
+        self._interest(job, slice).committed(round, self._now)
         return self._replan(())
 
     def requested(self, request: Request, missing: Sequence[Key]) -> Sequence[Prefetch]:
-        now = self._clock()
+        now = self._now = self._clock()
         self._count(now)
-        if request.pattern is Pattern.P4 or not request.keys:
+        if request.pattern is _P4 or not request.keys:
             return ()
         self._touch(request.keys, now)
         for slice_ in {key.slice for key in request.keys}:
             self._interest(request.job, slice_).requested(request, now)
         # What else went as expected changes little: what to hold next can wait for the next commit, round or miss.
-        return self._replan(missing) if missing or request.pattern is Pattern.P2 else ()
+        return self._replan(missing) if missing or request.pattern is _P2 else ()
 
     def admits(self, key: Key, size: int, why: Why) -> bool:
         self._why = why
@@ -103,11 +112,11 @@ class Tailored(Policy):
         return size <= self._budget - self._used + self._leftovers.bytes
 
     def victim(self, pinned: Container[Key]) -> Victim | None:
-        if self._metadata_bytes > self._budget * METADATA_SHARE:
+        if self._metadata_bytes > self._most_metadata:
             for key in self._metadata:
                 if key not in pinned:
                     return key, "old-metadata"
-        return self._leftovers.victim(pinned, self._clock()) or self._least_of_plan(pinned)
+        return self._leftovers.victim(pinned, self._now) or self._least_of_plan(pinned)
 
     def inserted(self, key: Key, size: int) -> None:
         self._held[key] = size
@@ -116,7 +125,7 @@ class Tailored(Policy):
             self._metadata[key] = None
             self._metadata_bytes += size
         else:
-            asked = self._clock() if self._why is Why.DEMAND else None
+            asked = self._now if self._why is _DEMAND else None
             if key not in self._planned:
                 self._leftovers.put(key, asked)
             elif asked is not None:
@@ -158,13 +167,13 @@ class Tailored(Policy):
 
     def _touch(self, keys: Sequence[Key], now: float) -> None:
         """Note when objects were asked for."""
-        planned = [key for key in keys if key in self._planned]
-        self._asked.update(dict.fromkeys([key for key in planned if key in self._held], now))
-        self._leftovers.touch([key for key in keys if key not in self._planned], now, self._gap.seconds)
+        planned, held = self._planned, self._held
+        self._asked.update(dict.fromkeys([key for key in keys if key in planned and key in held], now))
+        self._leftovers.touch([key for key in keys if key not in planned], now, self._gap.seconds)
 
     def _replan(self, missing: Sequence[Key]) -> Sequence[Prefetch]:
         """Choose anew what to hold; return what to fetch, apart from `missing`, which is being fetched anyway."""
-        now = self._clock()
+        now = self._now
         candidates = [group for interest in self._interests.values() for group in interest.judged(now)]
         plan = make_plan(candidates, self._budget - self._metadata_bytes)
         if len(plan) == len(self._plan) and all(group.planned and not group.changed for group in plan):
@@ -173,11 +182,8 @@ class Tailored(Policy):
         if not self._parts.prefetch:
             return ()
         held = self._held
-        return [
-            Prefetch(key, group.pattern)
-            for key, group in self._planned.items()
-            if key not in held and key not in missing
-        ]
+        wanted = [item for item in self._planned.items() if item[0] not in held and item[0] not in missing]
+        return [Prefetch(key, group.pattern) for key, group in wanted]
 
     def _adopt(self, plan: list[Group]) -> None:
         """Make `plan` the plan: what it drops becomes spare, what it takes up no longer is."""
@@ -189,11 +195,12 @@ class Tailored(Policy):
             group.plan(True)
             group.changed = False
             self._planned.update(dict.fromkeys(group.keys, group))
-        for key in before.keys() - self._planned.keys():
-            if key in self._held:
+        planned, held = self._planned, self._held
+        for key in before:
+            if key not in planned and key in held:
                 self._leftovers.put(key, self._asked.pop(key, None))
-        for key in self._planned.keys() - before.keys():
-            if key in self._held and (asked := self._leftovers.drop(key)) is not None:
+        for key in planned:
+            if key not in before and key in held and (asked := self._leftovers.drop(key)) is not None:
                 self._asked[key] = asked
 
     def _least_of_plan(self, pinned: Container[Key]) -> Victim | None:

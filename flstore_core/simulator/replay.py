@@ -5,7 +5,7 @@ import gc
 from flstore_core.cache.ledger import Ledger
 from flstore_core.cache.shadow import Shadow
 from flstore_core.policies.base import Policy
-from flstore_core.simulator.events import Committed, Created, Trace
+from flstore_core.simulator.events import Committed, Created, Requested, Trace
 
 
 class TraceClock:
@@ -34,11 +34,12 @@ def replay(trace: Trace, policy: Policy, budget: int, clock: TraceClock) -> Ledg
 
 
 def _drive(trace: Trace, shadow: Shadow, clock: TraceClock) -> None:
+    ingest = shadow.ledger.ingest
     for event in trace.events:
-        clock.now = event.t
-        if isinstance(event, Created):
-            shadow.ingest(event.key, event.size)
+        clock.now = event[0]
+        if type(event) is Created:
+            ingest(event[1], event[2])
+        elif isinstance(event, Requested):
+            shadow.request(event.request)
         elif isinstance(event, Committed):
             shadow.commit(event.job, event.round)
-        else:
-            shadow.request(event.request)
