@@ -118,9 +118,7 @@ class Replay:
 
     async def _until(self, due: float) -> None:
         self._due = self._clock() if self._plan.pace is Pace.SERIAL else due
-        delay = self._due - self._clock()
-        if delay > 0:
-            await asyncio.sleep(delay)
+        await asyncio.sleep(max(0.0, self._due - self._clock()))  # late or not: what is under way must go on
 
     async def _send(self, event: Event) -> None:
         due = self._due

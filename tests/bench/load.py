@@ -1,7 +1,7 @@
 """The paper's comparison in small: the same requests on FLStore and both baselines, over a real S3 server.
 
-Requests go one at a time, so that nobody queues, which spares the baselines. The mix is the paper's, over a short history of
-ResNet18; `cloud` puts the object store behind `cloud-s3` and the cache behind `elasticache`, for everybody.
+Requests go one at a time, so that nobody queues, which spares the baselines. The mix is the paper's, over a short
+history of ResNet18; `cloud` puts object store and cache behind `cloud-s3` and `elasticache`, for everybody.
 """
 
 import asyncio

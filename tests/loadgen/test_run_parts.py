@@ -8,7 +8,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 import safetensors.numpy
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flstore_core.codec import parse
@@ -58,6 +58,7 @@ def test_many_models_take_the_memory_of_one() -> None:
     assert all(body.obj is bodies[0].obj for body in bodies)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(1e-6, 1000.0), min_size=1, max_size=200))
 def test_quantiles_are_those_of_the_samples_to_three_digits(samples: list[float]) -> None:
     latencies = Latencies()
