@@ -11,7 +11,7 @@ import numpy as np
 
 from flstore_core.codec import FlatView, Float32
 from flstore_core.workloads.geometry import Float64
-from flstore_core.workloads.networks import select_ranks
+from flstore_core.workloads.networks import drop_extremes
 
 _SUMS_BLOCK = 16_384
 
@@ -90,11 +90,12 @@ class MeanOfRanks:
 
     def __call__(self, rows: Sequence[FlatView], start: int, stop: int, out: Float32) -> None:
         work = np.empty((len(rows) + 1, stop - start), np.float32)
-        copies = [row.read(start, stop, copy) for row, copy in zip(rows, work, strict=False)]
-        kept = select_ranks(copies, work[-1], tuple(range(self.cut, len(rows) - self.cut)))
-        np.multiply(kept[0], np.float32(1 / len(kept)), out=out)
+        share = np.float32(1 / (len(rows) - 2 * self.cut))
+        pairs = zip(rows, work, strict=False)  # scaled before they are added, so that no sum overflows
+        copies = [np.multiply(row.read(start, stop), share, out=copy) for row, copy in pairs]
+        kept = drop_extremes(copies, work[-1], self.cut)
+        np.copyto(out, kept[0])
         for values in kept[1:]:
-            values *= np.float32(1 / len(kept))
             out += values
 
 

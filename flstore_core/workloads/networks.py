@@ -35,11 +35,34 @@ def network(rows: int, ranks: tuple[int, ...]) -> tuple[Comparison, ...]:
     return tuple(reversed(steps))
 
 
+@cache
+def trimming(rows: int, cut: int) -> tuple[Comparison, ...]:
+    """Return comparisons that leave all but the `cut` least and greatest of `rows` values at places [cut, rows - cut).
+
+    Those need no order among themselves, so few values are taken out by tournaments, many by the sorting network.
+    """
+    return min(network(rows, tuple(range(cut, rows - cut))), tuple(_tournaments(rows, cut)), key=_cost)
+
+
 def select_ranks(rows: Sequence[Float32], scratch: Float32, ranks: tuple[int, ...]) -> list[Float32]:
     """Return the rows of the wanted `ranks`, column by column, overwriting `rows` and `scratch` (one row)."""
+    place = _compared(rows, scratch, network(len(rows), ranks))
+    return [place[rank] for rank in ranks]
+
+
+def drop_extremes(rows: Sequence[Float32], scratch: Float32, cut: int) -> list[Float32]:
+    """Return rows of what is left, in any order, when the `cut` least and greatest values of each column are dropped.
+
+    Overwrites `rows` and `scratch` (one row).
+    """
+    return _compared(rows, scratch, trimming(len(rows), cut))[cut : len(rows) - cut]
+
+
+def _compared(rows: Sequence[Float32], scratch: Float32, steps: Sequence[Comparison]) -> list[Float32]:
+    """Return the rows after all comparisons, and one more that holds nothing of use."""
     place = [*rows, scratch]
     spare = len(rows)
-    for low, high, keep_low, keep_high in network(len(rows), ranks):
+    for low, high, keep_low, keep_high in steps:
         if keep_low and keep_high:
             np.minimum(place[low], place[high], out=place[spare])
             np.maximum(place[low], place[high], out=place[high])
@@ -48,7 +71,28 @@ def select_ranks(rows: Sequence[Float32], scratch: Float32, ranks: tuple[int, ..
             np.minimum(place[low], place[high], out=place[low])
         else:
             np.maximum(place[low], place[high], out=place[high])
-    return [place[rank] for rank in ranks]
+    return place
+
+
+def _cost(steps: Sequence[Comparison]) -> int:
+    return sum(step.keep_low + step.keep_high for step in steps)
+
+
+def _tournaments(rows: int, cut: int) -> Iterator[Comparison]:
+    """Yield comparisons that bring, `cut` times, the least value left to the first place left, the greatest to the
+    last.
+    """
+    for first in range(cut):
+        last = rows - 1 - first
+        half = (last - first + 1) // 2
+        for step in range(half):
+            yield Comparison(first + step, last - step, True, True)
+        lows = range(first + 1, last - half + 1)
+        for place in lows:
+            yield Comparison(first, place, place != lows[-1], True)
+        highs = range(first + half, last)
+        for place in highs:
+            yield Comparison(place, last, True, place != highs[-1])
 
 
 def _odd_even_merge_sort(count: int) -> Iterator[tuple[int, int]]:
