@@ -1,4 +1,8 @@
-"""Published prices as data, each with its unit, date and source. On demand, us-east-1, without free tiers."""
+"""Prices as data, each with its unit, date and source. On demand, us-east-1, without free tiers.
+
+They were entered by hand and not compared with the sources' pages when this was written: do so before quoting a figure
+in dollars. Ratios between systems depend on them as much as on what was measured.
+"""
 
 from dataclasses import dataclass
 
@@ -17,7 +21,7 @@ class Price:
     unit: str
     source: str
     as_of: str = _AS_OF
-    """Date on which the source was read, YYYY-MM-DD."""
+    """Date of the list that the amount stands for, YYYY-MM-DD."""
 
 
 @dataclass(frozen=True, slots=True)
