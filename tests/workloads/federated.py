@@ -15,7 +15,9 @@ CLASSES = np.arange(10)
 
 @dataclass(frozen=True)
 class Setting:
-    """How a training is run; attackers by client number: `sign-flip`, `label-flip`, `scaled-noise` or `free-rider`."""
+    """How a training is run; attackers by client number: `sign-flip`, `label-flip`, `scaled-noise`, `free-rider` or
+    `noisy-labels`.
+    """
 
     attackers: Mapping[int, str] = field(default_factory=dict)
     clients: int = 50
@@ -30,6 +32,10 @@ class Setting:
     solver: str = "adam"
     noise: float = 3.0
     """Norm of a scaled-noise attacker's update over that of its honest one."""
+    groups: int = 1
+    """Client number i is of group i % groups; each group has names of its own for the digits."""
+    root_examples: int = 0
+    """Held-out digits on which the server trains an update of its own in each round, which it does not add up."""
     seed: int = 0
 
 
@@ -45,6 +51,8 @@ class TrainedRound:
     losses: NDArray[np.float64]
     accuracy: float
     """Of the aggregate, on held-out digits."""
+    root: Vector | None = None
+    """The server's own delta, where it trains one."""
 
 
 def train(setting: Setting) -> Iterator[TrainedRound]:
@@ -63,14 +71,19 @@ def train(setting: Setting) -> Iterator[TrainedRound]:
         for client in chosen:
             mine = 360 + shares[client]
             attack = setting.attackers.get(client, "")
-            delta, loss = _local(template, theta, features[mine], labels[mine], attack, setting, rng)
+            named = (labels[mine] + 3 * (client % setting.groups)) % 10
+            delta, loss = _local(template, theta, features[mine], named, attack, setting, rng)
             rows.append(delta)
             losses.append(loss)
+        own = slice(0, setting.root_examples)
+        root = (
+            _local(template, theta, features[own], labels[own], "", setting, rng)[0] if setting.root_examples else None
+        )
         deltas = np.array(rows)
         examples = np.array([float(len(shares[client])) for client in chosen])
         base, theta = theta, theta + examples @ deltas / examples.sum()
         score = _with(template, theta).score(features[held_out], labels[held_out])
-        yield TrainedRound(base, chosen, deltas, examples, np.array(losses), score)
+        yield TrainedRound(base, chosen, deltas, examples, np.array(losses), score, root)
 
 
 @dataclass(frozen=True)
@@ -162,7 +175,7 @@ def _local(
     """Return the delta a client sends, and its training loss."""
     model = _with(template, theta)
     model.set_params(batch_size=min(setting.batch, len(labels)))
-    shown = 9 - labels if attack == "label-flip" else labels
+    shown = rng.permutation(labels) if attack == "noisy-labels" else 9 - labels if attack == "label-flip" else labels
     for _ in range(setting.epochs):
         model.partial_fit(features, shown)
     delta = flat(model) - theta
