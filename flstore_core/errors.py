@@ -39,6 +39,10 @@ class SchemaMismatch(FLStoreError):
     status, code, title = 422, "schema-mismatch", "Tensors do not match the job's schema"
 
 
+class InvalidProgram(FLStoreError):
+    status, code, title = 422, "invalid-program", "The exported program is not acceptable"
+
+
 class NotEnoughData(FLStoreError):
     status, code, title = 422, "not-enough-data", "The workload needs more data than is stored"
 

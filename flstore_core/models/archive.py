@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flstore_core.errors import FLStoreError
+from flstore_core.errors import InvalidProgram
 from flstore_core.schema import ITEMSIZE
 
 MAX_ENTRIES = 100_000
@@ -35,12 +35,6 @@ DTYPES: Mapping[int, str] = {
     13: "BF16",
 }
 """`torch._export.serde.schema.ScalarType` as safetensors dtype codes."""
-
-
-class InvalidProgram(FLStoreError):
-    """An uploaded program cannot be accepted, or cannot be run."""
-
-    status, code, title = 422, "invalid-program", "The exported program is not acceptable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flstore_core.models.archive import InvalidProgram
+from flstore_core.errors import InvalidProgram
 from flstore_core.models.operators import NEURONS
 from flstore_core.models.program import Node, Operand, Program, Ref, TorchValue
 

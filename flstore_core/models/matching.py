@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flstore_core.errors import SchemaMismatch
-from flstore_core.models.archive import Archive, InvalidProgram, RawTensor
+from flstore_core.errors import InvalidProgram, SchemaMismatch
+from flstore_core.models.archive import Archive, RawTensor
 from flstore_core.models.program import Program
 from flstore_core.schema import FLOATS, Schema, TensorSpec
 

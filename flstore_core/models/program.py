@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flstore_core.models.archive import DTYPES, InvalidProgram
+from flstore_core.errors import InvalidProgram
+from flstore_core.models.archive import DTYPES
 from flstore_core.models.operators import ARITHMETIC, ATEN, CHECKS
 
 SCHEMA_MAJOR = 8

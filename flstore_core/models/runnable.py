@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from flstore_core.codec import NUMPY_DTYPE
-from flstore_core.errors import InvalidParameters
-from flstore_core.models.archive import InvalidProgram
+from flstore_core.errors import InvalidParameters, InvalidProgram
 from flstore_core.models.executor import TORCH_DTYPES, Executable, Watch
 from flstore_core.models.program import Input, Program
 from flstore_core.workloads.base import InputSpec

@@ -5,7 +5,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from flstore_core.models.archive import InvalidProgram, RawTensor
+from flstore_core.errors import InvalidProgram
+from flstore_core.models.archive import RawTensor
 from flstore_core.models.executor import TORCH_DTYPES
 from flstore_core.schema import Schema
 

@@ -15,7 +15,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flstore_core.models.archive import InvalidProgram, read_archive
+from flstore_core.errors import InvalidProgram
+from flstore_core.models.archive import read_archive
 from flstore_core.models.executor import Executable
 from flstore_core.models.library import make_program
 from flstore_core.models.program import parse_program
@@ -114,13 +115,11 @@ def test_the_sample_inputs_which_every_archive_pickles_are_never_opened(archive:
 def test_symbolic_sizes_are_never_evaluated(archive: bytes, tmp_path: Path) -> None:
     """PyTorch hands these strings to sympy, which evaluates them as Python."""
     made = tmp_path / "created"
+    code = f"__import__('os').mkdir({str(made)!r})"
 
     def trap(data: Any) -> None:
         for meta in data["graph_module"]["graph"]["tensor_values"].values():
-            meta["sizes"] = [
-                {"as_expr": {"expr_str": f"__import__('os').mkdir({str(made)!r})", "hint": None}},
-                *meta["sizes"][1:],
-            ]
+            meta["sizes"] = [{"as_expr": {"expr_str": code, "hint": None}}, *meta["sizes"][1:]]
 
     load(edited(archive, PROGRAM, trap))
     assert not made.exists()
