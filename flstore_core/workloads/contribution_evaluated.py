@@ -160,8 +160,8 @@ class _Worth:
 
     def _evaluate(self, names: Sequence[ModelName]) -> float:
         access = self.access
-        weights = fedavg_weights([access.num_examples(name) for name in names]) if names else []
-        parts = list(zip(map(float, weights), names, strict=True))
+        weights = fedavg_weights([access.num_examples(name) for name in names]) if names else np.zeros(0)
+        parts = list(zip(weights.tolist(), names, strict=True))
         sums = score(access.mixture(parts) if parts else access.model(self.base), self.data)
         share = accuracy(sums)
         if self.params.utility == "loss":

@@ -94,9 +94,7 @@ class LLMInference:
     def run(self, access: ModelAccess, params: GenerateParams) -> Partial:
         (name,) = access.models
         if len(access.inputs) != 1 or access.inputs[0].dtype.kind != "i" or len(access.inputs[0].shape) != 2:
-            raise InvalidParameters(
-                "the program is no language model: it must take whole numbers of shape (batch, length)"
-            )
+            raise InvalidParameters("the program takes no tokens: whole numbers of shape (batch, length)")
         model = access.model(name, params.scale)
         reader = Reader(model, access.inputs[0].shape[1], params.window)
         tokens = np.full((len(params.prompts), params.max_new_tokens), -1, np.int64)
@@ -131,9 +129,7 @@ class Reader:
             seen = np.pad(seen, ((0, 0), (0, self.length - most)))
         logits = self.model(seen)[0]
         if logits.ndim != 3:
-            raise InvalidParameters(
-                f"the program returned {list(logits.shape)}; logits (batch, length, vocabulary) needed"
-            )
+            raise InvalidParameters(f"the program returned {list(logits.shape)}; not (batch, length, vocabulary)")
         return np.asarray(logits[:, most - 1], np.float64)
 
 

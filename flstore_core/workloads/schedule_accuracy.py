@@ -1,7 +1,7 @@
 """The next round's clients: those whose models of a round do best on a stored data set.
 
-Selection by measured accuracy, as in Power-of-Choice (Cho et al. 2022, AISTATS), which takes the highest local losses
-("explore"), and in the accuracy-driven schedulers of FLStore (arXiv 2503.00323), which take the best models ("exploit").
+Selection by measured accuracy, as in Power-of-Choice (Cho et al. 2022, AISTATS), which takes the highest local losses;
+and in the accuracy-driven schedulers of FLStore (arXiv 2503.00323), which take the best models.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class AccuracyParams(RoundParams):
     dataset: str = "test"
     """The stored data set: `inputs` and `targets`."""
     prefer: Literal["best", "worst"] = "best"
-    """`best` takes the lowest losses (exploit), `worst` the highest (Power-of-Choice)."""
+    """`best` takes the lowest losses, `worst` the highest (Power-of-Choice)."""
     loss: Loss | None = None
     """Of the model's first output; by default cross-entropy for whole-number targets and mse for others."""
     batch_size: Annotated[int, Ge(1), Le(65_536)] = 256
