@@ -6,7 +6,10 @@ from typing import Any
 
 _CHOSEN: Mapping[str, Mapping[str, Any]] = {
     "aggregate": {"method": "median"},
+    "inspect": {"quantiles": [0.0, 0.5, 1.0]},
     "metrics": {"metrics": ["loss", "accuracy"], "group_by": ["round"], "aggregations": ["mean"]},
+    "personalize": {"global_share": 0.5},
+    "provenance": {"last": 3, "verify": True},
 }
 
 
@@ -26,6 +29,8 @@ def parameters(workload: Mapping[str, Any], scene: Scene) -> dict[str, Any]:
     chosen = dict(_CHOSEN.get(workload["name"], {}))
     if "round" in schema.get("properties", {}):
         chosen["round"] = scene.round
+    if "models" in schema.get("required", ()):
+        chosen["models"] = [{"round": scene.round}]
     if "client" in schema.get("required", ()):
         chosen["client"] = scene.client
     return chosen

@@ -20,6 +20,7 @@ from flstore_core.demo.training import TrainedRound, Training
 from flstore_core.demo.trial import hold_trial
 from flstore_core.errors import InvalidParameters, NotEnoughData, NotFound
 from flstore_core.storage import open_store
+from flstore_core.workloads.base import Needs
 
 T = TypeVar("T")
 
@@ -71,7 +72,8 @@ def _ask(
 ) -> tuple[list[Row], dict[str, str]]:
     """Return the workloads asked, and why others could not be: some of a user's own may need parameters of theirs."""
     scene = Scene(training.setup.rounds, next(iter(training.attackers)))
-    questions = [Question(each.name, each.pattern, parameters(each.raw, scene)) for each in client.workloads()]
+    asked = [each for each in client.workloads() if each.raw["needs"] != Needs.MODEL]
+    questions = [Question(each.name, each.pattern, parameters(each.raw, scene)) for each in asked]
     hot: list[tuple[Question, Hot]] = []
     refused: dict[str, str] = {}
     with closing(open_store(store_url, os.environ)) as store, Aggregator(store, job) as aggregator:
