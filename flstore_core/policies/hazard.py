@@ -32,7 +32,7 @@ GRID = 4
 
 def near(seconds: float) -> float:
     """Return the nearest horizon of the few that rates are worked out for; never zero."""
-    return 2.0 ** (round(math.log2(max(seconds, 1 / TICKS)) * GRID) / GRID)
+    return math.exp2(round(math.log2(max(seconds, 1 / TICKS)) * GRID) / GRID)
 
 
 class Hazard:
@@ -134,7 +134,7 @@ class Hazard:
 
 @lru_cache(maxsize=256)
 def _of_horizon(horizon: float) -> tuple[list[float], list[float]]:
-    """Return, of each bucket that matters, the requests believed for a prior of 1, and the chance to live through it."""
+    """Return, of each bucket that matters, the requests believed for a prior of 1 and the chance to live through it."""
     top = min(int(8 * horizon * TICKS).bit_length(), BUCKETS - 1)
     believed = [STRENGTH * width / (horizon + begin) for width, begin in zip(_WIDTHS[:top], _EDGES, strict=False)]
     return believed, [math.exp(-width / horizon) for width in _WIDTHS[:top]]

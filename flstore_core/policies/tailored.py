@@ -24,7 +24,7 @@ METADATA_SHARE = 1 / 8
 """Most of the budget that metadata may hold."""
 
 MEMORY = 200
-"""Requests after which what was learned fades once."""
+"""Requests for other things than metadata after which what was learned fades once."""
 FADING = 0.7
 
 _ARRIVAL, _DEMAND, _P2, _P4 = Why.ARRIVAL, Why.DEMAND, Pattern.P2, Pattern.P4
@@ -96,9 +96,9 @@ class Tailored(Policy):
 
     def requested(self, request: Request, missing: Sequence[Key]) -> Sequence[Prefetch]:
         now = self._now = self._clock()
-        self._count(now)
         if request.pattern is _P4 or not request.keys:
-            return ()
+            return ()  # Where a gateway keeps the metadata, a shard's policy does not learn of these either.
+        self._count(now)
         self._touch(request.keys, now)
         for slice_ in {key.slice for key in request.keys}:
             self._interest(request.job, slice_).requested(request, now)
