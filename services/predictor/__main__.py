@@ -17,7 +17,7 @@ def main() -> None:
     settings.apply()
     store = deferred(lambda: open_store(settings.store, os.environ))
     state = create_state(settings, store, time.monotonic)
-    run(create_app(state), Listen.from_env(os.environ), should_leave=state.should_leave)
+    run(create_app(state), Listen.from_env(os.environ), side_door=True, should_leave=state.should_leave)
 
 
 if __name__ == "__main__":
