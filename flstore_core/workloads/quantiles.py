@@ -1,8 +1,8 @@
 """Quantiles of values that lie in several places, from a small summary of each that merges exactly.
 
 A summary has, for every stretch of values that agree in the upper half of their float32 bits, how many there are, and
-the least and greatest. Summaries of parts merge to that of the whole, so a quantile is the same however values were cut.
-It is within 1/128 of its magnitude, mostly far nearer, and exact for extremes, constants and zeros.
+the least and greatest. Summaries of parts merge to that of the whole, so a quantile is the same however values were
+cut. It is within 1/128 of its magnitude, mostly far nearer, and exact for extremes, constants and zeros.
 """
 
 from dataclasses import dataclass
