@@ -80,6 +80,7 @@ class Evidence:
 def gather(gram: Float64, krum: Float64) -> Evidence:
     """Return the evidence on n updates from the Gram matrix of their deltas and their Krum scores."""
     aligned = alignments(gram)
+    similar = cosines(gram)
     lengths = norms(gram)
     moving = lengths > 1e-9 * lengths.max()
     trusted = moving & (aligned > ALIGNED)
@@ -93,27 +94,27 @@ def gather(gram: Float64, krum: Float64) -> Evidence:
         alignment_score=_alignment_scores(aligned),
         krum=krum,
         krum_score=robust_scores(np.log(np.maximum(krum, _TINY)) / 2, reference, _LENGTH_SPREAD),
-        resemblance=resemblances(gram),
-        company=_company(gram, trusted),
+        resemblance=resemblances(similar),
+        company=_company(similar, trusted),
     )
 
 
-def resemblances(gram: Float64) -> Float64:
+def resemblances(similar: Float64) -> Float64:
     """Return the root mean square of each update's cosines with the others over its median among updates, shape (n,);
     1 throughout where that is 0.
     """
-    squares = cosines(gram) ** 2
+    squares = similar**2
     np.fill_diagonal(squares, 0.0)
     found = np.sqrt(squares.sum(axis=1))
     usual = float(np.median(found))
-    return found / usual if usual > 0 else np.ones(len(gram))
+    return found / usual if usual > 0 else np.ones(len(similar))
 
 
-def _company(gram: Float64, aligned: NDArray[np.bool_]) -> Float64:
+def _company(similar: Float64, aligned: NDArray[np.bool_]) -> Float64:
     """Return each update's greatest cosine with another one that is aligned; -1 where there is none."""
-    similar = np.where(aligned[None, :], cosines(gram), -1.0)
-    np.fill_diagonal(similar, -1.0)
-    return np.asarray(similar.max(axis=1))
+    among = np.where(aligned[None, :], similar, -1.0)
+    np.fill_diagonal(among, -1.0)
+    return np.asarray(among.max(axis=1))
 
 
 def _alignment_scores(aligned: Float64) -> Float64:

@@ -1,5 +1,6 @@
 """Planted groups of clients against the groups found, and a client with noisy labels against its contribution."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,42 +17,42 @@ METHODS = ("kmeans", "agglomerative", "cfl")
 NOISY = 3
 
 
-def rand_index(method: str, alpha: float, seed: int, rounds: int = 10, **changes: Any) -> float:
-    """Return the mean adjusted Rand index over a training's rounds of 12 out of 24 clients in three groups."""
+def rand_indices(alpha: float, seed: int, rounds: int = 10, **changes: Any) -> Mapping[str, float]:
+    """Return each method's mean adjusted Rand index over rounds of 12 out of 24 clients in three groups."""
     setting = Setting(clients=24, per_round=12, rounds=rounds, alpha=alpha, groups=3, seed=seed, **changes)
-    scores = []
+    scores: dict[str, list[float]] = {method: [] for method in METHODS}
     for trained in train(setting):
-        answer = ask(Clustering(), make_round(trained.deltas), method=method)
         planted = [client % setting.groups for client in trained.clients]
-        scores.append(adjusted_rand_score(planted, list(answer.labels.values())))
-    return float(np.mean(scores))
+        for method in METHODS:
+            answer = ask(Clustering(), make_round(trained.deltas), method=method)
+            scores[method].append(adjusted_rand_score(planted, list(answer.labels.values())))
+    return {method: float(np.mean(found)) for method, found in scores.items()}
 
 
-def rank_of_noisy(method: str, alpha: float, seed: int, rounds: int = 10, **changes: Any) -> int:
-    """Return how many of ten clients contributed more, all rounds added up, than one with shuffled labels; 9: it is
-    the last.
+def ranks_of_noisy(alpha: float, seed: int, rounds: int = 10, **changes: Any) -> Mapping[str, int]:
+    """Return by method how many of ten clients contributed more, all rounds added up, than one with shuffled labels; 9:
+    it is the last.
     """
     setting = Setting({NOISY: "noisy-labels"}, clients=10, rounds=rounds, alpha=alpha, seed=seed, **changes)
-    totals = dict.fromkeys(range(10), 0.0)
+    totals = {method: dict.fromkeys(range(10), 0.0) for method in CONTRIBUTIONS}
     for trained in train(setting):
-        data = make_round(
-            trained.deltas, [str(client) for client in trained.clients], examples=trained.examples.tolist()
-        )
-        for part in ask(MeasureContribution(), data, method=method).contributions:
-            totals[int(part.client)] += part.value
-    return sum(value > totals[NOISY] for value in totals.values())
+        names = [str(client) for client in trained.clients]
+        data = make_round(trained.deltas, names, examples=trained.examples.tolist())
+        for method, sums in totals.items():
+            for part in ask(MeasureContribution(), data, method=method).contributions:
+                sums[int(part.client)] += part.value
+    return {method: sum(value > sums[NOISY] for value in sums.values()) for method, sums in totals.items()}
 
 
 def group_row(learning: str, alpha: float) -> list[str]:
     """Return the table's row on planted groups: each method's mean over seeds."""
-    found = []
-    for method in METHODS:
-        scores = [rand_index(method, alpha, seed, **LEARNING[learning]) for seed in SEEDS]
-        found.append(f"{np.mean(scores):.2f}")
-    return [learning, f"{alpha:g}", *found]
+    found = [rand_indices(alpha, seed, **LEARNING[learning]) for seed in SEEDS]
+    means = [np.mean([each[method] for each in found]) for method in METHODS]
+    return [learning, f"{alpha:g}", *(f"{mean:.2f}" for mean in means)]
 
 
 def noisy_row(learning: str, alpha: float) -> list[str]:
     """Return the table's row on the client with shuffled labels: its rank by each method, one for each seed."""
-    ranks = [[rank_of_noisy(method, alpha, seed, **LEARNING[learning]) for seed in SEEDS] for method in CONTRIBUTIONS]
-    return [learning, f"{alpha:g}", *(", ".join(map(str, each)) for each in ranks)]
+    found = [ranks_of_noisy(alpha, seed, **LEARNING[learning]) for seed in SEEDS]
+    ranks = [", ".join(str(each[method]) for each in found) for method in CONTRIBUTIONS]
+    return [learning, f"{alpha:g}", *ranks]
