@@ -86,7 +86,8 @@ async def forget_client(request: Request) -> Response:
 async def inventory(request: Request) -> Response:
     """Tell what the shard holds and how well that served."""
     state = _state(request)
-    return JSONResponse({"shard": state.settings.shard, "awake_s": state.awake_seconds, **state.engine.inventory()})
+    itself = {"shard": state.settings.shard, "awake_s": state.awake_seconds, "prefetches_due": state.prefetches_due}
+    return JSONResponse({**itself, **state.engine.inventory()})
 
 
 async def explain(request: Request) -> Response:

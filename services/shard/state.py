@@ -38,6 +38,8 @@ class State:
     limiter: CapacityLimiter
     started: float
     queue: asyncio.Queue[Wanted] = field(default_factory=lambda: asyncio.Queue(PREFETCHES_WAITING))
+    prefetches_due: int = 0
+    """Prefetches that wait or are under way."""
 
     @property
     def awake_seconds(self) -> float:
@@ -68,6 +70,8 @@ class State:
                 await to_thread.run_sync(self.engine.prefetch, part, wanted, member)
             except FLStoreError as error:
                 logger.warning("prefetch failed", extra={"key": str(wanted.key), "error": error.detail})
+            finally:
+                self.prefetches_due -= 1
 
     def should_leave(self) -> bool:
         """Say whether nobody has asked for anything during the idle window."""
@@ -92,5 +96,6 @@ class State:
     def _enqueue(self, wanted: Wanted) -> None:
         try:
             self.queue.put_nowait(wanted)
+            self.prefetches_due += 1
         except asyncio.QueueFull:
             logger.debug("prefetch dropped", extra={"key": str(wanted[1].key)})

@@ -1,0 +1,96 @@
+"""What a running FLStore tells of its caches: what rivals would have hit, and why a key is cached or is not."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from flstore_core.client import FLStore
+from flstore_core.local import running
+from tests.waiting import eventually
+
+PARAMETERS = 150_000
+BYTES = 4 * PARAMETERS
+BUDGET = 8 * BYTES
+CLIENTS = ("a", "b", "c")
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An FLStore of one shard with room for eight models, after six rounds of three updates each."""
+    folder = tmp_path_factory.mktemp("live")
+    with (
+        running(f"{folder}/store", shards=1, cache_size=str(BUDGET), idle_seconds=0, log=folder / "log") as url,
+        FLStore(url) as client,
+    ):
+        model = {"weight": np.ones(PARAMETERS, np.float32)}
+        client.create_job("job", like=model, statistics="off", clients_per_round=3, slices=1)
+        for number in range(6):
+            for name in CLIENTS:
+                client.put_update("job", number, name, model, metrics={"num_examples": 1})
+            client.put_aggregate("job", number, model)
+            client.commit("job", number)
+            read(client, number)
+        yield url
+
+
+def read(client: FLStore, number: int) -> None:
+    """Ask for all updates of a round."""
+    models = [{"round": number, "client": name} for name in CLIENTS]
+    client.run_anew("job", "norms", models=models, pattern="P2")
+
+
+def inventory(url: str) -> dict[str, Any]:
+    (shard,) = httpx.get(f"{url}/v1/cache").json()["shards"]
+    found: dict[str, Any] = shard["inventory"]
+    return found
+
+
+def explained(url: str, key: str) -> dict[str, Any]:
+    (told,) = httpx.get(f"{url}/v1/cache/explain", params={"key": key}).json()["shards"]
+    return dict(told)
+
+
+def test_shadows_say_what_rivals_would_have_hit(url: str) -> None:
+    shadows = inventory(url)["shadows"]
+    assert {"lru+arrival", "s3-fifo+arrival", "gdsf+arrival"} <= shadows.keys()
+    # Each round is asked for right after it was stored: whoever keeps what arrives, the oldest leaving first, has it.
+    assert shadows["lru+arrival"]["P2"]["requests"] == inventory(url)["P2"]["requests"]
+    assert shadows["lru+arrival"]["P2"]["hit_rate"] == 1.0
+
+
+def test_a_shadow_misses_what_its_policy_would_have_dropped(url: str) -> None:
+    before = inventory(url)["shadows"]["lru+arrival"]["P2"]
+    with FLStore(url) as client:
+        read(client, 0)
+    after = inventory(url)["shadows"]["lru+arrival"]["P2"]
+    assert (after["requests"], after["hits"]) == (before["requests"] + 1, before["hits"])
+
+
+def test_a_cached_key_is_explained(url: str) -> None:
+    eventually(lambda: inventory(url)["prefetches_due"] == 0)
+    told = explained(url, "job/5/aggregate")
+    assert told["cached"]
+    assert told["since"] > 0
+    assert told["why"].endswith("newest model (P1)")
+
+
+def test_an_evicted_key_is_explained(url: str) -> None:
+    told = [explained(url, f"job/1/{name}") for name in CLIENTS]
+    gone = [one for one in told if not one["cached"]]
+    assert gone
+    assert all(one["why"].startswith("evicted: ") and one["since"] > 0 for one in gone)
+
+
+def test_a_key_that_never_was_is_said_to_be_unknown(url: str) -> None:
+    told = explained(url, "job/77/a")
+    assert (told["cached"], told["since"]) == (False, None)
+
+
+def test_occupancy_stays_within_the_budget_and_evictions_have_reasons(url: str) -> None:
+    told = inventory(url)
+    assert told["budget_bytes"] == BUDGET
+    assert told["used_bytes"] == told["objects"] * BYTES <= BUDGET
+    assert sum(told["eviction_reasons"].values()) == told["overall"]["evictions"] > 0
