@@ -14,6 +14,7 @@ setup: $(VENV)/.dev  ## install everything into .venv
 $(VENV)/.%: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$*]'
+	test $* != dev || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --constraint constraints.txt flwr
 	touch $@
 
 demo: $(VENV)/.demo  ## train on real data, run every workload hot, from zero and as an aggregator would

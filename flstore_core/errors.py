@@ -147,7 +147,11 @@ _BY_STATUS: Mapping[int, type[FLStoreError]] = {
 
 
 def _by_code() -> Mapping[str, type[FLStoreError]]:
-    return {error.code: error for error in _tree(FLStoreError)}
+    """Return each code's class: of those that share a code with their parent, the parent."""
+    known: dict[str, type[FLStoreError]] = {}
+    for error in _tree(FLStoreError):
+        known.setdefault(error.code, error)
+    return known
 
 
 def _tree(root: type[FLStoreError]) -> Iterator[type[FLStoreError]]:
