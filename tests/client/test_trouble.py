@@ -42,7 +42,10 @@ def attempts(*outcomes: Reply | Lost) -> tuple[list[float], Any]:
     raise AssertionError("the flow asks for more than was given")
 
 
-@pytest.mark.parametrize("kind", list(tree(FLStoreError)), ids=lambda kind: kind.code)
+OF_THEIR_OWN_CODE = [kind for kind in tree(FLStoreError) if "code" in vars(kind)]
+
+
+@pytest.mark.parametrize("kind", OF_THEIR_OWN_CODE, ids=lambda kind: kind.code)
 def test_every_error_comes_back_as_its_own_class(kind: type[FLStoreError]) -> None:
     error = from_problem({"code": kind.code, "status": kind.status, "detail": "why", "tensor": "w", "type": "x"})
     assert type(error) is kind
