@@ -53,8 +53,8 @@ class FilterParams(RoundParams):
     """Robust standard deviations of Krum distance and missing alignment together, for an update that is long and not
     aligned with the others."""
     least_resemblance: Annotated[float, Ge(0), Le(1)] = 0.25
-    """Share of the usual similarity with others, of either sign, below which an update far out resembles nobody;
-    0 allows it."""
+    """Share of the usual similarity with others, of either sign, below which an update that is not aligned with
+    them resembles nobody; 0 allows it."""
     least_norm: Annotated[float, Ge(0), Lt(1)] = 0.01
     """Share of the usual length below which an update contributes nothing and its client rides free; 0 allows it."""
     byzantine: Annotated[float, Ge(0), Lt(0.5)] = 0.3

@@ -22,7 +22,6 @@ COMPANY = 0.1
 """Cosine similarity with any one of the aligned clients from which on an update that points away is not alone."""
 
 _LONGER = 2.0
-_FARTHER = 0.5
 _ALIGNMENT_SPREAD = 0.15
 _LENGTH_SPREAD = 0.25
 _TINY = 1e-30
@@ -66,9 +65,7 @@ class Evidence:
                 aligned < -ALIGNED and alone and below > limits.alignment
             ),
             f"is much longer than the others: {norm:.3g}, {above:.1f} deviations above usual": above > limits.norm,
-            f"resembles nobody and lies {beyond:.1f} deviations farther out than usual: alignment {aligned:.2f}": (
-                lost and beyond > _FARTHER
-            ),
+            f"resembles nobody, neither along nor against: {self.resemblance[row]:.2f} of what is usual": lost,
             f"is long and lies {beyond:.1f} deviations farther out than usual: alignment {aligned:.2f}": (
                 outside and beyond + max(below, 0.0) > limits.krum
             ),
@@ -94,19 +91,19 @@ def gather(gram: Float64, krum: Float64) -> Evidence:
         alignment_score=_alignment_scores(aligned),
         krum=krum,
         krum_score=robust_scores(np.log(np.maximum(krum, _TINY)) / 2, reference, _LENGTH_SPREAD),
-        resemblance=resemblances(similar),
+        resemblance=resemblances(similar, trusted),
         company=_company(similar, trusted),
     )
 
 
-def resemblances(similar: Float64) -> Float64:
-    """Return the root mean square of each update's cosines with the others over its median among updates, shape (n,);
-    1 throughout where that is 0.
+def resemblances(similar: Float64, aligned: NDArray[np.bool_]) -> Float64:
+    """Return the root mean square of each update's cosines with the others, shape (n,), over the median among those
+    that are `aligned`; 1 throughout where nothing is like anything.
     """
     squares = similar**2
     np.fill_diagonal(squares, 0.0)
     found = np.sqrt(squares.sum(axis=1))
-    usual = float(np.median(found))
+    usual = float(np.median(found[aligned] if aligned.any() else found))
     return found / usual if usual > 0 else np.ones(len(similar))
 
 
