@@ -18,7 +18,7 @@ STAGES = 3
 STICKINESS = 1.3
 """How much better another group must be before it replaces one that is held: changing costs fetches."""
 
-LEAST_CHANCE = 0.005
+LEAST_CHANCE = 0.01
 """A group is worth holding when the job's next request wants it with at least this chance; half, if it is held."""
 
 PATIENCE = 1.0
