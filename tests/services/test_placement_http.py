@@ -42,7 +42,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> DirectoryStore:
 def placement(store: DirectoryStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A controller of two shards of 1 MiB."""
     folder = repr(store).removeprefix("DirectoryStore('").removesuffix("')")
-    env = {**os.environ, "FLSTORE_STORE": folder, "FLSTORE_SHARDS": "2", "FLSTORE_CACHE_BYTES": "1MiB"}
+    env = {
+        **os.environ,
+        "FLSTORE_STORE": folder,
+        "FLSTORE_SHARDS": "2",
+        "FLSTORE_PREDICTORS": "0",
+        "FLSTORE_CACHE_BYTES": "1MiB",
+    }
     log = tmp_path_factory.mktemp("log") / "log"
     with socket.create_server(("127.0.0.1", 0)) as listening, log.open("wb") as file:
         supervisor = Supervisor([Part("placement", "services.placement", listening, env)], file)
