@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from flstore_core.errors import Unavailable
 from flstore_core.ids import ShardId
-from services.placement.runtime.base import ShardSpec, ShardState, Watcher
+from services.placement.runtime.base import Kind, ShardSpec, ShardState, Watcher
 from services.placement.runtime.process import LocalShard, Program
 
 BACKLOG = 1024
@@ -45,7 +45,8 @@ class LocalRuntime:
             await known.close()
 
     async def states(self) -> Sequence[ShardState]:
-        return [shard.state() for _, shard in sorted(self._shards.items())]
+        shards = sorted(self._shards.values(), key=lambda shard: (shard.spec.kind is Kind.PREDICTOR, shard.spec.id))
+        return [shard.state() for shard in shards]
 
     async def close(self) -> None:
         await asyncio.gather(*(self.remove(shard) for shard in list(self._shards)))
