@@ -43,7 +43,7 @@ def read(client: FLStore, number: int) -> None:
 
 
 def inventory(url: str) -> dict[str, Any]:
-    (shard,) = httpx.get(f"{url}/v1/cache").json()["shards"]
+    (shard,) = [each for each in httpx.get(f"{url}/v1/cache").json()["shards"] if each["shard"] == "shard-0"]
     found: dict[str, Any] = shard["inventory"]
     return found
 
