@@ -18,8 +18,9 @@ STAGES = 3
 STICKINESS = 1.3
 """How much better another group must be before it replaces one that is held: changing costs fetches."""
 
-LEAST_CHANCE = 0.01
-"""A group is worth holding when the job's next request wants it with at least this chance; half, if it is held."""
+LEAST_CHANCE = 0.002
+"""A group is worth holding when the job's next request wants it with this chance for each of its objects; half of
+that, if it is held. An object outside of groups is forgotten below it."""
 
 PATIENCE = 1.0
 """A group that was worth nothing is judged again when its age has grown by this part."""
@@ -80,7 +81,7 @@ class Group:
         """Work `density` out at second `now`; see `Hazard.rate` for `horizon`."""
         age = now - self.since
         rate = self.hazard.rate(age, horizon)
-        least = LEAST_CHANCE
+        least = LEAST_CHANCE * len(self.keys)
         if self.planned:
             rate *= STICKINESS
             least *= 0.5

@@ -9,10 +9,8 @@ from collections import OrderedDict
 from collections.abc import Container, Iterable, Mapping
 
 from flstore_core.policies.base import Key, Victim
+from flstore_core.policies.groups import LEAST_CHANCE
 from flstore_core.policies.hazard import Hazard
-
-LEAST_CHANCE = 0.002
-"""An object asked for before is forgotten when the next request wants it with a chance below this."""
 
 REVIEW = 16
 """Requests after which is worked out anew when that is."""
