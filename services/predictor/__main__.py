@@ -5,7 +5,7 @@ import time
 
 from flstore_core.storage import open_store
 from flstore_core.storage.deferred import deferred
-from services.common import logs
+from services.common import logs, memory
 from services.common.serve import Listen, run
 from services.predictor.app import create_app, create_state
 from services.predictor.settings import Settings
@@ -14,6 +14,7 @@ from services.predictor.settings import Settings
 def main() -> None:
     settings = Settings.from_env(os.environ)
     logs.configure(settings.predictor, os.environ.get("FLSTORE_LOG_LEVEL", "INFO"))
+    memory.check_cache(settings.cache_bytes, memory.memory_limit())
     settings.apply()
     store = deferred(lambda: open_store(settings.store, os.environ))
     state = create_state(settings, store, time.monotonic)

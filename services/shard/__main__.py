@@ -5,7 +5,7 @@ import time
 
 from flstore_core.storage import open_store
 from flstore_core.storage.deferred import deferred
-from services.common import logs
+from services.common import logs, memory
 from services.common.serve import Listen, run
 from services.shard.app import create_app, create_state
 from services.shard.settings import Settings
@@ -14,6 +14,7 @@ from services.shard.settings import Settings
 def main() -> None:
     settings = Settings.from_env(os.environ)
     logs.configure(settings.shard, os.environ.get("FLSTORE_LOG_LEVEL", "INFO"))
+    memory.check_cache(settings.cache_bytes, memory.memory_limit())
     store = deferred(lambda: open_store(settings.store, os.environ))
     state = create_state(settings, store, time.monotonic)
     run(create_app(state), Listen.from_env(os.environ), side_door=True, should_leave=state.should_leave)

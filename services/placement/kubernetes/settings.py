@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 
 from flstore_core.errors import InvalidParameters
 from flstore_core.units import format_size
+from services.common.memory import CACHE_SHARE
 from services.placement.kubernetes import quantities
-
-CACHE_SHARE = 0.6
-"""Most of a shard's memory that its cache may take: the autoscaler knows no memory, and out of it is a bare 502."""
 
 WINDOW_S = (6, 3600)
 """Knative's own bounds of a stable window; its upper one bounds delay and retention too."""

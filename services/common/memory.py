@@ -1,0 +1,52 @@
+"""How much memory this process may use, as its control group says, and whether a cache leaves enough of it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from flstore_core.errors import InvalidParameters
+from flstore_core.units import format_size
+
+CACHE_SHARE = 0.6
+"""Most of a pod's memory that its cache may take: the autoscaler knows no memory, and out of it is a bare 502."""
+
+_UNLIMITED = 2**60
+"""Control groups of version 1 write a number beyond this for no limit."""
+_FILES = {"": "sys/fs/cgroup/{}/memory.max", "memory": "sys/fs/cgroup/memory/{}/memory.limit_in_bytes"}
+"""Controllers of a line of /proc/self/cgroup (none in version 2) → where the limit of a group stands."""
+
+
+def memory_limit(root: Path = Path("/")) -> int | None:
+    """Return the least limit in bytes of this process' control group and those around it; None where none is set."""
+    found = (_read(path) for path in _limit_files(root))
+    return min((limit for limit in found if limit is not None), default=None)
+
+
+def check_cache(cache_bytes: int, limit: int | None) -> None:
+    """Raise `InvalidParameters` when a cache of that size leaves too little of `limit` for anything else."""
+    if limit is not None and cache_bytes > (most := int(CACHE_SHARE * limit)):
+        raise InvalidParameters(
+            f"FLSTORE_CACHE_BYTES is {format_size(cache_bytes)}, over 60 % of the {format_size(limit)} of memory that "
+            f"this process' control group allows; use at most {most}, or raise the limit"
+        )
+
+
+def _limit_files(root: Path) -> Iterator[Path]:
+    """In a container the group's path may be the host's, while its own files stand at the top: both are looked at."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if pattern := _FILES.get(controllers):
+            group = Path(path.strip("/"))
+            for each in (group, *group.parents):
+                yield root / pattern.format(each)
+
+
+def _read(path: Path) -> int | None:
+    try:
+        text = path.read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdecimal() and int(text) < _UNLIMITED else None
