@@ -58,7 +58,7 @@ def create_app(state: State) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.gateway = state
-    for part in (jobs, rounds, models, workloads, system):
+    for part in (workloads, rounds, jobs, models, system):
         app.include_router(part.router)
     return app
 

@@ -82,8 +82,10 @@ class Runner:
         """
         workload = registry.get(name)
         params = validate(workload, data)
-        if isinstance(workload, ReadsArtifacts):
-            params = workload.with_artifact(params, partial(artifacts.metadata, self._store, job_name))
+        if hasattr(workload, "with_artifact"):
+            params = cast("ReadsArtifacts", workload).with_artifact(
+                params, partial(artifacts.metadata, self._store, job_name)
+            )
         stages = Stages(self._clock)
         with stages("select"):
             numbers, index = self._select(job_name, workload, params)

@@ -2,15 +2,12 @@
 
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 
 from flstore_core.cache import Cache, Ledger
-from flstore_core.errors import Busy
 from flstore_core.policies.registry import make_policy
 from flstore_core.storage import ObjectStore
 from flstore_core.workloads.base import Progress
@@ -30,13 +27,7 @@ from services.gateway.rounds import Document, Rounds
 from services.gateway.runner import Runner
 from services.gateway.settings import Settings
 from services.gateway.shards import Shards
-from services.gateway.threads import Pool
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-WAITING_PER_THREAD = 8
-"""Requests that may wait for each working thread before further ones are told to come back."""
+from services.gateway.threads import Pool, Workers
 
 
 @dataclass
@@ -59,14 +50,8 @@ class State:
     placement: Placement
     shards: Shards
     metrics: GatewayMetrics
-    limiter: CapacityLimiter
+    workers: Workers
     pools: tuple[Pool, ...]
-
-    async def work(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run blocking `function` in a worker thread; raise `Busy` where too many wait for one already."""
-        if self.limiter.statistics().tasks_waiting >= WAITING_PER_THREAD * self.limiter.total_tokens:
-            raise Busy("every worker of this gateway is taken and many wait; try again shortly")
-        return await to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self.limiter)
 
     def close(self) -> None:
         """Let go of threads and connections."""
@@ -79,7 +64,7 @@ class State:
 
 def create_state(settings: Settings, store: ObjectStore) -> State:
     """Return the parts of a gateway over `store`."""
-    readers, refreshers, writers, callers, workers = (
+    readers, refreshers, writers, callers, background = (
         Pool(count, thread_name_prefix=name)
         for name, count in (("read", 16), ("refresh", 4), ("write", 32), ("call", 64), ("operation", 4))
     )
@@ -91,6 +76,7 @@ def create_state(settings: Settings, store: ObjectStore) -> State:
     shards = Shards(settings.shard_timeout_seconds, time.monotonic, time.sleep)
     commit = Commit(store, catalog, rounds, placement, shards, callers, time.time)
     models = Models(store, rounds, placement, shards)
+    workers = Workers(settings.threads)
     runner = Runner(store, catalog, rounds, commit, placement, shards, callers, models, time.perf_counter)
 
     def work(operation: Operation, progress: Progress) -> Any:
@@ -109,12 +95,12 @@ def create_state(settings: Settings, store: ObjectStore) -> State:
         eraser=Eraser(store, catalog, rounds, placement, shards, time.time),
         models=models,
         runner=runner,
-        operations=Operations(store, workers, time.time, work),
+        operations=Operations(store, background, time.time, work),
         placement=placement,
         shards=shards,
         metrics=GatewayMetrics(rounds.cache),
-        limiter=CapacityLimiter(settings.threads),
-        pools=(readers, refreshers, writers, callers, workers),
+        workers=workers,
+        pools=(workers.pool, readers, refreshers, writers, callers, background),
     )
 
 

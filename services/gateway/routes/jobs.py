@@ -32,37 +32,37 @@ async def create_job(job: JobName, body: NewJob, state: Writes) -> JSONResponse:
         body.slices,
         time.time(),
     )
-    index, created = await state.work(state.jobs.create, wanted)
+    index, created = await state.workers.run(state.jobs.create, wanted)
     return JSONResponse(_shape(state, index), 201 if created else 200)
 
 
 @router.get("", responses=problems())
 async def list_jobs(request: Request, state: Reads) -> JSONResponse:
     """List the jobs that the caller may read."""
-    names = await state.work(state.catalog.names)
+    names = await state.workers.run(state.catalog.names)
     seen = state.tokens.visible(request.headers.get("authorization", ""), [str(name) for name in names])
-    found = await state.work(state.catalog.indices, [JobId(name) for name in seen])
+    found = await state.workers.run(state.catalog.indices, [JobId(name) for name in seen])
     return JSONResponse({"jobs": [_counts(index) for index in found]})
 
 
 @router.get("/{job}", responses=problems(404, 422))
 async def read_job(job: JobName, state: Reads) -> JSONResponse:
     """Read a job: its schema and settings, how many rounds it has, and where its slices are."""
-    index = await state.work(state.catalog.index, job)
+    index = await state.workers.run(state.catalog.index, job)
     return JSONResponse(_shape(state, index))
 
 
 @router.delete("/{job}", status_code=204, responses=problems(404, 422))
 async def delete_job(job: JobName, state: Writes) -> Response:
     """Remove a job and everything it stored."""
-    await state.work(state.jobs.delete, job)
+    await state.workers.run(state.jobs.delete, job)
     return Response(status_code=204)
 
 
 @router.delete("/{job}/clients/{client}", responses=problems(404, 422, 507))
 async def erase_client(job: JobName, client: ClientName, state: Writes) -> JSONResponse:
     """Erase a client's updates and statistics from all rounds; an audit record of it stays."""
-    erasure = await state.work(state.eraser.erase, job, client)
+    erasure = await state.workers.run(state.eraser.erase, job, client)
     return JSONResponse(erasure.to_json())
 
 

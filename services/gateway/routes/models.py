@@ -37,22 +37,22 @@ async def put_program(request: Request, job: JobName, state: Writes) -> JSONResp
 @router.get("/model", response_class=Response, responses=DOWNLOAD)
 async def get_program(request: Request, job: JobName, state: Reads) -> Response:
     """Return the program's bytes."""
-    stored = await state.work(state.models.program, job)
+    stored = await state.workers.run(state.models.program, job)
     return download(request, state.store, layout.program(job), stored.nbytes, stored.sha256)
 
 
 @router.delete("/model", status_code=204, responses=problems(404, 422))
 async def delete_program(job: JobName, state: Writes) -> Response:
     """Remove the program."""
-    await state.work(state.models.delete_program, job)
+    await state.workers.run(state.models.delete_program, job)
     return Response(status_code=204)
 
 
 @router.get("/datasets", responses=problems(404, 422))
 async def list_datasets(job: JobName, state: Reads) -> JSONResponse:
     """List the job's data sets."""
-    await state.work(state.catalog.job, job)
-    found = await state.work(state.models.datasets, job)
+    await state.workers.run(state.catalog.job, job)
+    found = await state.workers.run(state.models.datasets, job)
     return JSONResponse({"datasets": [{"dataset": name, **_shape(stored)} for name, stored in found.items()]})
 
 
@@ -65,25 +65,25 @@ async def put_dataset(request: Request, job: JobName, dataset: DatasetName, stat
 @router.get("/datasets/{dataset}", response_class=Response, responses=DOWNLOAD)
 async def get_dataset(request: Request, job: JobName, dataset: DatasetName, state: Reads) -> Response:
     """Return a data set's bytes."""
-    stored = await state.work(state.models.dataset, job, dataset)
+    stored = await state.workers.run(state.models.dataset, job, dataset)
     return download(request, state.store, layout.dataset(job, dataset), stored.nbytes, stored.sha256)
 
 
 @router.delete("/datasets/{dataset}", status_code=204, responses=problems(404, 422))
 async def delete_dataset(job: JobName, dataset: DatasetName, state: Writes) -> Response:
     """Remove a data set."""
-    await state.work(state.models.delete_dataset, job, dataset)
+    await state.workers.run(state.models.delete_dataset, job, dataset)
     return Response(status_code=204)
 
 
 async def _put(
     request: Request, state: State, name: JobId, put: Callable[[Job, memoryview], tuple[Stored, bool]]
 ) -> JSONResponse:
-    job = await state.work(state.catalog.job, name)
+    job = await state.workers.run(state.catalog.job, name)
     nbytes = content_length(request)
     with state.uploads.hold(nbytes):
         body = await receive(request, nbytes)
-        stored, created = await state.work(put, job, body)
+        stored, created = await state.workers.run(put, job, body)
     return JSONResponse({"job": name, **_shape(stored), "created": created}, 201 if created else 200)
 
 

@@ -69,7 +69,7 @@ async def commit(job: JobName, number: RoundNumber, state: Writes, body: CommitB
     given = body or CommitBody(participants=None)
     closing = Closing(given.metrics, given.hyperparameters, given.participants)
     started = perf_counter()
-    record = await state.work(lambda: state.commit.commit(state.catalog.job(job), number, closing))
+    record = await state.workers.run(lambda: state.commit.commit(state.catalog.job(job), number, closing))
     _count_cost(state, COMMITS, started, COMMIT_PUTS)
     state.metrics.rounds_committed.labels(job).inc()
     return JSONResponse(record.to_json())
@@ -78,7 +78,7 @@ async def commit(job: JobName, number: RoundNumber, state: Writes, body: CommitB
 @router.get("/rounds", responses=problems(404, 422))
 async def list_rounds(job: JobName, state: Reads) -> JSONResponse:
     """List a job's rounds; of committed ones, with how many clients took part."""
-    index = await state.work(state.catalog.index, job)
+    index = await state.workers.run(state.catalog.index, job)
     clients = index.clients_by_round()
     rows = [{"round": number, "committed": True, "clients": clients[number]} for number in index.committed]
     rows += [{"round": number, "committed": False} for number in index.open]
@@ -88,39 +88,39 @@ async def list_rounds(job: JobName, state: Reads) -> JSONResponse:
 @router.get("/rounds/{round}", responses=problems(404, 422))
 async def read_round(job: JobName, number: RoundNumber, state: Reads) -> JSONResponse:
     """Read a round's record; an open round as it stands."""
-    record = await state.work(round_of, state.rounds, state.catalog, job, number)
+    record = await state.workers.run(round_of, state.rounds, state.catalog, job, number)
     return JSONResponse(record.to_json())
 
 
 @router.get("/rounds/{round}/clients/{client}", response_class=Response, responses=DOWNLOAD)
 async def get_update(request: Request, job: JobName, number: RoundNumber, client: ClientName, state: Reads) -> Response:
     """Return the bytes that a client sent; ranges are served."""
-    return await state.work(_get, request, state, job, number, client)
+    return await state.workers.run(_get, request, state, job, number, client)
 
 
 @router.get("/rounds/{round}/aggregate", response_class=Response, responses=DOWNLOAD)
 async def get_aggregate(request: Request, job: JobName, number: RoundNumber, state: Reads) -> Response:
     """Return the bytes of a round's aggregate; ranges are served."""
-    return await state.work(_get, request, state, job, number, AGGREGATE)
+    return await state.workers.run(_get, request, state, job, number, AGGREGATE)
 
 
 @router.get("/artifacts/{artifact}", response_class=Response, responses=DOWNLOAD)
 async def get_artifact(request: Request, job: JobName, artifact: str, state: Reads) -> Response:
     """Return a model that a workload wrote; ranges are served."""
     key = layout.artifact(job, object_name("artifact", artifact))
-    return await state.work(lambda: download(request, state.store, key, state.store.stat(key).size, artifact))
+    return await state.workers.run(lambda: download(request, state.store, key, state.store.stat(key).size, artifact))
 
 
 async def _put(
     request: Request, state: State, job_name: JobId, number: int, client: ClientId, metrics: str
 ) -> JSONResponse:
-    job = await state.work(state.catalog.job, job_name)
+    job = await state.workers.run(state.catalog.job, job_name)
     given = _metrics(metrics)
     with state.uploads.hold(content_length(request)):
         body = await receive(request, content_length(request))
         upload = Upload(job, number, client, body, given)
         started = perf_counter()
-        receipt = await state.work(state.ingest.put, upload)
+        receipt = await state.workers.run(state.ingest.put, upload)
     _count_cost(state, INGEST, started, INGEST_PUTS)
     if receipt.created:
         state.metrics.ingested_bytes.labels(job_name).inc(receipt.member.nbytes)

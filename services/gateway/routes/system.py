@@ -28,7 +28,7 @@ async def placement(request: Request, state: Reads) -> JSONResponse:
 @router.get("/v1/cache", responses=problems())
 async def caches(request: Request, state: Reads) -> JSONResponse:
     """Tell what is cached where and how well it serves. Wakes no shard."""
-    found = await state.work(_caches, state)
+    found = await state.workers.run(_caches, state)
     for shard in found["shards"]:
         if inventory := shard.get("inventory"):
             inventory["jobs"] = _visible(request, state, inventory["jobs"])
@@ -39,7 +39,7 @@ async def caches(request: Request, state: Reads) -> JSONResponse:
 async def explain(request: Request, key: str, state: Reads) -> JSONResponse:
     """Tell since when and why a key, `job/round/client` or `job/round/client/slice`, is cached or is not."""
     state.tokens.check(request.headers.get("authorization", ""), key.partition("/")[0], write=False)
-    return JSONResponse(await state.work(_explain, state, key))
+    return JSONResponse(await state.workers.run(_explain, state, key))
 
 
 @router.get("/healthz")

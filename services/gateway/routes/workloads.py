@@ -4,18 +4,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Request
+from pydantic_core import to_json
 from starlette.responses import JSONResponse, Response
 
 from flstore_core.errors import FLStoreError, InvalidParameters
-from flstore_core.ids import JobId
+from flstore_core.ids import JobId, job_id
 from flstore_core.workloads import registry
 from flstore_core.workloads.describe import describe, validate
-from services.gateway.bodies import Answer, answers, problems
+from services.gateway.bodies import Answer, answers, headers, problems
 from services.gateway.outcome import Asked, NotModified, Outcome
-from services.gateway.routes.access import JobName, Reads, check_length
+from services.gateway.routes.access import Reads, check_length, reads
 from services.gateway.state import State
 
 router = APIRouter(prefix="/v1", tags=["workloads"])
@@ -26,48 +27,47 @@ MAX_PARAMETERS_BYTES = 2**20
 @router.get("/workloads", responses=problems())
 async def list_workloads(state: Reads) -> JSONResponse:
     """List the workloads with their patterns and the JSON Schemas of their parameters and results."""
-    return JSONResponse({"workloads": await state.work(_descriptions)})
+    return JSONResponse({"workloads": await state.workers.run(_descriptions)})
 
 
+_HEADERS = headers(
+    Prefer="`respond-async` answers 202 at once",
+    Idempotency_Key="of a start by `respond-async`; the same key starts nothing twice",
+    If_None_Match="an earlier answer's ETag",
+    Cache_Control="`no-cache` has the answer worked out anew",
+)
 _RUN = answers(
     s202="started; Location says where to ask", s304="the answer is the one that the ETag stands for"
 ) | problems(404, 409, 411, 413, 422, 501, 507)
 
 
-@router.post("/jobs/{job}/workloads/{name}", response_model=Answer, responses=_RUN)
-async def run_workload(
-    request: Request,
-    job: JobName,
-    name: str,
-    state: Reads,
-    prefer: Annotated[str, Header(description="`respond-async` answers 202 at once")] = "",
-    idempotency_key: Annotated[str, Header(max_length=256)] = "",
-    if_none_match: Annotated[str, Header(description="an earlier answer's ETag")] = "",
-    cache_control: Annotated[str, Header(description="`no-cache` has the answer worked out anew")] = "",
-) -> Response:
+@router.post("/jobs/{job}/workloads/{name}", response_model=Answer, responses=_RUN, openapi_extra=_HEADERS)
+async def run_workload(request: Request, job: str, name: str) -> Response:
     """Run a workload; the body holds its parameters as a JSON object.
 
     Answers over committed rounds carry an ETag made of the inputs' hashes and the parameters.
     """
+    named, state = job_id(job), await reads(request)  # called, not injected: see `headers`
     check_length(request, MAX_PARAMETERS_BYTES)
     params = _parameters(await request.body())
-    if "respond-async" in prefer:
-        return await state.work(_start, state, job, name, params, idempotency_key or None)
-    asked = Asked(known=if_none_match.strip('" '), anew="no-cache" in cache_control)
+    given = request.headers
+    if "respond-async" in given.get("prefer", ""):
+        return await state.workers.run(_start, state, named, name, params, given.get("idempotency-key"))
+    asked = Asked(given.get("if-none-match", "").strip('" '), anew="no-cache" in given.get("cache-control", ""))
     try:
-        outcome = await state.work(_run, state, job, name, params, asked)
+        outcome = await state.workers.run(_run, state, named, name, params, asked)
     except NotModified as same:
         return Response(status_code=304, headers={"ETag": f'"{same.etag}"'})
-    headers = {"Server-Timing": _server_timing(outcome)}
+    told = {"Server-Timing": _server_timing(outcome)}
     if outcome.etag:
-        headers["ETag"] = f'"{outcome.etag}"'
-    return JSONResponse(outcome.to_json(), headers=headers)
+        told["ETag"] = f'"{outcome.etag}"'
+    return Response(to_json(outcome.to_json()), headers=told, media_type="application/json")
 
 
 @router.get("/operations/{operation}", responses=problems(404, 422))
 async def read_operation(request: Request, operation: str, state: Reads) -> JSONResponse:
     """Read how long work stands, and its result once it is done."""
-    found = await state.work(state.operations.get, operation)
+    found = await state.workers.run(state.operations.get, operation)
     state.tokens.check(request.headers.get("authorization", ""), found.job, write=False)
     return JSONResponse(asdict(found))
 
@@ -75,9 +75,9 @@ async def read_operation(request: Request, operation: str, state: Reads) -> JSON
 @router.delete("/operations/{operation}", status_code=202, responses=problems(404, 422))
 async def cancel_operation(request: Request, operation: str, state: Reads) -> JSONResponse:
     """Ask for long work to be given up."""
-    found = await state.work(state.operations.get, operation)
+    found = await state.workers.run(state.operations.get, operation)
     state.tokens.check(request.headers.get("authorization", ""), found.job, write=False)
-    return JSONResponse(asdict(await state.work(state.operations.cancel, operation)), 202)
+    return JSONResponse(asdict(await state.workers.run(state.operations.cancel, operation)), 202)
 
 
 def _run(state: State, job: JobId, name: str, params: Mapping[str, Any], asked: Asked) -> Outcome:
