@@ -167,6 +167,8 @@ class Aggregator:
         schema = self._job.schema
         rounds = tuple(RoundData(r, _statistics(r, found, schema) if wanted else None) for r in records)
         members = tuple(workload.members(rounds, params))
+        if not members:
+            return dump(workload.combine((), Context(self._job, rounds, self._write), params))
         base = _base(records[-1]) if workload.reads_base else []
         models = [*((member.round, member.client) for member in members), *base]
         found |= _collect(self._begin([model for model in models if model not in found]), tally)

@@ -1,5 +1,6 @@
 """Redis: a server of one's own, and a client for whole models that moves bytes once."""
 
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -41,15 +42,21 @@ def _start(address: tuple[str, int], max_bytes: int, folder: str) -> subprocess.
     host, port = address
     settings = ["--bind", host, "--port", str(port), "--dir", folder, "--save", "", "--appendonly", "no"]
     settings += ["--maxmemory", str(max_bytes), "--maxmemory-policy", "allkeys-lru", "--maxmemory-samples", "10"]
-    try:
-        return subprocess.Popen(  # noqa: S603 - fixed program, our own arguments
-            ["redis-server", *settings],  # noqa: S607 - found as the user has it installed
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-    except FileNotFoundError:
-        raise Unavailable("redis-server is missing; install the Debian package redis-server") from None
+    program = shutil.which("redis-server")
+    if program is None:
+        raise Unavailable("redis-server is missing; install the Debian package redis-server")
+    return subprocess.Popen(  # noqa: S603 - as the user has it installed, our own arguments
+        [*_ends_with_us(), program, *settings],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _ends_with_us() -> list[str]:
+    """Return what has Linux end a program when the thread that started it is gone, however it ended."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
 
 
 def _wait_until_listening(address: tuple[str, int], process: subprocess.Popen[bytes]) -> None:

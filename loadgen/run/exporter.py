@@ -6,7 +6,8 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from loadgen.run.tally import QUANTILES, Tally
+from loadgen.run.latencies import QUANTILES
+from loadgen.run.tally import Tally
 
 
 class Exporter(Collector):

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -18,13 +18,12 @@ CONNECTIONS = 512
 """Most connections at once; further requests wait, and their waiting counts."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Reply:
     """A whole answer."""
 
-    status: int = 0
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
+    status: int
+    body: bytes
 
     def json(self) -> Any:
         """Return the body as JSON; raise `Unavailable` if it is none."""
@@ -70,8 +69,7 @@ class Pool:
         head = f"{method} {path} HTTP/1.1\r\n{self._fixed}{headers}Content-Length: {length}\r\n\r\n".encode()
         async with self._room:
             try:
-                async with asyncio.timeout(self._timeout):
-                    return await self._exchange([head, *body])
+                return await self._exchange([head, *body])
             except TimeoutError:
                 raise Unavailable(f"{method} {path} took longer than {self._timeout:g} s") from None
             except OSError as error:
@@ -84,7 +82,7 @@ class Pool:
     async def _exchange(self, parts: Sequence[bytes | memoryview]) -> Reply:
         connection = await self._connection()
         try:
-            reply = await connection.exchange(parts)
+            reply = await connection.exchange(parts, self._timeout)
         except BaseException:
             connection.close()
             raise
@@ -99,9 +97,10 @@ class Pool:
             connection = self._idle.pop()
             if connection.reusable:
                 return connection
-        loop = asyncio.get_running_loop()
-        _, made = await loop.create_connection(_Connection, self._host, self._port)
-        return made
+        async with asyncio.timeout(self._timeout):
+            loop = asyncio.get_running_loop()
+            _, made = await loop.create_connection(_Connection, self._host, self._port)
+            return made
 
 
 class _Connection(asyncio.Protocol):
@@ -113,24 +112,33 @@ class _Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._alive = True
-        self._begin()
+        self._parser = httptools.HttpResponseParser(self)
+        self._received: list[bytes] = []
 
     @property
     def reusable(self) -> bool:
         return self._alive
 
-    async def exchange(self, parts: Sequence[bytes | memoryview]) -> Reply:
-        """Send a request and wait for its answer."""
-        assert self._transport is not None
-        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    async def exchange(self, parts: Sequence[bytes | memoryview], timeout: float) -> Reply:
+        """Send a request and wait for its answer; raise `TimeoutError` if that takes longer than `timeout` seconds."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Reply] = loop.create_future()
         self._answer = answer
+        deadline = loop.call_later(timeout, self._fail, TimeoutError())
+        try:
+            await self._send(parts, answer)
+            return await answer
+        finally:
+            deadline.cancel()
+
+    async def _send(self, parts: Sequence[bytes | memoryview], answer: asyncio.Future[Reply]) -> None:
+        assert self._transport is not None
         for piece in _pieces(parts):
             await self._writable.wait()
             if answer.done():  # refused before all of it was sent: what follows would be taken for another request
                 self._alive = False
-                break
+                return
             self._transport.write(piece)
-        return await answer
 
     def close(self) -> None:
         """Let go of the connection; nobody waits for its answer any more."""
@@ -144,9 +152,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._alive = False
-        self._writable.set()
-        if self._answer and not self._answer.done():
-            self._answer.set_exception(exc or ConnectionResetError("the server closed the connection"))
+        self._fail(exc or ConnectionResetError("the server closed the connection"))
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -158,32 +164,23 @@ class _Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self._fail(error)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._reply.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+            self._fail(ConnectionError(f"the answer is no HTTP: {error}"))
 
     def on_body(self, body: bytes) -> None:
         self._received.append(body)
 
     def on_message_complete(self) -> None:
-        self._reply.status = self._parser.get_status_code()
-        self._reply.body = b"".join(self._received)
+        reply = Reply(self._parser.get_status_code(), b"".join(self._received))
+        self._received.clear()
         if not self._parser.should_keep_alive():
             self._alive = False
-        answer, reply = self._answer, self._reply
-        self._begin()
-        if answer and not answer.done():
-            answer.set_result(reply)
-
-    def _begin(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
-        self._reply = Reply()
-        self._received: list[bytes] = []
+        if self._answer and not self._answer.done():
+            self._answer.set_result(reply)
 
     def _fail(self, error: Exception) -> None:
+        self._writable.set()
         if self._answer and not self._answer.done():
-            self._answer.set_exception(ConnectionError(f"the answer is no HTTP: {error}"))
+            self._answer.set_exception(error)
 
 
 def _pieces(parts: Sequence[bytes | memoryview]) -> Iterator[bytes | memoryview]:

@@ -43,7 +43,7 @@ def outcome(about: Mapping[str, Any], plan: Plan, replay: Replay, tally: Tally, 
         "hit_rate": round(tally.hit_rate, 5),
         "hit_rates": {
             pattern.value: round(tally.hits[pattern] / latencies.count, 5)
-            for pattern, latencies in sorted(tally.by_pattern.items())
+            for pattern, latencies in tally.by_pattern.items()
         },
         "uploads": tally.uploads.to_json(),
         "uploaded_bytes": tally.uploaded_bytes,

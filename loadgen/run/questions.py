@@ -14,17 +14,19 @@ DOWNLOAD = "download"
 _BY_NAME: Mapping[str, tuple[str, ...]] = {
     "filtering": ("malicious-filter",),
     "audit": ("cosine-similarity",),
-    "provenance": ("reputation",),
-    "hyperparameters": ("metrics",),
-    "scheduling": ("metrics",),
+    "scheduling": ("schedule-performance",),
     "dashboard": ("metrics",),
 }
+"""Where the target has no workload of the request's own name."""
 _BY_PATTERN: Mapping[Pattern, tuple[str, ...]] = {
     Pattern.P1: ("inspect", DOWNLOAD),
     Pattern.P2: ("cosine-similarity",),
     Pattern.P3: ("reputation",),
     Pattern.P4: ("metrics",),
 }
+"""Where it has nothing like it at all."""
+_LEAST_ROUNDS: Mapping[str, int] = {"hyperparameters": 4}
+"""Workloads that refuse an answer from fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Catalogue:
     def _params(self, name: str, ask: Ask) -> tuple[Mapping[str, Any], ...] | None:
         """Return the calls' parameters; None if the workload is not there or wants more than a trace says."""
         schema = self._parameters.get(name)
-        if schema is None:
+        if schema is None or len(ask.keys) < _LEAST_ROUNDS.get(name, 1):
             return None
         known, needed = schema.get("properties", {}), set(schema.get("required", ()))
         groups = [(key,) for key in ask.keys] if ask.pattern is Pattern.P1 else [ask.keys]
@@ -72,7 +74,7 @@ def _about(keys: Sequence[tuple[int, str]], pattern: Pattern, known: Mapping[str
     if pattern is Pattern.P4:
         said: dict[str, Any] = {"first": min(rounds), "last": max(rounds)}
     elif pattern is Pattern.P3:
-        said = {"client": keys[-1][1], "last": len(rounds)}
+        said = {"client": keys[-1][1], "round": max(rounds), "last": len(rounds)}
     else:
         said = {"round": max(rounds), "client": keys[-1][1]} if pattern is Pattern.P1 else {"round": max(rounds)}
     return {name: value for name, value in said.items() if name in known}

@@ -150,6 +150,8 @@ class Replay:
     def _check(self) -> None:
         if self._failure:
             raise self._failure
+        if not self._tally.errors:
+            return
         failed, done = self._tally.failed, self._tally.answered + self._tally.failed
         if done >= LEAST_FOR_BUDGET and failed > self._plan.error_budget * done:
             worst = ", ".join(f"{code} × {count}" for code, count in self._tally.errors.most_common(3))

@@ -3,53 +3,12 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
-
-from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 
 from flstore_core.patterns import Pattern
+from loadgen.run.latencies import Latencies
 from loadgen.run.target import Answered
 
-HOUR_US = 3_600_000_000
-DIGITS = 3
-QUANTILES = (50.0, 90.0, 99.0, 99.9)
 OVERALL = "overall"
-
-
-class Latencies:
-    """Durations from a microsecond to an hour, three significant digits (HDR histogram)."""
-
-    def __init__(self) -> None:
-        self._histogram = HdrHistogram(1, HOUR_US, DIGITS)
-        self._sum = 0.0
-        self._count = 0
-
-    def add(self, seconds: float) -> None:
-        self._histogram.record_value(min(max(1, round(1e6 * seconds)), HOUR_US))
-        self._sum += seconds
-        self._count += 1
-
-    @property
-    def count(self) -> int:
-        return self._count
-
-    def quantile_ms(self, percent: float) -> float:
-        return float(self._histogram.get_value_at_percentile(percent)) / 1e3 if self._count else 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        quantiles = {f"p{percent:g}_ms": self.quantile_ms(percent) for percent in QUANTILES}
-        mean = 1e3 * self._sum / self._count if self._count else 0.0
-        return {"count": self._count, "mean_ms": mean, **quantiles, "max_ms": self.quantile_ms(100.0)}
-
-    def curve(self) -> list[tuple[float, float]]:
-        """Return milliseconds with the share of durations that are no longer."""
-        if not self._count:
-            return []
-        found = self._histogram.get_percentile_to_value_dict(_CURVE)
-        return [(found[percent] / 1e3, percent / 100.0) for percent in _CURVE]
-
-
-_CURVE = (*range(0, 90, 2), *range(90, 100), 99.5, 99.9, 100.0)
 
 
 @dataclass(slots=True)
@@ -70,8 +29,6 @@ class Tally:
     """Everything counted in a run."""
 
     by_workload: dict[tuple[str, Pattern], Latencies] = field(default_factory=lambda: defaultdict(Latencies))
-    by_pattern: dict[Pattern, Latencies] = field(default_factory=lambda: defaultdict(Latencies))
-    overall: Latencies = field(default_factory=Latencies)
     uploads: Latencies = field(default_factory=Latencies)
     commits: Latencies = field(default_factory=Latencies)
     lag: Latencies = field(default_factory=Latencies)
@@ -93,8 +50,6 @@ class Tally:
         """Count an answer that took `seconds`, `at` so many seconds into the run."""
         self.answered += 1
         self.by_workload[workload, pattern].add(seconds)
-        self.by_pattern[pattern].add(seconds)
-        self.overall.add(seconds)
         hit = answered.misses == 0
         self.hits[pattern] += hit
         self.dollars += answered.dollars
@@ -115,10 +70,18 @@ class Tally:
     def hit_rate(self) -> float:
         return sum(self.hits.values()) / self.answered if self.answered else 0.0
 
+    @property
+    def by_pattern(self) -> dict[Pattern, Latencies]:
+        """Histograms of the patterns that were asked for, in order."""
+        parts: dict[Pattern, list[Latencies]] = defaultdict(list)
+        for (_, pattern), latencies in self.by_workload.items():
+            parts[pattern].append(latencies)
+        return {pattern: Latencies.together(parts[pattern]) for pattern in sorted(parts)}
+
     def named(self) -> Iterator[tuple[str, Latencies]]:
         """Yield histograms by name: overall, each pattern, each workload."""
-        yield OVERALL, self.overall
-        for pattern in sorted(self.by_pattern):
-            yield pattern.value, self.by_pattern[pattern]
+        yield OVERALL, Latencies.together(self.by_workload.values())
+        for pattern, latencies in self.by_pattern.items():
+            yield pattern.value, latencies
         for workload, pattern in sorted(self.by_workload):
             yield f"{workload} ({pattern.value})", self.by_workload[workload, pattern]

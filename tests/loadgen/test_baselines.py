@@ -1,5 +1,8 @@
 """Both baselines through FLStore's own client, against FLStore itself."""
 
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 from flstore_core.client import FLStore
 from flstore_core.demo.agreement import differences
 from flstore_core.errors import Conflict, NotFound, RoundCommitted, SchemaMismatch
+from loadgen.seaweedfs import wait_until
 from loadgen.systems import Deployment, System, started
 
 pytestmark = pytest.mark.programs("redis-server")
@@ -20,6 +24,8 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     "clustering": {"round": 2, "clusters": 2},
     "reputation": {"client": "client-3"},
     "metrics": {},
+    "provenance": {"round": 2, "last": 2},
+    "schedule-performance": {"count": 3},
 }
 
 
@@ -86,6 +92,23 @@ def test_a_restarted_baseline_knows_its_rounds_and_a_cold_cache_fills_on_demand(
         again = client.run("j", "cosine-similarity", round=2).execution
     assert (first.hits, first.misses) == (0, CLIENTS + 2)
     assert (again.hits, again.misses) == (CLIENTS + 2, 0)
+
+
+def test_no_redis_is_left_behind_when_its_baseline_is_killed() -> None:
+    code = "import sys; from loadgen.baselines.redis import redis_server\nwith redis_server(2**20) as (_, port):\n"
+    code += "    print(port, flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        port = int(parent.stdout.readline())
+        assert _listens(port)
+        parent.kill()
+    wait_until(lambda: not _listens(port), "the end of redis-server")
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _ingest(client: FLStore) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,10 +19,10 @@ from flstore_core.schema import ITEMSIZE
 from flstore_core.simulator import TraceError
 from loadgen.run.events import Ask, parse_lines
 from loadgen.run.http import Pool
+from loadgen.run.latencies import Latencies
 from loadgen.run.models import Models, schema_of
 from loadgen.run.questions import Catalogue
 from loadgen.run.scenario import cut, load_scenario, parse_scenario, scenario_names
-from loadgen.run.tally import Latencies
 from loadgen.trace_models import MODEL_BYTES
 from tests.waiting import soon
 
@@ -75,12 +76,14 @@ def test_times_out_of_order_are_refused_by_line() -> None:
         list(parse_lines(lines))
 
 
-_ROUND: dict[str, object] = {"properties": {"round": {}}}
-DESCRIBED = [
+_ROUND: dict[str, Any] = {"properties": {"round": {}}}
+_RANGE: dict[str, Any] = {"properties": {"first": {}, "last": {}}}
+DESCRIBED: list[dict[str, Any]] = [
     {"name": "malicious-filter", "parameters": _ROUND},
     {"name": "cosine-similarity", "parameters": _ROUND},
     {"name": "reputation", "parameters": {"properties": {"client": {}, "last": {}}, "required": ["client"]}},
-    {"name": "metrics", "parameters": {"properties": {"first": {}, "last": {}}}},
+    {"name": "provenance", "parameters": {"properties": {"round": {}, "last": {}}}},
+    *({"name": name, "parameters": _RANGE} for name in ("metrics", "hyperparameters", "schedule-performance")),
 ]
 
 
@@ -90,7 +93,11 @@ DESCRIBED = [
         ("filtering", "P2", [(7, "1"), (7, "2")], "malicious-filter", [{"round": 7}]),
         ("audit", "P2", [(7, "1")], "cosine-similarity", [{"round": 7}]),
         ("unheard-of", "P2", [(7, "1")], "cosine-similarity", [{"round": 7}]),
-        ("provenance", "P3", [(2, "9"), (5, "9")], "reputation", [{"client": "9", "last": 2}]),
+        ("reputation", "P3", [(2, "9"), (5, "9")], "reputation", [{"client": "9", "last": 2}]),
+        ("provenance", "P3", [(2, "9"), (5, "9")], "provenance", [{"round": 5, "last": 2}]),
+        ("scheduling", "P4", [(2, "metadata"), (4, "metadata")], "schedule-performance", [{"first": 2, "last": 4}]),
+        ("hyperparameters", "P4", [(n, "metadata") for n in range(4)], "hyperparameters", [{"first": 0, "last": 3}]),
+        ("hyperparameters", "P4", [(0, "metadata")], "metrics", [{"first": 0, "last": 0}]),
         ("dashboard", "P4", [(2, "metadata"), (4, "metadata")], "metrics", [{"first": 2, "last": 4}]),
         ("serving", "P1", [(3, "aggregate")], "download", [{"round": 3, "client": "aggregate"}]),
     ],
