@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo demo-models test lint format bench study truth chart dashboards-check generate kind kind-down e2e clean
+.PHONY: help setup demo demo-models test lint format bench load study experiments truth chart dashboards-check generate kind kind-down e2e clean
 
 help:  ## list the verbs
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -41,6 +41,9 @@ bench: setup  ## measure against peers in the same run; writes build/bench.json
 
 load: setup  ## put a compressed hour of load on FLStore and both baselines; needs redis-server
 	$(BIN)/python -m loadgen compare
+
+experiments: setup  ## run the experiments, going on where they were stopped; writes docs/results
+	$(BIN)/python -m loadgen experiments
 
 study: setup  ## compare the caching policies over mixes, budgets and seeds; writes docs/policies.md
 	$(BIN)/python -m loadgen study

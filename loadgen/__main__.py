@@ -3,6 +3,7 @@
 import click
 
 from loadgen.compare_command import compare_command
+from loadgen.experiments.command import experiments_command
 from loadgen.replay_command import replay_command
 from loadgen.run.command import report_command, run_command
 from loadgen.study_command import study_command
@@ -20,6 +21,7 @@ main.add_command(compare_command)
 main.add_command(trace_command)
 main.add_command(study_command)
 main.add_command(replay_command)
+main.add_command(experiments_command)
 
 if __name__ == "__main__":
     main()

@@ -81,7 +81,7 @@ def replay_command(
     """
     try:
         piece = cut(read_trace(trace), hours * 3600, shrink)
-        with _target(target, piece.budget(rounds), policy) as url, FLStore(url) as client:
+        with one_shard(target, piece.budget(rounds), policy) as url, FLStore(url) as client:
             rows = compare(client, piece, rounds, policy, speed)
     except FLStoreError as error:
         raise click.ClickException(error.detail) from error
@@ -134,7 +134,8 @@ def _check(shards: list[dict[str, Any]], budget: int) -> None:
 
 
 @contextmanager
-def _target(url: str | None, budget: int, policy: str) -> Iterator[str]:
+def one_shard(url: str | None, budget: int, policy: str) -> Iterator[str]:
+    """Yield the URL of an FLStore with one shard of `budget`: the one given, or one that is started for the block."""
     if url is not None:
         yield url
         return

@@ -71,6 +71,9 @@ class Catalogue:
 
 def _about(keys: Sequence[tuple[int, str]], pattern: Pattern, known: Mapping[str, Any]) -> Mapping[str, Any]:
     rounds = [number for number, _ in keys]
+    if "models" in known:  # reads exactly what it is told
+        models = [{"round": number, "client": client} for number, client in keys]
+        return {"models": models, "pattern": pattern.value}
     if pattern is Pattern.P4:
         said: dict[str, Any] = {"first": min(rounds), "last": max(rounds)}
     elif pattern is Pattern.P3:

@@ -7,8 +7,8 @@ is then due at the commit.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -50,6 +50,8 @@ class Plan:
     error_budget: float = 0.05
     """Share of requests that may fail before the run is ended."""
     seed: int = 1
+    job_settings: Mapping[str, Any] = field(default_factory=lambda: dict(JOB_SETTINGS))
+    """Settings of the jobs that are created."""
 
     def __post_init__(self) -> None:
         if not 0 < self.speed < float("inf"):
@@ -165,7 +167,7 @@ class Replay:
 
     async def _create(self, job: str, nbytes: int) -> Models:
         schema = schema_of(nbytes)
-        await self._target.create_job(job, schema, JOB_SETTINGS)
+        await self._target.create_job(job, schema, self._plan.job_settings)
         return Models(schema, self._plan.seed)
 
     async def _upload(

@@ -58,8 +58,8 @@ def parse_scenario(name: str, text: str) -> Scenario:
         raise InvalidParameters(f"scenario {name!r} is no YAML: {error!s:.200}") from error
     if not isinstance(data, dict):
         raise InvalidParameters(f"scenario {name!r} is no mapping; see those in loadgen/scenarios")
-    settings = _known(data.pop("trace", {}), TraceSettings, f"scenario {name!r}, trace")
-    return Scenario(name, trace=TraceSettings(**settings), **_known(data, Scenario, f"scenario {name!r}"))
+    settings = known(data.pop("trace", {}), TraceSettings, f"scenario {name!r}, trace")
+    return Scenario(name, trace=TraceSettings(**settings), **known(data, Scenario, f"scenario {name!r}"))
 
 
 def cut(events: Iterator[Event], seconds: float) -> Iterator[Event]:
@@ -83,7 +83,8 @@ def resized(events: Iterator[Event], nbytes: int) -> Iterator[Event]:
 _KINDS: Mapping[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,)}
 
 
-def _known(data: Mapping[str, Any], kind: type[Any], where: str) -> dict[str, Any]:
+def known(data: Mapping[str, Any], kind: type[Any], where: str) -> dict[str, Any]:
+    """Return `data` if all of it are fields of the dataclass `kind`; raise `InvalidParameters` otherwise."""
     names = {each.name: each for each in fields(kind)}
     for name, value in data.items():
         if name not in names:

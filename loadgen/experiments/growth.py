@@ -1,0 +1,82 @@
+"""How latency, memory and cost grow with jobs, clients a round and rounds: exponents of power laws."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+
+from loadgen.experiments.base import Cell, Measured, Outcome, Report
+from loadgen.experiments.fit import power_law
+from loadgen.experiments.history import History, asked_again
+from loadgen.experiments.past import lengthened
+from loadgen.experiments.place import flstore_in, store_in
+from loadgen.experiments.tables import table
+from loadgen.processes import descendants_rss
+from loadgen.run.plot import Axis, plot
+
+MODEL_BYTES = 64 * 2**10
+TIMES = 20
+BASE: Mapping[str, int] = {"jobs": 1, "clients": 3, "rounds": 1}
+SHOWN: Mapping[str, str] = {
+    "upload_ms": "an upload among all of its round, ms",
+    "commit_ms": "a round, from its uploads to its commit, ms",
+    "statistics_ms": "similarity of a round, ms",
+    "weights_ms": "norms of a round, ms",
+    "metadata_ms": "metrics of all rounds, ms",
+    "rss_mb": "memory of all processes, MB",
+    "request_udollars": "a similarity, $ / 1e6",
+    "upload_udollars": "an upload, $ / 1e6",
+}
+
+
+class Growth:
+    """One of `BASE` grows, the others stay."""
+
+    def __init__(self, dimension: str) -> None:
+        self.name = f"growth-{dimension}"
+        self.title = f"Growth with the number of {dimension}"
+        self._dimension = dimension
+
+    def measure(self, cell: Cell) -> Measured:
+        with tempfile.TemporaryDirectory(prefix="flstore-growth-") as folder:
+            return _measure({**BASE, **cell.values}, folder)
+
+    def report(self, outcomes: Sequence[Outcome]) -> Report:
+        x = [float(each.values[self._dimension]) for each in outcomes]
+        rows, curves = [], {}
+        for key, label in SHOWN.items():
+            y = [max(1e-9, each.measured[key]) for each in outcomes]
+            law = power_law(x, y)
+            rows.append([label, *y, law.exponent, law.r2])
+            curves[label] = list(zip(x, y, strict=True))
+        heads = [f"{count:g} {self._dimension}" for count in x]
+        text = table(["", *heads, "exponent", "R²"], rows)
+        every = [value for curve in curves.values() for _, value in curve]
+        across = Axis.over(self._dimension, x, logarithmic=True)
+        svg = plot(self.title, curves, across, Axis.over("", every, logarithmic=True))
+        return Report(text + f"\n![Growth]({self.name}.svg)\n", {self.name: svg})
+
+
+def _measure(size: Mapping[str, int], folder: str) -> Measured:
+    told = History(MODEL_BYTES, size["jobs"], 1, size["clients"], {"slices": 1})
+    whole = History(MODEL_BYTES, size["jobs"], size["rounds"], size["clients"], {"slices": 1})
+    with flstore_in(folder, 1, "256MiB") as url:
+        stored = told.woken(url).store(url)
+        if size["rounds"] == 1:
+            return _looked_at(url, whole, stored)
+    lengthened(store_in(folder), "job-0", size["rounds"] - 1)
+    with flstore_in(folder, 1, "256MiB") as url:
+        return _looked_at(url, whole, whole.woken(url).store_newest(url))
+
+
+def _looked_at(url: str, history: History, stored: Mapping[str, Measured]) -> Measured:
+    similar = asked_again(url, history.ask("cosine-similarity"), TIMES)
+    costs = stored["costs"]
+    return {
+        "upload_ms": stored["uploads"]["mean_ms"],
+        "commit_ms": stored["commits"]["mean_ms"],
+        "statistics_ms": similar["mean_ms"],
+        "weights_ms": asked_again(url, history.ask("norms"), TIMES)["mean_ms"],
+        "metadata_ms": asked_again(url, history.all_rounds("metrics"), TIMES)["mean_ms"],
+        "rss_mb": descendants_rss() / 1e6,
+        "request_udollars": 1e6 * similar["dollars"],
+        "upload_udollars": 1e6 * costs["ingest"] / max(1, stored["uploads"]["count"]),
+    }

@@ -1,0 +1,69 @@
+"""Writes results: a page, a plot for each picture, and the summaries it was made from."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+from loadgen.experiments.base import Outcome, Report
+from loadgen.experiments.design import Design
+
+BEGIN, END = "<!-- experiments: begin -->", "<!-- experiments: end -->"
+"""Between these the page is made; what stands around them is written by hand, and stays."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One experiment, done."""
+
+    title: str
+    design: Design
+    outcomes: Sequence[Outcome]
+    report: Report
+
+
+def write(sections: Sequence[Section], folder: Path, command: str) -> Path:
+    """Write the page's made part, plots and summaries into `folder`; return the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for section in sections:
+        summary = [asdict(outcome) for outcome in section.outcomes]
+        _write(folder / f"{section.design.name}.json", json.dumps(_without_curves(summary), indent=1) + "\n")
+        for name, svg in section.report.plots.items():
+            _write(folder / f"{name}.svg", svg)
+    page = folder / "README.md"
+    known = page.read_text(encoding="utf-8") if page.exists() else f"# Results\n\n{BEGIN}\n{END}\n"
+    before, after = known[: known.index(BEGIN) + len(BEGIN)], known[known.index(END) :]
+    made = "\n".join([_machine(command), *map(_section, sections)])
+    _write(page, f"{before}\n\n{made}\n{after}")
+    return page
+
+
+def _machine(command: str) -> str:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"Made on {date.today().isoformat()} by `{command}` on {os.cpu_count()} cores ({platform.machine()}), "
+        f"{memory:.0f} GiB of memory, Linux {platform.release()}, Python {platform.python_version()}; clients, servers "
+        "and store share them.\n"
+    )
+
+
+def _section(section: Section) -> str:
+    seconds = sum(outcome.seconds for outcome in section.outcomes)
+    loads = [outcome.load for outcome in section.outcomes]
+    ran = f"{len(loads)} cells in {seconds:.0f} s; load average {min(loads):.1f} to {max(loads):.1f}"
+    seeds = ", ".join(map(str, section.design.seeds))
+    return f"## {section.title}\n\n{section.design.about} Seeds {seeds}; {ran}.\n\n{section.report.text}"
+
+
+def _without_curves(value: object) -> object:
+    """Return JSON values without the points of curves, which the plots show."""
+    if isinstance(value, Mapping):
+        return {name: _without_curves(each) for name, each in value.items() if name != "curve"}
+    return [_without_curves(each) for each in value] if isinstance(value, list) else value
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,48 @@
+"""Hit rates of caching policies in a running shard, beside what the simulator says for the same events."""
+
+import json
+from collections.abc import Sequence
+from fractions import Fraction
+
+from flstore_core.client import FLStore
+from flstore_core.simulator import read_trace
+from loadgen.experiments.base import Cell, Measured, Outcome, Report
+from loadgen.experiments.tables import table
+from loadgen.replay import cut
+from loadgen.replay_command import compare, one_shard
+from loadgen.run.plot import Axis, plot
+from loadgen.trace import generate
+
+SHRINK = Fraction(1, 1000)
+BUDGET_ROUNDS = 2.0
+SPEED = 600.0
+
+
+class Policies:
+    """One shard under one policy."""
+
+    name = "policies"
+    title = "Hit rate by policy, live"
+
+    def measure(self, cell: Cell) -> Measured:
+        trace = read_trace(json.dumps(event) for event in generate(cell.trace))
+        piece = cut(trace, 3600.0 * cell.trace.hours, SHRINK)
+        policy = cell.values["policy"]
+        with one_shard(None, piece.budget(BUDGET_ROUNDS), policy) as url, FLStore(url) as client:
+            rows = compare(client, piece, BUDGET_ROUNDS, policy, SPEED)
+        return {row.name: {"requests": row.requests, "live": row.live, "simulated": row.simulated} for row in rows}
+
+    def report(self, outcomes: Sequence[Outcome]) -> Report:
+        patterns = list(outcomes[0].measured)
+        rows = []
+        for each in outcomes:
+            live = [f"{100 * each.measured[name]['live']:.1f}" for name in patterns]
+            rows.append([f"`{each.values['policy']}`", *live, f"{100 * each.measured['all']['simulated']:.1f}"])
+        text = table(["policy, hit rate in per cent", *patterns, "all, simulated"], rows)
+        curves = {
+            each.values["policy"]: [(at, each.measured[name]["live"]) for at, name in enumerate(patterns)]
+            for each in outcomes
+        }
+        across = Axis(", ".join(f"{at} is {name}" for at, name in enumerate(patterns)), 0.0, len(patterns) - 1)
+        svg = plot(self.title, curves, across, Axis("share of requests that hit", 0.0, 1.0))
+        return Report(text + "\n![Hit rates](policies.svg)\n", {"policies": svg})
