@@ -89,6 +89,15 @@ def test_summaries_of_parts_merge_to_the_summary_of_the_whole(count: int, seed: 
         np.testing.assert_array_equal(getattr(merged, name), getattr(whole, name))
 
 
+def test_a_large_tensor_is_summed_up_as_its_small_pieces_are() -> None:
+    values = np.concatenate([vector(100_000, 5).astype(np.float32), np.array([-0.0, 0.0, 3e38, -3e38], np.float32)])
+    pieces = [summarize(part) for part in np.array_split(values, 7)]
+    columns = [np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("low", "high", "count")]
+    whole, merged = summarize(values), merge(Summary(*columns))
+    for name in ("low", "high", "count"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(merged, name))
+
+
 @given(
     st.lists(st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=False), min_size=1, max_size=200),
     st.floats(0, 1),
