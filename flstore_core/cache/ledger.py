@@ -109,10 +109,9 @@ class Ledger:
 
     def request(self, request: Request) -> Access:
         """Count a request and tell the policy; the caller then fills what is missing, and the prefetches."""
-        entries = self._entries
         keys = request.keys
-        present = [entries[key][0] for key in keys if key in entries]
-        missing = () if len(present) == len(keys) else tuple([key for key in keys if key not in entries])
+        present = [entry[0] for entry in map(self._entries.get, keys) if entry]
+        missing = () if len(present) == len(keys) else tuple([key for key in keys if key not in self._entries])
         tally = self.tallies[request.pattern]
         tally.requests += 1
         tally.hits += not missing
@@ -222,7 +221,7 @@ class Ledger:
             if victim is None:
                 return Outcome(False, tuple(evicted))
             key, reason = victim
-            if key in pins or key not in self._entries:
+            if (pins and key in pins) or key not in self._entries:
                 raise self._defect(key)
             remove(key, reason, now)
             evicted.append(key)

@@ -1,7 +1,7 @@
 """What exists of one job, as far as a policy has been told: rounds, their members, and who took part when."""
 
 from bisect import bisect_right, insort
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 
 from flstore_core.ids import AGGREGATE
 from flstore_core.policies.base import Key
@@ -11,15 +11,15 @@ MOST_ROUNDS = 4096
 
 
 class KnownRound:
-    """The objects of one round."""
+    """The objects of one round, with their bytes."""
 
-    __slots__ = ("aggregate", "aggregate_bytes", "committed", "updates")
+    __slots__ = ("aggregate", "committed", "updates")
 
     def __init__(self) -> None:
         self.updates: dict[Key, int] = {}
-        """Updates with their bytes, in order of arrival."""
-        self.aggregate: Key | None = None
-        self.aggregate_bytes = 0
+        """In order of arrival."""
+        self.aggregate: dict[Key, int] = {}
+        """At most one."""
         self.committed = False
 
 
@@ -31,38 +31,47 @@ class Catalogue:
         self.newest = -1
         """Newest committed round, -1 before the first."""
         self._participations: dict[str, list[int]] = {}
+        """Rising."""
 
     def add(self, key: Key, size: int) -> None:
         """Learn of an update or an aggregate."""
-        known = self._round(key.round)
-        if key.client == AGGREGATE:
-            known.aggregate, known.aggregate_bytes = key, size
+        _, number, client, _ = key
+        known = self.rounds.get(number) or self._begin(number)
+        if client == AGGREGATE:
+            known.aggregate[key] = size
         elif key not in known.updates:
             known.updates[key] = size
-            self._took_part(key.client, key.round)
+            rounds = self._participations.get(client)
+            if rounds is None:
+                self._participations[client] = [number]
+            elif rounds[-1] < number:
+                rounds.append(number)
+            else:
+                insort(rounds, number)
 
     def commit(self, number: int) -> KnownRound:
         """Learn that a round is complete."""
-        known = self._round(number)
+        known = self.rounds.get(number) or self._begin(number)
         known.committed = True
         self.newest = max(self.newest, number)
         return known
 
-    def sizes(self, keys: Iterable[Key]) -> dict[Key, int]:
-        """Return those of `keys` that exist, with their bytes."""
+    def sizes(self, keys: Sequence[Key]) -> Mapping[Key, int]:
+        """Return those of `keys` that exist, with their bytes; for a round's aggregate alone, the round's own table."""
         found: dict[Key, int] = {}
         for key in keys:
             if known := self.rounds.get(key.round):
-                if key in known.updates:
-                    found[key] = known.updates[key]
-                elif key == known.aggregate:
-                    found[key] = known.aggregate_bytes
+                objects = known.aggregate if key.client == AGGREGATE else known.updates
+                if len(keys) == 1 and objects is known.aggregate:
+                    return objects
+                if key in objects:
+                    found[key] = objects[key]
         return found
 
     def takes_part(self, client: str) -> bool:
         """Say whether the client has sent an update to an open round."""
-        rounds = self._participations.get(client, [])
-        return bool(rounds) and rounds[-1] > self.newest
+        rounds = self._participations.get(client)
+        return rounds is not None and rounds[-1] > self.newest
 
     def last_updates(self, client: str, count: int, with_open: bool) -> dict[Key, int]:
         """Return the client's updates of its last `count` rounds, committed or open as well, with their bytes."""
@@ -74,21 +83,10 @@ class Catalogue:
                 found |= {key: size for key, size in known.updates.items() if key.client == client}
         return found
 
-    def _took_part(self, client: str, number: int) -> None:
-        rounds = self._participations.get(client)
-        if rounds is None:
-            self._participations[client] = [number]
-        elif rounds[-1] < number:
-            rounds.append(number)
-        else:
-            insort(rounds, number)
-
-    def _round(self, number: int) -> KnownRound:
-        known = self.rounds.get(number)
-        if known is None:
-            known = self.rounds[number] = KnownRound()
-            if len(self.rounds) > MOST_ROUNDS:
-                self._forget_oldest()
+    def _begin(self, number: int) -> KnownRound:
+        known = self.rounds[number] = KnownRound()
+        if len(self.rounds) > MOST_ROUNDS:
+            self._forget_oldest()
         return known
 
     def _forget_oldest(self) -> None:

@@ -6,6 +6,7 @@ way, walking through rounds, is in `scan`.
 """
 
 from collections.abc import Iterable, Mapping
+from math import inf
 from typing import Generic, TypeVar
 
 from flstore_core.patterns import Pattern
@@ -20,7 +21,7 @@ STICKINESS = 1.3
 
 LEAST_CHANCE = 0.002
 """A group is worth holding when the job's next request wants it with this chance for each of its objects; half of
-that, if it is held. An object outside of groups is forgotten below it."""
+that, if it is held."""
 
 PATIENCE = 1.0
 """A group that was worth nothing is judged again when its age has grown by this part."""
@@ -37,7 +38,6 @@ PRIORS: Mapping[str, float] = {
     "newest model": 0.3,
     "recent model": 0.05,
     "model asked again": 0.1,
-    "single object": 0.05,
 }
 """Chance that the next request is for a group of the kind, before any request is seen."""
 
@@ -45,13 +45,29 @@ PRIORS: Mapping[str, float] = {
 class Group:
     """Objects that are worth having together, and how their worth is judged."""
 
-    __slots__ = ("bytes", "changed", "density", "hazard", "keys", "label", "pattern", "planned", "since", "until")
+    __slots__ = (
+        "_least",
+        "_least_held",
+        "asked",
+        "bytes",
+        "changed",
+        "density",
+        "hazard",
+        "keys",
+        "label",
+        "pattern",
+        "planned",
+        "since",
+        "until",
+    )
 
     def __init__(self, label: str, pattern: Pattern, hazard: Hazard, since: float, keys: Mapping[Key, int]) -> None:
         self.label = label
         """Kind, for people."""
         self.pattern = pattern
         self.planned = False
+        self.asked = False
+        """Whether a request has read it while it was planned."""
         self.density = 0.0
         """Expected requests a second and byte; zero where they are too few to hold the group for."""
         self.hold(keys)
@@ -61,6 +77,8 @@ class Group:
         """Make `keys`, with their bytes, the group's objects."""
         self.keys = keys
         self.bytes = sum(keys.values())
+        self._least = LEAST_CHANCE * len(keys) if self.bytes else inf
+        self._least_held = 0.5 * self._least
         self.changed = True
         self.until = 0.0
 
@@ -77,19 +95,18 @@ class Group:
             self.planned = planned
             self.until = 0.0
 
-    def judge(self, now: float, horizon: float) -> None:
-        """Work `density` out at second `now`; see `Hazard.rate` for `horizon`."""
+    def judge(self, now: float, horizon: float) -> float:
+        """Work `density` out at second `now`, and return it; see `Hazard.rate` for `horizon`."""
         age = now - self.since
         rate = self.hazard.rate(age, horizon)
-        least = LEAST_CHANCE * len(self.keys)
         if self.planned:
             rate *= STICKINESS
-            least *= 0.5
-        if self.bytes > 0 and rate * horizon >= least:
+        if rate * horizon >= (self._least_held if self.planned else self._least):
             self.density = rate / self.bytes
         else:
             self.density = 0.0
             self.until = now + PATIENCE * (age if age > horizon else horizon)
+        return self.density
 
 
 class Hazards:

@@ -5,9 +5,9 @@ maximizing hit density", NSDI 2018), with the kinds of FL data as classes: reque
 that data of this kind spent at that age.
 """
 
-import math
 from functools import lru_cache
 from itertools import pairwise
+from math import exp, exp2, log2
 
 BUCKETS = 40
 TICKS = 64.0
@@ -23,16 +23,13 @@ STRENGTH = 2.0
 GAP_WEIGHT = 0.05
 """Weight of the latest interval in the mean time between requests."""
 
-NEWS = 24
+NEWS = 96
 """Requests and lives learned of after which the rates are worked out anew; fewer in the beginning."""
-
-GRID = 4
-"""Horizons told apart between one and its double."""
 
 
 def near(seconds: float) -> float:
-    """Return the nearest horizon of the few that rates are worked out for; never zero."""
-    return math.exp2(round(math.log2(max(seconds, 1 / TICKS)) * GRID) / GRID)
+    """Return the nearest power of two, since rates are worked out for a few horizons only; never zero."""
+    return exp2(round(log2(max(seconds, 1 / TICKS))))
 
 
 class Hazard:
@@ -59,28 +56,24 @@ class Hazard:
         That chance falls off exponentially in `horizon` seconds, the mean time to the job's next request, one of those
         that `near` gives. What no request has shown yet is believed to fade like 1 / age.
         """
-        rates = self._rates.get(horizon)
-        if rates is None:
-            rates = self._rates[horizon] = self._work_out(horizon)
+        rates = self._rates.get(horizon) or self._work_out(horizon)
         bucket = int(age * TICKS).bit_length()
         if bucket >= len(rates):
-            return self.rate_now(age, horizon)
+            return self._rate_beyond(bucket, horizon)
         here, after = rates[bucket]
-        return here + (after - here) * math.exp((age - _EDGES[bucket + 1]) / horizon)
+        return here + (after - here) * exp((age - _EDGES[bucket + 1]) / horizon)
 
     def rate_now(self, age: float, horizon: float) -> float:
         """Return the requests a second at `age`."""
+        rates = self._rates.get(horizon) or self._work_out(horizon)
         bucket = int(age * TICKS).bit_length()
+        return rates[bucket][0] if bucket < len(rates) else self._rate_beyond(bucket, horizon)
+
+    def _rate_beyond(self, bucket: int, horizon: float) -> float:
+        """Return the requests a second within a bucket so wide that nothing but the rate at the moment counts."""
         width = _WIDTHS[bucket]
         spent = self._tails[bucket] + (sum(self._ended[bucket + 1 :]) + STRENGTH) * width
         return (self._asked[bucket] + STRENGTH * width * self.prior / (horizon + _EDGES[bucket])) / spent
-
-    def lasts(self, horizon: float, chance: float) -> float:
-        """Return the greatest age in seconds at which the next request still comes with `chance`."""
-        for bucket in range(BUCKETS - 2, -1, -1):
-            if self.rate(_EDGES[bucket], horizon) * horizon >= chance:
-                return _EDGES[bucket + 1]
-        return 0.0
 
     def asked(self, age: float) -> None:
         """Learn of a request at `age`."""
@@ -115,29 +108,28 @@ class Hazard:
     def _work_out(self, horizon: float) -> list[tuple[float, float]]:
         """Return each bucket's rate and the mean rate from its end on, worked out from the last bucket to the first.
 
-        Buckets much wider than the horizon are left out: in these nothing but the rate at the moment counts.
+        Buckets much wider than the horizon are left out.
         """
         believed, left = _of_horizon(horizon)
         top = len(left)
-        rates = []
-        after = self.rate_now(_EDGES[top], horizon)
+        rates = self._rates[horizon] = [(0.0, 0.0)] * top
+        after = self._rate_beyond(top, horizon)
         beyond = sum(self._ended[top:]) + STRENGTH
         asked, ended, tails, prior = self._asked, self._ended, self._tails, self.prior
         for bucket in range(top - 1, -1, -1):
             rate = (asked[bucket] + prior * believed[bucket]) / (tails[bucket] + beyond * _WIDTHS[bucket])
-            rates.append((rate, after))
+            rates[bucket] = (rate, after)
             after = rate + (after - rate) * left[bucket]
             beyond += ended[bucket]
-        rates.reverse()
         return rates
 
 
 @lru_cache(maxsize=256)
 def _of_horizon(horizon: float) -> tuple[list[float], list[float]]:
     """Return, of each bucket that matters, the requests believed for a prior of 1 and the chance to live through it."""
-    top = min(int(8 * horizon * TICKS).bit_length(), BUCKETS - 1)
+    top = min(int(512 * horizon * TICKS).bit_length(), BUCKETS - 1)
     believed = [STRENGTH * width / (horizon + begin) for width, begin in zip(_WIDTHS[:top], _EDGES, strict=False)]
-    return believed, [math.exp(-width / horizon) for width in _WIDTHS[:top]]
+    return believed, [exp(-width / horizon) for width in _WIDTHS[:top]]
 
 
 class Gap:

@@ -11,11 +11,11 @@ from flstore_core.policies.groups import Attention, Group, Hazards, Ranks
 from flstore_core.policies.hazard import Gap, near
 from flstore_core.policies.scan import MOST_WORKLOADS, Scans
 
-RECENT = 2
-"""Committed rounds that are weighed because they are new."""
+NEW_ROUNDS, NEW_MODELS = 1, 2
+"""Committed rounds and models that are weighed because they are new."""
 ROUNDS_AGAIN = 4
 """Rounds that are weighed because they were asked for."""
-MODELS_AGAIN = 4
+MODELS_AGAIN = 12
 CLIENTS = 4
 """Clients that may be tracked at once."""
 
@@ -30,15 +30,14 @@ class Interest:
         """Whether a tracked client's new participations are looked up, or only what was asked for is expected again."""
         self._follow = follow
         """Whether requests are followed at all, or only commits."""
-        self._new_rounds = Ranks("round", Pattern.P2, RECENT, hazards)
-        self._new_models = Ranks("model", Pattern.P1, RECENT, hazards)
+        self._new_rounds = Ranks("round", Pattern.P2, NEW_ROUNDS, hazards)
+        self._new_models = Ranks("model", Pattern.P1, NEW_MODELS, hazards)
         self._rounds: Attention[int] = Attention("round asked again", Pattern.P2, ROUNDS_AGAIN, hazards)
         self._models: dict[str, Attention[tuple[Key, ...]]] = {}
         """Of each workload: what serves a release and what evaluates the newest model return to different ones."""
         self._clients: Attention[str] = Attention("client", Pattern.P3, CLIENTS, hazards)
         self._open: Attention[int] = Attention("open round", Pattern.P2, 1, hazards)
-        self._round_walks = Scans(Pattern.P2, self._updates, hazards)
-        self._model_walks = Scans(Pattern.P1, self._aggregate, hazards)
+        self._walks = Scans(self._updates, hazards)
         self._counts: dict[str, int] = {}
         """How many participations the last request for each tracked client named."""
         self._with_open = False
@@ -54,21 +53,13 @@ class Interest:
     def judged(self, now: float) -> list[Group]:
         """Return what is worth keeping, judged at second `now`."""
         horizon = self._horizon(now)
-        worth = []
-        for group in self._groups():
-            if now >= group.until:
-                group.judge(now, horizon)
-                if group.density > 0.0:
-                    worth.append(group)
-        return worth
+        return [group for group in self._groups() if now >= group.until and group.judge(now, horizon) > 0.0]
 
     def _horizon(self, now: float) -> float:
         """Return the mean time to the next request, shorter than usual while somebody walks through rounds."""
         usual = self._gap.seconds
-        walks = [group for group in self._round_walks.groups if now >= group.until]
-        if not walks:
-            return usual
-        return near(1 / (1 / usual + sum([group.hazard.rate_now(now - group.since, usual) for group in walks])))
+        walks = [walk.hazard.rate_now(now - walk.since, usual) for walk in self._walks.groups if now >= walk.until]
+        return near(1 / (1 / usual + sum(walks))) if walks else usual
 
     def _groups(self) -> Iterator[Group]:
         return chain(
@@ -78,8 +69,7 @@ class Interest:
             *(models.groups for models in self._models.values()),
             self._clients.groups,
             self._open.groups,
-            self._round_walks.groups,
-            self._model_walks.groups,
+            self._walks.groups,
         )
 
     def committed(self, number: int, now: float) -> None:
@@ -102,17 +92,17 @@ class Interest:
             return opened
         return self._refresh(key.client) if key.client in self._counts else None
 
-    def requested(self, request: Request, now: float) -> None:
-        """Learn what a request asked for."""
+    def requested(self, request: Request, now: float) -> bool:
+        """Learn what a request asked for; say whether it set off or went on with a walk that is worth following."""
         self._gap.asked(now)
         if self._follow:
             self._learn[request.pattern](request, now)
+        walk = self._walks.front
+        return walk is not None and walk.since == now and walk.judge(now, self._gap.seconds) > 0.0
 
     def _asked_models(self, request: Request, now: float) -> None:
         for key in request.keys:
             if key.client == AGGREGATE:
-                newest = key.round == self.catalogue.newest
-                self._model_walks.asked(request.workload, key.round, newest, now)
                 self._new_models.asked(key.round, now)
         models = self._models.get(request.workload) or self._more_models(request.workload)
         models.asked(request.keys, self.catalogue.sizes(request.keys), now)
@@ -146,7 +136,7 @@ class Interest:
         if number > newest:
             self._open.asked(number, self._updates_so_far(number), now)
             return
-        walked = self._round_walks.asked(workload, number, number == newest, now)
+        walked = self._walks.asked(workload, number, number == newest, now)
         if (number == newest or not walked) and self._new_rounds.asked(number, now):
             return
         self._rounds.asked(number, self._updates(number), now)
@@ -184,4 +174,4 @@ class Interest:
 
     def _aggregate(self, number: int) -> Mapping[Key, int]:
         known = self.catalogue.rounds.get(number)
-        return {known.aggregate: known.aggregate_bytes} if known and known.aggregate else {}
+        return known.aggregate if known else {}

@@ -11,14 +11,14 @@ from flstore_core.policies.groups import Group
 _DENSITY = attrgetter("density")
 
 
-def make_plan(candidates: Iterable[Group], room: int) -> list[Group]:
-    """Return groups that fit in `room` bytes together, all of some worth, roughly the best first.
+def make_plan(candidates: Iterable[Group], room: int) -> tuple[list[Group], bool]:
+    """Return groups that fit in `room` bytes together, roughly the best first, and whether some had to stay out.
 
     An object that two groups share is counted twice, unless they are the same objects altogether.
     """
-    ranked = [group for group in candidates if group.density > 0.0 and group.bytes <= room]
-    ranked.sort(key=_DENSITY, reverse=True)
+    ranked = sorted([group for group in candidates if group.bytes <= room], key=_DENSITY, reverse=True)
     chosen: list[Group] = []
+    crowded = False
     seen: set[int] = set()
     for group in ranked:
         if id(group.keys) in seen:
@@ -26,11 +26,14 @@ def make_plan(candidates: Iterable[Group], room: int) -> list[Group]:
         if group.bytes > room and (worse := _worth_less(chosen, group, group.bytes - room)):
             room += sum([other.bytes for other in worse])
             chosen = [other for other in chosen if other not in worse]
+            crowded = True
         if group.bytes <= room:
             room -= group.bytes
             chosen.append(group)
             seen.add(id(group.keys))
-    return chosen
+        else:
+            crowded = True
+    return chosen, crowded
 
 
 def _worth_less(chosen: list[Group], group: Group, needed: int) -> list[Group]:

@@ -35,14 +35,16 @@ class Cursor:
 class Scans:
     """The walks through the rounds of one job."""
 
-    def __init__(self, pattern: Pattern, find: Find, hazards: Hazards) -> None:
-        self._pattern, self._find, self._hazards = pattern, find, hazards
+    def __init__(self, find: Find, hazards: Hazards) -> None:
+        self._find, self._hazards = find, hazards
         self._cursors: dict[str, list[Cursor]] = {}
         """Of each workload, the one that moved last first."""
         self._leaning: dict[str, float] = {}
         """Steps forward less steps back of each workload, the recent ones weighing more."""
         self.groups: list[Group] = []
         """The rounds that come next."""
+        self.front: Group | None = None
+        """The round that comes next in the walk that moved last."""
 
     def asked(self, workload: str, number: int, newest: bool, now: float) -> bool:
         """Learn of a request for round `number`, perhaps the newest; say whether it went on with a walk."""
@@ -82,9 +84,8 @@ class Scans:
         self.groups = [cursor.group for cursors in self._cursors.values() for cursor in cursors if cursor.group.keys]
 
     def _next(self, kind: str, workload: str, number: int, now: float) -> Group:
-        return Group(
-            kind, self._pattern, self._hazards.of(kind, f"{self._pattern} {workload}"), now, self._find(number)
-        )
+        self.front = Group(kind, Pattern.P2, self._hazards.of(kind, workload), now, self._find(number))
+        return self.front
 
     def _told_apart(self, workload: str) -> str:
         return workload if workload in self._cursors or len(self._cursors) < MOST_WORKLOADS else ""

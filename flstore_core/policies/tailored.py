@@ -15,10 +15,9 @@ from flstore_core.ids import METADATA
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Clock, Key, Policy, Prefetch, Request, Victim, Why
 from flstore_core.policies.groups import Group, Hazards
-from flstore_core.policies.hazard import Gap
 from flstore_core.policies.interest import Interest
-from flstore_core.policies.leftovers import Leftovers
 from flstore_core.policies.plan import make_plan
+from flstore_core.policies.spare import Spare
 
 METADATA_SHARE = 1 / 8
 """Most of the budget that metadata may hold."""
@@ -27,7 +26,7 @@ MEMORY = 200
 """Requests for other things than metadata after which what was learned fades once."""
 FADING = 0.7
 
-_ARRIVAL, _DEMAND, _P2, _P4 = Why.ARRIVAL, Why.DEMAND, Pattern.P2, Pattern.P4
+_ARRIVAL, _DEMAND, _P4 = Why.ARRIVAL, Why.DEMAND, Pattern.P4
 """Looked up once, for speed."""
 
 
@@ -61,16 +60,15 @@ class Tailored(Policy):
         self._planned: dict[Key, Group] = {}
         self._held: dict[Key, int] = {}
         self._used = 0
-        self._leftovers = Leftovers(self._hazards.of("single object"), self._held)
-        self._asked: dict[Key, float] = {}
-        """When planned objects were asked for last, as far as they were."""
+        self._spare = Spare()
         self._metadata: OrderedDict[Key, None] = OrderedDict()
         """Oldest first."""
         self._metadata_bytes = 0
         self._why = _DEMAND
         """What brings the object that is being let in."""
         self._requests = 0
-        self._gap = Gap()
+        self._crowded = False
+        """Whether the plan had no room for something that is worth holding."""
 
     def arrived(self, key: Key, size: int) -> bool:
         if key.client == METADATA:
@@ -84,10 +82,7 @@ class Tailored(Policy):
         free = self._budget - self._used
         if size <= free:
             return True
-        if size > free + self._leftovers.bytes:
-            return False
-        self._now = self._clock()
-        return self._leftovers.takes_arrival(interest.catalogue.newest, self._now)
+        return size <= free + self._spare.bytes and self._spare.makes_way(interest.catalogue.newest)
 
     def committed(self, job: str, round: int, slice: int) -> Sequence[Prefetch]:  # noqa: A002
         self._now = self._clock()
@@ -98,25 +93,26 @@ class Tailored(Policy):
         now = self._now = self._clock()
         if request.pattern is _P4 or not request.keys:
             return ()  # Where a gateway keeps the metadata, a shard's policy does not learn of these either.
-        self._count(now)
-        self._touch(request.keys, now)
+        self._count()
+        self._touch(request.keys)
+        walked = False
         for slice_ in {key.slice for key in request.keys}:
-            self._interest(request.job, slice_).requested(request, now)
-        # What else went as expected changes little: what to hold next can wait for the next commit, round or miss.
-        return self._replan(missing) if missing or request.pattern is _P2 else ()
+            walked |= self._interest(request.job, slice_).requested(request, now)
+        # What else went as expected changes little: where all has room, what to hold next can wait for the next commit.
+        return self._replan(missing) if missing or walked or self._crowded else ()
 
     def admits(self, key: Key, size: int, why: Why) -> bool:
         self._why = why
         if key in self._planned or key.client == METADATA:
             return True
-        return size <= self._budget - self._used + self._leftovers.bytes
+        return size <= self._budget - self._used + self._spare.bytes
 
     def victim(self, pinned: Container[Key]) -> Victim | None:
         if self._metadata_bytes > self._most_metadata:
             for key in self._metadata:
                 if key not in pinned:
                     return key, "old-metadata"
-        return self._leftovers.victim(pinned, self._now) or self._least_of_plan(pinned)
+        return self._spare.victim(pinned) or self._least_of_plan(pinned)
 
     def inserted(self, key: Key, size: int) -> None:
         self._held[key] = size
@@ -124,21 +120,17 @@ class Tailored(Policy):
         if key.client == METADATA:
             self._metadata[key] = None
             self._metadata_bytes += size
-        else:
-            asked = self._now if self._why is _DEMAND else None
-            if key not in self._planned:
-                self._leftovers.put(key, asked)
-            elif asked is not None:
-                self._asked[key] = asked
+        elif (group := self._planned.get(key)) is None:
+            self._spare.put(key, size, self._why is _DEMAND)
+        elif self._why is _DEMAND:
+            group.asked = True
 
     def removed(self, key: Key) -> None:
         if key.client == METADATA:
             del self._metadata[key]
             self._metadata_bytes -= self._held[key]
-        elif key in self._planned:
-            self._asked.pop(key, None)
         else:
-            self._leftovers.drop(key)
+            self._spare.drop(key)
         self._used -= self._held.pop(key)
 
     def forget(self, job: str) -> None:
@@ -159,49 +151,52 @@ class Tailored(Policy):
             found = self._interests[scope] = Interest(self._hazards, self._parts.index, self._parts.follow)
         return found
 
-    def _count(self, now: float) -> None:
-        self._gap.asked(now)
+    def _count(self) -> None:
         self._requests += 1
         if self._requests % MEMORY == 0:
             self._hazards.fade(FADING)
 
-    def _touch(self, keys: Sequence[Key], now: float) -> None:
-        """Note when objects were asked for."""
-        planned, held = self._planned, self._held
-        self._asked.update(dict.fromkeys([key for key in keys if key in planned and key in held], now))
-        self._leftovers.touch([key for key in keys if key not in planned], now, self._gap.seconds)
+    def _touch(self, keys: Sequence[Key]) -> None:
+        """Note that objects were asked for."""
+        planned, spare = self._planned, self._spare
+        for key in keys:
+            group = planned.get(key)
+            if group is None:
+                spare.touch(key)
+            else:
+                group.asked = True
 
     def _replan(self, missing: Sequence[Key]) -> Sequence[Prefetch]:
         """Choose anew what to hold; return what to fetch, apart from `missing`, which is being fetched anyway."""
         now = self._now
         candidates = [group for interest in self._interests.values() for group in interest.judged(now)]
-        plan = make_plan(candidates, self._budget - self._metadata_bytes)
+        plan, self._crowded = make_plan(candidates, self._budget - self._metadata_bytes)
         if len(plan) == len(self._plan) and all(group.planned and not group.changed for group in plan):
             return ()
         self._adopt(plan)
         if not self._parts.prefetch:
             return ()
         held = self._held
-        wanted = [item for item in self._planned.items() if item[0] not in held and item[0] not in missing]
-        return [Prefetch(key, group.pattern) for key, group in wanted]
+        absent = [item for item in self._planned.items() if item[0] not in held]
+        return [Prefetch(key, group.pattern) for key, group in absent if key not in missing]
 
     def _adopt(self, plan: list[Group]) -> None:
         """Make `plan` the plan: what it drops becomes spare, what it takes up no longer is."""
-        before = self._planned
+        before, planned = self._planned, {}
         for group in self._plan:
             group.plan(False)
-        self._plan, self._planned = plan, {}
         for group in reversed(plan):
             group.plan(True)
             group.changed = False
-            self._planned.update(dict.fromkeys(group.keys, group))
-        planned, held = self._planned, self._held
-        for key in before:
+            planned.update(dict.fromkeys(group.keys, group))
+        self._plan, self._planned = plan, planned
+        held, spare = self._held, self._spare
+        for key, group in before.items():
             if key not in planned and key in held:
-                self._leftovers.put(key, self._asked.pop(key, None))
-        for key in planned:
-            if key not in before and key in held and (asked := self._leftovers.drop(key)) is not None:
-                self._asked[key] = asked
+                spare.put(key, held[key], group.asked)
+        for key, group in planned.items():
+            if key not in before and key in held and spare.drop(key):
+                group.asked = True
 
     def _least_of_plan(self, pinned: Container[Key]) -> Victim | None:
         """Name an object of the plan's last group: only pins and growing metadata make that necessary."""

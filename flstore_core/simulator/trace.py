@@ -15,6 +15,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from flstore_core.errors import FLStoreError, InvalidParameters, unknown
@@ -55,6 +56,8 @@ class _Reader:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.sizes: dict[Key, int] = {}
+        self._keys: dict[Key, Key] = {}
+        """The one object for each key: equal keys are found faster when they are the same."""
         self._now = -math.inf
         self._parsers = {"update": self._update, "commit": self._commit, "request": self._request}
 
@@ -99,15 +102,17 @@ class _Reader:
 
     def _add(self, key: Key, size: int) -> None:
         self.sizes[key] = size
+        self._keys[key] = key
         self.events.append(Created(self._now, key, size))
 
     def _known(self, job: str, named: Any) -> Key:
         if not isinstance(named, dict):
             raise InvalidParameters(f"a key is {named!r}; use an object with round and client")
         key = Key(job, _round(named), _text(named, "client"))
-        if key not in self.sizes:
+        known = self._keys.get(key)
+        if known is None:
             raise InvalidParameters(f"{_name(key)} is asked for and no earlier event created it")
-        return key
+        return known
 
 
 def _parse(line: str) -> Mapping[str, Any]:
@@ -138,7 +143,7 @@ def _field(event: Mapping[str, Any], name: str, kind: type | tuple[type, ...]) -
 
 
 def _text(event: Mapping[str, Any], name: str) -> str:
-    return str(_field(event, name, str))
+    return intern(_field(event, name, str))
 
 
 def _round(event: Mapping[str, Any]) -> int:

@@ -1,0 +1,66 @@
+"""What the tailored policy holds without having planned it: a small cache for all that nobody could foresee.
+
+Objects that were asked for and objects that only arrived (or were fetched in vain) are kept apart, as in 2Q (Johnson
+and Shasha, VLDB 1994), so that the stream of new updates does not wash out what is in use.
+"""
+
+from collections import OrderedDict
+from collections.abc import Container
+
+from flstore_core.policies.base import Key, Victim
+
+
+class Spare:
+    """Unplanned objects, and which of them goes first."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._asked: OrderedDict[Key, int] = OrderedDict()
+        """With their bytes, the least recently asked for first."""
+        self._fresh: OrderedDict[Key, int] = OrderedDict()
+        """Never asked for since they came; with their bytes, the oldest first."""
+
+    def put(self, key: Key, size: int, asked: bool) -> None:
+        """Take in a held object; `asked` says whether a request has read it."""
+        self.bytes += size
+        if asked:
+            self._asked[key] = size
+        else:
+            self._fresh[key] = size
+
+    def drop(self, key: Key) -> bool:
+        """Let go of an object, evicted or planned, if it is here; say whether a request has read it."""
+        size = self._fresh.pop(key, None)
+        if size is not None:
+            self.bytes -= size
+            return False
+        size = self._asked.pop(key, None)
+        if size is None:
+            return False
+        self.bytes -= size
+        return True
+
+    def touch(self, key: Key) -> None:
+        """Learn of a request for `key`, here or not."""
+        if key in self._asked:
+            self._asked.move_to_end(key)
+        elif key in self._fresh:
+            self._asked[key] = self._fresh.pop(key)
+
+    def makes_way(self, newest: int) -> bool:
+        """Say whether to give up an object for one that just arrived, where round `newest` is the last committed.
+
+        What was asked for does not go, nor do the updates of open rounds push each other out: those that stay need not
+        be fetched at the commit.
+        """
+        return bool(self._fresh) and next(iter(self._fresh)).round <= newest
+
+    def victim(self, pinned: Container[Key]) -> Victim | None:
+        """Name the next object to go."""
+        for key in self._fresh:
+            if key not in pinned:
+                return key, "never-asked"
+        for key in self._asked:
+            if key not in pinned:
+                return key, "least-recent"
+        return None
