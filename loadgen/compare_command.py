@@ -31,7 +31,7 @@ LOG_WIDTH = 110
 @click.command("compare", context_settings={"show_default": True})
 @click.option("--scenario", default="hour", help="Scenario, or a YAML file.")
 @click.option("--first", "seconds", type=float, default=3600.0, help="Only so many seconds of the trace.")
-@click.option("--speed", type=float, default=90.0, help="Seconds of the trace in a second.")
+@click.option("--speed", type=float, default=120.0, help="Seconds of the trace in a second.")
 @click.option("--pace", type=click.Choice([each.value for each in Pace]), default=Pace.OPEN.value)
 @click.option("--model", type=click.Choice(list(MODEL_BYTES)), default="mobilenet_v3_small")
 @click.option("--store", help="Store to run over; SeaweedFS on loopback, thrown away afterwards, by default.")

@@ -1,8 +1,13 @@
-"""What this process's children, and theirs, take of the machine's memory."""
+"""This process's children: that none outlives it, and what they take of the machine's memory."""
 
 import os
+import shutil
 from collections import defaultdict
 from pathlib import Path
+
+_SETPRIV = shutil.which("setpriv")
+ENDS_WITH_US = (_SETPRIV, "--pdeathsig", "KILL") if _SETPRIV else ()
+"""Before a command: has Linux end it when the thread that starts it is gone, however that came."""
 
 
 def descendants_rss() -> int:

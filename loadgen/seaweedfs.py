@@ -15,6 +15,8 @@ from pathlib import Path
 
 import urllib3
 
+from loadgen.processes import ENDS_WITH_US
+
 _SWITCHED_OFF = ("-master.telemetry=false", "-s3.autoCreateBucket=false", "-s3.port.iceberg=0", "-s3.port.lance=0")
 _FEW_VOLUMES = "[master.volume_growth]\ncopy_1 = 2\n"  # of 7 a bucket, which a test's many buckets would exhaust
 _PORTS = ("master", "volume", "filer", "s3")
@@ -47,7 +49,7 @@ def seaweedfs(deadline_s: float = 60.0) -> Iterator[S3Server]:
         server = S3Server(f"http://127.0.0.1:{ports[_PORTS.index('s3')]}")
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - our own arguments
-                _command(folder, ports, server),
+                [*ENDS_WITH_US, *_command(folder, ports, server)],
                 cwd=folder,
                 env={"PATH": os.environ.get("PATH", ""), "HOME": name},
                 stdin=subprocess.DEVNULL,

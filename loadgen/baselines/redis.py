@@ -13,6 +13,7 @@ import numpy as np
 
 from flstore_core.errors import Unavailable
 from flstore_core.storage.network import Profile, crossing
+from loadgen.processes import ENDS_WITH_US
 
 START_S = 10.0
 TIMEOUT_S = 60.0
@@ -46,17 +47,11 @@ def _start(address: tuple[str, int], max_bytes: int, folder: str) -> subprocess.
     if program is None:
         raise Unavailable("redis-server is missing; install the Debian package redis-server")
     return subprocess.Popen(  # noqa: S603 - as the user has it installed, our own arguments
-        [*_ends_with_us(), program, *settings],
+        [*ENDS_WITH_US, program, *settings],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-
-
-def _ends_with_us() -> list[str]:
-    """Return what has Linux end a program when the thread that started it is gone, however it ended."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
 
 
 def _wait_until_listening(address: tuple[str, int], process: subprocess.Popen[bytes]) -> None:

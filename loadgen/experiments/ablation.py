@@ -12,7 +12,7 @@ from typing import Any
 
 from flstore_core.patterns import Pattern
 from loadgen.compare import Comparison
-from loadgen.experiments.base import Cell, Measured, Outcome, Report
+from loadgen.experiments.base import Cell, Measured, Outcome, Report, whole
 from loadgen.experiments.tables import table
 from loadgen.run.events import Ask, Event, parse_event
 from loadgen.run.plot import Axis, plot
@@ -49,7 +49,7 @@ class Ablation:
                 log=Path(folder) / "log",
             )
             plan = Plan(pace=Pace.SERIAL, job_settings={**JOB_SETTINGS, **settings})
-            result = Comparison(deployment, plan, lambda: events, {}).run_one(System.FLSTORE)
+            result = whole(Comparison(deployment, plan, lambda: events, {}).run_one(System.FLSTORE))
         names = ("requests", "hit_rate", "dollars", "errors", "uploads")
         return {**{name: result[name] for name in names}, "curve": result["curves"]["overall"]}
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from flstore_core.errors import Unavailable
 from loadgen.trace import TraceSettings
 
 Measured = dict[str, Any]
@@ -60,3 +61,10 @@ class Experiment(Protocol):
 
     def report(self, outcomes: Sequence[Outcome]) -> Report:
         """Return what all cells show, in the order of the design."""
+
+
+def whole(result: Measured) -> Measured:
+    """Return the results of a run; raise `Unavailable` if it ended early: half a run is no cell."""
+    if result["partial"]:
+        raise Unavailable(str(result["headline"]))
+    return result

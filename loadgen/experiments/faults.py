@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from flstore_core.client import AsyncFLStore
-from loadgen.experiments.base import Cell, Measured, Outcome, Report
+from loadgen.experiments.base import Cell, Measured, Outcome, Report, whole
 from loadgen.experiments.history import History
 from loadgen.experiments.place import flstore_in
 from loadgen.experiments.tables import averaged, table, varied
@@ -80,7 +80,7 @@ async def _under_fire(url: str, history: History, seed: int) -> tuple[dict[str, 
         for killer in killers:
             killer.cancel()
         await asyncio.gather(*killers, return_exceptions=True)
-    return result, len(killed)
+    return whole(result), len(killed)
 
 
 async def _kill_again(url: str, index: int, rng: np.random.Generator, killed: list[int]) -> None:

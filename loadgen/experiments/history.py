@@ -11,6 +11,7 @@ import uvloop
 
 from flstore_core.ids import METADATA
 from flstore_core.patterns import Pattern
+from loadgen.experiments.base import whole
 from loadgen.run.events import Ask, Commit, Event, Update
 from loadgen.run.http import Pool
 from loadgen.run.replay import JOB_SETTINGS, Pace, Plan
@@ -51,13 +52,13 @@ class History:
 
     def store(self, url: str) -> dict[str, Any]:
         """Store all of it and return the run's results."""
-        return run_session(Session(url, self.plan), self.events())
+        return whole(run_session(Session(url, self.plan), self.events()))
 
     def store_newest(self, url: str) -> dict[str, Any]:
         """Store the newest round of the first job alone, the others being there, and return the run's results."""
         events = [each for each in self.events() if isinstance(each, Update | Commit)]
         newest = [each for each in events if (each.job, each.round) == (f"{self.name}-0", self.rounds - 1)]
-        return run_session(Session(url, self.plan), newest)
+        return whole(run_session(Session(url, self.plan), newest))
 
     def ask(self, workload: str, pattern: Pattern = Pattern.P2, job: int = 0) -> Ask:
         """Return a request about the newest round."""

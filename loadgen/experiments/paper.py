@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from loadgen.compare import Comparison
-from loadgen.experiments.base import Cell, Measured, Outcome, Report
+from loadgen.experiments.base import Cell, Measured, Outcome, Report, whole
 from loadgen.experiments.tables import table, varied
 from loadgen.hour import Hour, awake_share, paper_hour
 from loadgen.run.events import parse_event
@@ -42,7 +42,7 @@ class Paper:
         results = dict(zip(System, found, strict=True))
         awake = awake_share(map(parse_event, generate(TraceSettings())), IDLE_S)
         hour = paper_hour(results, cell.trace.per_round + 1, SHARDS, cache_bytes, awake)
-        return {**{system: _kept(result) for system, result in results.items()}, "hour": hour.to_json()}
+        return {**{system: _kept(whole(result)) for system, result in results.items()}, "hour": hour.to_json()}
 
     def report(self, outcomes: Sequence[Outcome]) -> Report:
         plots = {

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from flstore_core.patterns import Pattern
-from loadgen.experiments.base import Cell, Measured, Outcome, Report
+from loadgen.experiments.base import Cell, Measured, Outcome, Report, whole
 from loadgen.experiments.history import History, asked_again
 from loadgen.experiments.place import flstore_in
 from loadgen.experiments.tables import table, varied
@@ -65,7 +65,7 @@ class Saturation:
 
 
 def _step(url: str, ask: Ask, rate: float) -> dict[str, float]:
-    result = run_session(Session(url, Plan()), _paced(ask, rate))
+    result = whole(run_session(Session(url, Plan()), _paced(ask, rate)))
     row = result["requests"]["overall"]
     return {"rate": rate, "answered_per_s": result["rate_per_s"], **{name: row[name] for name in ("p50_ms", "p99_ms")}}
 
