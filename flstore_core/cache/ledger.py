@@ -139,10 +139,7 @@ class Ledger:
 
     def discard(self, key: Key) -> bool:
         """Remove a key whatever the policy thinks, such as on erasure; say whether it was cached."""
-        if key not in self._entries:
-            return False
-        self._remove(key, DISCARDED, self._clock())
-        return True
+        return self._remove(key, DISCARDED, self._clock())
 
     def discard_job(self, job: str) -> tuple[Key, ...]:
         """Remove all of a deleted job and let the policy forget it; return the keys that were cached."""
@@ -215,15 +212,14 @@ class Ledger:
         """Evict until `size` bytes are free or the policy rather keeps the newcomer out."""
         evicted: list[Key] = []
         most = self.budget - size
-        pins, name_victim, remove = self._pins, self._victim, self._remove
+        pins, name_victim = self._pins, self._victim
         while self.used > most:
             victim = name_victim(pins)
             if victim is None:
                 return Outcome(False, tuple(evicted))
             key, reason = victim
-            if (pins and key in pins) or key not in self._entries:
+            if (pins and key in pins) or not self._remove(key, reason, now):
                 raise self._defect(key)
-            remove(key, reason, now)
             evicted.append(key)
         return Outcome(True, tuple(evicted))
 
@@ -231,8 +227,12 @@ class Ledger:
         held = "pinned" if key in self._pins else "not cached"
         return PolicyDefect(f"policy {self.policy.name!r} would evict {key}, which is {held}")
 
-    def _remove(self, key: Key, reason: str, now: float) -> None:
-        size, why, pattern, _ = self._entries.pop(key)
+    def _remove(self, key: Key, reason: str, now: float) -> bool:
+        """Remove a key; say whether it was cached."""
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return False
+        size, why, pattern, _ = entry
         self.used -= size
         tally = self.tallies[pattern]
         tally.evictions += 1
@@ -242,6 +242,7 @@ class Ledger:
         self.eviction_reasons[reason] += 1
         self._evicted.append((key, now, reason))
         self._removed(key)
+        return True
 
     def _mark_read(self, keys: Sequence[Key]) -> None:
         for key in self._unread.intersection(keys):
