@@ -23,6 +23,15 @@ async def test_a_watch_that_breaks_off_goes_on_where_it_was(world: World) -> Non
     assert count(world, "watch", "fljobs") >= 2
 
 
+async def test_an_object_as_large_as_a_schema_of_thousands_of_tensors_comes_by_the_watch(world: World) -> None:
+    """A megabyte in one line: more than an HTTP client takes for a line by itself."""
+    await world.lead()
+    rows = [{"name": f"layers.{number}.{'x' * 240}", "dtype": "F32", "shape": [2, 8]} for number in range(3500)]
+    await world.cluster.hand.create(FLJOBS, fljob("large", schema=rows))
+    await world.shows("large", "Ready")
+    assert (await world.status("large"))["parameters"] == 3500 * 16
+
+
 async def test_a_watch_whose_version_is_gone_lists_again_and_misses_nothing(world: World) -> None:
     await world.lead()
     await world.cluster.hand.create(FLJOBS, fljob("before"))

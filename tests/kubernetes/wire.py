@@ -98,8 +98,8 @@ class Wire:
         self.watches.add(transport)
         with suppress(ConnectionError):
             await stream.prepare(request)
-            async for line in answer.content:
-                await stream.write(line)
+            async for part in answer.content.iter_any():
+                await stream.write(part)
         self.watches.discard(transport)
         return stream
 
