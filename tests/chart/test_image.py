@@ -33,8 +33,23 @@ def test_images_run_without_root_and_without_a_shell() -> None:
         assert "USER 65532:65532" in lines
         [command] = [json.loads(line.removeprefix("CMD ")) for line in lines if line.startswith("CMD ")]
         assert command == ["python", "-m", f"services.{service}"]
-        assert not any(line.startswith(("RUN", "ENTRYPOINT", "ADD")) for line in lines)
+        assert not any(line.startswith(("ENTRYPOINT", "ADD")) for line in lines)
+        assert [line for line in lines if line.startswith("RUN")] == [_compiling()]
     assert all("--only-binary :all:" in line for each in stages.values() for line in each if "pip wheel" in line)
+
+
+def test_the_standard_library_is_compiled_before_the_file_system_is_read_only(tmp_path: Path) -> None:
+    (tmp_path / "asyncio").mkdir()
+    (tmp_path / "asyncio" / "events.py").write_text("loop = None\n")
+    words = re.sub(r'"\$\(.*\)"', str(tmp_path), _compiling().removeprefix("RUN "))
+    words = words.replace("python -m", f"{sys.executable} -m")
+    subprocess.run(words, shell=True, check=True)
+    assert len(list(tmp_path.glob("asyncio/__pycache__/events.*.pyc"))) == 1
+
+
+def _compiling() -> str:
+    [line] = [line for line in _stages()["base"] if line.startswith("RUN")]
+    return line
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import yaml
 
 from flstore_core.client import FLStore
 from tests.e2e import steps
-from tests.e2e.cluster import RELEASE, Cluster
+from tests.e2e.cluster import Cluster
 from tests.servers import wait_until
 
 LEFT_WITHIN_S = 180.0
@@ -61,6 +61,9 @@ def step(name: str, act: Callable[[], object]) -> None:
 def kill_a_shard(cluster: Cluster, store: FLStore) -> str:
     """End an awake shard's pod without grace; the same question has to be answered."""
     steps.ask(store)
+    wait_until(
+        lambda: bool(cluster.pods("shard")), "a shard's pod being ready", MEND_WITHIN_S
+    )  # it answers before that
     victim = cluster.pods("shard")[0]
     cluster.kill(victim)
     steps.ask(store)
@@ -76,7 +79,8 @@ def evict(cluster: Cluster) -> None:
 
 
 def _moved(cluster: Cluster, component: str, before: list[str]) -> bool:
-    return before[0] not in cluster.pods(component) and cluster.is_available(f"{RELEASE}-{component}")
+    now = cluster.pods(component)
+    return before[0] not in now and len(now) >= len(before)
 
 
 def nothing_left(cluster: Cluster) -> str:

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import helm_python
 import httpx
@@ -58,10 +58,10 @@ class Cluster:
         self._helm.uninstall(RELEASE, wait="watcher", timeout=TIMEOUT_S)
 
     def pods(self, component: str) -> list[str]:
-        """Return the names of the release's pods of one part that are not on their way out."""
+        """Return the names of the release's pods of one part that serve and are not on their way out."""
         selector = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component={component}"
         found = self.core.list_namespaced_pod(self.namespace, label_selector=selector).items
-        return [pod.metadata.name for pod in found if pod.metadata.deletion_timestamp is None]
+        return [pod.metadata.name for pod in found if pod.metadata.deletion_timestamp is None and _is_ready(pod)]
 
     def kill(self, pod: str) -> None:
         """End a pod as a lost node would: at once."""
@@ -71,10 +71,6 @@ class Cluster:
         """Ask for a pod to go as a drain of its node does, which a disruption budget may refuse."""
         body = client.V1Eviction(metadata=client.V1ObjectMeta(name=pod, namespace=self.namespace))
         self.core.create_namespaced_pod_eviction(pod, self.namespace, body)
-
-    def is_available(self, deployment: str) -> bool:
-        status = self.apps.read_namespaced_deployment_status(deployment, self.namespace).status
-        return status.available_replicas is not None and not status.unavailable_replicas
 
     def leftovers(self) -> list[str]:
         """Return everything of the release that is still there."""
@@ -115,14 +111,35 @@ class Cluster:
         [port] = free_ports(1)
         command = [kubectl, "--kubeconfig", str(self._kubeconfig), "--namespace", self.namespace]
         command += ["port-forward", f"service/{RELEASE}-gateway", f"{port}:80", "--address", "127.0.0.1"]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            wait_until(lambda: answers(f"{url}/readyz"), "the gateway answering", 60)
+        url = f"http://127.0.0.1:{port}"
+        with Forwarding(command) as forwarding:
+            wait_until(lambda: forwarding.reaches(f"{url}/readyz"), "the gateway answering", 60)
             yield url
-        finally:
-            process.terminate()
-            process.wait()
+
+
+class Forwarding:
+    """`kubectl port-forward`, begun again when it ends: it may have chosen a pod on its way out."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def reaches(self, url: str) -> bool:
+        if self._process is None or self._process.poll() is not None:
+            self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        return answers(url)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+
+
+def _is_ready(pod: client.V1Pod) -> bool:
+    return any(each.type == "Ready" and each.status == "True" for each in pod.status.conditions or ())
 
 
 def answers(url: str) -> bool:

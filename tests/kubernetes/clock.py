@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from tests.waiting import DEADLINE_S
 
 STEP_S = 0.5
-_BREATH_S = 0.002
+BREATH_S = 0.002
 
 Condition = Callable[[], bool] | Callable[[], Awaitable[bool]]
 
@@ -16,7 +16,9 @@ Condition = Callable[[], bool] | Callable[[], Awaitable[bool]]
 class Clock:
     """A `Time` whose seconds are a test's."""
 
-    def __init__(self) -> None:
+    def __init__(self, breath_s: float = BREATH_S) -> None:
+        """`breath_s` is how long, in real seconds, each step leaves for what it sets off."""
+        self._breath_s = breath_s
         self._seconds = 1_000.0
         self._order = itertools.count()
         self._sleeping: list[tuple[float, int, asyncio.Future[None]]] = []
@@ -58,7 +60,7 @@ class Clock:
             _, _, woken = heapq.heappop(self._sleeping)
             if not woken.done():
                 woken.set_result(None)
-        await asyncio.sleep(_BREATH_S)
+        await asyncio.sleep(self._breath_s)
 
 
 async def _holds(condition: Condition) -> bool:

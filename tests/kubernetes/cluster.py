@@ -19,11 +19,14 @@ from kubernetes.aio.client import Configuration
 
 from services.placement.kubernetes.resources import CONFIG_MAPS
 from tests.kubernetes.apiserver import NAMESPACE, api_server
+from tests.kubernetes.clock import BREATH_S
 from tests.kubernetes.definition import CRD
 from tests.kubernetes.hand import Hand
 from tests.kubernetes.wire import Wire, wire
 
 OWNER = "flstore-owner"
+REAL_BREATH_S = 0.03
+"""A real server writes to disk, and its own controllers follow by watches."""
 
 OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 KNATIVE_CRD = {
@@ -56,6 +59,8 @@ class Cluster:
     namespace: str
     wire: Wire
     hand: Hand
+    breath_s: float = BREATH_S
+    """How long everybody in it takes for one thing that leads to another."""
 
 
 @asynccontextmanager
@@ -65,7 +70,7 @@ async def cluster() -> AsyncIterator[Cluster]:
         assert between.session is not None
         hand = Hand(between.session, upstream, namespace, headers, tls)
         await hand.create(CONFIG_MAPS, {**CONFIG_MAPS.head(OWNER), "data": {}})
-        yield Cluster(url, namespace, between, hand)
+        yield Cluster(url, namespace, between, hand, REAL_BREATH_S if os.environ.get("KUBECONFIG") else BREATH_S)
 
 
 @asynccontextmanager

@@ -195,7 +195,8 @@ class World:
 async def world(folder: Path) -> AsyncIterator[World]:
     """Yield a world; whatever was started in it ends with it."""
     async with AsyncExitStack() as stack:
-        found = World(await stack.enter_async_context(cluster()), DirectoryStore(folder), Clock(), stack)
+        here = await stack.enter_async_context(cluster())
+        found = World(here, DirectoryStore(folder), Clock(here.breath_s), stack)
         try:
             yield found
         finally:
