@@ -13,6 +13,7 @@ from loadgen.experiments.saturation import Saturation
 EXPERIMENTS: tuple[Experiment, ...] = (
     Paper("paper", "Latency and cost against both baselines, loopback"),
     Paper("paper-cloud", "Latency and cost against both baselines, behind the links of a cloud"),
+    Paper("paper-large", "Latency and cost against both baselines, larger models, loopback"),
     Cold(),
     Policies(),
     Saturation(),

@@ -16,8 +16,8 @@ MODEL_BYTES = 64 * 2**10
 TIMES = 20
 BASE: Mapping[str, int] = {"jobs": 1, "clients": 3, "rounds": 1}
 SHOWN: Mapping[str, str] = {
-    "upload_ms": "an upload among all of its round, ms",
-    "commit_ms": "a round, from its uploads to its commit, ms",
+    "upload_ms": "an upload, ms",
+    "commit_ms": "an aggregate and the commit, ms",
     "statistics_ms": "similarity of a round, ms",
     "weights_ms": "norms of a round, ms",
     "metadata_ms": "metrics of all rounds, ms",

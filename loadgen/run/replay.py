@@ -31,7 +31,7 @@ class Pace(StrEnum):
     OPEN = "open"
     """When it is due."""
     SERIAL = "serial"
-    """When the one before is done; updates of a round go together. Times of the trace are left out."""
+    """When the one before is done. Times of the trace are left out."""
 
 
 class BudgetSpentError(Exception):
@@ -128,8 +128,7 @@ class Replay:
         if isinstance(event, Update):
             task = self._begin(self._upload(event, event.client, due, self._latest.get(event.job)))
             self._uploads[event.job, event.round].append(task)
-            return
-        if isinstance(event, Commit):
+        elif isinstance(event, Commit):
             task = self._begin(self._commit(event, due))
             self._commits[event.job, event.round] = self._latest[event.job] = task
         else:
