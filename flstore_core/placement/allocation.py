@@ -32,12 +32,18 @@ def shares(slices: int, replicas: int, weights: Mapping[ShardId, int]) -> dict[S
     """Return how many slices each shard may hold: its share of all copies by weight, rounded up, each slice once."""
     fair: dict[ShardId, int] = {}
     rest, copies = dict(weights), slices * replicas
-    while full := [shard for shard in rest if copies * rest[shard] >= slices * sum(rest.values())]:
+    while full := _full(slices, copies, rest):
         fair |= dict.fromkeys(full, slices)
         copies -= slices * len(full)
         rest = {shard: weight for shard, weight in rest.items() if shard not in fair}
     total = sum(rest.values())
     return fair | {shard: -(-copies * weight // total) for shard, weight in rest.items()}
+
+
+def _full(slices: int, copies: int, weights: Mapping[ShardId, int]) -> list[ShardId]:
+    """Return the shards whose fair share of the copies is every slice, or more."""
+    total = sum(weights.values())
+    return [shard for shard, weight in weights.items() if copies * weight >= slices * total]
 
 
 class _Allocation:

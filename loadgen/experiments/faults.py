@@ -22,7 +22,7 @@ from loadgen.run.replay import Plan
 from loadgen.run.session import Session
 
 SHARDS, SLICES = 3, 3
-RATE, SECONDS = 8.0, 20.0
+RATE, SECONDS = 2.0, 25.0
 ZIPF = 1.6
 """Exponent of the lifetimes' distribution."""
 UNIT_S, LONGEST = 1.0, 15

@@ -13,7 +13,7 @@ from loadgen.processes import descendants_rss
 from loadgen.run.plot import Axis, plot
 
 MODEL_BYTES = 64 * 2**10
-TIMES = 20
+TIMES = 8
 BASE: Mapping[str, int] = {"jobs": 1, "clients": 3, "rounds": 1}
 SHOWN: Mapping[str, str] = {
     "upload_ms": "an upload, ms",
