@@ -33,6 +33,7 @@ from flstore_core.workloads.base import (
     RoundData,
     SliceView,
     WeightsWorkload,
+    wants_statistics,
 )
 from flstore_core.workloads.describe import dump, validate
 
@@ -160,7 +161,7 @@ class Aggregator:
         return arrays
 
     def _map(self, workload: WeightsWorkload[Any, Any], records: Sequence[Round], params: Any, tally: Tally) -> Any:
-        wanted = workload.reads_statistics(params)
+        wanted = wants_statistics(workload, params)
         found: dict[Model, FlatView] = {}
         if wanted:
             found |= _collect(self._begin([model for r in records for model in (*_models(r), *_base(r))]), tally)

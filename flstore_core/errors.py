@@ -43,6 +43,14 @@ class InvalidProgram(FLStoreError):
     status, code, title = 422, "invalid-program", "The exported program is not acceptable"
 
 
+class RunTooLong(FLStoreError):
+    status, code, title = 422, "run-too-long", "Running the models takes longer than a run may"
+
+
+class RunTooLarge(FLStoreError):
+    status, code, title = 507, "run-too-large", "Running the models takes more memory than a run may"
+
+
 class NotEnoughData(FLStoreError):
     status, code, title = 422, "not-enough-data", "The workload needs more data than is stored"
 

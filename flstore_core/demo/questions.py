@@ -7,6 +7,7 @@ from typing import Any
 _CHOSEN: Mapping[str, Mapping[str, Any]] = {
     "aggregate": {"method": "median"},
     "inspect": {"quantiles": [0.0, 0.5, 1.0]},
+    "malicious-filter": {"history": 1, "hindsight": 0},  # what an aggregator reads as well: one round
     "metrics": {"metrics": ["loss", "accuracy"], "group_by": ["round"], "aggregations": ["mean"]},
     "personalize": {"global_share": 0.5},
     "provenance": {"last": 3, "verify": True},

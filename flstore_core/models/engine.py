@@ -1,7 +1,7 @@
 """The predictor's engine: keeps whole models and runs them."""
 
 from collections.abc import Mapping, Sequence
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from flstore_core.model_names import ModelName
 from flstore_core.models.library import Item, Library, Model, Program, Tally
 from flstore_core.models.messages import ModelRef, RunRequest
 from flstore_core.models.runnable import Runnable, input_specs
+from flstore_core.models.running import Limits, Running
 from flstore_core.models.weights import mixture
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key, Request
@@ -25,23 +26,36 @@ from flstore_core.workloads.base import InputSpec
 
 
 class Engine:
-    """Models of many jobs within one byte budget. Methods may be called from any thread."""
+    """Models of many jobs within one byte budget. Methods may be called from any thread.
 
-    def __init__(self, store: ObjectStore, cache: Cache[Item]) -> None:
+    Args:
+        limits: what one run may take.
+    """
+
+    def __init__(self, store: ObjectStore, cache: Cache[Item], limits: Limits | None = None) -> None:
         self._cache = cache
+        self._limits = limits or Limits()
         self.library = Library(store, cache)
 
-    def run(self, request: RunRequest) -> Answer:
-        """Run a workload's `run`; return its partial as safetensors."""
+    def begin(self) -> Running:
+        """Return a run that begins now."""
+        return Running(self._limits, monotonic)
+
+    def run(self, request: RunRequest, running: Running) -> Answer:
+        """Run a workload's `run`; return its partial as safetensors.
+
+        Raises:
+            RunTooLong, RunTooLarge: past the limits of a run.
+        """
         workload = registry.get_model(request.workload)
         params = registry.params_from_json(workload, request.params)
-        access = self.access(request)
+        access = self.access(request, running)
         started = perf_counter()
         body = codec.encode(workload.run(access, params))
         work = access.tally.work
         return Answer(body, work + Work(compute_s=perf_counter() - started - work.fetch_s))
 
-    def access(self, request: RunRequest) -> "Access":
+    def access(self, request: RunRequest, running: Running | None = None) -> "Access":
         """Return access to the models and data sets that a request names, counted as one request of the cache."""
         tally = Tally()
         job = self.library.job(request.job, request.digest)
@@ -49,7 +63,7 @@ class Engine:
         keys = tuple(dict.fromkeys(ref.key(job.id) for ref in request.models))
         found = self._cache.request(Request(job.id, request.workload, request.pattern, keys)).values
         tally.add(hits=len(found), bytes_touched=sum(value.nbytes for value in found.values()))
-        return Access(self.library, job, program, request, tally)
+        return Access(self.library, job, program, request, tally, running or self.begin())
 
     def forget_job(self, job: JobId) -> int:
         """Drop everything of a job; return how many objects went."""
@@ -83,13 +97,16 @@ class Engine:
 class Access:
     """Keeps `flstore_core.workloads.base.ModelAccess`."""
 
-    def __init__(self, library: Library, job: Job, program: Program, request: RunRequest, tally: Tally) -> None:
+    def __init__(
+        self, library: Library, job: Job, program: Program, request: RunRequest, tally: Tally, running: Running
+    ) -> None:
         self._library = library
         self._job = job
         self._program = program
         self._pattern: Pattern = request.pattern
         self._datasets: Mapping[str, str] = request.datasets
         self._refs = {ref.name: ref for ref in request.models}
+        self._running = running
         self.tally = tally
 
     @property
@@ -99,6 +116,9 @@ class Access:
     @property
     def inputs(self) -> Sequence[InputSpec]:
         return input_specs(self._program.executable.program)
+
+    def progress(self, done: int, total: int) -> None:
+        self._running.tell(done, total)
 
     def num_examples(self, name: ModelName) -> float:
         return self._ref(name).num_examples
@@ -130,4 +150,4 @@ class Access:
     def _runnable(self, model: Model, scale: float) -> Runnable:
         program = self._program
         weights = program.sources.weights(model.tensors, program.frozen, scale)
-        return Runnable(program.executable, weights, program.constants)
+        return Runnable(program.executable, weights, program.constants, self._running)

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flstore_core.errors import InvalidProgram
+from flstore_core.errors import FLStoreError, InvalidProgram, RunTooLarge
 from flstore_core.models.operators import NEURONS
 from flstore_core.models.program import Node, Operand, Program, Ref, TorchValue
+from flstore_core.models.running import Held, Running
 
 TORCH_DTYPES: Mapping[str, torch.dtype] = {
     "BOOL": torch.bool,
@@ -62,6 +63,8 @@ class _Step:
     open_kwargs: tuple[str, ...]
     results: Any
     """Slots, in lists nested as the results come; None for what nobody reads."""
+    makes: tuple[int, ...]
+    """The same slots, in a row."""
     last_uses: tuple[int, ...]
     """Slots that are not read afterwards: their memory can go."""
     writes: bool
@@ -91,6 +94,7 @@ class Executable:
         weights: Mapping[str, Tensor],
         constants: Mapping[str, Tensor],
         inputs: Sequence[Tensor],
+        running: Running,
         watch: Watch | None = None,
     ) -> tuple[Tensor, ...]:
         """Return the program's outputs.
@@ -99,18 +103,27 @@ class Executable:
             weights: parameters and buffers by their names in the module. They are never written to.
             constants: constant tensors by their names in the archive.
             inputs: in the order of `program.inputs`.
+            running: the run that this is part of, and its limits.
 
         Raises:
             InvalidProgram: if an operator fails on these inputs, or would write to weights or inputs.
+            RunTooLong, RunTooLarge: past the run's limits.
         """
         values = self._given(weights, constants, inputs)
         kept = frozenset(value.untyped_storage().data_ptr() for value in values if isinstance(value, Tensor))
+        held = Held(running.limits.nbytes, kept)
         with torch.inference_mode():
             for step in self._steps:
+                running.check()
                 try:
                     _take(step, values, kept, watch)
                 except _FAILURES as error:
-                    raise InvalidProgram(f"operator {step.name} failed: {str(error).partition(chr(10))[0]}") from error
+                    raise _failure(step, error) from error
+                for slot in step.makes:
+                    held.take(values[slot], step.name)
+                for slot in step.last_uses:
+                    held.leave(values[slot])
+                    values[slot] = None
         return tuple(values[slot] for slot in self._outputs)
 
     def _given(
@@ -142,6 +155,7 @@ class Executable:
             open_args=tuple(place for place, arg in enumerate(args) if _is_open(arg)),
             open_kwargs=tuple(name for name, arg in kwargs.items() if _is_open(arg)),
             results=results[0] if len(results) == 1 else results,
+            makes=tuple(self._slot(name) for name in _names(node.results)),
             last_uses=tuple(self._slot(name) for name in last_uses),
             writes=kind.endswith("_") and node.operator.startswith("aten."),
             neurons=str(node.results[0]) if kind in NEURONS else "",
@@ -189,8 +203,13 @@ def _take(step: _Step, values: list[Any], kept: Collection[int], watch: Watch | 
     if watch is not None and step.neurons:
         watch(step.neurons, result)
     _store(result, step.results, values)
-    for slot in step.last_uses:
-        values[slot] = None
+
+
+def _failure(step: _Step, error: Exception) -> FLStoreError:
+    told = str(error).partition("\n")[0]
+    if "allocate memory" in told:
+        return RunTooLarge(f"operator {step.name} asks for more memory than there is: {told}")
+    return InvalidProgram(f"operator {step.name} failed: {told}")
 
 
 def _filled(operand: Operand, values: list[Any]) -> Any:

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from flstore_core.codec import NUMPY_DTYPE
 from flstore_core.errors import InvalidParameters, InvalidProgram
-from flstore_core.models.executor import TORCH_DTYPES, Executable, Watch
+from flstore_core.models.executor import TORCH_DTYPES, Executable
 from flstore_core.models.program import Input, Program
+from flstore_core.models.running import Running
 from flstore_core.workloads.base import InputSpec
 
 Array = NDArray[Any]
@@ -20,10 +21,17 @@ Array = NDArray[Any]
 class Runnable:
     """Keeps `flstore_core.workloads.base.RunnableModel`."""
 
-    def __init__(self, executable: Executable, weights: Mapping[str, Tensor], constants: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self,
+        executable: Executable,
+        weights: Mapping[str, Tensor],
+        constants: Mapping[str, Tensor],
+        running: Running,
+    ) -> None:
         self._executable = executable
         self._weights = weights
         self._constants = constants
+        self._running = running
 
     def __call__(self, *inputs: Array) -> list[Array]:
         return self._in_batches(inputs, self._outputs)
@@ -33,14 +41,14 @@ class Runnable:
 
         def watched(batch: Sequence[Tensor]) -> list[Array]:
             found: dict[str, Tensor] = {}
-            self._executable.run(self._weights, self._constants, batch, found.__setitem__)
+            self._executable.run(self._weights, self._constants, batch, self._running, found.__setitem__)
             seen[:] = found
             return [_to_numpy(value) for value in found.values()]
 
         return dict(zip(seen, self._in_batches(inputs, watched), strict=True)) if inputs else {}
 
-    def _outputs(self, batch: Sequence[Tensor], watch: Watch | None = None) -> list[Array]:
-        found = self._executable.run(self._weights, self._constants, batch, watch)
+    def _outputs(self, batch: Sequence[Tensor]) -> list[Array]:
+        found = self._executable.run(self._weights, self._constants, batch, self._running)
         if not all(isinstance(value, Tensor) for value in found):
             raise InvalidProgram("the program returns something that is no tensor")
         return [_to_numpy(value) for value in found]

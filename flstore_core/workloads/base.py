@@ -297,14 +297,26 @@ class WeightsWorkload(Workload[P_contra, R_co], Protocol[P_contra, R_co]):
     reads_base: ClassVar[bool]
     """Whether `map` wants `view.base`."""
 
-    def reads_statistics(self, params: P_contra) -> bool:
-        """Return whether `members` or `combine` want the rounds' statistics."""
-
     def members(self, rounds: Sequence[RoundData], params: P_contra) -> Sequence[SliceMember]:
         """Return the models whose slices `map` needs; where there are none, `map` is not run."""
 
     def map(self, view: SliceView, params: P_contra) -> Partial:
         """Return what this slice contributes; runs in a shard, on one core, with NumPy alone."""
+
+
+@runtime_checkable
+class ReadsStatistics(Protocol):
+    """A workload over weights that has use for statistics too; one that does not say so gets none."""
+
+    def reads_statistics(self, params: Any) -> bool:
+        """Return whether `members` or `combine` want the rounds' statistics."""
+
+
+def wants_statistics(workload: Workload[Any, Any], params: Any) -> bool:
+    """Return whether a workload wants the statistics of the rounds it selects."""
+    if workload.needs is Needs.WEIGHTS:
+        return isinstance(workload, ReadsStatistics) and workload.reads_statistics(params)
+    return workload.needs is Needs.STATISTICS
 
 
 MetadataOf = Callable[[str], Mapping[str, str]]
@@ -353,6 +365,9 @@ class ModelAccess(Protocol):
     @property
     def inputs(self) -> Sequence[InputSpec]:
         """What the job's program takes."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Tell how many steps of how many are done; raises where the run is to end. Call it between models."""
 
     def num_examples(self, name: ModelName) -> float:
         """Return a model's weight in FedAvg."""

@@ -151,10 +151,12 @@ class _Worth:
     known: dict[frozenset[int], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.most = most_evaluations(self.params, len(self.clients))
         self.data = examples(self.access, self.params.dataset, self.params.loss, self.params.batch_size)
 
     def __call__(self, subset: frozenset[int]) -> float:
         if subset not in self.known:
+            self.access.progress(len(self.known), self.most)
             self.known[subset] = self._evaluate([self.clients[row] for row in sorted(subset)])
         return self.known[subset]
 
@@ -169,6 +171,14 @@ class _Worth:
         if share is None:
             raise InvalidParameters("the targets are no classes: there is no accuracy; set utility to loss")
         return share
+
+
+def most_evaluations(params: EvaluatedParams, count: int) -> int:
+    """Return how many subsets of `count` clients are evaluated at the most."""
+    if params.method == "leave-one-out":
+        return count + 2
+    subsets = 1 << count
+    return subsets if params.method == "exact" else min(subsets, 2 + max(params.permutations, 2) * (count - 1))
 
 
 def exact(worth: Utility, count: int, _: EvaluatedParams | None = None) -> tuple[Float64, Float64]:

@@ -109,7 +109,10 @@ class Debug:
 
     def run(self, access: ModelAccess, params: DebugParams) -> Partial:
         inputs = generated(access, params)
-        active = [activity(access.model(name), inputs, params.threshold) for name in access.models]
+        active = []
+        for done, name in enumerate(access.models):
+            access.progress(done, len(access.models))
+            active.append(activity(access.model(name), inputs, params.threshold))
         neurons = active[0][1]
         common = [common_without(np.stack([bits for bits, _ in active]))]
         rest = list(range(len(active)))

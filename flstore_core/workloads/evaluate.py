@@ -24,7 +24,7 @@ from flstore_core.workloads.base import (
     RoundParams,
 )
 from flstore_core.workloads.named_models import aggregate, rounds_of, updates
-from flstore_core.workloads.scoring import Loss, Sums, accuracy, examples, mean_loss, score
+from flstore_core.workloads.scoring import Loss, Sums, accuracy, examples, mean_loss, score_all
 from flstore_core.workloads.select import one_round
 
 
@@ -116,8 +116,7 @@ class Evaluate:
 
     def run(self, access: ModelAccess, params: EvaluateParams) -> Partial:
         data = examples(access, params.dataset, params.loss, params.batch_size, params.rows)
-        sums = [score(access.model(name), data) for name in access.models]
-        return {**packed(sums), "is_" + data.loss: np.ones(1)}
+        return {**packed(score_all(access, data)), "is_" + data.loss: np.ones(1)}
 
     def combine(self, partials: Sequence[Partial], context: Context, params: EvaluateParams) -> Evaluation:
         (partial,) = partials

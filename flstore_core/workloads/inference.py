@@ -12,20 +12,16 @@ from annotated_types import Ge, Le, MinLen
 from numpy.typing import NDArray
 
 from flstore_core.errors import InvalidParameters
-from flstore_core.model_names import ModelName
 from flstore_core.patterns import Pattern
 from flstore_core.workloads.base import (
     Context,
     InputSpec,
     ModelAccess,
     Needs,
-    Params,
     Partial,
     Result,
-    RoundData,
-    RoundIndex,
 )
-from flstore_core.workloads.named_models import one_model, the_model
+from flstore_core.workloads.named_models import OneModelParams, RunsOneModel
 
 DATATYPES: Mapping[str, np.dtype[Any]] = {
     "BOOL": np.dtype(bool),
@@ -59,12 +55,10 @@ class Tensor:
             raise InvalidParameters(f"input {self.name!r:.80}: data do not fit datatype and shape: {error}") from error
 
 
-@dataclass(frozen=True)
-class InferenceParams(Params):
+@dataclass(frozen=True, kw_only=True)
+class InferenceParams(OneModelParams):
     """The model asked, and what it is asked for: `inputs`, or rows of a stored data set."""
 
-    model: str | None = None
-    """`12` (an aggregate), `12:client-7` (an update), `artifact:ID`; the newest aggregate by default."""
     inputs: Annotated[list[Tensor], MinLen(1)] | None = None
     """Tensors in the protocol's form."""
     dataset: str | None = None
@@ -73,8 +67,6 @@ class InferenceParams(Params):
     """First row taken of the data set."""
     rows: Annotated[int, Ge(1), Le(100_000)] = 16
     """How many rows are taken of the data set."""
-    scale: Annotated[float, Ge(-1e6), Le(1e6)] = 1.0
-    """Factor of low-rank adapters (alpha over rank), where the job stores such."""
 
     def __post_init__(self) -> None:
         if (self.inputs is None) == (self.dataset is None):
@@ -110,7 +102,7 @@ class Inferred(Result):
     """What the program returned."""
 
 
-class Inference:
+class Inference(RunsOneModel):
     """Outputs of a stored model for given inputs."""
 
     name = "inference"
@@ -119,12 +111,6 @@ class Inference:
     source = "Open Inference Protocol v2 (KServe); FLStore, arXiv 2503.00323, section 2"
     params = InferenceParams
     result = Inferred
-
-    def select(self, params: InferenceParams, index: RoundIndex) -> Sequence[int]:
-        return one_model(params.model, index)
-
-    def models(self, rounds: Sequence[RoundData], params: InferenceParams) -> Sequence[ModelName]:
-        return [the_model(params.model, rounds)]
 
     def datasets(self, params: InferenceParams) -> Sequence[str]:
         return [params.dataset] if params.dataset else []

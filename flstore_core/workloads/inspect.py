@@ -112,9 +112,6 @@ class InspectModel:
     def select(self, params: InspectParams, index: RoundIndex) -> Sequence[int]:
         return one_round(RoundParams(params.round), index)
 
-    def reads_statistics(self, params: InspectParams) -> bool:
-        return False
-
     def members(self, rounds: Sequence[RoundData], params: InspectParams) -> Sequence[SliceMember]:
         (data,) = rounds
         record = data.record

@@ -13,41 +13,33 @@ from annotated_types import Ge, Le, MaxLen, MinLen
 from numpy.typing import NDArray
 
 from flstore_core.errors import InvalidParameters
-from flstore_core.model_names import ModelName
 from flstore_core.patterns import Pattern
 from flstore_core.workloads.base import (
     Context,
     ModelAccess,
     Needs,
-    Params,
     Partial,
     Result,
-    RoundData,
-    RoundIndex,
     RunnableModel,
 )
-from flstore_core.workloads.named_models import one_model, the_model
+from flstore_core.workloads.named_models import OneModelParams, RunsOneModel
 
 Tokens = NDArray[np.int64]
 Token = Annotated[int, Ge(0), Le(2**31 - 1)]
 
 
-@dataclass(frozen=True)
-class GenerateParams(Params):
+@dataclass(frozen=True, kw_only=True)
+class GenerateParams(OneModelParams):
     """What is to be continued, and how far."""
 
     prompts: Annotated[list[Annotated[list[Token], MinLen(1), MaxLen(32_768)]], MinLen(1), MaxLen(256)]
     """Token numbers of each prompt."""
-    model: str | None = None
-    """`12` (an aggregate), `12:client-7` (an update), `artifact:ID`; the newest aggregate by default."""
     max_new_tokens: Annotated[int, Ge(1), Le(4_096)] = 16
     """Most tokens added to each prompt."""
     stop_token: Token | None = None
     """A prompt is complete once this token has been added."""
     window: Annotated[int, Ge(1), Le(32_768)] | None = None
     """The model sees this many of the last tokens; all by default, or as many as it was exported for."""
-    scale: Annotated[float, Ge(-1e6), Le(1e6)] = 1.0
-    """Factor of low-rank adapters (alpha over rank), where the job stores such."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +64,7 @@ class Generated(Result):
     """In the order of the prompts."""
 
 
-class LLMInference:
+class LLMInference(RunsOneModel):
     """Greedy generation from a causal language model exported with the job, with stored LoRA adapters applied."""
 
     name = "llm-inference"
@@ -81,12 +73,6 @@ class LLMInference:
     source = "Hu et al. 2022, LoRA: Low-Rank Adaptation of Large Language Models, ICLR"
     params = GenerateParams
     result = Generated
-
-    def select(self, params: GenerateParams, index: RoundIndex) -> Sequence[int]:
-        return one_model(params.model, index)
-
-    def models(self, rounds: Sequence[RoundData], params: GenerateParams) -> Sequence[ModelName]:
-        return [the_model(params.model, rounds)]
 
     def datasets(self, params: GenerateParams) -> Sequence[str]:
         return []
@@ -99,7 +85,9 @@ class LLMInference:
         reader = Reader(model, access.inputs[0].shape[1], params.window)
         tokens = np.full((len(params.prompts), params.max_new_tokens), -1, np.int64)
         likely = np.zeros(len(params.prompts))
-        for rows in _of_one_length(params.prompts):
+        groups = list(_of_one_length(params.prompts))
+        for done, rows in enumerate(groups):
+            access.progress(done, len(groups))
             prompts = np.array([params.prompts[row] for row in rows], np.int64)
             tokens[rows], likely[rows] = generate(reader, prompts, params.max_new_tokens, params.stop_token)
         return {"tokens": tokens, "log_probability": likely}

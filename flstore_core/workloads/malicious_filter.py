@@ -1,4 +1,4 @@
-"""Which updates of a round look malicious, and why: multi-Krum and robust z-scores on length and alignment.
+"""Which updates of a round look malicious, and why: multi-Krum, robust z-scores on length, opposition over rounds.
 
 Krum's distances are those of Blanchard et al. 2017 (NeurIPS); a client is accused past a threshold in robust standard
 deviations, never because somebody has to be. What the thresholds rest on is measured in tests/workloads.
@@ -19,6 +19,7 @@ from flstore_core.workloads.base import Context, Needs, Partial, Result, RoundDa
 from flstore_core.workloads.flame import clip_factors, majority
 from flstore_core.workloads.geometry import RESOLUTION, Float64
 from flstore_core.workloads.krum import krum_scores, tolerated
+from flstore_core.workloads.opposition import opposition
 from flstore_core.workloads.select import one_round
 from flstore_core.workloads.suspicion import Evidence, Thresholds, gather
 from flstore_core.workloads.trust import fltrust, foolsgold
@@ -31,27 +32,31 @@ class FilterParams(RoundParams):
     """How far an update may stand out before its client is accused."""
 
     method: Literal["robust", "foolsgold", "fltrust", "flame"] = "robust"
-    """`robust`: Krum distance and robust scores of length and alignment. `foolsgold`: clients that resemble each other
-    too much, as sybils do; honest clients with like data do too. `fltrust`: clients that go against `root`. `flame`:
-    clients outside the majority that density clustering by direction finds."""
+    """`robust`: opposition to others over rounds, Krum distance, robust scores of length. `foolsgold`: clients that
+    resemble each other too much, as sybils do; honest clients with like data do too. `fltrust`: clients that go against
+    `root`. `flame`: clients outside the majority that density clustering by direction finds."""
     least_trust: Annotated[float, Ge(0), Le(1)] = 0.05
     """Trust below which `foolsgold` and `fltrust` accuse a client."""
     flame_margin: Annotated[float, Ge(1), Le(100)] = 1.5
     """How many times farther from the majority than its own widest gap a client must be for `flame` to accuse it; 1 is
     the paper's rule, which nearly always leaves somebody out."""
-    history: Annotated[int, Ge(1), Le(1000)] = 1
-    """Committed rounds, the one asked about included, over which `foolsgold` adds up clients' similarity. Two updates
-    are compared within a round only, so clients that never met count as not alike."""
+    history: Annotated[int, Ge(1), Le(1000)] = 20
+    """Committed rounds, the one asked about included, over which `robust` adds up who opposes whom and `foolsgold`
+    who is like whom. Two updates are compared within a round only, so clients that never met count as not alike."""
+    hindsight: Annotated[int, Ge(0), Le(1000)] = 20
+    """Committed rounds after the one asked about that add to it as well; 0 judges by what was known at the time."""
     root: str | None = None
     """The client whose update the server trained itself on clean data; needed by `fltrust`."""
+    opposition_threshold: Annotated[float, Gt(0), Le(1e6)] = 1.5
+    """Log odds that a client sends the opposite of what it learned, by the rounds looked at."""
     alignment_threshold: Annotated[float, Gt(0), Le(1e6)] = 3.5
     """Robust standard deviations below the usual alignment with the others, for an update that points away from all
-    that are aligned."""
+    that are aligned, of a client for whom no round speaks."""
     norm_threshold: Annotated[float, Gt(0), Le(1e6)] = 6.0
     """Robust standard deviations above the usual length."""
     krum_threshold: Annotated[float, Gt(0), Le(1e6)] = 5.5
-    """Robust standard deviations of Krum distance and missing alignment together, for an update that is long and not
-    aligned with the others."""
+    """Robust standard deviations of Krum distance, for an update that is long and not aligned with the others; missing
+    alignment counts towards it for a client that no round speaks for."""
     least_resemblance: Annotated[float, Ge(0), Le(1)] = 0.25
     """Share of the usual similarity with others, of either sign, below which an update that is not aligned with
     them resembles nobody; 0 allows it."""
@@ -87,6 +92,8 @@ class Verdict(Result):
     """Krum score: sum of the squared distances to its nearest neighbours."""
     krum_score: float
     """Robust standard deviations of its logarithm, halved, from the usual one."""
+    opposition: float
+    """Log odds that it sends the opposite of what it learned, by who opposes whom in the rounds looked at."""
     resemblance: float
     """Root mean square of its cosine similarities with the others, as a share of the usual; near 0 for noise."""
     trust: float | None = None
@@ -100,6 +107,8 @@ class Suspects(Result):
 
     round: int
     """The round answered for."""
+    looked_at: list[int]
+    """The rounds that it was judged by."""
     malicious: list[str]
     """The accused clients; empty when nobody stands out."""
     verdicts: list[Verdict]
@@ -115,55 +124,80 @@ class MaliciousFilter:
     pattern = Pattern.P2
     needs = Needs.STATISTICS
     source = (
-        "Blanchard et al. 2017, NeurIPS; Fung et al. 2018, arXiv:1808.04866; Cao et al. 2021, arXiv:2012.13995; "
-        "Nguyen et al. 2022, FLAME, USENIX Security"
+        "Blanchard et al. 2017, NeurIPS; Javanmard et al. 2016, PNAS 113:16; Fung et al. 2018, arXiv:1808.04866; "
+        "Cao et al. 2021, arXiv:2012.13995; Nguyen et al. 2022, FLAME, USENIX Security"
     )
     params = FilterParams
     result = Suspects
 
     def select(self, params: FilterParams, index: RoundIndex) -> Sequence[int]:
         (asked,) = one_round(params, index)
-        until = [*(number for number in index.committed if number < asked), asked]
-        return until[-params.history :]
+        if params.method not in _OVER_ROUNDS:
+            return (asked,)
+        before = [*(number for number in index.committed if number < asked), asked]
+        after = [number for number in index.committed if number > asked]
+        return [*before[-params.history :], *after[: params.hindsight]]
 
     def combine(self, partials: Sequence[Partial], context: Context, params: FilterParams) -> Suspects:
-        data = context.rounds[-1]
+        data = _asked(context.rounds, params)
         deltas = data.deltas(params.clients, LEAST)
-        verdicts = judge(deltas.members, deltas.gram, params)
+        others = [each.deltas() for each in context.rounds if each is not data and each.record.members]
+        verdicts = judge(deltas, others, params)
         if params.method != "robust":
-            trust, reasons = _trust(context.rounds, deltas, params)
+            trust, reasons = _trust(deltas, others, data.record.number, params)
             verdicts = [_by_trust(*each) for each in zip(verdicts, trust.tolist(), reasons, strict=True)]
         kept = np.argsort([verdict.krum for verdict in verdicts], kind="stable")
         kept = kept[: len(verdicts) - tolerated(len(verdicts), params.byzantine)]
         return Suspects(
             round=data.record.number,
+            looked_at=[each.record.number for each in context.rounds],
             malicious=[verdict.client for verdict in verdicts if verdict.malicious],
             verdicts=verdicts,
             multi_krum=[deltas.members[row] for row in sorted(kept.tolist())],
         )
 
 
-def judge(clients: Sequence[str], gram: Float64, params: FilterParams) -> list[Verdict]:
-    """Return a verdict on each client, from the Gram matrix of their deltas, shape (n, n)."""
-    evidence, limits = _evidence(gram, params)
-    return [_verdict(client, evidence, row, limits) for row, client in enumerate(clients)]
+def judge(deltas: RoundStatistics, others: Sequence[RoundStatistics], params: FilterParams) -> list[Verdict]:
+    """Return a verdict on each client of a round, by that round and others."""
+    against = opposed(deltas, others)
+    evidence, limits = _evidence(deltas.gram, against, params)
+    return [_verdict(client, evidence, row, limits) for row, client in enumerate(deltas.members)]
+
+
+def opposed(deltas: RoundStatistics, others: Sequence[RoundStatistics]) -> Float64:
+    """Return the opposition of each client of a round, shape (n,), by that round and others."""
+    rounds = [deltas, *others]
+    numbers = {
+        client: number for number, client in enumerate(dict.fromkeys(c for each in rounds for c in each.members))
+    }
+    placed = [(np.array([numbers[client] for client in each.members]), each.gram) for each in rounds]
+    return opposition(placed, len(numbers))[: len(deltas.members)]
 
 
 def is_accused(row: int, gram: Float64, params: FilterParams) -> bool:
-    """Return whether the method `robust` accuses the client of that row."""
-    evidence, limits = _evidence(gram, params)
+    """Return whether the method `robust` accuses the client of that row, by one round alone."""
+    evidence, limits = _evidence(gram, opposition([(np.arange(len(gram)), gram)], len(gram)), params)
     return bool(evidence.reasons(row, limits))
 
 
-def _evidence(gram: Float64, params: FilterParams) -> tuple[Evidence, Thresholds]:
+_OVER_ROUNDS = ("robust", "foolsgold")
+
+
+def _asked(rounds: Sequence[RoundData], params: FilterParams) -> RoundData:
+    """Return the round asked about, the newest by default."""
+    return next((data for data in rounds if data.record.number == params.round), rounds[-1])
+
+
+def _evidence(gram: Float64, against: Float64, params: FilterParams) -> tuple[Evidence, Thresholds]:
     limits = Thresholds(
+        params.opposition_threshold,
         params.alignment_threshold,
         params.norm_threshold,
         params.krum_threshold,
         params.least_norm,
         params.least_resemblance,
     )
-    return gather(gram, krum_scores(gram, tolerated(len(gram), params.byzantine))), limits
+    return gather(gram, krum_scores(gram, tolerated(len(gram), params.byzantine)), against), limits
 
 
 def _verdict(client: str, evidence: Evidence, row: int, limits: Thresholds) -> Verdict:
@@ -178,21 +212,22 @@ def _verdict(client: str, evidence: Evidence, row: int, limits: Thresholds) -> V
         alignment_score=float(evidence.alignment_score[row]),
         krum=float(evidence.krum[row]),
         krum_score=float(evidence.krum_score[row]),
+        opposition=float(evidence.opposition[row]),
         resemblance=float(evidence.resemblance[row]),
     )
 
 
 def _trust(
-    rounds: Sequence[RoundData], deltas: RoundStatistics, params: FilterParams
+    deltas: RoundStatistics, others: Sequence[RoundStatistics], number: int, params: FilterParams
 ) -> tuple[Float64, Sequence[str | None]]:
     """Return how far the method trusts each client, 0 to 1, and why it accuses one; None where it does not."""
     if params.method == "flame":
         return _flame(deltas.gram, params.flame_margin)
     if params.method == "foolsgold":
-        trust = foolsgold(summed_gram([data.deltas() for data in rounds], deltas.members))
+        trust = foolsgold(summed_gram([deltas, *others], deltas.members))
         return trust, _distrusted(trust, params.least_trust, "resembles another client too much")
     if params.root not in deltas.members:
-        raise unknown(f"root in round {rounds[-1].record.number}", str(params.root), deltas.members)
+        raise unknown(f"root in round {number}", str(params.root), deltas.members)
     trust = fltrust(deltas.gram, [str(member) for member in deltas.members].index(str(params.root)))
     accused = _distrusted(trust, params.least_trust, "goes against the root update")
     return trust, [None if client == params.root else why for client, why in zip(deltas.members, accused, strict=True)]

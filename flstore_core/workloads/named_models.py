@@ -1,11 +1,15 @@
 """The usual ways to choose which models a workload runs: one, or those of a round."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Le
 
 from flstore_core.errors import NotEnoughData, NotFound
 from flstore_core.ids import AGGREGATE
 from flstore_core.model_names import ModelName
-from flstore_core.workloads.base import RoundData, RoundIndex
+from flstore_core.workloads.base import Params, RoundData, RoundIndex
 from flstore_core.workloads.select import newest
 
 
@@ -18,18 +22,31 @@ def rounds_of(names: Sequence[ModelName], index: RoundIndex) -> list[int]:
     return wanted
 
 
-def one_model(model: str | None, index: RoundIndex) -> list[int]:
-    """Return the round of the model named, or the newest committed one."""
-    return [newest(index)] if model is None else rounds_of([ModelName.parse(model)], index)
+@dataclass(frozen=True, kw_only=True)
+class OneModelParams(Params):
+    """Which model is run."""
+
+    model: str | None = None
+    """`12` (an aggregate), `12:client-7` (an update), `artifact:ID`; the newest aggregate by default."""
+    scale: Annotated[float, Ge(-1e6), Le(1e6)] = 1.0
+    """Factor of low-rank adapters (alpha over rank), where the job stores such."""
 
 
-def the_model(model: str | None, rounds: Sequence[RoundData]) -> ModelName:
-    """Return the model named, or the aggregate of the only round."""
-    if model is not None:
-        return ModelName.parse(model)
-    if rounds[-1].record.aggregate is None:
-        raise NotEnoughData(f"round {rounds[-1].record.number} has no aggregate; name a client's model")
-    return ModelName(rounds[-1].record.number)
+class RunsOneModel:
+    """How a workload that runs one model comes by it."""
+
+    def select(self, params: OneModelParams, index: RoundIndex) -> Sequence[int]:
+        """Return the round of the model named, or the newest committed one."""
+        return [newest(index)] if params.model is None else rounds_of([ModelName.parse(params.model)], index)
+
+    def models(self, rounds: Sequence[RoundData], params: OneModelParams) -> Sequence[ModelName]:
+        """Return the model named, or the aggregate of the only round."""
+        if params.model is not None:
+            return [ModelName.parse(params.model)]
+        (data,) = rounds
+        if data.record.aggregate is None:
+            raise NotEnoughData(f"round {data.record.number} has no aggregate; name a client's model")
+        return [ModelName(data.record.number)]
 
 
 def updates(data: RoundData, clients: Sequence[str] | None) -> list[ModelName]:

@@ -87,9 +87,6 @@ class NormsOfModels:
                 raise NotFound(f"round {number} has no models")
         return wanted
 
-    def reads_statistics(self, params: NormsParams) -> bool:
-        return False
-
     def members(self, rounds: Sequence[RoundData], params: NormsParams) -> Sequence[SliceMember]:
         by_number = {data.record.number: data.record for data in rounds}
         for model in params.models:

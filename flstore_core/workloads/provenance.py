@@ -30,6 +30,7 @@ from flstore_core.workloads.base import (
     SliceMember,
     SliceView,
     WeightsWorkload,
+    wants_statistics,
 )
 from flstore_core.workloads.coordinatewise import weighted_sums
 from flstore_core.workloads.geometry import Float64
@@ -131,7 +132,7 @@ class Provenance:
 
     def reads_statistics(self, params: ProvenanceParams) -> bool:
         maker = _maker(params)
-        return maker is not None and params.verify and maker.workload.reads_statistics(maker.params)
+        return maker is not None and params.verify and wants_statistics(maker.workload, maker.params)
 
     def members(self, rounds: Sequence[RoundData], params: ProvenanceParams) -> Sequence[SliceMember]:
         if not params.verify:

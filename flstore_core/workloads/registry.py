@@ -58,13 +58,6 @@ def get_model(name: str) -> ModelWorkload[Any, Any]:
     return cast("ModelWorkload[Any, Any]", workload)
 
 
-def wants_statistics(workload: AnyWorkload, params: Any) -> bool:
-    """Return whether a workload wants the statistics of the rounds it selects."""
-    if workload.needs is Needs.WEIGHTS:
-        return cast("WeightsWorkload[Any, Any]", workload).reads_statistics(params)
-    return workload.needs is Needs.STATISTICS
-
-
 def load() -> Mapping[str, AnyWorkload]:
     """Return every workload that can be loaded, by name; the others are logged and named by `broken`."""
     loaded, failed = _load_all()
@@ -133,7 +126,7 @@ def _make(entry: EntryPoint) -> AnyWorkload:
 
 
 _MORE_METHODS: Mapping[str, tuple[str, ...]] = {
-    Needs.WEIGHTS: ("reads_base", "reads_statistics", "members", "map"),
+    Needs.WEIGHTS: ("reads_base", "members", "map"),
     Needs.MODEL: ("models", "datasets", "run"),
 }
 

@@ -25,7 +25,7 @@ from flstore_core.workloads.base import (
 )
 from flstore_core.workloads.evaluate import packed, unpacked
 from flstore_core.workloads.named_models import updates
-from flstore_core.workloads.scoring import Loss, accuracy, examples, mean_loss, score
+from flstore_core.workloads.scoring import Loss, accuracy, examples, mean_loss, score_all
 from flstore_core.workloads.select import one_round
 
 
@@ -96,7 +96,7 @@ class ScheduleAccuracy:
 
     def run(self, access: ModelAccess, params: AccuracyParams) -> Partial:
         data = examples(access, params.dataset, params.loss, params.batch_size)
-        return packed([score(access.model(name), data) for name in access.models])
+        return packed(score_all(access, data))
 
     def combine(self, partials: Sequence[Partial], context: Context, params: AccuracyParams) -> AccuracySchedule:
         (partial,) = partials

@@ -70,6 +70,15 @@ def score(model: RunnableModel, data: Examples) -> Sums:
     return sum(parts[1:], parts[0])
 
 
+def score_all(access: ModelAccess, data: Examples) -> list[Sums]:
+    """Return the sums of each of the models asked for, telling progress between them."""
+    found = []
+    for done, name in enumerate(access.models):
+        access.progress(done, len(access.models))
+        found.append(score(access.model(name), data))
+    return found
+
+
 def mean_loss(sums: Sums) -> float:
     """Return the mean loss of a target."""
     return sums.loss / sums.values

@@ -3,9 +3,10 @@
 A few attackers must not move the yardstick: an alignment is compared with the usual *size* of an alignment, which
 turning an update around does not change; lengths and distances are compared with those of the aligned clients.
 
-Honest updates from unlike data point away from each other too, and far. So direction and distance accuse only with
-further signs that unlike data show less: none of the aligned updates goes the same way; it is long as well; or it
-resembles nobody at all, neither along nor against, as noise does.
+Honest updates from unlike data point away from each other too, and far. So direction accuses only where others are
+nearly opposite, as `opposition` adds it up over rounds. Pointing away, resembling nobody at all, as noise does, and
+lying not quite so far out accuse only a client that no round speaks for; pointing away and lying far out only where
+none of the aligned updates goes the same way.
 """
 
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ ALIGNED = 0.1
 COMPANY = 0.1
 """Cosine similarity with any one of the aligned clients from which on an update that points away is not alone."""
 
+_VOUCHED = 2.0
+"""Log odds of honesty from which on rounds speak for a client; they are 0.85 before anything is known of it."""
+
 _LONGER = 2.0
 _ALIGNMENT_SPREAD = 0.15
 _LENGTH_SPREAD = 0.25
@@ -29,9 +33,10 @@ _TINY = 1e-30
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Robust standard deviations past which each measure accuses, and the least length and resemblance as shares of the
-    usual."""
+    """Log odds or robust standard deviations past which each measure accuses, and the least length and resemblance as
+    shares of the usual."""
 
+    opposition: float
     alignment: float
     norm: float
     krum: float
@@ -52,30 +57,36 @@ class Evidence:
     resemblance: Float64
     company: Float64
     """Greatest cosine similarity with another client that is aligned with the others."""
+    opposition: Float64
+    """Log odds that a client sends the opposite of what it learned, by all rounds looked at."""
 
     def reasons(self, row: int, limits: Thresholds) -> list[str]:
         """Return why update `row` is accused, in words; nothing if it is not."""
         norm, aligned = float(self.norm[row]), float(self.alignment[row])
         below, above, beyond = -self.alignment_score[row], self.norm_score[row], self.krum_score[row]
+        against = float(self.opposition[row])
         alone = self.company[row] < COMPANY
-        lost = aligned < ALIGNED and self.resemblance[row] < limits.least_resemblance
-        outside = aligned < ALIGNED and alone and above > _LONGER and beyond > 1
+        unknown, apart = against > -_VOUCHED, aligned < ALIGNED
+        lost = apart and unknown and self.resemblance[row] < limits.least_resemblance
+        outside = apart and alone and above > _LONGER and beyond > 1
+        far = beyond + max(below, 0.0) if unknown else beyond
         found = {
-            f"points away from the others: alignment {aligned:.2f}, {below:.1f} deviations below usual": (
-                aligned < -ALIGNED and alone and below > limits.alignment
+            f"points the opposite way: log odds {against:.1f}, alignment {aligned:.2f}": against > limits.opposition,
+            f"points away from the others: {below:.1f} deviations below usual, and no round speaks for it": (
+                unknown and aligned < -ALIGNED and alone and below > limits.alignment
             ),
             f"is much longer than the others: {norm:.3g}, {above:.1f} deviations above usual": above > limits.norm,
             f"resembles nobody, neither along nor against: {self.resemblance[row]:.2f} of what is usual": lost,
             f"is long and lies {beyond:.1f} deviations farther out than usual: alignment {aligned:.2f}": (
-                outside and beyond + max(below, 0.0) > limits.krum
+                outside and far > limits.krum
             ),
             f"contributes next to nothing: length {norm:.3g}": norm < limits.least_norm * np.median(self.norm),
         }
         return [reason for reason, holds in found.items() if holds]
 
 
-def gather(gram: Float64, krum: Float64) -> Evidence:
-    """Return the evidence on n updates from the Gram matrix of their deltas and their Krum scores."""
+def gather(gram: Float64, krum: Float64, against: Float64) -> Evidence:
+    """Return the evidence on n updates from the Gram matrix of their deltas, their Krum scores and opposition."""
     aligned = alignments(gram)
     similar = cosines(gram)
     lengths = norms(gram)
@@ -93,6 +104,7 @@ def gather(gram: Float64, krum: Float64) -> Evidence:
         krum_score=robust_scores(np.log(np.maximum(krum, _TINY)) / 2, reference, _LENGTH_SPREAD),
         resemblance=resemblances(similar, trusted),
         company=_company(similar, trusted),
+        opposition=against,
     )
 
 

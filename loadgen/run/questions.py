@@ -27,6 +27,8 @@ _BY_PATTERN: Mapping[Pattern, tuple[str, ...]] = {
 """Where it has nothing like it at all."""
 _LEAST_ROUNDS: Mapping[str, int] = {"hyperparameters": 4}
 """Workloads that refuse an answer from fewer."""
+_ALWAYS: Mapping[str, Mapping[str, Any]] = {"malicious-filter": {"history": 1, "hindsight": 0}}
+"""What a trace does not say and both sides are asked: here one round, where by default a target reads many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ class Catalogue:
             return None
         known, needed = schema.get("properties", {}), set(schema.get("required", ()))
         groups = [(key,) for key in ask.keys] if ask.pattern is Pattern.P1 else [ask.keys]
-        calls = tuple(_about(group, ask.pattern, known) for group in groups)
+        always = {key: value for key, value in _ALWAYS.get(name, {}).items() if key in known}
+        calls = tuple({**_about(group, ask.pattern, known), **always} for group in groups)
         return calls if all(needed <= call.keys() for call in calls) else None
 
 

@@ -18,7 +18,7 @@ from flstore_core.records import Job
 from flstore_core.shard.messages import Work
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json, save_json
-from flstore_core.workloads.base import ModelWorkload, Partial, RoundData
+from flstore_core.workloads.base import ModelWorkload, Partial, Progress, RoundData
 from services.gateway.placement import Placement
 from services.gateway.rounds import Rounds
 from services.gateway.shards import Shards
@@ -145,10 +145,10 @@ class Models:
             models=tuple(self._ref(job, known, name) for name in names),
         )
 
-    def run(self, request: RunRequest) -> tuple[Partial, Work]:
+    def run(self, request: RunRequest, progress: Progress) -> tuple[Partial, Work]:
         """Have the job's predictor run models."""
         urls = self._placement.table.predictors
-        return self._predictors.run([urls[name] for name in self._placement.predictors(request.job)], request)
+        return self._predictors.run([urls[name] for name in self._placement.predictors(request.job)], request, progress)
 
     def _ref(self, job: Job, known: Mapping[int, RoundData], name: ModelName) -> ModelRef:
         if name.artifact:

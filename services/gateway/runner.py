@@ -26,6 +26,7 @@ from flstore_core.workloads.base import (
     SliceMember,
     WeightsWorkload,
     pattern_of,
+    wants_statistics,
 )
 from flstore_core.workloads.describe import dump, validate
 from services.gateway import artifacts
@@ -103,7 +104,7 @@ class Runner:
         used: tuple[ShardId, ...] = ()
         if request:
             with stages("model"):
-                answer, ran = self._models.run(request)
+                answer, ran = self._models.run(request, asked.progress)
                 context = replace(context, models=tuple(ref.name for ref in request.models))
                 partials, used, work = [answer], self._placement.predictors(index.job.id)[:1], work + ran
         if workload.needs is Needs.WEIGHTS:
@@ -139,7 +140,7 @@ class Runner:
     def _read(
         self, index: Index, numbers: Sequence[int], workload: registry.AnyWorkload, params: Any
     ) -> tuple[tuple[RoundData, ...], Work]:
-        job, wanted = index.job, registry.wants_statistics(workload, params)
+        job, wanted = index.job, wants_statistics(workload, params)
         open_ = [number for number in numbers if number in index.open]
         closed = [number for number in numbers if number not in index.open]
         found, work = self._rounds.read(job.id, closed, workload.name, workload.pattern, statistics=wanted)

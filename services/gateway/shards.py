@@ -4,24 +4,29 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProtocolError
 
 from flstore_core import codec
 from flstore_core.errors import FLStoreError, StoreUnavailable, Unavailable, from_problem
 from flstore_core.ids import ShardId
-from flstore_core.models.messages import RunRequest
+from flstore_core.models.messages import STREAM_TYPE, RunRequest
 from flstore_core.shard.messages import MapRequest, MemberRef, SliceRef, StatisticsRequest, Work
 from flstore_core.statistics import RoundStatistics
-from flstore_core.workloads.base import Partial
+from flstore_core.workloads.base import Partial, Progress
 from services.common.logs import REQUEST_ID_HEADER, current_request_id
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 MESSAGE_HEADER = "X-FLStore-Message"
 WORK_HEADER = "X-FLStore-Work"
+CHUNK = 2**20
+"""Bytes read at once of a long run's answer."""
 PAUSES = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0, 2.0)
 """Seconds before each attempt of a call; a killed shard has been replaced long before the last."""
 
@@ -60,9 +65,10 @@ class Shards:
         body, work = self._ask(urls, "/v1/map", request.to_json())
         return codec.loads(body)[0], work
 
-    def run(self, urls: Sequence[str], request: RunRequest) -> tuple[Partial, Work]:
-        """Return what running models told, from a predictor."""
-        body, work = self._ask(urls, "/v1/run", request.to_json())
+    def run(self, urls: Sequence[str], request: RunRequest, progress: Progress) -> tuple[Partial, Work]:
+        """Return what running models told, from a predictor; `progress` hears of it meanwhile, and may end it."""
+        message, follow = _json(request.to_json()), partial(_followed, progress=progress)
+        body, work = self._read("POST", urls, "/v1/run", follow, body=message)
         return codec.loads(body)[0], work
 
     def committed(self, urls: Sequence[str], part: SliceRef, number: int) -> None:
@@ -92,8 +98,7 @@ class Shards:
         self._http.clear()
 
     def _ask(self, urls: Sequence[str], path: str, message: Any) -> tuple[bytes, Work]:
-        response = self._call("POST", urls, path, _json(message))
-        return response.data, Work(**json.loads(response.headers[WORK_HEADER]))
+        return _answer(self._call("POST", urls, path, _json(message)))
 
     def _call(
         self,
@@ -104,11 +109,25 @@ class Shards:
         headers: Mapping[str, str] | None = None,
         fields: Mapping[str, str] | None = None,
     ) -> urllib3.BaseHTTPResponse:
+        return self._read(method, urls, path, _whole, body=body, headers=headers, fields=fields)
+
+    def _read(
+        self,
+        method: str,
+        urls: Sequence[str],
+        path: str,
+        read: Callable[[urllib3.BaseHTTPResponse], T],
+        headers: Mapping[str, str] | None = None,
+        **sent: Any,
+    ) -> T:
         """Try the shards in turn, again and again with growing pauses; raise what they answer or `Unavailable`.
 
         That the store is away is raised after one turn: a shard says so after having tried for long enough.
+
+        Args:
+            read: makes of an answer what is returned.
         """
-        sent = {**(headers or {}), REQUEST_ID_HEADER: current_request_id()}
+        headers = {**(headers or {}), REQUEST_ID_HEADER: current_request_id()}
         cause: Exception | None = None
         end = self._clock() + self._timeout
         for pause in PAUSES:
@@ -117,18 +136,56 @@ class Shards:
             self._sleep(pause)
             for url in urls:
                 try:
-                    response = self._http.request(method, url + path, body=body, headers=sent, fields=fields)
+                    return read(
+                        _sound(self._http.request(method, url + path, headers=headers, preload_content=False, **sent))
+                    )
                 except HTTPError as error:
                     cause = error
-                    continue
-                if response.status < 400:
-                    return response
-                cause = from_problem(_problem(response))
-                if not cause.retryable:
-                    raise cause
+                except FLStoreError as error:
+                    cause = error
+                    if not error.retryable:
+                        raise
         if isinstance(cause, FLStoreError):
             raise cause
         raise Unavailable(f"shard at {', '.join(urls)} does not answer {method} {path}") from cause
+
+
+def _sound(response: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse:
+    """Return a response; raise what it says went wrong."""
+    if response.status >= 400:
+        raise from_problem(_problem(response))
+    return response
+
+
+def _whole(response: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse:
+    """Return a response that has come to its end."""
+    response.read(cache_content=True)
+    return response
+
+
+def _answer(response: urllib3.BaseHTTPResponse) -> tuple[bytes, Work]:
+    return response.data, Work(**json.loads(response.headers[WORK_HEADER]))
+
+
+def _followed(response: urllib3.BaseHTTPResponse, progress: Progress) -> tuple[bytes, Work]:
+    """Return a run's answer; of a long one, handing on the progress that it tells before."""
+    if response.headers.get("Content-Type") != STREAM_TYPE:
+        return _answer(response)
+    rest, chunks = b"", response.stream(CHUNK)
+    try:
+        for chunk in chunks:
+            rest += chunk
+            while b"\n" in rest:
+                line, _, rest = rest.partition(b"\n")
+                told = json.loads(line)
+                if "problem" in told:
+                    raise from_problem(told["problem"])
+                if "work" in told:
+                    return b"".join([rest, *chunks]), Work(**told["work"])
+                progress(*told["progress"])
+    finally:
+        response.close()
+    raise ProtocolError("the predictor's answer broke off")
 
 
 def _json(message: Any) -> bytes:

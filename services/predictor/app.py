@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from flstore_core import __version__
 from flstore_core.cache import Cache, Ledger
 from flstore_core.models.engine import Engine
+from flstore_core.models.running import Limits
 from flstore_core.policies.registry import make_policy
 from flstore_core.storage import ObjectStore
 from services.common import tasks
@@ -27,7 +28,8 @@ from services.predictor.versions import Versions
 def create_state(settings: Settings, store: ObjectStore, clock: Callable[[], float]) -> State:
     """Return the parts of a predictor, wired together; `clock` gives seconds that never go back."""
     policy = make_policy(settings.policy, settings.cache_bytes, clock, random.Random(settings.predictor))
-    engine = Engine(store, Cache(Ledger(policy, settings.cache_bytes, clock)))
+    limits = Limits(settings.run_seconds, settings.run_bytes)
+    engine = Engine(store, Cache(Ledger(policy, settings.cache_bytes, clock)), limits)
     return State(
         settings=settings,
         store=store,

@@ -13,19 +13,14 @@ from flstore_core.ids import ClientId, client_id, job_id
 from flstore_core.models.messages import RunRequest
 from flstore_core.policies.base import Key
 from services.common.cache_metrics import registry_of
+from services.predictor.following import follow
 from services.predictor.state import State
-
-WORK_HEADER = "x-flstore-work"
-"""JSON that says what an answer took."""
 
 
 async def run(request: Request) -> Response:
     """Run a workload's `run`."""
-    state = _state(request)
     message = RunRequest.from_json(_json(await request.body()))
-    answer = await state.compute(state.engine.run, message)
-    headers = {WORK_HEADER: json.dumps(answer.work.to_json())}
-    return Response(b"".join(answer.parts), headers=headers, media_type="application/octet-stream")
+    return await follow(request, _state(request), message)
 
 
 async def assign(request: Request) -> Response:

@@ -31,6 +31,10 @@ class Settings:
     """FLSTORE_COMPUTE_THREADS: requests that compute at once."""
     torch_threads: int = 0
     """FLSTORE_TORCH_THREADS: cores that one operator may use; 0 for all there are."""
+    run_seconds: float = 600.0
+    """FLSTORE_RUN_SECONDS: how long a workload may run models before it is ended."""
+    run_bytes: int = 2**30
+    """FLSTORE_RUN_BYTES: memory that a program's intermediate results may hold at one time."""
     memory_bytes: int = 0
     """FLSTORE_MEMORY_BYTES: most that the process may allocate, so that a program that asks for too much is refused
     rather than the process killed; 0 for no limit."""
@@ -47,6 +51,8 @@ class Settings:
             refresh_seconds=float(env.get("FLSTORE_REFRESH_SECONDS", "2")),
             compute_threads=int(env.get("FLSTORE_COMPUTE_THREADS", "2")),
             torch_threads=int(env.get("FLSTORE_TORCH_THREADS", "0")),
+            run_seconds=float(env.get("FLSTORE_RUN_SECONDS", "600")),
+            run_bytes=parse_size(env.get("FLSTORE_RUN_BYTES", "1GiB")),
             memory_bytes=parse_size(env.get("FLSTORE_MEMORY_BYTES", "0")),
         )
 

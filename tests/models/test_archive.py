@@ -20,6 +20,7 @@ from flstore_core.models.archive import read_archive
 from flstore_core.models.executor import Executable
 from flstore_core.models.library import make_program
 from flstore_core.models.program import parse_program
+from flstore_core.models.running import Limits, Running
 from flstore_core.schema import Schema, TensorSpec
 from tests.models.networks import Perceptron, exported
 
@@ -170,7 +171,7 @@ def test_a_program_cannot_write_to_the_weights(archive: bytes) -> None:
     weights = dict(Perceptron().state_dict())
     before = weights["hidden.weight"].clone()
     with pytest.raises(InvalidProgram, match="write to the model's weights"):
-        program.run(weights, {}, [torch.randn(2, 64)])
+        program.run(weights, {}, [torch.randn(2, 64)], Running(Limits(), lambda: 0.0))
     assert torch.equal(weights["hidden.weight"], before)
 
 

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from flstore_core.errors import OperationCancelled, RunTooLarge, RunTooLong
 from flstore_core.models.library import Program, make_program
+from flstore_core.models.running import Limits, Running
 from flstore_core.models.weights import mixture, views
 from flstore_core.schema import Schema, TensorSpec
 from tests.models.fixtures import CODES, plain
@@ -23,6 +25,10 @@ def schema_of(module: nn.Module) -> Schema:
 
 def program_of(module: nn.Module, *inputs: Tensor, dynamic: dict[int, Dim] | None = None) -> Program:
     return make_program(schema_of(module), exported(module, *inputs, dynamic=dynamic), "")
+
+
+def unlimited() -> Running:
+    return Running(Limits(), lambda: 0.0)
 
 
 def trained_alike(make: Callable[[], nn.Module]) -> nn.Module:
@@ -42,7 +48,7 @@ def test_networks_over_images_give_what_pytorch_gives(make: Callable[[], nn.Modu
     weights = program.sources.weights(plain(other), program.frozen, 1.0)
     with torch.no_grad():
         expected = other(images)
-    (found,) = program.executable.run(weights, program.constants, [images])
+    (found,) = program.executable.run(weights, program.constants, [images], unlimited())
     torch.testing.assert_close(found, expected)
 
 
@@ -50,7 +56,7 @@ def test_a_recurrent_network_gives_what_pytorch_gives() -> None:
     with pytest.warns(UserWarning, match="RNN|weights"):
         program = program_of(Recurrent(), torch.randn(2, 5, 8))
     other, series = trained_alike(Recurrent), torch.randn(3, 5, 8)
-    (found,) = program.executable.run(dict(other.state_dict()), program.constants, [series])
+    (found,) = program.executable.run(dict(other.state_dict()), program.constants, [series], unlimited())
     with torch.no_grad():
         torch.testing.assert_close(found, other(series))
 
@@ -61,7 +67,7 @@ def test_tied_weights_are_stored_once_and_used_twice() -> None:
     assert "out.weight" not in plain(other)
     weights = program.sources.weights(plain(other), program.frozen, 1.0)
     tokens = torch.randint(0, 64, (3, 9))
-    (found,) = program.executable.run(weights, program.constants, [tokens])
+    (found,) = program.executable.run(weights, program.constants, [tokens], unlimited())
     with torch.no_grad():
         torch.testing.assert_close(found, other(tokens), rtol=1e-4, atol=1e-4)
 
@@ -92,3 +98,50 @@ def test_a_mixture_is_the_weighted_sum_of_its_parts() -> None:
     assert found["a"].tolist() == [2.5, 2.0, 1.5]
     assert found["h"].tolist() == [2.0, 7.0]
     assert found["n"].item() == 7
+
+
+class Doubling(nn.Linear):
+    """Three results of twice the rows of the one before, each of which is read to the end; and a weight."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 1)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        two = torch.cat([rows, rows])
+        four = torch.cat([two, two])
+        eight = torch.cat([four, four])
+        found: Tensor = eight.sum() + four.sum() + two.sum() + 0 * self.weight.sum()
+        return found
+
+
+ROW = 1000 * 4
+"""Bytes of a row below."""
+
+
+def doubled(limits: Limits, clock: Callable[[], float] = lambda: 0.0, rows: int = 4) -> Tensor:
+    program = program_of(Doubling(), torch.ones(4, 1000))
+    weights = program.sources.weights(plain(Doubling()), program.frozen, 1.0)
+    (found,) = program.executable.run(weights, program.constants, [torch.ones(rows, 1000)], Running(limits, clock))
+    return found
+
+
+def test_results_may_hold_as_much_as_is_allowed_and_no_more() -> None:
+    most = (2 + 4 + 8) * 4 * ROW
+    assert doubled(Limits(nbytes=most + 100)).item() == (2 + 4 + 8) * 4 * 1000
+    with pytest.raises(RunTooLarge, match=r"with operator aten\.\S+ the program's results hold .* fewer rows"):
+        doubled(Limits(nbytes=most - 1))
+    assert doubled(Limits(nbytes=most - 1), rows=3).item() == (2 + 4 + 8) * 3 * 1000
+
+
+def test_a_run_past_its_time_is_ended_between_operators() -> None:
+    seconds = iter(range(100))
+    with pytest.raises(RunTooLong, match=r"ended after 3 s with 0 of 1 steps"):
+        doubled(Limits(seconds=3), lambda: next(seconds))
+
+
+def test_a_run_that_nobody_waits_for_is_ended() -> None:
+    running = unlimited()
+    running.tell(1, 3)
+    running.cancel()
+    with pytest.raises(OperationCancelled):
+        running.tell(2, 3)

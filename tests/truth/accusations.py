@@ -1,17 +1,28 @@
 """Whom each method of the malicious filter accuses in a training, against who really attacks."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
-from flstore_core.workloads.malicious_filter import MaliciousFilter
+from flstore_core.ids import JobId
+from flstore_core.records import Job
+from flstore_core.workloads.base import Context, RoundData
+from flstore_core.workloads.malicious_filter import FilterParams, MaliciousFilter
 from tests.truth.trainings import Case
 from tests.workloads.federated import TrainedRound, train
-from tests.workloads.rounds import ask, make_round
+from tests.workloads.rounds import Artifacts, Index, make_round, schema_of
 
-METHODS = ("robust", "flame", "fltrust", "foolsgold")
 ROOT = "root"
+METHODS: Mapping[str, FilterParams] = {
+    "robust": FilterParams(),
+    "robust, at the time": FilterParams(hindsight=0),
+    "flame": FilterParams(method="flame"),
+    "fltrust": FilterParams(method="fltrust", root=ROOT),
+    "foolsgold": FilterParams(method="foolsgold"),
+}
+"""What is asked of every round once the training is over; `robust` as it is by default."""
 _FILTER = MaliciousFilter()
 
 
@@ -46,27 +57,39 @@ def total(counts: Iterable[Count]) -> Count:
     return sum(counts, Count())
 
 
-def try_methods(case: Case, methods: Sequence[str] = METHODS) -> Mapping[str, Count]:
-    """Run a training and return how each method did in it."""
+def try_methods(case: Case, methods: Sequence[str] = tuple(METHODS)) -> Mapping[str, Count]:
+    """Run a training, ask about each of its rounds, and return how each method did."""
+    trained = trained_rounds(case)
+    attackers = {str(client) for client in case.setting.attackers}
     counts = dict.fromkeys(methods, Count())
-    setting = case.setting
-    for trained in train(setting):
-        attackers = {str(client) for client in trained.clients} & {str(client) for client in setting.attackers}
-        for method in methods:
-            accused = set(accuse(trained, method))
-            counts[method] += Count(
-                len(accused & attackers),
-                len(attackers),
-                len(accused - attackers),
-                len(trained.clients) - len(attackers),
-            )
+    for method in methods:
+        asked = METHODS[method]
+        rounds = [stored(each, number, asked.root) for number, each in enumerate(trained)]
+        for number, each in enumerate(trained):
+            there = {str(client) for client in each.clients}
+            accused = set(accuse(rounds, number, asked))
+            bad = there & attackers
+            counts[method] += Count(len(accused & bad), len(bad), len(accused - bad), len(there - bad))
     return counts
 
 
-def accuse(trained: TrainedRound, method: str) -> list[str]:
-    """Return whom the workload accuses; `fltrust` is given the server's own update."""
-    names, rows, more = [str(client) for client in trained.clients], trained.deltas, {}
-    if method == "fltrust":
-        names, rows, more = [*names, ROOT], np.vstack([rows, trained.root]), {"root": ROOT}  # type: ignore[list-item]
-    found: list[str] = ask(_FILTER, make_round(rows, names), method=method, **more).malicious
-    return found
+@cache
+def trained_rounds(case: Case) -> Sequence[TrainedRound]:
+    """Return the rounds of a training, which is run once."""
+    return list(train(case.setting))
+
+
+def stored(trained: TrainedRound, number: int, root: str | None) -> RoundData:
+    """Return a round as it is stored, with the server's own update where a `root` is to be there."""
+    names, rows = [str(client) for client in trained.clients], trained.deltas
+    if root is not None and trained.root is not None:
+        names, rows = [*names, root], np.vstack([rows, trained.root])
+    return make_round(rows, names, number=number)
+
+
+def accuse(rounds: Sequence[RoundData], number: int, asked: FilterParams) -> list[str]:
+    """Return whom the workload accuses in a round."""
+    params = replace(asked, round=number)
+    read = _FILTER.select(params, Index(committed=range(len(rounds))))
+    context = Context(Job(JobId("job"), schema_of(9)), tuple(rounds[each] for each in read), Artifacts())
+    return _FILTER.combine([], context, params).malicious

@@ -32,7 +32,11 @@ def section(
     """Return the planted-truth tables as Markdown, under their titles."""
     several = " and ".join(map(str, seeds))
     percent = ", ".join(f"{100 * share:.0f}" for share in shares)
-    head = f"Seeds {several}; attackers are {percent} % of the clients, all shares together in a row."
+    head = (
+        f"Seeds {several}; attackers are {percent} % of the clients, all shares together in a row. Recall / precision "
+        "are over participations: every round is asked about once the training is over, and an attacker counts in each "
+        "round that it takes part in."
+    )
     return "\n\n".join([head, *(f"### {title}\n\n{markdown(columns, rows)}" for title, columns, rows in tables)])
 
 

@@ -1,6 +1,9 @@
-"""The bars of planted truth, on trainings short enough for a test run, where the page claims them."""
+"""The bars of planted truth, on trainings of a seed that nothing was tuned on, asked with default parameters."""
+
+from collections.abc import Iterator
 
 import pytest
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tests.truth.accusations import METHODS, Count, try_methods
 from tests.truth.others import METHODS as GROUPINGS
@@ -8,34 +11,42 @@ from tests.truth.others import rand_indices, ranks_of_noisy
 from tests.truth.page import PAGE
 from tests.truth.trainings import ATTACKS, LEARNING, Case
 
-SEED = 300
+SEED = 301
 ADAM, MOMENTUM, PLAIN = LEARNING
 
 
+@pytest.fixture(autouse=True)
+def _one_core() -> Iterator[None]:
+    """These networks are so small that more threads only wait for each other."""
+    with threadpool_limits(1):
+        yield
+
+
 @pytest.mark.parametrize(
-    ("learning", "attack", "method"),
+    ("learning", "attack"),
     [
-        (ADAM, "scaled-noise", "robust"),
-        (MOMENTUM, "scaled-noise", "robust"),
-        (PLAIN, "scaled-noise", "robust"),
-        (ADAM, "sign-flip", "fltrust"),
-        (MOMENTUM, "sign-flip", "fltrust"),
+        (ADAM, "sign-flip"),
+        (MOMENTUM, "sign-flip"),
+        (ADAM, "scaled-noise"),
+        (PLAIN, "scaled-noise"),
     ],
 )
-def test_attackers_are_found_and_nobody_else_is_blamed(learning: str, attack: str, method: str) -> None:
-    counts = try_methods(Case(learning, attack, 0.2, SEED), [method])[method]
-    assert counts.planted >= 25
-    assert counts.recall >= 0.95
-    assert counts.precision >= 0.95
+def test_attackers_are_found_and_nobody_else_is_blamed(learning: str, attack: str) -> None:
+    found = try_methods(Case(learning, attack, 0.2, SEED), ["robust"])["robust"]
+    assert found.planted >= 25
+    assert found.recall >= 0.95
+    assert found.precision >= 0.95
 
 
-def test_twenty_clean_rounds_accuse_nobody() -> None:
-    assert try_methods(Case(ADAM, "", 0.0, SEED), ["robust"])["robust"] == Count(0, 0, 0, 200)
+def test_most_that_send_the_opposite_are_found_where_honest_updates_are_hardly_alike() -> None:
+    found = try_methods(Case(PLAIN, "sign-flip", 0.2, SEED), ["robust"])["robust"]
+    assert found.recall >= 0.75
+    assert found.precision >= 0.95
 
 
-def test_plain_sgd_accuses_next_to_nobody_in_clean_rounds() -> None:
-    blamed = try_methods(Case(PLAIN, "", 0.0, SEED), ["robust"])["robust"]
-    assert blamed.blamed <= 0.02 * blamed.honest
+@pytest.mark.parametrize("learning", LEARNING)
+def test_twenty_clean_rounds_accuse_nobody(learning: str) -> None:
+    assert try_methods(Case(learning, "", 0.0, SEED), ["robust"])["robust"] == Count(0, 0, 0, 200)
 
 
 @pytest.mark.parametrize("learning", [ADAM, MOMENTUM])

@@ -18,7 +18,7 @@ LEARNING: Mapping[str, Mapping[str, Any]] = {
 """How clients train between rounds; batches of 16, but of 32 in the last."""
 ATTACKS = ("sign-flip", "scaled-noise", "free-rider", "label-flip")
 SHARES = (0.1, 0.2, 0.3)
-SEEDS: Sequence[int] = (100, 101)
+SEEDS: Sequence[int] = (102, 103)
 ROOT_EXAMPLES = 100
 
 

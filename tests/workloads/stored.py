@@ -11,8 +11,7 @@ from flstore_core.codec import FlatView, from_float32
 from flstore_core.ids import AGGREGATE, JobId
 from flstore_core.records import Job
 from flstore_core.schema import Schema, TensorSpec
-from flstore_core.workloads import registry
-from flstore_core.workloads.base import Context, RoundData, SliceView
+from flstore_core.workloads.base import Context, RoundData, SliceView, wants_statistics
 from tests.workloads.rounds import Artifacts, Index
 
 Vector = NDArray[Any]
@@ -44,7 +43,7 @@ class Stored:
     def ask_with(self, workload: Any, asked: Any, slices: int = 1, progress: Any = lambda done, total: None) -> Any:
         numbers = list(workload.select(asked, self.index))
         rounds = tuple(data for data in self.rounds if data.record.number in numbers)
-        wanted = registry.wants_statistics(workload, asked)
+        wanted = wants_statistics(workload, asked)
         rounds = rounds if wanted else tuple(RoundData(data.record) for data in rounds)
         members = tuple(workload.members(rounds, asked))
         base = rounds[-1].record.base if workload.reads_base else None

@@ -27,7 +27,7 @@ def test_inherited_fields_keep_their_description_and_bounds() -> None:
     fields = describe(registry.get("malicious-filter")).parameters["properties"]
     assert "newest committed one by default" in fields["round"]["description"]
     assert {"minimum": 0, "maximum": 99_999_999, "type": "integer"} in fields["round"]["anyOf"]
-    assert fields["alignment_threshold"]["exclusiveMinimum"] == 0
+    assert fields["opposition_threshold"]["exclusiveMinimum"] == 0
 
 
 def test_valid_parameters_become_the_workloads_own() -> None:

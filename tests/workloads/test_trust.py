@@ -66,16 +66,18 @@ def test_foolsgold_adds_up_what_clients_did_together_over_rounds() -> None:
         rows[:2] = shared + (0.1 if number < 2 else 30.0) * rng.standard_normal((2, 400))
         rounds.append(make_round(rows * (1.0 if number < 2 else 0.02), number=number))
     assert ask(ASKED, rounds[2], method="foolsgold").malicious == []
-    assert ask(ASKED, rounds, method="foolsgold", history=3).malicious == ["c0", "c1"]
+    assert ask(ASKED, rounds, method="foolsgold", round=2).malicious == ["c0", "c1"]
 
 
-def test_history_reads_the_committed_rounds_before_the_one_asked_about() -> None:
+def test_history_and_hindsight_read_the_committed_rounds_around_the_one_asked_about() -> None:
     index = Index(committed=[1, 2, 5, 6], open=[9])
+    assert ASKED.select(FilterParams(round=2, history=1, hindsight=2), index) == [2, 5, 6]
+    assert ASKED.select(FilterParams(round=5), index) == [1, 2, 5, 6]
     assert ASKED.select(FilterParams(round=6, history=3), index) == [2, 5, 6]
     assert ASKED.select(FilterParams(round=9, history=2), index) == [6, 9]
-    assert ASKED.select(FilterParams(round=2, history=9), index) == [1, 2]
+    assert ASKED.select(FilterParams(round=2, history=9, hindsight=0), index) == [1, 2]
     assert ASKED.select(FilterParams(round=6, history=5), index) == [1, 2, 5, 6]
-    assert ASKED.select(FilterParams(round=6), index) == [6]
+    assert ASKED.select(FilterParams(round=5, method="flame"), index) == (5,)
 
 
 def test_fltrust_accuses_who_goes_against_the_root() -> None:

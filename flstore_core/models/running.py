@@ -1,0 +1,95 @@
+"""One request's run: how far it has come, when it must end, and how much memory its results may hold."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from flstore_core.errors import OperationCancelled, RunTooLarge, RunTooLong
+from flstore_core.units import format_size
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one run of a workload over models may take."""
+
+    seconds: float = 600.0
+    """From its beginning to its end."""
+    nbytes: int = 2**30
+    """Memory that a program's intermediate results hold at one time, beside weights and inputs."""
+
+
+class Running:
+    """A run under way: the thread that works tells it, any other thread asks it or ends it.
+
+    Args:
+        clock: seconds, never going back.
+    """
+
+    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+        self.limits = limits
+        self.progress = (0, 1)
+        """Steps done, and steps there are."""
+        self._clock = clock
+        self._end = clock() + limits.seconds
+        self._cancelled = False
+
+    def tell(self, done: int, total: int) -> None:
+        """Note how far the run has come; raise where it is to end."""
+        self.progress = (done, total)
+        self.check()
+
+    def cancel(self) -> None:
+        """End the run at its next step: nobody waits for it any more."""
+        self._cancelled = True
+
+    def check(self) -> None:
+        """Raise `RunTooLong` or `OperationCancelled` where the run is to end."""
+        if self._cancelled:
+            raise OperationCancelled("nobody waits for this run any more")
+        if self._clock() > self._end:
+            done, total = self.progress
+            raise RunTooLong(
+                f"the run was ended after {self.limits.seconds:g} s with {done} of {total} steps done; ask for fewer "
+                "models, rows or permutations, or raise FLSTORE_RUN_SECONDS"
+            )
+
+
+class Held:
+    """Memory that one execution's results hold: each storage counts once, however many views there are of it.
+
+    Args:
+        given: addresses of the storages of weights and inputs, which do not count.
+    """
+
+    def __init__(self, limit: int, given: Collection[int]) -> None:
+        self._limit = limit
+        self._users = dict.fromkeys(given, 1)
+        self._total = 0
+
+    def take(self, value: object, operator: str) -> None:
+        """Count a result; raise `RunTooLarge` where that is past the limit."""
+        if not isinstance(value, Tensor):
+            return
+        storage = value.untyped_storage()
+        place = storage.data_ptr()
+        users = self._users.get(place, 0)
+        self._users[place] = users + 1
+        if users == 0:
+            self._total += storage.nbytes()
+            if self._total > self._limit:
+                raise RunTooLarge(
+                    f"with operator {operator} the program's results hold {format_size(self._total)}, and "
+                    f"{format_size(self._limit)} are allowed; send fewer rows at once, or raise FLSTORE_RUN_BYTES"
+                )
+
+    def leave(self, value: object) -> None:
+        """Count a result as gone that is not read any more."""
+        if not isinstance(value, Tensor):
+            return
+        storage = value.untyped_storage()
+        place = storage.data_ptr()
+        self._users[place] -= 1
+        if not self._users[place]:
+            del self._users[place]
+            self._total -= storage.nbytes()
