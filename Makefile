@@ -24,7 +24,7 @@ demo-models: setup  ## train models in PyTorch and run the workloads that need o
 	$(BIN)/flstore demo-models
 
 test: setup  ## run all tests, real servers included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: setup  ## check form, types and import contracts; changes nothing
 	$(BIN)/ruff format --check .
