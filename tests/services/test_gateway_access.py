@@ -143,6 +143,14 @@ def test_long_work_is_started_once_for_an_idempotency_key(job: JobOverHttp) -> N
     assert done["result"]["result"] == job.run("aggregate", round=0).json()["result"]
 
 
+def test_an_idempotency_key_has_a_greatest_length(local_job: JobOverHttp) -> None:
+    headers = {"prefer": "respond-async", "idempotency-key": "k" * 257}
+    refused = local_job.http.post(f"{local_job.url}/workloads/metrics", json={}, headers=headers)
+    assert "257 characters" in problem(refused, 422, "invalid-parameters")["detail"]
+    headers["idempotency-key"] = "k" * 256
+    assert local_job.http.post(f"{local_job.url}/workloads/metrics", json={}, headers=headers).status_code == 202
+
+
 def test_long_work_that_fails_says_why(job: JobOverHttp) -> None:
     job.commit(0)
     started = job.http.post(

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic_core import to_json
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 
 from flstore_core.errors import FLStoreError, InvalidParameters
@@ -22,6 +23,8 @@ from services.gateway.state import State
 router = APIRouter(prefix="/v1", tags=["workloads"])
 
 MAX_PARAMETERS_BYTES = 2**20
+MAX_KEY_LENGTH = 256
+"""Longest Idempotency-Key, in characters."""
 
 
 @router.get("/workloads", responses=problems())
@@ -52,7 +55,7 @@ async def run_workload(request: Request, job: str, name: str) -> Response:
     params = _parameters(await request.body())
     given = request.headers
     if "respond-async" in given.get("prefer", ""):
-        return await state.workers.run(_start, state, named, name, params, given.get("idempotency-key"))
+        return await state.workers.run(_start, state, named, name, params, _idempotency_key(given))
     asked = Asked(given.get("if-none-match", "").strip('" '), anew="no-cache" in given.get("cache-control", ""))
     try:
         outcome = await state.workers.run(_run, state, named, name, params, asked)
@@ -106,6 +109,13 @@ def _start(state: State, job: JobId, name: str, params: Mapping[str, Any], idemp
 @cache
 def _descriptions() -> list[dict[str, Any]]:
     return [asdict(describe(workload)) for _, workload in sorted(registry.load().items())]
+
+
+def _idempotency_key(given: Headers) -> str | None:
+    key = given.get("idempotency-key", "")
+    if len(key) > MAX_KEY_LENGTH:
+        raise InvalidParameters(f"the Idempotency-Key has {len(key)} characters; use at most {MAX_KEY_LENGTH}")
+    return key or None
 
 
 def _parameters(body: bytes) -> Mapping[str, Any]:
