@@ -46,7 +46,8 @@ def up_command(
     Gateway, placement controller and shards run as processes on 127.0.0.1; shards are started by the first request
     that needs them. With --json the address comes as one line of JSON, once it answers.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts its background jobs deaf to SIGINT
+        signal.signal(number, signal.default_int_handler)
     with reported(as_json):
         try:
             with running(
