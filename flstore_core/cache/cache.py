@@ -1,6 +1,6 @@
 """The cache of values: a `Ledger` and what its keys stand for, behind one lock."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -60,23 +60,18 @@ class Cache(Generic[V]):
 
     def ingest(self, key: Key, value: V) -> Outcome:
         """Offer a new object; raises `InsufficientCapacity` if it is larger than the whole budget."""
-
-        def offer() -> Outcome:
-            outcome = self._ledger.ingest(key, value.nbytes)
+        with self._lock:
+            outcome = self._put({key: value}, self._ledger.ingest(key, value.nbytes))
             self._rivals.ingest(key, value.nbytes)
             return outcome
 
-        return self._put(key, value, offer)
-
-    def fill(self, key: Key, value: V, why: Why, pattern: Pattern) -> Outcome:
-        """Offer an object fetched from the store; raises as `ingest`."""
-
-        def offer() -> Outcome:
-            outcome = self._ledger.fill(key, value.nbytes, why, pattern)
-            self._rivals.learn(key, value.nbytes)
+    def fill(self, values: Mapping[Key, V], why: Why, pattern: Pattern) -> Outcome:
+        """Offer objects fetched together from the store; raises as `ingest`."""
+        sizes = {key: value.nbytes for key, value in values.items()}
+        with self._lock:
+            outcome = self._put(values, self._ledger.fill(sizes, why, pattern))
+            self._rivals.learn(sizes)
             return outcome
-
-        return self._put(key, value, offer)
 
     def commit(self, job: str, round: int, slice: int = 0) -> Sequence[Prefetch]:  # noqa: A002
         """Close a round; return what to fetch ahead."""
@@ -126,13 +121,11 @@ class Cache(Generic[V]):
         with self._lock:
             return {**self._ledger.snapshot(), "shadows": self._rivals.snapshot()}
 
-    def _put(self, key: Key, value: V, offer: Callable[[], Outcome]) -> Outcome:
-        with self._lock:
-            outcome = offer()
-            self._drop(outcome.evicted)
-            if outcome.admitted:
-                self._values.setdefault(key, value)
-            return outcome
+    def _put(self, values: Mapping[Key, V], outcome: Outcome) -> Outcome:
+        self._drop(outcome.evicted)
+        for key in outcome.admitted:
+            self._values.setdefault(key, values[key])
+        return outcome
 
     def _drop(self, keys: Iterable[Key]) -> None:
         for key in keys:

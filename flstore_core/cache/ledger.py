@@ -5,18 +5,19 @@ It is not thread-safe; `Cache` adds the lock.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from flstore_core.cache.tally import Tally
 from flstore_core.errors import InsufficientCapacity, InvalidParameters
 from flstore_core.ids import AGGREGATE, METADATA
 from flstore_core.patterns import Pattern
-from flstore_core.policies.base import Clock, Key, Policy, PolicyDefect, Prefetch, Request, Why
+from flstore_core.policies.base import Clock, Key, Policy, PolicyDefect, Prefetch, Request, Sizes, Why, last_that_fit
 
-HISTORY = 4096
-"""Evictions remembered for `explain`."""
+HISTORY = 2048
+"""Evictions remembered for `explain`, each of one or more objects."""
 
 _ARRIVES_FOR: Mapping[str, Pattern] = {AGGREGATE: Pattern.P1, METADATA: Pattern.P4}
 """Pattern that a new object is first expected to serve; P2 for a client's update."""
@@ -26,10 +27,11 @@ DISCARDED = "discarded"
 
 
 class Outcome(NamedTuple):
-    """What became of an object offered to the cache."""
+    """What became of objects offered to the cache."""
 
-    admitted: bool
-    evicted: tuple[Key, ...] = ()
+    admitted: Collection[Key] = ()
+    """Those that are cached now, for this offer or from before."""
+    evicted: Sequence[Key] = ()
 
 
 class Access(NamedTuple):
@@ -41,15 +43,13 @@ class Access(NamedTuple):
     """What the policy wants fetched now, after the missing keys."""
 
 
-_Entry = tuple[int, Why, Pattern, float]
-"""Of a cached object: its bytes, what brought it, the pattern it is counted with, when it came. Plain, for speed."""
+_Origin = tuple[Why, Tally, float]
+"""Of cached objects: what brought them, the counters of their pattern, when they came. Plain, for speed."""
 
 _ARRIVAL, _DEMAND, _PREFETCH = Why.ARRIVAL, Why.DEMAND, Why.PREFETCH
 """Looked up once: naming a member through its enumeration takes longer than the comparison."""
 _P2 = Pattern.P2
-
-_ADMITTED = Outcome(True)
-_REFUSED = Outcome(False)
+_REFUSED = Outcome()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,29 +79,30 @@ class Ledger:
         self.tallies = {pattern: Tally() for pattern in Pattern}
         self.eviction_reasons: defaultdict[str, int] = defaultdict(int)
         self._clock = clock
-        self._victim, self._inserted, self._removed = policy.victim, policy.inserted, policy.removed
-        self._entries: dict[Key, _Entry] = {}
+        self._sizes: dict[Key, int] = {}
+        """Of what is cached."""
+        self._origins: dict[Key, _Origin] = {}
         self._pins: dict[Key, int] = {}
         self._unread: set[Key] = set()
         """Prefetched and not asked for yet."""
-        self._evicted: deque[tuple[Key, float, str]] = deque(maxlen=HISTORY)
+        self._evicted: deque[tuple[Collection[Key], float, str]] = deque(maxlen=HISTORY)
         """What left lately, when and why, oldest first."""
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._entries
+        return key in self._sizes
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._sizes)
 
     def ingest(self, key: Key, size: int) -> Outcome:
         """Offer a newly created object of `size` bytes; the policy decides whether it is cached on arrival."""
-        if key in self._entries:
-            return _ADMITTED
+        if key in self._sizes:
+            return Outcome((key,))
         if size > self.budget:
             raise self._too_large(key, size)
         if not self.policy.arrived(key, size):
             return _REFUSED
-        return self._insert(key, size, _ARRIVAL, _ARRIVES_FOR.get(key.client, _P2))
+        return self._insert({key: size}, _ARRIVAL, _ARRIVES_FOR.get(key.client, _P2))
 
     def commit(self, job: str, round: int, slice: int = 0) -> Sequence[Prefetch]:  # noqa: A002
         """Close a round whose objects were all ingested; return what the policy wants fetched."""
@@ -110,8 +111,9 @@ class Ledger:
     def request(self, request: Request) -> Access:
         """Count a request and tell the policy; the caller then fills what is missing, and the prefetches."""
         keys = request.keys
-        present = [entry[0] for entry in map(self._entries.get, keys) if entry]
-        missing = () if len(present) == len(keys) else tuple([key for key in keys if key not in self._entries])
+        held = self._sizes
+        present = [size for size in map(held.get, keys) if size is not None]
+        missing = () if len(present) == len(keys) else tuple([key for key in keys if key not in held])
         tally = self.tallies[request.pattern]
         tally.requests += 1
         tally.hits += not missing
@@ -122,30 +124,38 @@ class Ledger:
             self._mark_read(keys)
         return Access(not missing, missing, self.policy.requested(request, missing))
 
-    def fill(self, key: Key, size: int, why: Why, pattern: Pattern) -> Outcome:
-        """Offer an object that was fetched for a request (`DEMAND`) or ahead of one (`PREFETCH`)."""
+    def fill(self, sizes: Sizes, why: Why, pattern: Pattern) -> Outcome:
+        """Offer objects that were fetched together for a request (`DEMAND`) or ahead of one (`PREFETCH`)."""
+        held = self._sizes
+        offered = sizes
+        if not held.keys().isdisjoint(sizes):
+            offered = {key: size for key, size in sizes.items() if key not in held}
+        if max(sizes.values(), default=0) > self.budget:
+            raise self._too_large(*max(sizes.items(), key=itemgetter(1)))
+        outcome = self._insert(self.policy.admits(offered, why), why, pattern) if offered else _REFUSED
+        tally = self.tallies[pattern]
         if why is _DEMAND:
-            self.tallies[pattern].bytes_missed += size
-        if key in self._entries:
-            return _ADMITTED
-        if size > self.budget:
-            raise self._too_large(key, size)
-        if why is _PREFETCH:
-            self.tallies[pattern].prefetches += 1
-        if not self.policy.admits(key, size, why):
-            self.tallies[pattern].prefetches_wasted += why is _PREFETCH
-            return _REFUSED
-        return self._insert(key, size, why, pattern)
+            tally.bytes_missed += sum(sizes.values())
+        else:
+            tally.prefetches += len(offered)
+            tally.prefetches_wasted += len(offered) - len(outcome.admitted)
+        if len(offered) == len(sizes):
+            return outcome
+        return Outcome([key for key in sizes if key in held], outcome.evicted)
 
     def discard(self, key: Key) -> bool:
         """Remove a key whatever the policy thinks, such as on erasure; say whether it was cached."""
-        return self._remove(key, DISCARDED, self._clock())
+        if key not in self._sizes:
+            return False
+        self._remove((key,), DISCARDED, self._clock())
+        self.policy.discarded(key)
+        return True
 
     def discard_job(self, job: str) -> tuple[Key, ...]:
         """Remove all of a deleted job and let the policy forget it; return the keys that were cached."""
-        gone = tuple(key for key in self._entries if key.job == job)
+        gone = tuple(key for key in self._sizes if key.job == job)
         for key in gone:
-            self._remove(key, DISCARDED, self._clock())
+            self.discard(key)
         self.policy.forget(job)
         return gone
 
@@ -163,11 +173,11 @@ class Ledger:
 
     def explain(self, key: Key) -> Explanation:
         """Say since when and why `key` is cached, or when and why it left, as far as that is remembered."""
-        if entry := self._entries.get(key):
-            _, why, _, since = entry
+        if origin := self._origins.get(key):
+            why, _, since = origin
             return Explanation(True, since, f"{why}; {self.policy.reason(key)}", key in self._pins)
         for evicted, at, reason in reversed(self._evicted):
-            if evicted == key:
+            if key in evicted:
                 return Explanation(False, at, f"evicted: {reason}")
         return Explanation(False, None, "not admitted, or evicted longer ago than is remembered")
 
@@ -177,7 +187,7 @@ class Ledger:
             "policy": self.policy.name,
             "budget_bytes": self.budget,
             "used_bytes": self.used,
-            "objects": len(self._entries),
+            "objects": len(self._sizes),
             "pinned": len(self._pins),
             "overall": self.overall().to_json(),
             **{pattern.value: tally.to_json() for pattern, tally in self.tallies.items()},
@@ -194,58 +204,59 @@ class Ledger:
             f"{self.budget}; raise the budget or cut the job into more slices"
         )
 
-    def _insert(self, key: Key, size: int, why: Why, pattern: Pattern) -> Outcome:
-        outcome = _ADMITTED
+    def _insert(self, sizes: Sizes, why: Why, pattern: Pattern) -> Outcome:
+        """Cache objects together, as many as there is room for once the policy has evicted what it would."""
         now = self._clock()
-        if self.used + size > self.budget:
-            outcome = self._make_room(size, now)
-            if not outcome.admitted:
-                return outcome
-        self._entries[key] = (size, why, pattern, now)
+        evicted: Sequence[Key] = ()
+        size = sum(sizes.values())
+        needed = self.used + size - self.budget
+        if needed > 0:
+            evicted = self._make_room(needed, now)
+            if self.used + size > self.budget:
+                sizes = last_that_fit(sizes, self.budget - self.used)
+                size = sum(sizes.values())
         self.used += size
+        self._sizes.update(sizes)
+        self._origins.update(dict.fromkeys(sizes, (why, self.tallies[pattern], now)))
         if why is _PREFETCH:
-            self._unread.add(key)
-        self._inserted(key, size)
-        return outcome
+            self._unread.update(sizes)
+        self.policy.inserted(sizes, why)
+        return Outcome(sizes.keys(), evicted)
 
-    def _make_room(self, size: int, now: float) -> Outcome:
-        """Evict until `size` bytes are free or the policy rather keeps the newcomer out."""
+    def _make_room(self, needed: int, now: float) -> Sequence[Key]:
+        """Evict what the policy names."""
         evicted: list[Key] = []
-        most = self.budget - size
-        pins, name_victim = self._pins, self._victim
-        while self.used > most:
-            victim = name_victim(pins)
-            if victim is None:
-                return Outcome(False, tuple(evicted))
-            key, reason = victim
-            if (pins and key in pins) or not self._remove(key, reason, now):
-                raise self._defect(key)
-            evicted.append(key)
-        return Outcome(True, tuple(evicted))
+        held, pins = self._sizes, self._pins
+        for victims, reason in self.policy.evict(needed, pins):
+            if not victims.keys() <= held.keys() or (pins and not pins.keys().isdisjoint(victims)):
+                raise self._defect(victims)
+            if victims:
+                self._remove(victims, reason, now)
+                evicted += victims
+        return evicted
 
-    def _defect(self, key: Key) -> PolicyDefect:
+    def _defect(self, victims: Iterable[Key]) -> PolicyDefect:
+        key = next(key for key in victims if key in self._pins or key not in self._sizes)
         held = "pinned" if key in self._pins else "not cached"
         return PolicyDefect(f"policy {self.policy.name!r} would evict {key}, which is {held}")
 
-    def _remove(self, key: Key, reason: str, now: float) -> bool:
-        """Remove a key; say whether it was cached."""
-        entry = self._entries.pop(key, None)
-        if entry is None:
-            return False
-        size, why, pattern, _ = entry
-        self.used -= size
-        tally = self.tallies[pattern]
-        tally.evictions += 1
-        if why is _PREFETCH and key in self._unread:
-            self._unread.discard(key)
-            tally.prefetches_wasted += 1
-        self.eviction_reasons[reason] += 1
-        self._evicted.append((key, now, reason))
-        self._removed(key)
-        return True
+    def _remove(self, keys: Collection[Key], reason: str, now: float) -> None:
+        """Take cached keys out of the books."""
+        held, origins, unread = self._sizes, self._origins, self._unread
+        freed = 0
+        for key in keys:
+            freed += held.pop(key)
+            why, tally, _ = origins.pop(key)
+            tally.evictions += 1
+            if why is _PREFETCH and key in unread:
+                unread.remove(key)
+                tally.prefetches_wasted += 1
+        self.used -= freed
+        self.eviction_reasons[reason] += len(keys)
+        self._evicted.append((keys, now, reason))
 
     def _mark_read(self, keys: Sequence[Key]) -> None:
         for key in self._unread.intersection(keys):
             self._unread.discard(key)
-            _, _, pattern, _ = self._entries[key]
-            self.tallies[pattern].prefetches_used += 1
+            _, tally, _ = self._origins[key]
+            tally.prefetches_used += 1

@@ -5,7 +5,7 @@ from typing import Any
 
 from flstore_core.cache.ledger import Ledger
 from flstore_core.cache.shadow import Shadow
-from flstore_core.policies.base import Clock, Key, Policy, Request
+from flstore_core.policies.base import Clock, Key, Policy, Request, Sizes
 
 SHARE = 0.02
 """Most of the live cache's budget that the shadows' bookkeeping may take."""
@@ -26,13 +26,13 @@ class Rivals:
 
     def ingest(self, key: Key, size: int) -> None:
         """A new object was offered to the live cache."""
-        self.learn(key, size)
+        self.learn({key: size})
         for shadow in self._shadows.values():
             shadow.ingest(key, size)
 
-    def learn(self, key: Key, size: int) -> None:
-        """An object was fetched, and so its size is known; the size known longest is forgotten first."""
-        self._sizes[key] = size
+    def learn(self, sizes: Sizes) -> None:
+        """Objects were fetched, and so their sizes are known; the size known longest is forgotten first."""
+        self._sizes.update(sizes)
         while len(self._sizes) > self._most // 2:
             del self._sizes[next(iter(self._sizes))]
         if sum(len(shadow.ledger) for shadow in self._shadows.values()) > self._most // 2:

@@ -14,7 +14,7 @@ _DEMAND, _PREFETCH = Why.DEMAND, Why.PREFETCH
 class Shadow:
     """A ledger whose misses and prefetches are filled at once, by the sizes in `sizes`.
 
-    `sizes` may be shared and grow meanwhile; a key it does not know is not fetched ahead and weighs nothing on demand.
+    `sizes` may be shared and grow meanwhile; a key it does not know weighs nothing.
     """
 
     def __init__(self, ledger: Ledger, sizes: Mapping[Key, int]) -> None:
@@ -33,15 +33,12 @@ class Shadow:
         """Count a request, then fill its misses and what the policy wants fetched."""
         access = self.ledger.request(request)
         if access.missing:
-            fill, size_of, pattern = self.ledger.fill, self._sizes.get, request.pattern
-            for key in access.missing:
-                fill(key, size_of(key, 0), _DEMAND, pattern)
+            size_of = self._sizes.get
+            self.ledger.fill({key: size_of(key, 0) for key in access.missing}, _DEMAND, request.pattern)
         if access.prefetches:
             self._prefetch(access.prefetches)
         return access
 
     def _prefetch(self, prefetches: Sequence[Prefetch]) -> None:
-        fill, size_of = self.ledger.fill, self._sizes.get
-        for key, pattern in prefetches:
-            if (size := size_of(key)) is not None:
-                fill(key, size, _PREFETCH, pattern)
+        for sizes, pattern in prefetches:
+            self.ledger.fill(sizes, _PREFETCH, pattern)

@@ -4,7 +4,7 @@ One algorithm, one file, all behind the `Policy` protocol. A policy holds no byt
 given and never blocks. What counts bytes and drives it is `flstore_core.cache.Ledger`.
 """
 
-from flstore_core.policies.base import Key, Policy, PolicyDefect, Prefetch, Request, Victim, Why
+from flstore_core.policies.base import Key, Policy, PolicyDefect, Prefetch, Request, Victims, Why
 from flstore_core.policies.registry import make_policy, policy_names
 
-__all__ = ["Key", "Policy", "PolicyDefect", "Prefetch", "Request", "Victim", "Why", "make_policy", "policy_names"]
+__all__ = ["Key", "Policy", "PolicyDefect", "Prefetch", "Request", "Victims", "Why", "make_policy", "policy_names"]

@@ -3,13 +3,14 @@
 The one who drives a policy (`flstore_core.cache.Ledger`) keeps the bytes and promises:
 
 - `arrived`, `committed` and `requested` are called once for each event, before anything is cached because of it;
-- `inserted` and `removed` are called for each key that enters or leaves, whatever the reason;
-- `victim` is called as often as room is still missing, and each answer is evicted before the next call.
+- what is fetched together is offered together: `admits` chooses from it, `evict` makes room for it, `inserted` tells
+  what of it is cached now;
+- all that `evict` names leaves; `discarded` tells of each key that leaves otherwise.
 
 The policy promises to name only victims that it was told are inserted and that are not pinned.
 """
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -30,8 +31,12 @@ class Key(NamedTuple):
     slice: int = 0
 
 
+Sizes = Mapping[Key, int]
+"""Objects and the bytes of each, in the order in which they come."""
+
+
 class Request(NamedTuple):
-    """One workload's read; a hit when all of `keys` are cached."""
+    """One workload's read of keys of one slice; a hit when all of `keys` are cached."""
 
     job: str
     workload: str
@@ -40,14 +45,27 @@ class Request(NamedTuple):
 
 
 class Prefetch(NamedTuple):
-    """A key that a policy wants fetched before anyone asks for it, and the pattern it expects to serve."""
+    """Objects that a policy wants fetched before anyone asks for them, and the pattern it expects to serve."""
 
-    key: Key
+    sizes: Sizes
     pattern: Pattern
 
 
-Victim = tuple[Key, str]
-"""A key to evict and a short, fixed word for the reason (a metric's label)."""
+def last_that_fit(sizes: Sizes, room: int) -> Sizes:
+    """Return the last of `sizes` that have room together: had they come one by one, the others would have left."""
+    fitting: list[tuple[Key, int]] = []
+    for key, size in reversed(list(sizes.items())):
+        if size <= room:
+            fitting.append((key, size))
+            room -= size
+    return dict(reversed(fitting))
+
+
+class Victims(NamedTuple):
+    """Objects to evict, and a short, fixed word for the reason (a metric's label)."""
+
+    sizes: Sizes
+    reason: str
 
 
 class Why(StrEnum):
@@ -81,17 +99,17 @@ class Policy(Protocol):
     def requested(self, request: Request, missing: Sequence[Key]) -> Sequence[Prefetch]:
         """Learn of a request, of whose keys `missing` are not cached; name what to fetch ahead."""
 
-    def admits(self, key: Key, size: int, why: Why) -> bool:
-        """Say whether an object of `size` bytes that is at hand should be cached."""
+    def admits(self, sizes: Sizes, why: Why) -> Sizes:
+        """Return those of the objects at hand that should be cached, none of which is."""
 
-    def victim(self, pinned: Container[Key]) -> Victim | None:
-        """Name the next key to evict, none of `pinned`; None where the newcomer should rather stay out."""
+    def evict(self, needed: int, pinned: Container[Key]) -> Sequence[Victims]:
+        """Let go of objects, none of `pinned`, of `needed` bytes; of fewer where newcomers should rather stay out."""
 
-    def inserted(self, key: Key, size: int) -> None:
-        """Learn that `key` is cached now."""
+    def inserted(self, sizes: Sizes, why: Why) -> None:
+        """Learn that these are cached now."""
 
-    def removed(self, key: Key) -> None:
-        """Learn that `key` is no longer cached."""
+    def discarded(self, key: Key) -> None:
+        """Learn that `key` is no longer cached, without having been evicted."""
 
     def forget(self, job: str) -> None:
         """Drop what was learned of a deleted job; its keys have been removed before."""

@@ -14,7 +14,7 @@ import heapq
 from collections.abc import Container, Iterable, Sequence
 from math import inf
 
-from flstore_core.policies.base import Key, Policy, Prefetch, Request, Victim, Why
+from flstore_core.policies.base import Key, Policy, Prefetch, Request, Sizes, Victims, Why
 
 
 class Belady(Policy):
@@ -39,10 +39,10 @@ class Belady(Policy):
         self._heap: list[tuple[float, Key]] = []
         """By farthest next use; entries that are out of date are skipped."""
         self._leaving: list[Key] = []
-        """What makes room for the newcomer that was admitted last."""
+        """What makes room for the newcomers that were admitted last."""
 
     def arrived(self, key: Key, size: int) -> bool:
-        return self.admits(key, size, Why.ARRIVAL)
+        return bool(self.admits({key: size}, Why.ARRIVAL))
 
     def committed(self, job: str, round: int, slice: int) -> Sequence[Prefetch]:  # noqa: A002
         return ()
@@ -57,30 +57,40 @@ class Belady(Policy):
                 self._push(key)
         return ()
 
-    def admits(self, key: Key, size: int, why: Why) -> bool:
-        next_use = self._next_use(key)
-        self._leaving = self._farther(next_use, size - (self._budget - self._used))
-        fits = size <= self._budget - self._used + sum(self._held[other] for other in self._leaving)
-        if not fits:
-            for other in self._leaving:
-                self._push(other)
-            self._give_up(key)
-        return fits
-
-    def victim(self, pinned: Container[Key]) -> Victim | None:
-        while self._leaving:
-            key = self._leaving.pop()
-            if key not in pinned:
+    def admits(self, sizes: Sizes, why: Why) -> Sizes:
+        self._leaving = []
+        free = self._budget - self._used
+        admitted: dict[Key, int] = {}
+        for key in sorted(sizes, key=self._next_use):
+            leaving = self._farther(self._next_use(key), sizes[key] - free)
+            room = free + sum(self._held[other] for other in leaving)
+            if sizes[key] <= room:
+                admitted[key] = sizes[key]
+                free = room - sizes[key]
+                self._leaving += leaving
+            else:
+                for other in leaving:
+                    self._push(other)
                 self._give_up(key)
-                return key, "farthest-next-use"
-        return None
+        return admitted
 
-    def inserted(self, key: Key, size: int) -> None:
-        self._held[key] = size
-        self._used += size
-        self._push(key)
+    def evict(self, needed: int, pinned: Container[Key]) -> Sequence[Victims]:
+        gone = {key: self._held[key] for key in self._leaving if key not in pinned}
+        for key in self._leaving:
+            self._push(key)
+        self._leaving = []
+        for key in gone:
+            self._give_up(key)
+            self.discarded(key)
+        return (Victims(gone, "farthest-next-use"),)
 
-    def removed(self, key: Key) -> None:
+    def inserted(self, sizes: Sizes, why: Why) -> None:
+        self._held.update(sizes)
+        self._used += sum(sizes.values())
+        for key in sizes:
+            self._push(key)
+
+    def discarded(self, key: Key) -> None:
         self._used -= self._held.pop(key)
 
     def forget(self, job: str) -> None:
@@ -100,7 +110,8 @@ class Belady(Policy):
         taken: list[Key] = []
         while needed > 0 and self._heap:
             farthest, key = -self._heap[0][0], self._heap[0][1]
-            if key not in self._held or farthest != self._next_use(key) or key in taken:
+            out_of_date = key not in self._held or farthest != self._next_use(key)
+            if out_of_date or key in taken or key in self._leaving:
                 heapq.heappop(self._heap)
                 continue
             if farthest <= next_use:

@@ -3,7 +3,7 @@
 from collections.abc import Container, Sequence
 from typing import ClassVar
 
-from flstore_core.policies.base import Key, Policy, Prefetch, Request, Victim, Why
+from flstore_core.policies.base import Key, Policy, Prefetch, Request, Sizes, Victims, Why
 
 ON_ARRIVAL = "+arrival"
 """Ends the name of a rival that caches new objects as they are ingested."""
@@ -15,6 +15,8 @@ class Classic(Policy):
     kind: ClassVar[str]
     keeps_because: ClassVar[str]
     """For people: what all cached keys have in common."""
+    evicts_because: ClassVar[str]
+    """A metric's label."""
 
     def __init__(self, on_arrival: bool = False) -> None:
         self.name = self.kind + ON_ARRIVAL if on_arrival else self.kind
@@ -27,24 +29,26 @@ class Classic(Policy):
         return ()
 
     def requested(self, request: Request, missing: Sequence[Key]) -> Sequence[Prefetch]:
-        for key in request.keys:
-            self.touched(key)
+        self.touched(request.keys)
         return ()
 
-    def touched(self, key: Key) -> None:
-        """Learn that `key`, cached or not, was asked for."""
+    def touched(self, keys: Sequence[Key]) -> None:
+        """Learn that `keys`, cached or not, were asked for."""
+
+    def admits(self, sizes: Sizes, why: Why) -> Sizes:
+        return sizes
+
+    def evict(self, needed: int, pinned: Container[Key]) -> Sequence[Victims]:
+        return (Victims(self.let_go(needed, pinned), self.evicts_because),)
+
+    def let_go(self, needed: int, pinned: Container[Key]) -> Sizes:
+        """Choose victims as `evict` does, and forget them."""
         raise NotImplementedError
 
-    def admits(self, key: Key, size: int, why: Why) -> bool:
-        return True
-
-    def victim(self, pinned: Container[Key]) -> Victim | None:
+    def inserted(self, sizes: Sizes, why: Why) -> None:
         raise NotImplementedError
 
-    def inserted(self, key: Key, size: int) -> None:
-        raise NotImplementedError
-
-    def removed(self, key: Key) -> None:
+    def discarded(self, key: Key) -> None:
         raise NotImplementedError
 
     def forget(self, job: str) -> None:

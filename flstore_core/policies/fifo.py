@@ -1,10 +1,10 @@
 """First in, first out."""
 
-from collections import OrderedDict
-from collections.abc import Container, Sequence
+from collections.abc import Container
 
-from flstore_core.policies.base import Key, Prefetch, Request, Victim
+from flstore_core.policies.base import Key, Sizes, Why
 from flstore_core.policies.classic import Classic
+from flstore_core.policies.queue import Queue, take
 
 
 class FIFO(Classic):
@@ -12,23 +12,17 @@ class FIFO(Classic):
 
     kind = "fifo"
     keeps_because = "cached not long ago"
+    evicts_because = "oldest"
 
     def __init__(self, on_arrival: bool = False) -> None:
         super().__init__(on_arrival)
-        self._queue: OrderedDict[Key, None] = OrderedDict()
-        """Oldest first."""
+        self._queue = Queue()
 
-    def requested(self, request: Request, missing: Sequence[Key]) -> Sequence[Prefetch]:
-        return ()
+    def let_go(self, needed: int, pinned: Container[Key]) -> Sizes:
+        return take(self._queue, needed, pinned)
 
-    def victim(self, pinned: Container[Key]) -> Victim | None:
-        for key in self._queue:
-            if key not in pinned:
-                return key, "oldest"
-        return None
+    def inserted(self, sizes: Sizes, why: Why) -> None:
+        self._queue.update(sizes)
 
-    def inserted(self, key: Key, size: int) -> None:
-        self._queue[key] = None
-
-    def removed(self, key: Key) -> None:
+    def discarded(self, key: Key) -> None:
         del self._queue[key]

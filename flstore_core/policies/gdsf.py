@@ -4,9 +4,9 @@ Cherkasova, "Improving WWW proxies performance with Greedy-Dual-Size-Frequency c
 """
 
 import heapq
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
-from flstore_core.policies.base import Key, Victim
+from flstore_core.policies.base import Key, Sizes, Why
 from flstore_core.policies.classic import Classic
 
 
@@ -15,6 +15,7 @@ class GDSF(Classic):
 
     kind = "gdsf"
     keeps_because = "used often for its size"
+    evicts_because = "low-priority"
 
     def __init__(self, on_arrival: bool = False) -> None:
         super().__init__(on_arrival)
@@ -26,33 +27,37 @@ class GDSF(Classic):
         self._heap: list[tuple[float, Key]] = []
         """Least priority first; entries that are not their key's priority any more are skipped."""
 
-    def touched(self, key: Key) -> None:
-        if key in self._uses:
-            self._uses[key] += 1
-            self._rank(key)
+    def touched(self, keys: Sequence[Key]) -> None:
+        for key in keys:
+            if key in self._uses:
+                self._uses[key] += 1
+                self._rank(key)
 
-    def victim(self, pinned: Container[Key]) -> Victim | None:
-        aside = []
-        found = None
-        while self._heap and found is None:
-            priority, key = self._heap[0]
+    def let_go(self, needed: int, pinned: Container[Key]) -> Sizes:
+        gone: dict[Key, int] = {}
+        aside: list[tuple[float, Key]] = []
+        while needed > 0 and self._heap:
+            priority, key = entry = heapq.heappop(self._heap)
             if self._priorities.get(key) != priority:
-                heapq.heappop(self._heap)
-            elif key in pinned:
-                aside.append(heapq.heappop(self._heap))
-            else:
-                found = key
-                self._clock = priority
+                continue
+            if key in pinned:
+                aside.append(entry)
+                continue
+            gone[key] = self._sizes[key]
+            needed -= gone[key]
+            self._clock = priority
+            self.discarded(key)
         for entry in aside:
             heapq.heappush(self._heap, entry)
-        return None if found is None else (found, "low-priority")
+        return gone
 
-    def inserted(self, key: Key, size: int) -> None:
-        self._uses[key] = 1
-        self._sizes[key] = size
-        self._rank(key)
+    def inserted(self, sizes: Sizes, why: Why) -> None:
+        self._sizes.update(sizes)
+        for key in sizes:
+            self._uses[key] = 1
+            self._rank(key)
 
-    def removed(self, key: Key) -> None:
+    def discarded(self, key: Key) -> None:
         del self._uses[key], self._sizes[key], self._priorities[key]
 
     def _rank(self, key: Key) -> None:

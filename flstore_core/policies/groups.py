@@ -5,7 +5,7 @@ learned `Hazard`. Groups come from what is new (`Ranks`) and from what was asked
 way, walking through rounds, is in `scan`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from math import inf
 from typing import Generic, TypeVar
 
@@ -19,7 +19,7 @@ STAGES = 3
 STICKINESS = 1.3
 """How much better another group must be before it replaces one that is held: changing costs fetches."""
 
-LEAST_CHANCE = 0.002
+LEAST_CHANCE = 0.004
 """A group is worth holding when the job's next request wants it with this chance for each of its objects; half of
 that, if it is held."""
 
@@ -176,13 +176,10 @@ class Attention(Generic[Name]):
         self._asks: dict[Name, int] = {}
         self._groups: dict[Name, Group] = {}
         """Least recently asked first."""
+        self.groups = self._groups.values()
         self._front: Name | None = None
         self._lived: dict[Name, float] = {}
         """Age of each superseded one when that happened."""
-
-    @property
-    def groups(self) -> Iterable[Group]:
-        return self._groups.values()
 
     def get(self, name: Name) -> Group | None:
         """Return the group of `name` if attention is on it."""

@@ -7,7 +7,7 @@ that data of this kind spent at that age.
 
 from functools import lru_cache
 from itertools import pairwise
-from math import exp, exp2, log2
+from math import exp, frexp, sqrt
 
 BUCKETS = 40
 TICKS = 64.0
@@ -23,13 +23,16 @@ STRENGTH = 2.0
 GAP_WEIGHT = 0.05
 """Weight of the latest interval in the mean time between requests."""
 
+SQRT1_2 = sqrt(0.5)
+
 NEWS = 96
 """Requests and lives learned of after which the rates are worked out anew; fewer in the beginning."""
 
 
 def near(seconds: float) -> float:
     """Return the nearest power of two, since rates are worked out for a few horizons only; never zero."""
-    return exp2(round(log2(max(seconds, 1 / TICKS))))
+    fraction, exponent = frexp(max(seconds, 1 / TICKS))
+    return 2.0 ** (exponent if fraction > SQRT1_2 else exponent - 1)
 
 
 class Hazard:
@@ -92,11 +95,10 @@ class Hazard:
         self._learned()
 
     def fade(self, factor: float) -> None:
-        """Let what was learned weigh `factor` times as much."""
+        """Let what was learned weigh `factor` times as much; rates, which change little by it, wait for news."""
         self._asked = [value * factor for value in self._asked]
         self._ended = [value * factor for value in self._ended]
         self._tails = [value * factor for value in self._tails]
-        self._rates = {}
 
     def _learned(self) -> None:
         self._news += 1

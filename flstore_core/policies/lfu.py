@@ -4,11 +4,11 @@ Shah, Mitra and Matani, "An O(1) algorithm for implementing the LFU cache evicti
 a key is cached again; ties go by recency.
 """
 
-from collections import OrderedDict
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
-from flstore_core.policies.base import Key, Victim
+from flstore_core.policies.base import Key, Sizes, Why
 from flstore_core.policies.classic import Classic
+from flstore_core.policies.queue import Queue, take
 
 
 class LFU(Classic):
@@ -16,38 +16,49 @@ class LFU(Classic):
 
     kind = "lfu"
     keeps_because = "frequently used"
+    evicts_because = "least-frequent"
 
     def __init__(self, on_arrival: bool = False) -> None:
         super().__init__(on_arrival)
         self._uses: dict[Key, int] = {}
-        self._by_uses: dict[int, OrderedDict[Key, None]] = {}
+        self._by_uses: dict[int, Queue] = {}
         """Keys by how often they were used, the least recent first."""
 
-    def touched(self, key: Key) -> None:
-        if key in self._uses:
-            uses = self._uses[key]
-            self._leave(key, uses)
-            self._enter(key, uses + 1)
+    def touched(self, keys: Sequence[Key]) -> None:
+        for key in keys:
+            if key in self._uses:
+                uses = self._uses[key]
+                self._enter(key, self._leave(key), uses + 1)
 
-    def victim(self, pinned: Container[Key]) -> Victim | None:
+    def let_go(self, needed: int, pinned: Container[Key]) -> Sizes:
+        gone: dict[Key, int] = {}
         for uses in sorted(self._by_uses):
-            for key in self._by_uses[uses]:
-                if key not in pinned:
-                    return key, "least-frequent"
-        return None
+            queue = self._by_uses[uses]
+            taken = take(queue, needed, pinned)
+            needed -= sum(taken.values())
+            gone |= taken
+            if not queue:
+                del self._by_uses[uses]
+        for key in gone:
+            del self._uses[key]
+        return gone
 
-    def inserted(self, key: Key, size: int) -> None:
-        self._enter(key, 0)
+    def inserted(self, sizes: Sizes, why: Why) -> None:
+        for key, size in sizes.items():
+            self._enter(key, size, 0)
 
-    def removed(self, key: Key) -> None:
-        self._leave(key, self._uses.pop(key))
+    def discarded(self, key: Key) -> None:
+        self._leave(key)
 
-    def _enter(self, key: Key, uses: int) -> None:
+    def _enter(self, key: Key, size: int, uses: int) -> None:
         self._uses[key] = uses
-        self._by_uses.setdefault(uses, OrderedDict())[key] = None
+        self._by_uses.setdefault(uses, Queue())[key] = size
 
-    def _leave(self, key: Key, uses: int) -> None:
-        keys = self._by_uses[uses]
-        del keys[key]
-        if not keys:
+    def _leave(self, key: Key) -> int:
+        """Forget a key; return its bytes."""
+        uses = self._uses.pop(key)
+        queue = self._by_uses[uses]
+        size = queue.pop(key)
+        if not queue:
             del self._by_uses[uses]
+        return size

@@ -1,38 +1,20 @@
 """Least recently used (Denning, "The working set model for program behavior", CACM 1968)."""
 
-from collections import OrderedDict
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 
-from flstore_core.policies.base import Key, Prefetch, Request, Victim
-from flstore_core.policies.classic import Classic
+from flstore_core.policies.base import Key
+from flstore_core.policies.fifo import FIFO
 
 
-class LRU(Classic):
-    """Evicts the key whose last use is longest ago."""
+class LRU(FIFO):
+    """Evicts the key whose last use is longest ago: a queue in which what is used goes to the end again."""
 
     kind = "lru"
     keeps_because = "recently used"
+    evicts_because = "least-recent"
 
-    def __init__(self, on_arrival: bool = False) -> None:
-        super().__init__(on_arrival)
-        self._order: OrderedDict[Key, None] = OrderedDict()
-        """Least recent first."""
-
-    def requested(self, request: Request, missing: Sequence[Key]) -> Sequence[Prefetch]:
-        order = self._order
-        for key in request.keys:
-            if key in order:
-                order.move_to_end(key)
-        return ()
-
-    def victim(self, pinned: Container[Key]) -> Victim | None:
-        for key in self._order:
-            if key not in pinned:
-                return key, "least-recent"
-        return None
-
-    def inserted(self, key: Key, size: int) -> None:
-        self._order[key] = None
-
-    def removed(self, key: Key) -> None:
-        del self._order[key]
+    def touched(self, keys: Sequence[Key]) -> None:
+        queue = self._queue
+        for key in keys:
+            if key in queue:
+                queue.move_to_end(key)

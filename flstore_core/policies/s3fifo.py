@@ -1,10 +1,10 @@
 """S3-FIFO, by bytes (Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023)."""
 
-from collections import OrderedDict
 from collections.abc import Container, Sequence
 
-from flstore_core.policies.base import Key, Prefetch, Request, Victim
+from flstore_core.policies.base import Key, Sizes, Why
 from flstore_core.policies.classic import Classic
+from flstore_core.policies.queue import Queue
 
 SMALL_SHARE = 0.1
 """Part of the budget for newcomers, as in the paper."""
@@ -19,27 +19,46 @@ class S3FIFO(Classic):
 
     kind = "s3-fifo"
     keeps_because = "new, or used while queued"
+    evicts_because = "unused-in-queue"
 
     def __init__(self, budget: int, on_arrival: bool = False) -> None:
         super().__init__(on_arrival)
         self._budget = budget
-        self._small: OrderedDict[Key, int] = OrderedDict()
-        self._main: OrderedDict[Key, int] = OrderedDict()
-        """Bytes of each key, oldest first."""
-        self._ghosts: OrderedDict[Key, int] = OrderedDict()
+        self._small = Queue()
+        self._main = Queue()
+        self._ghosts = Queue()
         """Keys that lately left the small queue, up to as many bytes as the main queue may hold."""
         self._small_bytes = 0
         self._ghost_bytes = 0
         self._uses: dict[Key, int] = {}
 
-    def requested(self, request: Request, missing: Sequence[Key]) -> Sequence[Prefetch]:
+    def touched(self, keys: Sequence[Key]) -> None:
         uses = self._uses
-        for key in request.keys:
+        for key in keys:
             if key in uses and uses[key] < MOST_USES:
                 uses[key] += 1
-        return ()
 
-    def victim(self, pinned: Container[Key]) -> Victim | None:
+    def let_go(self, needed: int, pinned: Container[Key]) -> Sizes:
+        gone: dict[Key, int] = {}
+        while needed > 0 and (key := self._victim(pinned)) is not None:
+            gone[key] = self._leave(key)
+            needed -= gone[key]
+        return gone
+
+    def inserted(self, sizes: Sizes, why: Why) -> None:
+        for key, size in sizes.items():
+            self._uses[key] = 0
+            if key in self._ghosts:
+                self._ghost_bytes -= self._ghosts.pop(key)
+                self._main[key] = size
+            else:
+                self._small[key] = size
+                self._small_bytes += size
+
+    def discarded(self, key: Key) -> None:
+        self._leave(key)
+
+    def _victim(self, pinned: Container[Key]) -> Key | None:
         # Each pass moves one key or decides; every key moves at most once by use and `MOST_USES` times by age.
         for _ in range((MOST_USES + 2) * len(self._uses)):
             if self._small and (self._small_bytes > SMALL_SHARE * self._budget or not self._main):
@@ -47,26 +66,18 @@ class S3FIFO(Classic):
             else:
                 key = self._from_main(pinned)
             if key is not None:
-                return key, "unused-in-queue"
-        return next(((key, "unused-in-queue") for key in self._uses if key not in pinned), None)
+                return key
+        return next((key for key in self._uses if key not in pinned), None)
 
-    def inserted(self, key: Key, size: int) -> None:
-        self._uses[key] = 0
-        if key in self._ghosts:
-            self._ghost_bytes -= self._ghosts.pop(key)
-            self._main[key] = size
-        else:
-            self._small[key] = size
-            self._small_bytes += size
-
-    def removed(self, key: Key) -> None:
+    def _leave(self, key: Key) -> int:
+        """Forget a key but for its ghost; return its bytes."""
         del self._uses[key]
-        if key in self._small:
-            size = self._small.pop(key)
-            self._small_bytes -= size
-            self._remember(key, size)
-        else:
-            del self._main[key]
+        if key not in self._small:
+            return self._main.pop(key)
+        size = self._small.pop(key)
+        self._small_bytes -= size
+        self._remember(key, size)
+        return size
 
     def _from_small(self, pinned: Container[Key]) -> Key | None:
         """Return the oldest newcomer to evict, or move it on and return None."""

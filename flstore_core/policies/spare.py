@@ -4,10 +4,10 @@ Objects that were asked for and objects that only arrived (or were fetched in va
 and Shasha, VLDB 1994), so that the stream of new updates does not wash out what is in use.
 """
 
-from collections import OrderedDict
 from collections.abc import Container
 
-from flstore_core.policies.base import Key, Victim
+from flstore_core.policies.base import Key, Victims
+from flstore_core.policies.queue import Queue, take
 
 
 class Spare:
@@ -15,10 +15,10 @@ class Spare:
 
     def __init__(self) -> None:
         self.bytes = 0
-        self._asked: OrderedDict[Key, int] = OrderedDict()
-        """With their bytes, the least recently asked for first."""
-        self._fresh: OrderedDict[Key, int] = OrderedDict()
-        """Never asked for since they came; with their bytes, the oldest first."""
+        self._asked = Queue()
+        """The least recently asked for first."""
+        self._fresh = Queue()
+        """Never asked for since they came, the oldest first."""
 
     def put(self, key: Key, size: int, asked: bool) -> None:
         """Take in a held object; `asked` says whether a request has read it."""
@@ -29,7 +29,7 @@ class Spare:
             self._fresh[key] = size
 
     def drop(self, key: Key) -> bool:
-        """Let go of an object, evicted or planned, if it is here; say whether a request has read it."""
+        """Let go of an object, discarded or planned, if it is here; say whether a request has read it."""
         size = self._fresh.pop(key, None)
         if size is not None:
             self.bytes -= size
@@ -55,12 +55,14 @@ class Spare:
         """
         return bool(self._fresh) and next(iter(self._fresh)).round <= newest
 
-    def victim(self, pinned: Container[Key]) -> Victim | None:
-        """Name the next object to go."""
-        for key in self._fresh:
-            if key not in pinned:
-                return key, "never-asked"
-        for key in self._asked:
-            if key not in pinned:
-                return key, "least-recent"
-        return None
+    def evict(self, needed: int, pinned: Container[Key]) -> list[Victims]:
+        """Let go of objects, none of `pinned`, that come to `needed` bytes; of all if they never do."""
+        victims: list[Victims] = []
+        for queue, reason in ((self._fresh, "never-asked"), (self._asked, "least-recent")):
+            if queue and needed > 0:
+                taken = take(queue, needed, pinned)
+                freed = sum(taken.values())
+                self.bytes -= freed
+                needed -= freed
+                victims.append(Victims(taken, reason))
+        return victims

@@ -7,26 +7,27 @@ from the requests and fades; the groups with the most expected requests per byte
 are missing, and kept. The room that is left works as an LRU cache.
 """
 
-from collections import OrderedDict
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from flstore_core.ids import METADATA
 from flstore_core.patterns import Pattern
-from flstore_core.policies.base import Clock, Key, Policy, Prefetch, Request, Victim, Why
+from flstore_core.policies.base import Clock, Key, Policy, Prefetch, Request, Sizes, Victims, Why, last_that_fit
 from flstore_core.policies.groups import Group, Hazards
 from flstore_core.policies.interest import Interest
 from flstore_core.policies.plan import make_plan
+from flstore_core.policies.queue import Queue, take
 from flstore_core.policies.spare import Spare
 
 METADATA_SHARE = 1 / 8
-"""Most of the budget that metadata may hold."""
+"""Most of the budget that metadata may hold while it is asked for."""
 
 MEMORY = 200
-"""Requests for other things than metadata after which what was learned fades once."""
+"""Requests for other things than metadata after which what was learned fades once, and metadata that nobody asked for
+meanwhile is no longer kept."""
 FADING = 0.7
 
-_ARRIVAL, _DEMAND, _P4 = Why.ARRIVAL, Why.DEMAND, Pattern.P4
+_DEMAND, _P4 = Why.DEMAND, Pattern.P4
 """Looked up once, for speed."""
 
 
@@ -52,7 +53,6 @@ class Tailored(Policy):
         self._clock = clock
         self._now = 0.0
         """Second of the latest event; what is let in and evicted because of it happens at that time."""
-        self._most_metadata = budget * METADATA_SHARE
         self._parts = parts or Parts()
         self._hazards = Hazards(self._parts.adapt)
         self._interests: dict[tuple[str, int], Interest] = {}
@@ -61,28 +61,27 @@ class Tailored(Policy):
         self._held: dict[Key, int] = {}
         self._used = 0
         self._spare = Spare()
-        self._metadata: OrderedDict[Key, None] = OrderedDict()
+        self._metadata = Queue()
         """Oldest first."""
         self._metadata_bytes = 0
-        self._why = _DEMAND
-        """What brings the object that is being let in."""
         self._requests = 0
+        """For other things than metadata."""
+        self._metadata_asked = 0
+        """Number of such requests when metadata was last asked for."""
         self._crowded = False
         """Whether the plan had no room for something that is worth holding."""
 
     def arrived(self, key: Key, size: int) -> bool:
         if key.client == METADATA:
-            return True
+            return self._wants_metadata() or size <= self._budget - self._used
         interest = self._interests.get((key.job, key.slice)) or self._interest(key.job, key.slice)
         wanted = interest.arrived(key, size)
         if wanted is not None and wanted.planned:
             self._planned.setdefault(key, wanted)
             return True
-        self._why = _ARRIVAL
-        free = self._budget - self._used
-        if size <= free:
+        if size <= self._budget - self._used:
             return True
-        return size <= free + self._spare.bytes and self._spare.makes_way(interest.catalogue.newest)
+        return size <= self._room() and self._spare.makes_way(interest.catalogue.newest)
 
     def committed(self, job: str, round: int, slice: int) -> Sequence[Prefetch]:  # noqa: A002
         self._now = self._clock()
@@ -92,7 +91,9 @@ class Tailored(Policy):
     def requested(self, request: Request, missing: Sequence[Key]) -> Sequence[Prefetch]:
         now = self._now = self._clock()
         if request.pattern is _P4 or not request.keys:
-            return ()  # Where a gateway keeps the metadata, a shard's policy does not learn of these either.
+            # A gateway that keeps the metadata tells no shard's policy of these: they must not change what it plans.
+            self._metadata_asked = self._requests
+            return ()
         self._count()
         self._touch(request.keys)
         walked = False
@@ -101,37 +102,43 @@ class Tailored(Policy):
         # What else went as expected changes little: where all has room, what to hold next can wait for the next commit.
         return self._replan(missing) if missing or walked or self._crowded else ()
 
-    def admits(self, key: Key, size: int, why: Why) -> bool:
-        self._why = why
-        if key in self._planned or key.client == METADATA:
-            return True
-        return size <= self._budget - self._used + self._spare.bytes
+    def admits(self, sizes: Sizes, why: Why) -> Sizes:
+        planned = self._planned
+        if sizes.keys() <= planned.keys():
+            return sizes
+        wanted = {key: size for key, size in sizes.items() if key in planned or key.client == METADATA}
+        others = {key: size for key, size in sizes.items() if key not in wanted}
+        return {**last_that_fit(others, self._room() - sum(wanted.values())), **wanted}
 
-    def victim(self, pinned: Container[Key]) -> Victim | None:
-        if self._metadata_bytes > self._most_metadata:
-            for key in self._metadata:
-                if key not in pinned:
-                    return key, "old-metadata"
-        return self._spare.victim(pinned) or self._least_of_plan(pinned)
+    def evict(self, needed: int, pinned: Container[Key]) -> Sequence[Victims]:
+        victims: list[Victims] = []
+        for choose in (self._old_metadata, self._spare.evict, self._least_of_plan):
+            if needed > 0:
+                for chosen in choose(needed, pinned):
+                    needed -= self._drop(chosen.sizes)
+                    victims.append(chosen)
+        return victims
 
-    def inserted(self, key: Key, size: int) -> None:
-        self._held[key] = size
-        self._used += size
-        if key.client == METADATA:
-            self._metadata[key] = None
-            self._metadata_bytes += size
-        elif (group := self._planned.get(key)) is None:
-            self._spare.put(key, size, self._why is _DEMAND)
-        elif self._why is _DEMAND:
-            group.asked = True
+    def inserted(self, sizes: Sizes, why: Why) -> None:
+        self._held.update(sizes)
+        self._used += sum(sizes.values())
+        asked, planned = why is _DEMAND, self._planned
+        for key, size in sizes.items():
+            if (group := planned.get(key)) is not None:
+                group.asked |= asked
+            elif key.client == METADATA:
+                self._metadata[key] = size
+                self._metadata_bytes += size
+            else:
+                self._spare.put(key, size, asked)
 
-    def removed(self, key: Key) -> None:
-        if key.client == METADATA:
-            del self._metadata[key]
-            self._metadata_bytes -= self._held[key]
-        else:
+    def discarded(self, key: Key) -> None:
+        size = self._held.pop(key)
+        self._used -= size
+        if self._metadata.pop(key, None) is None:
             self._spare.drop(key)
-        self._used -= self._held.pop(key)
+        else:
+            self._metadata_bytes -= size
 
     def forget(self, job: str) -> None:
         for scope in [scope for scope in self._interests if scope[0] == job]:
@@ -166,41 +173,71 @@ class Tailored(Policy):
             else:
                 group.asked = True
 
+    def _surplus(self) -> int:
+        """Return the bytes of metadata beyond its share; all of them once nobody asks for any."""
+        return max(0, self._metadata_bytes - int(self._wants_metadata() * METADATA_SHARE * self._budget))
+
+    def _wants_metadata(self) -> bool:
+        return self._requests - self._metadata_asked <= MEMORY
+
+    def _room(self) -> int:
+        """Return the bytes that are free or hold nothing worth keeping."""
+        return self._budget - self._used + self._spare.bytes + self._surplus()
+
+    def _drop(self, sizes: Sizes) -> int:
+        """Forget objects that leave; return their bytes."""
+        for key in sizes:
+            del self._held[key]
+        freed = sum(sizes.values())
+        self._used -= freed
+        return freed
+
     def _replan(self, missing: Sequence[Key]) -> Sequence[Prefetch]:
         """Choose anew what to hold; return what to fetch, apart from `missing`, which is being fetched anyway."""
         now = self._now
         candidates = [group for interest in self._interests.values() for group in interest.judged(now)]
-        plan, self._crowded = make_plan(candidates, self._budget - self._metadata_bytes)
-        if len(plan) == len(self._plan) and all(group.planned and not group.changed for group in plan):
+        plan, self._crowded = make_plan(candidates, self._budget - self._metadata_bytes + self._surplus())
+        taken_up = [group for group in plan if group.changed or not group.planned]
+        if not taken_up and len(plan) == len(self._plan):
             return ()
         self._adopt(plan)
-        if not self._parts.prefetch:
-            return ()
-        held = self._held
-        absent = [item for item in self._planned.items() if item[0] not in held]
-        return [Prefetch(key, group.pattern) for key, group in absent if key not in missing]
+        wanted = [Prefetch(self._absent(group, missing), group.pattern) for group in taken_up]
+        return [prefetch for prefetch in wanted if prefetch.sizes] if self._parts.prefetch else ()
 
     def _adopt(self, plan: list[Group]) -> None:
-        """Make `plan` the plan: what it drops becomes spare, what it takes up no longer is."""
+        """Make `plan` the plan: what it drops becomes spare."""
         before, planned = self._planned, {}
         for group in self._plan:
-            group.plan(False)
+            if group not in plan:
+                group.plan(False)
         for group in reversed(plan):
             group.plan(True)
             group.changed = False
             planned.update(dict.fromkeys(group.keys, group))
         self._plan, self._planned = plan, planned
-        held, spare = self._held, self._spare
+        held = self._held
         for key, group in before.items():
             if key not in planned and key in held:
-                spare.put(key, held[key], group.asked)
-        for key, group in planned.items():
-            if key not in before and key in held and spare.drop(key):
-                group.asked = True
+                self._spare.put(key, held[key], group.asked)
 
-    def _least_of_plan(self, pinned: Container[Key]) -> Victim | None:
-        """Name an object of the plan's last group: only pins and growing metadata make that necessary."""
-        for key in self._planned:
-            if key in self._held and key not in pinned:
-                return key, "least-planned"
-        return None
+    def _absent(self, group: Group, missing: Sequence[Key]) -> Sizes:
+        """Return what is to be fetched for a group that was just taken up; what is held is no longer spare."""
+        held, spare = self._held, self._spare
+        absent = {}
+        for key, size in group.keys.items():
+            if key in held:
+                group.asked |= spare.drop(key)
+            elif key not in missing:
+                absent[key] = size
+        return absent
+
+    def _old_metadata(self, needed: int, pinned: Container[Key]) -> Sequence[Victims]:
+        """Let go of metadata that is more than its share, the oldest first."""
+        taken = take(self._metadata, min(needed, self._surplus()), pinned)
+        self._metadata_bytes -= sum(taken.values())
+        return (Victims(taken, "old-metadata"),)
+
+    def _least_of_plan(self, needed: int, pinned: Container[Key]) -> Sequence[Victims]:
+        """Choose objects of the plan's last groups: only pins and growing metadata make that necessary."""
+        held = Queue((key, self._held[key]) for key in self._planned if key in self._held)
+        return (Victims(take(held, needed, pinned), "least-planned"),)

@@ -14,6 +14,7 @@ from flstore_core import codec
 from flstore_core.cache import Cache
 from flstore_core.errors import InvalidParameters
 from flstore_core.ids import ClientId, JobId
+from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key, Prefetch
 from flstore_core.records import StatisticsMode
 from flstore_core.shard.accumulator import Accumulator
@@ -55,7 +56,7 @@ class Engine:
         outcome = self._cache.ingest(member.key(part), Slice(part, member, data))
         if self._loader.jobs.get(part.job, part.digest).statistics is StatisticsMode.EXACT:
             self._accumulator(part, member.round, base).add(member)
-        return outcome.admitted
+        return bool(outcome.admitted)
 
     def statistics(self, request: StatisticsRequest) -> Answer:
         """Return the statistics of a round's slice as safetensors."""
@@ -85,9 +86,9 @@ class Engine:
             self._open.pop((part, number), None)
         return self._cache.commit(part.job, number, part.index)
 
-    def prefetch(self, part: SliceRef, wanted: Prefetch, member: MemberRef | None = None) -> None:
+    def prefetch(self, part: SliceRef, key: Key, pattern: Pattern, member: MemberRef | None = None) -> None:
         """Fetch one slice ahead of any request; `member` says where it lies, if that is known."""
-        self._loader.prefetch(part, wanted, member)
+        self._loader.prefetch(part, key, pattern, member)
 
     def working_set(self) -> list[tuple[SliceRef, MemberRef]]:
         """Return what is cached, so that another process can fetch it again."""

@@ -109,8 +109,7 @@ class Loader:
             bytes_fetched=sum(value.nbytes for value in fetched.values()),
             fetch_s=perf_counter() - started,
         )
-        for key, value in fetched.items():
-            self._cache.fill(key, value, Why.DEMAND, pattern)
+        self._cache.fill(fetched, Why.DEMAND, pattern)
         found = {**lookup.values, **fetched}
         return [FlatView(found[member.key(part)].data, runs) for member in members], work, lookup.access.prefetches
 
@@ -149,20 +148,20 @@ class Loader:
             views |= {found.member: FlatView(found.data, clipped) for found in fetched}
             yield bounds, [views[member] for member in members]
 
-    def prefetch(self, part: SliceRef, wanted: Prefetch, member: MemberRef | None = None) -> None:
+    def prefetch(self, part: SliceRef, key: Key, pattern: Pattern, member: MemberRef | None = None) -> None:
         """Fetch a slice before anyone asks for it, unless it is there; pass over one that is not stored.
 
         Args:
+            pattern: what it is expected to serve.
             member: where it lies, if that is known.
         """
-        key, pattern = wanted
         if self._cache.get(key) is not None:
             return
         try:
             fetched = self._fetch(part, {key: member or self.locate(key)}, self.runs(part))
         except NotFound:
             return
-        self._cache.fill(key, fetched[key], Why.PREFETCH, pattern)
+        self._cache.fill(fetched, Why.PREFETCH, pattern)
 
     def locate(self, key: Key) -> MemberRef:
         """Return where a key's model lies; raise `NotFound` if it is not stored."""

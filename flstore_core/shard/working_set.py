@@ -7,7 +7,7 @@ from flstore_core import layout
 from flstore_core.errors import NotFound
 from flstore_core.ids import AGGREGATE
 from flstore_core.patterns import Pattern
-from flstore_core.policies.base import Prefetch
+from flstore_core.policies.base import Key
 from flstore_core.shard.engine import Engine
 from flstore_core.shard.messages import MemberRef, SliceRef
 from flstore_core.storage import ObjectStore
@@ -20,7 +20,7 @@ def save(store: ObjectStore, shard: str, engine: Engine) -> None:
     save_json(store, layout.working_set(shard), {"entries": entries})
 
 
-def load(store: ObjectStore, shard: str) -> Iterator[tuple[SliceRef, MemberRef, Prefetch]]:
+def load(store: ObjectStore, shard: str) -> Iterator[tuple[SliceRef, Key, Pattern, MemberRef]]:
     """Yield what the shard held when it last left, newest round first; nothing if it never did."""
     try:
         entries = load_json(store, layout.working_set(shard))["entries"]
@@ -29,4 +29,4 @@ def load(store: ObjectStore, shard: str) -> Iterator[tuple[SliceRef, MemberRef, 
     for entry in sorted(entries, key=lambda entry: -entry["member"]["round"]):
         part, member = SliceRef(**entry["part"]), MemberRef(**entry["member"])
         pattern = Pattern.P1 if member.client == AGGREGATE else Pattern.P2
-        yield part, member, Prefetch(member.key(part), pattern)
+        yield part, member.key(part), pattern, member

@@ -118,7 +118,7 @@ class Rounds:
                 cached = self._load(job, number, RECORD)
             except NotFound:
                 return None
-            self.cache.fill(Key(job, number, METADATA, RECORD), cached, Why.DEMAND, Pattern.P4)
+            self.cache.fill({Key(job, number, METADATA, RECORD): cached}, Why.DEMAND, Pattern.P4)
         assert isinstance(cached.value, Round)
         return cached.value
 
@@ -134,8 +134,7 @@ class Rounds:
         found |= zip(
             missing, self._readers.map(lambda key: self._load(job, key.round, key.slice), missing), strict=True
         )
-        for key in missing:
-            self.cache.fill(key, found[key], Why.DEMAND, pattern)
+        self.cache.fill({key: found[key] for key in missing}, Why.DEMAND, pattern)
         fetched = sum(found[key].nbytes for key in missing)
         touched = sum(document.nbytes for document in found.values())
         work = Work(hits=len(lookup.values), misses=len(missing), bytes_touched=touched, bytes_fetched=fetched)

@@ -9,7 +9,8 @@ from anyio import CapacityLimiter, to_thread
 from prometheus_client.registry import CollectorRegistry
 
 from flstore_core.errors import FLStoreError
-from flstore_core.policies.base import Prefetch
+from flstore_core.patterns import Pattern
+from flstore_core.policies.base import Key, Prefetch
 from flstore_core.shard import Engine, MemberRef, SliceRef, working_set
 from flstore_core.storage import ObjectStore
 from services.common.activity import Activity
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 PREFETCHES_WAITING = 4096
 """Prefetches that may wait; further ones are dropped, since they are only a help."""
 
-Wanted = tuple[SliceRef, Prefetch, MemberRef | None]
+Wanted = tuple[SliceRef, Key, Pattern, MemberRef | None]
 
 
 @dataclass
@@ -48,8 +49,9 @@ class State:
 
     def prefetch_later(self, part: SliceRef, wanted: Sequence[Prefetch]) -> None:
         """Have the prefetcher fetch `wanted` once the shard is quiet."""
-        for prefetch in wanted:
-            self._enqueue((part, prefetch, None))
+        for sizes, pattern in wanted:
+            for key in sizes:
+                self._enqueue((part, key, pattern, None))
 
     async def open_store(self) -> None:
         """Open the store while the first request is still on its way."""
@@ -64,12 +66,12 @@ class State:
         await self.activity.first_request()
         await self._recall()
         while True:
-            part, wanted, member = await self.queue.get()
+            wanted = await self.queue.get()
             await self.activity.quiet()
             try:
-                await to_thread.run_sync(self.engine.prefetch, part, wanted, member)
+                await to_thread.run_sync(self.engine.prefetch, *wanted)
             except FLStoreError as error:
-                logger.warning("prefetch failed", extra={"key": str(wanted.key), "error": error.detail})
+                logger.warning("prefetch failed", extra={"key": str(wanted[1]), "error": error.detail})
             finally:
                 self.prefetches_due -= 1
 
@@ -90,12 +92,12 @@ class State:
         except FLStoreError as error:
             logger.warning("the working set was not read", extra={"error": error.detail})
             return
-        for part, member, wanted in held:
-            self._enqueue((part, wanted, member))
+        for wanted in held:
+            self._enqueue(wanted)
 
     def _enqueue(self, wanted: Wanted) -> None:
         try:
             self.queue.put_nowait(wanted)
             self.prefetches_due += 1
         except asyncio.QueueFull:
-            logger.debug("prefetch dropped", extra={"key": str(wanted[1].key)})
+            logger.debug("prefetch dropped", extra={"key": str(wanted[1])})

@@ -12,7 +12,7 @@ from flstore_core.errors import InsufficientCapacity, InvalidParameters
 from flstore_core.ids import AGGREGATE, METADATA
 from flstore_core.patterns import Pattern
 from flstore_core.policies import Key, PolicyDefect, Request, Why, make_policy
-from flstore_core.policies.base import Victim
+from flstore_core.policies.base import Victims
 from flstore_core.policies.lru import LRU
 
 JOB = "job"
@@ -56,7 +56,7 @@ def test_bytes_are_counted_where_they_were_found() -> None:
     ledger = _ledger()
     ledger.ingest(_key(0), 10)
     ledger.request(_ask(_key(0), _key(1)))
-    ledger.fill(_key(1), 20, Why.DEMAND, Pattern.P2)
+    ledger.fill({_key(1): 20}, Why.DEMAND, Pattern.P2)
     figures = ledger.tallies[Pattern.P2].to_json()
     assert (figures["bytes_hit"], figures["bytes_missed"]) == (10, 20)
     assert figures["byte_hit_rate"] == pytest.approx(1 / 3)
@@ -67,7 +67,7 @@ def test_room_is_made_by_evicting_and_every_eviction_is_told() -> None:
     for number in range(3):
         ledger.ingest(_key(number), 10)
     outcome = ledger.ingest(_key(3), 20)
-    assert outcome == (True, (_key(0), _key(1)))
+    assert (list(outcome.admitted), outcome.evicted) == ([_key(3)], [_key(0), _key(1)])
     assert ledger.used == 30
     assert ledger.eviction_reasons == {"least-recent": 2}
 
@@ -81,7 +81,7 @@ def test_demand_filling_leaves_arrivals_out() -> None:
 def test_ingesting_twice_changes_nothing() -> None:
     ledger = _ledger()
     ledger.ingest(_key(0), 10)
-    assert ledger.ingest(_key(0), 10) == (True, ())
+    assert ledger.ingest(_key(0), 10) == ((_key(0),), ())
     assert ledger.used == 10
 
 
@@ -91,7 +91,7 @@ def test_an_object_larger_than_the_budget_is_refused_with_both_sizes() -> None:
     with pytest.raises(InsufficientCapacity, match=refusal):
         ledger.ingest(_key(0), 31)
     with pytest.raises(InsufficientCapacity, match=refusal):
-        ledger.fill(_key(0), 31, Why.DEMAND, Pattern.P2)
+        ledger.fill({_key(0): 31}, Why.DEMAND, Pattern.P2)
 
 
 def test_a_budget_must_be_positive() -> None:
@@ -106,14 +106,32 @@ def test_pins_count_and_hold_until_the_last_is_gone() -> None:
     ledger.pin(_key(0))
     ledger.unpin(_key(0))
     assert not ledger.ingest(_key(1), 10).admitted
+    assert ledger.eviction_reasons == {}
     ledger.unpin(_key(0))
-    assert ledger.ingest(_key(1), 10) == (True, (_key(0),))
+    assert ledger.ingest(_key(1), 10).evicted == [_key(0)]
+
+
+def test_what_is_fetched_together_is_cached_together_or_as_far_as_there_is_room() -> None:
+    ledger = _ledger(budget=30)
+    ledger.ingest(_key(9), 10)
+    both = ledger.fill({_key(0): 10, _key(1): 10}, Why.DEMAND, Pattern.P2)
+    assert (list(both.admitted), list(both.evicted)) == ([_key(0), _key(1)], [])
+    four = ledger.fill({_key(1): 10, **{_key(number): 10 for number in range(2, 6)}}, Why.DEMAND, Pattern.P2)
+    assert list(four.admitted) == [_key(3), _key(4), _key(5)]
+    assert set(four.evicted) == {_key(9), _key(0), _key(1)}
+    assert (ledger.used, len(ledger)) == (30, 3)
+
+
+def test_nothing_to_fill_changes_nothing() -> None:
+    ledger = _ledger()
+    assert ledger.fill({}, Why.DEMAND, Pattern.P2) == ((), ())
+    assert ledger.overall().bytes_missed == 0
 
 
 def test_prefetches_are_used_once_or_wasted() -> None:
     ledger = _ledger(budget=20)
     for number in (0, 1):
-        ledger.fill(_key(number), 10, Why.PREFETCH, Pattern.P3)
+        ledger.fill({_key(number): 10}, Why.PREFETCH, Pattern.P3)
     ledger.request(_ask(_key(0)))
     ledger.request(_ask(_key(0)))
     ledger.discard(_key(1))
@@ -174,15 +192,15 @@ def test_snapshot_is_plain_json() -> None:
 class Inventive(LRU):
     """Evicts what was never cached."""
 
-    def victim(self, pinned: Container[Key]) -> Victim | None:
-        return _key(99), "invented"
+    def evict(self, needed: int, pinned: Container[Key]) -> list[Victims]:
+        return [Victims({_key(99): needed}, "invented")]
 
 
 class Ruthless(LRU):
     """Evicts what is pinned."""
 
-    def victim(self, pinned: Container[Key]) -> Victim | None:
-        return _key(0), "ruthless"
+    def evict(self, needed: int, pinned: Container[Key]) -> list[Victims]:
+        return [Victims({_key(0): needed}, "ruthless")]
 
 
 @pytest.mark.parametrize(("policy", "complaint"), [(Inventive, "not cached"), (Ruthless, "pinned")])

@@ -31,7 +31,7 @@ def lru_beside_lru() -> Cache[Blob]:
 def ask(cache: Cache[Blob], number: int) -> None:
     found = cache.request(Request("job", "workload", Pattern.P1, (key(number),)))
     for missing in found.access.missing:
-        cache.fill(missing, Blob(), Why.DEMAND, Pattern.P1)
+        cache.fill({missing: Blob()}, Why.DEMAND, Pattern.P1)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 8)), max_size=60))

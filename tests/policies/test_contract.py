@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from flstore_core.cache import Ledger
 from flstore_core.cache.shadow import Shadow
 from flstore_core.errors import NotFound
+from flstore_core.patterns import Pattern
 from flstore_core.policies import Key, Policy, make_policy, policy_names
-from flstore_core.policies.base import Prefetch, Request, Victim, Why
+from flstore_core.policies.base import Prefetch, Request, Sizes, Victims, Why
 from flstore_core.policies.belady import Belady
 from flstore_core.simulator.events import Committed, Created, Requested, Trace
 from flstore_core.simulator.replay import TraceClock
@@ -37,25 +38,31 @@ class Watched(Policy):
         assert set(missing) == set(request.keys) - self.held.keys()
         return list(self._inner.requested(request, missing))
 
-    def admits(self, key: Key, size: int, why: Why) -> bool:
-        return self._inner.admits(key, size, why)
+    def admits(self, sizes: Sizes, why: Why) -> Sizes:
+        assert self.held.keys().isdisjoint(sizes)
+        admitted = self._inner.admits(sizes, why)
+        assert admitted.items() <= sizes.items()
+        return admitted
 
-    def victim(self, pinned: Container[Key]) -> Victim | None:
-        victim = self._inner.victim(pinned)
-        if victim is not None:
-            assert victim[0] in self.held
-            assert victim[0] not in pinned
-        return victim
+    def evict(self, needed: int, pinned: Container[Key]) -> list[Victims]:
+        assert needed > 0
+        evicted = list(self._inner.evict(needed, pinned))
+        for victims, reason in evicted:
+            assert reason
+            for key in victims:
+                assert key not in pinned
+                assert victims[key] == self.held.pop(key)
+        return evicted
 
-    def inserted(self, key: Key, size: int) -> None:
-        assert key not in self.held
-        self.held[key] = size
+    def inserted(self, sizes: Sizes, why: Why) -> None:
+        assert self.held.keys().isdisjoint(sizes)
+        self.held.update(sizes)
         assert sum(self.held.values()) <= self._budget
-        self._inner.inserted(key, size)
+        self._inner.inserted(sizes, why)
 
-    def removed(self, key: Key) -> None:
+    def discarded(self, key: Key) -> None:
         del self.held[key]
-        self._inner.removed(key)
+        self._inner.discarded(key)
 
     def forget(self, job: str) -> None:
         assert not [key for key in self.held if key.job == job]
@@ -113,10 +120,10 @@ def test_pinned_objects_are_never_evicted(name: str) -> None:
     pinned = [Key(JOB, 0, client) for client in "abc"]
     for key in pinned:
         ledger.pin(key)
-        ledger.fill(key, 10, Why.DEMAND, list(ledger.tallies)[1])
+        ledger.fill({key: 10}, Why.DEMAND, Pattern.P2)
     for number in range(1, 5):
         ledger.ingest(Key(JOB, number, "a"), 10)
-        assert not ledger.fill(Key(JOB, number, "b"), 10, Why.DEMAND, list(ledger.tallies)[1]).admitted
+        assert not ledger.fill({Key(JOB, number, "b"): 10}, Why.DEMAND, Pattern.P2).admitted
     assert all(key in ledger for key in pinned)
 
 

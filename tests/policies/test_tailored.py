@@ -83,6 +83,17 @@ def test_metadata_takes_no_more_than_its_share() -> None:
     assert held[-1] == 59
 
 
+def test_metadata_gives_way_where_nobody_asks_for_it() -> None:
+    run = Run(budget=40)
+    run.train(range(10))
+    models = [[Key("j", number, AGGREGATE)] for number in range(4)]
+    for _ in range(60):
+        hits = [run.ask("serving", Pattern.P1, model) for model in models]
+    assert all(hits)
+    assert not run.ledger.ingest(Key("j", 10, METADATA), 1).admitted
+    assert all(run.ask("serving", Pattern.P1, model) for model in models)
+
+
 def test_a_released_model_is_kept_for_the_workload_that_serves_it() -> None:
     run = Run(budget=80)
     run.train(range(10))

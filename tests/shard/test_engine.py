@@ -200,10 +200,10 @@ def test_a_shard_that_was_away_comes_back_with_what_it_held(store: ObjectStore) 
     working_set.save(store, "s", before)
     after = engine(store)
     held = list(working_set.load(store, "s"))
-    assert {member for _, member, _ in held} == set(members)
+    assert {member for _, _, _, member in held} == set(members)
     store.delete(layout.tensors(JOB, 1, ClientId("c1")))  # erased meanwhile
-    for where, member, wanted in held:
-        after.prefetch(where, wanted, member)
+    for wanted in held:
+        after.prefetch(*wanted)
     assert [member.client for _, member in after.working_set()] == ["c2"]
     assert mean(after, members[1:]) == mean(before, members[1:])
     assert not list(working_set.load(store, "another"))
