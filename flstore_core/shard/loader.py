@@ -8,7 +8,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from flstore_core import layout
+from flstore_core import buffers, layout
 from flstore_core.cache import Cache
 from flstore_core.codec import FlatView
 from flstore_core.errors import InsufficientCapacity, InvalidParameters, NotFound
@@ -193,7 +193,7 @@ class Loader:
         fetched: dict[Key, Slice] = {}
         reads: list[tuple[str, int, memoryview]] = []
         for key, member in missing.items():
-            data = np.empty(nbytes, np.uint8)
+            data = buffers.empty(nbytes, np.uint8)
             fetched[key] = Slice(part, member, data)
             name = layout.tensors(JobId(key.job), key.round, ClientId(key.client))
             offset = 0

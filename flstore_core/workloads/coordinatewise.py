@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
+from flstore_core import buffers
 from flstore_core.codec import FlatView, Float32
 from flstore_core.workloads.geometry import Float64
 from flstore_core.workloads.networks import drop_extremes
@@ -29,12 +30,12 @@ class Combiner(Protocol):
 def combine_rows(rows: Sequence[FlatView], combiner: Combiner, base: FlatView | None) -> tuple[Float32, float]:
     """Return the combination of `rows`, float32, and its squared distance from `base`, or from zero without one."""
     first, last = rows[0].start, rows[0].stop
-    combined = np.empty(last - first, np.float32)
-    moved = 0.0
+    combined = buffers.empty(last - first, np.float32)
+    steps, moved = np.empty(combiner.block, np.float32), 0.0
     for start, stop in aligned(first, last, combiner.block):
         block = combined[start - first : stop - first]
         combiner(rows, start, stop, block)
-        step = block if base is None else block - base.read(start, stop)
+        step = block if base is None else np.subtract(block, base.read(start, stop), out=steps[: stop - start])
         moved += float(np.dot(step, step))
     return combined, moved
 
@@ -51,7 +52,7 @@ def aligned(first: int, last: int, block: int) -> Iterator[tuple[int, int]]:
 def weighted_sums(rows: Sequence[FlatView], weights: Float64) -> list[Float32]:
     """Return k sums of n rows by `weights`, shape (n, k), each float32, added up in float64."""
     first, last = rows[0].start, rows[0].stop
-    sums = [np.empty(last - first, np.float32) for _ in weights.T]
+    sums = [buffers.empty(last - first, np.float32) for _ in weights.T]
     for start, stop in aligned(first, last, _SUMS_BLOCK):
         block = np.zeros((len(sums), stop - start))
         for row, parts in zip(rows, weights, strict=True):

@@ -3,10 +3,11 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
-from flstore_core import codec, layout
+from flstore_core import buffers, codec, layout
 from flstore_core.codec import Float32
 from flstore_core.ids import JobId, object_name
 from flstore_core.records import Job
@@ -25,15 +26,14 @@ def writer(store: ObjectStore, job: Job, donor: MemberRef | None) -> ArtifactWri
     """
 
     def write(vector: Sequence[Float32], metadata: Mapping[str, str]) -> ArtifactLink:
-        body = bytearray(codec.encode_header(job.schema, {"flstore": json.dumps(dict(metadata))}))
-        offset = len(body)
-        body.extend(bytes(job.schema.nbytes))
-        data = memoryview(body)[offset:]
+        header = codec.encode_header(job.schema, {"flstore": json.dumps(dict(metadata))})
+        body: memoryview = buffers.empty(len(header) + job.schema.nbytes, np.uint8).data
+        body[: len(header)] = header
+        data = body[len(header) :]
         _fill_floats(data, job, vector)
-        if donor:
-            _fill_buffers(data, job, lambda start, target: _read(store, job, donor, start, target))
+        _fill_buffers(data, job, partial(_read, store, job, donor) if donor else _zero)
         sha256 = hashlib.sha256(body).hexdigest()
-        store.put(layout.artifact(job.id, sha256[:32]), memoryview(body))
+        store.put(layout.artifact(job.id, sha256[:32]), body)
         return ArtifactLink(f"/v1/jobs/{job.id}/artifacts/{sha256[:32]}", sha256, len(body), job.schema.parameters)
 
     return write
@@ -65,6 +65,10 @@ def _fill_buffers(data: memoryview, job: Job, read: Callable[[int, memoryview], 
         if tensor.dtype not in FLOATS and tensor.nbytes:
             read(offset, data[offset : offset + tensor.nbytes])
         offset += tensor.nbytes
+
+
+def _zero(_: int, target: memoryview) -> None:
+    np.frombuffer(target, np.uint8)[:] = 0
 
 
 def _read(store: ObjectStore, job: Job, donor: MemberRef, start: int, target: memoryview) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 from starlette.requests import Request
 
+from flstore_core import buffers
 from flstore_core.errors import InvalidParameters, LengthRequired
 
 
@@ -16,7 +17,7 @@ def content_length(request: Request) -> int:
 
 async def receive(request: Request, nbytes: int) -> memoryview:
     """Receive the body into memory that is its only copy here."""
-    body = np.empty(nbytes, np.uint8).data
+    body: memoryview = buffers.empty(nbytes, np.uint8).data
     received = 0
     async for chunk in request.stream():
         body[received : received + len(chunk)] = chunk

@@ -7,10 +7,11 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
 import urllib3
 from urllib3.exceptions import HTTPError, ProtocolError
 
-from flstore_core import codec
+from flstore_core import buffers, codec
 from flstore_core.errors import FLStoreError, StoreUnavailable, Unavailable, from_problem
 from flstore_core.ids import ShardId
 from flstore_core.models.messages import STREAM_TYPE, RunRequest
@@ -26,7 +27,7 @@ T = TypeVar("T")
 MESSAGE_HEADER = "X-FLStore-Message"
 WORK_HEADER = "X-FLStore-Work"
 CHUNK = 2**20
-"""Bytes read at once of a long run's answer."""
+"""Bytes read at once of a long answer."""
 PAUSES = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0, 2.0)
 """Seconds before each attempt of a call; a killed shard has been replaced long before the last."""
 
@@ -62,7 +63,7 @@ class Shards:
 
     def map(self, urls: Sequence[str], request: MapRequest) -> tuple[Partial, Work]:
         """Return a workload's partial of a slice, from the first of its shards that answers."""
-        body, work = self._ask(urls, "/v1/map", request.to_json())
+        body, work = self._read("POST", urls, "/v1/map", _received, body=_json(request.to_json()))
         return codec.loads(body)[0], work
 
     def run(self, urls: Sequence[str], request: RunRequest, progress: Progress) -> tuple[Partial, Work]:
@@ -165,6 +166,16 @@ def _whole(response: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse:
 
 def _answer(response: urllib3.BaseHTTPResponse) -> tuple[bytes, Work]:
     return response.data, Work(**json.loads(response.headers[WORK_HEADER]))
+
+
+def _received(response: urllib3.BaseHTTPResponse) -> tuple[memoryview, Work]:
+    """Return an answer, received into memory that was set aside for it."""
+    body: memoryview = buffers.empty(int(response.headers["Content-Length"]), np.uint8).data
+    received = 0
+    for chunk in response.stream(CHUNK):
+        body[received : received + len(chunk)] = chunk
+        received += len(chunk)
+    return body, Work(**json.loads(response.headers[WORK_HEADER]))
 
 
 def _followed(response: urllib3.BaseHTTPResponse, progress: Progress) -> tuple[bytes, Work]:

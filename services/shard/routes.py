@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from flstore_core import buffers
 from flstore_core.errors import InvalidParameters
 from flstore_core.ids import ClientId, client_id, job_id
 from flstore_core.policies.base import Key
@@ -136,7 +137,7 @@ def _json(text: str | bytes) -> Any:
 
 async def _body(request: Request, nbytes: int) -> NDArray[np.uint8]:
     """Receive a body of exactly `nbytes` into memory of its own."""
-    data = np.empty(nbytes, np.uint8)
+    data: NDArray[np.uint8] = buffers.empty(nbytes, np.uint8)
     view, received = data.data, 0
     async for chunk in request.stream():
         if received + len(chunk) > nbytes:

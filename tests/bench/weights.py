@@ -2,16 +2,18 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tests.bench.resnet import Arrays
-from tests.bench.row import Row, median_seconds
+from tests.bench.row import Row, seconds
 from tests.bench.system import JOB, System, flstore, ingest_rounds, s3
 
 Rows = Sequence[NDArray[np.float32]]
+Kernel = Callable[[Rows, NDArray[np.float32]], None]
 TIMES = 7
 BLOCK = 65_536
 """Elements of a block, the best of those tried for both kernels."""
@@ -34,11 +36,10 @@ def rows() -> Iterator[Row]:
         yield Row("slices2_speedup", one / two, "x", 1.6, "higher", note)
 
 
-def fedavg(arrays: Rows) -> NDArray[np.float32]:
-    """Return the weighted mean, block by block within the CPU's cache: the fastest plain NumPy found for it."""
+def fedavg(arrays: Rows, out: NDArray[np.float32]) -> None:
+    """Write the weighted mean, block by block within the CPU's cache: the fastest plain NumPy found for it."""
     weights = np.arange(100, 100 + len(arrays), dtype=np.float32)
     weights /= weights.sum()
-    out = np.empty_like(arrays[0])
     scaled = np.empty(BLOCK, np.float32)
     for start in range(0, len(out), BLOCK):
         block = out[start : start + BLOCK]
@@ -47,28 +48,25 @@ def fedavg(arrays: Rows) -> NDArray[np.float32]:
             part = scaled[: len(block)]
             np.multiply(array[start : start + BLOCK], weight, out=part)
             block += part
-    return out
 
 
-def median(arrays: Rows) -> NDArray[np.float32]:
-    """Return the coordinate median, block by block, by sorting: the fastest plain NumPy found for it."""
-    out = np.empty_like(arrays[0])
+def median(arrays: Rows, out: NDArray[np.float32]) -> None:
+    """Write the coordinate median, block by block, by sorting: the fastest plain NumPy found for it."""
     middle = len(arrays) // 2
     for start in range(0, len(out), BLOCK):
         columns = np.stack([array[start : start + BLOCK] for array in arrays], axis=1)
         columns.sort(axis=1)
         np.add(columns[:, middle - 1], columns[:, middle], out=out[start : start + BLOCK])
         out[start : start + BLOCK] *= np.float32(0.5)
-    return out
 
 
-def _against_numpy(
-    system: System, method: str, kernel: Callable[[Rows], NDArray[np.float32]], updates: Sequence[Arrays]
-) -> Row:
+def _against_numpy(system: System, method: str, kernel: Kernel, updates: Sequence[Arrays]) -> Row:
     flat = [np.concatenate([arrays[name].ravel() for name in sorted(arrays)]) for arrays in updates]
-    bare = median_seconds(lambda: kernel(flat), TIMES)
-    spent = [_run(system, method)["shard_compute_ms"] / 1e3 for _ in range(TIMES)]
-    ours = float(np.median(spent))
+    out = np.empty_like(flat[0])
+    pairs = [
+        (seconds(lambda: kernel(flat, out)), _run(system, method)["shard_compute_ms"] / 1e3) for _ in range(1 + TIMES)
+    ]
+    bare, ours = np.median(pairs[1:], axis=0).tolist()
     note = f"shard {1e3 * ours:.0f} ms, bare kernel {1e3 * bare:.0f} ms"
     return Row(f"weights_vs_numpy[{method}]", ours / bare, "x", 1.25, note=note)
 
@@ -89,4 +87,5 @@ def _pin(system: System) -> None:
     """Limit each shard to one core of its own, as far as there are cores."""
     cores = sorted(os.sched_getaffinity(0))
     for index, shard in enumerate(system.shards()):
-        os.sched_setaffinity(int(str(shard["pid"])), {cores[index % len(cores)]})
+        for thread in Path(f"/proc/{shard['pid']}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), {cores[index % len(cores)]})

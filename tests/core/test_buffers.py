@@ -1,0 +1,73 @@
+"""Memory that is used again."""
+
+import gc
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from flstore_core import buffers
+from flstore_core.buffers import SMALLEST, Recycler
+
+
+def address(array: NDArray[np.uint8]) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def test_memory_is_handed_out_again_once_nobody_refers_to_it() -> None:
+    recycler = Recycler(10 * SMALLEST)
+    first = recycler.take(SMALLEST)
+    place = address(first)
+    first[:] = 7
+    del first
+    assert recycler.idle_nbytes == SMALLEST
+    again = recycler.take(SMALLEST)
+    assert (address(again), again[0], recycler.idle_nbytes) == (place, 7, 0)
+
+
+VIEWS: dict[str, Callable[[NDArray[np.uint8]], object]] = {
+    "slice": lambda array: array[8:16][2:],
+    "dtype": lambda array: array.view(np.float32).reshape(2, -1)[1],
+    "memoryview": lambda array: array.data[4:],
+    "frombuffer": lambda array: np.frombuffer(array.data[16:], np.float32),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_keeps_memory_from_being_handed_out(view: str) -> None:
+    recycler = Recycler(10 * SMALLEST)
+    kept = VIEWS[view](recycler.take(SMALLEST))
+    gc.collect()
+    assert recycler.idle_nbytes == 0
+    del kept
+    assert recycler.idle_nbytes == SMALLEST
+
+
+def test_no_more_is_kept_than_the_limit_and_the_oldest_goes() -> None:
+    recycler = Recycler(2 * SMALLEST)
+    arrays = [recycler.take(SMALLEST) for _ in range(4)]
+    places = [address(array) for array in arrays]
+    while arrays:
+        del arrays[0]
+    assert recycler.idle_nbytes == 2 * SMALLEST
+    assert {address(array) for array in (recycler.take(SMALLEST), recycler.take(SMALLEST))} <= set(places)
+
+
+def test_other_sizes_get_fresh_memory_and_leave_what_is_kept() -> None:
+    recycler = Recycler(10 * SMALLEST)
+    recycler.take(SMALLEST)
+    other = recycler.take(2 * SMALLEST)
+    assert (len(other), recycler.idle_nbytes) == (2 * SMALLEST, SMALLEST)
+
+
+def test_small_arrays_are_left_to_malloc() -> None:
+    recycler = Recycler(10 * SMALLEST)
+    recycler.take(SMALLEST - 1)
+    assert recycler.idle_nbytes == 0
+
+
+def test_empty_has_shape_and_dtype_and_can_be_written() -> None:
+    array = buffers.empty((3, SMALLEST), np.float32)
+    array[:] = 1.5
+    assert (array.shape, str(array.dtype), float(array.sum())) == ((3, SMALLEST), "float32", 4.5 * SMALLEST)
