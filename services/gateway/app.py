@@ -58,8 +58,8 @@ def create_app(state: State) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.gateway = state
-    for part in (workloads, rounds, jobs, models, system):
-        app.include_router(part.router)
+    for router in (workloads.plain, *(part.router for part in (workloads, rounds, jobs, models, system))):
+        app.include_router(router)
     return app
 
 

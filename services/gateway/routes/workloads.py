@@ -1,13 +1,12 @@
 """Workloads: described, run, run later."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 
@@ -17,9 +16,10 @@ from flstore_core.workloads import registry
 from flstore_core.workloads.describe import describe, validate
 from services.gateway.bodies import Answer, answers, headers, problems
 from services.gateway.outcome import Asked, NotModified, Outcome
-from services.gateway.routes.access import Reads, check_length, reads
+from services.gateway.routes.access import PlainRoute, Reads, check_length, reads
 from services.gateway.state import State
 
+plain = APIRouter(prefix="/v1", tags=["workloads"], route_class=PlainRoute)
 router = APIRouter(prefix="/v1", tags=["workloads"])
 
 MAX_PARAMETERS_BYTES = 2**20
@@ -44,13 +44,13 @@ _RUN = answers(
 ) | problems(404, 409, 411, 413, 422, 501, 507)
 
 
-@router.post("/jobs/{job}/workloads/{name}", response_model=Answer, responses=_RUN, openapi_extra=_HEADERS)
+@plain.post("/jobs/{job}/workloads/{name}", response_model=Answer, responses=_RUN, openapi_extra=_HEADERS)
 async def run_workload(request: Request, job: str, name: str) -> Response:
     """Run a workload; the body holds its parameters as a JSON object.
 
     Answers over committed rounds carry an ETag made of the inputs' hashes and the parameters.
     """
-    named, state = job_id(job), await reads(request)  # called, not injected: see `headers`
+    named, state = job_id(job), await reads(request)
     check_length(request, MAX_PARAMETERS_BYTES)
     params = _parameters(await request.body())
     given = request.headers
@@ -120,17 +120,12 @@ def _idempotency_key(given: Headers) -> str | None:
 
 def _parameters(body: bytes) -> Mapping[str, Any]:
     try:
-        found = json.loads(body or b"{}", parse_constant=_refuse)
-        json.dumps(found, ensure_ascii=False).encode()  # half of a surrogate pair could not be answered with
-    except (ValueError, RecursionError) as error:
+        found = from_json(body or b"{}", allow_inf_nan=False)
+    except ValueError as error:
         raise InvalidParameters("the body is not JSON; send the workload's parameters as an object") from error
     if not isinstance(found, dict):
         raise InvalidParameters("the body must be a JSON object of parameters")
     return found
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _server_timing(outcome: Outcome) -> str:
