@@ -2,18 +2,24 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-import httpx
+import urllib3
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from flstore_core.client.calls import Calls
-from flstore_core.client.connection import accepted, headers_of, lost, options
+from flstore_core.client.connection import Connection, connection
 from flstore_core.client.documentation import described
 from flstore_core.client.retry import Backoff
-from flstore_core.client.wire import Body, Flow, Inbox, Lost, Meter, Progress, Reply, Request
+from flstore_core.client.wire import CHUNK, Body, Flow, Inbox, Lost, Meter, Progress, Reply, Request
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+IDLE_CONNECTIONS = 32
+"""Connections that are kept for the next call, of one client; further ones are closed after theirs."""
 
 
 def _waiting(call: Callable[Concatenate[Calls, P], Flow[T]]) -> "Callable[Concatenate[FLStore, P], T]":
@@ -37,7 +43,8 @@ class FLStore:
     """
 
     def __init__(self, url: str, token: str | None = None, *, timeout: float = 60.0, retries: int = 3) -> None:
-        self._http = httpx.Client(**options(url, token, timeout))
+        self._at = connection(url, token, timeout)
+        self._http = _pools(self._at)
         self._calls = Calls(Backoff(retries))
 
     create_job = _waiting(Calls.create_job)
@@ -67,7 +74,7 @@ class FLStore:
 
     def close(self) -> None:
         """Let go of connections."""
-        self._http.close()
+        self._http.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -86,20 +93,40 @@ class FLStore:
 
     def _exchange(self, request: Request) -> Reply | Lost:
         time.sleep(request.after)
-        content = _sent(request.body, request.progress) if request.body else None
+        content: Any = _sent(request.body, request.progress) if request.body else None
         try:
-            with self._http.stream(
-                request.method, request.path, headers=headers_of(request), content=content
+            with self._http.request(
+                request.method,
+                self._at.url + request.path,
+                headers=self._at.headers_of(request),
+                body=content,
+                preload_content=False,
+                redirect=False,
             ) as response:
-                inbox = Inbox(response.headers, None if request.body else request.progress)
-                for chunk in response.iter_raw():
+                headers = {name.lower(): text for name, text in response.headers.items()}
+                inbox = Inbox(headers, None if request.body else request.progress)
+                for chunk in response.stream(CHUNK, decode_content=False):
                     inbox.add(chunk)
-        except httpx.TransportError as error:
-            return lost(str(self._http.base_url), error)
-        return accepted(response, inbox)
+        except HTTPError as error:
+            return self._at.lost(error, silent=isinstance(error, ReadTimeoutError))
+        return Reply(response.status, headers, inbox.body)
 
 
-def _sent(body: Body, progress: Progress | None) -> Iterator[bytes]:
+def _pools(at: Connection) -> urllib3.PoolManager:
+    """Return pools of connections that go through the environment's proxy, where it names one for the address."""
+    options: dict[str, Any] = {
+        "maxsize": IDLE_CONNECTIONS,
+        "retries": False,
+        "timeout": urllib3.Timeout(connect=at.connect_s, read=at.silence_s),
+    }
+    address = urlsplit(at.url)
+    proxy = getproxies().get(address.scheme)
+    if proxy and not proxy_bypass(address.netloc):
+        return urllib3.ProxyManager(proxy, **options)
+    return urllib3.PoolManager(**options)
+
+
+def _sent(body: Body, progress: Progress | None) -> Iterator[bytes | memoryview]:
     meter = Meter(progress, body.nbytes)
     for chunk in body.chunks():
         yield chunk

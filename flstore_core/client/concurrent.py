@@ -7,13 +7,16 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 import httpx
 
 from flstore_core.client.calls import Calls
-from flstore_core.client.connection import accepted, headers_of, lost, options
+from flstore_core.client.connection import connection
 from flstore_core.client.documentation import described
 from flstore_core.client.retry import Backoff
 from flstore_core.client.wire import Body, Flow, Inbox, Lost, Meter, Progress, Reply, Request
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+KEEP_S = 3.0
+"""Seconds an idle connection is kept: less than any server keeps it, so that none is used as it is being closed."""
 
 
 def _awaited(call: Callable[Concatenate[Calls, P], Flow[T]]) -> "Callable[Concatenate[AsyncFLStore, P], Awaitable[T]]":
@@ -27,7 +30,9 @@ class AsyncFLStore:
     """`FLStore` for asyncio: the same calls and arguments, to be awaited."""
 
     def __init__(self, url: str, token: str | None = None, *, timeout: float = 60.0, retries: int = 3) -> None:
-        self._http = httpx.AsyncClient(**options(url, token, timeout))
+        self._at = connection(url, token, timeout)
+        patience = httpx.Timeout(timeout, connect=self._at.connect_s, pool=None)
+        self._http = httpx.AsyncClient(timeout=patience, limits=httpx.Limits(keepalive_expiry=KEEP_S))
         self._calls = Calls(Backoff(retries))
 
     create_job = _awaited(Calls.create_job)
@@ -79,19 +84,24 @@ class AsyncFLStore:
         content = _sent(request.body, request.progress) if request.body else None
         try:
             async with self._http.stream(
-                request.method, request.path, headers=headers_of(request), content=content
+                request.method, self._at.url + request.path, headers=self._at.headers_of(request), content=content
             ) as response:
                 inbox = Inbox(response.headers, None if request.body else request.progress)
                 async for chunk in response.aiter_raw():
                     inbox.add(chunk)
         except httpx.TransportError as error:
-            return lost(str(self._http.base_url), error)
-        return accepted(response, inbox)
+            return self._at.lost(error, silent=_is_silence(error))
+        headers = {name.lower(): text for name, text in response.headers.items()}
+        return Reply(response.status_code, headers, inbox.body)
+
+
+def _is_silence(error: httpx.TransportError) -> bool:
+    return isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout)
 
 
 async def _sent(body: Body, progress: Progress | None) -> AsyncIterator[bytes]:
     meter = Meter(progress, body.nbytes)
     chunks = body.chunks()
     while chunk := await asyncio.to_thread(next, chunks, b""):
-        yield chunk
+        yield bytes(chunk)
         meter.add(len(chunk))

@@ -1,48 +1,55 @@
-"""What both shells share of httpx: how its client is set up, and its replies and errors as ours."""
+"""What both shells know of HTTP before a socket is open: a checked address, headers, patience; and lost requests."""
 
-from typing import TypedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-import httpx
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
 
 from flstore_core import __version__
-from flstore_core.client.wire import Inbox, Lost, Reply, Request
+from flstore_core.client.wire import Lost, Request
 from flstore_core.errors import InvalidParameters
 
-_CONNECT_S = 5.0
-_KEEP_S = 3.0
-"""Seconds an idle connection is kept: less than the server's five, so that none is used as it is being closed."""
+CONNECT_S = 5.0
 
 
-class Options(TypedDict):
-    """Arguments of `httpx.Client` and `httpx.AsyncClient`."""
+@dataclass(frozen=True)
+class Connection:
+    """Where a gateway is, and how it is spoken to."""
 
-    base_url: str
-    headers: dict[str, str]
-    timeout: httpx.Timeout
-    limits: httpx.Limits
+    url: str
+    """Without a slash at the end."""
+    headers: Mapping[str, str] = field(repr=False)
+    """Sent with every request."""
+    silence_s: float
+    """Seconds of silence after which a call gives up."""
+
+    @property
+    def connect_s(self) -> float:
+        return min(self.silence_s, CONNECT_S)
+
+    def headers_of(self, request: Request) -> dict[str, str]:
+        length = {"Content-Length": str(request.body.nbytes)} if request.body else {}
+        return {**self.headers, **request.headers, **length}
+
+    def lost(self, error: Exception, *, silent: bool) -> Lost:
+        text = str(error)
+        reason = text.partition("): ")[2] or text  # without the pool that urllib3 names first
+        return Lost(self.url, reason or type(error).__name__, silent)
 
 
-def options(url: str, token: str | None, timeout: float) -> Options:
-    """Return how to set up httpx; raise `InvalidParameters` for a URL that is not HTTP's."""
-    if not url.startswith(("http://", "https://")) or not httpx.URL(url).host:
+def connection(url: str, token: str | None, silence_s: float) -> Connection:
+    """Return how to speak to the gateway at `url`; raise `InvalidParameters` for a URL that is not HTTP's."""
+    if not url.startswith(("http://", "https://")) or not _has_host(url):
         raise InvalidParameters(f"{url!r} is not the URL of a gateway; write one such as http://127.0.0.1:8080")
     headers = {"User-Agent": f"flstore/{__version__}", "Accept-Encoding": "identity"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
-    patience = httpx.Timeout(timeout, connect=min(timeout, _CONNECT_S), pool=None)
-    return Options(base_url=url, headers=headers, timeout=patience, limits=httpx.Limits(keepalive_expiry=_KEEP_S))
+    return Connection(url.rstrip("/"), headers, silence_s)
 
 
-def headers_of(request: Request) -> dict[str, str]:
-    length = {"Content-Length": str(request.body.nbytes)} if request.body else {}
-    return {**request.headers, **length}
-
-
-def accepted(response: httpx.Response, inbox: Inbox) -> Reply:
-    return Reply(response.status_code, {name.lower(): text for name, text in response.headers.items()}, inbox.body)
-
-
-def lost(url: str, error: httpx.TransportError) -> Lost:
-    reason = str(error) or type(error).__name__
-    silent = isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout)
-    return Lost(url.rstrip("/"), reason, silent)
+def _has_host(url: str) -> bool:
+    try:
+        return bool(parse_url(url).host)
+    except LocationParseError:
+        return False

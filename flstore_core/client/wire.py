@@ -30,7 +30,7 @@ class Body(Protocol):
     def nbytes(self) -> int:
         """Bytes in all; becomes the Content-Length."""
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes | memoryview]:
         """Yield all bytes, at most `CHUNK` at a time."""
 
 
@@ -44,10 +44,10 @@ class Buffers:
     def nbytes(self) -> int:
         return sum(piece.nbytes for piece in self.pieces)
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes | memoryview]:
         for piece in self.pieces:
             for start in range(0, piece.nbytes, CHUNK):
-                yield bytes(piece[start : start + CHUNK])
+                yield piece[start : start + CHUNK]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class FileBody:
     path: Path
     nbytes: int
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes | memoryview]:
         with self.path.open("rb") as file:
             while chunk := file.read(CHUNK):
                 yield chunk
