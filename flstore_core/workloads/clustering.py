@@ -116,7 +116,9 @@ def group(gram: Float64, params: ClusteringParams) -> tuple[Partition, dict[int,
     partitions = _partitions(distances, counts, params)
     if params.clusters is not None:
         return partitions[params.clusters], {}
-    tried = {count: float(_silhouettes(distances, partitions[count]).mean()) for count in counts[1:]}
+    tried = dict(
+        zip(counts[1:], _mean_silhouettes(distances, [partitions[count] for count in counts[1:]]), strict=True)
+    )
     best = max(tried, key=lambda count: tried[count], default=1)
     return partitions[best if tried.get(best, 0.0) > 0 else 1], tried
 
@@ -133,6 +135,15 @@ def _measured(distances: Float64, labels: Labels) -> Partition:
     together = labels[:, None] == labels[None, :]
     sizes = together.sum(axis=1)
     return Partition(labels, float((distances * together / sizes[:, None]).sum() / 2))
+
+
+def _mean_silhouettes(distances: Float64, partitions: Sequence[Partition]) -> list[float]:
+    """Return each partition's mean silhouette, all worked out at once; 0 for a single group."""
+    means = np.zeros(len(partitions))
+    several = [row for row, partition in enumerate(partitions) if partition.labels.max() > 0]
+    if several:
+        means[several] = silhouettes(distances, np.stack([partitions[row].labels for row in several])).mean(axis=-1)
+    return [float(mean) for mean in means]
 
 
 def _silhouettes(distances: Float64, partition: Partition) -> Float64:

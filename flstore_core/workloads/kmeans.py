@@ -49,16 +49,21 @@ def kmeans(
 
 
 def silhouettes(squared_distances: Float64, labels: Labels) -> Float64:
-    """Return each point's silhouette (Rousseeuw 1987), shape (n,); 0 where it is alone. There must be two groups."""
+    """Return each point's silhouette (Rousseeuw 1987), in the shape of `labels`; 0 where it is alone.
+
+    Args:
+        squared_distances: among n points, shape (n, n).
+        labels: one or more partitions, shape (..., n), numbered from 0, each of two groups at least.
+    """
     distances = np.sqrt(squared_distances)
-    groups = np.unique(labels)
-    membership = (labels[:, None] == groups[None, :]).astype(float)
-    sizes = membership.sum(axis=0)
+    membership = (labels[..., None] == np.arange(labels.max() + 1)).astype(float)
+    sizes = membership.sum(axis=-2, keepdims=True)
     totals = distances @ membership
-    own = (membership * totals).sum(axis=1)
-    own_size = membership @ sizes
+    own = (membership * totals).sum(axis=-1)
+    own_size = (membership * sizes).sum(axis=-1)
     within = own / np.maximum(own_size - 1, 1)
-    others = np.where(membership > 0, np.inf, totals / sizes).min(axis=1)
+    elsewhere = (membership == 0) & (sizes > 0)
+    others = np.where(elsewhere, totals / np.maximum(sizes, 1), np.inf).min(axis=-1)
     widest = np.maximum(within, others)
     score = np.divide(others - within, widest, out=np.zeros_like(widest), where=widest > 0)
     return np.where(own_size > 1, score, 0.0)

@@ -21,6 +21,8 @@ _STRENGTH = 12.0
 anything, as it is common between honest clients of unlike data both ways, and 0.6 tells 13 to 1."""
 
 _SWEEPS = 60
+_SETTLED = 1e-6
+"""Change of a belief, which lies between -1 and 1, below which sweeping ends."""
 _DAMPING = 0.5
 
 
@@ -36,7 +38,10 @@ def opposition(rounds: Sequence[tuple[NDArray[np.intp], Float64]], clients: int)
     places, evidence = _padded(rounds, clients)
     belief, honest = np.zeros(clients + 1), np.full(clients, PRIOR)
     for _ in range(_SWEEPS):
-        belief[:clients] += _DAMPING * (np.tanh(honest / 2) - belief[:clients])
+        step = _DAMPING * (np.tanh(honest / 2) - belief[:clients])
+        if np.abs(step).max() < _SETTLED:
+            break
+        belief[:clients] += step
         told = (evidence @ belief[places][..., None])[..., 0]
         honest = PRIOR + np.bincount(places.ravel(), told.ravel(), clients + 1)[:clients]
     return -honest
