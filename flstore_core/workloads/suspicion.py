@@ -46,9 +46,11 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Measures of n updates and how far each stands out, all of shape (n,)."""
+    """Measures of n updates and how far each stands out; arrays of shape (n,)."""
 
     norm: Float64
+    usual_norm: float
+    """The median length."""
     norm_score: Float64
     alignment: Float64
     alignment_score: Float64
@@ -80,7 +82,7 @@ class Evidence:
             f"is long and lies {beyond:.1f} deviations farther out than usual: alignment {aligned:.2f}": (
                 outside and far > limits.krum
             ),
-            f"contributes next to nothing: length {norm:.3g}": norm < limits.least_norm * np.median(self.norm),
+            f"contributes next to nothing: length {norm:.3g}": norm < limits.least_norm * self.usual_norm,
         }
         return [reason for reason, holds in found.items() if holds]
 
@@ -97,6 +99,7 @@ def gather(gram: Float64, krum: Float64, against: Float64) -> Evidence:
         reference = np.ones(len(gram), bool)
     return Evidence(
         norm=lengths,
+        usual_norm=float(np.median(lengths)),
         norm_score=robust_scores(np.log(np.maximum(lengths, _TINY)), reference, _LENGTH_SPREAD),
         alignment=aligned,
         alignment_score=_alignment_scores(aligned),
