@@ -5,7 +5,7 @@ It is not thread-safe; `Cache` adds the lock.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -111,15 +111,14 @@ class Ledger:
     def request(self, request: Request) -> Access:
         """Count a request and tell the policy; the caller then fills what is missing, and the prefetches."""
         keys = request.keys
-        held = self._sizes
-        present = [size for size in map(held.get, keys) if size is not None]
-        missing = () if len(present) == len(keys) else tuple([key for key in keys if key not in held])
+        sizes = list(map(self._sizes.get, keys))
+        missing = tuple([key for key, size in zip(keys, sizes, strict=True) if size is None]) if None in sizes else ()
         tally = self.tallies[request.pattern]
         tally.requests += 1
         tally.hits += not missing
         tally.keys += len(keys)
-        tally.key_hits += len(present)
-        tally.bytes_hit += sum(present)
+        tally.key_hits += len(keys) - len(missing)
+        tally.bytes_hit += sum(filter(None, sizes))
         if self._unread:
             self._mark_read(keys)
         return Access(not missing, missing, self.policy.requested(request, missing))
@@ -226,26 +225,27 @@ class Ledger:
     def _make_room(self, needed: int, now: float) -> Sequence[Key]:
         """Evict what the policy names."""
         evicted: list[Key] = []
-        held, pins = self._sizes, self._pins
+        pins = self._pins
         for victims, reason in self.policy.evict(needed, pins):
-            if not victims.keys() <= held.keys() or (pins and not pins.keys().isdisjoint(victims)):
-                raise self._defect(victims)
+            if pins and (pinned := pins.keys() & victims.keys()):
+                raise self._defect(pinned.pop(), "pinned")
             if victims:
                 self._remove(victims, reason, now)
                 evicted += victims
         return evicted
 
-    def _defect(self, victims: Iterable[Key]) -> PolicyDefect:
-        key = next(key for key in victims if key in self._pins or key not in self._sizes)
-        held = "pinned" if key in self._pins else "not cached"
-        return PolicyDefect(f"policy {self.policy.name!r} would evict {key}, which is {held}")
+    def _defect(self, key: Key, what: str) -> PolicyDefect:
+        return PolicyDefect(f"policy {self.policy.name!r} would evict {key}, which is {what}")
 
     def _remove(self, keys: Collection[Key], reason: str, now: float) -> None:
         """Take cached keys out of the books."""
         held, origins, unread = self._sizes, self._origins, self._unread
         freed = 0
         for key in keys:
-            freed += held.pop(key)
+            size = held.pop(key, None)
+            if size is None:
+                raise self._defect(key, "not cached")
+            freed += size
             why, tally, _ = origins.pop(key)
             tally.evictions += 1
             if why is _PREFETCH and key in unread:
