@@ -68,6 +68,8 @@ class Belady(Policy):
                 admitted[key] = sizes[key]
                 free = room - sizes[key]
                 self._leaving += leaving
+                for other in leaving:
+                    self._give_up(other)
             else:
                 for other in leaving:
                     self._push(other)
@@ -80,7 +82,6 @@ class Belady(Policy):
             self._push(key)
         self._leaving = []
         for key in gone:
-            self._give_up(key)
             self.discarded(key)
         return (Victims(gone, "farthest-next-use"),)
 
@@ -106,7 +107,7 @@ class Belady(Policy):
         return uses[-1]
 
     def _farther(self, next_use: float, needed: int) -> list[Key]:
-        """Take held keys whose next use is after `next_use`, the farthest first, until `needed` bytes come together."""
+        """Choose held keys whose next use is after `next_use`, the farthest first, that come to `needed` bytes."""
         taken: list[Key] = []
         while needed > 0 and self._heap:
             farthest, key = -self._heap[0][0], self._heap[0][1]
@@ -119,6 +120,12 @@ class Belady(Policy):
             heapq.heappop(self._heap)
             taken.append(key)
             needed -= self._held[key]
+        for key in taken.copy():
+            # What a larger one after it made needless stays, and is no candidate again before it is used: so small
+            # objects do not leave for the little room that they make.
+            if self._held[key] <= -needed:
+                taken.remove(key)
+                needed += self._held[key]
         return taken
 
     def _give_up(self, key: Key) -> None:

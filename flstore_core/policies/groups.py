@@ -19,7 +19,7 @@ STAGES = 3
 STICKINESS = 1.3
 """How much better another group must be before it replaces one that is held: changing costs fetches."""
 
-LEAST_CHANCE = 0.004
+LEAST_CHANCE = 0.002
 """A group is worth holding when the job's next request wants it with this chance for each of its objects; half of
 that, if it is held."""
 
