@@ -1,8 +1,8 @@
 """The offline reference that no policy without prefetching beats: the best of what an offline policy may do.
 
-Farthest next use is optimal only for equal sizes and one key a request (see `flstore_core.policies.belady`). An offline
-Farthest next use is optimal only for equal sizes and one key a request (see `policies.belady`). An offline
-forms of farthest next use and of every rival's own run, by hit requests and then by hit keys.
+Farthest next use is optimal only for equal sizes and one key a request (see `policies.belady`). An offline policy can
+also repeat what any other decided that does not look ahead either, so the reference is the best of both forms of
+farthest next use and of every rival's own run, by hit requests and then by hit keys.
 """
 
 import random
