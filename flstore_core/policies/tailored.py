@@ -23,9 +23,11 @@ METADATA_SHARE = 1 / 8
 """Most of the budget that metadata may hold while it is asked for."""
 
 MEMORY = 200
-"""Requests for other things than metadata after which what was learned fades once, and metadata that nobody asked for
-meanwhile is no longer kept."""
+"""Requests for other things than metadata after which what was learned fades once."""
 FADING = 0.7
+
+METADATA_PATIENCE = 400
+"""As many requests without one for metadata, and it is no longer kept; a burst of other requests is shorter."""
 
 _DEMAND, _P4 = Why.DEMAND, Pattern.P4
 """Looked up once, for speed."""
@@ -178,7 +180,7 @@ class Tailored(Policy):
         return max(0, self._metadata_bytes - int(self._wants_metadata() * METADATA_SHARE * self._budget))
 
     def _wants_metadata(self) -> bool:
-        return self._requests - self._metadata_asked <= MEMORY
+        return self._requests - self._metadata_asked <= METADATA_PATIENCE
 
     def _room(self) -> int:
         """Return the bytes that are free or hold nothing worth keeping."""

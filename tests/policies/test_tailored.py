@@ -87,7 +87,7 @@ def test_metadata_gives_way_where_nobody_asks_for_it() -> None:
     run = Run(budget=40)
     run.train(range(10))
     models = [[Key("j", number, AGGREGATE)] for number in range(4)]
-    for _ in range(60):
+    for _ in range(120):
         hits = [run.ask("serving", Pattern.P1, model) for model in models]
     assert all(hits)
     assert not run.ledger.ingest(Key("j", 10, METADATA), 1).admitted
