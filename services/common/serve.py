@@ -94,6 +94,7 @@ def run(
         _follow(listen.lifeline_fd, listen.grace_s)
     gc.freeze()
     gc.set_threshold(GARBAGE)
+    gc.enable()
     server.run(sockets=sockets)
     _exit_after(LINGER_S, 0)
 
