@@ -37,7 +37,10 @@ def _run(cluster: Cluster, values: dict[str, Any]) -> None:
     step("install", lambda: cluster.install(values))
     step("helm test", lambda: cluster.test().strip().splitlines()[-1])
     with cluster.gateway() as url, FLStore(url, retries=8) as store:
-        for name in ("ingest", "ask", "reach_zero", "cold_start", "warm_statistics"):
+        for name in ("ingest", "ask", "reach_zero"):
+            step(name.replace("_", " "), partial(getattr(steps, name), store))
+        step("pods gone", partial(wait_until, lambda: cluster.is_free_of("shard"), "no shard's pod", MEND_WITHIN_S))
+        for name in ("cold_start", "warm_statistics"):
             step(name.replace("_", " "), partial(getattr(steps, name), store))
         step("kill a shard", partial(kill_a_shard, cluster, store))
         step("evict gateway and controller", partial(evict, cluster))

@@ -59,9 +59,16 @@ class Cluster:
 
     def pods(self, component: str) -> list[str]:
         """Return the names of the release's pods of one part that serve and are not on their way out."""
-        selector = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component={component}"
-        found = self.core.list_namespaced_pod(self.namespace, label_selector=selector).items
+        found = self._all_pods(component)
         return [pod.metadata.name for pod in found if pod.metadata.deletion_timestamp is None and _is_ready(pod)]
+
+    def is_free_of(self, component: str) -> bool:
+        """Say whether one part has no pod, not even one on its way out."""
+        return not self._all_pods(component)
+
+    def _all_pods(self, component: str) -> list[Any]:
+        selector = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component={component}"
+        return list(self.core.list_namespaced_pod(self.namespace, label_selector=selector).items)
 
     def kill(self, pod: str) -> None:
         """End a pod as a lost node would: at once."""
