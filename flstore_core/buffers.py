@@ -8,6 +8,7 @@ import math
 import mmap
 import weakref
 from collections import deque
+from contextlib import suppress
 from threading import Lock
 from typing import Any
 
@@ -28,7 +29,7 @@ class Recycler:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._lock = Lock()
-        self._idle: deque[mmap.mmap] = deque()  # finalizers run anywhere, so they only append, which needs no lock
+        self._idle: deque[mmap.mmap] = deque()  # finalizers run anywhere, even under the lock: they take none
 
     @property
     def idle_nbytes(self) -> int:
@@ -46,7 +47,7 @@ class Recycler:
 
     def _reuse(self, nbytes: int) -> mmap.mmap | None:
         """Return idle memory of that size, if there is any."""
-        with self._lock:
+        with self._lock, suppress(IndexError):  # a finalizer may have let go of the last one meanwhile
             for _ in range(len(self._idle)):
                 memory = self._idle.popleft()
                 if len(memory) == nbytes:
@@ -56,11 +57,9 @@ class Recycler:
 
     def _give_back(self, memory: mmap.mmap) -> None:
         self._idle.append(memory)
-        while self.idle_nbytes > self._limit:
-            try:
+        with suppress(IndexError):
+            while self.idle_nbytes > self._limit:
                 self._idle.popleft()
-            except IndexError:
-                return
 
 
 _recycler = Recycler(0)

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -71,3 +72,17 @@ def test_empty_has_shape_and_dtype_and_can_be_written() -> None:
     array = buffers.empty((3, SMALLEST), np.float32)
     array[:] = 1.5
     assert (array.shape, str(array.dtype), float(array.sum())) == ((3, SMALLEST), "float32", 4.5 * SMALLEST)
+
+
+def test_threads_that_take_and_let_go_at_once_never_share_memory_and_never_fail() -> None:
+    recycler = Recycler(2 * SMALLEST)
+
+    def work(mark: int) -> bool:
+        held = [recycler.take(SMALLEST + 4096 * (turn % 2)) for turn in range(4)]
+        for array in held:
+            array[::4096] = mark
+        return all((array[::4096] == mark).all() for array in held)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, [mark % 251 for mark in range(2000)]))
+    assert recycler.idle_nbytes <= 2 * SMALLEST
