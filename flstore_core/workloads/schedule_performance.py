@@ -131,10 +131,11 @@ class SchedulePerformance:
     ) -> PerformanceSchedule:
         table = rows_of(data.record for data in context.rounds)
         numbers = [data.record.number for data in context.rounds]
-        known = _newest(table, numbers, params)
+        utilities = [statistical_utility(row, params.loss) for row in table]
+        known = _newest(table, utilities, numbers, params)
         if not known and params.candidates is None:
             raise unknown("numeric metric", params.loss, metric_names(table))
-        preferred = params.preferred_duration_s or _paced(table, numbers, params)
+        preferred = params.preferred_duration_s or _paced(table, utilities, numbers, params)
         candidates = _candidates(_able(table, params), known, preferred, len(numbers), params)
         epsilon = max(
             min(params.least_exploration, params.exploration),
@@ -164,11 +165,13 @@ def _system_utility(duration: float | None, preferred: float | None, penalty: fl
     return float((preferred / duration) ** penalty)
 
 
-def _newest(table: Sequence[Row], numbers: Sequence[int], params: SchedulePerformanceParams) -> dict[str, _Known]:
+def _newest(
+    table: Sequence[Row], utilities: Sequence[float | None], numbers: Sequence[int], params: SchedulePerformanceParams
+) -> dict[str, _Known]:
     places = {number: place for place, number in enumerate(numbers, start=1)}
     found: dict[str, _Known] = {}
-    for row in table:
-        if (utility := statistical_utility(row, params.loss)) is not None:
+    for row, utility in zip(table, utilities, strict=True):
+        if utility is not None:
             found[row.client] = _Known(places[row.round], row.round, utility, _positive(row.number(params.duration)))
     return found
 
@@ -194,14 +197,16 @@ def _able(table: Sequence[Row], params: SchedulePerformanceParams) -> list[str]:
     return able
 
 
-def _paced(table: Sequence[Row], numbers: Sequence[int], params: SchedulePerformanceParams) -> float | None:
+def _paced(
+    table: Sequence[Row], utilities: Sequence[float | None], numbers: Sequence[int], params: SchedulePerformanceParams
+) -> float | None:
     """Return the quantile of clients' newest durations that the pacer has come to; None without durations."""
     durations = {row.client: value for row in table if (value := _positive(row.number(params.duration))) is not None}
     if not durations:
         return None
     gained = dict.fromkeys(numbers, 0.0)
-    for row in table:
-        gained[row.round] += statistical_utility(row, params.loss) or 0.0
+    for row, utility in zip(table, utilities, strict=True):
+        gained[row.round] += utility or 0.0
     by_round = list(gained.values())
     ends = range(params.window, len(by_round) + 1, params.window)
     windows = [sum(by_round[end - params.window : end]) for end in ends]

@@ -8,6 +8,8 @@ from typing import Any
 from flstore_core.records import Round
 
 Scalar = str | float | bool | None
+_SCALARS = (str, int, float, bool)
+_NUMBERS = (float, int)
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,12 @@ class Row:
         if name == "client":
             return self.client
         value = self.metrics.get(name)
-        return value if isinstance(value, str | int | float | bool) else None
+        return value if isinstance(value, _SCALARS) else None
 
     def number(self, name: str) -> float | None:
         """Return a metric as a number; None where it is missing or none."""
         value = self.value(name)
-        if isinstance(value, str | bool) or value is None or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not math.isfinite(value):
             return None
         return float(value)
 

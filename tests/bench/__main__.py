@@ -20,6 +20,8 @@ NO_SUBJECT = frozenset({"row", "resnet", "system", "__main__"})
 def main(names: list[str]) -> None:
     console = Console(stderr=True)
     rows: list[Row] = []
+    if unknown := sorted(set(names) - set(subjects())):
+        sys.exit(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(subjects())}")
     for name in names or subjects():
         console.print(f"[bold]{name}[/bold] …")
         for row in importlib.import_module(f"tests.bench.{name}").rows():
