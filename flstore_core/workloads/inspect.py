@@ -30,12 +30,14 @@ from flstore_core.workloads.base import (
 )
 from flstore_core.workloads.coordinatewise import aligned
 from flstore_core.workloads.geometry import Float64
-from flstore_core.workloads.quantiles import Summary, merge, quantile, summarize
+from flstore_core.workloads.quantiles import MANY, Summary, merge, quantile, summarize
 from flstore_core.workloads.select import one_round
 
 _BLOCK = 65_536
 _SQUARES, _SUM, _ZEROS, _MOVED = range(4)
 """Columns of a tensor's totals: they add up over slices."""
+_NOTHING = (np.inf, -np.inf)
+"""Least and greatest of no values."""
 
 
 @dataclass(frozen=True)
@@ -124,13 +126,16 @@ class InspectModel:
     def map(self, view: SliceView, params: InspectParams) -> Partial:
         (row,) = view.rows
         totals = np.zeros((len(view.segments), 4))
+        extremes = np.full((len(view.segments), 2), _NOTHING)
         summaries: list[Summary] = []
         stretches = np.zeros(len(view.segments), np.int64)
         for index, first, last in _tensors(view.segments, row):
             totals[index] = _totals(row, view.base, first, last)
-            summaries.append(summarize(row.read(first, last)))
+            values, segment = row.read(first, last), view.segments[index]
+            extremes[index] = values.min(), values.max()
+            summaries.append(summarize(values, many=segment.stop - segment.start >= MANY))
             stretches[index] = len(summaries[-1].count)
-        return {"totals": totals, "stretches": stretches, **_joined(summaries)}
+        return {"totals": totals, "extremes": extremes, "stretches": stretches, **_joined(summaries)}
 
     def combine(self, partials: Sequence[Partial], context: Context, params: InspectParams) -> Inspection:
         record, schema = context.round.record, context.job.schema
@@ -138,7 +143,7 @@ class InspectModel:
         specs = {tensor.name: tensor for tensor in schema.tensors}
         known, shares = record.base is not None, np.array(params.quantiles)
         tensors = [
-            _figures(specs[segment.name], totals[index], _summary(partials, index), shares, known)
+            _figures(specs[segment.name], totals[index], _quantiles(partials, index, shares), known)
             for index, segment in enumerate(schema.segments)
         ]
         whole = totals.sum(axis=0)
@@ -187,18 +192,20 @@ def _joined(found: Sequence[Summary]) -> Partial:
     }
 
 
-def _summary(partials: Sequence[Partial], index: int) -> Summary:
-    """Return a tensor's summary from those of its parts."""
+def _quantiles(partials: Sequence[Partial], index: int, shares: Float64) -> list[float]:
+    """Return a tensor's quantiles from the summaries of its parts; none if it has no elements."""
     pieces = []
     for partial in partials:
         stop = int(partial["stretches"][: index + 1].sum())
         pieces.append(slice(stop - int(partial["stretches"][index]), stop))
     columns = ("low", "high", "count")
     found = [np.concatenate([p[name][s] for p, s in zip(partials, pieces, strict=True)]) for name in columns]
-    return merge(Summary(*found))
+    least, greatest = np.transpose([partial["extremes"][index] for partial in partials])
+    whole = merge(Summary(*found))
+    return quantile(whole, shares, least.min(), greatest.max()).tolist() if len(whole.count) else []
 
 
-def _figures(spec: TensorSpec, totals: Float64, summary: Summary, shares: Float64, known: bool) -> TensorFigures:
+def _figures(spec: TensorSpec, totals: Float64, quantiles: list[float], known: bool) -> TensorFigures:
     return TensorFigures(
         name=spec.name,
         dtype=spec.dtype,
@@ -206,6 +213,6 @@ def _figures(spec: TensorSpec, totals: Float64, summary: Summary, shares: Float6
         norm=math.sqrt(totals[_SQUARES]),
         mean=float(totals[_SUM] / max(spec.size, 1)),
         sparsity=float(totals[_ZEROS] / max(spec.size, 1)),
-        quantiles=quantile(summary, shares).tolist() if spec.size else [],
+        quantiles=quantiles,
         distance=math.sqrt(totals[_MOVED]) if known else None,
     )

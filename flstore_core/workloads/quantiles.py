@@ -1,8 +1,9 @@
 """Quantiles of values that lie in several places, from a small summary of each that merges exactly.
 
 A summary has, for every stretch of values that agree in the upper half of their float32 bits, how many there are, and
-the least and greatest. Summaries of parts merge to that of the whole, so a quantile is the same however values were
-cut. It is within 1/128 of its magnitude, mostly far nearer, and exact for extremes, constants and zeros.
+between what they lie: their own least and greatest, or the stretch's bounds where values are many. Summaries of parts
+merge to that of the whole, so a quantile is the same however values were cut. It is within 1/128 of its magnitude,
+mostly far nearer, and exact for extremes, constants and zeros.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,12 @@ from numpy.typing import NDArray
 from flstore_core.codec import Float32
 from flstore_core.workloads.geometry import Float64
 
+MANY = 1 << 16
+"""From so many values on, `summarize` need not look at each stretch's own least and greatest."""
+
 _STRETCHES = 1 << 16
+_NEGATIVE = 1 << 15
+"""The first stretch of values below zero."""
 _BLOCK = 1 << 18
 """Values counted at once: few enough to stay in the processor's cache."""
 
@@ -27,9 +33,12 @@ class Summary:
     count: NDArray[np.int64]
 
 
-def summarize(values: Float32) -> Summary:
-    """Return the summary of `values`, shape (n,)."""
-    return _counted(values) if len(values) >= _STRETCHES else _sorted(values)
+def summarize(values: Float32, *, many: bool) -> Summary:
+    """Return the summary of `values`, shape (n,); `many` must be the same for all parts of one whole.
+
+    With `many`, values are counted and not sorted: four times as fast. Values nearer to zero than 1e-40 count as zero.
+    """
+    return _counted(values) if many else _sorted(values)
 
 
 def _sorted(values: Float32) -> Summary:
@@ -42,18 +51,16 @@ def _sorted(values: Float32) -> Summary:
 
 
 def _counted(values: Float32) -> Summary:
-    """Return the summary without sorting: three times as fast, once values are many more than stretches."""
-    low, high = np.full(_STRETCHES, np.inf, np.float32), np.full(_STRETCHES, -np.inf, np.float32)
     count = np.zeros(_STRETCHES, np.int64)
     for start in range(0, len(values), _BLOCK):
-        block = _plain(values[start : start + _BLOCK])
-        stretches = _upper_half(block)
-        count += np.bincount(stretches, minlength=_STRETCHES)
-        np.minimum.at(low, stretches, block)
-        np.maximum.at(high, stretches, block)
-    found = np.flatnonzero(count)
-    order = found[np.argsort(low[found])]
-    return Summary(low[order], high[order], count[order])
+        count += np.bincount(_upper_half(values[start : start + _BLOCK]), minlength=_STRETCHES)
+    count[0] += count[_NEGATIVE]
+    count[_NEGATIVE] = 0
+    found = np.concatenate([np.flatnonzero(count[_NEGATIVE:])[::-1] + _NEGATIVE, np.flatnonzero(count[:_NEGATIVE])])
+    inner, outer = _value(found << 16), _value((found << 16) | 0xFFFF)
+    outer[found == 0] = 0
+    negative = found >= _NEGATIVE
+    return Summary(np.where(negative, outer, inner), np.where(negative, inner, outer), count[found])
 
 
 def merge(parts: Summary) -> Summary:
@@ -66,11 +73,24 @@ def merge(parts: Summary) -> Summary:
     return Summary(low[starts], np.maximum.reduceat(high, starts), np.add.reduceat(count, starts))
 
 
-def quantile(summary: Summary, shares: Float64) -> Float64:
-    """Return the quantiles at `shares` of 1, interpolated linearly; within a stretch as if evenly spread."""
-    places = shares * (summary.count.sum() - 1)
-    below, above = _at(summary, np.floor(places)), _at(summary, np.ceil(places))
+def quantile(summary: Summary, shares: Float64, least: float, greatest: float) -> Float64:
+    """Return the quantiles at `shares` of 1, interpolated linearly; within a stretch as if evenly spread.
+
+    Args:
+        least: the least of all values; with `greatest` what the outermost stretches end at.
+    """
+    known = _within(summary, least, greatest)
+    places = shares * (known.count.sum() - 1)
+    below, above = _at(known, np.floor(places)), _at(known, np.ceil(places))
     return np.asarray(below + (above - below) * (places % 1))
+
+
+def _within(summary: Summary, least: float, greatest: float) -> Summary:
+    low, high = summary.low.copy(), summary.high.copy()
+    low[0], high[-1] = least, greatest
+    if summary.count[-1] == 1:
+        low[-1] = greatest
+    return Summary(low, high, summary.count)
 
 
 def _at(summary: Summary, ranks: Float64) -> Float64:
@@ -90,3 +110,7 @@ def _plain(values: Float32) -> Float32:
 
 def _upper_half(values: Float32) -> NDArray[np.int64]:
     return (np.ascontiguousarray(values).view(np.uint32) >> 16).astype(np.int64)
+
+
+def _value(bits: NDArray[np.int64]) -> Float32:
+    return bits.astype(np.uint32).view(np.float32)

@@ -13,7 +13,7 @@ from flstore_core.errors import NotFound
 from flstore_core.schema import Schema, TensorSpec
 from flstore_core.workloads.base import RoundData
 from flstore_core.workloads.inspect import InspectModel
-from flstore_core.workloads.quantiles import Summary, merge, quantile, summarize
+from flstore_core.workloads.quantiles import MANY, Summary, merge, quantile, summarize
 from tests.workloads.rounds import make_round
 from tests.workloads.stored import MIXED, Stored
 
@@ -78,34 +78,43 @@ def test_a_model_that_is_not_there_is_named() -> None:
         ASKED.members([make_round(np.ones((1, 6)))], ASKED.params())
 
 
-@given(st.integers(1, 3000), st.integers(0, 10**6), st.integers(1, 6))
+@pytest.mark.parametrize("many", [False, True])
+@given(count=st.integers(1, 3000), seed=st.integers(0, 10**6), parts=st.integers(1, 6))
 @settings(max_examples=40, deadline=None)
-def test_summaries_of_parts_merge_to_the_summary_of_the_whole(count: int, seed: int, parts: int) -> None:
-    values = vector(count, seed).astype(np.float32)
-    pieces = [summarize(part) for part in np.array_split(values, parts)]
+def test_summaries_of_parts_merge_to_the_summary_of_the_whole(many: bool, count: int, seed: int, parts: int) -> None:
+    values = np.append(vector(count, seed), [-0.0, 0.0, 3e38, -3e38]).astype(np.float32)
+    pieces = [summarize(part, many=many) for part in np.array_split(values, parts)]
     columns = [np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("low", "high", "count")]
-    whole, merged = summarize(values), merge(Summary(*columns))
+    whole, merged = summarize(values, many=many), merge(Summary(*columns))
     for name in ("low", "high", "count"):
         np.testing.assert_array_equal(getattr(merged, name), getattr(whole, name))
+    assert (np.diff(whole.low) > 0).all()
 
 
-def test_a_large_tensor_is_summed_up_as_its_small_pieces_are() -> None:
-    values = np.concatenate([vector(100_000, 5).astype(np.float32), np.array([-0.0, 0.0, 3e38, -3e38], np.float32)])
-    pieces = [summarize(part) for part in np.array_split(values, 7)]
-    columns = [np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("low", "high", "count")]
-    whole, merged = summarize(values), merge(Summary(*columns))
-    for name in ("low", "high", "count"):
-        np.testing.assert_array_equal(getattr(whole, name), getattr(merged, name))
+def test_a_large_tensor_is_told_alike_however_it_is_cut() -> None:
+    schema = Schema.of([TensorSpec("large", "F32", (3 * MANY,)), TensorSpec("small", "F32", (7,))])
+    found = stored(schema, vector(3 * MANY + 7, 5), vector(3 * MANY + 7, 6))
+    one, many = found.ask(ASKED, quantiles=SHARES), found.ask(ASKED, 5, quantiles=SHARES)
+    assert [tensor.quantiles for tensor in one.tensors] == [tensor.quantiles for tensor in many.tensors]
+    mine = found.models[1, "aggregate"][: 3 * MANY]
+    np.testing.assert_allclose(one.tensors[0].quantiles, np.quantile(mine, SHARES, method="lower"), rtol=1 / 128)
+    assert (one.tensors[0].quantiles[0], one.tensors[0].quantiles[-1]) == (mine.min(), mine.max())
 
 
+def test_constants_are_told_exactly_however_many_they_are() -> None:
+    answer = stored(Schema.of([TensorSpec("same", "F32", (MANY,))]), np.full(MANY, -0.3, np.float32)).ask(ASKED)
+    assert answer.tensors[0].quantiles == [float(np.float32(-0.3))] * 7
+
+
+@pytest.mark.parametrize("many", [False, True])
 @given(
-    st.lists(st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=False), min_size=1, max_size=200),
-    st.floats(0, 1),
+    values=st.lists(st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=False), min_size=1, max_size=200),
+    share=st.floats(0, 1),
 )
 @settings(max_examples=60, deadline=None)
-def test_a_quantile_lies_within_a_128th_of_the_values_beside_it(values: list[float], share: float) -> None:
+def test_a_quantile_lies_within_a_128th_of_the_values_beside_it(many: bool, values: list[float], share: float) -> None:
     array = np.array(values, np.float32)
-    found = float(quantile(summarize(array), np.array([share]))[0])
+    found = float(quantile(summarize(array, many=many), np.array([share]), array.min(), array.max())[0])
     below = float(np.quantile(array.astype(np.float64), share, method="lower"))
     above = float(np.quantile(array.astype(np.float64), share, method="higher"))
     room = max(abs(below), abs(above)) / 128 + 1e-40
