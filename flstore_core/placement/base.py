@@ -32,10 +32,6 @@ class Assignment:
     def slices(self) -> int:
         return len(self.owners)
 
-    def owned_by(self, shard: ShardId) -> tuple[int, ...]:
-        """Return the slices of which `shard` holds a copy, ascending."""
-        return tuple(index for index, holders in enumerate(self.owners) if shard in holders)
-
     def to_json(self) -> dict[str, Any]:
         return {"slices": self.slices, "replicas": self.replicas, "owners": [list(holders) for holders in self.owners]}
 
@@ -55,10 +51,14 @@ class Table:
     predictors: Mapping[ShardId, str] = field(default_factory=dict)
     """Address of each predictor."""
 
-    def owned_by(self, shard: ShardId) -> dict[JobId, tuple[int, ...]]:
-        """Return the slices that `shard` holds, for every job of which it holds any."""
-        owned = {job: assignment.owned_by(shard) for job, assignment in self.jobs.items()}
-        return {job: slices for job, slices in owned.items() if slices}
+    def owned(self) -> dict[ShardId, dict[JobId, list[int]]]:
+        """Return for each shard that holds any the slices that it holds a copy of, ascending, by job."""
+        owned: dict[ShardId, dict[JobId, list[int]]] = {}
+        for job, assignment in self.jobs.items():
+            for index, holders in enumerate(assignment.owners):
+                for shard in holders:
+                    owned.setdefault(shard, {}).setdefault(job, []).append(index)
+        return owned
 
     def to_json(self) -> dict[str, Any]:
         return {

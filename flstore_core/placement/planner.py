@@ -29,6 +29,31 @@ def plan(observed: Observed) -> Plan:
     return Plan(jobs, refused)
 
 
+class Planner:
+    """Plans as `plan` does; a job is looked at again only when it, its place or the shards have changed."""
+
+    def __init__(self) -> None:
+        self._shards: tuple[Shard, ...] = ()
+        self._settled: dict[JobId, tuple[Job, Assignment]] = {}
+
+    def plan(self, observed: Observed) -> Plan:
+        """Return what `plan(observed)` would."""
+        if observed.shards != self._shards:
+            self._shards, self._settled = observed.shards, {}
+        due = tuple(job for job in observed.jobs if not self._is_settled(job, observed.current.get(job.id)))
+        found = plan(Observed(observed.shards, due, observed.current))
+        jobs = {
+            job.id: found.jobs[job.id] if job.id in found.jobs else self._settled[job.id][1]
+            for job in observed.jobs
+            if job.id not in found.refused
+        }
+        self._settled = {job.id: (job, jobs[job.id]) for job in observed.jobs if job.id in jobs}
+        return Plan(jobs, found.refused)
+
+    def _is_settled(self, job: Job, current: Assignment | None) -> bool:
+        return self._settled.get(job.id) == (job, current)
+
+
 def place(job: Job, shards: tuple[Shard, ...], current: Assignment | None = None) -> Assignment:
     """Return who holds the slices of one job.
 

@@ -21,11 +21,6 @@ LOOK_S = 60.0
 """Seconds of one wait for a newer table."""
 
 
-def message(table: Table, shard: ShardId) -> Mapping[str, Any]:
-    """Return the body of `POST /v1/assignment`."""
-    return {"version": table.version, "owned": {job: list(slices) for job, slices in table.owned_by(shard).items()}}
-
-
 class Assignments:
     """Sends every awake shard each new table once, one message at a time for one shard. Never wakes one."""
 
@@ -33,6 +28,8 @@ class Assignments:
         self._board = board
         self._client = client
         self._tasks: dict[ShardId, asyncio.Task[None]] = {}
+        self._told = Table()
+        self._owned: Mapping[ShardId, Any] = {}
 
     def changed(self, state: ShardState) -> None:
         """Begin with a shard when it wakes, end when it goes."""
@@ -63,6 +60,12 @@ class Assignments:
 
     async def _send(self, state: ShardState, table: Table) -> None:
         answer = await self._client.post(
-            f"{state.direct_url or state.url}/v1/assignment", json=message(table, state.shard), timeout=TIMEOUT_S
+            f"{state.direct_url or state.url}/v1/assignment", json=self._message(table, state.shard), timeout=TIMEOUT_S
         )
         answer.raise_for_status()
+
+    def _message(self, table: Table, shard: ShardId) -> Mapping[str, Any]:
+        """Return the body of `POST /v1/assignment`; a table is gone through once for all shards."""
+        if self._told is not table:
+            self._told, self._owned = table, table.owned()
+        return {"version": table.version, "owned": self._owned.get(shard, {})}

@@ -8,7 +8,7 @@ from dataclasses import replace
 from flstore_core.backoff import Backoff
 from flstore_core.errors import FLStoreError, NotFound, PreconditionFailed, Unavailable
 from flstore_core.ids import JobId, ShardId
-from flstore_core.placement import Observed, Plan, Shard, Table, plan, shards_needed
+from flstore_core.placement import Observed, Plan, Planner, Shard, Table, shards_needed
 from flstore_core.records import Job
 from services.placement.board import Board
 from services.placement.memory import Memory
@@ -43,6 +43,7 @@ class Controller:
         self._elastic = elastic
         self._sleep = sleep
         self._jobs: dict[JobId, Job] = {}
+        self._planner = Planner()
         self._serial = asyncio.Lock()
         self._stored: tuple[Table, str | None] | None = None
         self.ready = False
@@ -152,7 +153,7 @@ class Controller:
         if self._stored is None:
             self._stored = await asyncio.to_thread(self._memory.table)
         stored, etag = self._stored
-        planned = plan(Observed(shards, tuple(self._jobs.values()), stored.jobs))
+        planned = self._planner.plan(Observed(shards, tuple(self._jobs.values()), stored.jobs))
         self._report(planned)
         table = Table(stored.version, {shard.id: shard for shard in shards}, planned.jobs, predictors)
         if table != stored or etag is None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from flstore_core.errors import InsufficientCapacity, InvalidParameters
 from flstore_core.ids import JobId, ShardId
-from flstore_core.placement import Assignment, Observed, Plan, Shard, Table, plan
+from flstore_core.placement import Assignment, Observed, Plan, Planner, Shard, Table, plan, planner
 from flstore_core.placement.planner import place, slices_of, working_set
 from flstore_core.records import Job
 from flstore_core.schema import Schema, TensorSpec
@@ -152,8 +152,36 @@ def test_a_table_comes_back_from_its_json() -> None:
     assert table.to_json()["shards"]["a"] == {"url": "http://127.0.0.1:1", "cache_bytes": MIB}
 
 
-def test_a_table_says_what_a_shard_owns() -> None:
+def test_a_table_says_what_each_shard_owns() -> None:
     a, b = ShardId("a"), ShardId("b")
-    table = Table(1, {}, {JobId("x"): Assignment(((a,), (b,), (a,)), 1), JobId("y"): Assignment(((b,),), 1)})
-    assert table.owned_by(a) == {"x": (0, 2)}
-    assert table.owned_by(b) == {"x": (1,), "y": (0,)}
+    table = Table(1, {}, {JobId("x"): Assignment(((a,), (b,), (a, b)), 1), JobId("y"): Assignment(((b,),), 1)})
+    assert table.owned() == {a: {"x": [0, 2]}, b: {"x": [1, 2], "y": [0]}}
+
+
+@given(st.lists(situations(), min_size=1, max_size=4))
+def test_a_planner_that_remembers_plans_as_one_that_does_not(moments: list[Observed]) -> None:
+    remembering, current = Planner(), dict[JobId, Assignment]()
+    for moment in moments:
+        for observed in (replace(moment, current=current), replace(moment, jobs=moment.jobs[1:], current=current)):
+            found, expected = remembering.plan(observed), plan(observed)
+            assert found.jobs == expected.jobs
+            assert {job: str(why) for job, why in found.refused.items()} == {
+                job: str(why) for job, why in expected.refused.items()
+            }
+            current = dict(found.jobs)
+
+
+def test_a_planner_places_only_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    placed: list[str] = []
+
+    def noted(wanted: Job, among: tuple[Shard, ...], current: Assignment | None) -> Assignment:
+        placed.append(wanted.id)
+        return place(wanted, among, current)
+
+    monkeypatch.setattr(planner, "place", noted)
+    remembering, jobs = Planner(), tuple(job(1000, f"job-{i}") for i in range(3))
+    first = remembering.plan(Observed(shards(2), jobs[:2]))
+    second = remembering.plan(Observed(shards(2), jobs, first.jobs))
+    remembering.plan(Observed(shards(2), jobs, {**second.jobs, jobs[0].id: Assignment(((ShardId("gone"),),), 1)}))
+    remembering.plan(Observed(shards(3), jobs[:1], second.jobs))
+    assert placed == ["job-0", "job-1", "job-2", "job-0", "job-0"]
