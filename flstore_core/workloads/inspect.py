@@ -194,15 +194,19 @@ def _joined(found: Sequence[Summary]) -> Partial:
 
 def _quantiles(partials: Sequence[Partial], index: int, shares: Float64) -> list[float]:
     """Return a tensor's quantiles from the summaries of its parts; none if it has no elements."""
-    pieces = []
-    for partial in partials:
-        stop = int(partial["stretches"][: index + 1].sum())
-        pieces.append(slice(stop - int(partial["stretches"][index]), stop))
-    columns = ("low", "high", "count")
-    found = [np.concatenate([p[name][s] for p, s in zip(partials, pieces, strict=True)]) for name in columns]
-    least, greatest = np.transpose([partial["extremes"][index] for partial in partials])
-    whole = merge(Summary(*found))
-    return quantile(whole, shares, least.min(), greatest.max()).tolist() if len(whole.count) else []
+    parts = [_part(partial, index) for partial in partials if partial["stretches"][index]]
+    if not parts:
+        return []
+    least = min(partial["extremes"][index, 0] for partial in partials)
+    greatest = max(partial["extremes"][index, 1] for partial in partials)
+    found: list[float] = quantile(merge(parts), shares, least, greatest).tolist()
+    return found
+
+
+def _part(partial: Partial, index: int) -> Summary:
+    stop = int(partial["stretches"][: index + 1].sum())
+    part = slice(stop - int(partial["stretches"][index]), stop)
+    return Summary(partial["low"][part], partial["high"][part], partial["count"][part])
 
 
 def _figures(spec: TensorSpec, totals: Float64, quantiles: list[float], known: bool) -> TensorFigures:

@@ -6,6 +6,7 @@ merge to that of the whole, so a quantile is the same however values were cut. I
 mostly far nearer, and exact for extremes, constants and zeros.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from flstore_core.codec import Float32
 from flstore_core.workloads.geometry import Float64
 
-MANY = 1 << 16
+MANY = 1 << 15
 """From so many values on, `summarize` need not look at each stretch's own least and greatest."""
 
 _STRETCHES = 1 << 16
@@ -53,23 +54,28 @@ def _sorted(values: Float32) -> Summary:
 def _counted(values: Float32) -> Summary:
     count = np.zeros(_STRETCHES, np.int64)
     for start in range(0, len(values), _BLOCK):
-        count += np.bincount(_upper_half(values[start : start + _BLOCK]), minlength=_STRETCHES)
+        block = np.ascontiguousarray(values[start : start + _BLOCK], "<f4")
+        count += np.bincount(block.view("<u2")[1::2], minlength=_STRETCHES)
     count[0] += count[_NEGATIVE]
     count[_NEGATIVE] = 0
-    found = np.concatenate([np.flatnonzero(count[_NEGATIVE:])[::-1] + _NEGATIVE, np.flatnonzero(count[:_NEGATIVE])])
+    found = np.flatnonzero(count)
+    below, above = np.split(found, [np.searchsorted(found, _NEGATIVE)])[::-1]
     inner, outer = _value(found << 16), _value((found << 16) | 0xFFFF)
     outer[found == 0] = 0
-    negative = found >= _NEGATIVE
-    return Summary(np.where(negative, outer, inner), np.where(negative, inner, outer), count[found])
+    cut = len(above)
+    low = np.concatenate([outer[cut:][::-1], inner[:cut]])
+    high = np.concatenate([inner[cut:][::-1], outer[:cut]])
+    return Summary(low, high, np.concatenate([count[below][::-1], count[above]]))
 
 
-def merge(parts: Summary) -> Summary:
-    """Return the stretches of several summaries, one after the other, as one summary."""
-    order = np.argsort(parts.low, kind="stable")
-    low, high, count = parts.low[order], parts.high[order], parts.count[order]
+def merge(parts: Sequence[Summary]) -> Summary:
+    """Return the summary of the whole from those of its parts, of which there is at least one."""
+    if len(parts) == 1:
+        return parts[0]
+    low, high, count = (np.concatenate([getattr(part, name) for part in parts]) for name in ("low", "high", "count"))
+    order = np.argsort(low, kind="stable")
+    low, high, count = low[order], high[order], count[order]
     starts = np.flatnonzero(np.diff(_upper_half(low), prepend=-1))
-    if not len(starts):
-        return parts
     return Summary(low[starts], np.maximum.reduceat(high, starts), np.add.reduceat(count, starts))
 
 
@@ -81,7 +87,7 @@ def quantile(summary: Summary, shares: Float64, least: float, greatest: float) -
     """
     known = _within(summary, least, greatest)
     places = shares * (known.count.sum() - 1)
-    below, above = _at(known, np.floor(places)), _at(known, np.ceil(places))
+    below, above = _at(known, np.stack([np.floor(places), np.ceil(places)]))
     return np.asarray(below + (above - below) * (places % 1))
 
 
@@ -94,7 +100,7 @@ def _within(summary: Summary, least: float, greatest: float) -> Summary:
 
 
 def _at(summary: Summary, ranks: Float64) -> Float64:
-    """Return the values of the given ranks, 0 being the least."""
+    """Return the values of the given ranks, of any shape, 0 being the least."""
     upto = np.cumsum(summary.count)
     rows = np.searchsorted(upto, ranks, side="right")
     count = summary.count[rows]
