@@ -87,6 +87,11 @@ class TooLarge(FLStoreError):
     status, code, title = 413, "too-large", "The body is over the size limit"
 
 
+class TooSlow(FLStoreError):
+    status, code, title = 408, "too-slow", "The body did not come in time"
+    retryable = True
+
+
 class LengthRequired(FLStoreError):
     status, code, title = 411, "length-required", "Content-Length is needed"
 

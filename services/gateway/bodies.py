@@ -103,6 +103,7 @@ _PROBLEMS: Mapping[int, str] = {
     401: "no valid bearer token",
     403: "the token does not reach as far",
     404: "no such job, round, client or workload; names the nearest",
+    408: "the body did not come in time",
     409: "contradicts what is stored",
     411: "Content-Length is needed",
     413: "over the size limit",

@@ -1,10 +1,15 @@
 """Receives bodies of uploads whole, into memory set aside for them."""
 
+import asyncio
+
 import numpy as np
 from starlette.requests import Request
 
 from flstore_core import buffers
-from flstore_core.errors import InvalidParameters, LengthRequired
+from flstore_core.errors import InvalidParameters, LengthRequired, TooSlow
+
+SLOWEST = 64 << 10
+"""Bytes a second at which a body may come: half a megabit."""
 
 
 def content_length(request: Request) -> int:
@@ -15,13 +20,22 @@ def content_length(request: Request) -> int:
     return int(text)
 
 
-async def receive(request: Request, nbytes: int) -> memoryview:
-    """Receive the body into memory that is its only copy here."""
+async def receive(request: Request, nbytes: int, patience_s: float) -> memoryview:
+    """Receive the body into memory that is its only copy here.
+
+    Raises `TooSlow` when it takes `patience_s` seconds longer than at `SLOWEST`: it holds memory that others wait for.
+    """
     body: memoryview = buffers.empty(nbytes, np.uint8).data
     received = 0
-    async for chunk in request.stream():
-        body[received : received + len(chunk)] = chunk
-        received += len(chunk)
+    try:
+        async with asyncio.timeout(patience_s + nbytes / SLOWEST):
+            async for chunk in request.stream():
+                body[received : received + len(chunk)] = chunk
+                received += len(chunk)
+    except TimeoutError:
+        raise TooSlow(
+            f"{received} of the body's {nbytes} bytes came in time; send at least {SLOWEST} a second"
+        ) from None
     if received != nbytes:
         raise InvalidParameters(f"the body has {received} bytes; Content-Length says {nbytes}")
     return body

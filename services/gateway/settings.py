@@ -20,6 +20,8 @@ class Settings:
     """Largest body of one update, in bytes."""
     in_flight_bytes: int = 2 * 2**30
     """Bytes of uploads held at once; further ones are answered 429 before their body is read."""
+    upload_patience_seconds: float = 60.0
+    """How much longer a body may take than at 64 KiB a second; after that it is answered 408."""
     records_bytes: int = 256 * 2**20
     """Budget of the cache of rounds' records and statistics, in bytes."""
     refresh_seconds: float = 2.0
@@ -37,6 +39,7 @@ class Settings:
             tokens=env.get("FLSTORE_TOKENS", ""),
             upload_limit=parse_size(env.get("FLSTORE_UPLOAD_LIMIT", "4GiB")),
             in_flight_bytes=parse_size(env.get("FLSTORE_IN_FLIGHT_BYTES", "2GiB")),
+            upload_patience_seconds=float(env.get("FLSTORE_UPLOAD_PATIENCE_SECONDS", "60")),
             records_bytes=parse_size(env.get("FLSTORE_RECORDS_BYTES", "256MiB")),
             refresh_seconds=float(env.get("FLSTORE_REFRESH_SECONDS", "2")),
             shard_timeout_seconds=float(env.get("FLSTORE_SHARD_TIMEOUT_SECONDS", "60")),

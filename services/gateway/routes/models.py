@@ -28,7 +28,7 @@ DatasetName = Annotated[str, Depends(dataset_in_path)]
 _BINARY = {"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
 
 
-@router.put("/model", status_code=201, responses=problems(404, 409, 411, 413, 422), openapi_extra=_BINARY)
+@router.put("/model", status_code=201, responses=problems(404, 408, 409, 411, 413, 422), openapi_extra=_BINARY)
 async def put_program(request: Request, job: JobName, state: Writes) -> JSONResponse:
     """Store the program that runs the job's models, as `torch.export.save` wrote it; nothing in it is executed."""
     return await _put(request, state, job, state.models.put_program)
@@ -56,7 +56,9 @@ async def list_datasets(job: JobName, state: Reads) -> JSONResponse:
     return JSONResponse({"datasets": [{"dataset": name, **_shape(stored)} for name, stored in found.items()]})
 
 
-@router.put("/datasets/{dataset}", status_code=201, responses=problems(404, 409, 411, 413, 422), openapi_extra=_BINARY)
+@router.put(
+    "/datasets/{dataset}", status_code=201, responses=problems(404, 408, 409, 411, 413, 422), openapi_extra=_BINARY
+)
 async def put_dataset(request: Request, job: JobName, dataset: DatasetName, state: Writes) -> JSONResponse:
     """Store a data set to evaluate models on: safetensors with `inputs` and mostly `targets`, one row an example."""
     return await _put(request, state, job, lambda found, body: state.models.put_dataset(found, dataset, body))
@@ -82,7 +84,7 @@ async def _put(
     job = await state.workers.run(state.catalog.job, name)
     nbytes = content_length(request)
     with state.uploads.hold(nbytes):
-        body = await receive(request, nbytes)
+        body = await receive(request, nbytes, state.settings.upload_patience_seconds)
         stored, created = await state.workers.run(put, job, body)
     return JSONResponse({"job": name, **_shape(stored), "created": created}, 201 if created else 200)
 

@@ -34,7 +34,7 @@ MetricsHeader = Annotated[str, Header(alias="X-FLStore-Metrics", description="JS
     "/rounds/{round}/clients/{client}",
     status_code=201,
     response_model=Stored,
-    responses=answers(s200="the same bytes were there") | problems(404, 409, 411, 413, 422, 507),
+    responses=answers(s200="the same bytes were there") | problems(404, 408, 409, 411, 413, 422, 507),
     openapi_extra=_SAFETENSORS,
 )
 async def put_update(
@@ -53,7 +53,7 @@ async def put_update(
     "/rounds/{round}/aggregate",
     status_code=201,
     response_model=Stored,
-    responses=answers(s200="the same bytes were there") | problems(404, 409, 411, 413, 422, 507),
+    responses=answers(s200="the same bytes were there") | problems(404, 408, 409, 411, 413, 422, 507),
     openapi_extra=_SAFETENSORS,
 )
 async def put_aggregate(
@@ -117,7 +117,7 @@ async def _put(
     job = await state.workers.run(state.catalog.job, job_name)
     given = _metrics(metrics)
     with state.uploads.hold(content_length(request)):
-        body = await receive(request, content_length(request))
+        body = await receive(request, content_length(request), state.settings.upload_patience_seconds)
         upload = Upload(job, number, client, body, given)
         started = perf_counter()
         receipt = await state.workers.run(state.ingest.put, upload)
