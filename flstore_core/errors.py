@@ -154,7 +154,7 @@ _PROBLEM_FIELDS = frozenset({"type", "title", "status", "detail", "code"})
 
 _BY_STATUS: Mapping[int, type[FLStoreError]] = {
     error.status: error
-    for error in (Unauthorized, Forbidden, NotFound, Conflict, PreconditionFailed, TooLarge, Busy, Unavailable)
+    for error in (Unauthorized, Forbidden, NotFound, Conflict, PreconditionFailed, TooSlow, TooLarge, Busy, Unavailable)
 } | {502: Unavailable, 504: Unavailable}
 """For answers that are no problem documents: those of a proxy in between."""
 

@@ -32,8 +32,8 @@ def _waiting(call: Callable[Concatenate[Calls, P], Flow[T]]) -> "Callable[Concat
 class FLStore:
     """An FLStore deployment, as seen over HTTP. Safe to share between threads.
 
-    Every call that meets a passing trouble (connection lost, 429, 503) is tried again, `retries` times, with growing
-    waits. Errors are those of `flstore_core.errors`, the same classes the server raised.
+    Every call that meets a passing trouble (connection lost, 408, 429, 503) is tried again, `retries` times, with
+    growing waits. Errors are those of `flstore_core.errors`, the same classes the server raised.
 
     Args:
         url: of the gateway, such as `http://127.0.0.1:8080`.

@@ -3,7 +3,7 @@
 A summary has, for every stretch of values that agree in the upper half of their float32 bits, how many there are, and
 between what they lie: their own least and greatest, or the stretch's bounds where values are many. Summaries of parts
 merge to that of the whole, so a quantile is the same however values were cut. It is within 1/128 of its magnitude,
-mostly far nearer, and exact for extremes, constants and zeros.
+mostly far nearer, and exact for extremes, zeros and tensors of one value; subnormal values are told less exactly.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class Summary:
 def summarize(values: Float32, *, many: bool) -> Summary:
     """Return the summary of `values`, shape (n,); `many` must be the same for all parts of one whole.
 
-    With `many`, values are counted and not sorted: four times as fast. Values nearer to zero than 1e-40 count as zero.
+    With `many`, values are counted and not sorted, and those nearer to zero than 2**-133 count as zero.
     """
     return _counted(values) if many else _sorted(values)
 
@@ -59,13 +59,12 @@ def _counted(values: Float32) -> Summary:
     count[0] += count[_NEGATIVE]
     count[_NEGATIVE] = 0
     found = np.flatnonzero(count)
-    below, above = np.split(found, [np.searchsorted(found, _NEGATIVE)])[::-1]
-    inner, outer = _value(found << 16), _value((found << 16) | 0xFFFF)
-    outer[found == 0] = 0
-    cut = len(above)
-    low = np.concatenate([outer[cut:][::-1], inner[:cut]])
-    high = np.concatenate([inner[cut:][::-1], outer[:cut]])
-    return Summary(low, high, np.concatenate([count[below][::-1], count[above]]))
+    cut = np.searchsorted(found, _NEGATIVE)
+    rising = np.concatenate([found[cut:][::-1], found[:cut]])
+    near, far = _value(rising << 16), _value((rising << 16) | 0xFFFF)
+    far[rising == 0] = 0
+    negative = rising >= _NEGATIVE
+    return Summary(np.where(negative, far, near), np.where(negative, near, far), count[rising])
 
 
 def merge(parts: Sequence[Summary]) -> Summary:
@@ -95,7 +94,7 @@ def _within(summary: Summary, least: float, greatest: float) -> Summary:
     low, high = summary.low.copy(), summary.high.copy()
     low[0], high[-1] = least, greatest
     if summary.count[-1] == 1:
-        low[-1] = greatest
+        low[-1] = greatest  # a value alone in its stretch is told by its low end
     return Summary(low, high, summary.count)
 
 

@@ -17,7 +17,7 @@ from math import ceil
 from statistics import mean
 
 from flstore_core.ids import JobId, ShardId
-from flstore_core.placement import Observed, Planner, Shard, Table
+from flstore_core.placement import Observed, Plan, Planner, Shard, Table
 from flstore_core.records import Job
 from loadgen.experiments.base import Cell, Measured, Outcome, Report
 from loadgen.experiments.history import History, asked_again
@@ -163,10 +163,14 @@ def _table(jobs: int) -> tuple[float, int]:
     records = tuple(Job(JobId(f"job-{index}"), schema) for index in range(timed + 1))
     planner = Planner()
     known = planner.plan(Observed(shards, records[:-1]))
+    placing, all_placed, nbytes = _timed(planner, Observed(shards, records, known.jobs))
+    through, *_ = _timed(planner, Observed(shards, records, all_placed.jobs))
+    return placing + through * (jobs - timed) / len(records), nbytes * jobs // len(records)
+
+
+def _timed(planner: Planner, observed: Observed) -> tuple[float, Plan, int]:
+    """Return the seconds of CPU to plan and write a table, the plan, and the bytes."""
     started = time.process_time()
-    all_placed = planner.plan(Observed(shards, records, known.jobs))
-    placed = time.process_time()
-    again = planner.plan(Observed(shards, records, all_placed.jobs))
-    body = json.dumps(Table(1, {}, again.jobs).to_json())
-    through = time.process_time() - placed
-    return placed - started + through / timed * (jobs - timed), len(body) * jobs // timed
+    planned = planner.plan(observed)
+    body = json.dumps(Table(1, {}, planned.jobs).to_json())
+    return time.process_time() - started, planned, len(body)

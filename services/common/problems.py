@@ -34,6 +34,8 @@ def from_error(request: Request, error: FLStoreError) -> Response:
         headers["Retry-After"] = str(math.ceil(extensions.pop("retry_after", RETRY_AFTER_S)))
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
+    if error.status == HTTPStatus.REQUEST_TIMEOUT:
+        headers["Connection"] = "close"  # the rest of the body is not waited for
     return problem(request, error.status, error.code, error.title, error.detail, extensions, headers)
 
 

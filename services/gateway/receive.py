@@ -23,19 +23,19 @@ def content_length(request: Request) -> int:
 async def receive(request: Request, nbytes: int, patience_s: float) -> memoryview:
     """Receive the body into memory that is its only copy here.
 
-    Raises `TooSlow` when it takes `patience_s` seconds longer than at `SLOWEST`: it holds memory that others wait for.
+    Raises `TooSlow` as soon as it is `patience_s` seconds behind `SLOWEST`: it holds memory that others wait for.
     """
     body: memoryview = buffers.empty(nbytes, np.uint8).data
-    received = 0
+    received, begun = 0, asyncio.get_running_loop().time()
     try:
-        async with asyncio.timeout(patience_s + nbytes / SLOWEST):
+        async with asyncio.timeout(patience_s) as limit:
             async for chunk in request.stream():
                 body[received : received + len(chunk)] = chunk
                 received += len(chunk)
-    except TimeoutError:
-        raise TooSlow(
-            f"{received} of the body's {nbytes} bytes came in time; send at least {SLOWEST} a second"
-        ) from None
+                limit.reschedule(begun + patience_s + received / SLOWEST)
+    except TimeoutError as error:
+        detail = f"{received} of the body's {nbytes} bytes came in time; send at least {SLOWEST} a second"
+        raise TooSlow(detail) from error
     if received != nbytes:
         raise InvalidParameters(f"the body has {received} bytes; Content-Length says {nbytes}")
     return body

@@ -21,7 +21,7 @@ class Settings:
     in_flight_bytes: int = 2 * 2**30
     """Bytes of uploads held at once; further ones are answered 429 before their body is read."""
     upload_patience_seconds: float = 60.0
-    """How much longer a body may take than at 64 KiB a second; after that it is answered 408."""
+    """How far an upload may be behind 64 KiB a second; after that it is answered 408."""
     records_bytes: int = 256 * 2**20
     """Budget of the cache of rounds' records and statistics, in bytes."""
     refresh_seconds: float = 2.0

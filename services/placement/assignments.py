@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
 
 from flstore_core.backoff import Backoff
-from flstore_core.ids import ShardId
+from flstore_core.ids import JobId, ShardId
 from flstore_core.placement import Table
 from services.common import tasks
 from services.placement.board import Board
@@ -28,8 +28,9 @@ class Assignments:
         self._board = board
         self._client = client
         self._tasks: dict[ShardId, asyncio.Task[None]] = {}
-        self._told = Table()
-        self._owned: Mapping[ShardId, Any] = {}
+        self._read = Table()
+        self._owned: Mapping[ShardId, Mapping[JobId, Sequence[int]]] = {}
+        """Who owns what by the table that was read last."""
 
     def changed(self, state: ShardState) -> None:
         """Begin with a shard when it wakes, end when it goes."""
@@ -66,6 +67,6 @@ class Assignments:
 
     def _message(self, table: Table, shard: ShardId) -> Mapping[str, Any]:
         """Return the body of `POST /v1/assignment`; a table is gone through once for all shards."""
-        if self._told is not table:
-            self._told, self._owned = table, table.owned()
+        if self._read is not table:
+            self._read, self._owned = table, table.owned()
         return {"version": table.version, "owned": self._owned.get(shard, {})}

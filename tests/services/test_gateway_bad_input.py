@@ -3,7 +3,7 @@
 import json
 import struct
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from urllib.parse import quote
 
 import httpx
@@ -131,11 +131,16 @@ def test_a_body_of_unknown_length_is_refused(on_directory: System, local_job: Jo
 
 @pytest.fixture(scope="module")
 def strict(on_directory: System) -> Iterator[httpx.Client]:
-    """A second gateway with little room, 1 MB an upload, 1.5 MB in flight, and little patience."""
-    env = {"FLSTORE_UPLOAD_LIMIT": "1MB", "FLSTORE_IN_FLIGHT_BYTES": "1.5MB", "FLSTORE_UPLOAD_PATIENCE_SECONDS": "2"}
-    log = on_directory.folder / "strict.log"
+    """A second gateway with little room: 1 MB an upload, 1.5 MB in flight."""
+    with _another(on_directory, {"FLSTORE_UPLOAD_LIMIT": "1MB", "FLSTORE_IN_FLIGHT_BYTES": "1.5MB"}) as client:
+        yield client
+
+
+@contextmanager
+def _another(system: System, env: dict[str, str]) -> Iterator[httpx.Client]:
+    log = system.folder / "another.log"
     with ExitStack() as stack:
-        running = stack.enter_context(gateway(on_directory.placement, on_directory.store_url, log, env))
+        running = stack.enter_context(gateway(system.placement, system.store_url, log, env))
         yield stack.enter_context(httpx.Client(base_url=running.url, timeout=30.0))
 
 
@@ -151,15 +156,17 @@ def test_over_the_size_limit_is_refused_before_it_is_read(strict: httpx.Client) 
         assert raw.answer(connection)[0] == 413
 
 
-def test_a_body_that_does_not_come_is_given_up(strict: httpx.Client) -> None:
-    job = create(strict)
-    with raw.connected(str(strict.base_url)) as connection:
-        connection.sendall(raw.head("PUT", job.client_url(0, "slow"), "Content-Length: 2000") + b"x")
-        wait_until(lambda: in_flight(strict) == 2000, "the upload being under way")
-        status, content = raw.answer(connection)
-        assert (status, json.loads(content)["code"]) == (408, "too-slow")
-        assert "1 of the body's 2000 bytes" in json.loads(content)["detail"]
-        assert in_flight(strict) == 0
+def test_a_body_that_does_not_come_is_given_up(on_directory: System) -> None:
+    with _another(on_directory, {"FLSTORE_UPLOAD_PATIENCE_SECONDS": "1.5"}) as impatient:
+        path, size = create(impatient).client_url(0, "slow"), 100_000_000
+        with raw.connected(str(impatient.base_url)) as connection:
+            connection.sendall(raw.head("PUT", path, f"Content-Length: {size}") + b"x")
+            wait_until(lambda: in_flight(impatient) == size, "the upload being under way")
+            status, content = raw.answer(connection)
+            assert (status, json.loads(content)["code"]) == (408, "too-slow")
+            assert f"1 of the body's {size} bytes" in json.loads(content)["detail"]
+            assert connection.recv(1) == b""
+        assert in_flight(impatient) == 0
 
 
 def test_more_in_flight_than_there_is_room_for_is_told_to_come_back(strict: httpx.Client) -> None:
