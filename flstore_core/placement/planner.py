@@ -30,8 +30,7 @@ def plan(observed: Observed) -> Plan:
 
 
 class Planner:
-    """Plans as `plan` does; a placed job is looked at again only when it, its place or the shards have
-    changed."""
+    """Plans as `plan` does, but looks again at a placed job only when it, its place or the shards have changed."""
 
     def __init__(self) -> None:
         self._shards: tuple[Shard, ...] = ()
