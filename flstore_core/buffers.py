@@ -4,6 +4,7 @@ On virtual machines that hand free pages back to their host, a first touch can c
 the array (docs/decisions/recycled-memory.md). Models of one job are all of one size, so what was let go of fits.
 """
 
+import ctypes
 import math
 import mmap
 import weakref
@@ -17,6 +18,14 @@ from numpy.typing import DTypeLike, NDArray
 
 SMALLEST = 256 * 1024
 """Bytes from which on memory is worth keeping; below, malloc does so itself."""
+IDLE_SHARE = 8
+"""One over the part of its budget that a service keeps of memory that it has let go of."""
+MALLOC_KEEPS = 64 * 2**20
+"""Bytes that malloc keeps at the end of each of its arenas, once told to."""
+LARGEST_IN_ARENA = 32 * 2**20
+"""Bytes from which on malloc maps a block of its own, once told to keep what is freed: the most that glibc accepts."""
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Numbers of malloc.h."""
 
 
 class Recycler:
@@ -69,6 +78,18 @@ def keep(limit: int) -> None:
     """Have this process keep up to `limit` bytes of memory that is let go of; none before this is called."""
     global _recycler
     _recycler = Recycler(limit)
+
+
+def keep_freed() -> None:
+    """Have malloc keep what is freed as well: PyTorch's operators take memory for their results from nowhere else.
+
+    By itself glibc maps a large result afresh and gives it back with its last use, operator after operator. Without
+    glibc this does nothing.
+    """
+    with suppress(AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, LARGEST_IN_ARENA)
+        mallopt(_M_TRIM_THRESHOLD, MALLOC_KEEPS)
 
 
 def empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from flstore_core import codec, layout
+from flstore_core import buffers, codec, layout
 from flstore_core.cache import Cache
 from flstore_core.errors import InvalidParameters, NotFound
 from flstore_core.ids import JobId
@@ -194,7 +194,7 @@ class Library:
 
     def _read(self, file: str, offset: int, nbytes: int, tally: Tally) -> NDArray[np.uint8]:
         started = perf_counter()
-        data = np.empty(nbytes, np.uint8)
+        data = buffers.empty(nbytes, np.uint8)
         view = data.data
         read_many(
             self._store, [(file, offset + at, view[at : at + CHUNK]) for at in range(0, nbytes, CHUNK)], workers=4

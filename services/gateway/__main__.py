@@ -10,14 +10,11 @@ from services.gateway.app import create_app
 from services.gateway.settings import Settings
 from services.gateway.state import create_state
 
-IDLE_SHARE = 8
-"""The part of the bytes it may have in flight, one over this, that a gateway keeps of memory that it has let go of."""
-
 
 def main() -> None:
     settings = Settings.from_env(os.environ)
     logs.configure("gateway", os.environ.get("FLSTORE_LOG_LEVEL", "INFO"))
-    buffers.keep(settings.in_flight_bytes // IDLE_SHARE)
+    buffers.keep(settings.in_flight_bytes // buffers.IDLE_SHARE)
     run(create_app(create_state(settings, open_store(settings.store, os.environ))), Listen.from_env(os.environ))
 
 

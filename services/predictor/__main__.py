@@ -7,6 +7,7 @@ gc.disable()  # nothing that is imported is garbage; looking for it is a sixth o
 import os
 import time
 
+from flstore_core import buffers
 from flstore_core.storage import open_store
 from flstore_core.storage.deferred import deferred
 from services.common import logs, memory
@@ -20,6 +21,8 @@ def main() -> None:
     logs.configure(settings.predictor, os.environ.get("FLSTORE_LOG_LEVEL", "INFO"))
     memory.check_cache(settings.cache_bytes, memory.memory_limit())
     settings.apply()
+    buffers.keep(settings.cache_bytes // buffers.IDLE_SHARE)
+    buffers.keep_freed()
     store = deferred(lambda: open_store(settings.store, os.environ))
     state = create_state(settings, store, time.monotonic)
     run(create_app(state), Listen.from_env(os.environ), side_door=True, should_leave=state.should_leave)

@@ -15,15 +15,12 @@ from services.common.serve import Listen, run
 from services.shard.app import create_app, create_state
 from services.shard.settings import Settings
 
-IDLE_SHARE = 8
-"""The part of its cache's size, one over this, that a shard keeps of memory that it has let go of."""
-
 
 def main() -> None:
     settings = Settings.from_env(os.environ)
     logs.configure(settings.shard, os.environ.get("FLSTORE_LOG_LEVEL", "INFO"))
     memory.check_cache(settings.cache_bytes, memory.memory_limit())
-    buffers.keep(settings.cache_bytes // IDLE_SHARE)
+    buffers.keep(settings.cache_bytes // buffers.IDLE_SHARE)
     store = deferred(lambda: open_store(settings.store, os.environ))
     state = create_state(settings, store, time.monotonic)
     run(create_app(state), Listen.from_env(os.environ), side_door=True, should_leave=state.should_leave)

@@ -30,7 +30,7 @@ SHARDS, CACHE_SIZE = 2, "768MiB"
 """Somewhat more than two rounds in all, as in the study of policies."""
 IDLE_S = 60.0
 """Idle window of the priced shards."""
-RATE, RATE_S, TRIES = 3500, 2.0, 5
+RATE, RATE_S, TRIES = 3100, 2.0, 5
 """The best of some short tries: what else the machine does would be taken for the generator's doing."""
 
 

@@ -1,6 +1,8 @@
 """Memory that is used again."""
 
 import gc
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -86,3 +88,24 @@ def test_threads_that_take_and_let_go_at_once_never_share_memory_and_never_fail(
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, [mark % 251 for mark in range(2000)]))
     assert recycler.idle_nbytes <= 2 * SMALLEST
+
+
+FREED_AND_TAKEN = """
+import resource
+from flstore_core import buffers
+{prepare}
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    blocks = [b"x" * 2**24 for _ in range(3)]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
+
+
+def test_malloc_keeps_what_is_freed_once_told_to() -> None:
+    def faults(prepare: str) -> int:
+        code = FREED_AND_TAKEN.format(prepare=prepare)
+        return int(subprocess.check_output([sys.executable, "-c", code], timeout=60))
+
+    assert faults("buffers.keep_freed()") < faults("") / 10
