@@ -129,7 +129,7 @@ class Ledger:
         offered = sizes
         if not held.keys().isdisjoint(sizes):
             offered = {key: size for key, size in sizes.items() if key not in held}
-        if max(sizes.values(), default=0) > self.budget:
+        if sum(sizes.values()) > self.budget and max(sizes.values()) > self.budget:
             raise self._too_large(*max(sizes.items(), key=itemgetter(1)))
         outcome = self._insert(self.policy.admits(offered, why), why, pattern) if offered else _REFUSED
         tally = self.tallies[pattern]

@@ -2,11 +2,12 @@
 
 from bisect import bisect_right, insort
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from flstore_core.ids import AGGREGATE
 from flstore_core.policies.base import Key
 
-MOST_ROUNDS = 4096
+MOST_ROUNDS: Final = 4096
 """Rounds remembered; older ones are forgotten and never fetched ahead."""
 
 

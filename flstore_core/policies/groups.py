@@ -7,26 +7,26 @@ way, walking through rounds, is in `scan`.
 
 from collections.abc import Mapping
 from math import inf
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key
 from flstore_core.policies.hazard import FixedHazard, Hazard
 
-STAGES = 3
+STAGES: Final = 3
 """Requests for one thing that are told apart: the first, the second, more."""
 
-STICKINESS = 1.3
+STICKINESS: Final = 1.3
 """How much better another group must be before it replaces one that is held: changing costs fetches."""
 
-LEAST_CHANCE = 0.002
+LEAST_CHANCE: Final = 0.002
 """A group is worth holding when the job's next request wants it with this chance for each of its objects; half of
 that, if it is held."""
 
-PATIENCE = 1.0
+PATIENCE: Final = 1.0
 """A group that was worth nothing is judged again when its age has grown by this part."""
 
-PRIORS: Mapping[str, float] = {
+PRIORS: Final[Mapping[str, float]] = {
     "newest round": 0.3,
     "recent round": 0.05,
     "open round": 0.02,

@@ -8,24 +8,25 @@ that data of this kind spent at that age.
 from functools import lru_cache
 from itertools import pairwise
 from math import exp, frexp, sqrt
+from typing import Final
 
-BUCKETS = 40
-TICKS = 64.0
+BUCKETS: Final = 40
+TICKS: Final = 64.0
 """Ages are told apart by powers of two of 1/64 second, up to about 270 years."""
 
-_EDGES = [0.0] + [2.0**bucket / 2 / TICKS for bucket in range(1, BUCKETS + 1)]
+_EDGES: Final = [0.0] + [2.0**bucket / 2 / TICKS for bucket in range(1, BUCKETS + 1)]
 """Bucket b holds the ages from `_EDGES[b]` to `_EDGES[b + 1]` seconds."""
-_WIDTHS = [end - begin for begin, end in pairwise(_EDGES)]
+_WIDTHS: Final = [end - begin for begin, end in pairwise(_EDGES)]
 
-STRENGTH = 2.0
+STRENGTH: Final = 2.0
 """Weight of the prior, as a number of lives."""
 
-GAP_WEIGHT = 0.05
+GAP_WEIGHT: Final = 0.05
 """Weight of the latest interval in the mean time between requests."""
 
-SQRT1_2 = sqrt(0.5)
+SQRT1_2: Final = sqrt(0.5)
 
-NEWS = 96
+NEWS: Final = 96
 """Requests and lives learned of after which the rates are worked out anew; fewer in the beginning."""
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
+from typing import Final
 
 from flstore_core.ids import AGGREGATE, RESERVED
 from flstore_core.patterns import Pattern
@@ -13,10 +14,10 @@ from flstore_core.policies.scan import MOST_WORKLOADS, Scans
 
 NEW_ROUNDS, NEW_MODELS = 1, 2
 """Committed rounds and models that are weighed because they are new."""
-ROUNDS_AGAIN = 4
+ROUNDS_AGAIN: Final = 4
 """Rounds that are weighed because they were asked for."""
-MODELS_AGAIN = 12
-CLIENTS = 4
+MODELS_AGAIN: Final = 12
+CLIENTS: Final = 4
 """Clients that may be tracked at once."""
 
 

@@ -12,15 +12,12 @@ Queue = OrderedDict[Key, int]
 def take(queue: Queue, needed: int, pinned: Container[Key]) -> Sizes:
     """Take objects, none of `pinned`, from the front of `queue` until they come to `needed` bytes; all if never."""
     taken: dict[Key, int] = {}
-    passed: dict[Key, int] = {}
-    while needed > 0 and queue:
-        key, size = queue.popitem(last=False)
-        if pinned and key in pinned:
-            passed[key] = size
-        else:
+    for key, size in queue.items():
+        if needed <= 0:
+            break
+        if not (pinned and key in pinned):
             taken[key] = size
             needed -= size
-    for key in reversed(passed):
-        queue[key] = passed[key]
-        queue.move_to_end(key, last=False)
+    for key in taken:
+        del queue[key]
     return taken

@@ -5,15 +5,16 @@ cursor for each walk, extended by a request one round beside it. What a walk is 
 """
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key
 from flstore_core.policies.groups import Group, Hazards
 
-WALKS = 2
+WALKS: Final = 2
 """Walks followed at once in each workload."""
 
-MOST_WORKLOADS = 32
+MOST_WORKLOADS: Final = 32
 """Workloads told apart; any beyond share one name."""
 
 Find = Callable[[int], Mapping[Key, int]]

@@ -9,6 +9,7 @@ are missing, and kept. The room that is left works as an LRU cache.
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from flstore_core.ids import METADATA
 from flstore_core.patterns import Pattern
@@ -19,14 +20,14 @@ from flstore_core.policies.plan import make_plan
 from flstore_core.policies.queue import Queue, take
 from flstore_core.policies.spare import Spare
 
-METADATA_SHARE = 1 / 8
+METADATA_SHARE: Final = 1 / 8
 """Most of the budget that metadata may hold while it is asked for."""
 
-MEMORY = 200
+MEMORY: Final = 200
 """Requests for other things than metadata after which what was learned fades once."""
-FADING = 0.7
+FADING: Final = 0.7
 
-METADATA_PATIENCE = 400
+METADATA_PATIENCE: Final = 400
 """As many requests without one for metadata, and it is no longer kept; a burst of other requests is shorter."""
 
 _DEMAND, _P4 = Why.DEMAND, Pattern.P4
@@ -52,6 +53,7 @@ class Tailored(Policy):
     def __init__(self, budget: int, clock: Clock, parts: Parts | None = None, name: str = "tailored") -> None:
         self.name = name
         self._budget = budget
+        self._most_metadata = int(METADATA_SHARE * budget)
         self._clock = clock
         self._now = 0.0
         """Second of the latest event; what is let in and evicted because of it happens at that time."""
@@ -83,7 +85,7 @@ class Tailored(Policy):
             return True
         if size <= self._budget - self._used:
             return True
-        return size <= self._room() and self._spare.makes_way(interest.catalogue.newest)
+        return self._spare.makes_way(interest.catalogue.newest) and size <= self._room()
 
     def committed(self, job: str, round: int, slice: int) -> Sequence[Prefetch]:  # noqa: A002
         self._now = self._clock()
@@ -125,6 +127,8 @@ class Tailored(Policy):
         self._held.update(sizes)
         self._used += sum(sizes.values())
         asked, planned = why is _DEMAND, self._planned
+        if not asked and sizes.keys() <= planned.keys():
+            return
         for key, size in sizes.items():
             if (group := planned.get(key)) is not None:
                 group.asked |= asked
@@ -177,7 +181,8 @@ class Tailored(Policy):
 
     def _surplus(self) -> int:
         """Return the bytes of metadata beyond its share; all of them once nobody asks for any."""
-        return max(0, self._metadata_bytes - int(self._wants_metadata() * METADATA_SHARE * self._budget))
+        surplus = self._metadata_bytes - self._most_metadata if self._wants_metadata() else self._metadata_bytes
+        return max(0, surplus)
 
     def _wants_metadata(self) -> bool:
         return self._requests - self._metadata_asked <= METADATA_PATIENCE
@@ -235,7 +240,10 @@ class Tailored(Policy):
 
     def _old_metadata(self, needed: int, pinned: Container[Key]) -> Sequence[Victims]:
         """Let go of metadata that is more than its share, the oldest first."""
-        taken = take(self._metadata, min(needed, self._surplus()), pinned)
+        surplus = self._surplus()
+        if not surplus:
+            return ()
+        taken = take(self._metadata, min(needed, surplus), pinned)
         self._metadata_bytes -= sum(taken.values())
         return (Victims(taken, "old-metadata"),)
 
