@@ -43,13 +43,24 @@ class Access(NamedTuple):
     """What the policy wants fetched now, after the missing keys."""
 
 
-_Origin = tuple[Why, Tally, float]
-"""Of cached objects: what brought them, the counters of their pattern, when they came. Plain, for speed."""
+@dataclass(slots=True)
+class _Batch:
+    """Objects that came together."""
+
+    why: Why
+    tally: Tally
+    """Counters of their pattern."""
+    since: float
+    unread: set[Key]
+    """Prefetched and not asked for yet."""
+
 
 _ARRIVAL, _DEMAND, _PREFETCH = Why.ARRIVAL, Why.DEMAND, Why.PREFETCH
 """Looked up once: naming a member through its enumeration takes longer than the comparison."""
 _P2 = Pattern.P2
 _REFUSED = Outcome()
+_NOTHING: set[Key] = set()
+"""Stays empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +90,21 @@ class Ledger:
         self.tallies = {pattern: Tally() for pattern in Pattern}
         self.eviction_reasons: defaultdict[str, int] = defaultdict(int)
         self._clock = clock
-        self._sizes: dict[Key, int] = {}
-        """Of what is cached."""
-        self._origins: dict[Key, _Origin] = {}
+        self._held: dict[Key, tuple[int, _Batch]] = {}
+        """What is cached: its bytes and what it came with."""
         self._pins: dict[Key, int] = {}
-        self._unread: set[Key] = set()
-        """Prefetched and not asked for yet."""
         self._evicted: deque[tuple[Collection[Key], float, str]] = deque(maxlen=HISTORY)
         """What left lately, when and why, oldest first."""
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._sizes
+        return key in self._held
 
     def __len__(self) -> int:
-        return len(self._sizes)
+        return len(self._held)
 
     def ingest(self, key: Key, size: int) -> Outcome:
         """Offer a newly created object of `size` bytes; the policy decides whether it is cached on arrival."""
-        if key in self._sizes:
+        if key in self._held:
             return Outcome((key,))
         if size > self.budget:
             raise self._too_large(key, size)
@@ -111,21 +119,28 @@ class Ledger:
     def request(self, request: Request) -> Access:
         """Count a request and tell the policy; the caller then fills what is missing, and the prefetches."""
         keys = request.keys
-        sizes = list(map(self._sizes.get, keys))
-        missing = tuple([key for key, size in zip(keys, sizes, strict=True) if size is None]) if None in sizes else ()
+        held, missing, nbytes = self._held, [], 0
+        for key in keys:
+            entry = held.get(key)
+            if entry is None:
+                missing.append(key)
+            else:
+                size, batch = entry
+                nbytes += size
+                if batch.unread and key in batch.unread:
+                    batch.unread.remove(key)
+                    batch.tally.prefetches_used += 1
         tally = self.tallies[request.pattern]
         tally.requests += 1
         tally.hits += not missing
         tally.keys += len(keys)
         tally.key_hits += len(keys) - len(missing)
-        tally.bytes_hit += sum(filter(None, sizes))
-        if self._unread:
-            self._mark_read(keys)
-        return Access(not missing, missing, self.policy.requested(request, missing))
+        tally.bytes_hit += nbytes
+        return Access(not missing, tuple(missing), self.policy.requested(request, missing))
 
     def fill(self, sizes: Sizes, why: Why, pattern: Pattern) -> Outcome:
         """Offer objects that were fetched together for a request (`DEMAND`) or ahead of one (`PREFETCH`)."""
-        held = self._sizes
+        held = self._held
         offered = sizes
         if not held.keys().isdisjoint(sizes):
             offered = {key: size for key, size in sizes.items() if key not in held}
@@ -144,7 +159,7 @@ class Ledger:
 
     def discard(self, key: Key) -> bool:
         """Remove a key whatever the policy thinks, such as on erasure; say whether it was cached."""
-        if key not in self._sizes:
+        if key not in self._held:
             return False
         self._remove((key,), DISCARDED, self._clock())
         self.policy.discarded(key)
@@ -152,7 +167,7 @@ class Ledger:
 
     def discard_job(self, job: str) -> tuple[Key, ...]:
         """Remove all of a deleted job and let the policy forget it; return the keys that were cached."""
-        gone = tuple(key for key in self._sizes if key.job == job)
+        gone = tuple(key for key in self._held if key.job == job)
         for key in gone:
             self.discard(key)
         self.policy.forget(job)
@@ -172,9 +187,9 @@ class Ledger:
 
     def explain(self, key: Key) -> Explanation:
         """Say since when and why `key` is cached, or when and why it left, as far as that is remembered."""
-        if origin := self._origins.get(key):
-            why, _, since = origin
-            return Explanation(True, since, f"{why}; {self.policy.reason(key)}", key in self._pins)
+        if entry := self._held.get(key):
+            batch = entry[1]
+            return Explanation(True, batch.since, f"{batch.why}; {self.policy.reason(key)}", key in self._pins)
         for evicted, at, reason in reversed(self._evicted):
             if key in evicted:
                 return Explanation(False, at, f"evicted: {reason}")
@@ -186,7 +201,7 @@ class Ledger:
             "policy": self.policy.name,
             "budget_bytes": self.budget,
             "used_bytes": self.used,
-            "objects": len(self._sizes),
+            "objects": len(self._held),
             "pinned": len(self._pins),
             "overall": self.overall().to_json(),
             **{pattern.value: tally.to_json() for pattern, tally in self.tallies.items()},
@@ -215,10 +230,10 @@ class Ledger:
                 sizes = last_that_fit(sizes, self.budget - self.used)
                 size = sum(sizes.values())
         self.used += size
-        self._sizes.update(sizes)
-        self._origins.update(dict.fromkeys(sizes, (why, self.tallies[pattern], now)))
-        if why is _PREFETCH:
-            self._unread.update(sizes)
+        batch = _Batch(why, self.tallies[pattern], now, set(sizes) if why is _PREFETCH else _NOTHING)
+        held = self._held
+        for key, nbytes in sizes.items():
+            held[key] = (nbytes, batch)
         self.policy.inserted(sizes, why)
         return Outcome(sizes.keys(), evicted)
 
@@ -239,24 +254,18 @@ class Ledger:
 
     def _remove(self, keys: Collection[Key], reason: str, now: float) -> None:
         """Take cached keys out of the books."""
-        held, origins, unread = self._sizes, self._origins, self._unread
+        held = self._held
         freed = 0
         for key in keys:
-            size = held.pop(key, None)
-            if size is None:
+            entry = held.pop(key, None)
+            if entry is None:
                 raise self._defect(key, "not cached")
+            size, batch = entry
             freed += size
-            why, tally, _ = origins.pop(key)
-            tally.evictions += 1
-            if why is _PREFETCH and key in unread:
-                unread.remove(key)
-                tally.prefetches_wasted += 1
+            batch.tally.evictions += 1
+            if batch.unread and key in batch.unread:
+                batch.unread.remove(key)
+                batch.tally.prefetches_wasted += 1
         self.used -= freed
         self.eviction_reasons[reason] += len(keys)
         self._evicted.append((keys, now, reason))
-
-    def _mark_read(self, keys: Sequence[Key]) -> None:
-        for key in self._unread.intersection(keys):
-            self._unread.discard(key)
-            _, tally, _ = self._origins[key]
-            tally.prefetches_used += 1
