@@ -18,6 +18,14 @@ $(VENV)/.%: pyproject.toml constraints.txt
 	$(BIN)/python -m compileall -q flstore_core services  # services start in half the time, also where no bytecode is written
 	touch $@
 
+COMPILED := build/compiled/.done
+USE_COMPILED := PYTHONPATH=$(CURDIR)/build/compiled:$(CURDIR)
+
+$(COMPILED): setup.py $(shell find flstore_core services loadgen -name '*.py') | setup
+	rm -rf build/compiled build/lib*
+	FLSTORE_COMPILE=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --target build/compiled .
+	touch $@
+
 demo: $(VENV)/.demo  ## train on real data, run every workload hot, from zero and as an aggregator would
 	$(BIN)/flstore demo
 
@@ -37,8 +45,8 @@ format: setup  ## rewrite the sources in the house form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup  ## measure against peers in the same run; writes build/bench.json
-	$(BIN)/python -m tests.bench
+bench: $(COMPILED)  ## measure against peers in the same run; writes build/bench.json; needs a C compiler
+	$(USE_COMPILED) $(BIN)/python -P -m tests.bench
 
 load: setup  ## put a compressed hour of load on FLStore and both baselines; needs redis-server
 	$(BIN)/python -m loadgen compare
@@ -46,8 +54,8 @@ load: setup  ## put a compressed hour of load on FLStore and both baselines; nee
 experiments: setup  ## run the experiments, going on where they were stopped; writes docs/results
 	$(BIN)/python -m loadgen experiments
 
-study: setup  ## compare the caching policies over mixes, budgets and seeds; writes docs/policies.md
-	$(BIN)/python -m loadgen study
+study: $(COMPILED)  ## compare the caching policies over mixes, budgets and seeds; writes docs/policies.md; needs a C compiler
+	$(USE_COMPILED) $(BIN)/python -P -m loadgen study
 
 truth: setup  ## ask workloads about real trainings with planted attackers and groups; writes docs/workloads.md
 	$(BIN)/python -m tests.truth

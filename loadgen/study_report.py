@@ -46,7 +46,7 @@ def _sections(measured: Sequence[Measured]) -> Iterable[str]:
         yield _by_budget(measured, "policy", POLICIES, mix)
     yield "### Ablation, the paper's mix, by budget in rounds\n"
     yield _by_budget(measured, "variant", ("tailored", *ABLATIONS), ABLATED_MIX)
-    yield "### What deciding costs, the paper's mix, two rounds of budget\n"
+    yield "### What deciding costs, compiled, the paper's mix, two rounds of budget\n"
     yield _costs(measured)
     yield "### Where the tailored policy is not the best\n"
     yield "\n".join(_lost(measured)) + "\n"

@@ -82,7 +82,8 @@ class Why(StrEnum):
 class PolicyDefect(FLStoreError):
     """A policy broke its contract, such as by evicting what is not cached. Never the caller's fault."""
 
-    code, title = "policy-defect", "A caching policy broke its contract"
+    code = "policy-defect"
+    title = "A caching policy broke its contract"
 
 
 class Policy(Protocol):

@@ -1,11 +1,12 @@
 """How many events of a trace the simulator replays in a second of CPU.
 
-The trace is the generator's default (the paper's mix, 1,000 rounds of 10 clients, 3,000 requests), the budget two
-rounds: 22 objects.
+`make bench` compiles the policies before (docs/decisions/compiled-policies.md). The trace is the generator's default
+(the paper's mix, 1,000 rounds of 10 clients, 3,000 requests), the budget two rounds: 22 objects.
 """
 
 import json
 
+from flstore_core.policies import tailored
 from flstore_core.simulator import read_trace
 from flstore_core.simulator.speed import simulator_events_per_s
 from loadgen.trace import TraceSettings, generate
@@ -20,6 +21,7 @@ def rows() -> list[Row]:
     settings = TraceSettings()
     trace = read_trace(json.dumps(event) for event in generate(settings))
     budget = BUDGET_ROUNDS * settings.round_bytes
+    how = "interpreted" if tailored.__file__.endswith(".py") else "compiled"
     return [
         Row(
             f"simulator_events_per_s[{policy}]",
@@ -27,7 +29,7 @@ def rows() -> list[Row]:
             "events/s",
             target,
             "higher",
-            f"of CPU; {trace.lines} events, {BUDGET_ROUNDS} rounds of budget",
+            f"of CPU, {how}; {trace.lines} events, {BUDGET_ROUNDS} rounds of budget",
         )
         for policy, target in TARGETS.items()
     ]
