@@ -8,7 +8,7 @@ from flstore_core.simulator.events import Trace
 from flstore_core.simulator.replay import TraceClock, replay
 
 
-def simulator_events_per_s(trace: Trace, policy: str, budget: int, repeats: int = 15) -> float:
+def simulator_events_per_s(trace: Trace, policy: str, budget: int, repeats: int = 30) -> float:
     """Return the events of `trace` replayed in a second, as the best of `repeats` runs; reading it is not counted."""
     return trace.lines / min(_seconds(trace, policy, budget) for _ in range(repeats))
 
