@@ -67,12 +67,6 @@ class Hazard:
         here, after = rates[bucket]
         return here + (after - here) * exp((age - _EDGES[bucket + 1]) / horizon)
 
-    def rate_now(self, age: float, horizon: float) -> float:
-        """Return the requests a second at `age`."""
-        rates = self._rates.get(horizon) or self._work_out(horizon)
-        bucket = int(age * TICKS).bit_length()
-        return rates[bucket][0] if bucket < len(rates) else self._rate_beyond(bucket, horizon)
-
     def _rate_beyond(self, bucket: int, horizon: float) -> float:
         """Return the requests a second within a bucket so wide that nothing but the rate at the moment counts."""
         width = _WIDTHS[bucket]
