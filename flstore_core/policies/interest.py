@@ -20,9 +20,9 @@ MODELS_AGAIN: Final = 12
 CLIENTS: Final = 4
 """Clients that may be tracked at once."""
 
-SOON = 1 / 8
+SOON: Final = 1 / 8
 """Part of the usual time between requests over which a walk's rate is averaged: at one age, too few teach it."""
-HASTE = 1.25
+HASTE: Final = 1.25
 """How much more than other requests a walk's steps shorten the time planned for: each of them is sure to plan anew."""
 
 
