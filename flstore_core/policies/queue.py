@@ -9,7 +9,7 @@ Queue = OrderedDict[Key, int]
 """Objects and their bytes, the next to go first."""
 
 
-def take(queue: Queue, needed: int, pinned: Container[Key]) -> Sizes:
+def take(queue: dict[Key, int], needed: int, pinned: Container[Key]) -> Sizes:
     """Take objects, none of `pinned`, from the front of `queue` until they come to `needed` bytes; all if never."""
     taken: dict[Key, int] = {}
     for key, size in queue.items():

@@ -7,7 +7,7 @@ and Shasha, VLDB 1994), so that the stream of new updates does not wash out what
 from collections.abc import Container
 
 from flstore_core.policies.base import Key, Victims
-from flstore_core.policies.queue import Queue, take
+from flstore_core.policies.queue import take
 
 
 class Spare:
@@ -15,9 +15,9 @@ class Spare:
 
     def __init__(self) -> None:
         self.bytes = 0
-        self._asked = Queue()
+        self._asked: dict[Key, int] = {}
         """The least recently asked for first."""
-        self._fresh = Queue()
+        self._fresh: dict[Key, int] = {}
         """Never asked for since they came, the oldest first."""
 
     def put(self, key: Key, size: int, asked: bool) -> None:
@@ -42,10 +42,11 @@ class Spare:
 
     def touch(self, key: Key) -> None:
         """Learn of a request for `key`, here or not."""
-        if key in self._asked:
-            self._asked.move_to_end(key)
-        elif key in self._fresh:
-            self._asked[key] = self._fresh.pop(key)
+        size = self._asked.pop(key, None)
+        if size is None:
+            size = self._fresh.pop(key, None)
+        if size is not None:
+            self._asked[key] = size
 
     def makes_way(self, newest: int) -> bool:
         """Say whether to give up an object for one that just arrived, where round `newest` is the last committed.
