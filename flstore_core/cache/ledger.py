@@ -43,16 +43,18 @@ class Access(NamedTuple):
     """What the policy wants fetched now, after the missing keys."""
 
 
-@dataclass(slots=True)
 class _Batch:
     """Objects that came together."""
 
-    why: Why
-    tally: Tally
-    """Counters of their pattern."""
-    since: float
-    unread: set[Key]
-    """Prefetched and not asked for yet."""
+    __slots__ = ("since", "tally", "unread", "why")
+
+    def __init__(self, why: Why, tally: Tally, since: float, unread: set[Key]) -> None:
+        self.why = why
+        self.tally = tally
+        """Counters of their pattern."""
+        self.since = since
+        self.unread = unread
+        """Prefetched and not asked for yet."""
 
 
 _ARRIVAL, _DEMAND, _PREFETCH = Why.ARRIVAL, Why.DEMAND, Why.PREFETCH

@@ -44,11 +44,11 @@ class Request(NamedTuple):
     keys: tuple[Key, ...]
 
 
-class Prefetch(NamedTuple):
-    """Objects that a policy wants fetched before anyone asks for them, and the pattern it expects to serve."""
+Prefetch = tuple[Sizes, Pattern]
+"""Objects that a policy wants fetched before anyone asks for them, and the pattern it expects to serve."""
 
-    sizes: Sizes
-    pattern: Pattern
+Victims = tuple[Sizes, str]
+"""Objects to evict, and a short, fixed word for the reason (a metric's label)."""
 
 
 def last_that_fit(sizes: Sizes, room: int) -> Sizes:
@@ -59,13 +59,6 @@ def last_that_fit(sizes: Sizes, room: int) -> Sizes:
             fitting.append((key, size))
             room -= size
     return dict(reversed(fitting))
-
-
-class Victims(NamedTuple):
-    """Objects to evict, and a short, fixed word for the reason (a metric's label)."""
-
-    sizes: Sizes
-    reason: str
 
 
 class Why(StrEnum):

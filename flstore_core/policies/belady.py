@@ -83,7 +83,7 @@ class Belady(Policy):
         self._leaving = []
         for key in gone:
             self.discarded(key)
-        return (Victims(gone, "farthest-next-use"),)
+        return ((gone, "farthest-next-use"),)
 
     def inserted(self, sizes: Sizes, why: Why) -> None:
         self._held.update(sizes)

@@ -39,7 +39,7 @@ class Classic(Policy):
         return sizes
 
     def evict(self, needed: int, pinned: Container[Key]) -> Sequence[Victims]:
-        return (Victims(self.let_go(needed, pinned), self.evicts_because),)
+        return ((self.let_go(needed, pinned), self.evicts_because),)
 
     def let_go(self, needed: int, pinned: Container[Key]) -> Sizes:
         """Choose victims as `evict` does, and forget them."""

@@ -65,5 +65,5 @@ class Spare:
                 freed = sum(taken.values())
                 self.bytes -= freed
                 needed -= freed
-                victims.append(Victims(taken, reason))
+                victims.append((taken, reason))
         return victims

@@ -118,9 +118,9 @@ class Tailored(Policy):
         victims: list[Victims] = []
         for choose in (self._old_metadata, self._spare.evict, self._least_of_plan):
             if needed > 0:
-                for chosen in choose(needed, pinned):
-                    needed -= self._drop(chosen.sizes)
-                    victims.append(chosen)
+                for sizes, reason in choose(needed, pinned):
+                    needed -= self._drop(sizes)
+                    victims.append((sizes, reason))
         return victims
 
     def inserted(self, sizes: Sizes, why: Why) -> None:
@@ -208,8 +208,8 @@ class Tailored(Policy):
         if not taken_up and len(plan) == len(self._plan):
             return ()
         self._adopt(plan)
-        wanted = [Prefetch(self._absent(group, missing), group.pattern) for group in taken_up]
-        return [prefetch for prefetch in wanted if prefetch.sizes] if self._parts.prefetch else ()
+        wanted = [(self._absent(group, missing), group.pattern) for group in taken_up]
+        return [(absent, pattern) for absent, pattern in wanted if absent] if self._parts.prefetch else ()
 
     def _adopt(self, plan: list[Group]) -> None:
         """Make `plan` the plan: what it drops becomes spare."""
@@ -224,8 +224,8 @@ class Tailored(Policy):
         self._plan, self._planned = plan, planned
         held = self._held
         for key, group in before.items():
-            if key not in planned and key in held:
-                self._spare.put(key, held[key], group.asked)
+            if key not in planned and (size := held.get(key)) is not None:
+                self._spare.put(key, size, group.asked)
 
     def _absent(self, group: Group, missing: Sequence[Key]) -> Sizes:
         """Return what is to be fetched for a group that was just taken up; what is held is no longer spare."""
@@ -245,9 +245,9 @@ class Tailored(Policy):
             return ()
         taken = take(self._metadata, min(needed, surplus), pinned)
         self._metadata_bytes -= sum(taken.values())
-        return (Victims(taken, "old-metadata"),)
+        return ((taken, "old-metadata"),)
 
     def _least_of_plan(self, needed: int, pinned: Container[Key]) -> Sequence[Victims]:
         """Choose objects of the plan's last groups: only pins and growing metadata make that necessary."""
         held = Queue((key, self._held[key]) for key in self._planned if key in self._held)
-        return (Victims(take(held, needed, pinned), "least-planned"),)
+        return ((take(held, needed, pinned), "least-planned"),)

@@ -193,14 +193,14 @@ class Inventive(LRU):
     """Evicts what was never cached."""
 
     def evict(self, needed: int, pinned: Container[Key]) -> list[Victims]:
-        return [Victims({_key(99): needed}, "invented")]
+        return [({_key(99): needed}, "invented")]
 
 
 class Ruthless(LRU):
     """Evicts what is pinned."""
 
     def evict(self, needed: int, pinned: Container[Key]) -> list[Victims]:
-        return [Victims({_key(0): needed}, "ruthless")]
+        return [({_key(0): needed}, "ruthless")]
 
 
 @pytest.mark.parametrize(("policy", "complaint"), [(Inventive, "not cached"), (Ruthless, "pinned")])
