@@ -134,8 +134,8 @@ class Ranks:
 
     def __init__(self, noun: str, pattern: Pattern, depth: int, hazards: Hazards) -> None:
         self._pattern = pattern
-        self._kinds = [(f"newest {noun}", ""), *((f"recent {noun}", str(rank)) for rank in range(1, depth))]
-        self._hazards = [hazards.of(*kind) for kind in self._kinds]
+        kinds = [(f"newest {noun}", ""), *((f"recent {noun}", str(rank)) for rank in range(1, depth))]
+        self._ranks = [(label, hazards.of(label, detail)) for label, detail in kinds]
         self._numbers: list[int] = []
         self.groups: list[Group] = []
 
@@ -143,11 +143,12 @@ class Ranks:
         """Make round `number` the newest; the others step down, the last one out."""
         for group in self.groups:
             group.hazard.spent(now - group.since)
-        self._numbers = [number, *self._numbers][: len(self._hazards)]
-        newest = Group(self._kinds[0][0], self._pattern, self._hazards[0], now, keys)
-        self.groups = [newest, *self.groups][: len(self._hazards)]
-        for group, (label, _), hazard in zip(self.groups, self._kinds, self._hazards, strict=False):
-            group.label = label
+        self._numbers = [number, *self._numbers][: len(self._ranks)]
+        label, hazard = self._ranks[0]
+        newest = Group(label, self._pattern, hazard, now, keys)
+        self.groups = [newest, *self.groups][: len(self._ranks)]
+        for rank, group in enumerate(self.groups):
+            group.label, hazard = self._ranks[rank]
             group.begin(hazard, now)
 
     def asked(self, number: int, now: float) -> bool:
