@@ -19,10 +19,9 @@ $(VENV)/.%: pyproject.toml constraints.txt
 	touch $@
 
 COMPILED := build/compiled/.done
-USE_COMPILED := PYTHONPATH=$(CURDIR)/build/compiled:$(CURDIR)
 
-$(COMPILED): setup.py $(shell find flstore_core services loadgen -name '*.py') | setup
-	rm -rf build/compiled build/lib*
+$(COMPILED): setup.py $(VENV)/.dev $(shell find flstore_core services loadgen -name '*.py')
+	rm -rf build/compiled build/lib* build/study.jsonl
 	FLSTORE_COMPILE=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --target build/compiled .
 	touch $@
 
@@ -46,7 +45,7 @@ format: setup  ## rewrite the sources in the house form
 	$(BIN)/ruff check --fix .
 
 bench: $(COMPILED)  ## measure against peers in the same run; writes build/bench.json; needs a C compiler
-	$(USE_COMPILED) $(BIN)/python -P -m tests.bench
+	$(BIN)/python -m tests.bench
 
 load: setup  ## put a compressed hour of load on FLStore and both baselines; needs redis-server
 	$(BIN)/python -m loadgen compare
@@ -55,7 +54,7 @@ experiments: setup  ## run the experiments, going on where they were stopped; wr
 	$(BIN)/python -m loadgen experiments
 
 study: $(COMPILED)  ## compare the caching policies over mixes, budgets and seeds; writes docs/policies.md; needs a C compiler
-	$(USE_COMPILED) $(BIN)/python -P -m loadgen study
+	PYTHONPATH=$(CURDIR)/build/compiled $(BIN)/python -P -m loadgen study
 
 truth: setup  ## ask workloads about real trainings with planted attackers and groups; writes docs/workloads.md
 	$(BIN)/python -m tests.truth

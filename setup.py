@@ -18,7 +18,7 @@ def extensions() -> list[object]:
         return []
     from mypyc.build import mypycify
 
-    return list(mypycify(sorted(COMPILED), opt_level="3", strip_asserts=False))
+    return list(mypycify(sorted(COMPILED)))
 
 
 setup(ext_modules=extensions())

@@ -84,12 +84,12 @@ def keep_freed() -> None:
     """Have malloc keep what is freed as well: PyTorch's operators take memory for their results from nowhere else.
 
     By itself glibc maps a large result afresh and gives it back with its last use, operator after operator. Without
-    glibc this does nothing.
+    glibc, or where it refuses, this does nothing.
     """
     with suppress(AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, LARGEST_IN_ARENA)
-        mallopt(_M_TRIM_THRESHOLD, MALLOC_KEEPS)
+        if mallopt(_M_MMAP_THRESHOLD, LARGEST_IN_ARENA):  # without it, keeping more makes things worse
+            mallopt(_M_TRIM_THRESHOLD, MALLOC_KEEPS)
 
 
 def empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:

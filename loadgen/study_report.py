@@ -6,6 +6,7 @@ from statistics import mean, stdev
 from typing import TypeVar
 
 from flstore_core.policies.registry import ABLATIONS, RIVALS
+from flstore_core.simulator.speed import how_built
 from loadgen.study import ABLATED_MIX, BUDGETS, HOURS, PATTERNS, REQUESTS, ROUNDS, SEEDS, Measured
 from loadgen.study_chart import chart
 from loadgen.trace_mixes import MIXES
@@ -46,7 +47,7 @@ def _sections(measured: Sequence[Measured]) -> Iterable[str]:
         yield _by_budget(measured, "policy", POLICIES, mix)
     yield "### Ablation, the paper's mix, by budget in rounds\n"
     yield _by_budget(measured, "variant", ("tailored", *ABLATIONS), ABLATED_MIX)
-    yield "### What deciding costs, compiled, the paper's mix, two rounds of budget\n"
+    yield f"### What deciding costs, {how_built()}, the paper's mix, two rounds of budget\n"
     yield _costs(measured)
     yield "### Where the tailored policy is not the best\n"
     yield "\n".join(_lost(measured)) + "\n"

@@ -146,7 +146,7 @@ class Ledger:
         offered = sizes
         if not held.keys().isdisjoint(sizes):
             offered = {key: size for key, size in sizes.items() if key not in held}
-        if sum(sizes.values()) > self.budget and max(sizes.values()) > self.budget:
+        if sum(sizes.values()) > self.budget and max(sizes.values()) > self.budget:  # the sum is quicker
             raise self._too_large(*max(sizes.items(), key=itemgetter(1)))
         outcome = self._insert(self.policy.admits(offered, why), why, pattern) if offered else _REFUSED
         tally = self.tallies[pattern]

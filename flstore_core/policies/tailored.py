@@ -118,9 +118,9 @@ class Tailored(Policy):
         victims: list[Victims] = []
         for choose in (self._old_metadata, self._spare.evict, self._least_of_plan):
             if needed > 0:
-                for sizes, reason in choose(needed, pinned):
-                    needed -= self._drop(sizes)
-                    victims.append((sizes, reason))
+                chosen = choose(needed, pinned)
+                needed -= sum([self._drop(sizes) for sizes, _ in chosen])
+                victims += chosen
         return victims
 
     def inserted(self, sizes: Sizes, why: Why) -> None:

@@ -1,11 +1,17 @@
-"""How fast policies decide: simulated events a second of CPU time, for `make bench` and the study."""
+"""How fast policies decide: simulated events a second of CPU time, for `make bench`."""
 
 import random
 from time import process_time
 
+from flstore_core.policies import tailored
 from flstore_core.policies.registry import make_policy
 from flstore_core.simulator.events import Trace
 from flstore_core.simulator.replay import TraceClock, replay
+
+
+def how_built() -> str:
+    """Return "compiled" or "interpreted": what the policies of this process are."""
+    return "interpreted" if tailored.__file__.endswith(".py") else "compiled"
 
 
 def simulator_events_per_s(trace: Trace, policy: str, budget: int, repeats: int = 30) -> float:

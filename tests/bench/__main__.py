@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import tests.bench
+from flstore_core import buffers
 from tests.bench.row import Row
 
 OUTPUT = Path("build/bench.json")
@@ -22,6 +23,7 @@ def main(names: list[str]) -> None:
     rows: list[Row] = []
     if unknown := sorted(set(names) - set(subjects())):
         sys.exit(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(subjects())}")
+    buffers.keep_freed()  # so that no peer pays for fresh memory, whatever ran before it
     for name in names or subjects():
         console.print(f"[bold]{name}[/bold] …")
         for row in importlib.import_module(f"tests.bench.{name}").rows():

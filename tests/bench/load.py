@@ -31,7 +31,8 @@ SHARDS, CACHE_SIZE = 2, "768MiB"
 IDLE_S = 60.0
 """Idle window of the priced shards."""
 RATE, RATE_S, TRIES = 3100, 2.0, 5
-"""The best of some short tries: what else the machine does would be taken for the generator's doing."""
+"""Just above the 3,000 a second to reach. The best of some short tries: what else the machine does would be taken for
+the generator's doing."""
 
 
 def rows() -> Iterator[Row]:

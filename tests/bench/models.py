@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from flstore_core import buffers
 from tests.bench.row import Row, seconds
 from tests.bench.system import System, flstore, s3
 from tests.models.fixtures import job_of, put_dataset, put_round
@@ -28,9 +27,7 @@ def rows() -> Iterator[Row]:
     """Yield the ratio of an `evaluate` over HTTP, all models cached, to the loop that is left when all else is gone.
 
     Both get one core for PyTorch: with more, what is measured is how OpenMP's threads fare beside other processes.
-    Both have malloc keep what is freed, so that neither pays for memory that is touched the first time.
     """
-    buffers.keep_freed()
     torch.manual_seed(0)
     torch.set_num_threads(1)
     os.environ["FLSTORE_TORCH_THREADS"] = "1"
