@@ -45,7 +45,7 @@ class Request(NamedTuple):
 
 
 Prefetch = tuple[Sizes, Pattern]
-"""Objects that a policy wants fetched before anyone asks for them, and the pattern it expects to serve. Plain, for speed."""
+"""Objects that a policy wants fetched ahead, and the pattern it expects to serve. Plain, for speed."""
 
 Victims = tuple[Sizes, str]
 """Objects to evict, and a short, fixed word for the reason (a metric's label). Plain, for speed."""

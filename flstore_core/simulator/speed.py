@@ -14,7 +14,7 @@ def how_built() -> str:
     return "interpreted" if tailored.__file__.endswith(".py") else "compiled"
 
 
-def simulator_events_per_s(trace: Trace, policy: str, budget: int, repeats: int = 30) -> float:
+def simulator_events_per_s(trace: Trace, policy: str, budget: int, repeats: int = 60) -> float:
     """Return the events of `trace` replayed in a second, as the best of `repeats` runs; reading it is not counted."""
     return trace.lines / min(_seconds(trace, policy, budget) for _ in range(repeats))
 
