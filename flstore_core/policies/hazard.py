@@ -57,7 +57,7 @@ class Hazard:
     def rate(self, age: float, horizon: float) -> float:
         """Return the mean requests a second from `age` on, each moment weighing by the chance that it is reached.
 
-        That chance falls off exponentially in `horizon` seconds, such as the mean time to the job's next request; one of
+        That chance falls off exponentially in `horizon` seconds, as the mean time to the job's next request, one of
         those that `near` gives. What no request has shown yet is believed to fade like 1 / age.
         """
         rates = self._rates.get(horizon) or self._work_out(horizon)
