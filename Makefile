@@ -20,6 +20,7 @@ $(VENV)/.%: pyproject.toml constraints.txt
 
 COMPILED := build/compiled/.done
 
+# With the build go the study's finished cells: older code measured them.
 $(COMPILED): setup.py $(VENV)/.dev $(shell find flstore_core services loadgen -name '*.py')
 	rm -rf build/compiled build/lib* build/study.jsonl
 	FLSTORE_COMPILE=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --target build/compiled .
