@@ -6,7 +6,7 @@ from glob import glob
 from setuptools import setup
 
 COMPILED = [
-    *glob("flstore_core/policies/[!_]*.py"),
+    *glob("flstore_core/policies/**/[!_]*.py", recursive=True),
     *(f"flstore_core/cache/{module}.py" for module in ("ledger", "shadow", "tally")),
     "flstore_core/simulator/replay.py",
 ]

@@ -2,12 +2,12 @@
 
 import click
 
-from loadgen.compare_command import compare_command
+from loadgen.compare.command import compare_command
 from loadgen.experiments.command import experiments_command
-from loadgen.replay_command import replay_command
+from loadgen.replay.command import replay_command
 from loadgen.run.command import report_command, run_command
-from loadgen.study_command import study_command
-from loadgen.trace_command import trace_command
+from loadgen.study.command import study_command
+from loadgen.traces.command import trace_command
 
 
 @click.group()

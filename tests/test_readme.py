@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from flstore_core.codec import dumps
-from flstore_core.local import running
+from services.local.running import running
 
 README = Path(__file__).parent.parent / "README.md"
 SHOWN_URLS = ("http://127.0.0.1:8080", "localhost:8080", "127.0.0.1:8080")

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from flstore_core.backoff import Backoff
 from flstore_core.errors import InvalidParameters, Unavailable
-from flstore_core.local import running
-from flstore_core.supervisor import Part, Supervisor
+from services.local.running import running
+from services.local.supervisor import Part, Supervisor
 from tests.waiting import alive, children_of, eventually
 
 FLSTORE = [sys.executable, "-c", "from flstore_core.cli import main; main()"]

@@ -16,9 +16,9 @@ def main() -> None:
 
 
 COMMANDS = [
-    LazyCommand("up", "flstore_core.cli.up:up_command", "Run FLStore on this machine until Ctrl-C."),
-    LazyCommand("demo", "flstore_core.demo.command:demo_command", "Train, attack, ask every workload, and compare."),
-    LazyCommand("demo-models", "flstore_core.demo.models:demo_models_command", "Train, and ask what needs a model."),
+    LazyCommand("up", "services.local.up:up_command", "Run FLStore on this machine until Ctrl-C."),
+    LazyCommand("demo", "loadgen.demo.command:demo_command", "Train, attack, ask every workload, and compare."),
+    LazyCommand("demo-models", "loadgen.demo.models:demo_models_command", "Train, and ask what needs a model."),
     LazyCommand("status", "flstore_core.cli.status:status_command", "Show shards, what they hold, and hit rates."),
     LazyCommand("jobs", "flstore_core.cli.jobs:jobs_group", "List, show, create and delete jobs."),
     LazyCommand("put", "flstore_core.cli.put:put_command", "Store clients' updates, or a round's aggregate."),

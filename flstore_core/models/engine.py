@@ -12,14 +12,14 @@ from flstore_core.errors import NotEnoughData, NotFound
 from flstore_core.ids import ClientId, JobId
 from flstore_core.model_names import ModelName
 from flstore_core.models.library import Item, Library, Model, Program, Tally
-from flstore_core.models.messages import ModelRef, RunRequest
+from flstore_core.models.protocol import ModelRef, RunRequest
 from flstore_core.models.runnable import Runnable, input_specs
 from flstore_core.models.running import Limits, Running
 from flstore_core.models.weights import mixture
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key, Request
 from flstore_core.records import Job
-from flstore_core.shard.messages import Answer, Work
+from flstore_core.shard.protocol import Answer, Work
 from flstore_core.storage import ObjectStore
 from flstore_core.workloads import registry
 from flstore_core.workloads.base import InputSpec

@@ -19,14 +19,14 @@ from flstore_core.model_names import ModelName
 from flstore_core.models.archive import Archive, read_archive
 from flstore_core.models.executor import Executable
 from flstore_core.models.matching import Sources, sources
-from flstore_core.models.messages import ModelRef
 from flstore_core.models.program import parse_program
+from flstore_core.models.protocol import ModelRef
 from flstore_core.models.weights import strided, views
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key, Request, Why
 from flstore_core.records import Job, Member
 from flstore_core.schema import Schema
-from flstore_core.shard.messages import Work
+from flstore_core.shard.protocol import Work
 from flstore_core.storage import ObjectStore, read_many
 from flstore_core.storage.documents import load_json
 

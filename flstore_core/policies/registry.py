@@ -5,14 +5,14 @@ from collections.abc import Callable
 
 from flstore_core.errors import unknown
 from flstore_core.policies.base import Clock, Policy
-from flstore_core.policies.classic import ON_ARRIVAL
-from flstore_core.policies.fifo import FIFO
-from flstore_core.policies.gdsf import GDSF
-from flstore_core.policies.lfu import LFU
-from flstore_core.policies.lru import LRU
-from flstore_core.policies.random_ import Random
-from flstore_core.policies.s3fifo import S3FIFO
-from flstore_core.policies.tailored import Parts, Tailored
+from flstore_core.policies.classic.base import ON_ARRIVAL
+from flstore_core.policies.classic.fifo import FIFO
+from flstore_core.policies.classic.gdsf import GDSF
+from flstore_core.policies.classic.lfu import LFU
+from flstore_core.policies.classic.lru import LRU
+from flstore_core.policies.classic.random import Random
+from flstore_core.policies.classic.s3fifo import S3FIFO
+from flstore_core.policies.tailored.policy import Parts, Tailored
 
 _CLASSIC: dict[str, Callable[[int, bool, random.Random], Policy]] = {
     "lru": lambda budget, on_arrival, rng: LRU(on_arrival),

@@ -4,6 +4,6 @@ Synchronous and free of HTTP; `services.shard` is its thin shell. NumPy is the h
 """
 
 from flstore_core.shard.engine import Engine
-from flstore_core.shard.messages import Answer, MapRequest, MemberRef, SliceRef, StatisticsRequest, Work
+from flstore_core.shard.protocol import Answer, MapRequest, MemberRef, SliceRef, StatisticsRequest, Work
 
 __all__ = ["Answer", "Engine", "MapRequest", "MemberRef", "SliceRef", "StatisticsRequest", "Work"]

@@ -13,7 +13,7 @@ import numpy as np
 from flstore_core.ids import ClientId
 from flstore_core.schema import Segment
 from flstore_core.shard.loader import Piece
-from flstore_core.shard.messages import MemberRef
+from flstore_core.shard.protocol import MemberRef
 from flstore_core.statistics import RoundStatistics, border
 
 FOLD = 5

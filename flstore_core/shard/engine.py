@@ -19,7 +19,7 @@ from flstore_core.policies.base import Key, Prefetch
 from flstore_core.records import StatisticsMode
 from flstore_core.shard.accumulator import Accumulator
 from flstore_core.shard.loader import Loader, Slice
-from flstore_core.shard.messages import Answer, MapRequest, MemberRef, SliceRef, StatisticsRequest, Work
+from flstore_core.shard.protocol import Answer, MapRequest, MemberRef, SliceRef, StatisticsRequest, Work
 from flstore_core.storage import ObjectStore
 from flstore_core.workloads import registry
 from flstore_core.workloads.base import SliceMember, SliceView

@@ -17,7 +17,7 @@ from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key, Prefetch, Request, Why
 from flstore_core.records import Job, Member
 from flstore_core.schema import ITEMSIZE, Run
-from flstore_core.shard.messages import MemberRef, SliceRef, Work
+from flstore_core.shard.protocol import MemberRef, SliceRef, Work
 from flstore_core.storage import ObjectStore, read_many
 from flstore_core.storage.documents import load_json
 

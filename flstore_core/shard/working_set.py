@@ -9,7 +9,7 @@ from flstore_core.ids import AGGREGATE
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key
 from flstore_core.shard.engine import Engine
-from flstore_core.shard.messages import MemberRef, SliceRef
+from flstore_core.shard.protocol import MemberRef, SliceRef
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json, save_json
 

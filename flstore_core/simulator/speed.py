@@ -3,8 +3,8 @@
 import random
 from time import process_time
 
-from flstore_core.policies import tailored
 from flstore_core.policies.registry import make_policy
+from flstore_core.policies.tailored import policy as tailored
 from flstore_core.simulator.events import Trace
 from flstore_core.simulator.replay import TraceClock, replay
 

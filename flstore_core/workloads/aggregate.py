@@ -30,20 +30,20 @@ from flstore_core.workloads.base import (
     SliceView,
     fedavg_weights,
 )
-from flstore_core.workloads.bulyan import MeanAroundMedian, bulyan_choice
-from flstore_core.workloads.coordinatewise import (
+from flstore_core.workloads.methods.bulyan import MeanAroundMedian, bulyan_choice
+from flstore_core.workloads.methods.coordinatewise import (
     Combiner,
     MeanOfRanks,
     WeightedSum,
     combine_rows,
     coordinate_median,
 )
-from flstore_core.workloads.differential_privacy import NoisySum, clipping_weights, gaussian_epsilon
-from flstore_core.workloads.geometric_median import geometric_median
-from flstore_core.workloads.geometry import Float64, norms
-from flstore_core.workloads.krum import krum_choice
-from flstore_core.workloads.origin import origin_of
+from flstore_core.workloads.methods.differential_privacy import NoisySum, clipping_weights, gaussian_epsilon
+from flstore_core.workloads.methods.geometric_median import geometric_median
+from flstore_core.workloads.methods.geometry import Float64, norms
+from flstore_core.workloads.methods.krum import krum_choice
 from flstore_core.workloads.select import one_round
+from flstore_core.workloads.shared.origin import origin_of
 
 Method = Literal["fedavg", "median", "trimmed-mean", "geometric-median", "krum", "multi-krum", "bulyan", "clipped-mean"]
 UNWEIGHTED = ("median", "trimmed-mean")

@@ -13,11 +13,11 @@ from annotated_types import Ge, Le
 
 from flstore_core.errors import NotEnoughData
 from flstore_core.patterns import Pattern
-from flstore_core.workloads.agglomerative import average_linkage
 from flstore_core.workloads.base import Context, Needs, Partial, Result, RoundIndex, RoundParams
-from flstore_core.workloads.bipartition import clustered_fl
-from flstore_core.workloads.geometry import Float64, cosines, squared_distances
-from flstore_core.workloads.kmeans import Labels, Partition, kmeans, silhouettes
+from flstore_core.workloads.methods.agglomerative import average_linkage
+from flstore_core.workloads.methods.bipartition import clustered_fl
+from flstore_core.workloads.methods.geometry import Float64, cosines, squared_distances
+from flstore_core.workloads.methods.kmeans import Labels, Partition, kmeans, silhouettes
 from flstore_core.workloads.select import one_round
 
 

@@ -25,9 +25,9 @@ from flstore_core.workloads.base import (
     fedavg_weights,
     no_progress,
 )
-from flstore_core.workloads.geometry import Float64, inverse
+from flstore_core.workloads.methods.geometry import Float64, inverse
+from flstore_core.workloads.methods.shapley import Estimate, Utility, exact, leave_one_out, truncated_monte_carlo
 from flstore_core.workloads.select import one_round
-from flstore_core.workloads.shapley import Estimate, Utility, exact, leave_one_out, truncated_monte_carlo
 
 MOST_EXACT = 12
 

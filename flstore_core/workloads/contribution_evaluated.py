@@ -30,9 +30,9 @@ from flstore_core.workloads.base import (
     RoundParams,
     fedavg_weights,
 )
-from flstore_core.workloads.named_models import updates
-from flstore_core.workloads.scoring import Loss, accuracy, examples, mean_loss, score
 from flstore_core.workloads.select import one_round
+from flstore_core.workloads.shared.named_models import updates
+from flstore_core.workloads.shared.scoring import Loss, accuracy, examples, mean_loss, score
 
 MOST_EXACT = 12
 Float64 = NDArray[np.float64]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from flstore_core.patterns import Pattern
 from flstore_core.workloads.base import Context, Needs, Partial, Result, RoundIndex, RoundParams
-from flstore_core.workloads.geometry import cosines, norms, similarity_to
+from flstore_core.workloads.methods.geometry import cosines, norms, similarity_to
 from flstore_core.workloads.select import one_round
 
 

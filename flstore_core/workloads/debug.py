@@ -29,8 +29,8 @@ from flstore_core.workloads.base import (
     RoundParams,
     RunnableModel,
 )
-from flstore_core.workloads.named_models import updates
 from flstore_core.workloads.select import one_round
+from flstore_core.workloads.shared.named_models import updates
 
 LEAST = 3
 MAX_VOTED = 0.5

@@ -14,8 +14,8 @@ from annotated_types import Gt, Le
 
 from flstore_core.patterns import Pattern
 from flstore_core.workloads.base import ClientParams, Context, Needs, Partial, Result, RoundData, RoundIndex
-from flstore_core.workloads.changes import change_points, noise
-from flstore_core.workloads.geometry import Float64, norms, stacked_alignments
+from flstore_core.workloads.methods.geometry import Float64, norms, stacked_alignments
+from flstore_core.workloads.methods.pelt import change_points, noise
 from flstore_core.workloads.select import client_history
 
 _DIRECTION_NOISE = 0.05

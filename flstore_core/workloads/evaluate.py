@@ -23,9 +23,9 @@ from flstore_core.workloads.base import (
     RoundIndex,
     RoundParams,
 )
-from flstore_core.workloads.named_models import aggregate, rounds_of, updates
-from flstore_core.workloads.scoring import Loss, Sums, accuracy, examples, mean_loss, score_all
 from flstore_core.workloads.select import one_round
+from flstore_core.workloads.shared.named_models import aggregate, rounds_of, updates
+from flstore_core.workloads.shared.scoring import Loss, Sums, accuracy, examples, mean_loss, score_all
 
 
 @dataclass(frozen=True)

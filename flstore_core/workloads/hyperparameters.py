@@ -19,7 +19,7 @@ from flstore_core.patterns import Pattern
 from flstore_core.records import Round
 from flstore_core.workloads.base import Context, Needs, Partial, RangeParams, Result, RoundIndex
 from flstore_core.workloads.convergence import value_of
-from flstore_core.workloads.geometry import Float64
+from flstore_core.workloads.methods.geometry import Float64
 from flstore_core.workloads.select import round_range
 
 _LEAST = 2

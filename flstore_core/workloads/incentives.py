@@ -15,7 +15,7 @@ from flstore_core.errors import InvalidParameters
 from flstore_core.patterns import Pattern
 from flstore_core.workloads.base import Context, Needs, Partial, Result, RoundIndex
 from flstore_core.workloads.contribution import ContributionParams, MeasureContribution
-from flstore_core.workloads.geometry import Float64
+from flstore_core.workloads.methods.geometry import Float64
 from flstore_core.workloads.select import one_round
 
 _MOST = 10**12

@@ -21,7 +21,7 @@ from flstore_core.workloads.base import (
     Partial,
     Result,
 )
-from flstore_core.workloads.named_models import OneModelParams, RunsOneModel
+from flstore_core.workloads.shared.named_models import OneModelParams, RunsOneModel
 
 DATATYPES: Mapping[str, np.dtype[Any]] = {
     "BOOL": np.dtype(bool),

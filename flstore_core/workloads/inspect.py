@@ -28,9 +28,9 @@ from flstore_core.workloads.base import (
     SliceMember,
     SliceView,
 )
-from flstore_core.workloads.coordinatewise import aligned
-from flstore_core.workloads.geometry import Float64
-from flstore_core.workloads.quantiles import MANY, Summary, merge, quantile, summarize
+from flstore_core.workloads.methods.coordinatewise import aligned
+from flstore_core.workloads.methods.geometry import Float64
+from flstore_core.workloads.methods.quantiles import MANY, Summary, merge, quantile, summarize
 from flstore_core.workloads.select import one_round
 
 _BLOCK = 65_536

@@ -22,7 +22,7 @@ from flstore_core.workloads.base import (
     Result,
     RunnableModel,
 )
-from flstore_core.workloads.named_models import OneModelParams, RunsOneModel
+from flstore_core.workloads.shared.named_models import OneModelParams, RunsOneModel
 
 Tokens = NDArray[np.int64]
 Token = Annotated[int, Ge(0), Le(2**31 - 1)]

@@ -16,13 +16,13 @@ from flstore_core.ids import ClientId
 from flstore_core.patterns import Pattern
 from flstore_core.statistics import RoundStatistics
 from flstore_core.workloads.base import Context, Needs, Partial, Result, RoundData, RoundIndex, RoundParams
-from flstore_core.workloads.flame import clip_factors, majority
-from flstore_core.workloads.geometry import RESOLUTION, Float64
-from flstore_core.workloads.krum import krum_scores, tolerated
-from flstore_core.workloads.opposition import opposition
+from flstore_core.workloads.methods.evidence import Evidence, Thresholds, gather
+from flstore_core.workloads.methods.flame import clip_factors, majority
+from flstore_core.workloads.methods.geometry import RESOLUTION, Float64
+from flstore_core.workloads.methods.krum import krum_scores, tolerated
+from flstore_core.workloads.methods.trust import fltrust, foolsgold
+from flstore_core.workloads.methods.z2_synchronization import opposition
 from flstore_core.workloads.select import one_round
-from flstore_core.workloads.suspicion import Evidence, Thresholds, gather
-from flstore_core.workloads.trust import fltrust, foolsgold
 
 LEAST = 4
 

@@ -16,7 +16,7 @@ from flstore_core.errors import InvalidParameters, unknown
 from flstore_core.patterns import Pattern
 from flstore_core.workloads.base import Context, Needs, Params, Partial, RangeParams, Result, RoundIndex
 from flstore_core.workloads.select import round_range
-from flstore_core.workloads.table import Row, Scalar, metric_names, rows_of
+from flstore_core.workloads.shared.metric_rows import Row, Scalar, metric_names, rows_of
 
 Aggregation = Literal["mean", "median", "min", "max", "sum", "count", "std"]
 

@@ -25,11 +25,11 @@ from flstore_core.workloads.base import (
     SliceView,
 )
 from flstore_core.workloads.clustering import ClusteringParams, group
-from flstore_core.workloads.geometry import cosines
-from flstore_core.workloads.origin import origin_of
-from flstore_core.workloads.replay import Sum, added, fedavg, original
+from flstore_core.workloads.methods.geometry import cosines
 from flstore_core.workloads.select import one_round
-from flstore_core.workloads.sums import distances, map_sums, members_of, pieces
+from flstore_core.workloads.shared.counterfactual import Sum, added, fedavg, original
+from flstore_core.workloads.shared.origin import origin_of
+from flstore_core.workloads.shared.weighted_models import distances, map_sums, members_of, pieces
 
 
 @dataclass(frozen=True)

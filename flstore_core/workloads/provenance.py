@@ -32,12 +32,12 @@ from flstore_core.workloads.base import (
     WeightsWorkload,
     wants_statistics,
 )
-from flstore_core.workloads.coordinatewise import weighted_sums
-from flstore_core.workloads.geometry import Float64
-from flstore_core.workloads.origin import Input, Origin, sha256_of
-from flstore_core.workloads.replay import fedavg, original
+from flstore_core.workloads.methods.coordinatewise import weighted_sums
+from flstore_core.workloads.methods.geometry import Float64
 from flstore_core.workloads.select import one_round
-from flstore_core.workloads.sums import members_of, squared_norm
+from flstore_core.workloads.shared.counterfactual import fedavg, original
+from flstore_core.workloads.shared.origin import Input, Origin, sha256_of
+from flstore_core.workloads.shared.weighted_models import members_of, squared_norm
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from annotated_types import Gt, Le
 
 from flstore_core.patterns import Pattern
 from flstore_core.workloads.base import ClientParams, Context, Needs, Partial, Result, RoundData, RoundIndex
-from flstore_core.workloads.geometry import stacked_alignments
 from flstore_core.workloads.malicious_filter import LEAST, FilterParams, is_accused
+from flstore_core.workloads.methods.geometry import stacked_alignments
 from flstore_core.workloads.select import client_history
 
 Evidence = Literal["alignment", "filter"]

@@ -24,9 +24,9 @@ from flstore_core.workloads.base import (
     RoundParams,
 )
 from flstore_core.workloads.evaluate import packed, unpacked
-from flstore_core.workloads.named_models import updates
-from flstore_core.workloads.scoring import Loss, accuracy, examples, mean_loss, score_all
 from flstore_core.workloads.select import one_round
+from flstore_core.workloads.shared.named_models import updates
+from flstore_core.workloads.shared.scoring import Loss, accuracy, examples, mean_loss, score_all
 
 
 @dataclass(frozen=True)

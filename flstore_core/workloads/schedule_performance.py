@@ -15,9 +15,9 @@ from annotated_types import Ge, Gt, Le, MinLen
 from flstore_core.errors import InvalidParameters, unknown
 from flstore_core.patterns import Pattern
 from flstore_core.workloads.base import Context, Needs, Partial, RangeParams, Result, RoundIndex
-from flstore_core.workloads.geometry import Float64
+from flstore_core.workloads.methods.geometry import Float64
 from flstore_core.workloads.select import round_range
-from flstore_core.workloads.table import Row, metric_names, rows_of
+from flstore_core.workloads.shared.metric_rows import Row, metric_names, rows_of
 
 _UNCERTAINTY = 0.1
 _HIGHEST = 0.95

@@ -26,9 +26,9 @@ from flstore_core.workloads.base import (
     SliceMember,
     SliceView,
 )
-from flstore_core.workloads.origin import origin_of
-from flstore_core.workloads.replay import Sum, calibrated, original, replayed
-from flstore_core.workloads.sums import distances, map_sums, members_of, pieces
+from flstore_core.workloads.shared.counterfactual import Sum, calibrated, original, replayed
+from flstore_core.workloads.shared.origin import origin_of
+from flstore_core.workloads.shared.weighted_models import distances, map_sums, members_of, pieces
 
 RoundNumber = Annotated[int, Ge(0), Le(MAX_ROUND)]
 

@@ -2,5 +2,5 @@
 
 `python -m loadgen.baselines.objstore`: an aggregator that reads what a request needs from the object store.
 `python -m loadgen.baselines.cache`: the same with Redis in front. Both run FLStore's own workload functions
-(`flstore_core.aggregator`), so that the difference is the architecture.
+(`loadgen.baselines.aggregator`), so that the difference is the architecture.
 """

@@ -13,7 +13,7 @@ import numpy as np
 
 from flstore_core.errors import Unavailable
 from flstore_core.storage.network import Profile, crossing
-from loadgen.processes import ENDS_WITH_US
+from loadgen.systems.processes import ENDS_WITH_US
 
 START_S = 10.0
 TIMEOUT_S = 60.0

@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 READY = b"."
-"""What a supervisor is told once requests are answered; see `flstore_core.supervisor`."""
+"""What a supervisor is told once requests are answered; see `services.local.supervisor`."""
 DEFAULT_PORT = 8090
 
 

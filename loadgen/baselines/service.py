@@ -9,7 +9,6 @@ from threading import Lock
 from typing import Any
 
 from flstore_core import codec, layout
-from flstore_core.aggregator import Aggregator, Tally
 from flstore_core.cost import Bill
 from flstore_core.cost.prices import AWS
 from flstore_core.errors import Conflict, NotFound, RoundCommitted, unknown
@@ -18,6 +17,7 @@ from flstore_core.records import Job, Member, Round, to_bytes
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json, save_json
 from flstore_core.workloads import registry
+from loadgen.baselines.aggregator import Aggregator, Tally
 from loadgen.baselines.sources import ModelSource
 
 

@@ -3,8 +3,8 @@
 import logging
 from typing import Protocol
 
-from flstore_core.aggregator import StoreSource
 from flstore_core.storage import ObjectStore
+from loadgen.baselines.aggregator import StoreSource
 from loadgen.baselines.redis import RedisClient
 
 logger = logging.getLogger(__name__)

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from flstore_core.patterns import Pattern
-from loadgen.compare import Comparison
+from loadgen.compare.compare import Comparison
 from loadgen.experiments.base import Cell, Measured, Outcome, Report, whole
 from loadgen.experiments.tables import table
 from loadgen.run.events import Ask, Event, parse_event
 from loadgen.run.plot import Axis, plot
 from loadgen.run.replay import JOB_SETTINGS, Pace, Plan
-from loadgen.systems import Deployment, System
-from loadgen.trace import generate
+from loadgen.systems.systems import Deployment, System
+from loadgen.traces.trace import generate
 
 SHARDS = 2
 BUDGET_ROUNDS = 2.0

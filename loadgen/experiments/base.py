@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from flstore_core.errors import Unavailable
-from loadgen.trace import TraceSettings
+from loadgen.traces.trace import TraceSettings
 
 Measured = dict[str, Any]
 """JSON values."""

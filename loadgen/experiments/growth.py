@@ -9,8 +9,8 @@ from loadgen.experiments.history import History, asked_again
 from loadgen.experiments.past import lengthened
 from loadgen.experiments.place import flstore_in, store_in
 from loadgen.experiments.tables import table
-from loadgen.processes import descendants_rss
 from loadgen.run.plot import Axis, plot
+from loadgen.systems.processes import descendants_rss
 
 MODEL_BYTES = 64 * 2**10
 TIMES = 8

@@ -4,16 +4,16 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from loadgen.compare import Comparison
+from loadgen.compare.compare import Comparison
+from loadgen.compare.hour import Hour, awake_share, paper_hour
 from loadgen.experiments.base import Cell, Measured, Outcome, Report, whole
 from loadgen.experiments.tables import table, varied
-from loadgen.hour import Hour, awake_share, paper_hour
 from loadgen.run.events import parse_event
 from loadgen.run.plot import Axis, plot
 from loadgen.run.replay import Pace, Plan
-from loadgen.seaweedfs import seaweedfs
-from loadgen.systems import TITLES, Deployment, System
-from loadgen.trace import TraceSettings, generate
+from loadgen.systems.seaweedfs import seaweedfs
+from loadgen.systems.systems import TITLES, Deployment, System
+from loadgen.traces.trace import TraceSettings, generate
 
 SHARDS = 2
 BUDGET_ROUNDS = 2.5

@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from loadgen.systems import Deployment, System, started
+from loadgen.systems.systems import Deployment, System, started
 
 
 def store_in(folder: str) -> Path:

@@ -21,7 +21,7 @@ from loadgen.run.replay import Pace, Plan
 from loadgen.run.scenario import Scenario, cut, load_scenario, resized, scenario_names
 from loadgen.run.session import Session, Watch, run_session
 from loadgen.run.view import LiveView, summary
-from loadgen.trace_models import MODEL_BYTES
+from loadgen.traces.models import MODEL_BYTES
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 

@@ -13,7 +13,7 @@ import numpy as np
 from flstore_core.codec import encode_header, narrow_to_bfloat16
 from flstore_core.errors import InvalidParameters
 from flstore_core.schema import ITEMSIZE, Schema, TensorSpec
-from loadgen.trace_models import MODEL_BYTES
+from loadgen.traces.models import MODEL_BYTES
 
 TENSORS = 60
 """About as many as the paper's models have."""

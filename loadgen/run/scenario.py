@@ -9,7 +9,7 @@ import yaml
 
 from flstore_core.errors import InvalidParameters, unknown
 from loadgen.run.events import Ask, Commit, Event, Update, parse_event
-from loadgen.trace import TraceSettings, generate
+from loadgen.traces.trace import TraceSettings, generate
 
 FOLDER = Path(__file__).parent.parent / "scenarios"
 

@@ -19,9 +19,9 @@ from flstore_core.errors import FLStoreError, InvalidParameters
 from services.common.logs import RequestLog
 from services.common.problems import exception_handlers, from_error
 from services.common.tasks import begin, end
+from services.gateway.answers.operations import RENEW_S, Operations
+from services.gateway.backends.placement import Placement
 from services.gateway.metrics import Measure
-from services.gateway.operations import RENEW_S, Operations
-from services.gateway.placement import Placement
 from services.gateway.routes import jobs, models, rounds, system, workloads
 from services.gateway.state import State
 

@@ -7,9 +7,9 @@ from flstore_core.errors import Conflict, FLStoreError, NotFound, PreconditionFa
 from flstore_core.ids import JobId
 from flstore_core.records import Job, to_bytes
 from flstore_core.storage import ObjectStore
-from services.gateway.catalog import Catalog, Index
-from services.gateway.placement import Placement
-from services.gateway.shards import Shards
+from services.gateway.backends.placement import Placement
+from services.gateway.backends.shards import Shards
+from services.gateway.rounds.index import Catalog, Index
 
 logger = logging.getLogger(__name__)
 

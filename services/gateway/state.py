@@ -11,22 +11,22 @@ from flstore_core.cache import Cache, Ledger
 from flstore_core.policies.registry import make_policy
 from flstore_core.storage import ObjectStore
 from flstore_core.workloads.base import Progress
+from services.gateway.answers.execution import Asked
+from services.gateway.answers.operations import Operation, Operations
+from services.gateway.answers.run import Runner
 from services.gateway.auth import Tokens
-from services.gateway.budget import ByteBudget
-from services.gateway.catalog import Catalog
-from services.gateway.commit import Commit
-from services.gateway.erase import Eraser
-from services.gateway.ingest import Ingest
+from services.gateway.backends.placement import Placement
+from services.gateway.backends.shards import Shards
 from services.gateway.jobs import Jobs
 from services.gateway.metrics import GatewayMetrics
-from services.gateway.models import Models
-from services.gateway.operations import Operation, Operations
-from services.gateway.outcome import Asked
-from services.gateway.placement import Placement
-from services.gateway.rounds import Document, Rounds
-from services.gateway.runner import Runner
+from services.gateway.programs import Models
+from services.gateway.rounds.commit import Commit
+from services.gateway.rounds.erase import Eraser
+from services.gateway.rounds.index import Catalog
+from services.gateway.rounds.ingest import Ingest
+from services.gateway.rounds.records import Document, Rounds
+from services.gateway.routes.budget import ByteBudget
 from services.gateway.settings import Settings
-from services.gateway.shards import Shards
 from services.gateway.threads import Pool, Workers
 
 

@@ -9,7 +9,7 @@ from services.common import logs
 from services.common.serve import Listen, run
 from services.placement.app import create_app, release_waiting
 from services.placement.runtime import Runtime, Watcher
-from services.placement.runtime.local import LocalRuntime
+from services.placement.runtime.local.runtime import LocalRuntime
 from services.placement.settings import Settings
 from services.placement.state import State, create_state
 
@@ -34,7 +34,7 @@ def _over_processes(settings: Settings, store: ObjectStore) -> Callable[[], Stat
 
 def _over_knative(settings: Settings, store: ObjectStore) -> Callable[[], State]:
     # Imported here: the client takes seconds to load, and a laptop does not have it.
-    from services.placement.kubernetes.state import create_cluster_state, prepare
+    from services.placement.cluster import create_cluster_state, prepare
 
     kubernetes, api = asyncio.run(prepare(settings, os.environ))
     return lambda: create_cluster_state(settings, kubernetes, store, api)

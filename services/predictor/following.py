@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from flstore_core.errors import FLStoreError
-from flstore_core.models.messages import STREAM_TYPE, RunRequest
+from flstore_core.models.protocol import STREAM_TYPE, RunRequest
 from flstore_core.models.running import Running
-from flstore_core.shard.messages import Answer
+from flstore_core.shard.protocol import Answer
 from services.common.problems import from_error
 from services.predictor.state import State
 

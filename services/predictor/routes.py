@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from flstore_core.errors import InvalidParameters
 from flstore_core.ids import ClientId, client_id, job_id
-from flstore_core.models.messages import RunRequest
+from flstore_core.models.protocol import RunRequest
 from flstore_core.policies.base import Key
 from services.common.cache_metrics import registry_of
 from services.predictor.following import follow

@@ -12,7 +12,7 @@ from flstore_core.errors import NotEnoughData, NotFound
 from flstore_core.ids import AGGREGATE, JobId
 from flstore_core.model_names import ModelName
 from flstore_core.models.engine import Engine
-from flstore_core.models.messages import RunRequest
+from flstore_core.models.protocol import RunRequest
 from flstore_core.patterns import Pattern
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json

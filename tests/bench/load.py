@@ -15,13 +15,13 @@ import uvloop
 
 from flstore_core.patterns import Pattern
 from flstore_core.units import parse_size
-from loadgen.compare import Comparison
-from loadgen.hour import awake_share, paper_hour
+from loadgen.compare.compare import Comparison
+from loadgen.compare.hour import awake_share, paper_hour
 from loadgen.run.events import Ask, Event, parse_event
 from loadgen.run.replay import Pace, Plan
 from loadgen.run.session import Session, run_session
-from loadgen.systems import Deployment, System
-from loadgen.trace import TraceSettings, generate
+from loadgen.systems.systems import Deployment, System
+from loadgen.traces.trace import TraceSettings, generate
 from tests.bench.row import Row
 from tests.servers import S3Server, seaweedfs
 

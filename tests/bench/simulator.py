@@ -20,7 +20,7 @@ MEASURE = """
 import json, sys
 from flstore_core.simulator import read_trace
 from flstore_core.simulator.speed import how_built, simulator_events_per_s
-from loadgen.trace import TraceSettings, generate
+from loadgen.traces.trace import TraceSettings, generate
 
 settings = TraceSettings()
 trace = read_trace(json.dumps(event) for event in generate(settings))

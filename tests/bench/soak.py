@@ -20,8 +20,8 @@ from loadgen.run.events import Event, parse_event
 from loadgen.run.replay import Pace, Plan
 from loadgen.run.session import Session, run_session
 from loadgen.run.tally import Tally
-from loadgen.systems import Deployment, System, started
-from loadgen.trace import TraceSettings, generate
+from loadgen.systems.systems import Deployment, System, started
+from loadgen.traces.trace import TraceSettings, generate
 from tests.bench.row import Row
 
 SECONDS = float(os.environ.get("FLSTORE_SOAK_SECONDS", "30"))

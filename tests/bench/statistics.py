@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 
-from flstore_core.aggregator import Aggregator
+from loadgen.baselines.aggregator import Aggregator
 from tests.bench.row import Row, median_seconds
 from tests.bench.system import JOB, System, flstore, ingest_rounds, s3
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from flstore_core.client import FLStore
 from flstore_core.codec import encode
-from flstore_core.local import running
 from flstore_core.storage import ObjectStore, open_store
+from services.local.running import running
 from tests.bench.resnet import Arrays, update
 from tests.servers import S3Server, seaweedfs
 

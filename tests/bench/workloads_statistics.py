@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from flstore_core.client import Answer, FLStore
-from flstore_core.demo.questions import Scene, parameters
+from loadgen.demo.questions import Scene, parameters
 from tests.bench.row import Row, median_seconds
 from tests.bench.system import CLIENTS, JOB, System, flstore, models, s3
 

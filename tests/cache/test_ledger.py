@@ -13,7 +13,7 @@ from flstore_core.ids import AGGREGATE, METADATA
 from flstore_core.patterns import Pattern
 from flstore_core.policies import Key, PolicyDefect, Request, Why, make_policy
 from flstore_core.policies.base import Victims
-from flstore_core.policies.lru import LRU
+from flstore_core.policies.classic.lru import LRU
 
 JOB = "job"
 

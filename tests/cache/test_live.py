@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flstore_core.client import FLStore
-from flstore_core.local import running
+from services.local.running import running
 from tests.waiting import eventually
 
 PARAMETERS = 150_000

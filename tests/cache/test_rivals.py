@@ -7,7 +7,7 @@ from flstore_core.cache import Cache, Ledger, Rivals
 from flstore_core.cache.rivals import ENTRY_BYTES, SHARE
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key, Request, Why
-from flstore_core.policies.lru import LRU
+from flstore_core.policies.classic.lru import LRU
 
 
 class Blob:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 
-from flstore_core.local import running
 from manifests import chart
+from services.local.running import running
 
 SCRIPT = chart.CHART / "files" / "smoke.py"
 TOKENS = (

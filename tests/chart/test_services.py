@@ -10,7 +10,7 @@ from flstore_core.storage import open_store
 from flstore_core.units import parse_size
 from manifests import chart
 from services.gateway.settings import Settings as GatewaySettings
-from services.placement.kubernetes.settings import KubernetesSettings
+from services.placement.kube.settings import KubernetesSettings
 from services.placement.settings import Settings as PlacementSettings
 from tests.chart.matrix import ROOT, files, values
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from flstore_core.cli import main
 from flstore_core.client import AsyncFLStore, FLStore
 from flstore_core.errors import Conflict, InvalidParameters, NotFound, RoundCommitted, SchemaMismatch
-from flstore_core.local import running
+from services.local.running import running
 from tests.client.conftest import Either
 
 Tensors = dict[str, NDArray[Any]]

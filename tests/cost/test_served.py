@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from flstore_core.client import FLStore
 from flstore_core.cost import Reads, objstore_request
-from flstore_core.local import running
+from services.local.running import running
 
 CLIENTS = 4
 

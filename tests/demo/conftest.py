@@ -3,7 +3,7 @@
 import pytest
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from flstore_core.demo.training import TrainedRound, Training
+from loadgen.demo.training import TrainedRound, Training
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,10 @@ import pytest
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from flstore_core.aggregator import Aggregator
 from flstore_core.codec import parse, schema_of
 from flstore_core.errors import NotFound
 from flstore_core.storage import DirectoryStore
+from loadgen.baselines.aggregator import Aggregator
 
 Tensors = dict[str, NDArray[np.float32]]
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flstore_core.demo.agreement import Model, differences
+from loadgen.demo.agreement import Model, differences
 
 LINK = {"href": "a", "sha256": "0", "nbytes": 1, "parameters": 2}
 

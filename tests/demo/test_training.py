@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from flstore_core.demo.training import Arrays, Attack, Setup, TrainedRound, Training, dirichlet_split, fedavg
 from flstore_core.ids import ClientId
+from loadgen.demo.training import Arrays, Attack, Setup, TrainedRound, Training, dirichlet_split, fedavg
 
 Vector = NDArray[np.float64]
 

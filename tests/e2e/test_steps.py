@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flstore_core.client import FLStore
-from flstore_core.local import running
+from services.local.running import running
 from tests.e2e import __main__ as program
 from tests.e2e import steps
 

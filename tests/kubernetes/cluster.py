@@ -17,7 +17,7 @@ import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
-from services.placement.kubernetes.resources import CONFIG_MAPS
+from services.placement.kube.resources import CONFIG_MAPS
 from tests.kubernetes.apiserver import NAMESPACE, api_server
 from tests.kubernetes.clock import BREATH_S
 from tests.kubernetes.definition import CRD

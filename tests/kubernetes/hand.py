@@ -5,7 +5,7 @@ from typing import Any
 
 import aiohttp
 
-from services.placement.kubernetes.resources import EVENTS, Resource
+from services.placement.kube.resources import EVENTS, Resource
 
 Json = dict[str, Any]
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from services.placement.kubernetes.resources import KNATIVE_SERVICES, PODS
+from services.placement.kube.resources import KNATIVE_SERVICES, PODS
 from tests.kubernetes.hand import Hand
 
 Json = dict[str, Any]

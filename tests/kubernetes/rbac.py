@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flstore_core import layout
 from flstore_core.ids import JobId
-from services.placement.kubernetes.resources import FLJOBS, KNATIVE_SERVICES
+from services.placement.kube.resources import FLJOBS, KNATIVE_SERVICES
 from tests.kubernetes.wire import Call
 from tests.kubernetes.world import World, fljob, job, world
 

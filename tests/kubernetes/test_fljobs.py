@@ -6,9 +6,9 @@ import pytest
 
 from flstore_core import layout
 from flstore_core.ids import ClientId, JobId
-from services.placement.kubernetes.fljobs import FINALIZER
-from services.placement.kubernetes.mirror import object_name
-from services.placement.kubernetes.resources import FLJOBS, ORIGIN
+from services.placement.fljobs.mirror import object_name
+from services.placement.fljobs.reconciler import FINALIZER
+from services.placement.kube.resources import FLJOBS, ORIGIN
 from tests.kubernetes.world import MIB, SCHEMA, World, fljob, job
 
 JOB = JobId("job")

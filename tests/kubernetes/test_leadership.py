@@ -1,7 +1,7 @@
 """Two controllers: one leads, the other stands by and knows the way."""
 
-from services.placement.kubernetes.election import LEASE_S
-from services.placement.kubernetes.resources import CONFIG_MAPS, LEASES
+from services.placement.kube.election import LEASE_S
+from services.placement.kube.resources import CONFIG_MAPS, LEASES
 from tests.kubernetes.world import World, job
 
 LEASE = "flstore-placement"

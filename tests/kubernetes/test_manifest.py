@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from flstore_core.errors import InvalidParameters
 from flstore_core.ids import JobId, ShardId
-from services.placement.kubernetes import quantities
-from services.placement.kubernetes.fljob_spec import SLACK, Declared, lingering_s
-from services.placement.kubernetes.settings import KubernetesSettings
+from services.placement.fljobs.spec import SLACK, Declared, lingering_s
+from services.placement.kube import quantities
+from services.placement.kube.settings import KubernetesSettings
 from services.placement.runtime import Kind, ShardSpec
-from services.placement.runtime.knative_manifest import STEPS_S, Release, manifest, stepped
+from services.placement.runtime.knative.manifest import STEPS_S, Release, manifest, stepped
 from tests.chart.validate import problems
 
 Json = dict[str, Any]

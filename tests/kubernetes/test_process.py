@@ -16,7 +16,7 @@ import pytest
 from flstore_core import layout
 from flstore_core.records import to_bytes
 from flstore_core.storage.directory import DirectoryStore
-from services.placement.kubernetes.resources import LEASES
+from services.placement.kube.resources import LEASES
 from tests.kubernetes.cluster import OWNER, Cluster, cluster
 from tests.kubernetes.world import job
 from tests.servers import free_ports

@@ -14,7 +14,7 @@ from flstore_core.records import Job, to_bytes
 from flstore_core.shard import MemberRef, StatisticsRequest
 from flstore_core.statistics import RoundStatistics
 from flstore_core.storage.directory import DirectoryStore
-from services.gateway.shards import Shards
+from services.gateway.backends.shards import Shards
 from tests.kubernetes.clock import Clock
 from tests.kubernetes.queue_proxy import DRAIN_S, QueueProxy, queue_proxy
 from tests.shard.test_engine import JOB, SCHEMA, expect, part, ref, update, write

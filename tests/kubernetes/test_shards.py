@@ -4,7 +4,7 @@ from typing import Any
 
 from flstore_core import layout
 from flstore_core.ids import JobId
-from services.placement.kubernetes.resources import FLJOBS, KNATIVE_SERVICES
+from services.placement.kube.resources import FLJOBS, KNATIVE_SERVICES
 from tests.kubernetes.world import World, fljob, job
 
 Json = dict[str, Any]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.placement.kubernetes.resources import FLJOBS, PODS
+from services.placement.kube.resources import FLJOBS, PODS
 from tests.kubernetes.world import Running, World, fljob
 
 SHARD = "shard-0"

@@ -1,6 +1,6 @@
 """A cluster that refuses, forgets, contradicts, or is away."""
 
-from services.placement.kubernetes.resources import FLJOBS, KNATIVE_SERVICES
+from services.placement.kube.resources import FLJOBS, KNATIVE_SERVICES
 from tests.kubernetes.world import World, fljob, job
 
 SERVICE = "flstore-shard-0"

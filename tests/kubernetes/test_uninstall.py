@@ -2,7 +2,7 @@
 
 from flstore_core import layout
 from flstore_core.ids import JobId
-from services.placement.kubernetes.resources import (
+from services.placement.kube.resources import (
     CONFIG_MAPS,
     EVENTS,
     FLJOBS,

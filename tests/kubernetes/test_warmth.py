@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from flstore_core.ids import ShardId
-from services.placement.kubernetes.warmth import FRESH_S, Warmth, hot
+from services.placement.fljobs.warmth import FRESH_S, Warmth, hot
 from services.placement.runtime import Phase, ShardState
 from tests.kubernetes.apiserver import serving
 from tests.kubernetes.clock import Clock

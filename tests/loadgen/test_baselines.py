@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from flstore_core.client import FLStore
-from flstore_core.demo.agreement import differences
 from flstore_core.errors import Conflict, NotFound, RoundCommitted, SchemaMismatch
-from loadgen.seaweedfs import wait_until
-from loadgen.systems import Deployment, System, started
+from loadgen.demo.agreement import differences
+from loadgen.systems.seaweedfs import wait_until
+from loadgen.systems.systems import Deployment, System, started
 
 pytestmark = pytest.mark.programs("redis-server")
 

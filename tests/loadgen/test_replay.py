@@ -9,12 +9,12 @@ from click.testing import CliRunner
 
 from flstore_core.client import FLStore
 from flstore_core.errors import InvalidParameters
-from flstore_core.local import running
 from flstore_core.simulator import read_trace
 from loadgen.__main__ import main
-from loadgen.replay import TOLERANCE, cut
-from loadgen.replay_command import Compared, compare
-from loadgen.trace import TraceSettings, generate
+from loadgen.replay.command import Compared, compare
+from loadgen.replay.replay import TOLERANCE, cut
+from loadgen.traces.trace import TraceSettings, generate
+from services.local.running import running
 
 SETTINGS = TraceSettings(clients=25, per_round=10, rounds=8, requests=160, hours=0.4)
 UPDATE = {"t": 0.0, "event": "update", "job": "j", "round": 0, "client": "a", "bytes": 4000}

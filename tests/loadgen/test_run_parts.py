@@ -23,7 +23,7 @@ from loadgen.run.latencies import Latencies
 from loadgen.run.models import Models, schema_of
 from loadgen.run.questions import Catalogue
 from loadgen.run.scenario import cut, load_scenario, parse_scenario, scenario_names
-from loadgen.trace_models import MODEL_BYTES
+from loadgen.traces.models import MODEL_BYTES
 from tests.waiting import soon
 
 sizes = st.integers(1, 50_000).map(lambda count: 4 * count)

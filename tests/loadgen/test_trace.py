@@ -9,12 +9,12 @@ from click.testing import CliRunner
 
 from flstore_core.errors import InvalidParameters, NotFound
 from flstore_core.simulator import read_trace
-from loadgen.trace import TraceSettings, generate
-from loadgen.trace_arrivals import ARRIVALS
-from loadgen.trace_command import trace_command
-from loadgen.trace_mixes import MIXES
-from loadgen.trace_models import MODEL_BYTES
-from loadgen.trace_sampling import SAMPLERS
+from loadgen.traces.arrivals import ARRIVALS
+from loadgen.traces.command import trace_command
+from loadgen.traces.mixes import MIXES
+from loadgen.traces.models import MODEL_BYTES
+from loadgen.traces.sampling import SAMPLERS
+from loadgen.traces.trace import TraceSettings, generate
 
 SMALL = {"clients": 30, "per_round": 5, "rounds": 40, "requests": 200, "hours": 2.0}
 

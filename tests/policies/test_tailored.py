@@ -8,7 +8,7 @@ from flstore_core.cache.shadow import Shadow
 from flstore_core.ids import AGGREGATE, METADATA
 from flstore_core.patterns import Pattern
 from flstore_core.policies import Key, Request, make_policy
-from flstore_core.policies.hazard import Gap, Hazard
+from flstore_core.policies.tailored.hazard import Gap, Hazard
 from flstore_core.simulator.replay import TraceClock
 
 ROUND = 60.0

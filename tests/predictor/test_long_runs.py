@@ -11,11 +11,11 @@ from flstore_core import layout
 from flstore_core.errors import OperationCancelled
 from flstore_core.ids import JobId
 from flstore_core.model_names import ModelName
-from flstore_core.models.messages import ModelRef, RunRequest
+from flstore_core.models.protocol import ModelRef, RunRequest
 from flstore_core.patterns import Pattern
 from flstore_core.records import Round
 from flstore_core.storage.documents import load_json
-from services.gateway.shards import Shards
+from services.gateway.backends.shards import Shards
 from tests.models import digits
 from tests.models.fixtures import SETTINGS, ask, job_of, put_dataset, put_round
 from tests.models.networks import Perceptron, exported

@@ -11,7 +11,7 @@ import pytest
 
 from flstore_core.ids import ShardId
 from services.placement.runtime import Cause, Phase, ShardSpec, ShardState
-from services.placement.runtime.local import LocalRuntime
+from services.placement.runtime.local.runtime import LocalRuntime
 from tests.waiting import alive, soon
 
 ROOT = str(Path(__file__).parents[2])

@@ -16,9 +16,9 @@ from flstore_core.ids import JobId
 from flstore_core.records import Job, to_bytes
 from flstore_core.schema import Schema, TensorSpec
 from flstore_core.storage import DirectoryStore
-from flstore_core.supervisor import Part, Supervisor
+from services.local.supervisor import Part, Supervisor
 from services.placement.runtime import Runtime, Watcher
-from services.placement.runtime.local import LocalRuntime
+from services.placement.runtime.local.runtime import LocalRuntime
 from services.placement.settings import Settings
 from services.placement.state import State, create_state
 from tests.waiting import eventually

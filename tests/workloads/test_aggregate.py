@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import trim_mean
 
 from flstore_core.workloads.aggregate import Aggregate
-from flstore_core.workloads.networks import network, trimming
+from flstore_core.workloads.methods.sorting_network import network, trimming
 from tests.workloads.rounds import ask_weights, make_round
 
 ASKED = Aggregate()

@@ -19,7 +19,7 @@ from scipy.optimize import minimize
 
 from flstore_core.errors import InvalidParameters, NotEnoughData
 from flstore_core.workloads.aggregate import Aggregate, AggregateParams
-from flstore_core.workloads.differential_privacy import gaussian_epsilon
+from flstore_core.workloads.methods.differential_privacy import gaussian_epsilon
 from tests.workloads.rounds import ask_weights, make_round
 
 ASKED = Aggregate()

@@ -14,11 +14,11 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score, silhouette_samples, silhouette_score
 
 from flstore_core.errors import NotEnoughData
-from flstore_core.workloads.agglomerative import average_linkage
-from flstore_core.workloads.bipartition import bipartition
 from flstore_core.workloads.clustering import Clustering
-from flstore_core.workloads.geometry import cosines, squared_distances
-from flstore_core.workloads.kmeans import silhouettes
+from flstore_core.workloads.methods.agglomerative import average_linkage
+from flstore_core.workloads.methods.bipartition import bipartition
+from flstore_core.workloads.methods.geometry import cosines, squared_distances
+from flstore_core.workloads.methods.kmeans import silhouettes
 from tests.workloads.rounds import ask, make_round
 
 ASKED = Clustering()

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from flstore_core.errors import NotFound
 from flstore_core.workloads.base import RoundData
-from flstore_core.workloads.changes import change_points, noise
 from flstore_core.workloads.drift import Drift, DriftParams
+from flstore_core.workloads.methods.pelt import change_points, noise
 from tests.workloads.rounds import Index, ask, make_round
 
 ASKED = Drift()

@@ -13,7 +13,7 @@ from flstore_core.errors import NotFound
 from flstore_core.schema import Schema, TensorSpec
 from flstore_core.workloads.base import RoundData
 from flstore_core.workloads.inspect import InspectModel
-from flstore_core.workloads.quantiles import MANY, merge, quantile, summarize
+from flstore_core.workloads.methods.quantiles import MANY, merge, quantile, summarize
 from tests.workloads.rounds import make_round
 from tests.workloads.stored import MIXED, Stored
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from flstore_core.client import FLStore
-from flstore_core.local import running
 from flstore_core.workloads import registry
 from flstore_core.workloads.describe import validate
+from services.local.running import running
 from tests.truth.page import PAGE, catalogue
 from tests.workloads.rounds import ask, make_round
 

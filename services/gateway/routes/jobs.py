@@ -9,9 +9,9 @@ from starlette.responses import JSONResponse
 from flstore_core.ids import JobId
 from flstore_core.records import Job
 from flstore_core.schema import Schema
-from services.gateway.bodies import NewJob, answers, problems
-from services.gateway.catalog import Index
+from services.gateway.rounds.index import Index
 from services.gateway.routes.access import ClientName, JobName, JsonRoute, Reads, Writes
+from services.gateway.routes.schemas import NewJob, answers, problems
 from services.gateway.state import State
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)

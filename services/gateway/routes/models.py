@@ -9,11 +9,11 @@ from starlette.responses import JSONResponse, Response
 from flstore_core import layout
 from flstore_core.ids import JobId, object_name
 from flstore_core.records import Job
-from services.gateway.bodies import DOWNLOAD, problems
-from services.gateway.download import download
-from services.gateway.models import Stored
-from services.gateway.receive import content_length, receive
+from services.gateway.programs import Stored
 from services.gateway.routes.access import JobName, Reads, Writes
+from services.gateway.routes.downloads import download
+from services.gateway.routes.schemas import DOWNLOAD, problems
+from services.gateway.routes.uploads import content_length, receive
 from services.gateway.state import State
 
 router = APIRouter(prefix="/v1/jobs/{job}", tags=["models"])

@@ -12,14 +12,14 @@ from flstore_core import layout
 from flstore_core.errors import InvalidParameters, unknown
 from flstore_core.ids import AGGREGATE, ClientId, JobId, object_name
 from flstore_core.records import Job
-from services.gateway.bodies import DOWNLOAD, CommitBody, Stored, answers, problems
-from services.gateway.commit import Closing, round_of
-from services.gateway.download import download
-from services.gateway.ingest import Upload
+from services.gateway.answers.pricing import COMMIT_PUTS, INGEST_PUTS, Pricing
 from services.gateway.metrics import COMMITS, INGEST
-from services.gateway.pricing import COMMIT_PUTS, INGEST_PUTS, Pricing
-from services.gateway.receive import content_length, receive
+from services.gateway.rounds.commit import Closing, round_of
+from services.gateway.rounds.ingest import Upload
 from services.gateway.routes.access import ClientName, JobName, JsonRoute, Reads, RoundNumber, Writes
+from services.gateway.routes.downloads import download
+from services.gateway.routes.schemas import DOWNLOAD, CommitBody, Stored, answers, problems
+from services.gateway.routes.uploads import content_length, receive
 from services.gateway.state import State
 
 router = APIRouter(prefix="/v1/jobs/{job}", tags=["rounds"], route_class=JsonRoute)

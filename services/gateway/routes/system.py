@@ -9,8 +9,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from flstore_core.errors import FLStoreError, InvalidParameters
 from flstore_core.ids import job_id
-from services.gateway.bodies import answers, problems
 from services.gateway.routes.access import Reads
+from services.gateway.routes.schemas import answers, problems
 from services.gateway.state import State, state_of
 
 router = APIRouter(tags=["system"])

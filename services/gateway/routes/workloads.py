@@ -14,9 +14,9 @@ from flstore_core.errors import FLStoreError, InvalidParameters
 from flstore_core.ids import JobId, job_id
 from flstore_core.workloads import registry
 from flstore_core.workloads.describe import describe, validate
-from services.gateway.bodies import Answer, answers, headers, problems
-from services.gateway.outcome import Asked, NotModified, Outcome
+from services.gateway.answers.execution import Asked, NotModified, Outcome
 from services.gateway.routes.access import PlainRoute, Reads, check_length, reads
+from services.gateway.routes.schemas import Answer, answers, headers, problems
 from services.gateway.state import State
 
 plain = APIRouter(prefix="/v1", tags=["workloads"], route_class=PlainRoute)

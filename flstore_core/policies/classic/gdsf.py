@@ -1,0 +1,69 @@
+"""Greedy-Dual-Size with frequency: small and often used objects stay longest, and all of them age.
+
+Cherkasova, "Improving WWW proxies performance with Greedy-Dual-Size-Frequency caching policy", HP Labs 1998.
+"""
+
+import heapq
+from collections.abc import Container, Sequence
+
+from flstore_core.policies.base import Key, Sizes, Why
+from flstore_core.policies.classic.base import Classic
+
+
+class GDSF(Classic):
+    """Evicts the key with the least priority: the clock when it was last used plus uses per byte."""
+
+    kind = "gdsf"
+    keeps_because = "used often for its size"
+    evicts_because = "low-priority"
+
+    def __init__(self, on_arrival: bool = False) -> None:
+        super().__init__(on_arrival)
+        self._clock = 0.0
+        """Priority of the last victim: what is cached or used later starts from there."""
+        self._uses: dict[Key, int] = {}
+        self._sizes: dict[Key, int] = {}
+        self._priorities: dict[Key, float] = {}
+        self._heap: list[tuple[float, Key]] = []
+        """Least priority first; entries that are not their key's priority any more are skipped."""
+
+    def touched(self, keys: Sequence[Key]) -> None:
+        for key in keys:
+            if key in self._uses:
+                self._uses[key] += 1
+                self._rank(key)
+
+    def let_go(self, needed: int, pinned: Container[Key]) -> Sizes:
+        gone: dict[Key, int] = {}
+        aside: list[tuple[float, Key]] = []
+        while needed > 0 and self._heap:
+            priority, key = entry = heapq.heappop(self._heap)
+            if self._priorities.get(key) != priority:
+                continue
+            if key in pinned:
+                aside.append(entry)
+                continue
+            gone[key] = self._sizes[key]
+            needed -= gone[key]
+            self._clock = priority
+            self.discarded(key)
+        for entry in aside:
+            heapq.heappush(self._heap, entry)
+        return gone
+
+    def inserted(self, sizes: Sizes, why: Why) -> None:
+        self._sizes.update(sizes)
+        for key in sizes:
+            self._uses[key] = 1
+            self._rank(key)
+
+    def discarded(self, key: Key) -> None:
+        del self._uses[key], self._sizes[key], self._priorities[key]
+
+    def _rank(self, key: Key) -> None:
+        priority = self._clock + self._uses[key] / max(1, self._sizes[key])
+        self._priorities[key] = priority
+        heapq.heappush(self._heap, (priority, key))
+        if len(self._heap) > 64 + 4 * len(self._priorities):
+            self._heap = [(priority, key) for key, priority in self._priorities.items()]
+            heapq.heapify(self._heap)

@@ -1,0 +1,30 @@
+"""Agglomerative clustering of a few hundred points with average linkage (Sokal and Michener 1958)."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from flstore_core.workloads.methods.geometry import Float64
+from flstore_core.workloads.methods.kmeans import Labels, by_appearance
+
+
+def average_linkage(squared_distances: Float64) -> Iterator[Labels]:
+    """Yield partitions of n points, from n groups down to 1; each merges the two groups nearest on average.
+
+    Args:
+        squared_distances: shape (n, n); the linkage averages the distances themselves.
+    """
+    distances = np.sqrt(squared_distances)
+    np.fill_diagonal(distances, np.inf)
+    labels = np.arange(len(distances))
+    sizes = np.ones(len(distances))
+    yield labels.copy()
+    for _ in range(len(distances) - 1):
+        kept, merged = sorted(np.unravel_index(int(distances.argmin()), distances.shape))
+        mean = (sizes[kept] * distances[kept] + sizes[merged] * distances[merged]) / (sizes[kept] + sizes[merged])
+        distances[kept] = distances[:, kept] = mean
+        distances[merged] = distances[:, merged] = np.inf
+        distances[kept, kept] = np.inf
+        sizes[kept] += sizes[merged]
+        labels[labels == merged] = kept
+        yield by_appearance(labels)

@@ -1,0 +1,95 @@
+"""What an hour of the paper's trace costs in each system, from what was measured on a part of it.
+
+FLStore has two prices. As *functions*, gateway and shards are billed for the time in which they work, as the paper
+prices them. On *nodes*, as on Knative, pods are billed while they live: the gateway and the controller always, a shard
+from the first request that wakes it until its idle window is over. The baselines are billed for their machine's hour.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from flstore_core.cost import cache_hour, node_bill, node_idle_hour, objstore_hour, saving
+from flstore_core.cost.serverless import shard_gb
+from loadgen.run.events import Commit, Event, Update
+from loadgen.systems.systems import System
+
+REQUESTS, ROUNDS = 60, 20
+"""An hour of the paper's trace: 3,000 requests and 1,000 rounds in 50 hours."""
+SHARD_CPUS = 0.5
+"""Reserved by a shard's pod, as in the chart."""
+GB_PER_GIB = 2**30 / 1e9
+
+
+@dataclass(frozen=True)
+class Hour:
+    """Dollars."""
+
+    functions: float
+    nodes: float
+    idle_nodes: float
+    """An hour in which nobody asks, on nodes: what stays is the gateway and the controller."""
+    objstore: float
+    cache: float
+    objstore_busy: float
+    """If the machine were paid for only while it works on requests, and its ingest were free."""
+    cache_busy: float
+
+    def to_json(self) -> dict[str, float]:
+        return asdict(self)
+
+    def savings(self, ours: float) -> dict[System, float]:
+        """Return the share of each baseline's hour that is saved if FLStore's costs `ours`."""
+        return {System.OBJSTORE: saving(ours, self.objstore), System.CACHE: saving(ours, self.cache)}
+
+
+def paper_hour(
+    results: Mapping[System, Mapping[str, Any]], uploads: int, shards: int, cache_bytes: int, awake: float
+) -> Hour:
+    """Return the price of an hour of the paper's trace.
+
+    Args:
+        results: of each system, for the same part of a trace.
+        uploads: models that a round brings, its aggregate included.
+        cache_bytes: budget of each shard.
+        awake: share of the hour in which the shards are awake.
+    """
+    found = results[System.FLSTORE]
+    taken, closed = (_each(found["costs"], kind, found[count]) for kind, count in _INGEST)
+    per_request = found["dollars"] / max(1, found["answered"])
+    pod = node_bill(3600.0 * awake, SHARD_CPUS, shard_gb(cache_bytes) / GB_PER_GIB)
+    idle = node_idle_hour().total
+    return Hour(
+        functions=REQUESTS * per_request + ROUNDS * (uploads * taken + closed),
+        nodes=idle + shards * pod.total,
+        idle_nodes=idle,
+        objstore=objstore_hour().total,
+        cache=cache_hour(shards * cache_bytes).total,
+        objstore_busy=_busy(results[System.OBJSTORE]),
+        cache_busy=_busy(results[System.CACHE]),
+    )
+
+
+def awake_share(events: Iterable[Event], idle_s: float) -> float:
+    """Return the share of a trace's time in which a shard is awake that goes to zero `idle_s` after its last ingest.
+
+    What the gateway answers by itself wakes no shard, and what does finds it awake: a round is always under way.
+    """
+    awake, until, end = 0.0, 0.0, 0.0
+    for event in events:
+        end = event.t
+        if isinstance(event, Update | Commit):
+            awake += event.t + idle_s - max(event.t, until)
+            until = event.t + idle_s
+    return min(1.0, awake / end) if end else 0.0
+
+
+_INGEST = (("ingest", "uploads"), ("commits", "commits"))
+
+
+def _each(costs: Mapping[str, float], kind: str, counted: Mapping[str, Any]) -> float:
+    return float(costs.get(kind, 0.0) / max(1, counted["count"]))
+
+
+def _busy(result: Mapping[str, Any]) -> float:
+    return float(REQUESTS * result["dollars"] / max(1, result["answered"]))

@@ -1,0 +1,71 @@
+"""`flstore demo`."""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from flstore_core.cli.session import json_option, reported, to_json
+from flstore_core.client import FLStore
+from loadgen.demo.report import Report
+from loadgen.demo.show import IDLE_S, demonstrate
+from loadgen.demo.training import Setup, Training
+from services.local.running import running
+
+SHARDS = 2
+_LOG_WIDTH = 120
+"""Columns of the table where no terminal says how many there are."""
+
+
+@click.command("demo")
+@click.option("--store", metavar="DIR|s3://…", help="Keep the data there; in a folder thrown away by default.")
+@click.option("--rounds", type=click.IntRange(5, 200), default=Setup.rounds, show_default=True, help="Rounds to train.")
+@json_option
+def demo_command(store: str | None, rounds: int, as_json: bool) -> None:
+    """Train, attack, ask every workload, and compare.
+
+    Fifty clients learn scikit-learn's handwritten digits federatedly, three of them dishonestly, through a local
+    FLStore of two shards. Then every workload is asked with the data in memory, with all shards at zero, and of an
+    aggregator that reads the same objects from the same store. Ends with exit code 1 if the two ways disagree.
+    """
+    with reported(as_json), _folder() as folder:
+        kept = _store(store) if store else str(folder / "store")
+        log = folder / "log"
+        with ExitStack() as stack:
+            url = stack.enter_context(running(kept, shards=SHARDS, idle_seconds=IDLE_S, log=log))
+            client, bars = stack.enter_context(FLStore(url)), stack.enter_context(_bars(as_json))
+            report = demonstrate(client, kept, Training(Setup(rounds=rounds)), bars)
+        if as_json:
+            click.echo(to_json(report.to_json()))
+        else:
+            _print(report)
+    sys.exit(0 if report.agrees else 1)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Yield a folder for the time being."""
+    with tempfile.TemporaryDirectory(prefix="flstore-demo-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def _store(chosen: str) -> str:
+    return chosen if "://" in chosen else str(Path(chosen).absolute())
+
+
+def _print(report: Report) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console.width = _LOG_WIDTH
+    for line in report.lines():
+        console.print(line)
+
+
+def _bars(as_json: bool) -> Progress:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    return Progress(*columns, console=Console(stderr=True), disable=as_json)

@@ -1,0 +1,56 @@
+"""The training run behind a trace: who trains when, and what exists at a moment."""
+
+import random
+from bisect import bisect_right
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from loadgen.traces.sampling import Sampler
+
+TRAINING_SHARE = 0.9
+"""Part of a round's time over which its updates arrive; the rest is aggregation."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A finished training run, looked at from moments within it."""
+
+    seconds_per_round: float
+    members: list[list[str]]
+    """Clients of each round in the order in which their updates arrive."""
+    arrived: list[list[float]]
+    """Seconds at which they do."""
+    participations: dict[str, list[int]] = field(repr=False)
+    """Rounds of each client, rising."""
+
+    @property
+    def rounds(self) -> int:
+        return len(self.members)
+
+    def committed_at(self, round: int) -> float:  # noqa: A002
+        """Return the second at which `round` is committed."""
+        return (round + 1) * self.seconds_per_round
+
+    def newest(self, t: float) -> int:
+        """Return the newest round committed at `t`; the first one before any is."""
+        return max(0, min(self.rounds, int(t // self.seconds_per_round)) - 1)
+
+    def last_participations(self, client: str, t: float, count: int) -> list[int]:
+        """Return the client's last `count` rounds that are committed at `t`, rising."""
+        rounds = self.participations[client]
+        end = bisect_right(rounds, self.newest(t))
+        return rounds[max(0, end - count) : end]
+
+
+def make_world(sampler: Sampler, rounds: int, hours: float, rng: random.Random) -> World:
+    """Return a run of `rounds` equally long rounds over `hours`."""
+    length = hours * 3600 / rounds
+    members, arrived = [], []
+    participations: dict[str, list[int]] = defaultdict(list)
+    for number in range(rounds):
+        clients = [str(client) for client in sampler.pick(number)]
+        members.append(clients)
+        arrived.append(sorted(number * length + rng.uniform(0, TRAINING_SHARE * length) for _ in clients))
+        for client in clients:
+            participations[client].append(number)
+    return World(length, members, arrived, dict(participations))

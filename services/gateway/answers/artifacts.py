@@ -1,0 +1,75 @@
+"""Writes the models that workloads make, in the job's own schema, and links to them."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+
+from flstore_core import buffers, codec, layout
+from flstore_core.codec import Float32
+from flstore_core.ids import JobId, object_name
+from flstore_core.records import Job
+from flstore_core.schema import FLOATS
+from flstore_core.shard.protocol import MemberRef
+from flstore_core.storage import ObjectStore
+from flstore_core.workloads.base import ArtifactLink, ArtifactWriter
+
+
+def writer(store: ObjectStore, job: Job, donor: MemberRef | None) -> ArtifactWriter:
+    """Return what writes a flat vector as a safetensors artifact named by its content's hash.
+
+    Args:
+        donor: the stored model whose integer tensors, which are no part of the vector, the artifact takes over; zeros
+            without one.
+    """
+
+    def write(vector: Sequence[Float32], metadata: Mapping[str, str]) -> ArtifactLink:
+        header = codec.encode_header(job.schema, {"flstore": json.dumps(dict(metadata))})
+        body: memoryview = buffers.empty(len(header) + job.schema.nbytes, np.uint8).data
+        body[: len(header)] = header
+        data = body[len(header) :]
+        _fill_floats(data, job, vector)
+        _fill_buffers(data, job, partial(_read, store, job, donor) if donor else _zero)
+        sha256 = hashlib.sha256(body).hexdigest()
+        store.put(layout.artifact(job.id, sha256[:32]), body)
+        return ArtifactLink(f"/v1/jobs/{job.id}/artifacts/{sha256[:32]}", sha256, len(body), job.schema.parameters)
+
+    return write
+
+
+def metadata(store: ObjectStore, job: JobId, name: str) -> Mapping[str, str]:
+    """Return what `write` was told of an artifact; raise `NotFound` if there is no such artifact."""
+    key = layout.artifact(job, object_name("artifact", name))
+    length = int.from_bytes(store.get(key, length=8), "little")
+    header = codec.parse_header(memoryview(store.get(key, length=8 + length)))
+    return {str(name): str(value) for name, value in json.loads(header.metadata.get("flstore", "{}")).items()}
+
+
+def _fill_floats(data: memoryview, job: Job, vector: Sequence[Float32]) -> None:
+    """Write the pieces of the flat vector, in turn, to where their elements lie."""
+    start = 0
+    for piece in vector:
+        for run in job.schema.runs(start, start + len(piece)):
+            values = codec.from_float32(piece[run.start - start : run.start - start + run.count], run.dtype)
+            np.frombuffer(data, values.dtype, run.count, run.offset)[:] = values
+        start += len(piece)
+    if start != job.schema.parameters:
+        raise ValueError(f"the vector has {start} elements; the schema has {job.schema.parameters}")
+
+
+def _fill_buffers(data: memoryview, job: Job, read: Callable[[int, memoryview], None]) -> None:
+    offset = 0
+    for tensor in job.schema.tensors:
+        if tensor.dtype not in FLOATS and tensor.nbytes:
+            read(offset, data[offset : offset + tensor.nbytes])
+        offset += tensor.nbytes
+
+
+def _zero(_: int, target: memoryview) -> None:
+    np.frombuffer(target, np.uint8)[:] = 0
+
+
+def _read(store: ObjectStore, job: Job, donor: MemberRef, start: int, target: memoryview) -> None:
+    store.read_into(layout.tensors(job.id, donor.round, donor.client), target, offset=donor.data_offset + start)

@@ -1,0 +1,128 @@
+"""All of FLStore as processes of this machine, for `flstore up`, the demo, benchmarks and tests."""
+
+import errno
+import http.client
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import IO
+
+from flstore_core.errors import InvalidParameters, Unavailable
+from flstore_core.storage import open_store
+from flstore_core.units import parse_size
+from services.local.supervisor import Part, Supervisor
+
+HOST = "127.0.0.1"
+BACKLOG = 1024
+READY_WITHIN_S = 60.0
+_LOOK_S = 0.02
+
+
+@contextmanager
+def running(
+    store: str,
+    *,
+    shards: int = 2,
+    port: int = 0,
+    cache_size: str = "512MiB",
+    policy: str = "tailored",
+    idle_seconds: float = 60.0,
+    env: Mapping[str, str] | None = None,
+    log: Path | None = None,
+) -> Iterator[str]:
+    """Run gateway, placement controller and shards over `store`, and yield the gateway's URL once it is ready.
+
+    Args:
+        store: URL or directory of the object store.
+        shards: how many there are to be; each is at zero until it is needed.
+        port: of the gateway, on loopback; 0 takes a free one.
+        cache_size: budget of each shard's cache, such as `512MiB`.
+        policy: caching policy of the shards, by name.
+        idle_seconds: a shard goes to zero after so long without a data request; 0 for never.
+        env: environment of the processes (by default this process's own), with credentials and further settings.
+        log: file to which they append their logs; by default they write to this process's stderr.
+
+    What dies is started again under the same address. When the block ends, or this process does, all of them end.
+
+    Raises:
+        InvalidParameters: for a port in use, or a setting that is not usable.
+        StoreUnavailable: when the store does not answer.
+        Unavailable: when a process does not become ready.
+    """
+    base = dict(os.environ if env is None else env)
+    settings = _settings(store, shards, cache_size, policy, idle_seconds)
+    with closing(open_store(store, base)) as opened:
+        opened.probe()
+    with ExitStack() as stack:
+        public = stack.enter_context(_listening(port))
+        internal = stack.enter_context(_listening(0))
+        parts = [
+            Part("placement", "services.placement", internal, base | settings),
+            Part("gateway", "services.gateway", public, base | settings | {"FLSTORE_PLACEMENT_URL": _url(internal)}),
+        ]
+        supervisor = Supervisor(parts, stack.enter_context(_appended(log)) if log else None)
+        stack.callback(supervisor.stop)
+        deadline = time.monotonic() + READY_WITHIN_S
+        supervisor.start(READY_WITHIN_S)
+        _wait_until_ready(public, deadline)
+        yield _url(public)
+
+
+def _settings(store: str, shards: int, cache_size: str, policy: str, idle_seconds: float) -> dict[str, str]:
+    if not 1 <= shards <= 1000:
+        raise InvalidParameters(f"shards is {shards}; use 1 to 1000")
+    if not 0 <= idle_seconds < float("inf"):
+        raise InvalidParameters(f"idle_seconds is {idle_seconds}; use a number that is not negative")
+    return {
+        "FLSTORE_STORE": store,
+        "FLSTORE_SHARDS": str(shards),
+        "FLSTORE_CACHE_BYTES": str(parse_size(cache_size)),
+        "FLSTORE_POLICY": policy,
+        "FLSTORE_IDLE_SECONDS": str(idle_seconds),
+    }
+
+
+def _listening(port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise InvalidParameters(f"port {port} is not usable; choose 0 to 65535")
+    try:
+        return socket.create_server((HOST, port), backlog=BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise InvalidParameters(
+                f"port {port} of {HOST} is in use; choose another, or stop what listens there"
+            ) from error
+        raise InvalidParameters(f"port {port} of {HOST} cannot be used: {error.strerror}") from error
+
+
+def _appended(log: Path) -> IO[bytes]:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return log.open("ab")
+    except OSError as error:
+        raise InvalidParameters(f"log {str(log)!r} cannot be written: {error.strerror}") from error
+
+
+def _url(listening: socket.socket) -> str:
+    return f"http://{HOST}:{listening.getsockname()[1]}"
+
+
+def _wait_until_ready(listening: socket.socket, deadline: float) -> None:
+    while not _is_ready(listening):
+        if time.monotonic() > deadline:
+            raise Unavailable(f"the gateway was not ready within {READY_WITHIN_S:g} s; its log says why")
+        time.sleep(_LOOK_S)
+
+
+def _is_ready(listening: socket.socket) -> bool:
+    connection = http.client.HTTPConnection(HOST, listening.getsockname()[1], timeout=5.0)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
