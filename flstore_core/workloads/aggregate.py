@@ -103,7 +103,7 @@ class Privacy(Result):
 
 
 @dataclass(frozen=True)
-class Aggregated(Result):
+class AggregateResult(Result):
     """A new model, and how it came about."""
 
     round: int
@@ -139,7 +139,7 @@ class Aggregate:
         "Balle and Wang 2018, ICML"
     )
     params = AggregateParams
-    result = Aggregated
+    result = AggregateResult
 
     def select(self, params: AggregateParams, index: RoundIndex) -> Sequence[int]:
         return one_round(params, index)
@@ -163,12 +163,12 @@ class Aggregate:
         combined, moved = combine_rows(_rows(view, params), _combiner(view, params), view.base)
         return {"vector": combined, "moved": np.array([moved])}
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: AggregateParams) -> Aggregated:
+    def combine(self, partials: Sequence[Partial], context: Context, params: AggregateParams) -> AggregateResult:
         members = context.members
         record = context.round.record
         chosen = {member.client for member in members}
         metadata = origin_of(self.name, context, params).to_metadata()
-        return Aggregated(
+        return AggregateResult(
             round=record.number,
             method=params.method,
             clients=[member.client for member in members],

@@ -55,7 +55,7 @@ class Cluster(Result):
 
 
 @dataclass(frozen=True)
-class Clusters(Result):
+class ClusteringResult(Result):
     """Clients in groups."""
 
     round: int
@@ -80,17 +80,17 @@ class Clustering:
     needs = Needs.STATISTICS
     source = "Lloyd 1982; Rousseeuw 1987, Silhouettes; Sattler, Müller, Samek 2020, arXiv:1910.01991"
     params = ClusteringParams
-    result = Clusters
+    result = ClusteringResult
 
     def select(self, params: ClusteringParams, index: RoundIndex) -> Sequence[int]:
         return one_round(params, index)
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: ClusteringParams) -> Clusters:
+    def combine(self, partials: Sequence[Partial], context: Context, params: ClusteringParams) -> ClusteringResult:
         deltas = context.round.deltas(params.clients)
         gram = cosines(deltas.gram) if params.metric == "cosine" else deltas.gram
         partition, tried = group(gram, params)
         scores = _silhouettes(squared_distances(gram), partition)
-        return Clusters(
+        return ClusteringResult(
             round=context.round.record.number,
             clusters=_clusters(deltas.members, partition, scores),
             labels=dict(zip(deltas.members, partition.labels.tolist(), strict=True)),

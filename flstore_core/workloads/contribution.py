@@ -50,7 +50,7 @@ class ContributionParams(RoundParams):
 
 
 @dataclass(frozen=True)
-class Contribution(Result):
+class ClientContribution(Result):
     """One client's part."""
 
     client: str
@@ -62,20 +62,20 @@ class Contribution(Result):
 
 
 @dataclass(frozen=True)
-class Contributions(Result):
+class ContributionResult(Result):
     """Who contributed what."""
 
     round: int
     """The round answered for."""
     method: str
     """How contributions were measured."""
-    contributions: list[Contribution]
+    contributions: list[ClientContribution]
     """Everybody's, the greatest first."""
     total: float
     """Their sum: 1 where they are Shapley values, as the round agrees with itself fully."""
 
 
-class MeasureContribution:
+class Contribution:
     """What each client contributed to the direction of its round."""
 
     name = "contribution"
@@ -83,22 +83,22 @@ class MeasureContribution:
     needs = Needs.STATISTICS
     source = "Shapley 1953; Xu et al. 2021, Gradient-Driven Rewards, NeurIPS; Ghorbani and Zou 2019, Data Shapley, ICML"
     params = ContributionParams
-    result = Contributions
+    result = ContributionResult
 
     def select(self, params: ContributionParams, index: RoundIndex) -> Sequence[int]:
         return one_round(params, index)
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: ContributionParams) -> Contributions:
+    def combine(self, partials: Sequence[Partial], context: Context, params: ContributionParams) -> ContributionResult:
         data = context.round
         deltas = data.deltas(params.clients)
         weights = fedavg_weights([data.record.by_client[client].num_examples for client in deltas.members])
         found = measure(deltas.gram, weights, params, context.progress)
         ranked = np.argsort(-found.values, kind="stable")
-        return Contributions(
+        return ContributionResult(
             round=data.record.number,
             method=params.method,
             contributions=[
-                Contribution(deltas.members[row], float(found.values[row]), float(found.errors[row]))
+                ClientContribution(deltas.members[row], float(found.values[row]), float(found.errors[row]))
                 for row in ranked.tolist()
             ],
             total=float(found.values.sum()),
@@ -141,3 +141,6 @@ def agreement(gram: Float64, weights: Float64) -> Utility:
 def _projections(gram: Float64, weights: Float64) -> Float64:
     along = gram @ weights * weights
     return np.asarray(along / along.sum() if along.sum() > 0 else np.zeros(len(along)))
+
+
+MeasureContribution = Contribution  # the name in older installations; removed with them

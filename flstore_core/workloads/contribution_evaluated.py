@@ -40,7 +40,7 @@ Utility = Callable[[frozenset[int]], float]
 
 
 @dataclass(frozen=True)
-class EvaluatedParams(RoundParams):
+class ContributionEvaluatedParams(RoundParams):
     """How contributions are measured."""
 
     method: Literal["gtg", "tmc", "exact", "leave-one-out"] = "gtg"
@@ -74,7 +74,7 @@ class Share(Result):
 
 
 @dataclass(frozen=True)
-class EvaluatedContribution(Result):
+class ContributionEvaluatedResult(Result):
     """What each client contributed to a round."""
 
     round: int
@@ -98,13 +98,13 @@ class ContributionEvaluated:
     pattern = Pattern.P2
     needs = Needs.MODEL
     source = "Liu et al. 2022, GTG-Shapley: Efficient and Accurate Participant Contribution Evaluation in FL, ACM TIST"
-    params = EvaluatedParams
-    result = EvaluatedContribution
+    params = ContributionEvaluatedParams
+    result = ContributionEvaluatedResult
 
-    def select(self, params: EvaluatedParams, index: RoundIndex) -> Sequence[int]:
+    def select(self, params: ContributionEvaluatedParams, index: RoundIndex) -> Sequence[int]:
         return one_round(params, index)
 
-    def models(self, rounds: Sequence[RoundData], params: EvaluatedParams) -> Sequence[ModelName]:
+    def models(self, rounds: Sequence[RoundData], params: ContributionEvaluatedParams) -> Sequence[ModelName]:
         (data,) = rounds
         found = updates(data, params.clients)
         if len(found) < 2:
@@ -115,22 +115,24 @@ class ContributionEvaluated:
             raise NotEnoughData(f"round {data.record.number} has no base model to compare with")
         return [*found, ModelName(data.record.base, AGGREGATE)]
 
-    def datasets(self, params: EvaluatedParams) -> Sequence[str]:
+    def datasets(self, params: ContributionEvaluatedParams) -> Sequence[str]:
         return [params.dataset]
 
-    def run(self, access: ModelAccess, params: EvaluatedParams) -> Partial:
+    def run(self, access: ModelAccess, params: ContributionEvaluatedParams) -> Partial:
         *clients, base = access.models
         worth = _Worth(access, clients, base, params)
         values, errors = _METHODS[params.method](worth, len(clients), params)
         ends = [worth(frozenset()), worth(frozenset(range(len(clients))))]
         return {"values": values, "errors": errors, "ends": np.array(ends), "count": np.array([len(worth.known)])}
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: EvaluatedParams) -> EvaluatedContribution:
+    def combine(
+        self, partials: Sequence[Partial], context: Context, params: ContributionEvaluatedParams
+    ) -> ContributionEvaluatedResult:
         (partial,) = partials
         errors = [None if math.isnan(error) else error for error in partial["errors"].tolist()]
         named = zip(context.models, partial["values"].tolist(), errors, strict=False)
         shares = [Share(str(name.client), value, error) for name, value, error in named]
-        return EvaluatedContribution(
+        return ContributionEvaluatedResult(
             round=context.round.record.number,
             method=params.method,
             before=float(partial["ends"][0]),
@@ -147,7 +149,7 @@ class _Worth:
     access: ModelAccess
     clients: Sequence[ModelName]
     base: ModelName
-    params: EvaluatedParams
+    params: ContributionEvaluatedParams
     known: dict[frozenset[int], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -173,7 +175,7 @@ class _Worth:
         return share
 
 
-def most_evaluations(params: EvaluatedParams, count: int) -> int:
+def most_evaluations(params: ContributionEvaluatedParams, count: int) -> int:
     """Return how many subsets of `count` clients are evaluated at the most."""
     if params.method == "leave-one-out":
         return count + 2
@@ -181,7 +183,7 @@ def most_evaluations(params: EvaluatedParams, count: int) -> int:
     return subsets if params.method == "exact" else min(subsets, 2 + max(params.permutations, 2) * (count - 1))
 
 
-def exact(worth: Utility, count: int, _: EvaluatedParams | None = None) -> tuple[Float64, Float64]:
+def exact(worth: Utility, count: int, _: ContributionEvaluatedParams | None = None) -> tuple[Float64, Float64]:
     """Return Shapley values by enumeration, and no errors (NaN)."""
     values = np.zeros(count)
     for size in range(count):
@@ -193,13 +195,13 @@ def exact(worth: Utility, count: int, _: EvaluatedParams | None = None) -> tuple
     return values, np.full(count, np.nan)
 
 
-def leave_one_out(worth: Utility, count: int, _: EvaluatedParams) -> tuple[Float64, Float64]:
+def leave_one_out(worth: Utility, count: int, _: ContributionEvaluatedParams) -> tuple[Float64, Float64]:
     """Return what the utility of all loses without each one."""
     everyone = frozenset(range(count))
     return np.array([worth(everyone) - worth(everyone - {row}) for row in range(count)]), np.full(count, np.nan)
 
 
-def sampled(worth: Utility, count: int, params: EvaluatedParams) -> tuple[Float64, Float64]:
+def sampled(worth: Utility, count: int, params: ContributionEvaluatedParams) -> tuple[Float64, Float64]:
     """Return means and standard errors over sampled permutations, the tails of which are truncated.
 
     With GTG, the clients take turns in being first, and a round that changed nothing is worth nothing to anybody.

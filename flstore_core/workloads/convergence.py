@@ -39,7 +39,7 @@ class ConvergenceParams(RangeParams):
 
 
 @dataclass(frozen=True)
-class Convergence(Result):
+class ConvergenceResult(Result):
     """Where a training stands."""
 
     state: Literal["improving", "plateau", "diverging"]
@@ -60,7 +60,7 @@ class Convergence(Result):
     """Its value in each."""
 
 
-class JudgeConvergence:
+class Convergence:
     """Whether a training improves, stands still or gets worse, and when it reaches a target."""
 
     name = "convergence"
@@ -68,12 +68,12 @@ class JudgeConvergence:
     needs = Needs.METADATA
     source = "Theil 1950; Sen 1968, Estimates of the Regression Coefficient Based on Kendall's Tau, JASA"
     params = ConvergenceParams
-    result = Convergence
+    result = ConvergenceResult
 
     def select(self, params: ConvergenceParams, index: RoundIndex) -> Sequence[int]:
         return round_range(params, index)
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: ConvergenceParams) -> Convergence:
+    def combine(self, partials: Sequence[Partial], context: Context, params: ConvergenceParams) -> ConvergenceResult:
         found = [(data.record.number, value_of(data.record, params.metric)) for data in context.rounds]
         history = {number: value for number, value in found if value is not None}
         if len(history) < LEAST:
@@ -82,7 +82,7 @@ class JudgeConvergence:
         sign = 1.0 if params.better == "lower" else -1.0
         slope = theil_sen(numbers[-params.window :], values[-params.window :])
         best = int((sign * values).argmin())
-        return Convergence(
+        return ConvergenceResult(
             state=_state(sign * slope, values[-params.window :], params.tolerance),
             slope=slope,
             newest=float(values[-1]),
@@ -127,3 +127,6 @@ def _rounds_to(target: float | None, sign: float, newest: float, best: float, sl
         return 0
     ahead = (target - newest) / slope if slope else math.inf
     return math.ceil(ahead) if 0 < ahead < 1e9 else None
+
+
+JudgeConvergence = Convergence  # the name in older installations; removed with them

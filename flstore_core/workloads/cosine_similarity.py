@@ -13,7 +13,7 @@ from flstore_core.workloads.select import one_round
 
 
 @dataclass(frozen=True)
-class Similarities(Result):
+class CosineSimilarityResult(Result):
     """How alike the updates of a round are, as directions. A zero update is similar to nothing: 0 throughout."""
 
     round: int
@@ -38,17 +38,17 @@ class CosineSimilarity:
     needs = Needs.STATISTICS
     source = "Sattler, Müller, Samek 2020, Clustered Federated Learning, arXiv:1910.01991"
     params = RoundParams
-    result = Similarities
+    result = CosineSimilarityResult
 
     def select(self, params: RoundParams, index: RoundIndex) -> Sequence[int]:
         return one_round(params, index)
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: RoundParams) -> Similarities:
+    def combine(self, partials: Sequence[Partial], context: Context, params: RoundParams) -> CosineSimilarityResult:
         data = context.round
         chosen = data.deltas(params.clients)
         everyone, weights = data.aggregate()
         aligned = dict(zip(everyone.members, similarity_to(everyone.gram, weights).tolist(), strict=True))
-        return Similarities(
+        return CosineSimilarityResult(
             round=data.record.number,
             clients=list(chosen.members),
             matrix=cosines(chosen.gram).tolist(),

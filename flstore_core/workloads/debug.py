@@ -68,7 +68,7 @@ class Suspect(Result):
 
 
 @dataclass(frozen=True)
-class Faults(Result):
+class DebugResult(Result):
     """Which clients behave unlike the others."""
 
     round: int
@@ -89,7 +89,7 @@ class Debug:
     needs = Needs.MODEL
     source = "Gill et al. 2023, FedDebug: Systematic Debugging for Federated Learning Applications, ICSE"
     params = DebugParams
-    result = Faults
+    result = DebugResult
 
     def select(self, params: DebugParams, index: RoundIndex) -> Sequence[int]:
         return one_round(params, index)
@@ -123,13 +123,13 @@ class Debug:
             common.append(counts)
         return {"common": np.stack(common), "neurons": np.array([neurons])}
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: DebugParams) -> Faults:
+    def combine(self, partials: Sequence[Partial], context: Context, params: DebugParams) -> DebugResult:
         (partial,) = partials
         common = partial["common"]
         votes = np.array([_votes(counts) for counts in common])
         clients = [str(name.client) for name in context.models]
         order = np.lexsort((-common[0].mean(1), -votes.max(0)))
-        return Faults(
+        return DebugResult(
             round=context.round.record.number,
             faulty=[clients[turn.argmax()] for turn in votes if turn.max() > MAX_VOTED],
             suspects=[Suspect(clients[row], float(votes[:, row].max()), float(common[0][row].mean())) for row in order],

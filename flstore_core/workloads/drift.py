@@ -62,7 +62,7 @@ class Change(Result):
 
 
 @dataclass(frozen=True)
-class DriftReport(Result):
+class DriftResult(Result):
     """A client's way through the rounds."""
 
     client: str
@@ -87,18 +87,18 @@ class Drift:
     needs = Needs.STATISTICS
     source = "Karimireddy et al. 2020, SCAFFOLD, ICML; Killick, Fearnhead, Eckley 2012, PELT, JASA"
     params = DriftParams
-    result = DriftReport
+    result = DriftResult
 
     def select(self, params: DriftParams, index: RoundIndex) -> Sequence[int]:
         return client_history(params, index)
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: DriftParams) -> DriftReport:
+    def combine(self, partials: Sequence[Partial], context: Context, params: DriftParams) -> DriftResult:
         shared = [data for data in context.rounds if len(data.record.members) >= _LEAST_CLIENTS]
         history = positions(shared, params.client)
         measures = np.array([_measures(each) for each in history]).reshape(-1, 2)
         starts = _changes(measures, params.penalty)
         means = [segment.mean(axis=0) for segment in np.split(measures, starts)] if history else [np.zeros(2)]
-        return DriftReport(
+        return DriftResult(
             client=params.client,
             alignment=float(means[-1][0]),
             relative_norm=math.exp(means[-1][1]),

@@ -75,7 +75,7 @@ class ModelScore(Result):
 
 
 @dataclass(frozen=True)
-class Evaluation(Result):
+class EvaluateResult(Result):
     """How well models do on a data set."""
 
     dataset: str
@@ -98,7 +98,7 @@ class Evaluate:
     needs = Needs.MODEL
     source = "McMahan et al. 2017, Communication-Efficient Learning of Deep Networks from Decentralized Data, AISTATS"
     params = EvaluateParams
-    result = Evaluation
+    result = EvaluateResult
 
     def select(self, params: EvaluateParams, index: RoundIndex) -> Sequence[int]:
         if params.models:
@@ -118,11 +118,11 @@ class Evaluate:
         data = examples(access, params.dataset, params.loss, params.batch_size, params.rows)
         return {**packed(score_all(access, data)), "is_" + data.loss: np.ones(1)}
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: EvaluateParams) -> Evaluation:
+    def combine(self, partials: Sequence[Partial], context: Context, params: EvaluateParams) -> EvaluateResult:
         (partial,) = partials
         sums = unpacked(partial)
         scores = [_model_score(name, each) for name, each in zip(context.models, sums, strict=True)]
-        return Evaluation(
+        return EvaluateResult(
             dataset=params.dataset,
             loss=next(name.removeprefix("is_") for name in partial if name.startswith("is_")),
             examples=sums[0].values,

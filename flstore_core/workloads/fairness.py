@@ -30,7 +30,7 @@ class FairnessParams(RangeParams):
 
 
 @dataclass(frozen=True)
-class Fairness(Result):
+class FairnessResult(Result):
     """How evenly clients fare."""
 
     rounds: list[int]
@@ -55,7 +55,7 @@ class Fairness(Result):
     """How often each client took part."""
 
 
-class FairnessOverRounds:
+class Fairness:
     """How evenly a training serves its clients, and how evenly they take part."""
 
     name = "fairness"
@@ -63,12 +63,12 @@ class FairnessOverRounds:
     needs = Needs.METADATA
     source = "Li et al. 2020, Fair Resource Allocation in Federated Learning, ICLR; Jain, Chiu, Hawe 1984"
     params = FairnessParams
-    result = Fairness
+    result = FairnessResult
 
     def select(self, params: FairnessParams, index: RoundIndex) -> Sequence[int]:
         return round_range(params, index)
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: FairnessParams) -> Fairness:
+    def combine(self, partials: Sequence[Partial], context: Context, params: FairnessParams) -> FairnessResult:
         table = rows_of(data.record for data in context.rounds)
         if not table:
             raise NotEnoughData("nobody took part in these rounds")
@@ -76,7 +76,7 @@ class FairnessOverRounds:
         values = np.sort(list(newest.values()))[:: 1 if params.better == "higher" else -1]
         tenth = -(-len(values) // 10)
         times = Counter(row.client for row in table)
-        return Fairness(
+        return FairnessResult(
             rounds=[data.record.number for data in context.rounds],
             clients=len(times),
             reporting=len(values),
@@ -103,3 +103,6 @@ def _newest(table: Sequence[Row], metric: str) -> dict[str, float]:
     if not found:
         raise unknown("numeric metric", metric, metric_names(table))
     return found
+
+
+FairnessOverRounds = Fairness  # the name in older installations; removed with them

@@ -84,7 +84,7 @@ class Setting(Result):
 
 
 @dataclass(frozen=True)
-class HyperparameterReport(Result):
+class HyperparametersResult(Result):
     """What hyperparameters had to do with progress."""
 
     rounds: list[int]
@@ -112,14 +112,14 @@ class Hyperparameters:
     needs = Needs.METADATA
     source = "Fisher 1925, Statistical Methods; Spearman 1904; Kendall 1942, Partial Rank Correlation, Biometrika"
     params = HyperparametersParams
-    result = HyperparameterReport
+    result = HyperparametersResult
 
     def select(self, params: HyperparametersParams, index: RoundIndex) -> Sequence[int]:
         return round_range(params, index)
 
     def combine(
         self, partials: Sequence[Partial], context: Context, params: HyperparametersParams
-    ) -> HyperparameterReport:
+    ) -> HyperparametersResult:
         steps = _steps([data.record for data in context.rounds], params)
         if len(steps) < _LEAST:
             raise NotEnoughData(
@@ -128,7 +128,7 @@ class Hyperparameters:
             )
         names = sorted({name for step in steps for name in step.setting})
         effects = [_effect(name, [step for step in steps if name in step.setting]) for name in names]
-        return HyperparameterReport(
+        return HyperparametersResult(
             rounds=[step.round for step in steps],
             progress=[step.progress for step in steps],
             effects=sorted(effects, key=lambda effect: -effect.explained),

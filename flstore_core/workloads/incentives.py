@@ -14,7 +14,7 @@ from annotated_types import Ge, Le
 from flstore_core.errors import InvalidParameters
 from flstore_core.patterns import Pattern
 from flstore_core.workloads.base import Context, Needs, Partial, Result, RoundIndex
-from flstore_core.workloads.contribution import ContributionParams, MeasureContribution
+from flstore_core.workloads.contribution import Contribution, ContributionParams
 from flstore_core.workloads.methods.geometry import Float64
 from flstore_core.workloads.select import one_round
 
@@ -46,7 +46,7 @@ class Payment(Result):
 
 
 @dataclass(frozen=True)
-class Payments(Result):
+class IncentivesResult(Result):
     """The budget, paid out."""
 
     round: int
@@ -65,16 +65,16 @@ class Incentives:
     needs = Needs.STATISTICS
     source = "Song, Tong, Wei 2019, Profit Allocation for Federated Learning, IEEE Big Data"
     params = IncentivesParams
-    result = Payments
+    result = IncentivesResult
 
     def select(self, params: IncentivesParams, index: RoundIndex) -> Sequence[int]:
         return one_round(params, index)
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: IncentivesParams) -> Payments:
-        measured = MeasureContribution().combine(partials, context, params)
+    def combine(self, partials: Sequence[Partial], context: Context, params: IncentivesParams) -> IncentivesResult:
+        measured = Contribution().combine(partials, context, params)
         values = np.array([part.value for part in measured.contributions])
         amounts = split(params.budget, values, params.floor, params.cap)
-        return Payments(
+        return IncentivesResult(
             round=measured.round,
             budget=params.budget,
             payments=[

@@ -91,7 +91,7 @@ class OutputTensor(Result):
 
 
 @dataclass(frozen=True)
-class Inferred(Result):
+class InferenceResult(Result):
     """The protocol's answer."""
 
     model_name: str
@@ -110,7 +110,7 @@ class Inference(RunsOneModel):
     needs = Needs.MODEL
     source = "Open Inference Protocol v2 (KServe); FLStore, arXiv 2503.00323, section 2"
     params = InferenceParams
-    result = Inferred
+    result = InferenceResult
 
     def datasets(self, params: InferenceParams) -> Sequence[str]:
         return [params.dataset] if params.dataset else []
@@ -120,10 +120,10 @@ class Inference(RunsOneModel):
         outputs = access.model(name, params.scale)(*_inputs(access, params))
         return {f"output_{index}": np.ascontiguousarray(output) for index, output in enumerate(outputs)}
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: InferenceParams) -> Inferred:
+    def combine(self, partials: Sequence[Partial], context: Context, params: InferenceParams) -> InferenceResult:
         (partial,) = partials
         outputs = [_output(f"output_{index}", partial[f"output_{index}"]) for index in range(len(partial))]
-        return Inferred(context.job.id, str(context.models[0]), outputs)
+        return InferenceResult(context.job.id, str(context.models[0]), outputs)
 
 
 def _inputs(access: ModelAccess, params: InferenceParams) -> list[NDArray[Any]]:

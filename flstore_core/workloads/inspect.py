@@ -77,7 +77,7 @@ class TensorFigures(Result):
 
 
 @dataclass(frozen=True)
-class Inspection(Result):
+class InspectResult(Result):
     """One model, tensor by tensor."""
 
     round: int
@@ -100,7 +100,7 @@ class Inspection(Result):
     """Names of its integer and boolean tensors, which are not looked at."""
 
 
-class InspectModel:
+class Inspect:
     """One stored model, tensor by tensor: norm, mean, sparsity, quantiles, distance to the base."""
 
     name = "inspect"
@@ -109,7 +109,7 @@ class InspectModel:
     reads_base = True
     source = "Descriptive statistics; no publication"
     params = InspectParams
-    result = Inspection
+    result = InspectResult
 
     def select(self, params: InspectParams, index: RoundIndex) -> Sequence[int]:
         return one_round(RoundParams(params.round), index)
@@ -137,7 +137,7 @@ class InspectModel:
             stretches[index] = len(summaries[-1].count)
         return {"totals": totals, "extremes": extremes, "stretches": stretches, **_joined(summaries)}
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: InspectParams) -> Inspection:
+    def combine(self, partials: Sequence[Partial], context: Context, params: InspectParams) -> InspectResult:
         record, schema = context.round.record, context.job.schema
         totals = np.sum([partial["totals"] for partial in partials], axis=0)
         specs = {tensor.name: tensor for tensor in schema.tensors}
@@ -147,7 +147,7 @@ class InspectModel:
             for index, segment in enumerate(schema.segments)
         ]
         whole = totals.sum(axis=0)
-        return Inspection(
+        return InspectResult(
             round=record.number,
             client=params.client,
             base=record.base,
@@ -220,3 +220,6 @@ def _figures(spec: TensorSpec, totals: Float64, quantiles: list[float], known: b
         quantiles=quantiles,
         distance=math.sqrt(totals[_MOVED]) if known else None,
     )
+
+
+InspectModel = Inspect  # the name in older installations; removed with them

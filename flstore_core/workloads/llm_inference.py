@@ -29,7 +29,7 @@ Token = Annotated[int, Ge(0), Le(2**31 - 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateParams(OneModelParams):
+class LLMInferenceParams(OneModelParams):
     """What is to be continued, and how far."""
 
     prompts: Annotated[list[Annotated[list[Token], MinLen(1), MaxLen(32_768)]], MinLen(1), MaxLen(256)]
@@ -55,7 +55,7 @@ class Continuation(Result):
 
 
 @dataclass(frozen=True)
-class Generated(Result):
+class LLMInferenceResult(Result):
     """What the prompts were continued with."""
 
     model: str
@@ -71,13 +71,13 @@ class LLMInference(RunsOneModel):
     pattern = Pattern.P1
     needs = Needs.MODEL
     source = "Hu et al. 2022, LoRA: Low-Rank Adaptation of Large Language Models, ICLR"
-    params = GenerateParams
-    result = Generated
+    params = LLMInferenceParams
+    result = LLMInferenceResult
 
-    def datasets(self, params: GenerateParams) -> Sequence[str]:
+    def datasets(self, params: LLMInferenceParams) -> Sequence[str]:
         return []
 
-    def run(self, access: ModelAccess, params: GenerateParams) -> Partial:
+    def run(self, access: ModelAccess, params: LLMInferenceParams) -> Partial:
         (name,) = access.models
         if len(access.inputs) != 1 or access.inputs[0].dtype.kind != "i" or len(access.inputs[0].shape) != 2:
             raise InvalidParameters("the program takes no tokens: whole numbers of shape (batch, length)")
@@ -92,10 +92,10 @@ class LLMInference(RunsOneModel):
             tokens[rows], likely[rows] = generate(reader, prompts, params.max_new_tokens, params.stop_token)
         return {"tokens": tokens, "log_probability": likely}
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: GenerateParams) -> Generated:
+    def combine(self, partials: Sequence[Partial], context: Context, params: LLMInferenceParams) -> LLMInferenceResult:
         (partial,) = partials
         rows = zip(partial["tokens"].tolist(), partial["log_probability"].tolist(), strict=True)
-        return Generated(
+        return LLMInferenceResult(
             str(context.models[0]), [_continuation(tokens, likely, params.stop_token) for tokens, likely in rows]
         )
 

@@ -28,7 +28,7 @@ LEAST = 4
 
 
 @dataclass(frozen=True)
-class FilterParams(RoundParams):
+class MaliciousFilterParams(RoundParams):
     """How far an update may stand out before its client is accused."""
 
     method: Literal["robust", "foolsgold", "fltrust", "flame"] = "robust"
@@ -102,7 +102,7 @@ class Verdict(Result):
 
 
 @dataclass(frozen=True)
-class Suspects(Result):
+class MaliciousFilterResult(Result):
     """Who looks malicious in a round."""
 
     round: int
@@ -127,10 +127,10 @@ class MaliciousFilter:
         "Blanchard et al. 2017, NeurIPS; Javanmard et al. 2016, PNAS 113:16; Fung et al. 2018, arXiv:1808.04866; "
         "Cao et al. 2021, arXiv:2012.13995; Nguyen et al. 2022, FLAME, USENIX Security"
     )
-    params = FilterParams
-    result = Suspects
+    params = MaliciousFilterParams
+    result = MaliciousFilterResult
 
-    def select(self, params: FilterParams, index: RoundIndex) -> Sequence[int]:
+    def select(self, params: MaliciousFilterParams, index: RoundIndex) -> Sequence[int]:
         (asked,) = one_round(params, index)
         if params.method not in _OVER_ROUNDS:
             return (asked,)
@@ -138,7 +138,9 @@ class MaliciousFilter:
         after = [number for number in index.committed if number > asked]
         return [*before[-params.history :], *after[: params.hindsight]]
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: FilterParams) -> Suspects:
+    def combine(
+        self, partials: Sequence[Partial], context: Context, params: MaliciousFilterParams
+    ) -> MaliciousFilterResult:
         data = _asked(context.rounds, params)
         deltas = data.deltas(params.clients, LEAST)
         others = [each.deltas() for each in context.rounds if each is not data and each.record.members]
@@ -148,7 +150,7 @@ class MaliciousFilter:
             verdicts = [_by_trust(*each) for each in zip(verdicts, trust.tolist(), reasons, strict=True)]
         kept = np.argsort([verdict.krum for verdict in verdicts], kind="stable")
         kept = kept[: len(verdicts) - tolerated(len(verdicts), params.byzantine)]
-        return Suspects(
+        return MaliciousFilterResult(
             round=data.record.number,
             looked_at=[each.record.number for each in context.rounds],
             malicious=[verdict.client for verdict in verdicts if verdict.malicious],
@@ -157,7 +159,7 @@ class MaliciousFilter:
         )
 
 
-def judge(deltas: RoundStatistics, others: Sequence[RoundStatistics], params: FilterParams) -> list[Verdict]:
+def judge(deltas: RoundStatistics, others: Sequence[RoundStatistics], params: MaliciousFilterParams) -> list[Verdict]:
     """Return a verdict on each client of a round, by that round and others."""
     against = opposed(deltas, others)
     evidence, limits = _evidence(deltas.gram, against, params)
@@ -174,7 +176,7 @@ def opposed(deltas: RoundStatistics, others: Sequence[RoundStatistics]) -> Float
     return opposition(placed, len(numbers))[: len(deltas.members)]
 
 
-def is_accused(row: int, gram: Float64, params: FilterParams) -> bool:
+def is_accused(row: int, gram: Float64, params: MaliciousFilterParams) -> bool:
     """Return whether the method `robust` accuses the client of that row, by one round alone."""
     evidence, limits = _evidence(gram, opposition([(np.arange(len(gram)), gram)], len(gram)), params)
     return bool(evidence.reasons(row, limits))
@@ -183,12 +185,12 @@ def is_accused(row: int, gram: Float64, params: FilterParams) -> bool:
 _OVER_ROUNDS = ("robust", "foolsgold")
 
 
-def _asked(rounds: Sequence[RoundData], params: FilterParams) -> RoundData:
+def _asked(rounds: Sequence[RoundData], params: MaliciousFilterParams) -> RoundData:
     """Return the round asked about, the newest by default."""
     return next((data for data in rounds if data.record.number == params.round), rounds[-1])
 
 
-def _evidence(gram: Float64, against: Float64, params: FilterParams) -> tuple[Evidence, Thresholds]:
+def _evidence(gram: Float64, against: Float64, params: MaliciousFilterParams) -> tuple[Evidence, Thresholds]:
     limits = Thresholds(
         params.opposition_threshold,
         params.alignment_threshold,
@@ -218,7 +220,7 @@ def _verdict(client: str, evidence: Evidence, row: int, limits: Thresholds) -> V
 
 
 def _trust(
-    deltas: RoundStatistics, others: Sequence[RoundStatistics], number: int, params: FilterParams
+    deltas: RoundStatistics, others: Sequence[RoundStatistics], number: int, params: MaliciousFilterParams
 ) -> tuple[Float64, Sequence[str | None]]:
     """Return how far the method trusts each client, 0 to 1, and why it accuses one; None where it does not."""
     if params.method == "flame":

@@ -81,7 +81,7 @@ class Group(Result):
 
 
 @dataclass(frozen=True)
-class Summary(Result):
+class MetricsResult(Result):
     """Metrics summed up by group."""
 
     rounds: list[int]
@@ -92,7 +92,7 @@ class Summary(Result):
     """The groups, in ascending order of their keys."""
 
 
-class MetricsOverRounds:
+class Metrics:
     """What clients reported over a range of rounds, filtered, grouped and summed up."""
 
     name = "metrics"
@@ -100,19 +100,19 @@ class MetricsOverRounds:
     needs = Needs.METADATA
     source = "FLStore, arXiv:2503.00323, access pattern P4; Hyndman and Fan 1996, quantiles of type 7"
     params = MetricsParams
-    result = Summary
+    result = MetricsResult
 
     def select(self, params: MetricsParams, index: RoundIndex) -> Sequence[int]:
         return round_range(params, index)
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: MetricsParams) -> Summary:
+    def combine(self, partials: Sequence[Partial], context: Context, params: MetricsParams) -> MetricsResult:
         table = rows_of(data.record for data in context.rounds)
         names = _names(table, params)
         kept = [row for row in table if all(condition.holds(row) for condition in params.where)]
         groups: dict[tuple[Scalar, ...], list[Row]] = {}
         for row in kept:
             groups.setdefault(tuple(row.value(name) for name in params.group_by), []).append(row)
-        return Summary(
+        return MetricsResult(
             rounds=[data.record.number for data in context.rounds],
             participations=len(kept),
             groups=[_group(key, groups[key], names, params) for key in sorted(groups, key=_order)],
@@ -151,3 +151,6 @@ def _summed_up(found: Sequence[float | None], name: str, params: MetricsParams) 
     if not np.isfinite(list(summed.values())).all():
         raise InvalidParameters(f"metric {name!r} has values too large to sum up: up to {np.abs(numbers).max():.3g}")
     return summed
+
+
+MetricsOverRounds = Metrics  # the name in older installations; removed with them

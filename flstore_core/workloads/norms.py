@@ -32,7 +32,7 @@ _BLOCK = 65_536
 
 
 @dataclass(frozen=True)
-class ModelName(Params):
+class StoredModel(Params):
     """One stored model."""
 
     round: Annotated[int, Ge(0), Le(MAX_ROUND)]
@@ -45,7 +45,7 @@ class ModelName(Params):
 class NormsParams(PatternParams):
     """Which models are read."""
 
-    models: Annotated[list[ModelName], MinLen(1), MaxLen(10_000)]
+    models: Annotated[list[StoredModel], MinLen(1), MaxLen(10_000)]
     """The models, each once."""
 
 
@@ -62,14 +62,14 @@ class Norm(Result):
 
 
 @dataclass(frozen=True)
-class Norms(Result):
+class NormsResult(Result):
     """Lengths of models."""
 
     norms: list[Norm]
     """In the order in which they were asked for."""
 
 
-class NormsOfModels:
+class Norms:
     """How long the named models' parameter vectors are."""
 
     name = "norms"
@@ -78,7 +78,7 @@ class NormsOfModels:
     reads_base = False
     source = "Euclidean norm"
     params = NormsParams
-    result = Norms
+    result = NormsResult
 
     def select(self, params: NormsParams, index: RoundIndex) -> Sequence[int]:
         wanted = sorted({model.round for model in params.models})
@@ -98,12 +98,15 @@ class NormsOfModels:
     def map(self, view: SliceView, params: NormsParams) -> Partial:
         return {"squares": np.array([_squared_norm(row) for row in view.rows])}
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: NormsParams) -> Norms:
+    def combine(self, partials: Sequence[Partial], context: Context, params: NormsParams) -> NormsResult:
         lengths = np.sqrt(sum(partial["squares"] for partial in partials)).tolist()
         named = zip(params.models, lengths, strict=True)
-        return Norms([Norm(model.round, model.client, length) for model, length in named])
+        return NormsResult([Norm(model.round, model.client, length) for model, length in named])
 
 
 def _squared_norm(row: FlatView) -> float:
     blocks = (row.read(start, min(start + _BLOCK, row.stop)) for start in range(row.start, row.stop, _BLOCK))
     return sum(float(np.dot(block, block)) for block in blocks)
+
+
+NormsOfModels = Norms  # the name in older installations; removed with them

@@ -55,7 +55,7 @@ class GroupModel(Result):
 
 
 @dataclass(frozen=True)
-class Personalized(Result):
+class PersonalizeResult(Result):
     """A model per group."""
 
     round: int
@@ -77,7 +77,7 @@ class Personalize:
     reads_base = False
     source = "Sattler, Müller, Samek 2020, arXiv:1910.01991; Mansour et al. 2020, arXiv:2002.10619"
     params = PersonalizeParams
-    result = Personalized
+    result = PersonalizeResult
 
     def select(self, params: PersonalizeParams, index: RoundIndex) -> Sequence[int]:
         return one_round(params, index)
@@ -96,7 +96,7 @@ class Personalize:
     def map(self, view: SliceView, params: PersonalizeParams) -> Partial:
         return map_sums(view)
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: PersonalizeParams) -> Personalized:
+    def combine(self, partials: Sequence[Partial], context: Context, params: PersonalizeParams) -> PersonalizeResult:
         record = context.round.record
         groups = _groups(context.round, params)
         metadata = origin_of(self.name, context, params).to_metadata()
@@ -107,7 +107,7 @@ class Personalize:
             examples = sum(member.num_examples for member in context.round.members(clients))
             models.append(GroupModel(clients, examples, distance, link))
         labels = {client: index for index, clients in enumerate(groups) for client in clients}
-        return Personalized(record.number, params.global_share, labels, models)
+        return PersonalizeResult(record.number, params.global_share, labels, models)
 
 
 def _groups(data: RoundData, params: PersonalizeParams) -> list[list[str]]:

@@ -89,7 +89,7 @@ class Generation(Result):
 
 
 @dataclass(frozen=True)
-class Lineage(Result):
+class ProvenanceResult(Result):
     """What made a model."""
 
     generations: list[Generation]
@@ -115,7 +115,7 @@ class Provenance:
     reads_base = True
     source = "Lineage by content hashes; no publication"
     params = ProvenanceParams
-    result = Lineage
+    result = ProvenanceResult
 
     def with_artifact(self, params: ProvenanceParams, metadata_of: MetadataOf) -> ProvenanceParams:
         """Return the parameters with what the artifact says of itself."""
@@ -153,13 +153,13 @@ class Provenance:
         made, stored = weights[:, :count], weights[:, count:]
         return {"apart": _squares(view, made - stored), "whole": _squares(view, stored)}
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: ProvenanceParams) -> Lineage:
+    def combine(self, partials: Sequence[Partial], context: Context, params: ProvenanceParams) -> ProvenanceResult:
         if maker := _maker(params):
             return _of_artifact(maker, partials, context, params)
         found = _distances(partials, context.rounds, params)
         generations = [_generation(record, found.get(record.number)) for record in _line(context.rounds)]
         told = [entry.verified for entry in generations if entry.verified is not None]
-        return Lineage(generations, None, [], [], all(told) if told else None, None)
+        return ProvenanceResult(generations, None, [], [], all(told) if told else None, None)
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,9 @@ def _maker(params: ProvenanceParams) -> Maker | None:
     return Maker(workload, registry.params_from_json(workload, origin.params), origin.inputs)
 
 
-def _of_artifact(maker: Maker, partials: Sequence[Partial], context: Context, params: ProvenanceParams) -> Lineage:
+def _of_artifact(
+    maker: Maker, partials: Sequence[Partial], context: Context, params: ProvenanceParams
+) -> ProvenanceResult:
     records = {data.record.number: data.record for data in context.rounds}
     changed = [
         entry
@@ -198,7 +200,7 @@ def _of_artifact(maker: Maker, partials: Sequence[Partial], context: Context, pa
     ]
     remade = _made_again(maker, partials, context) if context.members else []
     same = any(link.sha256.startswith(str(params.artifact)) for link in remade)
-    return Lineage(
+    return ProvenanceResult(
         generations=[],
         workload=maker.workload.name,
         inputs=list(maker.inputs),

@@ -12,7 +12,7 @@ from annotated_types import Gt, Le
 
 from flstore_core.patterns import Pattern
 from flstore_core.workloads.base import ClientParams, Context, Needs, Partial, Result, RoundData, RoundIndex
-from flstore_core.workloads.malicious_filter import LEAST, FilterParams, is_accused
+from flstore_core.workloads.malicious_filter import LEAST, MaliciousFilterParams, is_accused
 from flstore_core.workloads.methods.geometry import stacked_alignments
 from flstore_core.workloads.select import client_history
 
@@ -47,7 +47,7 @@ class Participation(Result):
 
 
 @dataclass(frozen=True)
-class Reputation(Result):
+class ReputationResult(Result):
     """How far a client can be trusted."""
 
     client: str
@@ -66,7 +66,7 @@ class Reputation(Result):
     """Rounds with too few updates to judge anybody by."""
 
 
-class BetaReputation:
+class Reputation:
     """How far a client can be trusted, from how its past updates went along with the others'."""
 
     name = "reputation"
@@ -74,12 +74,12 @@ class BetaReputation:
     needs = Needs.STATISTICS
     source = "Kang et al. 2019, Incentive Mechanism for Reliable Federated Learning, IEEE IoT Journal 6(6)"
     params = ReputationParams
-    result = Reputation
+    result = ReputationResult
 
     def select(self, params: ReputationParams, index: RoundIndex) -> Sequence[int]:
         return client_history(params, index)
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: ReputationParams) -> Reputation:
+    def combine(self, partials: Sequence[Partial], context: Context, params: ReputationParams) -> ReputationResult:
         least = LEAST if params.evidence == "filter" else 2
         judged = [data for data in context.rounds if len(data.record.members) >= least]
         ages = range(len(judged) - 1, -1, -1)
@@ -89,7 +89,7 @@ class BetaReputation:
         ]
         positive = sum(past.weight * past.good for past in history)
         negative = params.negative_weight * sum(past.weight * (1 - past.good) for past in history)
-        return Reputation(
+        return ReputationResult(
             client=params.client,
             reputation=(positive + 1) / (positive + negative + 2),
             uncertainty=2 / (positive + negative + 2),
@@ -108,6 +108,9 @@ def _evidence(rounds: Sequence[RoundData], params: ReputationParams) -> list[tup
     own = [float(found[row]) for found, row in zip(aligned, rows, strict=True)]
     if params.evidence == "alignment":
         return [((1 + alignment) / 2, alignment) for alignment in own]
-    asked = FilterParams()
+    asked = MaliciousFilterParams()
     accused = [is_accused(row, deltas.gram, asked) for row, deltas in zip(rows, everyone, strict=True)]
     return [(float(not guilty), alignment) for guilty, alignment in zip(accused, own, strict=True)]
+
+
+BetaReputation = Reputation  # the name in older installations; removed with them

@@ -30,7 +30,7 @@ from flstore_core.workloads.shared.scoring import Loss, accuracy, examples, mean
 
 
 @dataclass(frozen=True)
-class AccuracyParams(RoundParams):
+class ScheduleAccuracyParams(RoundParams):
     """How many clients are chosen, and by what."""
 
     k: Annotated[int, Ge(1), Le(10_000)] = 5
@@ -60,7 +60,7 @@ class Ranked(Result):
 
 
 @dataclass(frozen=True)
-class AccuracySchedule(Result):
+class ScheduleAccuracyResult(Result):
     """Whom to ask next."""
 
     round: int
@@ -78,27 +78,29 @@ class ScheduleAccuracy:
     pattern = Pattern.P2
     needs = Needs.MODEL
     source = "Cho et al. 2022, Towards Understanding Biased Client Selection in Federated Learning, AISTATS"
-    params = AccuracyParams
-    result = AccuracySchedule
+    params = ScheduleAccuracyParams
+    result = ScheduleAccuracyResult
 
-    def select(self, params: AccuracyParams, index: RoundIndex) -> Sequence[int]:
+    def select(self, params: ScheduleAccuracyParams, index: RoundIndex) -> Sequence[int]:
         return one_round(params, index)
 
-    def models(self, rounds: Sequence[RoundData], params: AccuracyParams) -> Sequence[ModelName]:
+    def models(self, rounds: Sequence[RoundData], params: ScheduleAccuracyParams) -> Sequence[ModelName]:
         (data,) = rounds
         found = updates(data, params.clients)
         if not found:
             raise NotEnoughData(f"round {data.record.number} has no clients to choose from")
         return found
 
-    def datasets(self, params: AccuracyParams) -> Sequence[str]:
+    def datasets(self, params: ScheduleAccuracyParams) -> Sequence[str]:
         return [params.dataset]
 
-    def run(self, access: ModelAccess, params: AccuracyParams) -> Partial:
+    def run(self, access: ModelAccess, params: ScheduleAccuracyParams) -> Partial:
         data = examples(access, params.dataset, params.loss, params.batch_size)
         return packed(score_all(access, data))
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: AccuracyParams) -> AccuracySchedule:
+    def combine(
+        self, partials: Sequence[Partial], context: Context, params: ScheduleAccuracyParams
+    ) -> ScheduleAccuracyResult:
         (partial,) = partials
         sign = 1.0 if params.prefer == "best" else -1.0
         scored = zip(context.models, unpacked(partial), strict=True)
@@ -107,4 +109,6 @@ class ScheduleAccuracy:
             Ranked(str(name.client), accuracy(sums), mean_loss(sums), place < params.k)
             for place, (name, sums) in enumerate(ordered)
         ]
-        return AccuracySchedule(context.round.record.number, [each.client for each in ranking if each.chosen], ranking)
+        return ScheduleAccuracyResult(
+            context.round.record.number, [each.client for each in ranking if each.chosen], ranking
+        )

@@ -60,7 +60,7 @@ class Tier(Result):
 
 
 @dataclass(frozen=True)
-class ClusterSchedule(Result):
+class ScheduleClustersResult(Result):
     """Who should take part in the next round."""
 
     rounds: list[int]
@@ -83,7 +83,7 @@ class ScheduleClusters:
     needs = Needs.STATISTICS
     source = "Chai et al. 2020, TiFL, HPDC, arXiv:2001.09249; Fraboni et al. 2021, Clustered Sampling, ICML"
     params = ScheduleClustersParams
-    result = ClusterSchedule
+    result = ScheduleClustersResult
 
     def select(self, params: ScheduleClustersParams, index: RoundIndex) -> Sequence[int]:
         newest(index)
@@ -92,7 +92,9 @@ class ScheduleClusters:
             raise NotEnoughData(f"no round up to {params.last} is committed; the first is {index.committed[0]}")
         return until[-params.history :]
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: ScheduleClustersParams) -> ClusterSchedule:
+    def combine(
+        self, partials: Sequence[Partial], context: Context, params: ScheduleClustersParams
+    ) -> ScheduleClustersResult:
         clients = sorted({str(member.client) for data in context.rounds for member in data.record.members})
         if not clients:
             raise NotEnoughData("nobody took part in these rounds")
@@ -100,7 +102,7 @@ class ScheduleClusters:
         labels = _labels(clients, context.rounds, params)
         rng = np.random.default_rng(params.seed)
         tier = int(rng.choice(len(tiers), p=[each.probability for each in tiers]))
-        return ClusterSchedule(
+        return ScheduleClustersResult(
             rounds=[data.record.number for data in context.rounds],
             chosen=_choose(tiers, tier, labels, params.count, rng),
             tier=tier,

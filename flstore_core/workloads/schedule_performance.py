@@ -88,7 +88,7 @@ class Choice(Result):
 
 
 @dataclass(frozen=True)
-class PerformanceSchedule(Result):
+class SchedulePerformanceResult(Result):
     """Who should take part in the next round."""
 
     rounds: list[int]
@@ -121,14 +121,14 @@ class SchedulePerformance:
     needs = Needs.METADATA
     source = "Lai et al. 2021, Oort: Efficient Federated Learning via Guided Participant Selection, OSDI"
     params = SchedulePerformanceParams
-    result = PerformanceSchedule
+    result = SchedulePerformanceResult
 
     def select(self, params: SchedulePerformanceParams, index: RoundIndex) -> Sequence[int]:
         return round_range(params, index)
 
     def combine(
         self, partials: Sequence[Partial], context: Context, params: SchedulePerformanceParams
-    ) -> PerformanceSchedule:
+    ) -> SchedulePerformanceResult:
         table = rows_of(data.record for data in context.rounds)
         numbers = [data.record.number for data in context.rounds]
         utilities = [statistical_utility(row, params.loss) for row in table]
@@ -141,7 +141,7 @@ class SchedulePerformance:
             min(params.least_exploration, params.exploration),
             params.exploration * params.exploration_decay ** len(numbers),
         )
-        return PerformanceSchedule(
+        return SchedulePerformanceResult(
             rounds=numbers,
             chosen=_choose(candidates, epsilon, params),
             exploration=epsilon,

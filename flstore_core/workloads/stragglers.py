@@ -61,7 +61,7 @@ class Deadline(Result):
 
 
 @dataclass(frozen=True)
-class Stragglers(Result):
+class StragglersResult(Result):
     """Who is slow, and what a deadline would do."""
 
     rounds: list[int]
@@ -74,7 +74,7 @@ class Stragglers(Result):
     """The deadline advised."""
 
 
-class FindStragglers:
+class Stragglers:
     """Which clients are slow, and what a deadline would save and cost."""
 
     name = "stragglers"
@@ -82,12 +82,12 @@ class FindStragglers:
     needs = Needs.METADATA
     source = "Nishio and Yonetani 2019, Client Selection for Federated Learning (FedCS), ICC; Tukey 1977"
     params = StragglersParams
-    result = Stragglers
+    result = StragglersResult
 
     def select(self, params: StragglersParams, index: RoundIndex) -> Sequence[int]:
         return round_range(params, index)
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: StragglersParams) -> Stragglers:
+    def combine(self, partials: Sequence[Partial], context: Context, params: StragglersParams) -> StragglersResult:
         table = rows_of(data.record for data in context.rounds)
         by_client: dict[str, list[float]] = {}
         by_round: dict[int, list[float]] = {}
@@ -99,7 +99,7 @@ class FindStragglers:
             raise unknown("numeric metric", params.metric, metric_names(table))
         advice = _advise(by_round, params.keep)
         clients = _judge(by_client, params.fence, advice.deadline)
-        return Stragglers(
+        return StragglersResult(
             rounds=[data.record.number for data in context.rounds],
             slow=[client.client for client in clients if client.slow],
             clients=clients,
@@ -131,3 +131,6 @@ def _advise(rounds: Mapping[int, Sequence[float]], keep: float) -> Deadline:
     cut = sum(min(max(values), deadline) for values in rounds.values())
     saved = 1 - cut / waited if waited > 0 else 0.0
     return Deadline(deadline, float(np.mean(everything > deadline)), saved)
+
+
+FindStragglers = Stragglers  # the name in older installations; removed with them

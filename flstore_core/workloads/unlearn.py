@@ -70,7 +70,7 @@ class UnlearnedModel(Result):
 
 
 @dataclass(frozen=True)
-class Unlearned(Result):
+class UnlearnResult(Result):
     """A client forgotten."""
 
     client: str
@@ -92,7 +92,7 @@ class Unlearn:
     reads_base = False
     source = "Liu et al. 2021, FedEraser: Enabling Efficient Client-Level Data Removal, IWQoS"
     params = UnlearnParams
-    result = Unlearned
+    result = UnlearnResult
 
     def select(self, params: UnlearnParams, index: RoundIndex) -> Sequence[int]:
         taken = index.rounds_of(params.client)
@@ -115,7 +115,7 @@ class Unlearn:
     def map(self, view: SliceView, params: UnlearnParams) -> Partial:
         return map_sums(view)
 
-    def combine(self, partials: Sequence[Partial], context: Context, params: UnlearnParams) -> Unlearned:
+    def combine(self, partials: Sequence[Partial], context: Context, params: UnlearnParams) -> UnlearnResult:
         numbers = list(_sums(context.rounds, params))
         metadata = origin_of(self.name, context, params).to_metadata()
         models = []
@@ -125,7 +125,7 @@ class Unlearn:
             models.append(UnlearnedModel(number, distance, link))
         context.progress(len(numbers), len(numbers))
         taken = [data.record.number for data in context.rounds if params.client in data.record.by_client]
-        return Unlearned(params.client, params.method, taken, models)
+        return UnlearnResult(params.client, params.method, taken, models)
 
 
 def _named(params: UnlearnParams, index: RoundIndex) -> list[int]:

@@ -9,18 +9,18 @@ import numpy as np
 from flstore_core.ids import JobId
 from flstore_core.records import Job
 from flstore_core.workloads.base import Context, RoundData
-from flstore_core.workloads.malicious_filter import FilterParams, MaliciousFilter
+from flstore_core.workloads.malicious_filter import MaliciousFilter, MaliciousFilterParams
 from tests.truth.trainings import Case
 from tests.workloads.federated import TrainedRound, train
 from tests.workloads.rounds import Artifacts, Index, make_round, schema_of
 
 ROOT = "root"
-METHODS: Mapping[str, FilterParams] = {
-    "robust": FilterParams(),
-    "robust, at the time": FilterParams(hindsight=0),
-    "flame": FilterParams(method="flame"),
-    "fltrust": FilterParams(method="fltrust", root=ROOT),
-    "foolsgold": FilterParams(method="foolsgold"),
+METHODS: Mapping[str, MaliciousFilterParams] = {
+    "robust": MaliciousFilterParams(),
+    "robust, at the time": MaliciousFilterParams(hindsight=0),
+    "flame": MaliciousFilterParams(method="flame"),
+    "fltrust": MaliciousFilterParams(method="fltrust", root=ROOT),
+    "foolsgold": MaliciousFilterParams(method="foolsgold"),
 }
 """What is asked of every round once the training is over; `robust` as it is by default."""
 _FILTER = MaliciousFilter()
@@ -87,7 +87,7 @@ def stored(trained: TrainedRound, number: int, root: str | None) -> RoundData:
     return make_round(rows, names, number=number)
 
 
-def accuse(rounds: Sequence[RoundData], number: int, asked: FilterParams) -> list[str]:
+def accuse(rounds: Sequence[RoundData], number: int, asked: MaliciousFilterParams) -> list[str]:
     """Return whom the workload accuses in a round."""
     params = replace(asked, round=number)
     read = _FILTER.select(params, Index(committed=range(len(rounds))))

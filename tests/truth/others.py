@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
 from flstore_core.workloads.clustering import Clustering
-from flstore_core.workloads.contribution import MeasureContribution
+from flstore_core.workloads.contribution import Contribution
 from tests.truth.trainings import LEARNING, SEEDS
 from tests.workloads.federated import Setting, train
 from tests.workloads.rounds import ask, make_round
@@ -39,7 +39,7 @@ def ranks_of_noisy(alpha: float, seed: int, rounds: int = 10, **changes: Any) ->
         names = [str(client) for client in trained.clients]
         data = make_round(trained.deltas, names, examples=trained.examples.tolist())
         for method, sums in totals.items():
-            for part in ask(MeasureContribution(), data, method=method).contributions:
+            for part in ask(Contribution(), data, method=method).contributions:
                 sums[int(part.client)] += part.value
     return {method: sum(value > sums[NOISY] for value in sums.values()) for method, sums in totals.items()}
 

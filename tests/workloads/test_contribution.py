@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flstore_core.errors import InvalidParameters
-from flstore_core.workloads.contribution import ContributionParams, MeasureContribution, measure
+from flstore_core.workloads.contribution import Contribution, ContributionParams, measure
 from flstore_core.workloads.methods.shapley import exact, truncated_monte_carlo
 from tests.workloads.federated import Setting, train
 from tests.workloads.rounds import ask, make_round
 
-ASKED = MeasureContribution()
+ASKED = Contribution()
 Rows = np.ndarray[Any, Any]
 
 

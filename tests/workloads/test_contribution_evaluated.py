@@ -6,7 +6,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from flstore_core.workloads.contribution_evaluated import EvaluatedParams, exact, sampled
+from flstore_core.workloads.contribution_evaluated import ContributionEvaluatedParams, exact, sampled
 from tests.models import digits
 from tests.models.fixtures import ask
 from tests.services.models import JobOverHttp, problem
@@ -42,7 +42,7 @@ def test_exact_values_are_the_mean_over_all_orders(count: int) -> None:
 @pytest.mark.parametrize("method", ["gtg", "tmc"])
 def test_sampled_values_lie_within_their_standard_errors(method: str) -> None:
     worth = any_utility(1)
-    params = EvaluatedParams(method=method, permutations=400, tolerance=0.0)  # type: ignore[arg-type]
+    params = ContributionEvaluatedParams(method=method, permutations=400, tolerance=0.0)  # type: ignore[arg-type]
     values, errors = sampled(worth, 5, params)
     assert (np.abs(values - by_all_orders(worth, 5)) <= 4 * errors).all()
     assert values.sum() == pytest.approx(worth(frozenset(range(5))) - worth(frozenset()))
@@ -50,7 +50,9 @@ def test_sampled_values_lie_within_their_standard_errors(method: str) -> None:
 
 def test_in_an_additive_game_everybody_gets_their_own() -> None:
     own = [0.5, -0.2, 0.1, 0.0]
-    values, errors = sampled(lambda subset: sum(own[row] for row in subset), 4, EvaluatedParams(tolerance=0.0))
+    values, errors = sampled(
+        lambda subset: sum(own[row] for row in subset), 4, ContributionEvaluatedParams(tolerance=0.0)
+    )
     assert values.tolist() == pytest.approx(own)
     assert errors.max() == pytest.approx(0.0, abs=1e-12)
 
@@ -62,7 +64,7 @@ def test_a_round_that_changed_nothing_is_worth_nothing_and_costs_two_evaluations
         asked.append(subset)
         return 0.5
 
-    values, _ = sampled(worth, 6, EvaluatedParams(method="gtg"))
+    values, _ = sampled(worth, 6, ContributionEvaluatedParams(method="gtg"))
     assert not values.any()
     assert len(asked) == 2
 

@@ -9,7 +9,7 @@ from flstore_core.errors import BrokenWorkload, InvalidParameters
 from flstore_core.workloads import registry
 from flstore_core.workloads.base import Result
 from flstore_core.workloads.describe import describe, dump, validate
-from flstore_core.workloads.malicious_filter import FilterParams
+from flstore_core.workloads.malicious_filter import MaliciousFilterParams
 
 
 @pytest.mark.parametrize("name", registry.names())
@@ -32,7 +32,7 @@ def test_inherited_fields_keep_their_description_and_bounds() -> None:
 
 def test_valid_parameters_become_the_workloads_own() -> None:
     found = validate(registry.get("malicious-filter"), {"round": 3, "norm_threshold": 2})
-    assert found == FilterParams(round=3, norm_threshold=2.0)
+    assert found == MaliciousFilterParams(round=3, norm_threshold=2.0)
 
 
 def test_every_bad_field_is_named() -> None:

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flstore_core.errors import NotEnoughData, NotFound
-from flstore_core.workloads.fairness import FairnessOverRounds, jain
+from flstore_core.workloads.fairness import Fairness, jain
 from tests.workloads.rounds import ask
 from tests.workloads.test_metrics import rounds_of
 
-ASKED = FairnessOverRounds()
+ASKED = Fairness()
 
 
 @pytest.mark.parametrize(("values", "index"), [([3, 3, 3], 1), ([1, 0, 0, 0], 0.25), ([1, 2, 3], 36 / 42), ([0, 0], 1)])

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from flstore_core.errors import NotFound
 from flstore_core.schema import Schema, TensorSpec
 from flstore_core.workloads.base import RoundData
-from flstore_core.workloads.inspect import InspectModel
+from flstore_core.workloads.inspect import Inspect
 from flstore_core.workloads.methods.quantiles import MANY, merge, quantile, summarize
 from tests.workloads.rounds import make_round
 from tests.workloads.stored import MIXED, Stored
 
-ASKED = InspectModel()
+ASKED = Inspect()
 SHARES = [0.0, 0.1, 0.5, 0.9, 1.0]
 
 

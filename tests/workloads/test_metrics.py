@@ -10,10 +10,10 @@ import pytest
 from flstore_core.errors import InvalidParameters, NotEnoughData, NotFound
 from flstore_core.records import Round
 from flstore_core.workloads.base import RoundData
-from flstore_core.workloads.metrics import Condition, MetricsOverRounds, MetricsParams
+from flstore_core.workloads.metrics import Condition, Metrics, MetricsParams
 from tests.workloads.rounds import Index, ask, member
 
-ASKED = MetricsOverRounds()
+ASKED = Metrics()
 
 
 def rounds_of(*rounds: Mapping[str, Mapping[str, Any]]) -> list[RoundData]:

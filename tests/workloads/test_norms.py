@@ -12,15 +12,15 @@ from flstore_core.patterns import Pattern
 from flstore_core.records import Job
 from flstore_core.workloads import registry
 from flstore_core.workloads.base import Context, SliceView, pattern_of
-from flstore_core.workloads.norms import ModelName, NormsOfModels, NormsParams
+from flstore_core.workloads.norms import Norms, NormsParams, StoredModel
 from tests.workloads.rounds import Artifacts, Index, make_round, schema_of, view
 
-ASKED = NormsOfModels()
+ASKED = Norms()
 
 
 def norms(rows: Float32, slices: int) -> list[float]:
     schema, data = schema_of(rows.shape[1]), make_round(rows)
-    params = NormsParams([ModelName(0, f"c{row}") for row in range(len(rows))])
+    params = NormsParams([StoredModel(0, f"c{row}") for row in range(len(rows))])
     members = tuple(ASKED.members([data], params))
     views = [SliceView(members, tuple(view(row, schema, part, slices) for row in rows)) for part in range(slices)]
     context = Context(Job(JobId("job"), schema), (data,), Artifacts(), members)
@@ -36,12 +36,12 @@ def test_norms_are_numpys_for_any_number_of_slices(slices: int) -> None:
 
 @pytest.mark.parametrize("pattern", ["P1", "P2", "P3"])
 def test_the_reading_counts_under_the_pattern_it_is_asked_under(pattern: Literal["P1", "P2", "P3"]) -> None:
-    params = NormsParams([ModelName(0)], pattern=pattern)
+    params = NormsParams([StoredModel(0)], pattern=pattern)
     assert pattern_of(registry.get("norms"), params) is Pattern(pattern)
 
 
 def test_unknown_rounds_and_clients_are_not_found() -> None:
     with pytest.raises(NotFound, match="round 7 has no models"):
-        ASKED.select(NormsParams([ModelName(7)]), Index(committed=[0]))
+        ASKED.select(NormsParams([StoredModel(7)]), Index(committed=[0]))
     with pytest.raises(NotFound, match="client in round 0"):
-        ASKED.members([make_round(np.ones((1, 6)))], NormsParams([ModelName(0, "c9")]))
+        ASKED.members([make_round(np.ones((1, 6)))], NormsParams([StoredModel(0, "c9")]))

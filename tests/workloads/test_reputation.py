@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from flstore_core.errors import NotFound
-from flstore_core.workloads.reputation import BetaReputation, ReputationParams
+from flstore_core.workloads.reputation import Reputation, ReputationParams
 from tests.workloads.rounds import Index, ask, make_round
 
-ASKED = BetaReputation()
+ASKED = Reputation()
 ALONG = np.tile([1.0, 0, 0], (6, 1))
 AGAINST = np.vstack([[-1.0, 0, 0], ALONG[1:]])
 ACROSS = np.vstack([[0.0, 1, 0], ALONG[1:]])

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from flstore_core.errors import NotFound
-from flstore_core.workloads.stragglers import FindStragglers
+from flstore_core.workloads.stragglers import Stragglers
 from tests.workloads.rounds import ask
 from tests.workloads.test_metrics import rounds_of
 
-ASKED = FindStragglers()
+ASKED = Stragglers()
 
 
 def test_planted_slow_clients_are_found_and_no_others() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flstore_core.errors import InvalidParameters, NotFound
-from flstore_core.workloads.malicious_filter import FilterParams, MaliciousFilter
+from flstore_core.workloads.malicious_filter import MaliciousFilter, MaliciousFilterParams
 from flstore_core.workloads.methods.trust import fltrust, foolsgold
 from tests.workloads.rounds import Index, ask, make_round
 
@@ -71,13 +71,13 @@ def test_foolsgold_adds_up_what_clients_did_together_over_rounds() -> None:
 
 def test_history_and_hindsight_read_the_committed_rounds_around_the_one_asked_about() -> None:
     index = Index(committed=[1, 2, 5, 6], open=[9])
-    assert ASKED.select(FilterParams(round=2, history=1, hindsight=2), index) == [2, 5, 6]
-    assert ASKED.select(FilterParams(round=5), index) == [1, 2, 5, 6]
-    assert ASKED.select(FilterParams(round=6, history=3), index) == [2, 5, 6]
-    assert ASKED.select(FilterParams(round=9, history=2), index) == [6, 9]
-    assert ASKED.select(FilterParams(round=2, history=9, hindsight=0), index) == [1, 2]
-    assert ASKED.select(FilterParams(round=6, history=5), index) == [1, 2, 5, 6]
-    assert ASKED.select(FilterParams(round=5, method="flame"), index) == (5,)
+    assert ASKED.select(MaliciousFilterParams(round=2, history=1, hindsight=2), index) == [2, 5, 6]
+    assert ASKED.select(MaliciousFilterParams(round=5), index) == [1, 2, 5, 6]
+    assert ASKED.select(MaliciousFilterParams(round=6, history=3), index) == [2, 5, 6]
+    assert ASKED.select(MaliciousFilterParams(round=9, history=2), index) == [6, 9]
+    assert ASKED.select(MaliciousFilterParams(round=2, history=9, hindsight=0), index) == [1, 2]
+    assert ASKED.select(MaliciousFilterParams(round=6, history=5), index) == [1, 2, 5, 6]
+    assert ASKED.select(MaliciousFilterParams(round=5, method="flame"), index) == (5,)
 
 
 def test_fltrust_accuses_who_goes_against_the_root() -> None:
@@ -92,6 +92,6 @@ def test_fltrust_accuses_who_goes_against_the_root() -> None:
 def test_the_root_must_be_named_for_fltrust_alone_and_be_there() -> None:
     for params in ({"method": "fltrust"}, {"root": "c0"}):
         with pytest.raises(InvalidParameters, match="root names"):
-            FilterParams(**params)  # type: ignore[arg-type]
+            MaliciousFilterParams(**params)  # type: ignore[arg-type]
     with pytest.raises(NotFound, match="nearest: c0"):
         ask(ASKED, make_round(diverse()), method="fltrust", root="c00")
