@@ -15,10 +15,10 @@ from flstore_core.records import Job, to_bytes
 from flstore_core.schema import Schema, TensorSpec
 from flstore_core.storage.directory import DirectoryStore
 from services.placement.app import create_app
+from services.placement.cluster import create_cluster_state
 from services.placement.kube.connect import connect_to
 from services.placement.kube.resources import FLJOBS, KNATIVE_SERVICES
 from services.placement.kube.settings import KubernetesSettings
-from services.placement.cluster import create_cluster_state
 from services.placement.settings import Settings
 from services.placement.state import State
 from tests.kubernetes.clock import Clock
