@@ -21,8 +21,7 @@ from flstore_core.policies.base import Key, Request
 from flstore_core.records import Job
 from flstore_core.shard.protocol import Answer, Work
 from flstore_core.storage import ObjectStore
-from flstore_core.workloads import registry
-from flstore_core.workloads.base import InputSpec
+from flstore_core.workloads import InputSpec, registry
 
 
 class Engine:
@@ -95,7 +94,7 @@ class Engine:
 
 
 class Access:
-    """Keeps `flstore_core.workloads.base.ModelAccess`."""
+    """Implements `flstore_core.workloads.ModelAccess`."""
 
     def __init__(
         self, library: Library, job: Job, program: Program, request: RunRequest, tally: Tally, running: Running

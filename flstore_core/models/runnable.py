@@ -13,13 +13,13 @@ from flstore_core.errors import InvalidParameters, InvalidProgram
 from flstore_core.models.executor import TORCH_DTYPES, Executable
 from flstore_core.models.program import Input, Program
 from flstore_core.models.running import Running
-from flstore_core.workloads.base import InputSpec
+from flstore_core.workloads import InputSpec
 
 Array = NDArray[Any]
 
 
 class Runnable:
-    """Keeps `flstore_core.workloads.base.RunnableModel`."""
+    """Implements `flstore_core.workloads.RunnableModel`."""
 
     def __init__(
         self,

@@ -21,8 +21,7 @@ from flstore_core.shard.accumulator import Accumulator
 from flstore_core.shard.loader import Loader, Slice
 from flstore_core.shard.protocol import Answer, MapRequest, MemberRef, SliceRef, StatisticsRequest, Work
 from flstore_core.storage import ObjectStore
-from flstore_core.workloads import registry
-from flstore_core.workloads.base import SliceMember, SliceView
+from flstore_core.workloads import SliceMember, SliceView, registry
 
 OPEN_ROUNDS = 64
 """Rounds' slices whose statistics are kept while they grow; the least recently used go first and are built again."""

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from flstore_core.codec import FlatView
 from flstore_core.errors import InvalidParameters, NotEnoughData
-from flstore_core.patterns import Pattern
-from flstore_core.workloads.base import (
+from flstore_core.workloads import (
     ArtifactLink,
     Context,
     Needs,
     Partial,
+    Pattern,
     Result,
     RoundData,
     RoundIndex,
@@ -29,6 +29,7 @@ from flstore_core.workloads.base import (
     SliceMember,
     SliceView,
     fedavg_weights,
+    one_round,
 )
 from flstore_core.workloads.methods.bulyan import MeanAroundMedian, bulyan_choice
 from flstore_core.workloads.methods.coordinatewise import (
@@ -42,7 +43,6 @@ from flstore_core.workloads.methods.differential_privacy import NoisySum, clippi
 from flstore_core.workloads.methods.geometric_median import geometric_median
 from flstore_core.workloads.methods.geometry import Float64, norms
 from flstore_core.workloads.methods.krum import krum_choice
-from flstore_core.workloads.select import one_round
 from flstore_core.workloads.shared.origin import origin_of
 
 Method = Literal["fedavg", "median", "trimmed-mean", "geometric-median", "krum", "multi-krum", "bulyan", "clipped-mean"]

@@ -13,21 +13,21 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from flstore_core.errors import InvalidParameters
-from flstore_core.patterns import Pattern
-from flstore_core.workloads.base import (
+from flstore_core.workloads import (
     Context,
     Needs,
     Partial,
+    Pattern,
     Progress,
     Result,
     RoundIndex,
     RoundParams,
     fedavg_weights,
     no_progress,
+    one_round,
 )
 from flstore_core.workloads.methods.geometry import Float64, inverse
 from flstore_core.workloads.methods.shapley import Estimate, Utility, exact, leave_one_out, truncated_monte_carlo
-from flstore_core.workloads.select import one_round
 
 MOST_EXACT = 12
 

@@ -18,19 +18,19 @@ from numpy.typing import NDArray
 from flstore_core.errors import InvalidParameters, NotEnoughData
 from flstore_core.ids import AGGREGATE
 from flstore_core.model_names import ModelName
-from flstore_core.patterns import Pattern
-from flstore_core.workloads.base import (
+from flstore_core.workloads import (
     Context,
     ModelAccess,
     Needs,
     Partial,
+    Pattern,
     Result,
     RoundData,
     RoundIndex,
     RoundParams,
     fedavg_weights,
+    one_round,
 )
-from flstore_core.workloads.select import one_round
 from flstore_core.workloads.shared.named_models import updates
 from flstore_core.workloads.shared.scoring import Loss, accuracy, examples, mean_loss, score
 

@@ -12,11 +12,9 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from flstore_core.errors import NotEnoughData
-from flstore_core.patterns import Pattern
 from flstore_core.records import Round
-from flstore_core.workloads.base import Context, Needs, Partial, RangeParams, Result, RoundIndex
+from flstore_core.workloads import Context, Needs, Partial, Pattern, RangeParams, Result, RoundIndex, round_range
 from flstore_core.workloads.methods.geometry import Float64
-from flstore_core.workloads.select import round_range
 from flstore_core.workloads.shared.metric_rows import Row, rows_of
 
 LEAST = 3

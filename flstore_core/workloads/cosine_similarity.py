@@ -6,10 +6,8 @@ The pairwise measure behind similarity-based filtering and clustering in FL (Sat
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flstore_core.patterns import Pattern
-from flstore_core.workloads.base import Context, Needs, Partial, Result, RoundIndex, RoundParams
+from flstore_core.workloads import Context, Needs, Partial, Pattern, Result, RoundIndex, RoundParams, one_round
 from flstore_core.workloads.methods.geometry import cosines, norms, similarity_to
-from flstore_core.workloads.select import one_round
 
 
 @dataclass(frozen=True)

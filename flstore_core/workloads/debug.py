@@ -16,20 +16,20 @@ from numpy.typing import NDArray
 
 from flstore_core.errors import InvalidParameters, NotEnoughData
 from flstore_core.model_names import ModelName
-from flstore_core.patterns import Pattern
-from flstore_core.workloads.base import (
+from flstore_core.workloads import (
     Context,
     InputSpec,
     ModelAccess,
     Needs,
     Partial,
+    Pattern,
     Result,
     RoundData,
     RoundIndex,
     RoundParams,
     RunnableModel,
+    one_round,
 )
-from flstore_core.workloads.select import one_round
 from flstore_core.workloads.shared.named_models import updates
 
 LEAST = 3

@@ -12,11 +12,19 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Gt, Le
 
-from flstore_core.patterns import Pattern
-from flstore_core.workloads.base import ClientParams, Context, Needs, Partial, Result, RoundData, RoundIndex
+from flstore_core.workloads import (
+    ClientParams,
+    Context,
+    Needs,
+    Partial,
+    Pattern,
+    Result,
+    RoundData,
+    RoundIndex,
+    client_history,
+)
 from flstore_core.workloads.methods.geometry import Float64, norms, stacked_alignments
 from flstore_core.workloads.methods.pelt import change_points, noise
-from flstore_core.workloads.select import client_history
 
 _DIRECTION_NOISE = 0.05
 _LENGTH_NOISE = 0.1

@@ -12,18 +12,18 @@ from annotated_types import Ge, Le, MinLen
 from numpy.typing import NDArray
 
 from flstore_core.model_names import ModelName
-from flstore_core.patterns import Pattern
-from flstore_core.workloads.base import (
+from flstore_core.workloads import (
     Context,
     ModelAccess,
     Needs,
     Partial,
+    Pattern,
     Result,
     RoundData,
     RoundIndex,
     RoundParams,
+    one_round,
 )
-from flstore_core.workloads.select import one_round
 from flstore_core.workloads.shared.named_models import aggregate, rounds_of, updates
 from flstore_core.workloads.shared.scoring import Loss, Sums, accuracy, examples, mean_loss, score_all
 

@@ -12,10 +12,8 @@ from typing import Literal
 import numpy as np
 
 from flstore_core.errors import NotEnoughData, unknown
-from flstore_core.patterns import Pattern
-from flstore_core.workloads.base import Context, Needs, Partial, RangeParams, Result, RoundIndex
+from flstore_core.workloads import Context, Needs, Partial, Pattern, RangeParams, Result, RoundIndex, round_range
 from flstore_core.workloads.methods.geometry import Float64
-from flstore_core.workloads.select import round_range
 from flstore_core.workloads.shared.metric_rows import Row, metric_names, rows_of
 
 

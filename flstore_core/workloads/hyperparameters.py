@@ -15,12 +15,10 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from flstore_core.errors import NotEnoughData
-from flstore_core.patterns import Pattern
 from flstore_core.records import Round
-from flstore_core.workloads.base import Context, Needs, Partial, RangeParams, Result, RoundIndex
+from flstore_core.workloads import Context, Needs, Partial, Pattern, RangeParams, Result, RoundIndex, round_range
 from flstore_core.workloads.convergence import value_of
 from flstore_core.workloads.methods.geometry import Float64
-from flstore_core.workloads.select import round_range
 
 _LEAST = 2
 _FIXED = 1 - 1e-9

@@ -12,11 +12,9 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from flstore_core.errors import InvalidParameters
-from flstore_core.patterns import Pattern
-from flstore_core.workloads.base import Context, Needs, Partial, Result, RoundIndex
+from flstore_core.workloads import Context, Needs, Partial, Pattern, Result, RoundIndex, one_round
 from flstore_core.workloads.contribution import Contribution, ContributionParams
 from flstore_core.workloads.methods.geometry import Float64
-from flstore_core.workloads.select import one_round
 
 _MOST = 10**12
 

@@ -12,15 +12,7 @@ from annotated_types import Ge, Le, MinLen
 from numpy.typing import NDArray
 
 from flstore_core.errors import InvalidParameters
-from flstore_core.patterns import Pattern
-from flstore_core.workloads.base import (
-    Context,
-    InputSpec,
-    ModelAccess,
-    Needs,
-    Partial,
-    Result,
-)
+from flstore_core.workloads import Context, InputSpec, ModelAccess, Needs, Partial, Pattern, Result
 from flstore_core.workloads.shared.named_models import OneModelParams, RunsOneModel
 
 DATATYPES: Mapping[str, np.dtype[Any]] = {

@@ -14,24 +14,24 @@ from annotated_types import Ge, Le, MaxLen
 from flstore_core.codec import FlatView
 from flstore_core.errors import NotFound, unknown
 from flstore_core.ids import AGGREGATE, MAX_ROUND, ClientId
-from flstore_core.patterns import Pattern
 from flstore_core.schema import Segment, TensorSpec
-from flstore_core.workloads.base import (
+from flstore_core.workloads import (
     Context,
     Needs,
     Params,
     Partial,
+    Pattern,
     Result,
     RoundData,
     RoundIndex,
     RoundParams,
     SliceMember,
     SliceView,
+    one_round,
 )
 from flstore_core.workloads.methods.coordinatewise import aligned
 from flstore_core.workloads.methods.geometry import Float64
 from flstore_core.workloads.methods.quantiles import MANY, Summary, merge, quantile, summarize
-from flstore_core.workloads.select import one_round
 
 _BLOCK = 65_536
 _SQUARES, _SUM, _ZEROS, _MOVED = range(4)

@@ -13,15 +13,7 @@ from annotated_types import Ge, Le, MaxLen, MinLen
 from numpy.typing import NDArray
 
 from flstore_core.errors import InvalidParameters
-from flstore_core.patterns import Pattern
-from flstore_core.workloads.base import (
-    Context,
-    ModelAccess,
-    Needs,
-    Partial,
-    Result,
-    RunnableModel,
-)
+from flstore_core.workloads import Context, ModelAccess, Needs, Partial, Pattern, Result, RunnableModel
 from flstore_core.workloads.shared.named_models import OneModelParams, RunsOneModel
 
 Tokens = NDArray[np.int64]

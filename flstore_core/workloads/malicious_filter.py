@@ -13,16 +13,24 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from flstore_core.errors import InvalidParameters, unknown
 from flstore_core.ids import ClientId
-from flstore_core.patterns import Pattern
 from flstore_core.statistics import RoundStatistics
-from flstore_core.workloads.base import Context, Needs, Partial, Result, RoundData, RoundIndex, RoundParams
+from flstore_core.workloads import (
+    Context,
+    Needs,
+    Partial,
+    Pattern,
+    Result,
+    RoundData,
+    RoundIndex,
+    RoundParams,
+    one_round,
+)
 from flstore_core.workloads.methods.evidence import Evidence, Thresholds, gather
 from flstore_core.workloads.methods.flame import clip_factors, majority
 from flstore_core.workloads.methods.geometry import RESOLUTION, Float64
 from flstore_core.workloads.methods.krum import krum_scores, tolerated
 from flstore_core.workloads.methods.trust import fltrust, foolsgold
 from flstore_core.workloads.methods.z2_synchronization import opposition
-from flstore_core.workloads.select import one_round
 
 LEAST = 4
 

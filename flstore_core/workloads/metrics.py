@@ -13,9 +13,17 @@ import numpy as np
 from annotated_types import Ge, Le, MinLen
 
 from flstore_core.errors import InvalidParameters, unknown
-from flstore_core.patterns import Pattern
-from flstore_core.workloads.base import Context, Needs, Params, Partial, RangeParams, Result, RoundIndex
-from flstore_core.workloads.select import round_range
+from flstore_core.workloads import (
+    Context,
+    Needs,
+    Params,
+    Partial,
+    Pattern,
+    RangeParams,
+    Result,
+    RoundIndex,
+    round_range,
+)
 from flstore_core.workloads.shared.metric_rows import Row, Scalar, metric_names, rows_of
 
 Aggregation = Literal["mean", "median", "min", "max", "sum", "count", "std"]

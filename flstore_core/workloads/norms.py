@@ -14,12 +14,12 @@ from annotated_types import Ge, Le, MaxLen, MinLen
 from flstore_core.codec import FlatView
 from flstore_core.errors import NotFound, unknown
 from flstore_core.ids import AGGREGATE, MAX_ROUND, ClientId
-from flstore_core.patterns import Pattern
-from flstore_core.workloads.base import (
+from flstore_core.workloads import (
     Context,
     Needs,
     Params,
     Partial,
+    Pattern,
     PatternParams,
     Result,
     RoundData,

@@ -12,21 +12,21 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Le
 
-from flstore_core.patterns import Pattern
-from flstore_core.workloads.base import (
+from flstore_core.workloads import (
     ArtifactLink,
     Context,
     Needs,
     Partial,
+    Pattern,
     Result,
     RoundData,
     RoundIndex,
     SliceMember,
     SliceView,
+    one_round,
 )
 from flstore_core.workloads.clustering import ClusteringParams, group
 from flstore_core.workloads.methods.geometry import cosines
-from flstore_core.workloads.select import one_round
 from flstore_core.workloads.shared.counterfactual import Sum, added, fedavg, original
 from flstore_core.workloads.shared.origin import origin_of
 from flstore_core.workloads.shared.weighted_models import distances, map_sums, members_of, pieces

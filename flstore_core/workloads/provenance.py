@@ -13,16 +13,15 @@ from annotated_types import Ge, Gt, Le
 from flstore_core.codec import Float32
 from flstore_core.errors import InvalidParameters, NotFound
 from flstore_core.ids import AGGREGATE, MAX_ROUND
-from flstore_core.patterns import Pattern
 from flstore_core.records import Round
-from flstore_core.workloads import registry
-from flstore_core.workloads.base import (
+from flstore_core.workloads import (
     ArtifactLink,
     Context,
     MetadataOf,
     Needs,
     Params,
     Partial,
+    Pattern,
     Result,
     RoundData,
     RoundIndex,
@@ -30,11 +29,12 @@ from flstore_core.workloads.base import (
     SliceMember,
     SliceView,
     WeightsWorkload,
+    one_round,
+    registry,
     wants_statistics,
 )
 from flstore_core.workloads.methods.coordinatewise import weighted_sums
 from flstore_core.workloads.methods.geometry import Float64
-from flstore_core.workloads.select import one_round
 from flstore_core.workloads.shared.counterfactual import fedavg, original
 from flstore_core.workloads.shared.origin import Input, Origin, sha256_of
 from flstore_core.workloads.shared.weighted_models import members_of, squared_norm

@@ -11,7 +11,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
 from flstore_core.errors import BrokenWorkload, InvalidParameters, unknown
-from flstore_core.workloads.base import ModelWorkload, Needs, Params, WeightsWorkload, Workload
+from flstore_core.workloads.base import ModelWorkload, Needs, WeightsWorkload, Workload
+from flstore_core.workloads.params import Params
 
 GROUP = "flstore.workloads"
 AnyWorkload = Workload[Any, Any]
@@ -142,5 +143,5 @@ def _what_is_wrong(name: str, workload: Any) -> str | None:
     if workload.name != name:
         return f"it calls itself {workload.name!r}; name and entry point must agree"
     if not (isinstance(workload.params, type) and issubclass(workload.params, Params)):
-        return "params must be a dataclass below flstore_core.workloads.base.Params"
+        return "params must be a dataclass below flstore_core.workloads.Params"
     return None if is_dataclass(workload.result) else "result must be a dataclass"

@@ -10,11 +10,19 @@ from typing import Annotated, Literal
 
 from annotated_types import Gt, Le
 
-from flstore_core.patterns import Pattern
-from flstore_core.workloads.base import ClientParams, Context, Needs, Partial, Result, RoundData, RoundIndex
+from flstore_core.workloads import (
+    ClientParams,
+    Context,
+    Needs,
+    Partial,
+    Pattern,
+    Result,
+    RoundData,
+    RoundIndex,
+    client_history,
+)
 from flstore_core.workloads.malicious_filter import LEAST, MaliciousFilterParams, is_accused
 from flstore_core.workloads.methods.geometry import stacked_alignments
-from flstore_core.workloads.select import client_history
 
 Evidence = Literal["alignment", "filter"]
 

@@ -12,19 +12,19 @@ from annotated_types import Ge, Le
 
 from flstore_core.errors import NotEnoughData
 from flstore_core.model_names import ModelName
-from flstore_core.patterns import Pattern
-from flstore_core.workloads.base import (
+from flstore_core.workloads import (
     Context,
     ModelAccess,
     Needs,
     Partial,
+    Pattern,
     Result,
     RoundData,
     RoundIndex,
     RoundParams,
+    one_round,
 )
 from flstore_core.workloads.evaluate import packed, unpacked
-from flstore_core.workloads.select import one_round
 from flstore_core.workloads.shared.named_models import updates
 from flstore_core.workloads.shared.scoring import Loss, accuracy, examples, mean_loss, score_all
 

@@ -14,11 +14,9 @@ from annotated_types import Ge, Le
 
 from flstore_core.errors import NotEnoughData
 from flstore_core.ids import MAX_ROUND
-from flstore_core.patterns import Pattern
-from flstore_core.workloads.base import Context, Needs, Params, Partial, Result, RoundData, RoundIndex
+from flstore_core.workloads import Context, Needs, Params, Partial, Pattern, Result, RoundData, RoundIndex, newest
 from flstore_core.workloads.clustering import ClusteringParams, group
 from flstore_core.workloads.methods.geometry import Float64, cosines
-from flstore_core.workloads.select import newest
 from flstore_core.workloads.shared.metric_rows import rows_of
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from flstore_core.errors import InvalidParameters, NotEnoughData, NotFound
-from flstore_core.workloads.base import ClientParams, RangeParams, RoundIndex, RoundParams
+from flstore_core.workloads.params import ClientParams, RangeParams, RoundParams
+from flstore_core.workloads.views import RoundIndex
 
 
 def one_round(params: RoundParams, index: RoundIndex) -> tuple[int]:

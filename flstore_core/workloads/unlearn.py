@@ -13,13 +13,13 @@ from annotated_types import Ge, Le, MaxLen, MinLen
 
 from flstore_core.errors import InvalidParameters, NotEnoughData, NotFound
 from flstore_core.ids import MAX_ROUND
-from flstore_core.patterns import Pattern
-from flstore_core.workloads.base import (
+from flstore_core.workloads import (
     ArtifactLink,
     Context,
     Needs,
     Params,
     Partial,
+    Pattern,
     Result,
     RoundData,
     RoundIndex,

@@ -25,14 +25,14 @@ from flstore_core.schema import Schema
 from flstore_core.statistics import RoundStatistics, border
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json
-from flstore_core.workloads import registry
-from flstore_core.workloads.base import (
+from flstore_core.workloads import (
     ArtifactLink,
     Context,
     Needs,
     RoundData,
     SliceView,
     WeightsWorkload,
+    registry,
     wants_statistics,
 )
 from flstore_core.workloads.describe import dump, validate

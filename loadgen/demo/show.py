@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from flstore_core.client import FLStore
 from flstore_core.errors import InvalidParameters, NotEnoughData, NotFound
 from flstore_core.storage import open_store
-from flstore_core.workloads.base import Needs
+from flstore_core.workloads import Needs
 from loadgen.baselines.aggregator import Aggregator
 from loadgen.demo.ingest import ingest
 from loadgen.demo.measure import Hot, Question, ask_from_zero, ask_hot

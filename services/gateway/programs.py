@@ -18,7 +18,7 @@ from flstore_core.records import Job
 from flstore_core.shard.protocol import Work
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json, save_json
-from flstore_core.workloads.base import ModelWorkload, Partial, Progress, RoundData
+from flstore_core.workloads import ModelWorkload, Partial, Progress, RoundData
 from services.gateway.backends.placement import Placement
 from services.gateway.backends.shards import Shards
 from services.gateway.rounds.records import Rounds

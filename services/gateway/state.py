@@ -10,7 +10,7 @@ from starlette.requests import Request
 from flstore_core.cache import Cache, Ledger
 from flstore_core.policies.registry import make_policy
 from flstore_core.storage import ObjectStore
-from flstore_core.workloads.base import Progress
+from flstore_core.workloads import Progress
 from services.gateway.answers.execution import Asked
 from services.gateway.answers.operations import Operation, Operations
 from services.gateway.answers.run import Runner

@@ -16,7 +16,7 @@ from flstore_core.models.protocol import RunRequest
 from flstore_core.patterns import Pattern
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json
-from flstore_core.workloads.base import InputSpec
+from flstore_core.workloads import InputSpec
 
 WORKLOAD = "inference"
 """The workload that direct requests are counted as."""

@@ -14,8 +14,8 @@ from flstore_core import buffers
 from flstore_core.codec import FlatView
 from flstore_core.ids import ClientId
 from flstore_core.schema import Schema, TensorSpec
+from flstore_core.workloads import SliceMember, SliceView
 from flstore_core.workloads.aggregate import Aggregate, AggregateParams
-from flstore_core.workloads.base import SliceMember, SliceView
 from tests.bench.resnet import shapes
 from tests.bench.row import Row, seconds
 from tests.bench.weights import BLOCK

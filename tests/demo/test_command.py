@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from flstore_core.workloads import registry
-from flstore_core.workloads.base import Needs
+from flstore_core.workloads import Needs, registry
 from tests.servers import S3Server
 
 BUILT_IN = {"aggregate", "clustering", "cosine-similarity", "malicious-filter", "metrics", "reputation"}

@@ -8,7 +8,7 @@ import numpy as np
 
 from flstore_core.ids import JobId
 from flstore_core.records import Job
-from flstore_core.workloads.base import Context, RoundData
+from flstore_core.workloads import Context, RoundData
 from flstore_core.workloads.malicious_filter import MaliciousFilter, MaliciousFilterParams
 from tests.truth.trainings import Case
 from tests.workloads.federated import TrainedRound, train

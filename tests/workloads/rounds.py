@@ -13,7 +13,7 @@ from flstore_core.ids import AGGREGATE, ClientId, JobId
 from flstore_core.records import Job, Member, Round
 from flstore_core.schema import Schema, TensorSpec
 from flstore_core.statistics import RoundStatistics, border
-from flstore_core.workloads.base import ArtifactLink, Context, RoundData, SliceView
+from flstore_core.workloads import ArtifactLink, Context, RoundData, SliceView
 
 Rows = NDArray[Any]
 

@@ -11,7 +11,7 @@ from flstore_core.codec import FlatView, from_float32
 from flstore_core.ids import AGGREGATE, JobId
 from flstore_core.records import Job
 from flstore_core.schema import Schema, TensorSpec
-from flstore_core.workloads.base import Context, RoundData, SliceView, wants_statistics
+from flstore_core.workloads import Context, RoundData, SliceView, wants_statistics
 from tests.workloads.rounds import Artifacts, Index
 
 Vector = NDArray[Any]

@@ -8,7 +8,7 @@ from scipy.stats import theilslopes
 
 from flstore_core.errors import NotEnoughData
 from flstore_core.records import Round
-from flstore_core.workloads.base import RoundData
+from flstore_core.workloads import RoundData
 from flstore_core.workloads.convergence import Convergence, theil_sen
 from tests.workloads.rounds import ask, member
 from tests.workloads.test_metrics import rounds_of

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
 from flstore_core.errors import NotEnoughData, NotFound
-from flstore_core.workloads.base import RoundData, RoundParams
+from flstore_core.workloads import RoundData, RoundParams
 from flstore_core.workloads.cosine_similarity import CosineSimilarity
 from tests.workloads.rounds import Index, ask, make_round
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from flstore_core.errors import BrokenWorkload, InvalidParameters
-from flstore_core.workloads import registry
-from flstore_core.workloads.base import Result
+from flstore_core.workloads import Result, registry
 from flstore_core.workloads.describe import describe, dump, validate
 from flstore_core.workloads.malicious_filter import MaliciousFilterParams
 

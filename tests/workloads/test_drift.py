@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flstore_core.errors import NotFound
-from flstore_core.workloads.base import RoundData
+from flstore_core.workloads import RoundData
 from flstore_core.workloads.drift import Drift, DriftParams
 from flstore_core.workloads.methods.pelt import change_points, noise
 from tests.workloads.rounds import Index, ask, make_round

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from flstore_core.errors import NotFound
 from flstore_core.schema import Schema, TensorSpec
-from flstore_core.workloads.base import RoundData
+from flstore_core.workloads import RoundData
 from flstore_core.workloads.inspect import Inspect
 from flstore_core.workloads.methods.quantiles import MANY, merge, quantile, summarize
 from tests.workloads.rounds import make_round

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flstore_core.errors import NotEnoughData
 from flstore_core.records import Round
-from flstore_core.workloads.base import RoundData
+from flstore_core.workloads import RoundData
 from flstore_core.workloads.malicious_filter import MaliciousFilter
 from flstore_core.workloads.methods.krum import krum_scores, tolerated
 from tests.workloads.rounds import ask, make_round

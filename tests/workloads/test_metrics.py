@@ -9,7 +9,7 @@ import pytest
 
 from flstore_core.errors import InvalidParameters, NotEnoughData, NotFound
 from flstore_core.records import Round
-from flstore_core.workloads.base import RoundData
+from flstore_core.workloads import RoundData
 from flstore_core.workloads.metrics import Condition, Metrics, MetricsParams
 from tests.workloads.rounds import Index, ask, member
 

@@ -10,8 +10,7 @@ from flstore_core.errors import NotFound
 from flstore_core.ids import JobId
 from flstore_core.patterns import Pattern
 from flstore_core.records import Job
-from flstore_core.workloads import registry
-from flstore_core.workloads.base import Context, SliceView, pattern_of
+from flstore_core.workloads import Context, SliceView, pattern_of, registry
 from flstore_core.workloads.norms import Norms, NormsParams, StoredModel
 from tests.workloads.rounds import Artifacts, Index, make_round, schema_of, view
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from flstore_core.errors import NotEnoughData
-from flstore_core.workloads.base import RoundData
+from flstore_core.workloads import RoundData
 from flstore_core.workloads.personalize import Personalize
 from tests.workloads.federated import Setting, Sites
 from tests.workloads.rounds import make_round, schema_of

@@ -8,8 +8,8 @@ import pytest
 from flstore_core.errors import InvalidParameters, NotFound
 from flstore_core.ids import JobId
 from flstore_core.records import Job
+from flstore_core.workloads import Context
 from flstore_core.workloads.aggregate import Aggregate
-from flstore_core.workloads.base import Context
 from flstore_core.workloads.provenance import Provenance, ProvenanceParams
 from tests.workloads.stored import MIXED, Stored
 from tests.workloads.test_unlearn import EXAMPLES, TAKING_PART, history, stored

@@ -15,8 +15,7 @@ GOOD = '''
 """A user's own workload."""
 from dataclasses import dataclass
 from flstore_core.patterns import Pattern
-from flstore_core.workloads.base import Needs, Result, RoundParams
-from flstore_core.workloads.select import one_round
+from flstore_core.workloads import Needs, Result, RoundParams, one_round
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 
 from flstore_core.errors import NotEnoughData
 from flstore_core.records import Round
-from flstore_core.workloads.base import RoundData
+from flstore_core.workloads import RoundData
 from flstore_core.workloads.schedule_clusters import (
     ScheduleClusters,
     ScheduleClustersParams,

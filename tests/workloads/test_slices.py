@@ -10,8 +10,7 @@ import pytest
 from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.records import Round
 from flstore_core.statistics import RoundStatistics
-from flstore_core.workloads import registry
-from flstore_core.workloads.base import Needs, RoundData
+from flstore_core.workloads import Needs, RoundData, registry
 from flstore_core.workloads.describe import dump
 from tests.workloads.rounds import ask, make_round, member
 

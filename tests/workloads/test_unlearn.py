@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from flstore_core.errors import InvalidParameters, NotEnoughData, NotFound, OperationCancelled
 from flstore_core.records import Round
 from flstore_core.schema import Schema
-from flstore_core.workloads.base import RoundData
+from flstore_core.workloads import RoundData
 from flstore_core.workloads.unlearn import Unlearn, UnlearnParams
 from tests.workloads.federated import Setting, Sites, train
 from tests.workloads.rounds import make_round, member, schema_of

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from flstore_core.errors import NotEnoughData
 from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.records import Member, Round
-from flstore_core.workloads.base import RoundData, fedavg_weights
+from flstore_core.workloads import RoundData, fedavg_weights
 
 Model: TypeAlias = tuple[int, ClientId]
 Sum: TypeAlias = Mapping[Model, float]

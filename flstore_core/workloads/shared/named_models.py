@@ -9,8 +9,7 @@ from annotated_types import Ge, Le
 from flstore_core.errors import NotEnoughData, NotFound
 from flstore_core.ids import AGGREGATE
 from flstore_core.model_names import ModelName
-from flstore_core.workloads.base import Params, RoundData, RoundIndex
-from flstore_core.workloads.select import newest
+from flstore_core.workloads import Params, RoundData, RoundIndex, newest
 
 
 def rounds_of(names: Sequence[ModelName], index: RoundIndex) -> list[int]:

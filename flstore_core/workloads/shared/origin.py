@@ -7,7 +7,7 @@ from typing import Any
 
 from flstore_core.ids import AGGREGATE
 from flstore_core.records import Round
-from flstore_core.workloads.base import Context, Params
+from flstore_core.workloads import Context, Params
 
 
 @dataclass(frozen=True)

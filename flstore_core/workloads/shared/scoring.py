@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flstore_core.errors import InvalidParameters, NotEnoughData
-from flstore_core.workloads.base import ModelAccess, RunnableModel
+from flstore_core.workloads import ModelAccess, RunnableModel
 
 Loss = Literal["cross-entropy", "binary-cross-entropy", "mse"]
 MAX_CLASSES = 4096

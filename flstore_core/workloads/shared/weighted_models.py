@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from flstore_core.ids import ClientId
-from flstore_core.workloads.base import Partial, SliceMember, SliceView
+from flstore_core.workloads import Partial, SliceMember, SliceView
 from flstore_core.workloads.methods.coordinatewise import weighted_sums
 from flstore_core.workloads.methods.geometry import Float64
 from flstore_core.workloads.shared.counterfactual import Model, Sum

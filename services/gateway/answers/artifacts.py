@@ -14,7 +14,7 @@ from flstore_core.records import Job
 from flstore_core.schema import FLOATS
 from flstore_core.shard.protocol import MemberRef
 from flstore_core.storage import ObjectStore
-from flstore_core.workloads.base import ArtifactLink, ArtifactWriter
+from flstore_core.workloads import ArtifactLink, ArtifactWriter
 
 
 def writer(store: ObjectStore, job: Job, donor: MemberRef | None) -> ArtifactWriter:

@@ -12,7 +12,7 @@ from flstore_core.cost import RequestCost
 from flstore_core.ids import JobId, ShardId
 from flstore_core.patterns import Pattern
 from flstore_core.shard.protocol import Work
-from flstore_core.workloads.base import Progress, no_progress
+from flstore_core.workloads import Progress, no_progress
 
 RESULTS_BYTES = 64 * 2**20
 """JSON of kept answers, in bytes."""

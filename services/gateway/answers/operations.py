@@ -19,7 +19,7 @@ from flstore_core.errors import Conflict, FLStoreError, NotFound, OperationCance
 from flstore_core.ids import JobId, object_name
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json_with_etag, save_json
-from flstore_core.workloads.base import Progress
+from flstore_core.workloads import Progress
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from flstore_core.cost import Bill, Reads, RequestCost, Usage, lambda_bill, request_cost
 from flstore_core.cost.serverless import shard_gb
-from flstore_core.workloads.base import Context, Needs, RoundData
+from flstore_core.workloads import Context, Needs, RoundData
 from services.gateway.answers.execution import Execution
 from services.gateway.backends.placement import Placement
 

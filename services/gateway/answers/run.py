@@ -15,8 +15,7 @@ from flstore_core.models.protocol import RunRequest
 from flstore_core.records import Job, Round
 from flstore_core.shard.protocol import MapRequest, MemberRef, SliceRef, Work
 from flstore_core.storage import ObjectStore
-from flstore_core.workloads import registry
-from flstore_core.workloads.base import (
+from flstore_core.workloads import (
     Context,
     ModelWorkload,
     Needs,
@@ -26,6 +25,7 @@ from flstore_core.workloads.base import (
     SliceMember,
     WeightsWorkload,
     pattern_of,
+    registry,
     wants_statistics,
 )
 from flstore_core.workloads.describe import dump, validate

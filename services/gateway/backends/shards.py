@@ -17,7 +17,7 @@ from flstore_core.ids import ShardId
 from flstore_core.models.protocol import STREAM_TYPE, RunRequest
 from flstore_core.shard.protocol import MapRequest, MemberRef, SliceRef, StatisticsRequest, Work
 from flstore_core.statistics import RoundStatistics
-from flstore_core.workloads.base import Partial, Progress
+from flstore_core.workloads import Partial, Progress
 from services.common.logs import REQUEST_ID_HEADER, current_request_id
 
 logger = logging.getLogger(__name__)

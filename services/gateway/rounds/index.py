@@ -28,7 +28,7 @@ PATIENCE_S = 0.5
 
 @dataclass
 class Index:
-    """A job's rounds; keeps `flstore_core.workloads.base.RoundIndex`."""
+    """A job's rounds; implements `flstore_core.workloads.RoundIndex`."""
 
     job: Job
     committed: list[int] = field(default_factory=list)
