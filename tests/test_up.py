@@ -8,16 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from flstore_core.backoff import Backoff
 from flstore_core.errors import InvalidParameters, Unavailable
 from services.local.running import running
 from services.local.supervisor import Part, Supervisor
@@ -131,17 +127,3 @@ def test_a_part_that_cannot_start_is_an_error_and_leaves_nothing(tmp_path: Path)
         supervisor.stop()
     assert not set(children_of(os.getpid())) - others
     assert b"No module named services.no_such_module" in (tmp_path / "log").read_bytes()
-
-
-@given(st.integers(1, 200), st.floats(0.01, 1.0), st.floats(1.0, 60.0))
-def test_pauses_double_from_the_first_up_to_the_most(failures: int, first_s: float, most_s: float) -> None:
-    backoff = Backoff(first_s, most_s)
-    assert backoff.delay_s == 0.0
-    pauses = []
-    for _ in range(failures):
-        backoff.failed()
-        pauses.append(backoff.delay_s)
-    assert pauses[0] == min(first_s, most_s)
-    assert all(later == min(2 * earlier, most_s) for earlier, later in pairwise(pauses))
-    backoff.succeeded()
-    assert backoff.delay_s == 0.0

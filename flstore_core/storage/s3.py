@@ -19,15 +19,18 @@ from urllib3 import HTTPHeaderDict
 from urllib3.response import BaseHTTPResponse
 
 from flstore_core.errors import InvalidParameters, NotFound, PreconditionFailed, ShortObject, StoreUnavailable, TooLarge
+from flstore_core.retry import Retry, growing
 from flstore_core.storage.base import MIB, Body, ObjectInfo, checked_key, checked_prefix, folder_to_delete
-from flstore_core.storage.retry import Patience, RetrySettings, Transient, retrying
 from flstore_core.storage.s3errors import (
     HIDE_SIGNATURES,
     NoBucket,
     RangeBeyondEnd,
+    Transient,
     code_of,
     refusal,
+    retrying,
     translated,
+    wait_after,
 )
 
 MAX_BODY_BYTES = 5 << 30
@@ -42,6 +45,9 @@ PROBE_S = 2.0
 MAX_CONNECTIONS = 64
 """Connections kept open between requests; more are opened when needed."""
 
+RETRY = Retry(growing(0.1, 2.0), jitter=1.0, give_up_s=10.0)
+"""Full jitter, up to two seconds, so that a store that is back is found soon."""
+
 _SIGNATURE_VALID = timedelta(minutes=15)
 _READ = 256 << 10
 
@@ -52,7 +58,7 @@ class S3Store:
     Bodies travel as one PUT with a presigned URL: the SDK's own put copies and hashes them first. They are sent in
     slices, because a socket's timeout bounds each send as a whole. A body over 5 GiB raises `TooLarge`.
 
-    Connection errors, timeouts, 5xx and 429 are tried again (`RetrySettings`). When the answer to a conditional put
+    Connection errors, timeouts, 5xx and 429 are tried again (`retry`). When the answer to a conditional put
     was lost, the next attempt finds its own object in the way; it then counts as done if what is stored has the
     body's MD5 as etag. So after lost answers, and only then, two writers of identical bytes may both succeed.
     """
@@ -66,10 +72,10 @@ class S3Store:
         *,
         region: str = "us-east-1",
         prefix: str = "",
-        retries: RetrySettings | None = None,
+        retry: Retry = RETRY,
     ) -> None:
         """Check the arguments without asking the server. `prefix` is put before every key."""
-        self._retries = retries or RetrySettings()
+        self._retry = retry
         self._bucket = bucket
         self._prefix = checked_prefix(prefix)
         self._endpoint = endpoint
@@ -115,7 +121,7 @@ class S3Store:
             if self.stat(key).size < offset:
                 raise _short(key, 0, offset)
             return
-        retrying(self._retries, lambda: self._fill(key, view, offset))
+        retrying(self._retry, lambda: self._fill(key, view, offset))
 
     def stream(self, key: str, *, offset: int = 0, length: int | None = None, chunk: int = MIB) -> Iterator[bytes]:
         if length == 0:
@@ -123,7 +129,7 @@ class S3Store:
             return
         end = None if length is None else offset + length
         etag: str | None = None
-        patience = Patience(self._retries)
+        attempts = self._retry.begin()
         while True:
             try:
                 with suppress(RangeBeyondEnd), self._opened(key, offset, end) as response:
@@ -131,10 +137,10 @@ class S3Store:
                     for data in response.stream(chunk, decode_content=False):
                         yield data
                         offset += len(data)
-                        patience.renew()
+                        attempts.succeeded()
                 return
             except Transient as error:
-                patience.wait(error)
+                wait_after(error, attempts)
 
     def stat(self, key: str) -> ObjectInfo:
         def attempt() -> ObjectInfo:
@@ -142,7 +148,7 @@ class S3Store:
                 return _listed(key, self._client.stat_object(self._bucket, name))
 
         name = self._name(key)
-        return retrying(self._retries, attempt)
+        return retrying(self._retry, attempt)
 
     def list(self, prefix: str = "", *, recursive: bool = True) -> Iterator[ObjectInfo]:
         for found in self._found(prefix, recursive):
@@ -160,7 +166,7 @@ class S3Store:
                 self._client.remove_object(self._bucket, name)
 
         name = self._name(key)
-        retrying(self._retries, attempt)
+        retrying(self._retry, attempt)
 
     def delete_prefix(self, prefix: str) -> None:
         folder = folder_to_delete(prefix)
@@ -172,7 +178,7 @@ class S3Store:
             if refused:
                 raise Transient(f"folder {prefix!r}: the S3 server did not delete {len(refused)} of its objects")
 
-        retrying(self._retries, attempt)
+        retrying(self._retry, attempt)
 
     def probe(self) -> None:
         with translated(f"store {self._endpoint}"):
@@ -192,7 +198,7 @@ class S3Store:
             raise InvalidParameters(f"bucket {self._bucket!r} is not usable: {error}") from error
 
     def _put_until_sure(self, key: str, name: str, view: memoryview, headers: dict[str, str]) -> str:
-        patience, unsure = Patience(self._retries), False
+        attempts, unsure = self._retry.begin(), False
         while True:
             try:
                 return self._put_once(key, name, view, headers)
@@ -204,7 +210,7 @@ class S3Store:
                 return mine
             except Transient as error:
                 unsure = True
-                patience.wait(error)
+                wait_after(error, attempts)
 
     def _put_once(self, key: str, name: str, view: memoryview, headers: dict[str, str]) -> str:
         what = f"object {key!r}"
@@ -234,7 +240,7 @@ class S3Store:
                     if error.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                         raise
 
-        retrying(self._retries, attempt)
+        retrying(self._retry, attempt)
 
     @contextmanager
     def _opened(self, key: str, offset: int = 0, end: int | None = None) -> Iterator[BaseHTTPResponse]:
@@ -259,7 +265,7 @@ class S3Store:
             with self._opened(key, offset, end) as response:
                 return response.read(decode_content=False), response.headers
 
-        return retrying(self._retries, attempt)
+        return retrying(self._retry, attempt)
 
     def _fill(self, key: str, view: memoryview, offset: int) -> None:
         try:
@@ -276,17 +282,17 @@ class S3Store:
         """Yield what a listing finds; after trouble go on behind the last name seen."""
         below = self._prefix + checked_prefix(prefix)
         last: str | None = None
-        patience = Patience(self._retries)
+        attempts = self._retry.begin()
         while True:
             try:
                 with suppress(NoBucket), translated(f"folder {prefix!r}"):
                     for found in self._client.list_objects(self._bucket, below, recursive, start_after=last):
                         yield found
                         last = found.object_name
-                        patience.renew()
+                        attempts.succeeded()
                 return
             except Transient as error:
-                patience.wait(error)
+                wait_after(error, attempts)
 
 
 def _pool(connect_s: float, silence_s: float) -> urllib3.PoolManager:

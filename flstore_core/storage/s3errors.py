@@ -2,19 +2,26 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from minio.error import MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from flstore_core.errors import FLStoreError, NotFound, PreconditionFailed, StoreFull, StoreUnavailable
-from flstore_core.storage.retry import Transient
+from flstore_core.retry import Attempts, Retry
+
+T = TypeVar("T")
 
 _CODE = re.compile(rb"<Code>(\w+)</Code>")
 _FULL = {"XMinioStorageFull", "InsufficientStorage", "InsufficientCapacity", "QuotaExceeded"}
 _PASSING = {"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown"}
+
+
+class Transient(StoreUnavailable):
+    """Trouble that may be over at the next attempt."""
 
 
 class RangeBeyondEnd(Exception):
@@ -62,6 +69,23 @@ def refusal(what: str, status: int, code: str) -> FLStoreError | RangeBeyondEnd:
     return StoreUnavailable(
         f"{what}: the S3 server refused with {status} {code}; check bucket, credentials and their rights"
     )
+
+
+def retrying(retry: Retry, attempt: Callable[[], T]) -> T:
+    """Return what `attempt()` returns, calling it again while it raises `Transient`."""
+    attempts = retry.begin()
+    while True:
+        try:
+            return attempt()
+        except Transient as error:
+            wait_after(error, attempts)
+
+
+def wait_after(error: Transient, attempts: Attempts) -> None:
+    """Pause before the next attempt; raise `StoreUnavailable` when `error` ended the last one."""
+    if not attempts.failed():
+        raise StoreUnavailable(f"{error.detail} ({attempts.failures} tries in {attempts.spent_s:.1f} s)") from error
+    attempts.wait()
 
 
 class HideSignatures(logging.Filter):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -9,7 +10,6 @@ from flstore_core.errors import InvalidParameters
 from flstore_core.storage.base import ObjectStore
 from flstore_core.storage.directory import DirectoryStore
 from flstore_core.storage.network import behind, profile
-from flstore_core.storage.retry import RetrySettings
 
 _RULE = "use s3://bucket[/prefix]?endpoint=http://host:port&region=…, file:///folder, or a folder's path"
 _OPTIONS = {"endpoint", "region"}
@@ -48,7 +48,7 @@ def _folder(url: str) -> Path:
 
 
 def _s3(url: str, env: Mapping[str, str]) -> ObjectStore:
-    from flstore_core.storage.s3 import S3Store
+    from flstore_core.storage.s3 import RETRY, S3Store
 
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query))
@@ -66,17 +66,17 @@ def _s3(url: str, env: Mapping[str, str]) -> ObjectStore:
         access_key=_credential(env, "FLSTORE_S3_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
         secret_key=_credential(env, "FLSTORE_S3_SECRET_KEY", "AWS_SECRET_ACCESS_KEY"),
         region=options.get("region") or env.get("AWS_REGION") or "us-east-1",
-        retries=_retries(env),
+        retry=replace(RETRY, give_up_s=_give_up_s(env, RETRY.give_up_s)),
     )
 
 
-def _retries(env: Mapping[str, str]) -> RetrySettings:
+def _give_up_s(env: Mapping[str, str], default: float) -> float:
     text = env.get("FLSTORE_S3_GIVE_UP_S")
     if not text:
-        return RetrySettings()
+        return default
     if not re.fullmatch(r"\d+(\.\d+)?", text):
         raise InvalidParameters(f"FLSTORE_S3_GIVE_UP_S is {text!r}; use a number of seconds such as 10")
-    return RetrySettings(give_up_s=float(text))
+    return float(text)
 
 
 def _credential(env: Mapping[str, str], name: str, fallback: str) -> str:

@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
 
-from flstore_core.backoff import Backoff
 from flstore_core.errors import Unavailable
+from flstore_core.retry import Retry
 
 logger = logging.getLogger(__name__)
 
@@ -98,11 +98,11 @@ class _Child:
 
     def _keep(self) -> None:
         """Run the part again and again; pauses grow while it dies before it is ready."""
-        backoff = Backoff()
-        while not self._stopping.wait(backoff.delay_s):
+        attempts = Retry().begin()
+        while not self._stopping.wait(attempts.pause_s):
             if self._run_once():
-                backoff.succeeded()
-            backoff.failed()
+                attempts.succeeded()
+            attempts.failed()
 
     def _run_once(self) -> bool:
         """Start the part and return when it has ended: whether it was ready in between."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 
-from flstore_core.backoff import Backoff
 from flstore_core.ids import JobId, ShardId
 from flstore_core.placement import Table
+from flstore_core.retry import Retry
 from services.common import tasks
 from services.placement.board import Board
 from services.placement.runtime import Phase, ShardState
@@ -44,19 +44,19 @@ class Assignments:
         await tasks.end(*following)
 
     async def _follow(self, state: ShardState) -> None:
-        sent, backoff = 0, Backoff()
+        sent, attempts = 0, Retry().begin()
         while not self._board.closed:
             table = await self._board.newer(sent, LOOK_S)
             if table is None:
                 continue
-            await asyncio.sleep(backoff.delay_s)
+            await asyncio.sleep(attempts.pause_s)
             try:
                 await self._send(state, table)
             except httpx.HTTPError as error:
-                backoff.failed()
+                attempts.failed()
                 logger.warning("shard %s did not take its assignment: %r", state.shard, error)
                 continue
-            backoff.succeeded()
+            attempts.succeeded()
             sent = table.version
 
     async def _send(self, state: ShardState, table: Table) -> None:

@@ -5,11 +5,11 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import replace
 
-from flstore_core.backoff import Backoff
 from flstore_core.errors import FLStoreError, NotFound, PreconditionFailed, Unavailable
 from flstore_core.ids import JobId, ShardId
 from flstore_core.placement import Observed, Plan, Planner, Shard, Table, shards_needed
 from flstore_core.records import Job
+from flstore_core.retry import Retry, growing
 from services.placement.board import Board
 from services.placement.memory import Memory
 from services.placement.metrics import Metrics
@@ -58,16 +58,16 @@ class Controller:
             self._jobs.clear()
             self._stored = None
             self.ready = False
-        backoff = Backoff(first_s=0.2, most_s=resync_s)
+        attempts = Retry(growing(0.2, resync_s)).begin()
         while True:
             try:
                 await self.resync()
-                backoff.succeeded()
+                attempts.succeeded()
             except FLStoreError as error:
-                backoff.failed()
+                attempts.failed()
                 self._metrics.plan_errors.labels(error.code).inc()
                 logger.warning("placement could not be reconciled: %s", error)
-            await self._sleep(backoff.delay_s or resync_s)
+            await self._sleep(attempts.pause_s or resync_s)
 
     async def resync(self) -> None:
         """Take up the jobs that are in the store, and drop those that are not."""

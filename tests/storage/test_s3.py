@@ -5,6 +5,7 @@ import os
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -18,23 +19,23 @@ from flstore_core.errors import (
     StoreUnavailable,
     TooLarge,
 )
+from flstore_core.retry import Retry
 from flstore_core.storage import s3
-from flstore_core.storage.retry import RetrySettings
-from flstore_core.storage.s3 import S3Store
+from flstore_core.storage.s3 import RETRY, S3Store
 from flstore_core.storage.s3errors import refusal
 from tests.servers import S3Server, free_ports
 from tests.storage.faults import Fault, FaultyProxy, answer_503, faulty, lose_answer, reset_after, stay_silent
 
 BODY = os.urandom(3_000_000)
-AT_ONCE = RetrySettings(sleep=lambda _: None)
+AT_ONCE = replace(RETRY, sleep=lambda _: None)
 
 
 @contextmanager
 def opened(
-    server: S3Server, endpoint: str | None = None, retries: RetrySettings = AT_ONCE, prefix: str = "unused"
+    server: S3Server, endpoint: str | None = None, retry: Retry = AT_ONCE, prefix: str = "unused"
 ) -> Iterator[S3Store]:
     keys = server.access_key, server.secret_key
-    with closing(S3Store(endpoint or server.endpoint, "trouble", *keys, retries=retries, prefix=prefix)) as store:
+    with closing(S3Store(endpoint or server.endpoint, "trouble", *keys, retry=retry, prefix=prefix)) as store:
         yield store
 
 
@@ -155,8 +156,8 @@ def test_an_unreachable_store_is_given_up_in_time(s3_server: S3Server) -> None:
         pauses.append(pause)
         now[0] += pause
 
-    retries = RetrySettings(clock=lambda: now[0], sleep=sleep, random=lambda: 1.0)
-    with opened(s3_server, f"http://127.0.0.1:{free_ports(1)[0]}", retries) as store:
+    retry = replace(RETRY, clock=lambda: now[0], sleep=sleep, chance=lambda: 1.0)
+    with opened(s3_server, f"http://127.0.0.1:{free_ports(1)[0]}", retry) as store:
         with pytest.raises(StoreUnavailable, match=r"object 'k'.*9 tries in 9\.1 s") as caught:
             store.put("k", BODY)
         assert caught.value.retryable
@@ -168,15 +169,15 @@ def test_an_unreachable_store_is_given_up_in_time(s3_server: S3Server) -> None:
 def test_a_silent_store_is_given_up(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3, "SILENCE_S", 0.1)
     monkeypatch.setattr(s3, "PROBE_S", 0.1)
-    retries = RetrySettings(give_up_s=0.3)
-    with faulty(s3_server.endpoint, *[stay_silent] * 9) as proxy, opened(s3_server, proxy.endpoint, retries) as store:
+    retry = replace(RETRY, give_up_s=0.3)
+    with faulty(s3_server.endpoint, *[stay_silent] * 9) as proxy, opened(s3_server, proxy.endpoint, retry) as store:
         for ask in [lambda: store.get("k"), lambda: store.put("k", BODY), store.probe]:
             with pytest.raises(StoreUnavailable, match="TimeoutError"):
                 ask()
 
 
 def test_wrong_credentials_are_refused_at_once_and_stay_secret(s3_server: S3Server) -> None:
-    with closing(S3Store(s3_server.endpoint, "some-bucket", "nobody", "hidden-word", retries=AT_ONCE)) as store:
+    with closing(S3Store(s3_server.endpoint, "some-bucket", "nobody", "hidden-word", retry=AT_ONCE)) as store:
         for ask in [lambda: store.put("k", b""), lambda: store.get("k"), store.probe]:
             with pytest.raises(StoreUnavailable, match="check bucket, credentials") as caught:
                 ask()
@@ -190,9 +191,9 @@ def test_signatures_reach_neither_logs_nor_errors(
     s3_server: S3Server, caplog: pytest.LogCaptureFixture, fault: Fault | None
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    told, retries = "", RetrySettings(give_up_s=0.0 if fault else 10.0)
+    told, retry = "", replace(RETRY, give_up_s=0.0 if fault else 10.0)
     faults = [fault] * 3 if fault else []
-    with faulty(s3_server.endpoint, *faults) as proxy, opened(s3_server, proxy.endpoint, retries) as store:
+    with faulty(s3_server.endpoint, *faults) as proxy, opened(s3_server, proxy.endpoint, retry) as store:
         try:
             store.put("k", BODY)
         except FLStoreError as error:

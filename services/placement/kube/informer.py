@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from contextlib import aclosing
 
-from flstore_core.backoff import Backoff
+from flstore_core.retry import Retry, growing
 from services.placement.kube.api import Api
 from services.placement.kube.errors import ApiAway, ClusterError, Gone
 from services.placement.kube.resources import Json, Resource, name_of
@@ -46,13 +46,13 @@ class Informer:
         self._time = time
         self._troubles = troubles
         self._changed = changed
-        self._backoff = Backoff(FIRST_PAUSE_S, MOST_PAUSE_S)
+        self._attempts = Retry(growing(FIRST_PAUSE_S, MOST_PAUSE_S)).begin()
         self._version = ""
         self._what = f"watching {resource.full_name}"
 
     async def run(self) -> None:
         while True:
-            await self._time.sleep(self._backoff.delay_s)
+            await self._time.sleep(self._attempts.pause_s)
             begun = self._time.monotonic()
             try:
                 if not self._version:
@@ -64,7 +64,7 @@ class Informer:
                 self._broke_off(begun)
             except ClusterError as error:
                 self._broke_off(begun)
-                if self._backoff.failures > 1 or not isinstance(error, ApiAway):
+                if self._attempts.failures > 1 or not isinstance(error, ApiAway):
                     self._troubles.arose(self._what, error)
             else:
                 self._broke_off(begun)
@@ -72,9 +72,9 @@ class Informer:
     def _broke_off(self, begun: float) -> None:
         """Pause before the next watch, unless this one lasted: sooner or later each of them ends."""
         if self._time.monotonic() - begun >= STABLE_S:
-            self._backoff.succeeded()
+            self._attempts.succeeded()
         else:
-            self._backoff.failed()
+            self._attempts.failed()
 
     async def _list(self) -> None:
         items, version = await self._api.list(self._resource, self._selector)
@@ -92,7 +92,7 @@ class Informer:
         async with aclosing(watch) as events:
             async for kind, item in events:
                 self._version = item["metadata"]["resourceVersion"]
-                self._backoff.succeeded()
+                self._attempts.succeeded()
                 if kind != "BOOKMARK":
                     self._take(kind, item)
 

@@ -4,8 +4,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from flstore_core.backoff import Backoff
 from flstore_core.errors import FLStoreError
+from flstore_core.retry import Retry, growing
 from services.common import tasks
 from services.placement.kube.timing import Time
 
@@ -39,17 +39,17 @@ class Workers:
         await tasks.end(*running)
 
     async def _work(self, key: str, wanted: asyncio.Event) -> None:
-        backoff, exists = Backoff(FIRST_PAUSE_S, MOST_PAUSE_S), True
+        attempts, exists = Retry(growing(FIRST_PAUSE_S, MOST_PAUSE_S)).begin(), True
         while exists or wanted.is_set():
             await wanted.wait()
             wanted.clear()
             try:
                 exists = await self._handle(key)
-                backoff.succeeded()
+                attempts.succeeded()
             except FLStoreError as error:
-                backoff.failed()
-                logger.warning("%s %s: %s", self._name, key, error, extra={"pause_s": backoff.delay_s})
-                await self._time.sleep(backoff.delay_s)
+                attempts.failed()
+                logger.warning("%s %s: %s", self._name, key, error, extra={"pause_s": attempts.pause_s})
+                await self._time.sleep(attempts.pause_s)
                 wanted.set()
         self._wanted.pop(key, None)
         self._tasks.pop(key, None)

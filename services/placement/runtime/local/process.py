@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from flstore_core.backoff import Backoff
+from flstore_core.retry import Retry
 from services.common import tasks
 from services.placement.runtime.base import Cause, Kind, Phase, ShardSpec, ShardState, Watcher
 
@@ -76,7 +76,7 @@ class LocalShard:
         self._listening = listening
         self._program = program
         self._watcher = watcher
-        self._backoff = Backoff()
+        self._attempts = Retry().begin()
         self._phase = Phase.ZERO
         self._process: Process | None = None
         self._begun_at = 0.0
@@ -105,7 +105,7 @@ class LocalShard:
             pid=self._process.pid if self._process else None,
             starts=self._starts,
             last_start_s=self._last_start_s,
-            failures=self._backoff.failures,
+            failures=self._attempts.failures,
             awake_s=self._awake_s + (time.monotonic() - self._begun_at if self._phase is not Phase.ZERO else 0.0),
             kind=self.spec.kind,
             direct_url=self._direct_url,
@@ -114,7 +114,7 @@ class LocalShard:
     async def _live(self) -> None:
         while True:
             await self._connection_waits()
-            await asyncio.sleep(self._backoff.delay_s)
+            await asyncio.sleep(self._attempts.pause_s)
             ready, code = False, None
             try:
                 async with self._alive() as (process, lifeline):
@@ -171,17 +171,17 @@ class LocalShard:
 
     def _judge(self, ready: bool, code: int | None) -> None:
         if ready and code == 0:
-            self._backoff.succeeded()
+            self._attempts.succeeded()
             return
         if ready and time.monotonic() - self._begun_at >= STABLE_AFTER_S:
-            self._backoff.succeeded()
-        self._backoff.failed()
+            self._attempts.succeeded()
+        self._attempts.failed()
         logger.warning(
-            "shard %s ended unasked", self.spec.id, extra={"exit_code": code, "pause_s": self._backoff.delay_s}
+            "shard %s ended unasked", self.spec.id, extra={"exit_code": code, "pause_s": self._attempts.pause_s}
         )
 
     def _cause(self) -> Cause:
-        return Cause.REPLACEMENT if self._backoff.failures else Cause.REQUEST
+        return Cause.REPLACEMENT if self._attempts.failures else Cause.REQUEST
 
     def _enter(self, phase: Phase) -> None:
         self._phase = phase
