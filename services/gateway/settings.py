@@ -4,44 +4,51 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flstore_core.units import parse_size
+from services.common.settings import read
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a gateway needs to know."""
 
-    store: str
+    store: str = ".flstore/store"
     """URL or directory of the object store."""
-    placement_url: str
-    """Where the placement controller answers."""
+    placement_url: str = "http://127.0.0.1:8081"
+    """Address of the placement controller, without a closing slash."""
     tokens: str = field(default="", repr=False)
     """JSON list of bearer tokens, see `services.gateway.auth`; empty lets everybody in, for loopback only."""
     upload_limit: int = 4 * 2**30
     """Largest body of one update, in bytes."""
     in_flight_bytes: int = 2 * 2**30
-    """Bytes of uploads held at once; further ones are answered 429 before their body is read."""
+    """Bytes of uploads held at once; a further upload gets status 429 before its body is read."""
     upload_patience_seconds: float = 60.0
-    """How far an upload may be behind 64 KiB a second; after that it is answered 408."""
+    """How far an upload may fall behind 64 KiB a second; beyond that it gets status 408."""
     records_bytes: int = 256 * 2**20
     """Budget of the cache of rounds' records and statistics, in bytes."""
     refresh_seconds: float = 2.0
-    """How old the list of rounds may be when other gateways commit too."""
+    """Greatest age of a job's list of rounds; other gateways commit rounds too."""
     shard_timeout_seconds: float = 60.0
-    """How long one call of a shard may take, its cold start included."""
+    """Longest call of a shard or predictor, its cold start included."""
     threads: int = 40
     """Requests worked on at once."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
-        return cls(
-            store=env.get("FLSTORE_STORE", ".flstore/store"),
-            placement_url=env.get("FLSTORE_PLACEMENT_URL", "http://127.0.0.1:8081").rstrip("/"),
-            tokens=env.get("FLSTORE_TOKENS", ""),
-            upload_limit=parse_size(env.get("FLSTORE_UPLOAD_LIMIT", "4GiB")),
-            in_flight_bytes=parse_size(env.get("FLSTORE_IN_FLIGHT_BYTES", "2GiB")),
-            upload_patience_seconds=float(env.get("FLSTORE_UPLOAD_PATIENCE_SECONDS", "60")),
-            records_bytes=parse_size(env.get("FLSTORE_RECORDS_BYTES", "256MiB")),
-            refresh_seconds=float(env.get("FLSTORE_REFRESH_SECONDS", "2")),
-            shard_timeout_seconds=float(env.get("FLSTORE_SHARD_TIMEOUT_SECONDS", "60")),
-            threads=int(env.get("FLSTORE_THREADS", "40")),
-        )
+        """Return the settings of an environment; raise `InvalidParameters` naming a variable that does not fit."""
+        variables = {
+            "FLSTORE_STORE": ("store", str),
+            "FLSTORE_PLACEMENT_URL": ("placement_url", _without_slash),
+            "FLSTORE_TOKENS": ("tokens", str),
+            "FLSTORE_UPLOAD_LIMIT": ("upload_limit", parse_size),
+            "FLSTORE_IN_FLIGHT_BYTES": ("in_flight_bytes", parse_size),
+            "FLSTORE_UPLOAD_PATIENCE_SECONDS": ("upload_patience_seconds", float),
+            "FLSTORE_RECORDS_BYTES": ("records_bytes", parse_size),
+            "FLSTORE_REFRESH_SECONDS": ("refresh_seconds", float),
+            "FLSTORE_SHARD_TIMEOUT_SECONDS": ("shard_timeout_seconds", float),
+            "FLSTORE_THREADS": ("threads", int),
+        }
+        return cls(**read(env, variables))
+
+
+def _without_slash(url: str) -> str:
+    return url.rstrip("/")
