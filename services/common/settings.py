@@ -14,13 +14,12 @@ from flstore_core.errors import InvalidParameters
 
 Parser = Callable[[str], Any]
 """Makes a setting's value of a variable's text; raises `ValueError` or `InvalidParameters` where it cannot."""
+Variables = Mapping[str, tuple[str, Parser]]
+"""By environment variable: the name of its setting, and what parses its text."""
 
 
-def read(env: Mapping[str, str], variables: Mapping[str, tuple[str, Parser]]) -> dict[str, Any]:
+def read(env: Mapping[str, str], variables: Variables) -> dict[str, Any]:
     """Return the values of the variables that are set to some text, by the names of their settings.
-
-    Args:
-        variables: by environment variable, the name of its setting and what parses the text.
 
     Raises:
         InvalidParameters: naming the variable, if its text is not acceptable.

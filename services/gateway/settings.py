@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flstore_core.units import parse_size
-from services.common.settings import read
+from services.common.settings import Variables, read
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Settings:
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
         """Return the settings of an environment; raise `InvalidParameters` naming a variable that does not fit."""
-        variables = {
+        variables: Variables = {
             "FLSTORE_STORE": ("store", str),
             "FLSTORE_PLACEMENT_URL": ("placement_url", _without_slash),
             "FLSTORE_TOKENS": ("tokens", str),

@@ -6,9 +6,9 @@ import pytest
 
 from flstore_core.errors import InvalidParameters
 from flstore_core.units import parse_size
-from services.common.settings import read
+from services.common.settings import Variables, read
 
-VARIABLES = {
+VARIABLES: Variables = {
     "FLSTORE_THREADS": ("threads", int),
     "FLSTORE_SECONDS": ("seconds", float),
     "FLSTORE_BYTES": ("nbytes", parse_size),
