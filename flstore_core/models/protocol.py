@@ -10,7 +10,6 @@ from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key
 from flstore_core.records import Member
 
-RUN = "/v1/run"
 STREAM_TYPE = "application/vnd.flstore.run"
 """Media type of the answer to a long run: lines of JSON, and the partial behind the last one."""
 

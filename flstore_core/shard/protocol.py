@@ -11,21 +11,6 @@ from flstore_core.policies.base import Key
 from flstore_core.records import Member
 from flstore_core.schema import Schema
 
-MESSAGE_HEADER = "X-FLStore-Message"
-"""Header with the JSON of a `PutRequest`; the body is the slice's packed bytes."""
-WORK_HEADER = "X-FLStore-Work"
-"""Header of an answer with the JSON of its `Work`."""
-
-SLICES = "/v1/slices"
-STATISTICS = "/v1/statistics"
-MAP = "/v1/map"
-COMMITS = "/v1/commits"
-ASSIGNMENT = "/v1/assignment"
-INVENTORY = "/v1/inventory"
-EXPLAIN = "/v1/cache/explain"
-JOB = "/v1/jobs/{job}"
-CLIENT = "/v1/jobs/{job}/clients/{client}"
-
 
 @dataclass(frozen=True, slots=True)
 class SliceRef:
@@ -62,37 +47,6 @@ class MemberRef:
 
     def key(self, part: SliceRef) -> Key:
         return Key(part.job, self.round, self.client, part.index)
-
-
-@dataclass(frozen=True, slots=True)
-class PutRequest:
-    """Says what a packed slice is: whose, and which base its delta is taken against."""
-
-    part: SliceRef
-    member: MemberRef
-    base: MemberRef | None
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "PutRequest":
-        return cls(SliceRef(**data["part"]), MemberRef(**data["member"]), _base(data))
-
-
-@dataclass(frozen=True, slots=True)
-class CommitNotice:
-    """Tells a shard that a round is committed."""
-
-    part: SliceRef
-    round: int
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "CommitNotice":
-        return cls(SliceRef(**data["part"]), int(data["round"]))
 
 
 @dataclass(frozen=True, slots=True)
