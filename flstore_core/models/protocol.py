@@ -1,8 +1,18 @@
-"""What a gateway asks of a predictor, with its JSON form."""
+"""The wire between gateways and predictors. What predictors share with shards stands in `flstore_core.shard.protocol`.
+
+A short run is answered like a shard's map: a safetensors body, with `WORK_HEADER`. The answer to a long one has the
+type `STREAM_TYPE` and is lines of JSON objects with one key each, `PROGRESS` again and again, for example
+
+    {"progress":[3,10]}
+    {"progress":[7,10]}
+    {"work":{"hits":1,"misses":0,…}}
+
+and behind the line of `WORK` the safetensors body; or else the last line is a `PROBLEM` and nothing follows.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from flstore_core.ids import MAX_ROUND, ClientId, JobId
 from flstore_core.model_names import ModelName
@@ -10,8 +20,16 @@ from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key
 from flstore_core.records import Member
 
-STREAM_TYPE = "application/vnd.flstore.run"
-"""Media type of the answer to a long run: lines of JSON, and the partial behind the last one."""
+RUN: Final = "/v1/run"
+"""POST a `RunRequest`: run a workload's `run` over whole models."""
+STREAM_TYPE: Final = "application/vnd.flstore.run"
+"""Media type of the answer to a long run."""
+PROGRESS: Final = "progress"
+"""Key of a line: how many steps are done, and of how many."""
+WORK: Final = "work"
+"""Key of the last line before the body: what the run took, as `Work`."""
+PROBLEM: Final = "problem"
+"""Key of the last line of a run that failed: the problem as RFC 9457 has it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The shard's engine: one object that keeps slices and answers questions over them."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from threading import Lock
 from time import perf_counter
@@ -106,10 +106,10 @@ class Engine:
         held = self._cache.keys()
         return sum(self._cache.discard(key) for key in held if key.job == job and key.client == client)
 
-    def keep_only(self, owned: dict[str, list[int]]) -> int:
+    def keep_only(self, owned: Mapping[JobId, Sequence[int]]) -> int:
         """Drop slices of jobs that the placement table no longer gives to this shard; return how many went."""
         held = self._cache.keys()
-        return sum(self._cache.discard(key) for key in held if key.slice not in owned.get(key.job, ()))
+        return sum(self._cache.discard(key) for key in held if key.slice not in owned.get(JobId(key.job), ()))
 
     def inventory(self) -> dict[str, Any]:
         """Return the cache's counters, and objects and bytes held by job, as plain JSON values."""

@@ -1,15 +1,45 @@
-"""What a gateway asks of a shard, with its JSON form. A shard trusts a gateway, but not its arithmetic."""
+"""The wire between gateways, the placement controller and shards: paths, headers and messages, for both sides.
 
-from collections.abc import Mapping
+A message travels as JSON (`to_json`, `from_json`): as the body of a request, or in `MESSAGE_HEADER` beside a raw body.
+Predictors answer on the paths of their cache too; what only they answer stands in `flstore_core.models.protocol`.
+A shard trusts a gateway, but not its arithmetic.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from flstore_core.errors import InvalidParameters
-from flstore_core.ids import ClientId, JobId
+from flstore_core.ids import ClientId, JobId, job_id
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key
 from flstore_core.records import Member
 from flstore_core.schema import Schema
+
+SLICES: Final = "/v1/slices"
+"""PUT: take in one packed slice; an `UploadMessage` says which."""
+STATISTICS: Final = "/v1/statistics"
+"""POST a `StatisticsRequest`: a slice's part of a round's statistics."""
+MAP: Final = "/v1/map"
+"""POST a `MapRequest`: a workload's partial of one slice."""
+COMMITS: Final = "/v1/commits"
+"""POST a `CommitMessage`: a round is committed."""
+ASSIGNMENT: Final = "/v1/assignment"
+"""POST an `AssignmentMessage`: which slices are whose by the newest placement table."""
+JOB: Final = "/v1/jobs/{job}"
+"""DELETE: drop a deleted job."""
+CLIENT: Final = "/v1/jobs/{job}/clients/{client}"
+"""DELETE: drop an erased client of a job."""
+INVENTORY: Final = "/v1/inventory"
+"""GET: what is cached and how well it served."""
+EXPLAIN: Final = "/v1/cache/explain"
+"""GET with the query `key`, see `parse_key`: why a key is cached or is not."""
+
+MESSAGE_HEADER: Final = "X-FLStore-Message"
+"""Request header: the message that says what a raw body is."""
+WORK_HEADER: Final = "X-FLStore-Work"
+"""Response header: the `Work` that an answer took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +77,52 @@ class MemberRef:
 
     def key(self, part: SliceRef) -> Key:
         return Key(part.job, self.round, self.client, part.index)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadMessage:
+    """Says which slice of which model a raw body is, and which model the round's deltas are taken against."""
+
+    part: SliceRef
+    member: MemberRef
+    base: MemberRef | None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "UploadMessage":
+        return cls(SliceRef(**data["part"]), MemberRef(**data["member"]), _base(data))
+
+
+@dataclass(frozen=True, slots=True)
+class CommitMessage:
+    """Says that a round is committed, to the owner of one slice of it."""
+
+    part: SliceRef
+    round: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "CommitMessage":
+        return cls(SliceRef(**data["part"]), int(data["round"]))
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentMessage:
+    """Says which slices of which jobs a shard owns by the placement table of that version; it drops all others."""
+
+    version: int
+    owned: Mapping[JobId, Sequence[int]]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"version": self.version, "owned": self.owned}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "AssignmentMessage":
+        return cls(int(data["version"]), data["owned"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +194,15 @@ class Work:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
+    def to_header(self) -> str:
+        """Return the value of `WORK_HEADER`."""
+        return json.dumps(self.to_json())
+
+    @classmethod
+    def from_header(cls, text: str) -> "Work":
+        """Return what a `WORK_HEADER` says."""
+        return cls(**json.loads(text))
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -130,6 +215,22 @@ class Answer:
     def parts(self) -> list[memoryview]:
         """The body as buffers to send one after the other."""
         return [memoryview(self.body)] if isinstance(self.body, bytes) else self.body
+
+
+def parse_key(text: str) -> Key:
+    """Return the cache's key that `job/round/client` or `job/round/client/slice` means; the slice is 0 by default.
+
+    Raises:
+        InvalidParameters: if `text` has another form.
+        InvalidId: if no job can have that name.
+    """
+    parts = text.split("/")
+    if len(parts) == 3:
+        parts.append("0")
+    if len(parts) != 4 or not parts[1].isdecimal() or not parts[3].isdecimal():
+        raise InvalidParameters(f"key {text[:80]!r} is not job/round/client or job/round/client/slice")
+    job, number, client, index = parts
+    return Key(job_id(job), int(number), ClientId(client), int(index))
 
 
 def _members(data: Mapping[str, Any]) -> tuple[MemberRef, ...]:

@@ -14,16 +14,14 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from flstore_core.errors import FLStoreError
-from flstore_core.models.protocol import STREAM_TYPE, RunRequest
+from flstore_core.models.protocol import PROBLEM, PROGRESS, STREAM_TYPE, WORK, RunRequest
 from flstore_core.models.running import Running
-from flstore_core.shard.protocol import Answer
+from flstore_core.shard.protocol import WORK_HEADER, Answer
 from services.common.problems import from_error
 from services.predictor.state import State
 
 logger = logging.getLogger(__name__)
 
-WORK_HEADER = "x-flstore-work"
-"""JSON that says what an answer took."""
 TELL_S = 0.5
 """Seconds after which a run counts as long, and between the lines that tell of it."""
 
@@ -40,7 +38,7 @@ async def follow(request: Request, state: State, message: RunRequest) -> Respons
 
 
 def _whole(answer: Answer) -> Response:
-    headers = {WORK_HEADER: json.dumps(answer.work.to_json())}
+    headers = {WORK_HEADER: answer.work.to_header()}
     return Response(b"".join(answer.parts), headers=headers, media_type="application/octet-stream")
 
 
@@ -48,13 +46,13 @@ async def _lines(request: Request, task: asyncio.Task[Answer], running: Running)
     """Yield JSON objects, one a line: progress, and at last a problem, or what the run took with its answer behind."""
     try:
         while not task.done():
-            yield _line({"progress": running.progress})
+            yield _line({PROGRESS: running.progress})
             await asyncio.wait({task}, timeout=TELL_S)
         if error := task.exception():
-            yield _line({"problem": _problem(request, error)})
+            yield _line({PROBLEM: _problem(request, error)})
             return
         answer = task.result()
-        yield _line({"work": answer.work.to_json()})
+        yield _line({WORK: answer.work.to_json()})
         for part in answer.parts:
             yield part
     finally:

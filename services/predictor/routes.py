@@ -9,9 +9,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from flstore_core.errors import InvalidParameters
-from flstore_core.ids import ClientId, client_id, job_id
-from flstore_core.models.protocol import RunRequest
-from flstore_core.policies.base import Key
+from flstore_core.ids import client_id, job_id
+from flstore_core.models.protocol import RUN, RunRequest
+from flstore_core.shard.protocol import ASSIGNMENT, CLIENT, EXPLAIN, INVENTORY, JOB, parse_key
 from services.common.cache_metrics import registry_of
 from services.predictor.following import follow
 from services.predictor.state import State
@@ -51,11 +51,8 @@ async def inventory(request: Request) -> Response:
 
 async def explain(request: Request) -> Response:
     """Tell why a key, `job/round/client`, is cached or is not."""
-    parts = request.query_params.get("key", "").split("/")
-    if len(parts) not in (3, 4) or not parts[1].isdecimal():
-        raise InvalidParameters(f"key {'/'.join(parts)[:80]!r} is not job/round/client")
-    key = Key(job_id(parts[0]), int(parts[1]), ClientId(parts[2]))
-    return JSONResponse(_state(request).engine.explain(key))
+    key = parse_key(request.query_params.get("key", ""))
+    return JSONResponse(_state(request).engine.explain(key._replace(slice=0)))
 
 
 async def healthz(_: Request) -> Response:
@@ -71,12 +68,12 @@ async def metrics(request: Request) -> Response:
 
 
 ROUTES = [
-    Route("/v1/run", run, methods=["POST"]),
-    Route("/v1/assignment", assign, methods=["POST"]),
-    Route("/v1/jobs/{job}", forget_job, methods=["DELETE"]),
-    Route("/v1/jobs/{job}/clients/{client}", forget_client, methods=["DELETE"]),
-    Route("/v1/inventory", inventory),
-    Route("/v1/cache/explain", explain),
+    Route(RUN, run, methods=["POST"]),
+    Route(ASSIGNMENT, assign, methods=["POST"]),
+    Route(JOB, forget_job, methods=["DELETE"]),
+    Route(CLIENT, forget_client, methods=["DELETE"]),
+    Route(INVENTORY, inventory),
+    Route(EXPLAIN, explain),
     Route("/healthz", healthz),
     Route("/readyz", healthz),
     Route("/metrics", metrics),

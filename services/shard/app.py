@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from flstore_core.cache import Cache, Ledger, Rivals
 from flstore_core.policies.base import Policy
 from flstore_core.policies.registry import make_policy
-from flstore_core.shard import Engine
+from flstore_core.shard.engine import Engine
 from flstore_core.storage import ObjectStore
 from services.common.activity import Activity
 from services.common.logs import RequestLog

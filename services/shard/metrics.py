@@ -2,7 +2,7 @@
 
 from prometheus_client.registry import CollectorRegistry
 
-from flstore_core.shard import Engine
+from flstore_core.shard.engine import Engine
 from services.common import cache_metrics
 from services.common.startup import Startup
 

@@ -13,23 +13,35 @@ from starlette.routing import Route
 
 from flstore_core import buffers
 from flstore_core.errors import InvalidParameters
-from flstore_core.ids import ClientId, client_id, job_id
-from flstore_core.policies.base import Key
-from flstore_core.shard import Answer, MapRequest, MemberRef, SliceRef, StatisticsRequest
+from flstore_core.ids import client_id, job_id
+from flstore_core.shard.protocol import (
+    ASSIGNMENT,
+    CLIENT,
+    COMMITS,
+    EXPLAIN,
+    INVENTORY,
+    JOB,
+    MAP,
+    MESSAGE_HEADER,
+    SLICES,
+    STATISTICS,
+    WORK_HEADER,
+    Answer,
+    AssignmentMessage,
+    CommitMessage,
+    MapRequest,
+    StatisticsRequest,
+    UploadMessage,
+    parse_key,
+)
 from services.shard.state import State
-
-MESSAGE_HEADER = "x-flstore-message"
-"""JSON that says what a raw body is."""
-WORK_HEADER = "x-flstore-work"
-"""JSON that says what an answer took."""
 
 
 async def put_slice(request: Request) -> Response:
     """Take in one packed slice."""
     state = _state(request)
-    message = _json(request.headers.get(MESSAGE_HEADER, ""))
-    part, member = SliceRef(**message["part"]), MemberRef(**message["member"])
-    base = MemberRef(**message["base"]) if message["base"] else None
+    message = UploadMessage.from_json(_json(request.headers.get(MESSAGE_HEADER, "")))
+    part, member, base = message.part, message.member, message.base
     with state.activity.request():
         data = await _body(request, await to_thread.run_sync(state.engine.expected_nbytes, part))
         admitted = await to_thread.run_sync(state.engine.put, part, member, base, data, limiter=state.limiter)
@@ -58,17 +70,16 @@ async def run_map(request: Request) -> Response:
 async def commit(request: Request) -> Response:
     """Learn that a round is committed."""
     state = _state(request)
-    message = _json(await request.body())
-    part = SliceRef(**message["part"])
+    message = CommitMessage.from_json(_json(await request.body()))
     with state.activity.request():
-        state.prefetch_later(part, state.engine.commit(part, int(message["round"])))
+        state.prefetch_later(message.part, state.engine.commit(message.part, message.round))
     return Response(status_code=204)
 
 
 async def assign(request: Request) -> Response:
     """Drop what the placement table gives to other shards."""
-    message = _json(await request.body())
-    dropped = await to_thread.run_sync(_state(request).engine.keep_only, message["owned"])
+    message = AssignmentMessage.from_json(_json(await request.body()))
+    dropped = await to_thread.run_sync(_state(request).engine.keep_only, message.owned)
     return JSONResponse({"dropped": dropped})
 
 
@@ -93,8 +104,7 @@ async def inventory(request: Request) -> Response:
 
 async def explain(request: Request) -> Response:
     """Tell why a key, `job/round/client/slice`, is cached or is not."""
-    job, number, client, index = _key_parts(request.query_params.get("key", ""))
-    return JSONResponse(_state(request).engine.explain(Key(job_id(job), int(number), ClientId(client), int(index))))
+    return JSONResponse(_state(request).engine.explain(parse_key(request.query_params.get("key", ""))))
 
 
 async def healthz(_: Request) -> Response:
@@ -108,15 +118,15 @@ async def metrics(request: Request) -> Response:
 
 
 ROUTES = [
-    Route("/v1/slices", put_slice, methods=["PUT"]),
-    Route("/v1/statistics", statistics, methods=["POST"]),
-    Route("/v1/map", run_map, methods=["POST"]),
-    Route("/v1/commits", commit, methods=["POST"]),
-    Route("/v1/assignment", assign, methods=["POST"]),
-    Route("/v1/jobs/{job}", forget_job, methods=["DELETE"]),
-    Route("/v1/jobs/{job}/clients/{client}", forget_client, methods=["DELETE"]),
-    Route("/v1/inventory", inventory),
-    Route("/v1/cache/explain", explain),
+    Route(SLICES, put_slice, methods=["PUT"]),
+    Route(STATISTICS, statistics, methods=["POST"]),
+    Route(MAP, run_map, methods=["POST"]),
+    Route(COMMITS, commit, methods=["POST"]),
+    Route(ASSIGNMENT, assign, methods=["POST"]),
+    Route(JOB, forget_job, methods=["DELETE"]),
+    Route(CLIENT, forget_client, methods=["DELETE"]),
+    Route(INVENTORY, inventory),
+    Route(EXPLAIN, explain),
     Route("/healthz", healthz),
     Route("/readyz", healthz),
     Route("/metrics", metrics),
@@ -150,7 +160,7 @@ async def _body(request: Request, nbytes: int) -> NDArray[np.uint8]:
 
 
 def _reply(answer: Answer) -> Response:
-    headers = {WORK_HEADER: json.dumps(answer.work.to_json())}
+    headers = {WORK_HEADER: answer.work.to_header()}
     media_type = "application/octet-stream"
     if isinstance(answer.body, bytes):
         return Response(answer.body, headers=headers, media_type=media_type)
@@ -162,12 +172,3 @@ async def _pieces(parts: list[memoryview]) -> Any:
     for part in parts:
         for start in range(0, part.nbytes, 2**20):
             yield part[start : start + 2**20]
-
-
-def _key_parts(text: str) -> list[str]:
-    parts = text.split("/")
-    if len(parts) == 3:
-        parts.append("0")
-    if len(parts) != 4 or not parts[1].isdecimal() or not parts[3].isdecimal():
-        raise InvalidParameters(f"key {text!r} is not job/round/client or job/round/client/slice")
-    return parts

@@ -11,7 +11,9 @@ from prometheus_client.registry import CollectorRegistry
 from flstore_core.errors import FLStoreError
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key, Prefetch
-from flstore_core.shard import Engine, MemberRef, SliceRef, working_set
+from flstore_core.shard import working_set
+from flstore_core.shard.engine import Engine
+from flstore_core.shard.protocol import MemberRef, SliceRef
 from flstore_core.storage import ObjectStore
 from services.common.activity import Activity
 from services.common.startup import STORE, Startup

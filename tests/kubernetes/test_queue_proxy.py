@@ -11,7 +11,7 @@ import pytest
 
 from flstore_core import layout
 from flstore_core.records import Job, to_bytes
-from flstore_core.shard import MemberRef, StatisticsRequest
+from flstore_core.shard.protocol import MemberRef, StatisticsRequest
 from flstore_core.statistics import RoundStatistics
 from flstore_core.storage.directory import DirectoryStore
 from services.gateway.backends.shards import Shards

@@ -18,7 +18,9 @@ from flstore_core.patterns import Pattern
 from flstore_core.policies.registry import make_policy
 from flstore_core.records import Job, to_bytes
 from flstore_core.schema import Schema, TensorSpec
-from flstore_core.shard import Answer, Engine, MapRequest, MemberRef, SliceRef, StatisticsRequest, loader, working_set
+from flstore_core.shard import loader, working_set
+from flstore_core.shard.engine import Engine
+from flstore_core.shard.protocol import Answer, MapRequest, MemberRef, SliceRef, StatisticsRequest
 from flstore_core.statistics import RoundStatistics
 from flstore_core.storage import ObjectStore, open_store
 
