@@ -14,7 +14,7 @@ from annotated_types import Ge, Le
 from flstore_core.errors import NotEnoughData
 from flstore_core.workloads import Context, Needs, Partial, Pattern, Result, RoundIndex, RoundParams, one_round
 from flstore_core.workloads.methods.agglomerative import average_linkage
-from flstore_core.workloads.methods.bipartition import clustered_fl
+from flstore_core.workloads.methods.clustered_fl import clustered_fl
 from flstore_core.workloads.methods.geometry import Float64, cosines, squared_distances
 from flstore_core.workloads.methods.kmeans import Labels, Partition, kmeans, silhouettes
 

@@ -25,14 +25,13 @@ from flstore_core.workloads import (
     RoundParams,
     one_round,
 )
-from flstore_core.workloads.methods.evidence import Evidence, Thresholds, gather
+from flstore_core.workloads.methods.evidence import BYZANTINE, LEAST_UPDATES, Evidence, Thresholds, gather
 from flstore_core.workloads.methods.flame import clip_factors, majority
+from flstore_core.workloads.methods.fltrust import fltrust
+from flstore_core.workloads.methods.foolsgold import foolsgold
 from flstore_core.workloads.methods.geometry import RESOLUTION, Float64
-from flstore_core.workloads.methods.krum import krum_scores, tolerated
-from flstore_core.workloads.methods.trust import fltrust, foolsgold
+from flstore_core.workloads.methods.krum import tolerated
 from flstore_core.workloads.methods.z2_synchronization import opposition
-
-LEAST = 4
 
 
 @dataclass(frozen=True)
@@ -55,22 +54,22 @@ class MaliciousFilterParams(RoundParams):
     """Committed rounds after the one asked about that add to it as well; 0 judges by what was known at the time."""
     root: str | None = None
     """The client whose update the server trained itself on clean data; needed by `fltrust`."""
-    opposition_threshold: Annotated[float, Gt(0), Le(1e6)] = 1.5
+    opposition_threshold: Annotated[float, Gt(0), Le(1e6)] = Thresholds.opposition
     """Log odds that a client sends the opposite of what it learned, by the rounds looked at."""
-    alignment_threshold: Annotated[float, Gt(0), Le(1e6)] = 3.5
+    alignment_threshold: Annotated[float, Gt(0), Le(1e6)] = Thresholds.alignment
     """Robust standard deviations below the usual alignment with the others, for an update that points away from all
     that are aligned, of a client for whom no round speaks."""
-    norm_threshold: Annotated[float, Gt(0), Le(1e6)] = 6.0
+    norm_threshold: Annotated[float, Gt(0), Le(1e6)] = Thresholds.norm
     """Robust standard deviations above the usual length."""
-    krum_threshold: Annotated[float, Gt(0), Le(1e6)] = 5.5
+    krum_threshold: Annotated[float, Gt(0), Le(1e6)] = Thresholds.krum
     """Robust standard deviations of Krum distance, for an update that is long and not aligned with the others; missing
     alignment counts towards it for a client that no round speaks for."""
-    least_resemblance: Annotated[float, Ge(0), Le(1)] = 0.25
+    least_resemblance: Annotated[float, Ge(0), Le(1)] = Thresholds.least_resemblance
     """Share of the usual similarity with others, of either sign, below which an update that is not aligned with
     them resembles nobody; 0 allows it."""
-    least_norm: Annotated[float, Ge(0), Lt(1)] = 0.01
+    least_norm: Annotated[float, Ge(0), Lt(1)] = Thresholds.least_norm
     """Share of the usual length below which an update contributes nothing and its client rides free; 0 allows it."""
-    byzantine: Annotated[float, Ge(0), Lt(0.5)] = 0.3
+    byzantine: Annotated[float, Ge(0), Lt(0.5)] = BYZANTINE
     """Share of a round's clients that Krum is to withstand."""
 
     def __post_init__(self) -> None:
@@ -150,7 +149,7 @@ class MaliciousFilter:
         self, partials: Sequence[Partial], context: Context, params: MaliciousFilterParams
     ) -> MaliciousFilterResult:
         data = _asked(context.rounds, params)
-        deltas = data.deltas(params.clients, LEAST)
+        deltas = data.deltas(params.clients, LEAST_UPDATES)
         others = [each.deltas() for each in context.rounds if each is not data and each.record.members]
         verdicts = judge(deltas, others, params)
         if params.method != "robust":
@@ -184,12 +183,6 @@ def opposed(deltas: RoundStatistics, others: Sequence[RoundStatistics]) -> Float
     return opposition(placed, len(numbers))[: len(deltas.members)]
 
 
-def is_accused(row: int, gram: Float64, params: MaliciousFilterParams) -> bool:
-    """Return whether the method `robust` accuses the client of that row, by one round alone."""
-    evidence, limits = _evidence(gram, opposition([(np.arange(len(gram)), gram)], len(gram)), params)
-    return bool(evidence.reasons(row, limits))
-
-
 _OVER_ROUNDS = ("robust", "foolsgold")
 
 
@@ -207,7 +200,7 @@ def _evidence(gram: Float64, against: Float64, params: MaliciousFilterParams) ->
         params.least_norm,
         params.least_resemblance,
     )
-    return gather(gram, krum_scores(gram, tolerated(len(gram), params.byzantine)), against), limits
+    return gather(gram, against, params.byzantine), limits
 
 
 def _verdict(client: str, evidence: Evidence, row: int, limits: Thresholds) -> Verdict:

@@ -21,7 +21,7 @@ from flstore_core.workloads import (
     RoundIndex,
     client_history,
 )
-from flstore_core.workloads.malicious_filter import LEAST, MaliciousFilterParams, is_accused
+from flstore_core.workloads.methods.evidence import LEAST_UPDATES, Thresholds, gather_alone
 from flstore_core.workloads.methods.geometry import stacked_alignments
 
 Evidence = Literal["alignment", "filter"]
@@ -88,7 +88,7 @@ class Reputation:
         return client_history(params, index)
 
     def combine(self, partials: Sequence[Partial], context: Context, params: ReputationParams) -> ReputationResult:
-        least = LEAST if params.evidence == "filter" else 2
+        least = LEAST_UPDATES if params.evidence == "filter" else 2
         judged = [data for data in context.rounds if len(data.record.members) >= least]
         ages = range(len(judged) - 1, -1, -1)
         history = [
@@ -116,8 +116,8 @@ def _evidence(rounds: Sequence[RoundData], params: ReputationParams) -> list[tup
     own = [float(found[row]) for found, row in zip(aligned, rows, strict=True)]
     if params.evidence == "alignment":
         return [((1 + alignment) / 2, alignment) for alignment in own]
-    asked = MaliciousFilterParams()
-    accused = [is_accused(row, deltas.gram, asked) for row, deltas in zip(rows, everyone, strict=True)]
+    limits = Thresholds()
+    accused = [gather_alone(deltas.gram).reasons(row, limits) for row, deltas in zip(rows, everyone, strict=True)]
     return [(float(not guilty), alignment) for guilty, alignment in zip(accused, own, strict=True)]
 
 

@@ -16,7 +16,7 @@ from sklearn.metrics import adjusted_rand_score, silhouette_samples, silhouette_
 from flstore_core.errors import NotEnoughData
 from flstore_core.workloads.clustering import Clustering
 from flstore_core.workloads.methods.agglomerative import average_linkage
-from flstore_core.workloads.methods.bipartition import bipartition
+from flstore_core.workloads.methods.clustered_fl import bipartition
 from flstore_core.workloads.methods.geometry import cosines, squared_distances
 from flstore_core.workloads.methods.kmeans import silhouettes
 from tests.workloads.rounds import ask, make_round

@@ -15,12 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flstore_core.workloads.methods.geometry import Float64, alignments, cosines, norms, robust_scores
+from flstore_core.workloads.methods.krum import krum_scores, tolerated
+from flstore_core.workloads.methods.z2_synchronization import opposition
 
 ALIGNED = 0.1
 """Least cosine similarity with the others' direction that counts as going along; its negative counts as against."""
 
 COMPANY = 0.1
 """Cosine similarity with any one of the aligned clients from which on an update that points away is not alone."""
+
+LEAST_UPDATES = 4
+"""Fewest updates of a round that can be judged by one another."""
+
+BYZANTINE = 0.3
+"""Share of a round's clients that Krum withstands, unless another is given."""
 
 _VOUCHED = 2.0
 """Log odds of honesty from which on rounds speak for a client; they are 0.85 before anything is known of it."""
@@ -36,12 +44,12 @@ class Thresholds:
     """Log odds or robust standard deviations past which each measure accuses, and the least length and resemblance as
     shares of the usual."""
 
-    opposition: float
-    alignment: float
-    norm: float
-    krum: float
-    least_norm: float
-    least_resemblance: float
+    opposition: float = 1.5
+    alignment: float = 3.5
+    norm: float = 6.0
+    krum: float = 5.5
+    least_norm: float = 0.01
+    least_resemblance: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -87,8 +95,20 @@ class Evidence:
         return [reason for reason, holds in found.items() if holds]
 
 
-def gather(gram: Float64, krum: Float64, against: Float64) -> Evidence:
-    """Return the evidence on n updates from the Gram matrix of their deltas, their Krum scores and opposition."""
+def gather_alone(gram: Float64, byzantine: float = BYZANTINE) -> Evidence:
+    """Return the evidence on the n updates of one round, by that round alone; arguments as of `gather`."""
+    return gather(gram, opposition([(np.arange(len(gram)), gram)], len(gram)), byzantine)
+
+
+def gather(gram: Float64, against: Float64, byzantine: float = BYZANTINE) -> Evidence:
+    """Return the evidence on the n updates of one round.
+
+    Args:
+        gram: inner products of their deltas, shape (n, n).
+        against: opposition of their clients, shape (n,), by all rounds looked at.
+        byzantine: share of the clients that Krum is to withstand.
+    """
+    krum = krum_scores(gram, tolerated(len(gram), byzantine))
     aligned = alignments(gram)
     similar = cosines(gram)
     lengths = norms(gram)

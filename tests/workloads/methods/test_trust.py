@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from flstore_core.errors import InvalidParameters, NotFound
 from flstore_core.workloads.malicious_filter import MaliciousFilter, MaliciousFilterParams
-from flstore_core.workloads.methods.trust import fltrust, foolsgold
+from flstore_core.workloads.methods.fltrust import fltrust
+from flstore_core.workloads.methods.foolsgold import foolsgold
 from tests.workloads.rounds import Index, ask, make_round
 
 ASKED = MaliciousFilter()
