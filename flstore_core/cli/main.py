@@ -1,12 +1,17 @@
-"""The command group. Commands are named here and imported when they are called."""
+"""The command group: the core's own commands, and those that other distributions add.
+
+A distribution adds a command by an entry point of the group `flstore.commands`, whose name is the command's and whose
+object is a `click.Command`. Give a `LazyCommand` where importing the command takes long.
+"""
 
 import click
 
 from flstore_core import __version__
-from flstore_core.cli.lazy import LazyCommand, OrderedGroup
+from flstore_core.cli.lazy import LazyCommand
+from flstore_core.cli.plugins import ExtensibleGroup
 
 
-@click.group(cls=OrderedGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=ExtensibleGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="flstore")
 def main() -> None:
     """FLStore: keep federated-learning rounds, and ask questions about them next to the data.
@@ -16,9 +21,6 @@ def main() -> None:
 
 
 COMMANDS = [
-    LazyCommand("up", "services.local.up:up_command", "Run FLStore on this machine until Ctrl-C."),
-    LazyCommand("demo", "loadgen.demo.command:demo_command", "Train, attack, ask every workload, and compare."),
-    LazyCommand("demo-models", "loadgen.demo.models:demo_models_command", "Train, and ask what needs a model."),
     LazyCommand("status", "flstore_core.cli.status:status_command", "Show shards, what they hold, and hit rates."),
     LazyCommand("jobs", "flstore_core.cli.jobs:jobs_group", "List, show, create and delete jobs."),
     LazyCommand("put", "flstore_core.cli.put:put_command", "Store clients' updates, or a round's aggregate."),

@@ -1,5 +1,13 @@
 """The demonstration: a real federated training with planted attackers, and every workload asked in three ways.
 
-`training` knows only NumPy and scikit-learn; `aggregator` is what a client would do with an object store and no
-FLStore; `measure` asks both and compares; `findings` puts answers into a line; `command` shows it all.
+`training` knows only NumPy and scikit-learn; `measure` asks FLStore and the aggregator of `loadgen.baselines`, and
+compares their answers; `findings` puts an answer into a line; `command` shows it all. `models` and `models_training`
+are the same for the workloads that run a model.
 """
+
+from flstore_core.cli.lazy import LazyCommand
+
+demo_command = LazyCommand("demo", "loadgen.demo.command:demo_command", "Train, attack, ask every workload, compare.")
+demo_models_command = LazyCommand(
+    "demo-models", "loadgen.demo.models:demo_models_command", "Train, and ask what needs a model."
+)

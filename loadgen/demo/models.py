@@ -24,13 +24,13 @@ PROMPT = [3, 1, 4, 1, 5]
 def demo_models_command(as_json: bool) -> None:
     """Train in PyTorch, one client on noise, and ask everything that needs a model.
 
-    Needs the extra `predictor` (PyTorch and kserve) and `demo` (scikit-learn).
+    Needs `flstore-server[torch,demo]`: PyTorch, kserve and scikit-learn.
     """
     with reported(as_json):
         try:
             from loadgen.demo import models_training
         except ImportError as error:
-            raise NoPredictor(f"{error.name} is missing; pip install 'flstore[predictor,demo]'") from error
+            raise NoPredictor(f"{error.name} is missing; pip install 'flstore-server[torch,demo]'") from error
         with tempfile.TemporaryDirectory(prefix="flstore-demo-", ignore_cleanup_errors=True) as name:
             store, log = str(Path(name) / "store"), Path(name) / "log"
             with running(store, shards=1, log=log) as url, FLStore(url, timeout=300) as client:

@@ -127,7 +127,7 @@ class Models:
         if not self._placement.table.predictors:
             raise NoPredictor(
                 f"workload {workload.name!r} runs models, and this deployment has no predictor; "
-                "pip install 'flstore[predictor]', or set FLSTORE_PREDICTORS to 1 or more"
+                "pip install 'flstore-server[torch]', or set FLSTORE_PREDICTORS to 1 or more"
             )
         datasets = {name: self.dataset(job.id, name).sha256 for name in workload.datasets(params)}
         names = dict.fromkeys(workload.models(rounds, params))
