@@ -1,0 +1,55 @@
+"""The documentation site: `make docs` builds it from these pages, the docstrings and the gateway's OpenAPI document."""
+
+import json
+import tempfile
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+from flstore_core import __version__
+from flstore_core.storage import open_store
+from services.gateway.app import create_app
+from services.gateway.settings import Settings
+from services.gateway.state import create_state
+
+HERE = Path(__file__).parent
+
+project = "FLStore"
+author = "the FLStore authors"
+version = release = __version__
+html_title = f"FLStore {__version__}"
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.apidoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_click",
+    "sphinxcontrib.openapi",
+]
+
+html_theme = "furo"
+myst_heading_anchors = 3
+
+default_role = "code"  # docstrings name things in single backticks
+napoleon_use_ivar = True
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_default_options = {"members": True, "undoc-members": True, "show-inheritance": True}
+apidoc_modules = [
+    {"path": "../flstore_core", "destination": "reference/api", "separate_modules": True, "module_first": True},
+]
+
+
+def write_openapi(_: Sphinx) -> None:
+    """Write the gateway's OpenAPI document where the reference page reads it."""
+    with tempfile.TemporaryDirectory() as folder:
+        state = create_state(Settings.from_env({}), open_store(folder, {}))
+        document = create_app(state).openapi()
+        state.close()
+    (HERE / "reference" / "openapi.json").write_text(json.dumps(document, indent=1))
+
+
+def setup(app: Sphinx) -> None:
+    """Have the OpenAPI document written before pages are read."""
+    app.connect("builder-inited", write_openapi, priority=100)
