@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo demo-models test lint format bench load study experiments truth chart dashboards-check generate kind kind-down e2e clean
+.PHONY: help setup demo demo-models test lint format docs bench load study experiments truth chart dashboards-check generate kind kind-down e2e clean
 
 help:  ## list the verbs
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -44,6 +44,10 @@ lint: setup  ## check form, types and import contracts; changes nothing
 format: setup  ## rewrite the sources in the house form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: setup  ## build the documentation site into build/docs; every warning is an error
+	rm -rf build/docs docs/reference/api
+	$(BIN)/python -m sphinx -b html -q -W --keep-going docs build/docs
 
 bench: $(COMPILED)  ## measure against peers in the same run; writes build/bench.json; needs a C compiler
 	$(BIN)/python -m tests.bench
