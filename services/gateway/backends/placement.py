@@ -1,4 +1,14 @@
-"""Follows the placement table: whom to ask for which slice."""
+"""Follows the placement controller's table, which says whom to ask for which slice.
+
+The table is published with a version that only grows. Gateways hold the newest one they have seen and hold a question
+open at the controller ("long poll") until there is a newer one.
+
+Example: the gateway holds version 7 and asks `GET /v1/placement?after=7&wait=20`. A new job is placed after 3 s; the
+controller answers at once with version 8, which the gateway takes in, asking for what comes after 8 next. Had nothing
+happened, the answer after 20 s would have been empty. The gateway that created the job does not wait for this: the
+answer to `POST /v1/placement/jobs/{job}` is version 8 itself. Should the follower then bring version 8 late, or even
+7, nothing changes: a table of a lower version never replaces one of a higher.
+"""
 
 import json
 import logging
@@ -23,11 +33,16 @@ ZERO = "zero"
 """State of a shard that has no process, and so nothing in memory."""
 
 LONG_POLL_S = 20.0
-"""Seconds that the controller may hold a question for news."""
+"""Seconds for which the controller may hold a question open until there is news."""
 
 
 class Placement:
-    """The newest table known, and how to ask the controller for more. Safe to share between threads."""
+    """The newest table known, and calls of the controller. Safe to share between threads.
+
+    Args:
+        url: address of the placement controller.
+        store: has a copy of the table, for a start while the controller is away.
+    """
 
     def __init__(self, url: str, store: ObjectStore) -> None:
         self._url = url
@@ -45,65 +60,69 @@ class Placement:
         """Every shard's address."""
         return {shard.id: shard.url for shard in self._table.shards.values()}
 
-    def of(self, job: JobId) -> Assignment:
-        """Return who holds a job's slices, having the controller plan it if it is new.
+    def find_or_place(self, job: JobId) -> Assignment:
+        """Return who holds a job's slices; a job that is not in the table is placed by the controller first.
 
         Raises:
             InsufficientCapacity: if no shard can hold a slice of it.
             Unavailable: if the controller does not answer.
         """
-        return self._table.jobs.get(job) or self.plan(job)
+        return self._table.jobs.get(job) or self.place(job)
 
-    def plan(self, job: JobId) -> Assignment:
-        """Have the controller plan a job; errors as `of`."""
-        self._take(self._call("POST", f"/v1/placement/jobs/{job}"))
+    def place(self, job: JobId) -> Assignment:
+        """Have the controller place a job, and return who holds its slices; errors as `find_or_place`."""
+        self._take_in(self._call("POST", f"/v1/placement/jobs/{job}"))
         try:
             return self._table.jobs[job]
         except KeyError:
             raise Unavailable(f"the placement controller has no place for job {job!r} yet") from None
 
     def forget(self, job: JobId) -> None:
-        """Tell the controller that a job is gone."""
+        """Tell the controller that a job is deleted."""
         self._call("DELETE", f"/v1/placement/jobs/{job}")
-
-    def shards(self) -> list[dict[str, Any]]:
-        """Return the controller's view of every shard: its state, address and starts."""
-        found: list[dict[str, Any]] = self._call("GET", "/v1/shards")
-        return found
 
     def addresses(self, assignment: Assignment, index: int) -> list[str]:
         """Return the addresses of a slice's shards, most preferred first."""
         urls = self.urls
         return [urls[shard] for shard in assignment.owners[index] if shard in urls]
 
-    def awake(self) -> Mapping[ShardId, str]:
-        """Return the addresses of the shards that are not at zero; of all if the controller does not answer."""
+    def rank_predictors(self, job: JobId) -> dict[ShardId, str]:
+        """Return the predictors' addresses, most preferred by the job first (rendezvous hashing)."""
+        urls = self._table.predictors
+        return {predictor: urls[predictor] for predictor in order(job, dict.fromkeys(urls, 1.0))}
+
+    def fetch_backends(self) -> list[dict[str, Any]]:
+        """Ask the controller for every shard and predictor: its state, address and starts."""
+        backends: list[dict[str, Any]] = self._call("GET", "/v1/shards")
+        return backends
+
+    def fetch_awake(self) -> Mapping[ShardId, str]:
+        """Ask the controller which backends are not at zero, and return their addresses.
+
+        Returns the addresses of all shards if the controller does not answer.
+        """
         try:
-            return {ShardId(shard["shard"]): shard["url"] for shard in self.shards() if shard["state"] != ZERO}
+            return {ShardId(row["shard"]): row["url"] for row in self.fetch_backends() if row["state"] != ZERO}
         except Unavailable:
             return self.urls
 
-    def predictors(self, job: JobId) -> tuple[ShardId, ...]:
-        """Return the predictors in the order in which the job prefers them (rendezvous hashing)."""
-        return order(job, dict.fromkeys(self._table.predictors, 1.0))
-
     def load(self) -> None:
-        """Read the table as the store has it, for a start while the controller is away."""
+        """Read the store's copy of the table, for a start while the controller is away."""
         try:
-            self._take(load_json(self._store, layout.TABLE))
+            self._take_in(load_json(self._store, layout.TABLE))
         except FLStoreError as error:
             logger.info("no placement table in the store yet", extra={"error": error.detail})
 
     def wait_for_news(self) -> None:
-        """Return once a newer table has been taken in, or the controller had none for a while."""
+        """Return once a newer table has been taken in, or after `LONG_POLL_S` seconds without one."""
         data = self._call("GET", f"/v1/placement?after={self._table.version}&wait={LONG_POLL_S:g}")
         if data:
-            self._take(data)
+            self._take_in(data)
 
     def close(self) -> None:
         self._http.clear()
 
-    def _take(self, data: Mapping[str, Any]) -> None:
+    def _take_in(self, data: Mapping[str, Any]) -> None:
         table = Table.from_json(data)
         with self._lock:
             if table.version >= self._table.version:

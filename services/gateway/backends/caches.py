@@ -1,0 +1,46 @@
+"""Calls of any backend's cache: what it holds, why, and what it is to drop."""
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from flstore_core.errors import FLStoreError
+from flstore_core.ids import ClientId, JobId, ShardId
+from flstore_core.shard.protocol import CLIENT, EXPLAIN, INVENTORY, JOB
+from services.gateway.backends.calls import Calls, read_whole
+
+logger = logging.getLogger(__name__)
+
+
+class Caches:
+    """Calls the caches of shards and predictors by their addresses. Safe to share between threads."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def inventory(self, url: str) -> dict[str, Any]:
+        """Return what a backend holds. Ask only one that is awake: asking wakes it."""
+        inventory: dict[str, Any] = json.loads(self._calls.send("GET", [url], INVENTORY, read_whole))
+        return inventory
+
+    def explain(self, url: str, key: str) -> dict[str, Any]:
+        """Return why a backend holds a key or does not."""
+        answer = self._calls.send("GET", [url], EXPLAIN, read_whole, fields={"key": key})
+        explanation: dict[str, Any] = json.loads(answer)
+        return explanation
+
+    def forget_job(self, urls: Mapping[ShardId, str], job: JobId) -> None:
+        """Have backends drop a job; log each that cannot be reached, which holds nothing or will find the job gone."""
+        self._forget(urls, JOB.format(job=job))
+
+    def forget_client(self, urls: Mapping[ShardId, str], job: JobId, client: ClientId) -> None:
+        """Have backends drop a client of a job; see `forget_job`."""
+        self._forget(urls, CLIENT.format(job=job, client=client))
+
+    def _forget(self, urls: Mapping[ShardId, str], path: str) -> None:
+        for backend, url in urls.items():
+            try:
+                self._calls.send("DELETE", [url], path, read_whole)
+            except FLStoreError as error:
+                logger.warning("backend did not forget", extra={"shard": backend, "path": path, "error": error.detail})

@@ -1,0 +1,129 @@
+"""HTTP calls to backends, made again until one is answered.
+
+All that a backend holds is soft state, so a call that breaks off is simply made again. A backend may be at zero, or be
+replaced at this moment; the pauses leave it time for both.
+
+Example: a slice has two shards, A and B, and A was just killed. The call goes to A, which refuses the connection, and
+at once to B, which answers: 0 s lost. Were both gone, the next turn would begin after 0.05 s, then 0.2 s, 0.5 s, …
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import urllib3
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError
+
+from flstore_core import buffers
+from flstore_core.errors import FLStoreError, StoreUnavailable, Unavailable, from_problem
+from flstore_core.retry import Retry
+from flstore_core.shard.protocol import WORK_HEADER, Work
+from services.common.logs import REQUEST_ID_HEADER, current_request_id
+
+T = TypeVar("T")
+
+CHUNK = 2**20
+"""Bytes read at once of a long answer."""
+PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0, 2.0)
+"""Seconds between the turns of a call; a killed shard has been replaced long before the last."""
+
+
+class Calls:
+    """Calls backends by their address. Safe to share between threads.
+
+    Args:
+        timeout_s: seconds that one attempt may take, a cold start included; no attempt begins later than that.
+        clock: seconds, never going back.
+        sleep: waits the given seconds.
+    """
+
+    def __init__(self, timeout_s: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self._http = urllib3.PoolManager(num_pools=64, maxsize=32, retries=False, timeout=urllib3.Timeout(timeout_s))
+        self._retry = Retry(PAUSES_S, attempts=len(PAUSES_S) + 1, give_up_s=timeout_s, clock=clock, sleep=sleep)
+
+    def send(
+        self,
+        method: str,
+        urls: Sequence[str],
+        path: str,
+        read: Callable[[BaseHTTPResponse], T],
+        *,
+        headers: Mapping[str, str] | None = None,
+        **sent: Any,
+    ) -> T:
+        """Return what `read` makes of the first good response; a turn asks each of `urls` in order.
+
+        Args:
+            sent: `body` or `fields`, as `urllib3.PoolManager.request` takes them.
+
+        Raises:
+            FLStoreError: what a backend answers, if trying again cannot help or there is no more time. That the store
+                cannot be reached is raised after one turn: the backend tried for long enough itself.
+            Unavailable: if no backend answers.
+        """
+        headers = {**(headers or {}), REQUEST_ID_HEADER: current_request_id()}
+        attempts = self._retry.begin()
+        while True:
+            cause: Exception | None = None
+            for url in urls:
+                try:
+                    return read(self._request(method, url + path, headers, sent))
+                except (HTTPError, FLStoreError) as error:
+                    if isinstance(error, FLStoreError) and not error.retryable:
+                        raise
+                    cause = error
+            if isinstance(cause, StoreUnavailable) or not attempts.failed():
+                break
+            attempts.wait()
+        if isinstance(cause, FLStoreError):
+            raise cause
+        raise Unavailable(f"{', '.join(urls) or 'no backend'} does not answer {method} {path}") from cause
+
+    def close(self) -> None:
+        self._http.clear()
+
+    def _request(
+        self, method: str, url: str, headers: Mapping[str, str], sent: Mapping[str, Any]
+    ) -> BaseHTTPResponse:
+        """Return a good response, its body not yet read; raise what an error response says."""
+        response = self._http.request(method, url, headers=headers, preload_content=False, **sent)
+        if response.status >= 400:
+            raise from_problem(_problem(response))
+        return response
+
+
+def encode(message: Any) -> bytes:
+    """Return a message as JSON."""
+    return json.dumps(message, separators=(",", ":"), allow_nan=False).encode()
+
+
+def read_whole(response: BaseHTTPResponse) -> bytes:
+    """Return a response's body."""
+    return response.data
+
+
+def read_answer(response: BaseHTTPResponse) -> tuple[bytes, Work]:
+    """Return a response's body, and what it took."""
+    return response.data, Work.from_header(response.headers[WORK_HEADER])
+
+
+def read_into_buffer(response: BaseHTTPResponse) -> tuple[memoryview, Work]:
+    """As `read_answer`, for long bodies: received into memory that is used again."""
+    body: memoryview = buffers.empty(int(response.headers["Content-Length"]), np.uint8).data
+    received = 0
+    for chunk in response.stream(CHUNK):
+        body[received : received + len(chunk)] = chunk
+        received += len(chunk)
+    return body, Work.from_header(response.headers[WORK_HEADER])
+
+
+def _problem(response: BaseHTTPResponse) -> dict[str, Any]:
+    try:
+        document = json.loads(response.data)
+    except ValueError:
+        document = None
+    if isinstance(document, dict):
+        return document
+    return {"status": response.status, "detail": f"HTTP {response.status}"}
