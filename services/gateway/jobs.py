@@ -7,8 +7,8 @@ from flstore_core.errors import Conflict, FLStoreError, NotFound, PreconditionFa
 from flstore_core.ids import JobId
 from flstore_core.records import Job, to_bytes
 from flstore_core.storage import ObjectStore
+from services.gateway.backends.caches import Caches
 from services.gateway.backends.placement import Placement
-from services.gateway.backends.shards import Shards
 from services.gateway.rounds.index import Catalog, Index
 
 logger = logging.getLogger(__name__)
@@ -17,11 +17,11 @@ logger = logging.getLogger(__name__)
 class Jobs:
     """Creates and deletes jobs. Safe to share between threads."""
 
-    def __init__(self, store: ObjectStore, catalog: Catalog, placement: Placement, shards: Shards) -> None:
+    def __init__(self, store: ObjectStore, catalog: Catalog, placement: Placement, caches: Caches) -> None:
         self._store = store
         self._catalog = catalog
         self._placement = placement
-        self._shards = shards
+        self._caches = caches
 
     def create(self, wanted: Job) -> tuple[Index, bool]:
         """Store a job and have it placed; return it, and whether it is new. What no shard can hold is taken back.
@@ -35,7 +35,7 @@ class Jobs:
         if index.job != wanted:
             raise Conflict(f"job {wanted.id!r} exists with another schema or other settings; choose another name")
         try:
-            self._placement.plan(wanted.id)
+            self._placement.place(wanted.id)
         except FLStoreError:
             if created:
                 self._store.delete(layout.job(wanted.id))
@@ -53,7 +53,7 @@ class Jobs:
         self._store.delete(layout.job(job))
         self._store.delete_prefix(layout.job_prefix(job))
         self._catalog.forget(job)
-        self._shards.forget(self._placement.awake(), f"/v1/jobs/{job}")
+        self._caches.forget_job(self._placement.fetch_awake(), job)
         try:
             self._placement.forget(job)
         except FLStoreError as error:

@@ -20,7 +20,7 @@ from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json, save_json
 from flstore_core.workloads import ModelWorkload, Partial, Progress, RoundData
 from services.gateway.backends.placement import Placement
-from services.gateway.backends.shards import Shards
+from services.gateway.backends.predictors import Predictors
 from services.gateway.rounds.records import Rounds
 
 
@@ -41,7 +41,7 @@ class Stored:
 class Models:
     """Keeps programs and data sets, and has models run. Safe to share between threads."""
 
-    def __init__(self, store: ObjectStore, rounds: Rounds, placement: Placement, predictors: Shards) -> None:
+    def __init__(self, store: ObjectStore, rounds: Rounds, placement: Placement, predictors: Predictors) -> None:
         self._store = store
         self._rounds = rounds
         self._placement = placement
@@ -147,8 +147,8 @@ class Models:
 
     def run(self, request: RunRequest, progress: Progress) -> tuple[Partial, Work]:
         """Have the job's predictor run models."""
-        urls = self._placement.table.predictors
-        return self._predictors.run([urls[name] for name in self._placement.predictors(request.job)], request, progress)
+        urls = [*self._placement.rank_predictors(request.job).values()]
+        return self._predictors.run(urls, request, progress)
 
     def _ref(self, job: Job, known: Mapping[int, RoundData], name: ModelName) -> ModelRef:
         if name.artifact:

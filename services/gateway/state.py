@@ -15,7 +15,10 @@ from services.gateway.answers.execution import Asked
 from services.gateway.answers.operations import Operation, Operations
 from services.gateway.answers.run import Runner
 from services.gateway.auth import Tokens
+from services.gateway.backends.caches import Caches
+from services.gateway.backends.calls import Calls
 from services.gateway.backends.placement import Placement
+from services.gateway.backends.predictors import Predictors
 from services.gateway.backends.shards import Shards
 from services.gateway.jobs import Jobs
 from services.gateway.metrics import GatewayMetrics
@@ -48,7 +51,8 @@ class State:
     runner: Runner
     operations: Operations
     placement: Placement
-    shards: Shards
+    caches: Caches
+    calls: Calls
     metrics: GatewayMetrics
     workers: Workers
     pools: tuple[Pool, ...]
@@ -57,7 +61,7 @@ class State:
         """Let go of threads and connections."""
         for pool in self.pools:
             pool.shutdown(wait=False, cancel_futures=True)
-        self.shards.close()
+        self.calls.close()
         self.placement.close()
         self.store.close()
 
@@ -73,9 +77,10 @@ def create_state(settings: Settings, store: ObjectStore) -> State:
     catalog = Catalog(store, readers, refreshers, time.monotonic, settings.refresh_seconds, records.discard_job)
     rounds = Rounds(store, catalog, records, readers)
     placement = Placement(settings.placement_url, store)
-    shards = Shards(settings.shard_timeout_seconds, time.monotonic, time.sleep)
+    calls = Calls(settings.shard_timeout_seconds, time.monotonic, time.sleep)
+    shards, caches = Shards(calls), Caches(calls)
     commit = Commit(store, catalog, rounds, placement, shards, callers, time.time)
-    models = Models(store, rounds, placement, shards)
+    models = Models(store, rounds, placement, Predictors(calls))
     workers = Workers(settings.threads)
     runner = Runner(store, catalog, rounds, commit, placement, shards, callers, models, time.perf_counter)
 
@@ -88,16 +93,17 @@ def create_state(settings: Settings, store: ObjectStore) -> State:
         tokens=Tokens(settings.tokens),
         uploads=ByteBudget(settings.in_flight_bytes, settings.upload_limit),
         catalog=catalog,
-        jobs=Jobs(store, catalog, placement, shards),
+        jobs=Jobs(store, catalog, placement, caches),
         rounds=rounds,
         ingest=Ingest(store, rounds, placement, shards, writers, time.time, time.sleep),
         commit=commit,
-        eraser=Eraser(store, catalog, rounds, placement, shards, time.time),
+        eraser=Eraser(store, catalog, rounds, placement, caches, time.time),
         models=models,
         runner=runner,
         operations=Operations(store, background, time.time, work),
         placement=placement,
-        shards=shards,
+        caches=caches,
+        calls=calls,
         metrics=GatewayMetrics(rounds.cache),
         workers=workers,
         pools=(workers.pool, readers, refreshers, writers, callers, background),

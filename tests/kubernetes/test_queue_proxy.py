@@ -14,6 +14,7 @@ from flstore_core.records import Job, to_bytes
 from flstore_core.shard.protocol import MemberRef, StatisticsRequest
 from flstore_core.statistics import RoundStatistics
 from flstore_core.storage.directory import DirectoryStore
+from services.gateway.backends.calls import Calls
 from services.gateway.backends.shards import Shards
 from tests.kubernetes.clock import Clock
 from tests.kubernetes.queue_proxy import DRAIN_S, QueueProxy, queue_proxy
@@ -51,10 +52,11 @@ class Way:
 async def way(tmp_path: Path) -> AsyncIterator[Way]:
     clock, store = Clock(), DirectoryStore(tmp_path)
     store.put(layout.job(JOB), to_bytes(Job(JOB, SCHEMA).to_json()))
-    shards = Shards(20.0, time.monotonic, time.sleep)
+    calls = Calls(20.0, time.monotonic, time.sleep)
+    shards = Shards(calls)
     async with queue_proxy(tmp_path, clock) as (url, proxy):
         yield Way(url, proxy, clock, store, shards)
-        await asyncio.to_thread(shards.close)
+        await asyncio.to_thread(calls.close)
 
 
 async def test_a_request_to_a_shard_at_zero_is_held_and_answered(way: Way) -> None:

@@ -15,7 +15,8 @@ from flstore_core.models.protocol import ModelRef, RunRequest
 from flstore_core.patterns import Pattern
 from flstore_core.records import Round
 from flstore_core.storage.documents import load_json
-from services.gateway.backends.shards import Shards
+from services.gateway.backends.calls import Calls
+from services.gateway.backends.predictors import Predictors
 from tests.models import digits
 from tests.models.fixtures import SETTINGS, ask, job_of, put_dataset, put_round
 from tests.models.networks import Perceptron, exported
@@ -70,15 +71,15 @@ def large(predicting: System) -> RunRequest:
 
 
 @pytest.fixture
-def caller() -> Iterator[Shards]:
+def caller() -> Iterator[Predictors]:
     """Calls a predictor as a gateway does, with less patience for silence than the run takes."""
-    calls = Shards(2.0, time.monotonic, time.sleep)
-    yield calls
+    calls = Calls(2.0, time.monotonic, time.sleep)
+    yield Predictors(calls)
     calls.close()
 
 
 def test_a_long_run_tells_its_progress_and_answers_as_a_short_one(
-    predicting: System, large: RunRequest, caller: Shards
+    predicting: System, large: RunRequest, caller: Predictors
 ) -> None:
     told: list[tuple[int, int]] = []
     partial, work = caller.run([predictor_of(predicting)], large, lambda done, total: told.append((done, total)))
@@ -90,7 +91,7 @@ def test_a_long_run_tells_its_progress_and_answers_as_a_short_one(
 
 
 def test_a_run_that_is_given_up_ends_in_the_predictor_too(
-    predicting: System, large: RunRequest, caller: Shards
+    predicting: System, large: RunRequest, caller: Predictors
 ) -> None:
     def give_up(done: int, total: int) -> None:
         raise OperationCancelled("no more")

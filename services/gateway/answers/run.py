@@ -106,7 +106,7 @@ class Runner:
             with stages("model"):
                 answer, ran = self._models.run(request, asked.progress)
                 context = replace(context, models=tuple(ref.name for ref in request.models))
-                partials, used, work = [answer], self._placement.predictors(index.job.id)[:1], work + ran
+                partials, used, work = [answer], tuple(self._placement.rank_predictors(index.job.id))[:1], work + ran
         if workload.needs is Needs.WEIGHTS:
             with stages("map"):
                 weights = cast("WeightsWorkload[Any, Any]", workload)
@@ -170,7 +170,7 @@ class Runner:
         newest = context.rounds[-1].record
         base = self._rounds.base_of(job.id, newest) if workload.reads_base else None
         weights = tuple(member.weights for member in members)
-        assignment = self._placement.of(job.id)
+        assignment = self._placement.find_or_place(job.id)
 
         def ask(index: int) -> tuple[Partial, Work]:
             part = SliceRef(job.id, job.schema.digest, assignment.slices, index)

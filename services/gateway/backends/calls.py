@@ -84,9 +84,7 @@ class Calls:
     def close(self) -> None:
         self._http.clear()
 
-    def _request(
-        self, method: str, url: str, headers: Mapping[str, str], sent: Mapping[str, Any]
-    ) -> BaseHTTPResponse:
+    def _request(self, method: str, url: str, headers: Mapping[str, str], sent: Mapping[str, Any]) -> BaseHTTPResponse:
         """Return a good response, its body not yet read; raise what an error response says."""
         response = self._http.request(method, url, headers=headers, preload_content=False, **sent)
         if response.status >= 400:

@@ -22,6 +22,7 @@ from flstore_core.statistics import RoundStatistics
 from flstore_core.workloads import Partial
 from services.gateway.backends.calls import Calls, encode, read_answer, read_into_buffer, read_whole
 
+
 class Shards:
     """Calls shards by their addresses. Safe to share between threads.
 

@@ -103,7 +103,7 @@ class Commit:
             return None, Work()
         refs = tuple(MemberRef.of(record.number, member) for member in members)
         base = self._rounds.base_of(job.id, record)
-        assignment = self._placement.of(job.id)
+        assignment = self._placement.find_or_place(job.id)
 
         def ask(index: int) -> tuple[RoundStatistics, Work]:
             part = SliceRef(job.id, job.schema.digest, assignment.slices, index)
@@ -125,7 +125,7 @@ class Commit:
     def _tell_shards(self, job: Job, number: int) -> None:
         """Tell the slices' shards, for their policies' sake; nothing depends on it."""
         try:
-            assignment = self._placement.of(job.id)
+            assignment = self._placement.find_or_place(job.id)
             for index in range(assignment.slices):
                 part = SliceRef(job.id, job.schema.digest, assignment.slices, index)
                 self._shards.committed(self._placement.addresses(assignment, index), part, number)

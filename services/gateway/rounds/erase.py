@@ -10,8 +10,8 @@ from flstore_core.ids import ClientId, JobId
 from flstore_core.records import Round, to_bytes
 from flstore_core.statistics import RoundStatistics
 from flstore_core.storage import ObjectStore
+from services.gateway.backends.caches import Caches
 from services.gateway.backends.placement import Placement
-from services.gateway.backends.shards import Shards
 from services.gateway.rounds.index import Catalog
 from services.gateway.rounds.records import Rounds
 
@@ -44,14 +44,14 @@ class Eraser:
         catalog: Catalog,
         rounds: Rounds,
         placement: Placement,
-        shards: Shards,
+        caches: Caches,
         now: Callable[[], float],
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._rounds = rounds
         self._placement = placement
-        self._shards = shards
+        self._caches = caches
         self._now = now
 
     def erase(self, job: JobId, client: ClientId) -> Erasure:
@@ -72,7 +72,7 @@ class Eraser:
         self._store.put(tombstone, to_bytes(entry))
         objects = sum(self._erase_from(job, number, client) for number in numbers)
         self._catalog.forget(job)
-        self._shards.forget(self._placement.awake(), f"/v1/jobs/{job}/clients/{client}")
+        self._caches.forget_client(self._placement.fetch_awake(), job, client)
         self._store.put(tombstone, to_bytes({**entry, "objects": objects, "done_at": self._now()}))
         return Erasure(client, tuple(numbers), objects, tombstone)
 

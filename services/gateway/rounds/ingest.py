@@ -180,7 +180,7 @@ class Ingest:
         """Hand the slices to their shards; what does not get there is read from the store when it is needed."""
         job = upload.job
         try:
-            assignment = self._placement.of(job.id)
+            assignment = self._placement.find_or_place(job.id)
             base = None if opening.base is None else self._rounds.aggregate_of(job.id, opening.base)
         except FLStoreError as error:
             logger.warning("slices not sent", extra={"job": job.id, "error": error.detail})

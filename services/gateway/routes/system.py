@@ -71,7 +71,7 @@ def _visible(request: Request, state: State, by_job: Mapping[str, Any]) -> dict[
 
 
 def _caches(state: State) -> dict[str, Any]:
-    shards = [_with_inventory(state, shard) for shard in state.placement.shards()]
+    shards = [_with_inventory(state, shard) for shard in state.placement.fetch_backends()]
     return {"gateway": state.rounds.cache.snapshot(), "shards": shards}
 
 
@@ -79,7 +79,7 @@ def _with_inventory(state: State, shard: dict[str, Any]) -> dict[str, Any]:
     if shard["state"] != AWAKE:
         return shard
     try:
-        return {**shard, "inventory": state.shards.inventory(_direct(shard))}
+        return {**shard, "inventory": state.caches.inventory(_direct(shard))}
     except FLStoreError:
         return shard
 
@@ -93,15 +93,15 @@ def _explain(state: State, key: str) -> dict[str, Any]:
     job, _, rest = key.partition("/")
     parts = rest.split("/")
     index = int(parts[2]) if len(parts) == 3 and parts[2].isdecimal() else 0
-    assignment = state.placement.of(state.catalog.job(job_id(job)).id)
+    assignment = state.placement.find_or_place(state.catalog.job(job_id(job)).id)
     if index >= assignment.slices:
         raise InvalidParameters(f"slice {index} does not exist; job {job!r} has {assignment.slices}")
-    states = {shard["shard"]: shard for shard in state.placement.shards()}
+    states = {shard["shard"]: shard for shard in state.placement.fetch_backends()}
     found = []
     for owner in assignment.owners[index]:
         shard = states[owner]
         if shard["state"] == AWAKE:
-            told = state.shards.explain(_direct(shard), key)
+            told = state.caches.explain(_direct(shard), key)
         else:
             told = {"cached": False, "since": None, "why": "the shard is at zero", "pinned": False}
         found.append({"shard": owner, **told})
