@@ -32,7 +32,7 @@ from flstore_core.workloads import (
     one_round,
 )
 from flstore_core.workloads.shared.named_models import updates
-from flstore_core.workloads.shared.scoring import Loss, accuracy, examples, mean_loss, score
+from flstore_core.workloads.shared.scoring import Loss, examples, score
 
 MOST_EXACT = 12
 Float64 = NDArray[np.float64]
@@ -166,13 +166,12 @@ class _Worth:
         access = self.access
         weights = fedavg_weights([access.num_examples(name) for name in names]) if names else np.zeros(0)
         parts = list(zip(weights.tolist(), names, strict=True))
-        sums = score(access.mixture(parts) if parts else access.model(self.base), self.data)
-        share = accuracy(sums)
+        totals = score(access.mixture(parts) if parts else access.model(self.base), self.data)
         if self.params.utility == "loss":
-            return -mean_loss(sums)
-        if share is None:
+            return -totals.mean_loss
+        if totals.accuracy is None:
             raise InvalidParameters("the targets are no classes: there is no accuracy; set utility to loss")
-        return share
+        return totals.accuracy
 
 
 def most_evaluations(params: ContributionEvaluatedParams, count: int) -> int:

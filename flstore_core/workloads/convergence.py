@@ -12,10 +12,9 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from flstore_core.errors import NotEnoughData
-from flstore_core.records import Round
 from flstore_core.workloads import Context, Needs, Partial, Pattern, RangeParams, Result, RoundIndex, round_range
 from flstore_core.workloads.methods.geometry import Float64
-from flstore_core.workloads.shared.metric_rows import Row, rows_of
+from flstore_core.workloads.shared.metric_rows import round_metric
 
 LEAST = 3
 
@@ -72,7 +71,7 @@ class Convergence:
         return round_range(params, index)
 
     def combine(self, partials: Sequence[Partial], context: Context, params: ConvergenceParams) -> ConvergenceResult:
-        found = [(data.record.number, value_of(data.record, params.metric)) for data in context.rounds]
+        found = [(data.record.number, round_metric(data.record, params.metric)) for data in context.rounds]
         history = {number: value for number, value in found if value is not None}
         if len(history) < LEAST:
             raise NotEnoughData(f"{len(history)} round(s) have {params.metric!r}; at least {LEAST} are needed")
@@ -90,20 +89,6 @@ class Convergence:
             rounds=list(history),
             values=values.tolist(),
         )
-
-
-def value_of(record: Round, metric: str) -> float | None:
-    """Return a round's own metric, or the mean of its clients' by num_examples; None if neither is there."""
-    own = Row(record.number, "", record.metrics).number(metric)
-    if own is not None:
-        return own
-    reported = [
-        (value, member.num_examples)
-        for row, member in zip(rows_of([record]), record.members, strict=True)
-        if (value := row.number(metric)) is not None
-    ]
-    total = sum(examples for _, examples in reported)
-    return sum(value * examples for value, examples in reported) / total if total > 0 else None
 
 
 def theil_sen(places: Float64, values: Float64) -> float:

@@ -25,7 +25,7 @@ from flstore_core.workloads import (
     one_round,
 )
 from flstore_core.workloads.shared.named_models import aggregate, rounds_of, updates
-from flstore_core.workloads.shared.scoring import Loss, Sums, accuracy, examples, mean_loss, score_all
+from flstore_core.workloads.shared.scoring import Loss, ScoreTotals, examples, from_arrays, score_all, to_arrays
 
 
 @dataclass(frozen=True)
@@ -116,38 +116,23 @@ class Evaluate:
 
     def run(self, access: ModelAccess, params: EvaluateParams) -> Partial:
         data = examples(access, params.dataset, params.loss, params.batch_size, params.rows)
-        return {**packed(score_all(access, data)), "is_" + data.loss: np.ones(1)}
+        return {**to_arrays(score_all(access, data)), "is_" + data.loss: np.ones(1)}
 
     def combine(self, partials: Sequence[Partial], context: Context, params: EvaluateParams) -> EvaluateResult:
         (partial,) = partials
-        sums = unpacked(partial)
-        scores = [_model_score(name, each) for name, each in zip(context.models, sums, strict=True)]
+        totals = from_arrays(partial)
+        scores = [_model_score(name, each) for name, each in zip(context.models, totals, strict=True)]
         return EvaluateResult(
             dataset=params.dataset,
             loss=next(name.removeprefix("is_") for name in partial if name.startswith("is_")),
-            examples=sums[0].values,
+            examples=totals[0].targets,
             models=scores,
             best=min(scores, key=lambda each: each.loss).model,
         )
 
 
-def packed(sums: Sequence[Sums]) -> dict[str, NDArray[np.generic]]:
-    """Return several models' sums as arrays that can be sent."""
-    return {
-        "loss": np.array([each.loss for each in sums]),
-        "values": np.array([each.values for each in sums]),
-        "confusion": np.stack([each.confusion for each in sums]),
-    }
-
-
-def unpacked(partial: Partial) -> list[Sums]:
-    """Return what `packed` was made from."""
-    rows = zip(partial["loss"], partial["values"], partial["confusion"], strict=True)
-    return [Sums(float(loss), int(values), confusion) for loss, values, confusion in rows]
-
-
-def _model_score(name: ModelName, sums: Sums) -> ModelScore:
-    return ModelScore(str(name), mean_loss(sums), accuracy(sums), _class_scores(sums.confusion))
+def _model_score(name: ModelName, totals: ScoreTotals) -> ModelScore:
+    return ModelScore(str(name), totals.mean_loss, totals.accuracy, _class_scores(totals.confusion))
 
 
 def _class_scores(confusion: NDArray[np.int64]) -> list[ClassScore]:

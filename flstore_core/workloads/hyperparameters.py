@@ -17,8 +17,8 @@ from annotated_types import Ge, Le
 from flstore_core.errors import NotEnoughData
 from flstore_core.records import Round
 from flstore_core.workloads import Context, Needs, Partial, Pattern, RangeParams, Result, RoundIndex, round_range
-from flstore_core.workloads.convergence import value_of
 from flstore_core.workloads.methods.geometry import Float64
+from flstore_core.workloads.shared.metric_rows import round_metric
 
 _LEAST = 2
 _FIXED = 1 - 1e-9
@@ -159,7 +159,7 @@ def _ranks(values: Float64) -> Float64:
 
 def _steps(records: Sequence[Round], params: HyperparametersParams) -> list[_Step]:
     sign = 1.0 if params.better == "higher" else -1.0
-    known = [(record, value) for record in records if (value := value_of(record, params.metric)) is not None]
+    known = [(record, value) for record in records if (value := round_metric(record, params.metric)) is not None]
     found = []
     for (_, before), (record, after) in pairwise(known):
         if record.hyperparameters:

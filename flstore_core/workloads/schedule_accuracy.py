@@ -24,9 +24,8 @@ from flstore_core.workloads import (
     RoundParams,
     one_round,
 )
-from flstore_core.workloads.evaluate import packed, unpacked
 from flstore_core.workloads.shared.named_models import updates
-from flstore_core.workloads.shared.scoring import Loss, accuracy, examples, mean_loss, score_all
+from flstore_core.workloads.shared.scoring import Loss, examples, from_arrays, score_all, to_arrays
 
 
 @dataclass(frozen=True)
@@ -96,18 +95,18 @@ class ScheduleAccuracy:
 
     def run(self, access: ModelAccess, params: ScheduleAccuracyParams) -> Partial:
         data = examples(access, params.dataset, params.loss, params.batch_size)
-        return packed(score_all(access, data))
+        return to_arrays(score_all(access, data))
 
     def combine(
         self, partials: Sequence[Partial], context: Context, params: ScheduleAccuracyParams
     ) -> ScheduleAccuracyResult:
         (partial,) = partials
         sign = 1.0 if params.prefer == "best" else -1.0
-        scored = zip(context.models, unpacked(partial), strict=True)
-        ordered = sorted(scored, key=lambda pair: (sign * mean_loss(pair[1]), pair[0].client))
+        scored = zip(context.models, from_arrays(partial), strict=True)
+        ordered = sorted(scored, key=lambda pair: (sign * pair[1].mean_loss, pair[0].client))
         ranking = [
-            Ranked(str(name.client), accuracy(sums), mean_loss(sums), place < params.k)
-            for place, (name, sums) in enumerate(ordered)
+            Ranked(str(name.client), totals.accuracy, totals.mean_loss, place < params.k)
+            for place, (name, totals) in enumerate(ordered)
         ]
         return ScheduleAccuracyResult(
             context.round.record.number, [each.client for each in ranking if each.chosen], ranking

@@ -45,3 +45,17 @@ def rows_of(rounds: Iterable[Round]) -> list[Row]:
 def metric_names(rows: Iterable[Row]) -> list[str]:
     """Return every metric's name that occurs, sorted."""
     return sorted({name for row in rows for name in row.metrics})
+
+
+def round_metric(record: Round, metric: str) -> float | None:
+    """Return a round's own metric, or the mean of its clients' by num_examples; None if neither has it."""
+    own = Row(record.number, "", record.metrics).number(metric)
+    if own is not None:
+        return own
+    reported = [
+        (value, member.num_examples)
+        for row, member in zip(rows_of([record]), record.members, strict=True)
+        if (value := row.number(metric)) is not None
+    ]
+    total = sum(examples for _, examples in reported)
+    return sum(value * examples for value, examples in reported) / total if total > 0 else None

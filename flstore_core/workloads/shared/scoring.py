@@ -1,5 +1,6 @@
 """How well a model does on a data set: loss, accuracy, and the confusion between classes, added up over batches."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flstore_core.errors import InvalidParameters, NotEnoughData
-from flstore_core.workloads import ModelAccess, RunnableModel
+from flstore_core.workloads import ModelAccess, Partial, RunnableModel
 
 Loss = Literal["cross-entropy", "binary-cross-entropy", "mse"]
 MAX_CLASSES = 4096
@@ -31,17 +32,43 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Sums:
-    """What scoring adds up."""
+class ScoreTotals:
+    """A model's loss and confusion, summed over examples; the totals of batches add up to those of the data set."""
 
     loss: float
-    values: int
-    """Targets that the loss was summed over."""
+    """Sum of the targets' losses."""
+    targets: int
+    """How many targets the loss was summed over."""
     confusion: NDArray[np.int64]
-    """Counts by true and predicted class, shape (classes, classes); of no size where there are no classes."""
+    """Counts by true and predicted class, shape (classes, classes); shape (0, 0) where targets are not classes."""
 
-    def __add__(self, other: "Sums") -> "Sums":
-        return Sums(self.loss + other.loss, self.values + other.values, self.confusion + other.confusion)
+    def __add__(self, other: "ScoreTotals") -> "ScoreTotals":
+        return ScoreTotals(self.loss + other.loss, self.targets + other.targets, self.confusion + other.confusion)
+
+    @property
+    def mean_loss(self) -> float:
+        """The mean loss of a target."""
+        return self.loss / self.targets
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of targets predicted correctly; None where targets are not classes."""
+        return float(np.trace(self.confusion) / self.targets) if self.confusion.size else None
+
+
+def to_arrays(scores: Sequence[ScoreTotals]) -> dict[str, NDArray[Any]]:
+    """Return several models' totals as arrays that can be sent: `loss`, `values` and `confusion`, one row a model."""
+    return {
+        "loss": np.array([score.loss for score in scores]),
+        "values": np.array([score.targets for score in scores]),
+        "confusion": np.stack([score.confusion for score in scores]),
+    }
+
+
+def from_arrays(partial: Partial) -> list[ScoreTotals]:
+    """Return the totals that `to_arrays` was given."""
+    rows = zip(partial["loss"], partial["values"], partial["confusion"], strict=True)
+    return [ScoreTotals(float(loss), int(targets), confusion) for loss, targets, confusion in rows]
 
 
 def examples(access: ModelAccess, dataset: str, loss: Loss | None, batch: int, rows: int | None = None) -> Examples:
@@ -60,7 +87,7 @@ def examples(access: ModelAccess, dataset: str, loss: Loss | None, batch: int, r
     return Examples(inputs, targets, loss or usual, batch)
 
 
-def score(model: RunnableModel, data: Examples) -> Sums:
+def score(model: RunnableModel, data: Examples) -> ScoreTotals:
     """Return a model's sums over all examples, run batch by batch."""
     parts = []
     for start in range(0, data.rows, data.batch):
@@ -70,7 +97,7 @@ def score(model: RunnableModel, data: Examples) -> Sums:
     return sum(parts[1:], parts[0])
 
 
-def score_all(access: ModelAccess, data: Examples) -> list[Sums]:
+def score_all(access: ModelAccess, data: Examples) -> list[ScoreTotals]:
     """Return the sums of each of the models asked for, telling progress between them."""
     found = []
     for done, name in enumerate(access.models):
@@ -79,17 +106,7 @@ def score_all(access: ModelAccess, data: Examples) -> list[Sums]:
     return found
 
 
-def mean_loss(sums: Sums) -> float:
-    """Return the mean loss of a target."""
-    return sums.loss / sums.values
-
-
-def accuracy(sums: Sums) -> float | None:
-    """Return the share of targets that were met; None where the targets are no classes."""
-    return float(np.trace(sums.confusion) / sums.values) if sums.confusion.size else None
-
-
-def _cross_entropy(output: Array, targets: Array) -> Sums:
+def _cross_entropy(output: Array, targets: Array) -> ScoreTotals:
     """Sum -log softmax(output)[target]; output (…, classes) as logits, targets (…) as class numbers."""
     classes = output.shape[-1]
     if output.shape[:-1] != targets.shape or targets.dtype.kind not in "iu":
@@ -103,21 +120,21 @@ def _cross_entropy(output: Array, targets: Array) -> Sums:
     shifted = logits - logits.max(1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(1, dtype=np.float64))
     loss = float((log_sum - shifted[np.arange(len(wanted)), wanted]).sum(dtype=np.float64))
-    return Sums(loss, len(wanted), _confusion(wanted, logits.argmax(1), classes))
+    return ScoreTotals(loss, len(wanted), _confusion(wanted, logits.argmax(1), classes))
 
 
-def _binary_cross_entropy(output: Array, targets: Array) -> Sums:
+def _binary_cross_entropy(output: Array, targets: Array) -> ScoreTotals:
     """Sum the cross-entropy of logits with targets between 0 and 1, of the same shape or one size 1 more."""
     logits = _alike(output, targets).astype(np.float64).ravel()
     wanted = targets.astype(np.float64).ravel()
     loss = np.maximum(logits, 0) - logits * wanted + np.log1p(np.exp(-np.abs(logits)))
     met = _confusion((wanted > 0.5).astype(np.int64), (logits > 0).astype(np.int64), 2)
-    return Sums(float(loss.sum()), len(wanted), met)
+    return ScoreTotals(float(loss.sum()), len(wanted), met)
 
 
-def _squared_error(output: Array, targets: Array) -> Sums:
+def _squared_error(output: Array, targets: Array) -> ScoreTotals:
     gap = _alike(output, targets).astype(np.float64) - targets
-    return Sums(float((gap * gap).sum()), gap.size, np.zeros((0, 0), np.int64))
+    return ScoreTotals(float((gap * gap).sum()), gap.size, np.zeros((0, 0), np.int64))
 
 
 _LOSSES = {"cross-entropy": _cross_entropy, "binary-cross-entropy": _binary_cross_entropy, "mse": _squared_error}
