@@ -18,10 +18,10 @@ from flstore_core.errors import NotEnoughData
 from flstore_core.records import Round
 from flstore_core.workloads import Context, Needs, Partial, Pattern, RangeParams, Result, RoundIndex, round_range
 from flstore_core.workloads.methods.geometry import Float64
+from flstore_core.workloads.methods.rank_correlation import partial_correlation, rank_correlation
 from flstore_core.workloads.shared.metric_rows import round_metric
 
 _LEAST = 2
-_FIXED = 1 - 1e-9
 
 
 @dataclass(frozen=True)
@@ -132,29 +132,6 @@ class Hyperparameters:
             effects=sorted(effects, key=lambda effect: -effect.explained),
             best=_best(steps, params.least_rounds),
         )
-
-
-def rank_correlation(first: Float64, second: Float64) -> float | None:
-    """Return Spearman's rank correlation; None where either does not vary."""
-    ranked = [_ranks(first), _ranks(second)]
-    spread = [float(ranks.std()) for ranks in ranked]
-    if not all(spread):
-        return None
-    centred = [ranks - ranks.mean() for ranks in ranked]
-    return float(np.clip((centred[0] * centred[1]).mean() / (spread[0] * spread[1]), -1.0, 1.0))
-
-
-def partial_correlation(xy: float | None, xz: float | None, yz: float | None) -> float | None:
-    """Return the correlation of x and y with z held fixed; None where one is unknown, or follows from z."""
-    if xy is None or xz is None or yz is None or max(abs(xz), abs(yz)) > _FIXED:
-        return None
-    return float(np.clip((xy - xz * yz) / math.sqrt((1 - xz**2) * (1 - yz**2)), -1.0, 1.0))
-
-
-def _ranks(values: Float64) -> Float64:
-    """Return ranks from 1, equal values sharing the mean of theirs."""
-    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((counts.cumsum() - (counts - 1) / 2)[group])
 
 
 def _steps(records: Sequence[Round], params: HyperparametersParams) -> list[_Step]:

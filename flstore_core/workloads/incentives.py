@@ -13,8 +13,8 @@ from annotated_types import Ge, Le
 
 from flstore_core.errors import InvalidParameters
 from flstore_core.workloads import Context, Needs, Partial, Pattern, Result, RoundIndex, one_round
-from flstore_core.workloads.contribution import Contribution, ContributionParams
 from flstore_core.workloads.methods.geometry import Float64
+from flstore_core.workloads.shared.contributions import ContributionParams, rank_contributions
 
 _MOST = 10**12
 
@@ -69,16 +69,13 @@ class Incentives:
         return one_round(params, index)
 
     def combine(self, partials: Sequence[Partial], context: Context, params: IncentivesParams) -> IncentivesResult:
-        measured = Contribution().combine(partials, context, params)
-        values = np.array([part.value for part in measured.contributions])
+        ranked = rank_contributions(context.round, params, context.progress)
+        values = np.array([each.value for each in ranked])
         amounts = split(params.budget, values, params.floor, params.cap)
         return IncentivesResult(
-            round=measured.round,
+            round=context.round.record.number,
             budget=params.budget,
-            payments=[
-                Payment(part.client, amount, part.value)
-                for part, amount in zip(measured.contributions, amounts, strict=True)
-            ],
+            payments=[Payment(each.client, amount, each.value) for each, amount in zip(ranked, amounts, strict=True)],
         )
 
 
@@ -103,7 +100,7 @@ def split(budget: int, contributions: Float64, floor: int = 0, cap: int | None =
 def _weights(contributions: Float64) -> Float64:
     """Return positive weights: contributions, and next to nothing for who contributed nothing."""
     gained = np.maximum(contributions, 0.0)
-    return gained + 1e-12 * gained.max() if gained.max() > 0 else np.ones(len(gained))
+    return gained / gained.max() + 1e-12 if gained.max() > 0 else np.ones(len(gained))
 
 
 def _level(budget: int, weights: Float64, floor: int, most: int) -> Float64:

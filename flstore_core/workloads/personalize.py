@@ -25,9 +25,9 @@ from flstore_core.workloads import (
     SliceView,
     one_round,
 )
-from flstore_core.workloads.clustering import ClusteringParams, group
 from flstore_core.workloads.methods.geometry import cosines
 from flstore_core.workloads.shared.counterfactual import Sum, added, fedavg, original
+from flstore_core.workloads.shared.grouping import ClusteringParams, group_by_updates
 from flstore_core.workloads.shared.origin import origin_of
 from flstore_core.workloads.shared.weighted_models import distances, map_sums, members_of, pieces
 
@@ -112,7 +112,7 @@ class Personalize:
 
 def _groups(data: RoundData, params: PersonalizeParams) -> list[list[str]]:
     deltas = data.deltas(params.clients)
-    partition, _ = group(cosines(deltas.gram) if params.metric == "cosine" else deltas.gram, params)
+    partition, _ = group_by_updates(cosines(deltas.gram) if params.metric == "cosine" else deltas.gram, params)
     labels = partition.labels
     return [[deltas.members[row] for row in np.flatnonzero(labels == label)] for label in range(labels.max() + 1)]
 

@@ -15,8 +15,9 @@ from annotated_types import Ge, Le
 from flstore_core.errors import NotEnoughData
 from flstore_core.ids import MAX_ROUND
 from flstore_core.workloads import Context, Needs, Params, Partial, Pattern, Result, RoundData, RoundIndex, newest
-from flstore_core.workloads.clustering import ClusteringParams, group
 from flstore_core.workloads.methods.geometry import Float64, cosines
+from flstore_core.workloads.methods.rank_correlation import ranks
+from flstore_core.workloads.shared.grouping import ClusteringParams, group_by_updates
 from flstore_core.workloads.shared.metric_rows import rows_of
 
 
@@ -139,9 +140,7 @@ def tier_probabilities(accuracies: Sequence[float | None]) -> Float64:
     known = np.array([value for value in accuracies if value is not None])
     if len(known) < count or count == 1:
         return np.full(count, 1 / count)
-    _, group_of, sizes = np.unique(known, return_inverse=True, return_counts=True)
-    ranks = (sizes.cumsum() - (sizes - 1) / 2)[group_of]
-    return np.asarray((count - ranks) / (count * (count - 1) / 2))
+    return np.asarray((count - ranks(known)) / (count * (count - 1) / 2))
 
 
 def _tiers(clients: Sequence[str], rounds: Sequence[RoundData], params: ScheduleClustersParams) -> list[Tier]:
@@ -171,7 +170,7 @@ def _mean(values: Mapping[str, float], clients: Sequence[str]) -> float | None:
 def _labels(clients: Sequence[str], rounds: Sequence[RoundData], params: ScheduleClustersParams) -> dict[str, int]:
     wanted = None if params.clusters is None else min(params.clusters, len(clients))
     asked = ClusteringParams(method="agglomerative", clusters=wanted)
-    partition, _ = group(mean_cosines(rounds, clients), asked)
+    partition, _ = group_by_updates(mean_cosines(rounds, clients), asked)
     return dict(zip(clients, partition.labels.tolist(), strict=True))
 
 

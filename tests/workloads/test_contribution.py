@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flstore_core.errors import InvalidParameters
-from flstore_core.workloads.contribution import Contribution, ContributionParams, measure
+from flstore_core.workloads.contribution import Contribution
 from flstore_core.workloads.methods.shapley import exact, truncated_monte_carlo
+from flstore_core.workloads.shared.contributions import ContributionParams, measure
 from tests.workloads.federated import Setting, train
 from tests.workloads.rounds import ask, make_round
 

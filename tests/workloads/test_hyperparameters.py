@@ -11,7 +11,8 @@ from scipy.stats import f_oneway, spearmanr
 from flstore_core.errors import NotEnoughData
 from flstore_core.records import Round
 from flstore_core.workloads import RoundData
-from flstore_core.workloads.hyperparameters import Hyperparameters, partial_correlation, rank_correlation
+from flstore_core.workloads.hyperparameters import Hyperparameters
+from flstore_core.workloads.methods.rank_correlation import partial_correlation, rank_correlation
 from tests.workloads.rounds import ask
 
 ASKED = Hyperparameters()

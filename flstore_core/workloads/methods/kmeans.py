@@ -69,6 +69,30 @@ def silhouettes(squared_distances: Float64, labels: Labels) -> Float64:
     return np.where(own_size > 1, score, 0.0)
 
 
+def silhouettes_or_zeros(squared_distances: Float64, labels: Labels) -> Float64:
+    """Return each point's silhouette, shape (n,); zeros where `labels`, shape (n,), has a single group."""
+    return silhouettes(squared_distances, labels) if labels.max() > 0 else np.zeros(len(labels))
+
+
+def mean_silhouettes(squared_distances: Float64, partitions: Sequence[Partition]) -> list[float]:
+    """Return each partition's mean silhouette, computed in one batch; 0 for a single group."""
+    means = np.zeros(len(partitions))
+    several = [row for row, partition in enumerate(partitions) if partition.labels.max() > 0]
+    if several:
+        labels = np.stack([partitions[row].labels for row in several])
+        means[several] = silhouettes(squared_distances, labels).mean(axis=-1)
+    return [float(mean) for mean in means]
+
+
+def measured(squared_distances: Float64, labels: Labels) -> Partition:
+    """Return the partition by `labels`, shape (n,), with its inertia: in each group, half the mean squared distance
+    among its members, times its size.
+    """
+    together = labels[:, None] == labels[None, :]
+    sizes = together.sum(axis=1)
+    return Partition(labels, float((squared_distances * together / sizes[:, None]).sum() / 2))
+
+
 def by_appearance(labels: Labels) -> Labels:
     """Return the same groups, numbered in the order of their first points."""
     _, first, group = np.unique(labels, return_index=True, return_inverse=True)
