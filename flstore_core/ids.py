@@ -13,7 +13,10 @@ AGGREGATE = ClientId("aggregate")
 """The member name under which a round's aggregate is cached and counted."""
 
 METADATA = ClientId("metadata")
-"""The member name under which a round's metrics and statistics are cached and counted."""
+"""The member name under which a round's record is cached and counted, and in traces its statistics with it."""
+
+STATISTICS = ClientId("metadata/statistics")
+"""The member name under which a gateway caches a round's statistics. It is no valid client's name."""
 
 RESERVED = frozenset({AGGREGATE, METADATA})
 MAX_ROUND = 10**8 - 1

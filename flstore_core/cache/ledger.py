@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 from flstore_core.cache.tally import Tally
 from flstore_core.errors import InsufficientCapacity, InvalidParameters
-from flstore_core.ids import AGGREGATE, METADATA
+from flstore_core.ids import AGGREGATE, METADATA, STATISTICS
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Clock, Key, Policy, PolicyDefect, Prefetch, Request, Sizes, Why, last_that_fit
 
 HISTORY = 2048
 """Evictions remembered for `explain`, each of one or more objects."""
 
-_ARRIVES_FOR: Mapping[str, Pattern] = {AGGREGATE: Pattern.P1, METADATA: Pattern.P4}
+_ARRIVES_FOR: Mapping[str, Pattern] = {AGGREGATE: Pattern.P1, METADATA: Pattern.P4, STATISTICS: Pattern.P4}
 """Pattern that a new object is first expected to serve; P2 for a client's update."""
 
 DISCARDED = "discarded"

@@ -9,7 +9,7 @@ from flstore_core.records import Job, to_bytes
 from flstore_core.storage import ObjectStore
 from services.gateway.backends.caches import Caches
 from services.gateway.backends.placement import Placement
-from services.gateway.rounds.index import Catalog, Index
+from services.gateway.rounds.index import Catalog, JobIndex
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class Jobs:
         self._placement = placement
         self._caches = caches
 
-    def create(self, wanted: Job) -> tuple[Index, bool]:
+    def create(self, wanted: Job) -> tuple[JobIndex, bool]:
         """Store a job and have it placed; return it, and whether it is new. What no shard can hold is taken back.
 
         Raises:

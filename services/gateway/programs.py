@@ -21,7 +21,7 @@ from flstore_core.storage.documents import load_json, save_json
 from flstore_core.workloads import ModelWorkload, Partial, Progress, RoundData
 from services.gateway.backends.placement import Placement
 from services.gateway.backends.predictors import Predictors
-from services.gateway.rounds.records import Rounds
+from services.gateway.rounds.records import Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class Stored:
 class Models:
     """Keeps programs and data sets, and has models run. Safe to share between threads."""
 
-    def __init__(self, store: ObjectStore, rounds: Rounds, placement: Placement, predictors: Predictors) -> None:
+    def __init__(self, store: ObjectStore, records: Records, placement: Placement, predictors: Predictors) -> None:
         self._store = store
-        self._rounds = rounds
+        self._records = records
         self._placement = placement
         self._predictors = predictors
 
@@ -157,10 +157,10 @@ class Models:
         data = known.get(name.round)
         if name.client == AGGREGATE:
             aggregate = data.record.aggregate if data else None
-            member = aggregate or self._rounds.member(job.id, name.round, AGGREGATE)
+            member = aggregate or self._records.read_member(job.id, name.round, AGGREGATE)
         else:
             member = data.record.by_client.get(name.client) if data else None
-            member = member or self._rounds.member(job.id, name.round, name.client)
+            member = member or self._records.read_member(job.id, name.round, name.client)
         if member is None:
             raise NotFound(f"job {job.id!r} stores no model {str(name)!r}")
         return ModelRef.of(name, member)

@@ -11,6 +11,7 @@ from flstore_core.cache import Cache, Ledger
 from flstore_core.policies.registry import make_policy
 from flstore_core.storage import ObjectStore
 from flstore_core.workloads import Progress
+from services.common.timing import RealTime
 from services.gateway.answers.execution import Asked
 from services.gateway.answers.operations import Operation, Operations
 from services.gateway.answers.run import Runner
@@ -20,6 +21,7 @@ from services.gateway.backends.calls import Calls
 from services.gateway.backends.placement import Placement
 from services.gateway.backends.predictors import Predictors
 from services.gateway.backends.shards import Shards
+from services.gateway.backends.slices import Backends
 from services.gateway.jobs import Jobs
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.programs import Models
@@ -27,10 +29,12 @@ from services.gateway.rounds.commit import Commit
 from services.gateway.rounds.erase import Eraser
 from services.gateway.rounds.index import Catalog
 from services.gateway.rounds.ingest import Ingest
-from services.gateway.rounds.records import Document, Rounds
+from services.gateway.rounds.opening import Rounds
+from services.gateway.rounds.records import Document, Records
+from services.gateway.rounds.statistics import Statistics
 from services.gateway.routes.budget import ByteBudget
 from services.gateway.settings import Settings
-from services.gateway.threads import Pool, Workers
+from services.gateway.threads import Pools, Workers
 
 
 @dataclass
@@ -41,9 +45,8 @@ class State:
     store: ObjectStore
     tokens: Tokens
     uploads: ByteBudget
-    catalog: Catalog
-    jobs: Jobs
     rounds: Rounds
+    jobs: Jobs
     ingest: Ingest
     commit: Commit
     eraser: Eraser
@@ -55,12 +58,12 @@ class State:
     calls: Calls
     metrics: GatewayMetrics
     workers: Workers
-    pools: tuple[Pool, ...]
+    pools: Pools
 
     def close(self) -> None:
         """Let go of threads and connections."""
-        for pool in self.pools:
-            pool.shutdown(wait=False, cancel_futures=True)
+        self.workers.shut_down()
+        self.pools.shut_down()
         self.calls.close()
         self.placement.close()
         self.store.close()
@@ -68,21 +71,19 @@ class State:
 
 def create_state(settings: Settings, store: ObjectStore) -> State:
     """Return the parts of a gateway over `store`."""
-    readers, refreshers, writers, callers, background = (
-        Pool(count, thread_name_prefix=name)
-        for name, count in (("read", 16), ("refresh", 4), ("write", 32), ("call", 64), ("operation", 4))
-    )
+    pools, real_time = Pools.start(), RealTime()
     policy = make_policy("lru+arrival", settings.records_bytes, time.monotonic, random.Random(0))
-    records: Cache[Document] = Cache(Ledger(policy, settings.records_bytes, time.monotonic))
-    catalog = Catalog(store, readers, refreshers, time.monotonic, settings.refresh_seconds, records.discard_job)
-    rounds = Rounds(store, catalog, records, readers)
+    cache: Cache[Document] = Cache(Ledger(policy, settings.records_bytes, time.monotonic))
+    catalog = Catalog(store, pools, real_time, settings.refresh_seconds, cache.discard_job)
+    rounds = Rounds.over(store, catalog, Records(store, cache, pools.readers))
     placement = Placement(settings.placement_url, store)
     calls = Calls(settings.shard_timeout_seconds, time.monotonic, time.sleep)
     shards, caches = Shards(calls), Caches(calls)
-    commit = Commit(store, catalog, rounds, placement, shards, callers, time.time)
-    models = Models(store, rounds, placement, Predictors(calls))
+    backends = Backends(placement, shards, caches, pools.callers)
+    statistics = Statistics(rounds.records, backends)
+    models = Models(store, rounds.records, placement, Predictors(calls))
     workers = Workers(settings.threads)
-    runner = Runner(store, catalog, rounds, commit, placement, shards, callers, models, time.perf_counter)
+    runner = Runner(rounds, statistics, backends, models, time.perf_counter)
 
     def work(operation: Operation, progress: Progress) -> Any:
         return runner.run(operation.job, operation.workload, operation.params, Asked(progress=progress)).to_json()
@@ -92,21 +93,20 @@ def create_state(settings: Settings, store: ObjectStore) -> State:
         store=store,
         tokens=Tokens(settings.tokens),
         uploads=ByteBudget(settings.in_flight_bytes, settings.upload_limit),
-        catalog=catalog,
-        jobs=Jobs(store, catalog, placement, caches),
         rounds=rounds,
-        ingest=Ingest(store, rounds, placement, shards, writers, time.time, time.sleep),
-        commit=commit,
-        eraser=Eraser(store, catalog, rounds, placement, caches, time.time),
+        jobs=Jobs(store, catalog, placement, caches),
+        ingest=Ingest(rounds, backends, pools, real_time),
+        commit=Commit(rounds, statistics, backends, real_time),
+        eraser=Eraser(rounds, backends, real_time),
         models=models,
         runner=runner,
-        operations=Operations(store, background, time.time, work),
+        operations=Operations(store, pools.background, time.time, work),
         placement=placement,
         caches=caches,
         calls=calls,
-        metrics=GatewayMetrics(rounds.cache),
+        metrics=GatewayMetrics(cache),
         workers=workers,
-        pools=(workers.pool, readers, refreshers, writers, callers, background),
+        pools=pools,
     )
 
 

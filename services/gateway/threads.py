@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -21,6 +22,38 @@ class Pool(ThreadPoolExecutor):
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         return super().submit(copy_context().run, fn, *args, **kwargs)
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """A gateway's threads, apart by what they wait for, so that none waits for a thread that waits for it."""
+
+    readers: Executor
+    """Read small objects from the store."""
+    refreshers: Executor
+    """Refresh the catalog. They wait for `readers`."""
+    writers: Executor
+    """Write models to the store and slices to shards."""
+    callers: Executor
+    """Call shards and wait for their answers."""
+    background: Executor
+    """Run long operations. They wait for all others."""
+
+    @classmethod
+    def start(cls) -> "Pools":
+        """Return pools of threads, each started when it is first needed."""
+        return cls(
+            readers=Pool(16, thread_name_prefix="read"),
+            refreshers=Pool(4, thread_name_prefix="refresh"),
+            writers=Pool(32, thread_name_prefix="write"),
+            callers=Pool(64, thread_name_prefix="call"),
+            background=Pool(4, thread_name_prefix="operation"),
+        )
+
+    def shut_down(self) -> None:
+        """Start nothing more; what runs comes to its end."""
+        for pool in (self.readers, self.refreshers, self.writers, self.callers, self.background):
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Workers:
@@ -43,3 +76,7 @@ class Workers:
             return await asyncio.get_running_loop().run_in_executor(self.pool, partial(function, *args, **kwargs))
         finally:
             self._room += 1
+
+    def shut_down(self) -> None:
+        """Start nothing more; what runs comes to its end."""
+        self.pool.shutdown(wait=False, cancel_futures=True)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, cast
@@ -13,8 +12,7 @@ from flstore_core.errors import NotFound
 from flstore_core.ids import AGGREGATE, JobId, ShardId
 from flstore_core.models.protocol import RunRequest
 from flstore_core.records import Job, Round
-from flstore_core.shard.protocol import MapRequest, MemberRef, SliceRef, Work
-from flstore_core.storage import ObjectStore
+from flstore_core.shard.protocol import MapRequest, MemberRef, Work
 from flstore_core.workloads import (
     Context,
     ModelWorkload,
@@ -32,44 +30,38 @@ from flstore_core.workloads.describe import dump, validate
 from services.gateway.answers import artifacts
 from services.gateway.answers.execution import Asked, Execution, NotModified, Outcome, Results, Stages
 from services.gateway.answers.pricing import Pricing, reads_of
-from services.gateway.backends.placement import Placement
-from services.gateway.backends.shards import Shards
+from services.gateway.backends.slices import Backends, HeldSlice
 from services.gateway.programs import Models
-from services.gateway.rounds.commit import Commit
-from services.gateway.rounds.index import Catalog, Index
-from services.gateway.rounds.records import Rounds
+from services.gateway.rounds.index import JobIndex
+from services.gateway.rounds.opening import Rounds
+from services.gateway.rounds.statistics import Statistics
 
 
 class Runner:
     """Runs workloads. Safe to share between threads.
 
     Args:
-        callers: runs the calls of several shards side by side.
         clock: seconds, never going back.
     """
 
     def __init__(
         self,
-        store: ObjectStore,
-        catalog: Catalog,
         rounds: Rounds,
-        commit: Commit,
-        placement: Placement,
-        shards: Shards,
-        callers: Executor,
+        statistics: Statistics,
+        backends: Backends,
         models: Models,
         clock: Callable[[], float],
     ) -> None:
-        self._store = store
-        self._catalog = catalog
-        self._rounds = rounds
-        self._commit = commit
-        self._placement = placement
-        self._shards = shards
-        self._callers = callers
+        self._store = rounds.store
+        self._catalog = rounds.catalog
+        self._records = rounds.records
+        self._openings = rounds.openings
+        self._statistics = statistics
+        self._backends = backends
+        self._placement = backends.placement
         self._models = models
         self._clock = clock
-        self._pricing = Pricing(placement)
+        self._pricing = Pricing(backends.placement)
         self._results = Results()
 
     def run(self, job_name: JobId, name: str, data: Mapping[str, Any], asked: Asked) -> Outcome:
@@ -128,9 +120,9 @@ class Runner:
             return None
         return self._models.request(job, cast("ModelWorkload[Any, Any]", workload), params, rounds)
 
-    def _select(self, job: JobId, workload: registry.AnyWorkload, params: Any) -> tuple[Sequence[int], Index]:
+    def _select(self, job: JobId, workload: registry.AnyWorkload, params: Any) -> tuple[Sequence[int], JobIndex]:
         """Return the rounds to read; what another gateway has just stored is looked for before it is called missing."""
-        index = self._catalog.index(job)
+        index = self._catalog.read_index(job)
         try:
             return workload.select(params, index), index
         except NotFound:
@@ -138,21 +130,21 @@ class Runner:
             return workload.select(params, index), index
 
     def _read(
-        self, index: Index, numbers: Sequence[int], workload: registry.AnyWorkload, params: Any
+        self, index: JobIndex, numbers: Sequence[int], workload: registry.AnyWorkload, params: Any
     ) -> tuple[tuple[RoundData, ...], Work]:
         job, wanted = index.job, wants_statistics(workload, params)
         open_ = [number for number in numbers if number in index.open]
         closed = [number for number in numbers if number not in index.open]
-        found, work = self._rounds.read(job.id, closed, workload.name, workload.pattern, statistics=wanted)
+        found, work = self._records.read_committed(job.id, closed, workload.name, workload.pattern, statistics=wanted)
         data = []
         for record, statistics in found:
             if wanted:
-                statistics, asked = self._commit.repair(job, record, statistics)
+                statistics, asked = self._statistics.repair(job, record, statistics)
                 work += asked
             data.append(RoundData(record, statistics))
         for number in open_:
-            record = self._rounds.current(job, number)
-            statistics, asked = self._commit.statistics(job, record) if wanted else (None, Work())
+            record = self._openings.read_open(job.id, number)
+            statistics, asked = self._statistics.compute(job, record) if wanted else (None, Work())
             data.append(RoundData(record, statistics))
             work += asked
         return tuple(sorted(data, key=lambda round_: round_.record.number)), work
@@ -168,16 +160,17 @@ class Runner:
         records = {round_.record.number: round_.record for round_ in context.rounds}
         refs = tuple(self._ref(job, records, member) for member in members)
         newest = context.rounds[-1].record
-        base = self._rounds.base_of(job.id, newest) if workload.reads_base else None
+        base = self._records.locate_base(job.id, newest) if workload.reads_base else None
         weights = tuple(member.weights for member in members)
         assignment = self._placement.find_or_place(job.id)
 
-        def ask(index: int) -> tuple[Partial, Work]:
-            part = SliceRef(job.id, job.schema.digest, assignment.slices, index)
-            request = MapRequest(part, workload.name, pattern_of(workload, params), asdict(params), refs, base, weights)
-            return self._shards.map(self._placement.addresses(assignment, index), request)
+        def ask(held: HeldSlice) -> tuple[Partial, Work]:
+            request = MapRequest(
+                held.part, workload.name, pattern_of(workload, params), asdict(params), refs, base, weights
+            )
+            return self._backends.shards.map(held.urls, request)
 
-        answers = list(self._callers.map(ask, range(assignment.slices)))
+        answers = self._backends.ask_slices(job, ask)
         donor = max(refs, key=lambda ref: ref.num_examples, default=None)
         context = replace(context, members=members, write_model=artifacts.writer(self._store, job, donor))
         used = tuple(dict.fromkeys(holders[0] for holders in assignment.owners))
@@ -185,9 +178,9 @@ class Runner:
 
     def _ref(self, job: Job, records: dict[int, Round], member: SliceMember) -> MemberRef:
         """Return where a model lies that a workload wants to read."""
-        record = records.get(member.round) or self._rounds.record(job.id, member.round)
+        record = records.get(member.round) or self._records.read_record(job.id, member.round)
         if record is None or member.client == AGGREGATE:
-            return self._rounds.aggregate_of(job.id, member.round)
+            return self._records.locate_aggregate(job.id, member.round)
         return replace(MemberRef.of(member.round, record.by_client[member.client]), num_examples=member.num_examples)
 
 

@@ -1,26 +1,45 @@
-"""Closes rounds: their statistics are added up over the slices and stored, then the record that makes them final."""
+"""Commits rounds: lists a round's members, stores their statistics, then the record that makes the round immutable.
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
+Three things, three names. A `CommitRequest` is what a caller sends. The *commit mark* (`Opening.commit_begun`) says in
+the store that a commit has begun. The *record*, `round.json`, says that the round is committed, and what is in it.
+
+The states of a round, and what moves it on:
+
+    absent ──first upload, or a commit──▶ open ──commit mark──▶ being committed ──record──▶ committed
+
+**The steps of a commit, and why they come in this order.**
+
+1. If there is a record, this is a repeat: the same request is answered with the record, another is refused.
+2. The request is checked, so that a bad one does not mark the round.
+3. The commit mark is set. It comes before the members are listed: an upload that stores its record too late for the
+   list is certain to see the mark, and does not acknowledge (`services.gateway.rounds.ingest`).
+4. The members are listed, and their statistics computed and stored. They come before the record: whoever sees the
+   record finds the statistics.
+5. The record is created by a conditional write. Of commits that race, one wins; the others answer as in step 1. Each
+   may have listed other members, and the statistics in the store may be the loser's: a reader compares the names in
+   both and repairs (`Statistics.repair`).
+
+A commit that breaks off after step 3 leaves the round being committed. Uploads then end with `Unavailable`, and the
+next commit goes through all steps again.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flstore_core import layout
 from flstore_core.errors import Conflict, FLStoreError, PreconditionFailed, unknown
 from flstore_core.ids import JobId
-from flstore_core.records import Job, Member, Round, StatisticsMode, to_bytes
-from flstore_core.shard.protocol import MemberRef, SliceRef, StatisticsRequest, Work
-from flstore_core.statistics import RoundStatistics
-from flstore_core.storage import ObjectStore
-from services.gateway.backends.placement import Placement
-from services.gateway.backends.shards import Shards
-from services.gateway.rounds.index import Catalog
-from services.gateway.rounds.records import Rounds
+from flstore_core.records import Job, Round, to_bytes
+from services.common.timing import Time
+from services.gateway.backends.slices import Backends
+from services.gateway.rounds.opening import Rounds
+from services.gateway.rounds.statistics import Statistics
 
 
 @dataclass(frozen=True, slots=True)
-class Closing:
-    """What a caller says of a round as it closes it."""
+class CommitRequest:
+    """What a caller says of a round as they commit it."""
 
     metrics: Mapping[str, Any] = field(default_factory=dict)
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
@@ -29,126 +48,71 @@ class Closing:
 
 
 class Commit:
-    """Commits rounds, and asks shards for the statistics of open ones. Safe to share between threads.
+    """Commits rounds. Safe to share between threads."""
 
-    Args:
-        callers: runs the calls of several shards side by side.
-        now: seconds since the epoch.
-    """
+    def __init__(self, rounds: Rounds, statistics: Statistics, backends: Backends, time: Time) -> None:
+        self._store = rounds.store
+        self._catalog = rounds.catalog
+        self._records = rounds.records
+        self._openings = rounds.openings
+        self._statistics = statistics
+        self._backends = backends
+        self._time = time
 
-    def __init__(
-        self,
-        store: ObjectStore,
-        catalog: Catalog,
-        rounds: Rounds,
-        placement: Placement,
-        shards: Shards,
-        callers: Executor,
-        now: Callable[[], float],
-    ) -> None:
-        self._store = store
-        self._catalog = catalog
-        self._rounds = rounds
-        self._placement = placement
-        self._shards = shards
-        self._callers = callers
-        self._now = now
-
-    def commit(self, job: Job, number: int, closing: Closing) -> Round:
-        """Make a round immutable and return its record. Committing again in the same words changes nothing.
+    def commit(self, job: Job, number: int, request: CommitRequest) -> Round:
+        """Make a round immutable and return its record. The same request again changes nothing.
 
         Raises:
             InvalidParameters: if metrics or hyperparameters are not JSON.
             NotFound: if a named participant has not delivered.
-            Conflict: if the round was committed in other words.
+            Conflict: if the round was committed with other metrics or hyperparameters.
         """
-        if done := self._rounds.record(job.id, number):
-            return _same_or_conflict(done, closing)
-        to_bytes([closing.metrics, closing.hyperparameters])
-        self._check_participants(job.id, number, closing)
-        self._rounds.close(job.id, number, self._rounds.opening(job, number))
-        current = self._rounds.current(job, number)
-        statistics, _ = self.statistics(job, current)
+        if record := self._records.read_record(job.id, number):
+            return _check_same(record, request)
+        self._check(job.id, number, request)
+        record, created = self._close(job, number, request)
+        return record if created else _check_same(record, request)
+
+    def _close(self, job: Job, number: int, request: CommitRequest) -> tuple[Round, bool]:
+        """Take steps 3 to 5; return the round's record and whether it is this request's."""
+        opening = self._openings.open_round(job.id, number)
+        self._openings.mark_commit(job.id, number, opening)
+        members = self._openings.read_members(job.id, number, opening)
+        statistics, _ = self._statistics.compute(job, members)
         if statistics:
             self._store.put(layout.statistics(job.id, number), statistics.to_bytes())
         record = replace(
-            current, metrics=closing.metrics, hyperparameters=closing.hyperparameters, committed_at=self._now()
+            members, metrics=request.metrics, hyperparameters=request.hyperparameters, committed_at=self._time.now()
         )
         try:
             self._store.put(layout.round_record(job.id, number), to_bytes(record.to_json()), if_none_match=True)
         except PreconditionFailed:
-            done = self._rounds.record(job.id, number)
-            return _same_or_conflict(done or record, closing)
-        self._rounds.remember(job.id, record, statistics)
-        self._catalog.committed(job.id, record)
-        self._tell_shards(job, number)
-        return record
+            return self._records.read_record(job.id, number) or record, False
+        self._records.remember(job.id, record, statistics)
+        self._catalog.note_commit(job.id, record)
+        self._notify_shards(job, number)
+        return record, True
 
-    def repair(self, job: Job, record: Round, found: RoundStatistics | None) -> tuple[RoundStatistics | None, Work]:
-        """Return a committed round's statistics, worked out again unless those `found` are of its very members.
-
-        They may not be where two gateways committed at once, or a client is being erased at this moment.
-        """
-        members = tuple(member.client for member in _models(record))
-        if job.statistics is StatisticsMode.OFF or not members or (found and found.members == members):
-            return found, Work()
-        statistics, work = self.statistics(job, record)
-        self._rounds.remember(job.id, record, statistics)
-        return statistics, work
-
-    def statistics(self, job: Job, record: Round) -> tuple[RoundStatistics | None, Work]:
-        """Return a round's statistics as its shards have them; None if the job keeps none or nobody has delivered."""
-        members = _models(record)
-        if job.statistics is StatisticsMode.OFF or not members:
-            return None, Work()
-        refs = tuple(MemberRef.of(record.number, member) for member in members)
-        base = self._rounds.base_of(job.id, record)
-        assignment = self._placement.find_or_place(job.id)
-
-        def ask(index: int) -> tuple[RoundStatistics, Work]:
-            part = SliceRef(job.id, job.schema.digest, assignment.slices, index)
-            return self._shards.statistics(
-                self._placement.addresses(assignment, index), StatisticsRequest(part, refs, base)
-            )
-
-        answers = list(self._callers.map(ask, range(assignment.slices)))
-        return RoundStatistics.add_up([found for found, _ in answers]), sum((work for _, work in answers), Work())
-
-    def _check_participants(self, job: JobId, number: int, closing: Closing) -> None:
-        if closing.participants is None:
+    def _check(self, job: JobId, number: int, request: CommitRequest) -> None:
+        to_bytes([request.metrics, request.hyperparameters])
+        if request.participants is None:
             return
-        delivered = [str(member.client) for member in self._rounds.members(job, number)]
-        for client in closing.participants:
+        delivered = [str(member.client) for member in self._records.read_members(job, number)]
+        for client in request.participants:
             if client not in delivered:
                 raise unknown(f"participant in round {number}", client, delivered)
 
-    def _tell_shards(self, job: Job, number: int) -> None:
-        """Tell the slices' shards, for their policies' sake; nothing depends on it."""
+    def _notify_shards(self, job: Job, number: int) -> None:
+        """Tell the shards, whose policies learn from it. Nothing else depends on it, so failures are ignored."""
         try:
-            assignment = self._placement.find_or_place(job.id)
-            for index in range(assignment.slices):
-                part = SliceRef(job.id, job.schema.digest, assignment.slices, index)
-                self._shards.committed(self._placement.addresses(assignment, index), part, number)
+            for held in self._backends.locate_slices(job):
+                self._backends.shards.committed(held.urls, held.part, number)
         except FLStoreError:
             return
 
 
-def round_of(rounds: Rounds, catalog: Catalog, job: JobId, number: int) -> Round:
-    """Return a round, committed or open; raise `NotFound` if nothing was ever put into it."""
-    index = catalog.index(job)
-    if record := rounds.record(job, number):
-        return record
-    index = catalog.refresh(job) if number not in index.open else index
-    if number not in index.open:
-        raise unknown(f"round of job {job!r}:", str(number), [str(n) for n in (*index.committed, *index.open)])
-    return rounds.current(index.job, number)
-
-
-def _models(record: Round) -> list[Member]:
-    return [*record.members, *([record.aggregate] if record.aggregate else [])]
-
-
-def _same_or_conflict(done: Round, closing: Closing) -> Round:
-    if done.metrics != closing.metrics or done.hyperparameters != closing.hyperparameters:
-        raise Conflict(f"round {done.number} is committed already, with other metrics or hyperparameters")
-    return done
+def _check_same(record: Round, request: CommitRequest) -> Round:
+    """Return a committed round's record; raise `Conflict` if it was committed by another request."""
+    if record.metrics != request.metrics or record.hyperparameters != request.hyperparameters:
+        raise Conflict(f"round {record.number} is committed already, with other metrics or hyperparameters")
+    return record

@@ -1,19 +1,34 @@
-"""Erases a client: its updates, its rows in every round's statistics and records; a tombstone says that it was done."""
+"""Erases a client from a job: its updates, its rows in statistics, its entries in records. A tombstone tells of it.
 
-from collections.abc import Callable
+**The steps.**
+
+1. The client's rounds are looked up, committed and open ones.
+2. A tombstone is written that names them, with `done_at` null. From now on other gateways that look at the store drop
+   what they remember of the job (`services.gateway.rounds.index`).
+3. For each round: the client's row leaves the statistics, then its tensors and its record are deleted, and last the
+   round's record is written without it. The round's record is last because it is what leads a second erasure to the
+   round, should this one break off.
+4. This gateway drops what it remembers; the shards that are awake drop the client's slices.
+5. The tombstone is written again, with `done_at`. Its new etag makes other gateways drop what they have read during
+   step 3.
+
+Models made with a client's help, aggregates and artifacts, are not changed.
+
+Round records and statistics are read, changed and written back without a condition, so one erasure at a time is safe,
+and on rounds that nobody is committing at that moment.
+"""
+
 from dataclasses import dataclass, replace
 from typing import Any
 
 from flstore_core import layout
-from flstore_core.errors import NotFound
+from flstore_core.errors import NotFound, unknown
 from flstore_core.ids import ClientId, JobId
 from flstore_core.records import Round, to_bytes
 from flstore_core.statistics import RoundStatistics
-from flstore_core.storage import ObjectStore
-from services.gateway.backends.caches import Caches
-from services.gateway.backends.placement import Placement
-from services.gateway.rounds.index import Catalog
-from services.gateway.rounds.records import Rounds
+from services.common.timing import Time
+from services.gateway.backends.slices import Backends
+from services.gateway.rounds.opening import Rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +38,7 @@ class Erasure:
     client: ClientId
     rounds: tuple[int, ...]
     objects: int
+    """Objects deleted from the store."""
     tombstone: str
     """Key of the audit record in the object store."""
 
@@ -36,68 +52,60 @@ class Erasure:
 
 
 class Eraser:
-    """Erases clients. Models made with a client's help — aggregates, artifacts — are not changed by this."""
+    """Erases clients. Safe to share between threads."""
 
-    def __init__(
-        self,
-        store: ObjectStore,
-        catalog: Catalog,
-        rounds: Rounds,
-        placement: Placement,
-        caches: Caches,
-        now: Callable[[], float],
-    ) -> None:
-        self._store = store
-        self._catalog = catalog
-        self._rounds = rounds
-        self._placement = placement
-        self._caches = caches
-        self._now = now
+    def __init__(self, rounds: Rounds, backends: Backends, time: Time) -> None:
+        self._store = rounds.store
+        self._catalog = rounds.catalog
+        self._records = rounds.records
+        self._backends = backends
+        self._time = time
 
     def erase(self, job: JobId, client: ClientId) -> Erasure:
-        """Erase a client from every round of a job; broken off, it can be asked for again and goes on.
+        """Erase a client from every round of a job. One that broke off goes on when it is asked for again.
 
         Raises:
             NotFound: if the client never took part.
         """
-        index = self._catalog.refresh(job)
-        open_ = [number for number in index.open if self._rounds.member(job, number, client)]
-        numbers = sorted({*index.participations.get(client, ()), *open_})
-        if not numbers:
-            index.rounds_of(client)
-            raise NotFound(f"client {client!r} has no updates in job {job!r}")
-        at = self._now()
-        tombstone = layout.audit(job, f"{client}-{at:.6f}")
-        entry = {"job": job, "client": client, "rounds": numbers, "asked_at": at, "done_at": None}
+        numbers = self._find_rounds(job, client)
+        asked_at = self._time.now()
+        tombstone = layout.audit(job, f"{client}-{asked_at:.6f}")
+        entry = {"job": job, "client": client, "rounds": numbers, "asked_at": asked_at, "done_at": None}
         self._store.put(tombstone, to_bytes(entry))
         objects = sum(self._erase_from(job, number, client) for number in numbers)
         self._catalog.forget(job)
-        self._caches.forget_client(self._placement.fetch_awake(), job, client)
-        self._store.put(tombstone, to_bytes({**entry, "objects": objects, "done_at": self._now()}))
+        self._backends.caches.forget_client(self._backends.placement.fetch_awake(), job, client)
+        self._store.put(tombstone, to_bytes({**entry, "objects": objects, "done_at": self._time.now()}))
         return Erasure(client, tuple(numbers), objects, tombstone)
 
-    def _erase_from(self, job: JobId, number: int, client: ClientId) -> int:
-        """Erase a client's trace from one round: statistics, then tensors and record, then its entry in the round."""
-        self._thin_out_statistics(job, number, client)
-        objects = 0
-        for key in (layout.tensors(job, number, client), layout.member(job, number, client)):
-            self._store.delete(key)
-            objects += 1
-        record = self._rounds.record(job, number)
-        if record:
-            kept = tuple(member for member in record.members if member.client != client)
-            self._rewrite(job, replace(record, members=kept))
-        return objects
+    def _find_rounds(self, job: JobId, client: ClientId) -> list[int]:
+        index = self._catalog.refresh(job)
+        open_rounds = [number for number in index.open if self._records.read_member(job, number, client)]
+        numbers = sorted({*index.participations.get(client, ()), *open_rounds})
+        if not numbers:
+            raise unknown("client", client, index.participations)
+        return numbers
 
-    def _thin_out_statistics(self, job: JobId, number: int, client: ClientId) -> None:
+    def _erase_from(self, job: JobId, number: int, client: ClientId) -> int:
+        """Erase a client from one round and return how many objects were deleted."""
+        self._erase_from_statistics(job, number, client)
+        keys = (layout.tensors(job, number, client), layout.member(job, number, client))
+        for key in keys:
+            self._store.delete(key)
+        if record := self._records.read_record(job, number):
+            members = tuple(member for member in record.members if member.client != client)
+            self._write_record(job, replace(record, members=members))
+        return len(keys)
+
+    def _erase_from_statistics(self, job: JobId, number: int, client: ClientId) -> None:
         key = layout.statistics(job, number)
         try:
             statistics = RoundStatistics.from_bytes(self._store.get(key))
         except NotFound:
             return
         if client in statistics.members:
-            kept = statistics.take([member for member in statistics.members if member != client])
-            self._store.put(key, kept.to_bytes())
+            others = [member for member in statistics.members if member != client]
+            self._store.put(key, statistics.take(others).to_bytes())
 
-    def _rewrite(self, job: JobId, record: Round) -> None:
+    def _write_record(self, job: JobId, record: Round) -> None:
         self._store.put(layout.round_record(job, record.number), to_bytes(record.to_json()))

@@ -1,45 +1,73 @@
-"""Takes models in: checked, then written to the store and to the shards of their slices from one buffer."""
+"""Takes updates and aggregates in: acknowledged once the object store has them and the round will count them.
+
+**The objects of one update.** Its tensors, and a small record beside them that holds their hash. Both are only ever
+created, by conditional writes. The record makes an update count: commits list records, and tensors without a record
+are nobody's.
+
+**The steps of a put, and why they come in this order.**
+
+1. The body is checked. Nothing is written for a bad one.
+2. If there is a record, this is a repeat: the same bytes go to step 6, others are refused.
+3. The round is opened, or its opening read. If that has the commit mark, and the round's record exists, the upload is
+   too late.
+4. The tensors are written, while the body is hashed and its slices are sent to their shards, all from one buffer.
+   Shards are told early so that they work out statistics while the store writes; what does not get there they read
+   from the store later, so a shard that fails is no error.
+5. The record is written, after the tensors: where it is, they are whole.
+6. The opening is read once more. Without a commit mark the update is acknowledged. With it, a commit may have listed
+   the round's members before step 5: the upload waits for the round's record. If the record names the client, the
+   update is acknowledged; if not, it is removed and refused.
+
+**Why no acknowledged update is left out.** A commit sets the mark and then lists. An upload writes its record and then
+looks for the mark. Whatever the order, one of the two sees the other:
+
+    upload: record ──▶ mark?                     commit: mark ──▶ list
+    record, mark?, mark, list    no mark seen: acknowledged, and the list, which is later, has it
+    record, mark, mark?, list    mark seen: waits; the list has it: acknowledged
+    mark, list, record, mark?    mark seen: waits; the list has it not: removed and refused
+
+Whatever acknowledges takes step 6 last, a repeat too: the record that it found may be one that another upload of the
+same bytes is about to remove.
+
+**Cut-off uploads.** Tensors without a record block their client's name. A new upload adopts them if they are the very
+bytes, and replaces them if they are older than `ORPHAN_SECONDS`, which an upload under way never is.
+"""
 
 import hashlib
-import json
 import logging
-from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
 
-from flstore_core import codec, layout
+from flstore_core import layout
 from flstore_core.errors import (
     Conflict,
     FLStoreError,
-    InvalidParameters,
-    InvalidTensors,
+    NotFound,
     PreconditionFailed,
     RoundCommitted,
     Unavailable,
 )
 from flstore_core.ids import AGGREGATE, ClientId
-from flstore_core.records import Job, Member, Round, to_bytes
+from flstore_core.records import Member, Round, to_bytes
+from flstore_core.retry import Retry
 from flstore_core.schema import Schema
 from flstore_core.shard.protocol import MemberRef, SliceRef
 from flstore_core.storage import ObjectStore
-from services.gateway.backends.placement import Placement
-from services.gateway.backends.shards import Shards
-from services.gateway.rounds.records import Opening, Rounds
+from services.common.timing import Time
+from services.gateway.backends.slices import Backends, HeldSlice
+from services.gateway.rounds.opening import Opening, Rounds
+from services.gateway.rounds.upload import CheckedUpload, Upload, check
+from services.gateway.threads import Pools
 
 logger = logging.getLogger(__name__)
 
-MAX_METRICS_BYTES = 64 * 1024
-"""Longest JSON of one update's metrics."""
-
-HEADER_SLACK_BYTES = 2**20
-"""How much longer a header may be than that of the job's schema: for metadata, and other ways to write JSON."""
-
-COMMIT_POLLS, COMMIT_POLL_S = 100, 0.05
-"""How often, and in what intervals, an upload looks how a commit that overtook it ends."""
+COMMIT_POLLS = 100
+"""How often an upload looks whether a commit that it came upon has ended."""
+COMMIT_POLL_SECONDS = 0.05
+"""Seconds between two looks: about 5 seconds in all."""
 
 ORPHAN_SECONDS = 60.0
-"""Tensors without a record that are older than this were left by an upload that was cut off, not by one under way."""
+"""Age at which tensors without a record count as left by an upload that was cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,223 +76,177 @@ class Receipt:
 
     member: Member
     created: bool
-    """False where the same bytes were there before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """One body that was received whole."""
-
-    job: Job
-    round: int
-    client: ClientId
-    body: memoryview
-    metrics: Mapping[str, Any]
+    """False where the same bytes were stored before."""
 
 
 class Ingest:
-    """Stores updates and aggregates. Safe to share between threads.
+    """Stores updates and aggregates. Safe to share between threads."""
 
-    Args:
-        writers: runs the writes to store and shards side by side.
-        now: seconds since the epoch.
-        sleep: waits the given seconds.
-    """
-
-    def __init__(
-        self,
-        store: ObjectStore,
-        rounds: Rounds,
-        placement: Placement,
-        shards: Shards,
-        writers: Executor,
-        now: Callable[[], float],
-        sleep: Callable[[float], None],
-    ) -> None:
-        self._store = store
-        self._rounds = rounds
-        self._placement = placement
-        self._shards = shards
-        self._writers = writers
-        self._now = now
-        self._sleep = sleep
+    def __init__(self, rounds: Rounds, backends: Backends, pools: Pools, time: Time) -> None:
+        self._store = rounds.store
+        self._records = rounds.records
+        self._openings = rounds.openings
+        self._backends = backends
+        self._writers = pools.writers
+        self._time = time
+        self._polling = Retry((COMMIT_POLL_SECONDS,), attempts=COMMIT_POLLS, clock=time.monotonic, sleep=time.sleep)
 
     def put(self, upload: Upload) -> Receipt:
         """Store an update, or the round's aggregate; return once the object store has it.
 
         Raises:
-            InvalidTensors, SchemaMismatch: for a body that is not what the job's schema says.
+            InvalidTensors, SchemaMismatch, InvalidParameters: as `services.gateway.rounds.upload.check`.
             Conflict: if other bytes are stored under the same name.
-            RoundCommitted: if the round takes nothing more.
-            StoreUnavailable: if it could not be stored; nothing is then half-written.
-            Unavailable: if the round is being committed, and it cannot be said yet whether with the update.
+            RoundCommitted: if the round was committed without the upload.
+            StoreUnavailable: if the store failed. Sending the upload again is safe.
+            Unavailable: if it cannot be said yet whether the commit under way has the upload in it.
+            NotFound: if the job was deleted meanwhile.
         """
-        header = _check(upload.job, upload.body)
-        metrics = merge_metrics(header.metadata, upload.metrics)
-        if earlier := self._rounds.member(upload.job.id, upload.round, upload.client):
-            receipt = _same_or_conflict(upload, earlier, _digest(upload.body))
-            self._check_counted(upload)
-            return receipt
-        opening = self._rounds.opening(upload.job, upload.round)
-        if opening.closing and self._commit_of(upload):
+        checked = check(upload)
+        if earlier := self._records.read_member(upload.job.id, upload.round, upload.client):
+            _refuse_other_bytes(upload, earlier, _digest(upload.body))
+            self._require_counted(upload)
+            return Receipt(earlier, created=False)
+        opening = self._openings.open_round(upload.job.id, upload.round)
+        if opening.commit_begun and self._await_commit(upload):
             raise _too_late(upload)
-        return self._store_all(upload, header, metrics, opening)
+        return self._store_all(checked, opening)
 
-    def _store_all(self, upload: Upload, header: codec.Header, metrics: Mapping[str, Any], opening: Opening) -> Receipt:
-        """Write to store and shards at once; the record last, which makes it count."""
-        stored = self._writers.submit(self._put_tensors, upload)
+    def _store_all(self, checked: CheckedUpload, opening: Opening) -> Receipt:
+        """Write to store and shards at once; the record last, which makes the upload count."""
+        upload = checked.upload
+        tensors = self._writers.submit(self._put_tensors, upload)
         sha256 = _digest(upload.body)
-        ref = MemberRef(upload.round, upload.client, sha256, header.data_offset, _num_examples(metrics))
-        sent = self._send_slices(upload, ref, opening)
+        ref = MemberRef(upload.round, upload.client, sha256, checked.data_offset, checked.num_examples)
+        slices = self._send_slices(upload, ref, opening)
         try:
-            stored.result()
-            record = Member(upload.client, sha256, len(upload.body), header.data_offset, metrics, self._now())
-            return self._put_record(upload, record)
+            tensors.result()
+            received_at = self._time.now()
+            member = Member(upload.client, sha256, len(upload.body), checked.data_offset, checked.metrics, received_at)
+            return self._put_record(upload, member)
         finally:
-            for future in sent:
+            for future in slices:
                 future.result()
 
     def _put_tensors(self, upload: Upload) -> None:
         key = layout.tensors(upload.job.id, upload.round, upload.client)
+        while True:
+            try:
+                self._store.put(key, upload.body, if_none_match=True)
+                return
+            except PreconditionFailed:
+                if self._adopt(key, upload):
+                    return
+
+    def _adopt(self, key: str, upload: Upload) -> bool:
+        """Make stored tensors this upload's own; False if they have been removed or replaced meanwhile.
+
+        Raises:
+            Conflict: if they are other bytes, and not left by an upload that was cut off.
+        """
         try:
-            self._store.put(key, upload.body, if_none_match=True)
-        except PreconditionFailed:
-            self._adopt(key, upload)
+            info = self._store.stat(key)
+            if info.size == len(upload.body) and _digest_of_object(self._store, key) == _digest(upload.body):
+                return True
+            if self._time.now() - info.modified < ORPHAN_SECONDS or self._has_record(upload):
+                raise _conflict(upload)
+            self._store.put(key, upload.body, if_match=info.etag)
+        except (NotFound, PreconditionFailed):
+            return False
+        return True
 
-    def _adopt(self, key: str, upload: Upload) -> None:
-        """Make tensors that lie there without a record this upload's own: the same bytes, or an abandoned upload's."""
-        info = self._store.stat(key)
-        if info.size == len(upload.body) and _digest_of_object(self._store, key) == _digest(upload.body):
-            return
-        if (
-            self._rounds.member(upload.job.id, upload.round, upload.client)
-            or self._now() - info.modified < ORPHAN_SECONDS
-        ):
-            raise _conflict(upload)
-        self._store.put(key, upload.body, if_match=info.etag)
+    def _has_record(self, upload: Upload) -> bool:
+        return self._records.read_member(upload.job.id, upload.round, upload.client) is not None
 
-    def _put_record(self, upload: Upload, record: Member) -> Receipt:
-        job, number, client = upload.job.id, upload.round, upload.client
-        key = layout.member(job, number, client)
+    def _put_record(self, upload: Upload, member: Member) -> Receipt:
+        key = layout.member(upload.job.id, upload.round, upload.client)
         try:
-            self._store.put(key, to_bytes(record.to_json()), if_none_match=True)
+            self._store.put(key, to_bytes(member.to_json()), if_none_match=True)
         except PreconditionFailed:
-            earlier = self._rounds.member(job, number, client)
-            return _same_or_conflict(upload, earlier or record, record.sha256)
-        self._check_counted(upload)
-        return Receipt(record, created=True)
+            return self._join_other(upload, member)
+        self._require_counted(upload)
+        return Receipt(member, created=True)
 
-    def _check_counted(self, upload: Upload) -> None:
-        """Remove a stored update and raise `RoundCommitted` if a commit has passed it over."""
-        committed = self._commit_of(upload)
+    def _join_other(self, upload: Upload, member: Member) -> Receipt:
+        """Return the receipt of an upload that wrote its record while this one was under way."""
+        other = self._records.read_member(upload.job.id, upload.round, upload.client)
+        if other:
+            _refuse_other_bytes(upload, other, member.sha256)
+        self._require_counted(upload)
+        if not other:
+            raise Unavailable(f"{upload.client!r} was removed from {upload} while it was sent; send it again")
+        return Receipt(other, created=False)
+
+    def _require_counted(self, upload: Upload) -> None:
+        """Remove a stored upload and raise `RoundCommitted` if the round was committed without it."""
+        committed = self._await_commit(upload)
         if committed is None or _holds(committed, upload.client):
             return
         self._store.delete(layout.member(upload.job.id, upload.round, upload.client))
         self._store.delete(layout.tensors(upload.job.id, upload.round, upload.client))
         raise _too_late(upload)
 
-    def _commit_of(self, upload: Upload) -> Round | None:
-        """Return the round's record if a commit has begun, waiting until it has ended; None otherwise."""
-        for _ in range(COMMIT_POLLS):
-            if not self._rounds.is_closing(upload.job.id, upload.round):
-                return None
-            if record := self._rounds.record(upload.job.id, upload.round):
+    def _await_commit(self, upload: Upload) -> Round | None:
+        """Return the round's record once it is there; None if no commit has begun."""
+        polls = self._polling.begin()
+        while self._openings.has_commit_begun(upload.job.id, upload.round):
+            if record := self._records.read_record(upload.job.id, upload.round):
                 return record
-            self._sleep(COMMIT_POLL_S)
-        raise Unavailable(
-            f"round {upload.round} of job {upload.job.id!r} is being committed; send the update again to learn whether "
-            "it is part of it, and the commit if it broke off"
-        )
+            if not polls.failed():
+                raise _undecided(upload)
+            polls.wait()
+        return None
 
     def _send_slices(self, upload: Upload, ref: MemberRef, opening: Opening) -> list[Future[None]]:
         """Hand the slices to their shards; what does not get there is read from the store when it is needed."""
         job = upload.job
         try:
-            assignment = self._placement.find_or_place(job.id)
-            base = None if opening.base is None else self._rounds.aggregate_of(job.id, opening.base)
+            slices = self._backends.locate_slices(job)
+            base = None if opening.base is None else self._records.locate_aggregate(job.id, opening.base)
         except FLStoreError as error:
             logger.warning("slices not sent", extra={"job": job.id, "error": error.detail})
             return []
         data = upload.body[ref.data_offset :]
-        futures = []
-        for index in range(assignment.slices):
-            part = SliceRef(job.id, job.schema.digest, assignment.slices, index)
-            urls = self._placement.addresses(assignment, index)
-            futures.append(self._writers.submit(self._send_slice, urls, part, ref, base, pack(data, job.schema, part)))
-        return futures
+        return [
+            self._writers.submit(self._send_slice, held, ref, base, pack(data, job.schema, held.part))
+            for held in slices
+        ]
 
-    def _send_slice(
-        self, urls: list[str], part: SliceRef, ref: MemberRef, base: MemberRef | None, body: list[memoryview]
-    ) -> None:
+    def _send_slice(self, held: HeldSlice, ref: MemberRef, base: MemberRef | None, body: list[memoryview]) -> None:
         try:
-            self._shards.put_slice(urls, part, ref, base, body)
+            self._backends.shards.put_slice(held.urls, held.part, ref, base, body)
         except FLStoreError as error:
-            logger.warning("slice not sent", extra={"job": part.job, "slice": part.index, "error": error.detail})
+            logger.warning(
+                "slice not sent", extra={"job": held.part.job, "slice": held.part.index, "error": error.detail}
+            )
 
 
 def pack(data: memoryview, schema: Schema, part: SliceRef) -> list[memoryview]:
-    """Return the pieces of a data section that make up a slice, one after the other."""
+    """Return the pieces of a data section that make up a slice, in order, without copying."""
     return [data[run.offset : run.offset + run.nbytes] for run in schema.runs(*part.bounds(schema))]
-
-
-def merge_metrics(metadata: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an update's metrics: those in the file's `__metadata__["metrics"]`, overridden by those `given`.
-
-    Raises:
-        InvalidParameters: if they are not a JSON object of finite numbers, text, lists and objects, are too long, or
-            `num_examples` is not a number above 0.
-    """
-    try:
-        inside = json.loads(metadata.get("metrics", "{}"))
-    except (ValueError, RecursionError) as error:
-        raise InvalidParameters('__metadata__["metrics"] is not JSON') from error
-    if not isinstance(inside, dict):
-        raise InvalidParameters('__metadata__["metrics"] must be a JSON object')
-    metrics = {**inside, **given}
-    if (length := len(to_bytes(metrics))) > MAX_METRICS_BYTES:
-        raise InvalidParameters(f"metrics take {length} bytes; at most {MAX_METRICS_BYTES} are kept")
-    _num_examples(metrics)
-    return metrics
-
-
-def _num_examples(metrics: Mapping[str, Any]) -> float:
-    value = metrics.get("num_examples", 1.0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e15:
-        raise InvalidParameters(f"num_examples is {value!r}; use a number above 0")
-    return float(value)
-
-
-def _check(job: Job, body: memoryview) -> codec.Header:
-    header = codec.parse(body, len(codec.encode_header(job.schema)) + HEADER_SLACK_BYTES)
-    job.schema.check(header.schema)
-    if name := codec.first_nonfinite(body, header):
-        raise InvalidTensors(
-            f"tensor {name!r} has a NaN, an infinity or a number beyond float32's range; send finite numbers only",
-            tensor=name,
-        )
-    return header
 
 
 def _holds(record: Round, client: ClientId) -> bool:
     return client in record.by_client or (record.aggregate is not None and client == AGGREGATE)
 
 
-def _too_late(upload: Upload) -> RoundCommitted:
-    return RoundCommitted(
-        f"round {upload.round} of job {upload.job.id!r} is committed; {upload.client!r} cannot join it any more"
-    )
-
-
-def _same_or_conflict(upload: Upload, earlier: Member, sha256: str) -> Receipt:
-    if earlier.sha256 != sha256:
+def _refuse_other_bytes(upload: Upload, stored: Member, sha256: str) -> None:
+    if stored.sha256 != sha256:
         raise _conflict(upload)
-    return Receipt(earlier, created=False)
 
 
 def _conflict(upload: Upload) -> Conflict:
-    return Conflict(
-        f"round {upload.round} of job {upload.job.id!r} has other bytes from {upload.client!r}; "
-        "an update cannot be replaced"
+    return Conflict(f"{upload} has other bytes from {upload.client!r}; an update cannot be replaced")
+
+
+def _too_late(upload: Upload) -> RoundCommitted:
+    return RoundCommitted(f"{upload} is committed; {upload.client!r} cannot join it any more")
+
+
+def _undecided(upload: Upload) -> Unavailable:
+    return Unavailable(
+        f"{upload} is being committed; send the update again to learn whether it is part of it, and the commit if it "
+        "broke off"
     )
 
 

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 from flstore_core.ids import JobId
 from flstore_core.records import Job
 from flstore_core.schema import Schema
-from services.gateway.rounds.index import Index
+from services.gateway.rounds.index import JobIndex
 from services.gateway.routes.access import ClientName, JobName, JsonRoute, Reads, Writes
 from services.gateway.routes.schemas import NewJob, answers, problems
 from services.gateway.state import State
@@ -39,16 +39,16 @@ async def create_job(job: JobName, body: NewJob, state: Writes) -> JSONResponse:
 @router.get("", responses=problems())
 async def list_jobs(request: Request, state: Reads) -> JSONResponse:
     """List the jobs that the caller may read."""
-    names = await state.workers.run(state.catalog.names)
+    names = await state.workers.run(state.rounds.catalog.list_names)
     seen = state.tokens.visible(request.headers.get("authorization", ""), [str(name) for name in names])
-    found = await state.workers.run(state.catalog.indices, [JobId(name) for name in seen])
+    found = await state.workers.run(state.rounds.catalog.read_indices, [JobId(name) for name in seen])
     return JSONResponse({"jobs": [_counts(index) for index in found]})
 
 
 @router.get("/{job}", responses=problems(404, 422))
 async def read_job(job: JobName, state: Reads) -> JSONResponse:
     """Read a job: its schema and settings, how many rounds it has, and where its slices are."""
-    index = await state.workers.run(state.catalog.index, job)
+    index = await state.workers.run(state.rounds.catalog.read_index, job)
     return JSONResponse(_shape(state, index))
 
 
@@ -66,7 +66,7 @@ async def erase_client(job: JobName, client: ClientName, state: Writes) -> JSONR
     return JSONResponse(erasure.to_json())
 
 
-def _counts(index: Index) -> dict[str, Any]:
+def _counts(index: JobIndex) -> dict[str, Any]:
     return {
         "job": index.job.id,
         "parameters": index.job.schema.parameters,
@@ -79,7 +79,7 @@ def _counts(index: Index) -> dict[str, Any]:
     }
 
 
-def _shape(state: State, index: Index) -> dict[str, Any]:
+def _shape(state: State, index: JobIndex) -> dict[str, Any]:
     assignment = state.placement.table.jobs.get(index.job.id)
     shards = sorted({shard for owners in assignment.owners for shard in owners}) if assignment else []
     placement = {"slices": assignment.slices, "replicas": assignment.replicas, "shards": shards} if assignment else None

@@ -51,7 +51,7 @@ async def delete_program(job: JobName, state: Writes) -> Response:
 @router.get("/datasets", responses=problems(404, 422))
 async def list_datasets(job: JobName, state: Reads) -> JSONResponse:
     """List the job's data sets."""
-    await state.workers.run(state.catalog.job, job)
+    await state.workers.run(state.rounds.catalog.read_job, job)
     found = await state.workers.run(state.models.datasets, job)
     return JSONResponse({"datasets": [{"dataset": name, **_shape(stored)} for name, stored in found.items()]})
 
@@ -81,7 +81,7 @@ async def delete_dataset(job: JobName, dataset: DatasetName, state: Writes) -> R
 async def _put(
     request: Request, state: State, name: JobId, put: Callable[[Job, memoryview], tuple[Stored, bool]]
 ) -> JSONResponse:
-    job = await state.workers.run(state.catalog.job, name)
+    job = await state.workers.run(state.rounds.catalog.read_job, name)
     nbytes = content_length(request)
     with state.uploads.hold(nbytes):
         body = await receive(request, nbytes, state.settings.upload_patience_seconds)

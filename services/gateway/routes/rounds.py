@@ -14,8 +14,8 @@ from flstore_core.ids import AGGREGATE, ClientId, JobId, object_name
 from flstore_core.records import Job
 from services.gateway.answers.pricing import COMMIT_PUTS, INGEST_PUTS, Pricing
 from services.gateway.metrics import COMMITS, INGEST
-from services.gateway.rounds.commit import Closing, round_of
-from services.gateway.rounds.ingest import Upload
+from services.gateway.rounds.commit import CommitRequest
+from services.gateway.rounds.upload import Upload
 from services.gateway.routes.access import ClientName, JobName, JsonRoute, Reads, RoundNumber, Writes
 from services.gateway.routes.downloads import download
 from services.gateway.routes.schemas import DOWNLOAD, CommitBody, Stored, answers, problems
@@ -67,9 +67,9 @@ async def put_aggregate(
 async def commit(job: JobName, number: RoundNumber, state: Writes, body: CommitBody | None = None) -> JSONResponse:
     """Make a round immutable and store its statistics. The same commit again is answered alike."""
     given = body or CommitBody(participants=None)
-    closing = Closing(given.metrics, given.hyperparameters, given.participants)
+    asked = CommitRequest(given.metrics, given.hyperparameters, given.participants)
     started = perf_counter()
-    record = await state.workers.run(lambda: state.commit.commit(state.catalog.job(job), number, closing))
+    record = await state.workers.run(lambda: state.commit.commit(state.rounds.catalog.read_job(job), number, asked))
     _count_cost(state, COMMITS, started, COMMIT_PUTS)
     state.metrics.rounds_committed.labels(job).inc()
     return JSONResponse(record.to_json())
@@ -78,7 +78,7 @@ async def commit(job: JobName, number: RoundNumber, state: Writes, body: CommitB
 @router.get("/rounds", responses=problems(404, 422))
 async def list_rounds(job: JobName, state: Reads) -> JSONResponse:
     """List a job's rounds; of committed ones, with how many clients took part."""
-    index = await state.workers.run(state.catalog.index, job)
+    index = await state.workers.run(state.rounds.catalog.read_index, job)
     clients = index.clients_by_round()
     rows = [{"round": number, "committed": True, "clients": clients[number]} for number in index.committed]
     rows += [{"round": number, "committed": False} for number in index.open]
@@ -88,7 +88,7 @@ async def list_rounds(job: JobName, state: Reads) -> JSONResponse:
 @router.get("/rounds/{round}", responses=problems(404, 422))
 async def read_round(job: JobName, number: RoundNumber, state: Reads) -> JSONResponse:
     """Read a round's record; an open round as it stands."""
-    record = await state.workers.run(round_of, state.rounds, state.catalog, job, number)
+    record = await state.workers.run(state.rounds.openings.read_round, job, number)
     return JSONResponse(record.to_json())
 
 
@@ -114,7 +114,7 @@ async def get_artifact(request: Request, job: JobName, artifact: str, state: Rea
 async def _put(
     request: Request, state: State, job_name: JobId, number: int, client: ClientId, metrics: str
 ) -> JSONResponse:
-    job = await state.workers.run(state.catalog.job, job_name)
+    job = await state.workers.run(state.rounds.catalog.read_job, job_name)
     given = _metrics(metrics)
     with state.uploads.hold(content_length(request)):
         body = await receive(request, content_length(request), state.settings.upload_patience_seconds)
@@ -140,9 +140,9 @@ def _stored(job: Job, number: int, member: dict[str, Any], created: bool) -> dic
 
 
 def _get(request: Request, state: State, job: JobId, number: int, client: ClientId) -> Response:
-    member = state.rounds.member(job, number, client)
+    member = state.rounds.records.read_member(job, number, client)
     if member is None:
-        record = round_of(state.rounds, state.catalog, job, number)
+        record = state.rounds.openings.read_round(job, number)
         raise unknown(f"model in round {number}", client, record.by_client)
     return download(request, state.store, layout.tensors(job, number, client), member.nbytes, member.sha256)
 

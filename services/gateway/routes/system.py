@@ -72,7 +72,7 @@ def _visible(request: Request, state: State, by_job: Mapping[str, Any]) -> dict[
 
 def _caches(state: State) -> dict[str, Any]:
     shards = [_with_inventory(state, shard) for shard in state.placement.fetch_backends()]
-    return {"gateway": state.rounds.cache.snapshot(), "shards": shards}
+    return {"gateway": state.rounds.records.cache.snapshot(), "shards": shards}
 
 
 def _with_inventory(state: State, shard: dict[str, Any]) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _explain(state: State, key: str) -> dict[str, Any]:
     job, _, rest = key.partition("/")
     parts = rest.split("/")
     index = int(parts[2]) if len(parts) == 3 and parts[2].isdecimal() else 0
-    assignment = state.placement.find_or_place(state.catalog.job(job_id(job)).id)
+    assignment = state.placement.find_or_place(state.rounds.catalog.read_job(job_id(job)).id)
     if index >= assignment.slices:
         raise InvalidParameters(f"slice {index} does not exist; job {job!r} has {assignment.slices}")
     states = {shard["shard"]: shard for shard in state.placement.fetch_backends()}

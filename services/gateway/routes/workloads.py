@@ -99,7 +99,7 @@ def _run(state: State, job: JobId, name: str, params: Mapping[str, Any], asked: 
 
 def _start(state: State, job: JobId, name: str, params: Mapping[str, Any], idempotency_key: str | None) -> Response:
     """Start an operation, having checked what can be checked at once."""
-    state.catalog.job(job)
+    state.rounds.catalog.read_job(job)
     validate(registry.get(name), params)
     operation = state.operations.start(job, name, params, idempotency_key)
     headers = {"Location": f"/v1/operations/{operation.id}", "Preference-Applied": "respond-async"}

@@ -1,0 +1,53 @@
+"""A job's slices and the shards that hold them."""
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from flstore_core.records import Job
+from flstore_core.shard.protocol import SliceRef
+from services.gateway.backends.caches import Caches
+from services.gateway.backends.placement import Placement
+from services.gateway.backends.shards import Shards
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSlice:
+    """One slice of a job, and who holds it."""
+
+    part: SliceRef
+    urls: list[str]
+    """Addresses of the slice's shards, most preferred first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """What a gateway has behind it: where slices lie, the calls of their shards, and threads to call in."""
+
+    placement: Placement
+    shards: Shards
+    caches: Caches
+    callers: Executor
+
+    def locate_slices(self, job: Job) -> list[HeldSlice]:
+        """Return a job's slices in order. A job that has no place yet is placed by the controller.
+
+        Raises:
+            InsufficientCapacity: if no shard can hold a slice of it.
+            Unavailable: if the controller does not answer.
+        """
+        assignment = self.placement.find_or_place(job.id)
+        return [
+            HeldSlice(
+                SliceRef(job.id, job.schema.digest, assignment.slices, index),
+                self.placement.addresses(assignment, index),
+            )
+            for index in range(assignment.slices)
+        ]
+
+    def ask_slices(self, job: Job, ask: Callable[[HeldSlice], T]) -> list[T]:
+        """Return what `ask` returns for each slice, in the slices' order; the calls run side by side."""
+        return list(self.callers.map(ask, self.locate_slices(job)))

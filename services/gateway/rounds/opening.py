@@ -1,0 +1,135 @@
+"""How a round begins, and the mark that says that its commit has begun.
+
+The first thing put into a round writes its *opening*, `open.json`. It fixes the round's base: the newest earlier round
+that has an aggregate at that moment. For example, where round 0 was committed with an aggregate, the first update of
+round 2 fixes base 0; an aggregate of round 1 that arrives later changes nothing about that, and every delta of round 2
+is taken against the same model. Of several gateways that open a round at once one writes the opening, by a conditional
+write, and all others read it.
+
+The same object carries the *commit mark*. `mark_commit` sets it before a commit lists the round's members; whoever
+stores an update looks at it after storing (`Ingest` explains why). It is never taken back: a commit that broke off is
+sent again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flstore_core import layout
+from flstore_core.errors import NotFound, PreconditionFailed, unknown
+from flstore_core.ids import AGGREGATE, JobId
+from flstore_core.records import Round, to_bytes
+from flstore_core.storage import ObjectStore
+from flstore_core.storage.documents import load_json
+from services.gateway.rounds.index import Catalog, newest_before
+from services.gateway.rounds.records import Records
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What the first thing put into a round fixed."""
+
+    base: int | None
+    """The round whose aggregate deltas are taken against; None where they are taken against zero."""
+    commit_begun: bool = False
+    """The commit mark: an update that arrives now may come too late."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"base": self.base, "closing": self.commit_begun}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Opening":
+        return cls(data["base"], data["closing"])
+
+
+class Openings:
+    """Opens rounds, sets their commit marks, and reads them while they are open. Safe to share between threads."""
+
+    def __init__(self, store: ObjectStore, catalog: Catalog, records: Records) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._records = records
+
+    def open_round(self, job: JobId, number: int) -> Opening:
+        """Open a round if it is not open, and return its opening."""
+        while True:
+            if opening := self._read(job, number) or self._create(job, number):
+                return opening
+
+    def has_commit_begun(self, job: JobId, number: int) -> bool:
+        """Say whether a round carries the commit mark; raise `NotFound` if there is no such round."""
+        return self._require(job, number).commit_begun
+
+    def mark_commit(self, job: JobId, number: int, opening: Opening) -> None:
+        """Set the commit mark: whoever stores an update from now on learns that it may be too late."""
+        self._store.put(layout.opening(job, number), to_bytes(Opening(opening.base, commit_begun=True).to_json()))
+
+    def read_members(self, job: JobId, number: int, opening: Opening) -> Round:
+        """Return a round as an uncommitted record: its opening's base, and the members that the store has now."""
+        members = self._records.read_members(job, number)
+        return Round(number, opening.base, members, self._records.read_member(job, number, AGGREGATE))
+
+    def read_open(self, job: JobId, number: int) -> Round:
+        """Return an open round as the store has it now; raise `NotFound` if it was not opened."""
+        return self.read_members(job, number, self._require(job, number))
+
+    def read_round(self, job: JobId, number: int) -> Round:
+        """Return a round, committed or open; raise `NotFound` if nothing was ever put into it."""
+        index = self._catalog.read_index(job)
+        if record := self._records.read_record(job, number):
+            return record
+        if number not in index.open:
+            index = self._catalog.refresh(job)
+        if number in index.open:
+            return self.read_open(job, number)
+        if number in index.committed and (record := self._records.read_record(job, number)):
+            return record
+        raise unknown(f"round of job {job!r}:", str(number), map(str, (*index.committed, *index.open)))
+
+    def _create(self, job: JobId, number: int) -> Opening | None:
+        """Write a round's opening and return it; None if another caller was first."""
+        opening = Opening(self._choose_base(job, number))
+        try:
+            self._store.put(layout.opening(job, number), to_bytes(opening.to_json()), if_none_match=True)
+        except PreconditionFailed:
+            return None
+        self._catalog.note_opening(job, number)
+        return opening
+
+    def _read(self, job: JobId, number: int) -> Opening | None:
+        try:
+            return Opening.from_json(load_json(self._store, layout.opening(job, number)))
+        except NotFound:
+            return None
+
+    def _require(self, job: JobId, number: int) -> Opening:
+        opening = self._read(job, number)
+        if opening is None:
+            raise NotFound(f"round {number} of job {job!r} is gone")
+        return opening
+
+    def _choose_base(self, job: JobId, number: int) -> int | None:
+        """Return the newest round before `number` that has an aggregate, committed or not."""
+        index = self._catalog.refresh(job)
+        committed = newest_before(index.with_aggregate, number)
+        for earlier in reversed(index.open):
+            if (-1 if committed is None else committed) < earlier < number and self._records.read_member(
+                job, earlier, AGGREGATE
+            ):
+                return earlier
+        return committed
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """The rounds in a store, as this gateway reads and opens them: what ingest, commit and erasure share."""
+
+    store: ObjectStore
+    catalog: Catalog
+    records: Records
+    openings: Openings
+
+    @classmethod
+    def over(cls, store: ObjectStore, catalog: Catalog, records: Records) -> "Rounds":
+        """Return the rounds in `store`; `catalog` and `records` read the same one."""
+        return cls(store, catalog, records, Openings(store, catalog, records))

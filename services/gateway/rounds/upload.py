@@ -1,0 +1,92 @@
+"""One upload, and everything that is checked of it before a byte is written."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flstore_core import codec
+from flstore_core.errors import InvalidParameters, InvalidTensors
+from flstore_core.ids import ClientId
+from flstore_core.records import Job, to_bytes
+
+MAX_METRICS_BYTES = 64 * 1024
+"""Longest JSON of one update's metrics."""
+
+HEADER_SLACK_BYTES = 2**20
+"""Bytes that a header may be longer than the job's schema needs: for metadata, and for other ways to write JSON."""
+
+MAX_NUM_EXAMPLES = 1e15
+"""Weights of FedAvg add up without loss below this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One body that was received whole."""
+
+    job: Job
+    round: int
+    client: ClientId
+    """A client, or `AGGREGATE`."""
+    body: memoryview
+    metrics: Mapping[str, Any]
+    """Metrics that were sent beside the body; they override those in it."""
+
+    def __str__(self) -> str:
+        return f"round {self.round} of job {self.job.id!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedUpload:
+    """An upload that the job's schema fits, and what its header says."""
+
+    upload: Upload
+    data_offset: int
+    """First byte of the data section."""
+    metrics: Mapping[str, Any]
+    num_examples: float
+
+
+def check(upload: Upload) -> CheckedUpload:
+    """Check a body against its job's schema, and its metrics.
+
+    Raises:
+        InvalidTensors: if the body is no safetensors file, or a number in it is not finite in float32.
+        SchemaMismatch: if its tensors are not those of the job.
+        InvalidParameters: as `merge_metrics`, and if `num_examples` is not a number above 0.
+    """
+    schema, body = upload.job.schema, upload.body
+    header = codec.parse(body, len(codec.encode_header(schema)) + HEADER_SLACK_BYTES)
+    schema.check(header.schema)
+    if name := codec.first_nonfinite(body, header):
+        raise InvalidTensors(
+            f"tensor {name!r} has a NaN, an infinity or a number beyond float32's range; send finite numbers only",
+            tensor=name,
+        )
+    metrics = merge_metrics(header.metadata, upload.metrics)
+    return CheckedUpload(upload, header.data_offset, metrics, _num_examples(metrics))
+
+
+def merge_metrics(metadata: Mapping[str, str], metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an update's metrics: those in the file's `__metadata__["metrics"]`, overridden by `metrics`.
+
+    Raises:
+        InvalidParameters: if they are not a JSON object of finite numbers, text, lists and objects, or are too long.
+    """
+    try:
+        in_file = json.loads(metadata.get("metrics", "{}"))
+    except (ValueError, RecursionError) as error:
+        raise InvalidParameters('__metadata__["metrics"] is not JSON') from error
+    if not isinstance(in_file, dict):
+        raise InvalidParameters('__metadata__["metrics"] must be a JSON object')
+    merged = {**in_file, **metrics}
+    if (length := len(to_bytes(merged))) > MAX_METRICS_BYTES:
+        raise InvalidParameters(f"metrics take {length} bytes; at most {MAX_METRICS_BYTES} are kept")
+    return merged
+
+
+def _num_examples(metrics: Mapping[str, Any]) -> float:
+    value = metrics.get("num_examples", 1.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < MAX_NUM_EXAMPLES:
+        raise InvalidParameters(f"num_examples is {value!r}; use a number above 0")
+    return float(value)
