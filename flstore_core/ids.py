@@ -37,6 +37,11 @@ def client_id(text: str) -> ClientId:
     return ClientId(_name("client", text))
 
 
+def shard_id(text: str) -> ShardId:
+    """Return `text` as the name of a shard or predictor; raise `InvalidId` unless it is 1–128 safe characters."""
+    return ShardId(_name("shard", text))
+
+
 def object_name(kind: str, text: str) -> str:
     """Return `text` as the name of a dataset, artifact or operation; `kind` goes into the message."""
     return _name(kind, text)

@@ -14,7 +14,7 @@ class Activity:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._last = clock()
+        self._born = self._last = clock()
         self._in_flight = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -38,6 +38,15 @@ class Activity:
     def idle_seconds(self) -> float:
         """Seconds since the last data request ended; 0 while one is in flight."""
         return 0.0 if self._in_flight else self._clock() - self._last
+
+    @property
+    def awake_seconds(self) -> float:
+        """Seconds since this object, and so its process, began."""
+        return self._clock() - self._born
+
+    def idle_for(self, seconds: float) -> bool:
+        """Return whether the last data request ended at least so long ago; 0 seconds mean never."""
+        return 0 < seconds <= self.idle_seconds
 
     async def quiet(self) -> None:
         """Wait until no data request is in flight."""

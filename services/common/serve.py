@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp
 
-from flstore_core.errors import InvalidParameters
+from services.common.settings import Variables, read
 
 KEEP_ALIVE_S = 75
 """An idle connection stays open this long: longer than our clients pool it, so that it is not us who close."""
@@ -47,13 +47,14 @@ class Listen:
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Listen":
         """Read the FLSTORE_* variables named above; raise `InvalidParameters` for what is not a number."""
-        return cls(
-            env.get("FLSTORE_HOST") or cls.host,
-            _number(env, "FLSTORE_PORT", cls.port),
-            _optional(env, "FLSTORE_LISTEN_FD"),
-            _optional(env, "FLSTORE_LIFELINE_FD"),
-            _number(env, "FLSTORE_GRACE_SECONDS", 5),
-        )
+        variables: Variables = {
+            "FLSTORE_HOST": ("host", str),
+            "FLSTORE_PORT": ("port", int),
+            "FLSTORE_LISTEN_FD": ("listen_fd", int),
+            "FLSTORE_LIFELINE_FD": ("lifeline_fd", int),
+            "FLSTORE_GRACE_SECONDS": ("grace_s", int),
+        }
+        return cls(**read(env, variables))
 
 
 def run(
@@ -181,17 +182,3 @@ def _side_door() -> socket.socket:
 
 def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-def _number(env: Mapping[str, str], name: str, default: int) -> int:
-    value = _optional(env, name)
-    return default if value is None else value
-
-
-def _optional(env: Mapping[str, str], name: str) -> int | None:
-    text = env.get(name, "")
-    if not text:
-        return None
-    if not text.isdecimal():
-        raise InvalidParameters(f"{name} is {text!r}; use a whole number")
-    return int(text)

@@ -1,12 +1,19 @@
 """How long this process took to come up, by stage."""
 
+import logging
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from anyio import to_thread
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from flstore_core.errors import FLStoreError
+from flstore_core.storage.base import ObjectStore
+
+logger = logging.getLogger(__name__)
 
 PROCESS = "process"
 """Until requests are answered."""
@@ -36,6 +43,17 @@ class Startup(Collector):
         for stage, seconds in self._stages.items():
             family.add_metric([self._shard, stage], seconds)
         yield family
+
+
+async def open_early(store: ObjectStore, startup: Startup | None = None) -> None:
+    """Open the store while the first request is still on its way, and note in `startup` when it has answered."""
+    try:
+        await to_thread.run_sync(store.probe, abandon_on_cancel=True)
+    except FLStoreError as error:
+        logger.warning("the object store does not answer", extra={"error": error.detail})
+    else:
+        if startup is not None:
+            startup.reached(STORE)
 
 
 def age_s() -> float:

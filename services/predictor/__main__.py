@@ -12,8 +12,9 @@ from flstore_core.storage import open_store
 from flstore_core.storage.deferred import deferred
 from services.common import logs, memory
 from services.common.serve import Listen, run
-from services.predictor.app import create_app, create_state
+from services.predictor.app import create_app
 from services.predictor.settings import Settings
+from services.predictor.state import create_state
 
 
 def main() -> None:

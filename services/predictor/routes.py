@@ -45,7 +45,7 @@ async def forget_client(request: Request) -> Response:
 async def inventory(request: Request) -> Response:
     """Tell what the predictor holds and how well that served."""
     state = _state(request)
-    told = {"shard": state.settings.predictor, "awake_s": state.awake_seconds, **state.engine.inventory()}
+    told = {"shard": state.settings.predictor, "awake_s": state.activity.awake_seconds, **state.engine.inventory()}
     return JSONResponse(told)
 
 

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 
 import torch
 
-from flstore_core.ids import ShardId, object_name
+from flstore_core.ids import ShardId, shard_id
 from flstore_core.units import parse_size
+from services.common.settings import Variables, read
+
+NAME = ShardId("predictor-0")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a predictor needs to know."""
 
-    predictor: ShardId
-    """FLSTORE_SHARD_ID: its name in the placement table; on Knative the name of its service."""
-    store: str
+    predictor: ShardId = NAME
+    """FLSTORE_SHARD_ID or K_SERVICE: its name in the placement table; on Knative the name of its service."""
+    store: str = ".flstore/store"
     """FLSTORE_STORE: URL or directory of the object store."""
     cache_bytes: int = 512 * 2**20
     """FLSTORE_CACHE_BYTES: budget of the cache of models, programs and data sets, in bytes."""
@@ -41,20 +44,22 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
-        name = env.get("FLSTORE_SHARD_ID") or env.get("K_SERVICE") or "predictor-0"
-        return cls(
-            predictor=ShardId(object_name("predictor", name)),
-            store=env.get("FLSTORE_STORE", ".flstore/store"),
-            cache_bytes=parse_size(env.get("FLSTORE_CACHE_BYTES", "512MiB")),
-            policy=env.get("FLSTORE_POLICY", "tailored"),
-            idle_seconds=float(env.get("FLSTORE_IDLE_SECONDS", "0")),
-            refresh_seconds=float(env.get("FLSTORE_REFRESH_SECONDS", "2")),
-            compute_threads=int(env.get("FLSTORE_COMPUTE_THREADS", "2")),
-            torch_threads=int(env.get("FLSTORE_TORCH_THREADS", "0")),
-            run_seconds=float(env.get("FLSTORE_RUN_SECONDS", "600")),
-            run_bytes=parse_size(env.get("FLSTORE_RUN_BYTES", "1GiB")),
-            memory_bytes=parse_size(env.get("FLSTORE_MEMORY_BYTES", "0")),
-        )
+        """Return the settings of an environment; raise `InvalidParameters` naming a variable that does not fit."""
+        variables: Variables = {
+            "K_SERVICE": ("predictor", shard_id),
+            "FLSTORE_SHARD_ID": ("predictor", shard_id),
+            "FLSTORE_STORE": ("store", str),
+            "FLSTORE_CACHE_BYTES": ("cache_bytes", parse_size),
+            "FLSTORE_POLICY": ("policy", str),
+            "FLSTORE_IDLE_SECONDS": ("idle_seconds", float),
+            "FLSTORE_REFRESH_SECONDS": ("refresh_seconds", float),
+            "FLSTORE_COMPUTE_THREADS": ("compute_threads", int),
+            "FLSTORE_TORCH_THREADS": ("torch_threads", int),
+            "FLSTORE_RUN_SECONDS": ("run_seconds", float),
+            "FLSTORE_RUN_BYTES": ("run_bytes", parse_size),
+            "FLSTORE_MEMORY_BYTES": ("memory_bytes", parse_size),
+        }
+        return cls(**read(env, variables))
 
     def apply(self) -> None:
         """Set what holds for the whole process: PyTorch's threads and the memory limit."""

@@ -12,8 +12,9 @@ from flstore_core.storage import open_store
 from flstore_core.storage.deferred import deferred
 from services.common import logs, memory
 from services.common.serve import Listen, run
-from services.shard.app import create_app, create_state
+from services.shard.app import create_app
 from services.shard.settings import Settings
+from services.shard.state import create_state
 
 
 def main() -> None:

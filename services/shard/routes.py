@@ -63,7 +63,7 @@ async def run_map(request: Request) -> Response:
     message = MapRequest.from_json(_json(await request.body()))
     with state.activity.request():
         answer, prefetches = await to_thread.run_sync(state.engine.map, message, limiter=state.limiter)
-    state.prefetch_later(message.part, prefetches)
+    state.prefetcher.add(message.part, prefetches)
     return _reply(answer)
 
 
@@ -72,7 +72,7 @@ async def commit(request: Request) -> Response:
     state = _state(request)
     message = CommitMessage.from_json(_json(await request.body()))
     with state.activity.request():
-        state.prefetch_later(message.part, state.engine.commit(message.part, message.round))
+        state.prefetcher.add(message.part, state.engine.commit(message.part, message.round))
     return Response(status_code=204)
 
 
@@ -98,7 +98,11 @@ async def forget_client(request: Request) -> Response:
 async def inventory(request: Request) -> Response:
     """Tell what the shard holds and how well that served."""
     state = _state(request)
-    itself = {"shard": state.settings.shard, "awake_s": state.awake_seconds, "prefetches_due": state.prefetches_due}
+    itself = {
+        "shard": state.settings.shard,
+        "awake_s": state.activity.awake_seconds,
+        "prefetches_due": state.prefetcher.due,
+    }
     return JSONResponse({**itself, **state.engine.inventory()})
 
 

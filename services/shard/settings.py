@@ -3,35 +3,40 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flstore_core.ids import ShardId, object_name
+from flstore_core.ids import ShardId, shard_id
 from flstore_core.units import parse_size
+from services.common.settings import Variables, read
+
+NAME = ShardId("shard-0")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a shard needs to know."""
 
-    shard: ShardId
-    """Its name in the placement table; on Knative the name of its service."""
-    store: str
-    """URL or directory of the object store."""
+    shard: ShardId = NAME
+    """FLSTORE_SHARD_ID or K_SERVICE: its name in the placement table; on Knative the name of its service."""
+    store: str = ".flstore/store"
+    """FLSTORE_STORE: URL or directory of the object store."""
     cache_bytes: int = 512 * 2**20
-    """Budget of the cache, in bytes; at most 60 % of the memory the process may use."""
+    """FLSTORE_CACHE_BYTES: budget of the cache, in bytes; at most 60 % of the memory the process may use."""
     policy: str = "tailored"
-    """Caching policy, by name."""
+    """FLSTORE_POLICY: caching policy, by name."""
     idle_seconds: float = 0.0
-    """Leave after so long without a data request; 0 stays until told to go, as on Knative, whose autoscaler decides."""
+    """FLSTORE_IDLE_SECONDS: leave after so long without a data request; 0 stays until told to go, as on Knative."""
     compute_threads: int = 2
-    """Requests that compute at once; NumPy lets go of the interpreter while it does."""
+    """FLSTORE_COMPUTE_THREADS: requests that compute at once; NumPy lets go of the interpreter while it does."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
-        name = env.get("FLSTORE_SHARD_ID") or env.get("K_SERVICE") or "shard-0"
-        return cls(
-            shard=ShardId(object_name("shard", name)),
-            store=env.get("FLSTORE_STORE", ".flstore/store"),
-            cache_bytes=parse_size(env.get("FLSTORE_CACHE_BYTES", "512MiB")),
-            policy=env.get("FLSTORE_POLICY", "tailored"),
-            idle_seconds=float(env.get("FLSTORE_IDLE_SECONDS", "0")),
-            compute_threads=int(env.get("FLSTORE_COMPUTE_THREADS", "2")),
-        )
+        """Return the settings of an environment; raise `InvalidParameters` naming a variable that does not fit."""
+        variables: Variables = {
+            "K_SERVICE": ("shard", shard_id),
+            "FLSTORE_SHARD_ID": ("shard", shard_id),
+            "FLSTORE_STORE": ("store", str),
+            "FLSTORE_CACHE_BYTES": ("cache_bytes", parse_size),
+            "FLSTORE_POLICY": ("policy", str),
+            "FLSTORE_IDLE_SECONDS": ("idle_seconds", float),
+            "FLSTORE_COMPUTE_THREADS": ("compute_threads", int),
+        }
+        return cls(**read(env, variables))

@@ -15,9 +15,9 @@ from aiohttp import web
 from flstore_core.ids import ShardId
 from flstore_core.storage.directory import DirectoryStore
 from services.placement.kube.timing import Time
-from services.shard.app import create_app, create_state
+from services.shard.app import create_app
 from services.shard.settings import Settings
-from services.shard.state import State
+from services.shard.state import State, create_state
 from tests.kubernetes.apiserver import serving
 
 DRAIN_S = 30.0
