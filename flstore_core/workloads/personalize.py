@@ -26,10 +26,19 @@ from flstore_core.workloads import (
     one_round,
 )
 from flstore_core.workloads.methods.geometry import cosines
-from flstore_core.workloads.shared.counterfactual import Sum, added, fedavg, original
 from flstore_core.workloads.shared.grouping import ClusteringParams, group_by_updates
 from flstore_core.workloads.shared.origin import origin_of
-from flstore_core.workloads.shared.weighted_models import distances, map_sums, members_of, pieces
+from flstore_core.workloads.shared.weighted_models import (
+    ModelSum,
+    add,
+    aggregate_sum,
+    distances,
+    fedavg_sum,
+    map_sums,
+    members_of_sums,
+    scale,
+    vector_pieces,
+)
 
 
 @dataclass(frozen=True)
@@ -88,10 +97,10 @@ class Personalize:
     def members(self, rounds: Sequence[RoundData], params: PersonalizeParams) -> Sequence[SliceMember]:
         (data,) = rounds
         record = data.record
-        whole = original(record)
+        whole = aggregate_sum(record)
         groups = [_mixed(data, clients, whole, params) for clients in _groups(data, params)]
         examples = {(record.number, member.client): member.num_examples for member in record.members}
-        return members_of(groups, [whole] * len(groups), examples)
+        return members_of_sums(groups, [whole] * len(groups), examples)
 
     def map(self, view: SliceView, params: PersonalizeParams) -> Partial:
         return map_sums(view)
@@ -103,7 +112,7 @@ class Personalize:
         models = []
         for index, (clients, distance) in enumerate(zip(groups, distances(partials).tolist(), strict=True)):
             context.progress(index, len(groups))
-            link = context.write_model(pieces(partials, index), {**metadata, "group": str(index)})
+            link = context.write_model(vector_pieces(partials, index), {**metadata, "group": str(index)})
             examples = sum(member.num_examples for member in context.round.members(clients))
             models.append(GroupModel(clients, examples, distance, link))
         labels = {client: index for index, clients in enumerate(groups) for client in clients}
@@ -117,9 +126,6 @@ def _groups(data: RoundData, params: PersonalizeParams) -> list[list[str]]:
     return [[deltas.members[row] for row in np.flatnonzero(labels == label)] for label in range(labels.max() + 1)]
 
 
-def _mixed(data: RoundData, clients: Sequence[str], whole: Sum, params: PersonalizeParams) -> Sum:
-    own, share = fedavg(data.record.number, data.members(clients)), params.global_share
-    return added(
-        {model: weight * (1 - share) for model, weight in own.items()},
-        {model: weight * share for model, weight in whole.items()},
-    )
+def _mixed(data: RoundData, clients: Sequence[str], whole: ModelSum, params: PersonalizeParams) -> ModelSum:
+    own, share = fedavg_sum(data.record.number, data.members(clients)), params.global_share
+    return add(scale(own, 1 - share), scale(whole, share))

@@ -35,9 +35,8 @@ from flstore_core.workloads import (
 )
 from flstore_core.workloads.methods.coordinatewise import weighted_sums
 from flstore_core.workloads.methods.geometry import Float64
-from flstore_core.workloads.shared.counterfactual import fedavg, original
 from flstore_core.workloads.shared.origin import Input, Origin, sha256_of
-from flstore_core.workloads.shared.weighted_models import members_of, squared_norm
+from flstore_core.workloads.shared.weighted_models import aggregate_sum, fedavg_sum, members_of_sums, squared_norm
 
 
 @dataclass(frozen=True)
@@ -140,8 +139,8 @@ class Provenance:
         if maker := _maker(params):
             return maker.members(rounds)
         records = _to_verify(rounds)
-        made = [fedavg(record.number, record.members) for record in records]
-        return members_of(made, [original(record) for record in records], {}) if records else []
+        made = [fedavg_sum(record.number, record.members) for record in records]
+        return members_of_sums(made, [aggregate_sum(record) for record in records], {}) if records else []
 
     def map(self, view: SliceView, params: ProvenanceParams) -> Partial:
         if not view.rows:
@@ -252,7 +251,7 @@ def _distances(
 
 
 def _generation(record: Round, found: tuple[float, bool] | None) -> Generation:
-    weights = fedavg(record.number, record.members) if record.members else {}
+    weights = fedavg_sum(record.number, record.members) if record.members else {}
     distance, verified = found or (None, None)
     return Generation(
         round=record.number,

@@ -26,9 +26,16 @@ from flstore_core.workloads import (
     SliceMember,
     SliceView,
 )
-from flstore_core.workloads.shared.counterfactual import Sum, calibrated, original, replayed
+from flstore_core.workloads.shared.counterfactual import calibrate_without, replay_without
 from flstore_core.workloads.shared.origin import origin_of
-from flstore_core.workloads.shared.weighted_models import distances, map_sums, members_of, pieces
+from flstore_core.workloads.shared.weighted_models import (
+    ModelSum,
+    aggregate_sum,
+    distances,
+    map_sums,
+    members_of_sums,
+    vector_pieces,
+)
 
 RoundNumber = Annotated[int, Ge(0), Le(MAX_ROUND)]
 
@@ -110,7 +117,7 @@ class Unlearn:
         found = _sums(rounds, params)
         by_number = {data.record.number: data.record for data in rounds}
         examples = {(n, m.client): m.num_examples for n, record in by_number.items() for m in record.members}
-        return members_of([*found.values()], [original(by_number[number]) for number in found], examples)
+        return members_of_sums([*found.values()], [aggregate_sum(by_number[number]) for number in found], examples)
 
     def map(self, view: SliceView, params: UnlearnParams) -> Partial:
         return map_sums(view)
@@ -121,7 +128,7 @@ class Unlearn:
         models = []
         for index, (number, distance) in enumerate(zip(numbers, distances(partials).tolist(), strict=True)):
             context.progress(index, len(numbers))
-            link = context.write_model(pieces(partials, index), {**metadata, "round": str(number)})
+            link = context.write_model(vector_pieces(partials, index), {**metadata, "round": str(number)})
             models.append(UnlearnedModel(number, distance, link))
         context.progress(len(numbers), len(numbers))
         taken = [data.record.number for data in context.rounds if params.client in data.record.by_client]
@@ -136,13 +143,13 @@ def _named(params: UnlearnParams, index: RoundIndex) -> list[int]:
     return wanted
 
 
-def _sums(rounds: Sequence[RoundData], params: UnlearnParams) -> dict[int, Sum]:
+def _sums(rounds: Sequence[RoundData], params: UnlearnParams) -> dict[int, ModelSum]:
     """Return the models to be written, by the round whose aggregate they replace."""
     if params.method == "calibrate":
         by_number = {data.record.number: data for data in rounds}
         pairs = [(by_number[stored], by_number[calibration]) for stored, calibration in params.calibrations]
-        return {pairs[-1][0].record.number: calibrated(pairs, params.client)}
-    found = replayed([data.record for data in rounds], params.client)
+        return {pairs[-1][0].record.number: calibrate_without(pairs, params.client)}
+    found = replay_without([data.record for data in rounds], params.client)
     numbers = list(found) if params.every else list(found)[-1:]
     if not any(found[number] for number in numbers):
         raise NotEnoughData(f"nobody but client {params.client!r} took part: nothing is left without it")

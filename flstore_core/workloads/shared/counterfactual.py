@@ -1,103 +1,83 @@
-"""Aggregates as they would be without a client, as sums of stored models, so that no order of work can matter.
+"""Aggregates as they would be had a client sent nothing, as weighted sums of stored models.
 
-`replayed` adds up the others' stored updates round by round; `calibrated` is FedEraser's step (Liu, Ma, Yang, Wang, Liu
-2021, FedEraser: Enabling Efficient Client-Level Data Removal from Federated Learning Models, IWQoS).
+Nothing is trained anew, and no parameter is read here: a counterfactual aggregate is linear in stored models, so its
+weights follow from the rounds' records alone.
+
+Example of `replay_without`: rounds 1 and 2 start from aggregates 0 and 1. In both, clients `a`, `b` and `c` send
+updates with equal numbers of examples. Without `c`, round 1 ends with the mean of `a` and `b`::
+
+    m1 = 1/2 a1 + 1/2 b1
+
+Round 2 started from aggregate 1, which `a` and `b` alone would have moved by the mean of their deltas. The replay takes
+that step from `m1`::
+
+    m2 = m1 + (1/2 a2 + 1/2 b2 - aggregate1)
+
+`calibrate_without` takes FedEraser's step instead (Liu, Ma, Yang, Wang, Liu 2021, FedEraser: Enabling Efficient
+Client-Level Data Removal from Federated Learning Models, IWQoS).
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
 from flstore_core.errors import NotEnoughData
-from flstore_core.ids import AGGREGATE, ClientId
-from flstore_core.records import Member, Round
-from flstore_core.workloads import RoundData, fedavg_weights
-
-Model: TypeAlias = tuple[int, ClientId]
-Sum: TypeAlias = Mapping[Model, float]
-"""A weighted sum of stored models."""
+from flstore_core.records import Round
+from flstore_core.workloads import RoundData
+from flstore_core.workloads.shared.weighted_models import ModelSum, add, aggregate_sum, base_sum, fedavg_sum, scale
 
 
-def replayed(rounds: Sequence[Round], client: str) -> dict[int, Sum]:
+def replay_without(rounds: Sequence[Round], client: str) -> dict[int, ModelSum]:
     """Return each round's aggregate had `client` sent nothing, by round.
 
-    Each round takes FedAvg's step over the others' stored updates, from where the replay has come to; a round without
-    the client takes the step that it took.
+    Each round takes FedAvg's step over the others' stored updates, from the aggregate that the replay has reached. A
+    round without the client repeats its own step.
 
     Args:
         rounds: ascending, from the first the client took part in.
     """
-    found: dict[int, Sum] = {}
+    aggregates: dict[int, ModelSum] = {}
     for record in rounds:
-        start = found.get(record.base, _base(record)) if record.base is not None else {}
-        found[record.number] = added(start, _step(record, client))
-    return found
+        start = aggregates.get(record.base, base_sum(record)) if record.base is not None else {}
+        aggregates[record.number] = add(start, _step_without(record, client))
+    return aggregates
 
 
-def calibrated(pairs: Sequence[tuple[RoundData, RoundData]], client: str) -> Sum:
-    """Return the model to which the others' calibrated updates lead.
+def calibrate_without(pairs: Sequence[tuple[RoundData, RoundData]], client: str) -> ModelSum:
+    """Return the model that the others' calibrated updates lead to.
 
-    Of each pair, the stored round tells how far a client's update reached, and the calibration round, which the others
-    trained from the unlearned model, in which direction it now points: FedEraser's |U| Û / |Û|.
+    Each pair is a stored round and a calibration round, which the others trained from the unlearned model. The stored
+    round gives the length of a client's update, the calibration round its direction: FedEraser's |U| Û / |Û|.
 
     Raises:
         NotEnoughData: if no other client of a stored round is in its calibration round.
     """
-    total = _base(pairs[0][1].record)
+    total = base_sum(pairs[0][1].record)
     for stored, calibration in pairs:
-        total = added(total, _calibrated_step(stored, calibration, client))
+        total = add(total, _calibrated_step(stored, calibration, client))
     return total
 
 
-def original(record: Round) -> Sum:
-    """Return a round's aggregate: as it was stored, or by FedAvg."""
-    return {(record.number, AGGREGATE): 1.0} if record.aggregate else fedavg(record.number, record.members)
-
-
-def fedavg(number: int, members: Sequence[Member]) -> Sum:
-    """Return FedAvg of some members of a round."""
-    weights = fedavg_weights([member.num_examples for member in members]).tolist()
-    return {(number, member.client): weight for member, weight in zip(members, weights, strict=True)}
-
-
-def added(one: Sum, other: Sum) -> Sum:
-    """Return the sum of two sums, without what cancels."""
-    total = Counter(dict(one))
-    for model, weight in other.items():
-        total[model] += weight  # type: ignore[assignment]
-    return {model: weight for model, weight in total.items() if weight}
-
-
-def _step(record: Round, client: str) -> Sum:
+def _step_without(record: Round, client: str) -> ModelSum:
+    """Return the others' step from the round's base; the empty sum if there are no others."""
     others = [member for member in record.members if member.client != client]
     if not others:
         return {}
-    applied = original(record) if len(others) == len(record.members) else fedavg(record.number, others)
-    return added(applied, _scaled(_base(record), -1.0))
+    reached = aggregate_sum(record) if len(others) == len(record.members) else fedavg_sum(record.number, others)
+    return add(reached, scale(base_sum(record), -1.0))
 
 
-def _calibrated_step(stored: RoundData, calibration: RoundData, client: str) -> Sum:
-    present = calibration.record.by_client
-    others = [m for m in stored.record.members if m.client != client and m.client in present]
+def _calibrated_step(stored: RoundData, calibration: RoundData, client: str) -> ModelSum:
+    calibrated = calibration.record.by_client
+    others = [m for m in stored.record.members if m.client != client and m.client in calibrated]
     if not others:
         raise NotEnoughData(
             f"calibration round {calibration.record.number} has no update of round {stored.record.number}'s others"
         )
     names = [member.client for member in others]
-    reach, now = stored.deltas(names).gram.diagonal(), calibration.deltas(names).gram.diagonal()
-    step: Sum = {}
-    for (_, name), weight, squared, present_squared in zip(
-        fedavg(0, others), fedavg(0, others).values(), reach.tolist(), now.tolist(), strict=True
-    ):
-        scale = weight * (squared / present_squared) ** 0.5 if present_squared > 0 else 0.0
-        delta = added({(calibration.record.number, name): 1.0}, _scaled(_base(calibration.record), -1.0))
-        step = added(step, _scaled(delta, scale))
+    squares, new_squares = stored.deltas(names).gram.diagonal(), calibration.deltas(names).gram.diagonal()
+    weights = fedavg_sum(stored.record.number, others).values()
+    step: ModelSum = {}
+    for name, weight, square, new_square in zip(names, weights, squares.tolist(), new_squares.tolist(), strict=True):
+        factor = weight * (square / new_square) ** 0.5 if new_square > 0 else 0.0
+        delta = add({(calibration.record.number, name): 1.0}, scale(base_sum(calibration.record), -1.0))
+        step = add(step, scale(delta, factor))
     return step
-
-
-def _base(record: Round) -> Sum:
-    return {} if record.base is None else {(record.base, AGGREGATE): 1.0}
-
-
-def _scaled(total: Sum, factor: float) -> Sum:
-    return {model: factor * weight for model, weight in total.items()}
