@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from flstore_core import codec
+from flstore_core import codec, flat
 from flstore_core.client.wire import Buffers
 from flstore_core.errors import InvalidParameters
 from flstore_core.schema import Schema, TensorSpec
@@ -43,7 +43,7 @@ def _tensor(name: str, value: Any) -> tuple[TensorSpec, NDArray[Any]]:
     if is_bfloat16:
         return TensorSpec(name, "BF16", array.shape), array
     (spec,) = codec.schema_of({name: array}).tensors
-    return spec, array.astype(codec.NUMPY_DTYPE[spec.dtype], copy=False)
+    return spec, array.astype(flat.NUMPY_DTYPE[spec.dtype], copy=False)
 
 
 def _array(value: Any) -> tuple[NDArray[Any], bool]:

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from flstore_core.codec import NUMPY_DTYPE
 from flstore_core.errors import InvalidParameters, InvalidProgram
+from flstore_core.flat import NUMPY_DTYPE
 from flstore_core.models.executor import TORCH_DTYPES, Executable
 from flstore_core.models.program import Input, Program
 from flstore_core.models.running import Running

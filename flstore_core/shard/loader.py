@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from flstore_core import buffers, layout
 from flstore_core.cache import Cache
-from flstore_core.codec import FlatView
 from flstore_core.errors import InsufficientCapacity, InvalidParameters, NotFound
+from flstore_core.flat import FlatView
 from flstore_core.ids import ClientId, JobId
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key, Prefetch, Request, Why

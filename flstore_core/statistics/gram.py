@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flstore_core.codec import FlatView
+from flstore_core.flat import FlatView
 from flstore_core.schema import Segment
 
 Float64 = NDArray[np.float64]

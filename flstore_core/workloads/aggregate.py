@@ -14,8 +14,8 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 
-from flstore_core.codec import FlatView
 from flstore_core.errors import InvalidParameters, NotEnoughData
+from flstore_core.flat import FlatView
 from flstore_core.workloads import (
     ArtifactLink,
     Context,

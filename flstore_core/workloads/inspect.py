@@ -11,8 +11,8 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Le, MaxLen
 
-from flstore_core.codec import FlatView
 from flstore_core.errors import NotFound, unknown
+from flstore_core.flat import FlatView
 from flstore_core.ids import AGGREGATE, MAX_ROUND, ClientId
 from flstore_core.schema import Segment, TensorSpec
 from flstore_core.workloads import (

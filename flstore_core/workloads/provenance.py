@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
-from flstore_core.codec import Float32
 from flstore_core.errors import InvalidParameters, NotFound
+from flstore_core.flat import Float32
 from flstore_core.ids import AGGREGATE, MAX_ROUND
 from flstore_core.records import Round
 from flstore_core.workloads import (

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from flstore_core.codec import Float32
+from flstore_core.flat import Float32
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from flstore_core.codec import FlatView
 from flstore_core.errors import NotEnoughData, unknown
+from flstore_core.flat import FlatView
 from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.model_names import ModelName
 from flstore_core.records import Job, Member, Round

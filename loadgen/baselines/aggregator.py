@@ -16,9 +16,9 @@ from typing import Any, Protocol, Self, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from flstore_core import codec, layout
-from flstore_core.codec import FlatView, Float32
+from flstore_core import codec, flat, layout
 from flstore_core.errors import NoPredictor, NotFound, unknown
+from flstore_core.flat import FlatView, Float32
 from flstore_core.ids import AGGREGATE, ClientId, JobId
 from flstore_core.records import Job, Round
 from flstore_core.schema import Schema
@@ -255,7 +255,7 @@ def _arrays(schema: Schema, vector: Float32) -> dict[str, NDArray[Any]]:
     """Return the flat vector as the tensors of a schema that has floating-point tensors of NumPy's dtypes alone."""
     specs = {spec.name: spec for spec in schema.tensors}
     return {
-        part.name: codec.from_float32(vector[part.start : part.stop], specs[part.name].dtype).reshape(
+        part.name: flat.from_float32(vector[part.start : part.stop], specs[part.name].dtype).reshape(
             specs[part.name].shape
         )
         for part in schema.segments

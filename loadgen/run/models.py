@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from flstore_core.codec import encode_header, narrow_to_bfloat16
+from flstore_core.codec import encode_header
 from flstore_core.errors import InvalidParameters
+from flstore_core.flat import narrow_to_bfloat16
 from flstore_core.schema import ITEMSIZE, Schema, TensorSpec
 from loadgen.traces.models import MODEL_BYTES
 

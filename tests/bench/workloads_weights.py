@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flstore_core import buffers
-from flstore_core.codec import FlatView
+from flstore_core.flat import FlatView
 from flstore_core.ids import ClientId
 from flstore_core.schema import Schema, TensorSpec
 from flstore_core.workloads import SliceMember, SliceView

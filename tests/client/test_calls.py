@@ -10,7 +10,7 @@ import pytest
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from flstore_core import codec
+from flstore_core import codec, flat
 from flstore_core.client import AsyncFLStore, FLStore
 from flstore_core.errors import InvalidId, InvalidParameters, NotFound, Unavailable
 from flstore_core.schema import Schema, TensorSpec
@@ -118,7 +118,7 @@ def test_a_download_gives_the_arrays_back(client: Either, script: Script) -> Non
 def test_bfloat16_is_widened_exactly(client: Either, script: Script) -> None:
     values = np.array([1.0, -2.5, 0.15625], np.float32)
     header = codec.encode_header(Schema((TensorSpec("w", "BF16", (3,)),)))
-    script.reply_bytes(header + codec.narrow_to_bfloat16(values).tobytes())
+    script.reply_bytes(header + flat.narrow_to_bfloat16(values).tobytes())
     assert client.get_aggregate("j", 3)["w"].tolist() == values.tolist()
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from flstore_core import codec
+from flstore_core import codec, flat
 from flstore_core.client.tensors import body_of, schema_of
 from flstore_core.errors import InvalidParameters
 
@@ -72,7 +72,7 @@ def test_torch_tensors_are_taken_without_torch(monkeypatch: pytest.MonkeyPatch) 
 
 def test_bfloat16_tensors_stay_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(int16="<i2"))
-    bits = codec.narrow_to_bfloat16(np.array([1.5, -2.0], np.float32))
+    bits = flat.narrow_to_bfloat16(np.array([1.5, -2.0], np.float32))
     body = b"".join(body_of({"w": TorchLike(bits.view(np.int16), "torch.bfloat16")}).chunks())
     assert codec.parse(memoryview(body)).schema.tensors[0].dtype == "BF16"
     assert codec.loads(body)[0]["w"].tolist() == [1.5, -2.0]

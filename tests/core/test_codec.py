@@ -14,7 +14,7 @@ from safetensors import TensorSpec as LibrarySpec
 from safetensors import safe_open, serialize
 from safetensors.numpy import load, save
 
-from flstore_core import codec
+from flstore_core import codec, flat
 from flstore_core.errors import InvalidParameters, InvalidTensors, SchemaMismatch
 from flstore_core.schema import FLOATS, ITEMSIZE, Schema, TensorSpec
 
@@ -38,7 +38,7 @@ def payload(tensor: TensorSpec, seed: int) -> bytes:
     if tensor.dtype == "BF16":
         return (rng.standard_normal(tensor.size).astype("<f4").view("<u4") >> 16).astype("<u2").tobytes()
     if tensor.dtype in FLOATS:
-        return rng.standard_normal(tensor.size).astype(codec.NUMPY_DTYPE[tensor.dtype]).tobytes()
+        return rng.standard_normal(tensor.size).astype(flat.NUMPY_DTYPE[tensor.dtype]).tobytes()
     return rng.bytes(tensor.nbytes)
 
 
@@ -56,7 +56,7 @@ def library_file(schema: Schema, seed: int = 0, told: dict[str, str] | None = No
 
 def widened(tensor: TensorSpec, raw: bytes) -> NDArray[np.float32]:
     if tensor.dtype != "BF16":
-        return np.frombuffer(raw, codec.NUMPY_DTYPE[tensor.dtype]).astype(np.float32)
+        return np.frombuffer(raw, flat.NUMPY_DTYPE[tensor.dtype]).astype(np.float32)
     halves = np.frombuffer(raw, "<u2")
     return np.stack([np.zeros_like(halves), halves], axis=1).reshape(-1).view("<f4")
 
@@ -67,11 +67,11 @@ def reference(schema: Schema, seed: int = 0) -> NDArray[np.float32]:
     return np.concatenate([np.zeros(0, np.float32), *floats])
 
 
-def packed(body: bytes, schema: Schema, data_offset: int, start: int, stop: int) -> codec.FlatView:
+def packed(body: bytes, schema: Schema, data_offset: int, start: int, stop: int) -> flat.FlatView:
     """Return a view of flat elements [start, stop) over their packed bytes."""
     runs = schema.runs(start, stop)
     pieces = [body[data_offset + run.offset :][: run.nbytes] for run in runs]
-    return codec.FlatView(memoryview(b"".join(pieces)), runs)
+    return flat.FlatView(memoryview(b"".join(pieces)), runs)
 
 
 @given(schemas, metadata)
@@ -90,7 +90,7 @@ def test_what_the_library_writes_is_canonical(schema: Schema, told: dict[str, st
 
 @given(schemas.filter(lambda schema: all(t.dtype != "BF16" for t in schema.tensors)))
 def test_arrays_travel_to_the_library_and_back(schema: Schema) -> None:
-    arrays = {t.name: np.frombuffer(payload(t, 1), codec.NUMPY_DTYPE[t.dtype]).reshape(t.shape) for t in schema.tensors}
+    arrays = {t.name: np.frombuffer(payload(t, 1), flat.NUMPY_DTYPE[t.dtype]).reshape(t.shape) for t in schema.tensors}
     ours, theirs = codec.dumps(arrays, {"a": "b"}), save(arrays, {"a": "b"})
     for found in (load(ours), codec.loads(theirs)[0], codec.loads(ours)[0]):
         assert found.keys() == arrays.keys()
@@ -234,7 +234,7 @@ def test_a_header_longer_than_expected_is_not_even_decoded() -> None:
 @pytest.mark.parametrize("where", [0, 131_071, 131_072, 299_999])
 def test_a_number_that_is_not_finite_is_found_wherever_it_is(dtype: str, bad: float, where: int) -> None:
     values = np.ones(300_000, np.float32)
-    good = {"a": codec.from_float32(values, dtype)}
+    good = {"a": flat.from_float32(values, dtype)}
     schema = Schema.of([TensorSpec("a", dtype, (300_000,)), TensorSpec("n", "U8", (3,))])
     head, tail = codec.encode_header(schema), b"\xff\xff\xff"
     body = memoryview(head + good["a"].tobytes() + tail)
@@ -275,9 +275,9 @@ def test_looking_for_numbers_that_are_not_finite_takes_no_memory(dtype: str, ske
 )
 def test_bfloat16_is_rounded_to_the_nearest(values: list[float]) -> None:
     exact = np.array(values, np.float32)
-    back = codec.widen_bfloat16(codec.narrow_to_bfloat16(exact))
+    back = flat.widen_bfloat16(flat.narrow_to_bfloat16(exact))
     assert np.all(np.abs(back.astype(float) - exact) <= np.abs(exact.astype(float)) * 2**-8 + 1e-40)
-    np.testing.assert_array_equal(codec.narrow_to_bfloat16(back), codec.narrow_to_bfloat16(exact))
+    np.testing.assert_array_equal(flat.narrow_to_bfloat16(back), flat.narrow_to_bfloat16(exact))
 
 
 def test_other_dtypes_and_byte_orders() -> None:

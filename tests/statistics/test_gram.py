@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from flstore_core import codec
-from flstore_core.codec import FlatView
+from flstore_core import flat
+from flstore_core.flat import FlatView
 from flstore_core.ids import ClientId
 from flstore_core.schema import Schema, TensorSpec
 from flstore_core.statistics import RoundStatistics, border
@@ -30,10 +30,10 @@ def view(schema: Schema, values: Vector, start: int = 0, stop: int | None = None
     runs = schema.runs(start, stop)
     pieces, exact = [], values.copy()
     for run in runs:
-        raw = codec.from_float32(values[run.start :][: run.count].astype(np.float32), run.dtype)
+        raw = flat.from_float32(values[run.start :][: run.count].astype(np.float32), run.dtype)
         if run.dtype == "F64":
             raw = values[run.start :][: run.count]
-        wide = codec.widen_bfloat16(raw) if run.dtype == "BF16" else raw
+        wide = flat.widen_bfloat16(raw) if run.dtype == "BF16" else raw
         exact[run.start : run.start + run.count] = wide
         pieces.append(raw.tobytes())
     return FlatView(memoryview(b"".join(pieces)), runs), exact

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flstore_core.codec import FlatView, Float32, from_float32
 from flstore_core.errors import unknown
+from flstore_core.flat import FlatView, Float32, from_float32
 from flstore_core.ids import AGGREGATE, ClientId, JobId
 from flstore_core.records import Job, Member, Round
 from flstore_core.schema import Schema, TensorSpec

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flstore_core.codec import FlatView, from_float32
+from flstore_core.flat import FlatView, from_float32
 from flstore_core.ids import AGGREGATE, JobId
 from flstore_core.records import Job
 from flstore_core.schema import Schema, TensorSpec

@@ -5,8 +5,8 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from flstore_core.codec import Float32
 from flstore_core.errors import NotFound
+from flstore_core.flat import Float32
 from flstore_core.ids import JobId
 from flstore_core.patterns import Pattern
 from flstore_core.records import Job

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from flstore_core.codec import FlatView, Float32
+from flstore_core.flat import FlatView, Float32
 from flstore_core.workloads.methods.geometry import Float64
 from flstore_core.workloads.methods.krum import krum_choice
 from flstore_core.workloads.methods.sorting_network import select_ranks

@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from flstore_core import buffers
-from flstore_core.codec import FlatView, Float32
+from flstore_core.flat import FlatView, Float32
 from flstore_core.workloads.methods.geometry import Float64
 from flstore_core.workloads.methods.sorting_network import drop_extremes
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from flstore_core.codec import FlatView, Float32
+from flstore_core.flat import FlatView, Float32
 from flstore_core.workloads.methods.coordinatewise import WeightedSum
 from flstore_core.workloads.methods.geometry import Float64, norms
 

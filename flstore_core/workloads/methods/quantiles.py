@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flstore_core.codec import Float32
+from flstore_core.flat import Float32
 from flstore_core.workloads.methods.geometry import Float64
 
 MANY = 1 << 15

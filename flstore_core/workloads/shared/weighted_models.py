@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from flstore_core.codec import Float32
+from flstore_core.flat import Float32
 from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.records import Member, Round
 from flstore_core.workloads import Partial, SliceMember, SliceView, fedavg_weights

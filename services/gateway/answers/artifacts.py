@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from flstore_core import buffers, codec, layout
-from flstore_core.codec import Float32
+from flstore_core import buffers, codec, flat, layout
+from flstore_core.flat import Float32
 from flstore_core.ids import JobId, object_name
 from flstore_core.records import Job
 from flstore_core.schema import FLOATS
@@ -52,7 +52,7 @@ def _fill_floats(data: memoryview, job: Job, vector: Sequence[Float32]) -> None:
     start = 0
     for piece in vector:
         for run in job.schema.runs(start, start + len(piece)):
-            values = codec.from_float32(piece[run.start - start : run.start - start + run.count], run.dtype)
+            values = flat.from_float32(piece[run.start - start : run.start - start + run.count], run.dtype)
             np.frombuffer(data, values.dtype, run.count, run.offset)[:] = values
         start += len(piece)
     if start != job.schema.parameters:

@@ -1,0 +1,134 @@
+"""The flat parameter vector as numbers: runs of packed bytes, read as float32 where they lie."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flstore_core.schema import Run
+
+Float32 = NDArray[np.float32]
+
+NUMPY_DTYPE: Mapping[str, np.dtype[Any]] = {
+    "BOOL": np.dtype("?"),
+    "U8": np.dtype("u1"),
+    "I8": np.dtype("i1"),
+    "I16": np.dtype("<i2"),
+    "U16": np.dtype("<u2"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+    "I32": np.dtype("<i4"),
+    "U32": np.dtype("<u4"),
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+    "I64": np.dtype("<i8"),
+    "U64": np.dtype("<u8"),
+}
+"""How NumPy reads each dtype; bfloat16, which it lacks, as its raw 16 bits."""
+
+_BLOCK = 1 << 17
+"""Elements looked at together: few enough to stay in a core's cache."""
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+class FlatView:
+    """Some runs of the flat parameter vector over their packed bytes, readable as float32 in blocks.
+
+    Args:
+        data: the runs' bytes, one after the other.
+        runs: the runs, ascending and without gaps in the flat vector.
+    """
+
+    __slots__ = ("_parts", "nbytes", "start", "stop")
+
+    def __init__(self, data: memoryview | NDArray[np.uint8], runs: Sequence[Run]) -> None:
+        self.start = runs[0].start if runs else 0
+        self.stop = runs[-1].start + runs[-1].count if runs else 0
+        self.nbytes = sum(run.nbytes for run in runs)
+        self._parts: list[tuple[Run, NDArray[Any]]] = []
+        offset = 0
+        for run in runs:
+            self._parts.append((run, np.frombuffer(data, NUMPY_DTYPE[run.dtype], run.count, offset)))
+            offset += run.nbytes
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def read(self, start: int, stop: int, out: Float32 | None = None) -> Float32:
+        """Return flat elements [start, stop) as float32: a view where the bytes allow it and no `out` is given.
+
+        Args:
+            out: float32 array of shape (stop - start,) to fill and return.
+        """
+        if out is None and (view := self._view(start, stop)) is not None:
+            return view
+        target = np.empty(stop - start, np.float32) if out is None else out
+        for run, raw in self._parts:
+            first, last = max(start, run.start), min(stop, run.start + run.count)
+            if first < last:
+                piece = raw[first - run.start : last - run.start]
+                _copy_as_float32(piece, run.dtype, target[first - start : last - start])
+        return target
+
+    def values(self, start: int, stop: int) -> NDArray[np.floating[Any]]:
+        """Return flat elements [start, stop) of one tensor, float64 ones as they are, others as float32."""
+        for run, raw in self._parts:
+            if run.dtype == "F64" and run.start <= start and stop <= run.start + run.count:
+                return raw[start - run.start : stop - run.start]
+        return self.read(start, stop)
+
+    def whole(self) -> Float32:
+        """Return all elements as float32; a view if they are one float32 run."""
+        return self.read(self.start, self.stop)
+
+    def _view(self, start: int, stop: int) -> Float32 | None:
+        for run, raw in self._parts:
+            if run.dtype == "F32" and run.start <= start and stop <= run.start + run.count:
+                return raw[start - run.start : stop - run.start]
+        return None
+
+
+def widen_bfloat16(raw: NDArray[np.uint16]) -> Float32:
+    """Return bfloat16 bits as float32: they are a float32's upper half."""
+    return (raw.astype(np.uint32) << 16).view(np.float32)
+
+
+def narrow_to_bfloat16(values: Float32) -> NDArray[np.uint16]:
+    """Return finite float32 `values` as bfloat16 bits, rounded to the nearest, ties to even."""
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    return ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16).astype(np.uint16)
+
+
+def from_float32(values: Float32, dtype: str) -> NDArray[Any]:
+    """Return float32 `values` as the NumPy form of safetensors `dtype`."""
+    return narrow_to_bfloat16(values) if dtype == "BF16" else values.astype(NUMPY_DTYPE[dtype], copy=False)
+
+
+def all_finite(raw: NDArray[Any], dtype: str) -> bool:
+    """Return whether every element is finite as float32. Works block by block, so it takes next to no memory."""
+    return all(_block_is_finite(raw[start : start + _BLOCK], dtype) for start in range(0, len(raw), _BLOCK))
+
+
+def _block_is_finite(block: NDArray[Any], dtype: str) -> bool:
+    """Say whether all elements are finite as float32.
+
+    A sum of squares is finite only if every element is, and reads memory once without a mask; only where it is not
+    finite (which large but sound elements can cause too) are the elements looked at.
+    """
+    if dtype == "BF16":
+        return not bool(np.any((block & 0x7F80) == 0x7F80))
+    if dtype == "F64":
+        return bool(np.all(np.abs(block) <= _FLOAT32_MAX))
+    if dtype == "F32":
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(np.dot(block, block)):
+                return True
+    return bool(np.isfinite(block).all())
+
+
+def _copy_as_float32(raw: NDArray[Any], dtype: str, out: Float32) -> None:
+    if dtype == "BF16":
+        np.left_shift(raw, 16, out=out.view(np.uint32), dtype=np.uint32)
+    else:
+        np.copyto(out, raw, casting="same_kind")
