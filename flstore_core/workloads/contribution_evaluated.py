@@ -6,14 +6,12 @@ begin equally often; leave-one-out. A subset's model is the FedAvg of its member
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import Annotated, Literal
 
 import numpy as np
 from annotated_types import Ge, Le
-from numpy.typing import NDArray
 
 from flstore_core.errors import InvalidParameters, NotEnoughData
 from flstore_core.ids import AGGREGATE
@@ -31,12 +29,10 @@ from flstore_core.workloads import (
     fedavg_weights,
     one_round,
 )
+from flstore_core.workloads.methods.gtg_shapley import gtg_shapley, tmc_shapley
+from flstore_core.workloads.methods.shapley import MOST_EXACT, Estimate, exact, leave_one_out, one_by_one
 from flstore_core.workloads.shared.named_models import updates
 from flstore_core.workloads.shared.scoring import Loss, examples, score
-
-MOST_EXACT = 12
-Float64 = NDArray[np.float64]
-Utility = Callable[[frozenset[int]], float]
 
 
 @dataclass(frozen=True)
@@ -121,7 +117,7 @@ class ContributionEvaluated:
     def run(self, access: ModelAccess, params: ContributionEvaluatedParams) -> Partial:
         *clients, base = access.models
         worth = _Worth(access, clients, base, params)
-        values, errors = _METHODS[params.method](worth, len(clients), params)
+        values, errors = _values(worth, len(clients), params)
         ends = [worth(frozenset()), worth(frozenset(range(len(clients))))]
         return {"values": values, "errors": errors, "ends": np.array(ends), "count": np.array([len(worth.known)])}
 
@@ -182,49 +178,11 @@ def most_evaluations(params: ContributionEvaluatedParams, count: int) -> int:
     return subsets if params.method == "exact" else min(subsets, 2 + max(params.permutations, 2) * (count - 1))
 
 
-def exact(worth: Utility, count: int, _: ContributionEvaluatedParams | None = None) -> tuple[Float64, Float64]:
-    """Return Shapley values by enumeration, and no errors (NaN)."""
-    values = np.zeros(count)
-    for size in range(count):
-        weight = 1.0 / (count * math.comb(count - 1, size))
-        for row in range(count):
-            others = [each for each in range(count) if each != row]
-            for chosen in combinations(others, size):
-                values[row] += weight * (worth(frozenset((*chosen, row))) - worth(frozenset(chosen)))
-    return values, np.full(count, np.nan)
-
-
-def leave_one_out(worth: Utility, count: int, _: ContributionEvaluatedParams) -> tuple[Float64, Float64]:
-    """Return what the utility of all loses without each one."""
-    everyone = frozenset(range(count))
-    return np.array([worth(everyone) - worth(everyone - {row}) for row in range(count)]), np.full(count, np.nan)
-
-
-def sampled(worth: Utility, count: int, params: ContributionEvaluatedParams) -> tuple[Float64, Float64]:
-    """Return means and standard errors over sampled permutations, the tails of which are truncated.
-
-    With GTG, the clients take turns in being first, and a round that changed nothing is worth nothing to anybody.
-    """
+def _values(worth: _Worth, players: int, params: ContributionEvaluatedParams) -> Estimate:
+    """Return the clients' values; their errors are NaN where the values are not sampled."""
+    if params.method in ("exact", "leave-one-out"):
+        method = exact if params.method == "exact" else leave_one_out
+        return Estimate(method(one_by_one(worth), players), np.full(players, np.nan))
+    sample = gtg_shapley if params.method == "gtg" else tmc_shapley
     rng = np.random.default_rng(params.seed)
-    guided = params.method == "gtg"
-    start, end = worth(frozenset()), worth(frozenset(range(count)))
-    if guided and abs(end - start) <= params.tolerance:
-        return np.zeros(count), np.zeros(count)
-    turns = max(params.permutations, 2)
-    marginals = np.zeros((turns, count))
-    for turn in range(turns):
-        order = rng.permutation(count)
-        if guided:
-            order = np.concatenate([[turn % count], order[order != turn % count]])
-        before, members = start, frozenset[int]()
-        for row in order.tolist():
-            if abs(end - before) <= params.tolerance and members:
-                break
-            members |= {row}
-            after = worth(members)
-            marginals[turn, row] = after - before
-            before = after
-    return marginals.mean(0), marginals.std(0, ddof=1) / math.sqrt(turns)
-
-
-_METHODS = {"exact": exact, "leave-one-out": leave_one_out, "tmc": sampled, "gtg": sampled}
+    return sample(worth, players, max(params.permutations, 2), params.tolerance, rng)

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from flstore_core.workloads.methods.geometry import Float64
 
 Utility = Callable[[NDArray[np.bool_]], Float64]
-"""Worth of coalitions, given as rows of members, shape (coalitions, n)."""
+"""Worth of coalitions, shape (coalitions,), given as rows of members, shape (coalitions, n)."""
 
+MOST_EXACT = 12
+"""Most players whose values are computed exactly: each further one doubles the coalitions."""
 
 _BATCH = 1 << 18
 """Elements of the coalitions worked out at once."""
@@ -25,6 +27,11 @@ class Estimate(NamedTuple):
 
     values: Float64
     errors: Float64
+
+
+def one_by_one(worth: Callable[[frozenset[int]], float]) -> Utility:
+    """Return the utility that asks for the worth of each coalition by its members' numbers."""
+    return lambda coalitions: np.array([worth(frozenset(np.flatnonzero(members).tolist())) for members in coalitions])
 
 
 def exact(utility: Utility, players: int) -> Float64:

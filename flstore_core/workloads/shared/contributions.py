@@ -14,10 +14,7 @@ from flstore_core.errors import InvalidParameters
 from flstore_core.workloads import Progress, RoundData, RoundParams, fedavg_weights, no_progress
 from flstore_core.workloads.methods.cosine_gradient_shapley import agreement, projections
 from flstore_core.workloads.methods.geometry import Float64
-from flstore_core.workloads.methods.shapley import Estimate, exact, leave_one_out, truncated_monte_carlo
-
-MOST_EXACT = 12
-"""Most clients whose Shapley values are computed exactly."""
+from flstore_core.workloads.methods.shapley import MOST_EXACT, Estimate, exact, leave_one_out, truncated_monte_carlo
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ def measure(gram: Float64, weights: Float64, params: ContributionParams, progres
     """Return each client's contribution, from the Gram matrix of deltas, shape (n, n), and FedAvg's weights, (n,).
 
     Raises:
-        InvalidParameters: for exact values of more than `MOST_EXACT` clients.
+        InvalidParameters: for exact values of more than 12 clients.
     """
     players = len(gram)
     utility = agreement(gram, weights)
