@@ -1,0 +1,93 @@
+"""Operations as they are stored: a record for each, and beside it a marker once somebody asked to cancel it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from flstore_core.errors import NotFound, unknown
+from flstore_core.ids import JobId
+from flstore_core.storage import ObjectStore
+from flstore_core.storage.documents import load_json_with_etag, save_json
+
+PREFIX = "operations"
+
+RUNNING, SUCCEEDED, FAILED, CANCELLED = "running", "succeeded", "failed", "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One piece of long work. Times are seconds since the epoch."""
+
+    id: str
+    job: JobId
+    workload: str
+    params: Mapping[str, Any]
+    state: str
+    created_at: float
+    renewed_at: float
+    """When its gateway last said that it works on it."""
+    finished_at: float | None = None
+    progress: float | None = None
+    """From 0 to 1, where the workload reports it."""
+    result: Any = None
+    problem: Mapping[str, Any] | None = None
+    """Why it failed, in the fields of a problem document."""
+
+    @property
+    def question(self) -> tuple[str, str, str]:
+        """The job, the workload and its parameters, to compare two requests by."""
+        return self.job, self.workload, json.dumps(self.params, sort_keys=True)
+
+
+class OperationRecords:
+    """Reads and writes operations' records. A record's version is its etag in the store."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def create(self, operation: Operation) -> str:
+        """Store a new record and return its version; raise `PreconditionFailed` if there is one."""
+        return save_json(self._store, _key(operation.id), asdict(operation), if_none_match=True).etag
+
+    def replace(self, operation: Operation, version: str) -> str:
+        """Replace the record's `version` and return the new one; raise `PreconditionFailed` if it has another."""
+        return save_json(self._store, _key(operation.id), asdict(operation), if_match=version).etag
+
+    def load(self, name: str) -> tuple[Operation, str]:
+        """Return an operation and its record's version; raise `NotFound`."""
+        try:
+            record, version = load_json_with_etag(self._store, _key(name))
+        except NotFound:
+            raise unknown("operation", name, ()) from None
+        return Operation(**record), version
+
+    def delete(self, name: str) -> None:
+        """Delete marker and record. The record goes last: a marker left alone would cancel a later operation."""
+        self._store.delete(_marker(name))
+        self._store.delete(_key(name))
+
+    def names(self) -> list[str]:
+        """Return the names of all operations."""
+        keys = [info.key for info in self._store.list(PREFIX, recursive=False)]
+        return [key.removeprefix(PREFIX + "/").removesuffix(".json") for key in keys if key.endswith(".json")]
+
+    def mark_cancelled(self, name: str, at: float) -> None:
+        """Leave word for the operation's gateway that it is to be given up."""
+        save_json(self._store, _marker(name), {"at": at})
+
+    def is_cancelled(self, name: str) -> bool:
+        """Return whether somebody asked to cancel the operation."""
+        try:
+            self._store.stat(_marker(name))
+        except NotFound:
+            return False
+        return True
+
+
+def _key(name: str) -> str:
+    return f"{PREFIX}/{name}.json"
+
+
+def _marker(name: str) -> str:
+    return f"{PREFIX}/{name}.cancel"
