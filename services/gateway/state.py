@@ -12,8 +12,9 @@ from flstore_core.policies.registry import make_policy
 from flstore_core.storage import ObjectStore
 from flstore_core.workloads import Progress
 from services.common.timing import RealTime
-from services.gateway.answers.execution import Asked
-from services.gateway.answers.operations import Operation, Operations
+from services.gateway.answers.operation_records import Operation
+from services.gateway.answers.operations import Operations
+from services.gateway.answers.question import Options
 from services.gateway.answers.run import Runner
 from services.gateway.auth import Tokens
 from services.gateway.backends.caches import Caches
@@ -24,7 +25,7 @@ from services.gateway.backends.shards import Shards
 from services.gateway.backends.slices import Backends
 from services.gateway.jobs import Jobs
 from services.gateway.metrics import GatewayMetrics
-from services.gateway.programs import Models
+from services.gateway.programs import Programs
 from services.gateway.rounds.commit import Commit
 from services.gateway.rounds.erase import Eraser
 from services.gateway.rounds.index import Catalog
@@ -50,7 +51,7 @@ class State:
     ingest: Ingest
     commit: Commit
     eraser: Eraser
-    models: Models
+    programs: Programs
     runner: Runner
     operations: Operations
     placement: Placement
@@ -78,15 +79,15 @@ def create_state(settings: Settings, store: ObjectStore) -> State:
     rounds = Rounds.over(store, catalog, Records(store, cache, pools.readers))
     placement = Placement(settings.placement_url, store)
     calls = Calls(settings.shard_timeout_seconds, time.monotonic, time.sleep)
-    shards, caches = Shards(calls), Caches(calls)
-    backends = Backends(placement, shards, caches, pools.callers)
+    caches = Caches(calls)
+    backends = Backends(placement, Shards(calls), Predictors(calls), caches, pools.callers)
     statistics = Statistics(rounds.records, backends)
-    models = Models(store, rounds.records, placement, Predictors(calls))
+    programs = Programs(store, real_time)
     workers = Workers(settings.threads)
-    runner = Runner(rounds, statistics, backends, models, time.perf_counter)
+    runner = Runner(rounds, statistics, programs, backends, time.perf_counter)
 
     def work(operation: Operation, progress: Progress) -> Any:
-        return runner.run(operation.job, operation.workload, operation.params, Asked(progress=progress)).to_json()
+        return runner.run(operation.job, operation.workload, operation.params, Options(progress=progress)).to_json()
 
     return State(
         settings=settings,
@@ -98,7 +99,7 @@ def create_state(settings: Settings, store: ObjectStore) -> State:
         ingest=Ingest(rounds, backends, pools, real_time),
         commit=Commit(rounds, statistics, backends, real_time),
         eraser=Eraser(rounds, backends, real_time),
-        models=models,
+        programs=programs,
         runner=runner,
         operations=Operations(store, pools.background, time.time, work),
         placement=placement,

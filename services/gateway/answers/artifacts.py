@@ -1,4 +1,4 @@
-"""Writes the models that workloads make, in the job's own schema, and links to them."""
+"""Artifacts: models that workloads made, stored in the job's own schema and linked to."""
 
 import hashlib
 import json
@@ -18,11 +18,11 @@ from flstore_core.workloads import ArtifactLink, ArtifactWriter
 
 
 def writer(store: ObjectStore, job: Job, donor: MemberRef | None) -> ArtifactWriter:
-    """Return what writes a flat vector as a safetensors artifact named by its content's hash.
+    """Return a function that writes a flat vector as a safetensors file, named by its content's hash.
 
     Args:
-        donor: the stored model whose integer tensors, which are no part of the vector, the artifact takes over; zeros
-            without one.
+        donor: a stored model. Its integer tensors, which the vector does not have, are copied into the artifact; they
+            are zeros where it is None.
     """
 
     def write(vector: Sequence[Float32], metadata: Mapping[str, str]) -> ArtifactLink:
@@ -39,8 +39,8 @@ def writer(store: ObjectStore, job: Job, donor: MemberRef | None) -> ArtifactWri
     return write
 
 
-def metadata(store: ObjectStore, job: JobId, name: str) -> Mapping[str, str]:
-    """Return what `write` was told of an artifact; raise `NotFound` if there is no such artifact."""
+def read_metadata(store: ObjectStore, job: JobId, name: str) -> Mapping[str, str]:
+    """Return the metadata that an artifact was written with; raise `NotFound` if there is no such artifact."""
     key = layout.artifact(job, object_name("artifact", name))
     length = int.from_bytes(store.get(key, length=8), "little")
     header = codec.parse_header(memoryview(store.get(key, length=8 + length)))
@@ -48,7 +48,7 @@ def metadata(store: ObjectStore, job: JobId, name: str) -> Mapping[str, str]:
 
 
 def _fill_floats(data: memoryview, job: Job, vector: Sequence[Float32]) -> None:
-    """Write the pieces of the flat vector, in turn, to where their elements lie."""
+    """Write the consecutive pieces of the flat vector to the places of their elements in the file."""
     start = 0
     for piece in vector:
         for run in job.schema.runs(start, start + len(piece)):
@@ -60,6 +60,7 @@ def _fill_floats(data: memoryview, job: Job, vector: Sequence[Float32]) -> None:
 
 
 def _fill_buffers(data: memoryview, job: Job, read: Callable[[int, memoryview], None]) -> None:
+    """Fill the tensors that are no floats: `read(offset, target)` fills `target` as from an offset in the data."""
     offset = 0
     for tensor in job.schema.tensors:
         if tensor.dtype not in FLOATS and tensor.nbytes:

@@ -21,7 +21,7 @@ class Pricing:
     def __init__(self, placement: Placement) -> None:
         self._placement = placement
 
-    def priced(self, execution: Execution, reads: Reads) -> Execution:
+    def price(self, execution: Execution, reads: Reads) -> Execution:
         """Return `execution` with its cost."""
         work = execution.work
         shard_s = work.fetch_s + work.compute_s
@@ -33,16 +33,16 @@ class Pricing:
         )
         return replace(execution, cost=request_cost(usage, reads, sum(self._budgets)))
 
-    def repriced(self, execution: Execution, earlier: RequestCost | None) -> Execution:
+    def price_again(self, execution: Execution, earlier: RequestCost | None) -> Execution:
         """Return an `execution` that gave an earlier answer again, with its cost; elsewhere it costs what it cost."""
-        again = self.priced(execution, Reads()).cost
+        again = self.price(execution, Reads()).cost
         return (
             execution
             if again is None or earlier is None
             else replace(execution, cost=replace(earlier, ours=again.ours))
         )
 
-    def ingest(self, seconds: float, puts: int) -> Bill:
+    def price_ingest(self, seconds: float, puts: int) -> Bill:
         """Return what taking in a model, or closing a round, costs: gateway and shards are busy for all its `seconds`,
         which is more than they are, and statistics are part of that.
         """
@@ -60,7 +60,7 @@ class Pricing:
         return shard_gb(sum(budgets) // len(budgets)) if budgets else 0.0
 
 
-def reads_of(needs: Needs, context: Context) -> Reads:
+def aggregator_reads(needs: Needs, context: Context) -> Reads:
     """Return what an aggregator would have to read for a request over the rounds of `context`."""
     records = len(context.rounds)
     if needs is Needs.STATISTICS:

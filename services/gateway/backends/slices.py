@@ -9,6 +9,7 @@ from flstore_core.records import Job
 from flstore_core.shard.protocol import SliceRef
 from services.gateway.backends.caches import Caches
 from services.gateway.backends.placement import Placement
+from services.gateway.backends.predictors import Predictors
 from services.gateway.backends.shards import Shards
 
 T = TypeVar("T")
@@ -29,6 +30,7 @@ class Backends:
 
     placement: Placement
     shards: Shards
+    predictors: Predictors
     caches: Caches
     callers: Executor
 

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from flstore_core import layout
 from flstore_core.ids import JobId, object_name
 from flstore_core.records import Job
-from services.gateway.programs import Stored
+from services.gateway.programs import StoredFile
 from services.gateway.routes.access import JobName, Reads, Writes
 from services.gateway.routes.downloads import download
 from services.gateway.routes.schemas import DOWNLOAD, problems
@@ -31,20 +31,20 @@ _BINARY = {"requestBody": {"content": {"application/octet-stream": {"schema": {"
 @router.put("/model", status_code=201, responses=problems(404, 408, 409, 411, 413, 422), openapi_extra=_BINARY)
 async def put_program(request: Request, job: JobName, state: Writes) -> JSONResponse:
     """Store the program that runs the job's models, as `torch.export.save` wrote it; nothing in it is executed."""
-    return await _put(request, state, job, state.models.put_program)
+    return await _put(request, state, job, state.programs.put_program)
 
 
 @router.get("/model", response_class=Response, responses=DOWNLOAD)
 async def get_program(request: Request, job: JobName, state: Reads) -> Response:
     """Return the program's bytes."""
-    stored = await state.workers.run(state.models.program, job)
+    stored = await state.workers.run(state.programs.read_program, job)
     return download(request, state.store, layout.program(job), stored.nbytes, stored.sha256)
 
 
 @router.delete("/model", status_code=204, responses=problems(404, 422))
 async def delete_program(job: JobName, state: Writes) -> Response:
     """Remove the program."""
-    await state.workers.run(state.models.delete_program, job)
+    await state.workers.run(state.programs.delete_program, job)
     return Response(status_code=204)
 
 
@@ -52,7 +52,7 @@ async def delete_program(job: JobName, state: Writes) -> Response:
 async def list_datasets(job: JobName, state: Reads) -> JSONResponse:
     """List the job's data sets."""
     await state.workers.run(state.rounds.catalog.read_job, job)
-    found = await state.workers.run(state.models.datasets, job)
+    found = await state.workers.run(state.programs.read_datasets, job)
     return JSONResponse({"datasets": [{"dataset": name, **_shape(stored)} for name, stored in found.items()]})
 
 
@@ -61,25 +61,25 @@ async def list_datasets(job: JobName, state: Reads) -> JSONResponse:
 )
 async def put_dataset(request: Request, job: JobName, dataset: DatasetName, state: Writes) -> JSONResponse:
     """Store a data set to evaluate models on: safetensors with `inputs` and mostly `targets`, one row an example."""
-    return await _put(request, state, job, lambda found, body: state.models.put_dataset(found, dataset, body))
+    return await _put(request, state, job, lambda found, body: state.programs.put_dataset(found, dataset, body))
 
 
 @router.get("/datasets/{dataset}", response_class=Response, responses=DOWNLOAD)
 async def get_dataset(request: Request, job: JobName, dataset: DatasetName, state: Reads) -> Response:
     """Return a data set's bytes."""
-    stored = await state.workers.run(state.models.dataset, job, dataset)
+    stored = await state.workers.run(state.programs.read_dataset, job, dataset)
     return download(request, state.store, layout.dataset(job, dataset), stored.nbytes, stored.sha256)
 
 
 @router.delete("/datasets/{dataset}", status_code=204, responses=problems(404, 422))
 async def delete_dataset(job: JobName, dataset: DatasetName, state: Writes) -> Response:
     """Remove a data set."""
-    await state.workers.run(state.models.delete_dataset, job, dataset)
+    await state.workers.run(state.programs.delete_dataset, job, dataset)
     return Response(status_code=204)
 
 
 async def _put(
-    request: Request, state: State, name: JobId, put: Callable[[Job, memoryview], tuple[Stored, bool]]
+    request: Request, state: State, name: JobId, put: Callable[[Job, memoryview], tuple[StoredFile, bool]]
 ) -> JSONResponse:
     job = await state.workers.run(state.rounds.catalog.read_job, name)
     nbytes = content_length(request)
@@ -89,5 +89,5 @@ async def _put(
     return JSONResponse({"job": name, **_shape(stored), "created": created}, 201 if created else 200)
 
 
-def _shape(stored: Stored) -> dict[str, object]:
+def _shape(stored: StoredFile) -> dict[str, object]:
     return {"sha256": stored.sha256, "nbytes": stored.nbytes, **stored.about, "stored_at": stored.stored_at}

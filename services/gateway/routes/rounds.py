@@ -130,7 +130,7 @@ async def _put(
 
 
 def _count_cost(state: State, kind: str, started: float, puts: int) -> None:
-    bill = Pricing(state.placement).ingest(perf_counter() - started, puts)
+    bill = Pricing(state.placement).price_ingest(perf_counter() - started, puts)
     state.metrics.cost_dollars.labels(kind).inc(bill.total)
 
 

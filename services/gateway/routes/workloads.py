@@ -14,7 +14,8 @@ from flstore_core.errors import FLStoreError, InvalidParameters
 from flstore_core.ids import JobId, job_id
 from flstore_core.workloads import registry
 from flstore_core.workloads.describe import describe, validate
-from services.gateway.answers.execution import Asked, NotModified, Outcome
+from services.gateway.answers.execution import Outcome
+from services.gateway.answers.question import NotModified, Options
 from services.gateway.routes.access import PlainRoute, Reads, check_length, reads
 from services.gateway.routes.schemas import Answer, answers, headers, problems
 from services.gateway.state import State
@@ -56,9 +57,11 @@ async def run_workload(request: Request, job: str, name: str) -> Response:
     given = request.headers
     if "respond-async" in given.get("prefer", ""):
         return await state.workers.run(_start, state, named, name, params, _idempotency_key(given))
-    asked = Asked(given.get("if-none-match", "").strip('" '), anew="no-cache" in given.get("cache-control", ""))
+    options = Options(
+        given.get("if-none-match", "").strip('" '), recompute="no-cache" in given.get("cache-control", "")
+    )
     try:
-        outcome = await state.workers.run(_run, state, named, name, params, asked)
+        outcome = await state.workers.run(_run, state, named, name, params, options)
     except NotModified as same:
         return Response(status_code=304, headers={"ETag": f'"{same.etag}"'})
     told = {"Server-Timing": _server_timing(outcome)}
@@ -83,9 +86,9 @@ async def cancel_operation(request: Request, operation: str, state: Reads) -> JS
     return JSONResponse(asdict(await state.workers.run(state.operations.cancel, operation)), 202)
 
 
-def _run(state: State, job: JobId, name: str, params: Mapping[str, Any], asked: Asked) -> Outcome:
+def _run(state: State, job: JobId, name: str, params: Mapping[str, Any], options: Options) -> Outcome:
     try:
-        outcome = state.runner.run(job, name, params, asked)
+        outcome = state.runner.run(job, name, params, options)
     except FLStoreError as error:
         known = name if name in registry.names() else "unknown"
         state.metrics.workload_errors.labels(known, error.code).inc()

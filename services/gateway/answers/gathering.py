@@ -1,0 +1,149 @@
+"""What a question needs from backends: the slices' partials from shards, or one partial of a predictor.
+
+A workload over weights is cut: each slice's shard runs `map` over its part of the parameter vector. With two slices,
+owned by shards A and B, the partials come as [A's, B's], in the order of the slices, whichever answers first. A
+workload over whole models runs in the predictor that the job prefers, and has one partial.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, cast
+
+from flstore_core import layout
+from flstore_core.errors import NoPredictor, NotEnoughData, NotFound
+from flstore_core.ids import AGGREGATE, ShardId
+from flstore_core.model_names import ModelName
+from flstore_core.models.protocol import ModelRef, RunRequest
+from flstore_core.records import Job, Member, Round
+from flstore_core.shard.protocol import MapRequest, MemberRef, Work
+from flstore_core.workloads import Context, ModelWorkload, Partial, RoundData, SliceMember, WeightsWorkload
+from services.gateway.answers import artifacts
+from services.gateway.answers.execution import PREDICTORS, SHARDS
+from services.gateway.answers.question import Question
+from services.gateway.backends.slices import Backends, HeldSlice
+from services.gateway.programs import Programs
+from services.gateway.rounds.opening import Rounds
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What `combine` works with, and what it took to get."""
+
+    context: Context
+    partials: Sequence[Partial] = ()
+    work: Work = field(default_factory=Work)
+    backends: tuple[ShardId, ...] = ()
+    """Those that worked."""
+    pool: str = SHARDS
+
+
+class SliceMaps:
+    """Has the shards of every slice run a workload's `map`. Safe to share between threads."""
+
+    def __init__(self, rounds: Rounds, backends: Backends) -> None:
+        self._store = rounds.store
+        self._records = rounds.records
+        self._backends = backends
+
+    def gather(self, question: Question, context: Context) -> Gathered:
+        """Return every slice's partial; none if the workload wants no model.
+
+        Raises:
+            NotFound: for a model that is not stored.
+            InsufficientCapacity, Unavailable: if slices have no place, or their shards do not answer.
+        """
+        workload = cast("WeightsWorkload[Any, Any]", question.workload)
+        job, params = question.job, question.params
+        members = tuple(workload.members(context.rounds, params))
+        if not members:
+            return Gathered(context)
+        records = {round_.record.number: round_.record for round_ in context.rounds}
+        refs = tuple(self._locate(job, records, member) for member in members)
+        newest = context.rounds[-1].record
+        base = self._records.locate_base(job.id, newest) if workload.reads_base else None
+        pattern, fields, weights = question.pattern, asdict(params), tuple(member.weights for member in members)
+
+        def ask(held: HeldSlice) -> tuple[Partial, Work]:
+            request = MapRequest(held.part, workload.name, pattern, fields, refs, base, weights)
+            return self._backends.shards.map(held.urls, request)
+
+        answers = self._backends.ask_slices(job, ask)
+        donor = max(refs, key=lambda ref: ref.num_examples)
+        context = replace(context, members=members, write_model=artifacts.writer(self._store, job, donor))
+        work = sum((work for _, work in answers), Work())
+        return Gathered(context, [partial for partial, _ in answers], work, self._owners(job))
+
+    def _owners(self, job: Job) -> tuple[ShardId, ...]:
+        """Return the most preferred shard of each slice, each once."""
+        assignment = self._backends.placement.find_or_place(job.id)
+        return tuple(dict.fromkeys(holders[0] for holders in assignment.owners))
+
+    def _locate(self, job: Job, records: Mapping[int, Round], member: SliceMember) -> MemberRef:
+        """Return where a model lies."""
+        record = records.get(member.round) or self._records.read_record(job.id, member.round)
+        if record is None or member.client == AGGREGATE:
+            return self._records.locate_aggregate(job.id, member.round)
+        return replace(MemberRef.of(member.round, record.by_client[member.client]), num_examples=member.num_examples)
+
+
+class ModelRuns:
+    """Has a predictor run whole models. Safe to share between threads."""
+
+    def __init__(self, rounds: Rounds, programs: Programs, backends: Backends) -> None:
+        self._store = rounds.store
+        self._records = rounds.records
+        self._programs = programs
+        self._backends = backends
+
+    def request(self, question: Question) -> RunRequest:
+        """Return what a predictor is to be asked.
+
+        Raises:
+            NoPredictor: if this deployment has none.
+            NotFound: for a job without a program, or an unknown data set or model.
+            NotEnoughData: if the workload wants no model.
+        """
+        workload = cast("ModelWorkload[Any, Any]", question.workload)
+        job, params = question.job, question.params
+        if not self._backends.placement.table.predictors:
+            raise NoPredictor(
+                f"workload {workload.name!r} runs models, and this deployment has no predictor; "
+                "pip install 'flstore[torch]', or set FLSTORE_PREDICTORS to 1 or more"
+            )
+        datasets = {name: self._programs.read_dataset(job.id, name).sha256 for name in workload.datasets(params)}
+        names = dict.fromkeys(workload.models(question.rounds, params))
+        if not names:
+            raise NotEnoughData("the question names no model to run")
+        rounds = {round_.record.number: round_ for round_ in question.rounds}
+        return RunRequest(
+            job=job.id,
+            digest=job.schema.digest,
+            program=self._programs.read_program(job.id).sha256,
+            datasets=datasets,
+            workload=workload.name,
+            pattern=workload.pattern,
+            params=asdict(params),
+            models=tuple(self._locate(job, rounds.get(name.round), name) for name in names),
+        )
+
+    def gather(self, request: RunRequest, context: Context) -> Gathered:
+        """Return the partial of the predictor that the job prefers, or of the next one that answers."""
+        urls = self._backends.placement.rank_predictors(request.job)
+        partial, work = self._backends.predictors.run([*urls.values()], request, context.progress)
+        context = replace(context, models=tuple(ref.name for ref in request.models))
+        return Gathered(context, [partial], work, tuple(urls)[:1], PREDICTORS)
+
+    def _locate(self, job: Job, round_: RoundData | None, name: ModelName) -> ModelRef:
+        """Return where a model lies; raise `NotFound` if it is not stored."""
+        if name.artifact:
+            self._store.stat(layout.artifact(job.id, name.artifact))
+            return ModelRef(name, name.artifact)
+        member = _member(round_.record, name) if round_ else None
+        member = member or self._records.read_member(job.id, name.round, name.client)
+        if member is None:
+            raise NotFound(f"job {job.id!r} stores no model {str(name)!r}")
+        return ModelRef.of(name, member)
+
+
+def _member(record: Round, name: ModelName) -> Member | None:
+    return record.aggregate if name.client == AGGREGATE else record.by_client.get(name.client)

@@ -1,0 +1,69 @@
+"""A question: a workload with its parameters, over the rounds that were read for it."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from flstore_core import __version__
+from flstore_core.models.protocol import RunRequest
+from flstore_core.patterns import Pattern
+from flstore_core.records import Job
+from flstore_core.workloads import Progress, RoundData, no_progress, pattern_of
+from flstore_core.workloads.registry import AnyWorkload
+
+
+class NotModified(Exception):
+    """The caller has the answer already."""
+
+    def __init__(self, etag: str) -> None:
+        super().__init__(etag)
+        self.etag = etag
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a caller says about how it wants an answer."""
+
+    known_etag: str = ""
+    """ETag of an answer that the caller has; the same answer again raises `NotModified`."""
+    recompute: bool = False
+    """Compute the answer even if it was kept."""
+    progress: Progress = no_progress
+
+
+@dataclass(frozen=True)
+class Question:
+    """What an answer follows from."""
+
+    job: Job
+    workload: AnyWorkload
+    params: Any
+    """The workload's own parameter class."""
+    rounds: tuple[RoundData, ...]
+    """Ascending."""
+    run: RunRequest | None = None
+    """For a workload that runs models, what a predictor is asked."""
+
+    @property
+    def pattern(self) -> Pattern:
+        return pattern_of(self.workload, self.params)
+
+    @cached_property
+    def etag(self) -> str | None:
+        """A hash of all that the answer follows from; None if a round is open, for then the answer may change."""
+        if not all(round_.record.committed for round_ in self.rounds):
+            return None
+        question = [
+            __version__,
+            self.job.id,
+            self.job.created_at,
+            self.job.schema.digest,
+            self.workload.name,
+            asdict(self.params),
+        ]
+        inputs: list[Any] = [round_.record.digest for round_ in self.rounds]
+        if self.run:
+            inputs += [self.run.program, self.run.datasets, [ref.sha256 for ref in self.run.models]]
+        return hashlib.sha256(json.dumps([question, inputs], sort_keys=True).encode()).hexdigest()

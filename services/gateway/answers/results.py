@@ -1,0 +1,44 @@
+"""Answers worth keeping: given again while the question and its rounds are the same."""
+
+import json
+from collections import OrderedDict
+from threading import Lock
+
+from services.gateway.answers.execution import Outcome
+
+RESULTS_BYTES = 64 * 2**20
+"""JSON of kept answers, in bytes."""
+
+WORTH_KEEPING_S = 0.02
+"""An answer that took fewer seconds is computed again: that costs hardly more than looking it up."""
+
+
+class Results:
+    """The most recently used answers that took long, by ETag. Safe to share between threads."""
+
+    def __init__(self, budget: int = RESULTS_BYTES) -> None:
+        self._budget = budget
+        self._used = 0
+        self._kept: OrderedDict[str, tuple[Outcome, int]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, etag: str) -> Outcome | None:
+        """Return the answer kept under an ETag, or None."""
+        with self._lock:
+            if etag not in self._kept:
+                return None
+            self._kept.move_to_end(etag)
+            return self._kept[etag][0]
+
+    def offer(self, outcome: Outcome) -> None:
+        """Keep an answer that has an ETag and took long; drop the least recently used ones to make room."""
+        if outcome.etag is None or outcome.execution.total_seconds < WORTH_KEEPING_S:
+            return
+        nbytes = len(json.dumps(outcome.result))
+        if nbytes > self._budget:
+            return
+        with self._lock:
+            self._used += nbytes - self._kept.pop(outcome.etag, (None, 0))[1]
+            self._kept[outcome.etag] = outcome, nbytes
+            while self._used > self._budget:
+                self._used -= self._kept.popitem(last=False)[1][1]
