@@ -1,6 +1,7 @@
-"""The contract every object store keeps, and the value types that cross it."""
+"""The contract every object store keeps, the value types that cross it, and many reads of a store at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -8,6 +9,9 @@ from flstore_core.errors import InvalidId, InvalidParameters
 
 Body: TypeAlias = bytes | bytearray | memoryview
 """Contiguous bytes of an object; a store never copies them on their way out."""
+
+Read: TypeAlias = tuple[str, int, memoryview]
+"""A key, an offset in bytes and the memory to fill from there."""
 
 MIB = 1 << 20
 MAX_KEY_BYTES = 1024
@@ -96,6 +100,22 @@ class ObjectStore(Protocol):
     def close(self) -> None:
         """Let go of connections. The store is not used afterwards."""
         ...
+
+
+def read_many(store: ObjectStore, reads: Sequence[Read], *, workers: int = 8) -> None:
+    """Fill every buffer with at most `workers` threads, in any order.
+
+    Raises the first error met, after the reads under way have ended: no thread writes to a buffer afterwards.
+    """
+    if not reads:
+        return
+    with ThreadPoolExecutor(min(workers, len(reads)), thread_name_prefix="read") as pool:
+        futures = [pool.submit(store.read_into, key, buffer, offset=offset) for key, offset, buffer in reads]
+        done, waiting = wait(futures, return_when=FIRST_EXCEPTION)
+        for future in waiting:
+            future.cancel()
+    for future in done:
+        future.result()
 
 
 def checked_key(key: str) -> str:

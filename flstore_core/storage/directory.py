@@ -1,5 +1,6 @@
 """Objects as files under one directory, for a laptop or a shared volume."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -10,12 +11,13 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
 
-from flstore_core.errors import InvalidId, NotFound, PreconditionFailed, ShortObject, StoreUnavailable
+from flstore_core.errors import InvalidId, NotFound, PreconditionFailed, ShortObject, StoreFull, StoreUnavailable
 from flstore_core.storage.base import MIB, Body, ObjectInfo, checked_key, checked_prefix, folder_to_delete
-from flstore_core.storage.oserrors import translated
 
 STALE_AFTER_S = 3600.0
 """Age at which what a dead process left aside is removed: longer than any put takes."""
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class DirectoryStore:
@@ -249,3 +251,18 @@ def _sync(folder: Path) -> None:
 def _info(key: str, found: os.stat_result) -> ObjectInfo:
     etag = f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"
     return ObjectInfo(key, found.st_size, etag, found.st_mtime)
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Raise `StoreFull`, `InvalidId` or `StoreUnavailable`, naming `what`, in place of an `OSError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise StoreFull(
+                f"{what} could not be written: {error.strerror}; free space on the store's volume"
+            ) from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise InvalidId(f"{what} has too long a name for this file system; shorten it") from error
+        raise StoreUnavailable(f"{what} could not be reached: {error.strerror}") from error

@@ -1,9 +1,11 @@
-"""Which store a URL means."""
+"""Which store a URL means, opened now or when it is first used."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
+from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from flstore_core.errors import InvalidParameters
@@ -27,6 +29,32 @@ def open_store(url: str, env: Mapping[str, str]) -> ObjectStore:
     return behind(profile(env.get("FLSTORE_NETWORK_PROFILE") or "loopback"), _open(url, env))
 
 
+def open_later(url: str, env: Mapping[str, str]) -> ObjectStore:
+    """Return a store that is opened as by `open_store`, once something is first asked of it.
+
+    The S3 SDK takes longer to import than a shard may take to start.
+    """
+    return cast("ObjectStore", _Deferred(lambda: open_store(url, env)))
+
+
+class _Deferred:
+    def __init__(self, open_it: Callable[[], ObjectStore]) -> None:
+        self._open_it = open_it
+        self._lock = Lock()
+        self._store: ObjectStore | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        with self._lock:
+            if self._store is None:
+                self._store = self._open_it()
+        return getattr(self._store, name)
+
+    def close(self) -> None:
+        """Close the store if it was ever opened."""
+        if self._store is not None:
+            self._store.close()
+
+
 def _open(url: str, env: Mapping[str, str]) -> ObjectStore:
     scheme, separator, _ = url.partition("://")
     if not url or "\0" in url:
@@ -48,7 +76,7 @@ def _folder(url: str) -> Path:
 
 
 def _s3(url: str, env: Mapping[str, str]) -> ObjectStore:
-    from flstore_core.storage.s3 import RETRY, S3Store
+    from flstore_core.storage.s3 import RETRY, Location, S3Store
 
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query))
@@ -59,15 +87,15 @@ def _s3(url: str, env: Mapping[str, str]) -> ObjectStore:
     endpoint = options.get("endpoint") or env.get("FLSTORE_S3_ENDPOINT")
     if not endpoint:
         raise InvalidParameters(f"store URL names no endpoint; {_RULE}, or set FLSTORE_S3_ENDPOINT")
-    return S3Store(
+    location = Location(
         endpoint=endpoint,
         bucket=parts.netloc,
         prefix=unquote(parts.path).strip("/"),
         access_key=_credential(env, "FLSTORE_S3_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
         secret_key=_credential(env, "FLSTORE_S3_SECRET_KEY", "AWS_SECRET_ACCESS_KEY"),
         region=options.get("region") or env.get("AWS_REGION") or "us-east-1",
-        retry=replace(RETRY, give_up_s=_give_up_s(env, RETRY.give_up_s)),
     )
+    return S3Store(location, replace(RETRY, give_up_s=_give_up_s(env, RETRY.give_up_s)))
 
 
 def _give_up_s(env: Mapping[str, str], default: float) -> float:

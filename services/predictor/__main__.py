@@ -8,8 +8,7 @@ import os
 import time
 
 from flstore_core import buffers
-from flstore_core.storage import open_store
-from flstore_core.storage.deferred import deferred
+from flstore_core.storage.url import open_later
 from services.common import logs, memory
 from services.common.serve import Listen, run
 from services.predictor.app import create_app
@@ -24,7 +23,7 @@ def main() -> None:
     settings.apply()
     buffers.keep(settings.cache_bytes // buffers.IDLE_SHARE)
     buffers.keep_freed()
-    store = deferred(lambda: open_store(settings.store, os.environ))
+    store = open_later(settings.store, os.environ)
     state = create_state(settings, store, time.monotonic)
     run(create_app(state), Listen.from_env(os.environ), side_door=True, should_leave=state.should_leave)
 

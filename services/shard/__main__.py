@@ -8,8 +8,7 @@ import os
 import time
 
 from flstore_core import buffers
-from flstore_core.storage import open_store
-from flstore_core.storage.deferred import deferred
+from flstore_core.storage.url import open_later
 from services.common import logs, memory
 from services.common.serve import Listen, run
 from services.shard.app import create_app
@@ -22,7 +21,7 @@ def main() -> None:
     logs.configure(settings.shard, os.environ.get("FLSTORE_LOG_LEVEL", "INFO"))
     memory.check_cache(settings.cache_bytes, memory.memory_limit())
     buffers.keep(settings.cache_bytes // buffers.IDLE_SHARE)
-    store = deferred(lambda: open_store(settings.store, os.environ))
+    store = open_later(settings.store, os.environ)
     state = create_state(settings, store, time.monotonic)
     run(create_app(state), Listen.from_env(os.environ), side_door=True, should_leave=state.should_leave)
 

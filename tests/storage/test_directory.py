@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from flstore_core.errors import InvalidId, StoreFull, StoreUnavailable
 from flstore_core.storage import DirectoryStore
-from flstore_core.storage.oserrors import translated
+from flstore_core.storage.directory import translated
 from tests.servers import wait_until
 
 FOREVER_PUTTING = """

@@ -20,9 +20,9 @@ from flstore_core.errors import (
     TooLarge,
 )
 from flstore_core.retry import Retry
-from flstore_core.storage import s3
-from flstore_core.storage.s3 import RETRY, S3Store
-from flstore_core.storage.s3errors import refusal
+from flstore_core.storage.s3 import RETRY, Location, S3Store, bucket
+from flstore_core.storage.s3 import store as store_module
+from flstore_core.storage.s3.errors import refusal
 from tests.servers import S3Server, free_ports
 from tests.storage.faults import Fault, FaultyProxy, answer_503, faulty, lose_answer, reset_after, stay_silent
 
@@ -35,7 +35,7 @@ def opened(
     server: S3Server, endpoint: str | None = None, retry: Retry = AT_ONCE, prefix: str = "unused"
 ) -> Iterator[S3Store]:
     keys = server.access_key, server.secret_key
-    with closing(S3Store(endpoint or server.endpoint, "trouble", *keys, retry=retry, prefix=prefix)) as store:
+    with closing(S3Store(Location(endpoint or server.endpoint, "trouble", *keys, prefix=prefix), retry)) as store:
         yield store
 
 
@@ -51,7 +51,7 @@ def behind(server: S3Server, *faults: Fault) -> Iterator[tuple[S3Store, S3Store,
 
 def test_the_first_put_makes_the_bucket_and_nothing_else_needs_it(s3_server: S3Server) -> None:
     keys = s3_server.access_key, s3_server.secret_key
-    with closing(S3Store(s3_server.endpoint, f"new-{uuid4().hex}", *keys)) as store:
+    with closing(S3Store(Location(s3_server.endpoint, f"new-{uuid4().hex}", *keys))) as store:
         store.probe()
         assert not list(store.list())
         assert not list(store.folders())
@@ -167,8 +167,8 @@ def test_an_unreachable_store_is_given_up_in_time(s3_server: S3Server) -> None:
 
 
 def test_a_silent_store_is_given_up(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "SILENCE_S", 0.1)
-    monkeypatch.setattr(s3, "PROBE_S", 0.1)
+    monkeypatch.setattr(bucket, "SILENCE_S", 0.1)
+    monkeypatch.setattr(bucket, "PROBE_S", 0.1)
     retry = replace(RETRY, give_up_s=0.3)
     with faulty(s3_server.endpoint, *[stay_silent] * 9) as proxy, opened(s3_server, proxy.endpoint, retry) as store:
         for ask in [lambda: store.get("k"), lambda: store.put("k", BODY), store.probe]:
@@ -177,7 +177,7 @@ def test_a_silent_store_is_given_up(s3_server: S3Server, monkeypatch: pytest.Mon
 
 
 def test_wrong_credentials_are_refused_at_once_and_stay_secret(s3_server: S3Server) -> None:
-    with closing(S3Store(s3_server.endpoint, "some-bucket", "nobody", "hidden-word", retry=AT_ONCE)) as store:
+    with closing(S3Store(Location(s3_server.endpoint, "some-bucket", "nobody", "hidden-word"), AT_ONCE)) as store:
         for ask in [lambda: store.put("k", b""), lambda: store.get("k"), store.probe]:
             with pytest.raises(StoreUnavailable, match="check bucket, credentials") as caught:
                 ask()
@@ -208,18 +208,18 @@ def test_signatures_reach_neither_logs_nor_errors(
 @pytest.mark.parametrize("endpoint", ["", "127.0.0.1:9", "ftp://h", "http://", "http://h/path", "http://u:pw@h"])
 def test_unusable_endpoints_are_refused(endpoint: str) -> None:
     with pytest.raises(InvalidParameters, match="endpoint") as caught:
-        S3Store(endpoint, "bucket", "a", "b")
+        S3Store(Location(endpoint, "bucket", "a", "b"))
     assert "pw" not in str(caught.value)
 
 
-@pytest.mark.parametrize("bucket", ["", "x", "UPPER_case!", "a/b", "../.."])
-def test_unusable_buckets_are_refused(bucket: str) -> None:
+@pytest.mark.parametrize("name", ["", "x", "UPPER_case!", "a/b", "../.."])
+def test_unusable_buckets_are_refused(name: str) -> None:
     with pytest.raises(InvalidParameters, match="bucket"):
-        S3Store("http://127.0.0.1:9", bucket, "a", "b")
+        S3Store(Location("http://127.0.0.1:9", name, "a", "b"))
 
 
 def test_a_body_beyond_one_put_is_refused(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "MAX_BODY_BYTES", 10)
+    monkeypatch.setattr(store_module, "MAX_BODY_BYTES", 10)
     with opened(s3_server) as store, pytest.raises(TooLarge, match="11 bytes"):
         store.put("k", bytes(11))
 

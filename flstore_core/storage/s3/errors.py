@@ -1,4 +1,4 @@
-"""What S3 servers, the `minio` SDK and urllib3 complain about, as the store's own errors."""
+"""Errors of S3 servers, the `minio` SDK and urllib3 as the store's own, and which of them are tried again."""
 
 import logging
 import re
