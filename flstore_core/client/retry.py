@@ -1,50 +1,47 @@
-"""When a call is tried again, and how long it waits before."""
+"""When a request is repeated, and how long the client waits before."""
 
-import random
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from itertools import count
+from dataclasses import replace
 
-from flstore_core.client.problems import error_of, error_of_loss
-from flstore_core.client.wire import Flow, Lost, Reply, Request
+from flstore_core.client.exchange import Exchange, NoResponse, Request, Response
+from flstore_core.client.problems import error_from
+from flstore_core.retry import Retry, growing
 
-
-@dataclass(frozen=True)
-class Backoff:
-    """Growing waits with jitter: between half and all of first, 2·first, 4·first … seconds."""
-
-    retries: int = 3
-    """Further attempts after the first."""
-    first: float = 0.2
-    """Seconds."""
-    most: float = 5.0
-    """Seconds; the longest wait of our own choosing."""
-    most_asked: float = 60.0
-    """Seconds; the longest wait a server's Retry-After may ask for."""
-    chance: Callable[[], float] = random.random
-    """A source of numbers in [0, 1)."""
-
-    def wait(self, attempt: int, outcome: Reply | Lost) -> float:
-        """Return the seconds to wait after attempt number `attempt`, counted from 0."""
-        own = min(self.most, self.first * float(1 << attempt)) * (0.5 + self.chance() / 2)
-        asked = outcome.headers.get("retry-after", "") if isinstance(outcome, Reply) else ""
-        return max(own, min(float(asked), self.most_asked)) if asked.isascii() and asked.isdigit() else own
+LONGEST_RETRY_AFTER_S = 60.0
+"""Longest wait that a server's Retry-After header may ask for."""
 
 
-def send(request: Request, backoff: Backoff) -> Flow[Reply]:
-    """Send `request` until it is answered well, or trying again cannot help; every call may safely be repeated.
+def retry_for(retries: int) -> Retry:
+    """Return the client's pauses: 0.2 s, 0.4 s, … up to 5 s, of which chance takes up to half; `retries` of them."""
+    return Retry(growing(0.2, 5.0), jitter=0.5, attempts=retries + 1)
+
+
+def send(request: Request, retry: Retry) -> Exchange[Response]:
+    """Send `request` until it succeeds, another attempt cannot help, or `retry` gives up.
+
+    Every request of the API may be repeated safely. A server that keeps silent until the timeout is not asked again:
+    it may still work on the first request, and the caller has waited long enough.
 
     Raises:
-        FLStoreError: the last attempt's; its extension `attempts` tells how many there were.
+        FLStoreError: that of the last attempt; its extension `attempts` is the number of attempts.
     """
-    for attempt in count():
+    attempts = retry.begin()
+    while True:
         outcome = yield request
-        if isinstance(outcome, Reply) and 200 <= outcome.status < 300:
+        if isinstance(outcome, Response) and outcome.is_success:
             return outcome
-        error = error_of_loss(outcome) if isinstance(outcome, Lost) else error_of(outcome)
-        error.extensions["attempts"] = attempt + 1
-        hopeless = not error.retryable or (isinstance(outcome, Lost) and outcome.timed_out)
-        if hopeless or attempt == backoff.retries:
+        error = error_from(outcome)
+        again = attempts.failed(_retry_after_s(outcome))
+        error.extensions["attempts"] = attempts.failures
+        if not again or not error.retryable or _is_silence(outcome):
             raise error
-        request = replace(request, after=backoff.wait(attempt, outcome))
-    raise AssertionError("unreachable")
+        request = replace(request, delay_s=attempts.pause_s)
+
+
+def _is_silence(outcome: Response | NoResponse) -> bool:
+    return isinstance(outcome, NoResponse) and outcome.timed_out
+
+
+def _retry_after_s(outcome: Response | NoResponse) -> float:
+    """Return the seconds that Retry-After asks for, within reason; 0 if it is absent or a date."""
+    text = outcome.headers.get("retry-after", "") if isinstance(outcome, Response) else ""
+    return min(float(text), LONGEST_RETRY_AFTER_S) if text.isascii() and text.isdigit() else 0.0

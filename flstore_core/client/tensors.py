@@ -1,7 +1,7 @@
 """Arrays of any library as a safetensors body, sent from the memory they lie in.
 
-NumPy arrays are taken as they are. Torch tensors are known by what they can do (`detach`), so torch is not imported.
-bfloat16, from torch or ml_dtypes, is sent as bfloat16.
+NumPy arrays are sent unchanged. A torch tensor is recognized by its method `detach`, so that torch is not imported.
+bfloat16, of torch or ml_dtypes, is sent as bfloat16.
 """
 
 import sys
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flstore_core import codec, flat
-from flstore_core.client.wire import Buffers
+from flstore_core.client.bodies import Buffers
 from flstore_core.errors import InvalidParameters
 from flstore_core.schema import Schema, TensorSpec
 
@@ -21,21 +21,16 @@ Arrays: TypeAlias = Mapping[str, Any]
 
 
 def schema_of(arrays: Arrays) -> Schema:
-    """Return the schema of named arrays; raise `InvalidParameters` for a dtype safetensors lacks."""
+    """Return the schema of named arrays; raise `InvalidParameters` for a dtype that safetensors lacks."""
     return Schema.of(spec for spec, _ in (_tensor(name, value) for name, value in arrays.items()))
 
 
 def body_of(arrays: Arrays, metadata: Mapping[str, str] | None = None) -> Buffers:
-    """Return named arrays as a safetensors file; contiguous ones are not copied."""
-    tensors = dict(_named(*_tensor(name, value)) for name, value in arrays.items())
+    """Return named arrays as a safetensors file; contiguous arrays are not copied."""
+    tensors = {name: _tensor(name, value) for name, value in arrays.items()}
     schema = Schema.of(spec for spec, _ in tensors.values())
-    pieces = [memoryview(codec.encode_header(schema, metadata))]
-    pieces += [_bytes_of(tensors[spec.name][1]) for spec in schema.tensors]
-    return Buffers(pieces)
-
-
-def _named(spec: TensorSpec, array: NDArray[Any]) -> tuple[str, tuple[TensorSpec, NDArray[Any]]]:
-    return spec.name, (spec, array)
+    header = memoryview(codec.encode_header(schema, metadata))
+    return Buffers([header, *(_bytes_of(tensors[spec.name][1]) for spec in schema.tensors)])
 
 
 def _tensor(name: str, value: Any) -> tuple[TensorSpec, NDArray[Any]]:
@@ -47,11 +42,11 @@ def _tensor(name: str, value: Any) -> tuple[TensorSpec, NDArray[Any]]:
 
 
 def _array(value: Any) -> tuple[NDArray[Any], bool]:
-    """Return `value` as an array, and whether its 16-bit elements stand for bfloat16."""
+    """Return `value` as an array, and whether its elements are the bits of bfloat16 numbers."""
     if hasattr(value, "detach"):
         tensor = value.detach().cpu()
         if str(tensor.dtype) == "torch.bfloat16":
-            # Whoever holds a tensor has imported its library.
+            # The caller holds a tensor, so torch has been imported.
             return tensor.contiguous().view(sys.modules["torch"].int16).numpy().view(np.uint16), True
         return tensor.numpy(), False
     array = np.asarray(value)

@@ -10,7 +10,7 @@ import safetensors.numpy
 
 from tests.cli.conftest import Flstore
 from tests.client.scripted import Script
-from tests.client.test_calls import ANSWER, ARRAYS, RECEIPT, ROUND
+from tests.client.test_api import ANSWER, ARRAYS, RECEIPT, ROUND
 
 JOB = {"job": "j", "parameters": 11_690_000, "nbytes": 46_760_000, "committed": 2, "open": [2], "latest": 1}
 EXECUTION = {

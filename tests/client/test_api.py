@@ -242,6 +242,6 @@ def test_a_url_that_is_none_is_refused(url: str) -> None:
 def test_help_shows_the_call_and_what_it_returns() -> None:
     from inspect import signature
 
-    assert str(signature(FLStore.erase_client)).endswith("-> flstore_core.client.models.Erasure")
+    assert str(signature(FLStore.erase_client)).endswith("-> flstore_core.client.results.Erasure")
     assert FLStore.run.__doc__ == AsyncFLStore.run.__doc__
     assert "Run a workload" in (FLStore.run.__doc__ or "")

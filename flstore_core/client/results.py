@@ -1,4 +1,4 @@
-"""What calls return: small frozen values. Rounds and members are those of `flstore_core.records`."""
+"""What calls return: small frozen values. A round's record is `flstore_core.records.Round`."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -10,7 +10,7 @@ from flstore_core.records import Member, Round
 class Fields(Mapping[str, Any]):
     """A JSON object whose members are attributes too: `answer.result.clients[0]`.
 
-    A member that is named like one of a mapping's own methods (`items`, `keys`, …) is reached by `fields["items"]`.
+    Write `fields["items"]` for a member that has the name of a mapping's method (`items`, `keys`, …).
     """
 
     __slots__ = ("_data",)
@@ -52,17 +52,21 @@ def _wrapped(value: Any) -> Any:
 
 
 class _FromJson:
-    """Built from a JSON object by the names of its fields; what a newer server adds is left out."""
+    """Is built from a JSON object by the names of its fields; lists become tuples, unknown members are ignored."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
-        return cls(**{name: value for name, value in data.items() if name in known})
+        names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+        return cls(**{name: _frozen(value) for name, value in data.items() if name in names})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
 class JobInfo(_FromJson):
-    """A job as it stands."""
+    """A job's settings and current state."""
 
     job: str
     parameters: int
@@ -89,7 +93,7 @@ class JobInfo(_FromJson):
 
 @dataclass(frozen=True)
 class Receipt(_FromJson):
-    """What the store now holds of an update or aggregate."""
+    """What the store holds after an upload of an update or aggregate."""
 
     job: str
     round: int
@@ -98,7 +102,7 @@ class Receipt(_FromJson):
     nbytes: int
     parameters: int = 0
     created: bool = True
-    """False where the same bytes were there already."""
+    """False if the same bytes had been stored before."""
 
 
 @dataclass(frozen=True)
@@ -108,13 +112,13 @@ class RoundInfo(_FromJson):
     round: int
     committed: bool
     clients: int | None = None
-    """Updates in it; None where the server does not count them in lists."""
+    """Number of its updates; None if the server does not count them in lists."""
     base: int | None = None
 
 
 @dataclass(frozen=True)
 class Erasure(_FromJson):
-    """What was removed of a client."""
+    """What an erasure removed of a client."""
 
     client: str
     rounds: tuple[int, ...]
@@ -132,7 +136,7 @@ class Answer:
     rounds: tuple[int, ...]
     result: Fields
     execution: Fields
-    """Where it ran, hits and misses, bytes touched, milliseconds by stage."""
+    """Where it ran, cache hits and misses, bytes touched, milliseconds of each stage."""
     raw: Mapping[str, Any]
     """The whole answer, as JSON."""
 
@@ -151,7 +155,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Operation:
-    """A workload that runs while nobody waits for it."""
+    """A workload that runs in the background."""
 
     id: str
     state: str

@@ -1,45 +1,25 @@
-"""Problems become the errors they were; what may pass is tried again."""
+"""An unsuccessful response becomes the error that the server raised; a broken connection becomes one that says so."""
 
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
 from flstore_core.client import FLStore
-from flstore_core.client.retry import Backoff, send
-from flstore_core.client.wire import Lost, Reply, Request
-from flstore_core.errors import Busy, FLStoreError, InvalidParameters, NotFound, Unavailable, from_problem
+from flstore_core.client.exchange import Response
+from flstore_core.client.problems import error_from
+from flstore_core.errors import FLStoreError, InvalidParameters, NotFound, Unavailable, from_problem
 from tests.client.conftest import Either
 from tests.client.scripted import Script
 from tests.servers import free_ports
-
-STEADY = Backoff(retries=3, first=1.0, most=5.0, chance=lambda: 1.0)
-OK = Reply(200, {}, bytearray(b"{}"))
-BUSY = Reply(429, {}, bytearray(b'{"code": "busy"}'))
 
 
 def tree(root: type[FLStoreError]) -> Iterator[type[FLStoreError]]:
     yield root
     for child in root.__subclasses__():
         yield from tree(child)
-
-
-def attempts(*outcomes: Reply | Lost) -> tuple[list[float], Any]:
-    """Drive a request through `outcomes`; return the waits before each attempt, and the answer or error."""
-    flow = send(Request("GET", "/"), STEADY)
-    waits = [next(flow).after]
-    try:
-        for outcome in outcomes:
-            request = flow.send(outcome)
-            waits += [request.after]
-    except StopIteration as end:
-        return waits, end.value
-    except FLStoreError as error:
-        return waits, error
-    raise AssertionError("the flow asks for more than was given")
 
 
 OF_THEIR_OWN_CODE = [kind for kind in tree(FLStoreError) if "code" in vars(kind)]
@@ -78,43 +58,29 @@ def test_field_errors_and_request_id_are_kept(client: Either, script: Script) ->
     assert caught.value.extensions["request_id"] == "r-1"
 
 
+@pytest.mark.parametrize("body", [b"", b"[1]", b"null", b"{", b"\xff\xfe"])
+def test_a_response_that_is_no_problem_is_shown_as_it_is(body: bytes) -> None:
+    error = error_from(Response(502, {}, bytearray(body)))
+    assert type(error) is Unavailable
+    assert error.detail == f"the server answered 502 {body.decode(errors='replace')}"
+
+
+def test_only_the_beginning_of_a_long_page_is_shown() -> None:
+    assert error_from(Response(404, {}, bytearray(b"x" * 10_000))).detail.count("x") == 200
+
+
+def test_the_requests_id_is_taken_from_the_header_if_the_problem_lacks_it() -> None:
+    headers = {"x-request-id": "from-header"}
+    assert error_from(Response(404, headers, bytearray(b"{}"))).extensions["request_id"] == "from-header"
+    named = bytearray(b'{"request_id": "from-problem"}')
+    assert error_from(Response(404, headers, named)).extensions["request_id"] == "from-problem"
+
+
 def test_a_busy_server_is_asked_again(client: Either, script: Script) -> None:
     script.problem(503, "store-unavailable", "no store")
     script.reply({"jobs": []})
     assert client.jobs() == []
     assert len(script.seen) == 2
-
-
-def test_waits_double_and_end() -> None:
-    waits, error = attempts(BUSY, BUSY, BUSY, BUSY)
-    assert waits == [0.0, 1.0, 2.0, 4.0]
-    assert isinstance(error, Busy)
-    assert error.extensions["attempts"] == 4
-
-
-def test_the_server_may_ask_for_a_longer_wait_within_reason() -> None:
-    patient, endless = ({"retry-after": text} for text in ("17", "999999"))
-    waits, reply = attempts(Reply(503, patient, bytearray()), Reply(503, endless, bytearray()), OK)
-    assert waits == [0.0, 17.0, 60.0]
-    assert reply is OK
-
-
-def test_jitter_stays_between_half_and_all() -> None:
-    assert Backoff(first=1.0, chance=lambda: 0.0).wait(0, BUSY) == 0.5
-    assert Backoff(first=1.0, chance=lambda: 1.0).wait(9, BUSY) == 5.0
-
-
-def test_a_lost_connection_is_tried_again_but_silence_is_not() -> None:
-    waits, reply = attempts(Lost("u", "reset"), OK)
-    assert (len(waits), reply) == (2, OK)
-    waits, error = attempts(Lost("u", "read timeout", timed_out=True))
-    assert len(waits) == 1
-    assert "longer timeout" in error.detail
-
-
-def test_what_is_wrong_for_good_is_not_tried_again() -> None:
-    waits, error = attempts(Reply(404, {}, bytearray(b'{"code": "not-found", "detail": "no"}')))
-    assert (len(waits), type(error)) == (1, NotFound)
 
 
 @contextmanager

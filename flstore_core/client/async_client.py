@@ -1,0 +1,112 @@
+"""The asyncio client: runs each call of the API over httpx and returns its answer to whoever awaits it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Concatenate, ParamSpec, Self, TypeVar
+
+import httpx
+
+from flstore_core.client.api import Api
+from flstore_core.client.bodies import Body, Meter, Progress, ResponseBuffer
+from flstore_core.client.endpoint import create_endpoint
+from flstore_core.client.exchange import Exchange, NoResponse, Request, Response
+from flstore_core.client.retry import retry_for
+from flstore_core.client.signatures import document_as
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+KEEP_S = 3.0
+"""Seconds an idle connection is kept: fewer than any server keeps it, so that none is used while it is closed."""
+
+
+def _awaited(
+    call: Callable[Concatenate[Api, P], Exchange[T]],
+) -> "Callable[Concatenate[AsyncFLStore, P], Awaitable[T]]":
+    async def method(self: "AsyncFLStore", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._run(call(self._api, *args, **kwargs))
+
+    return document_as(method, call)
+
+
+class AsyncFLStore:
+    """`FLStore` for asyncio: the same arguments and calls, which are awaited. Belongs to one event loop."""
+
+    def __init__(self, url: str, token: str | None = None, *, timeout: float = 60.0, retries: int = 3) -> None:
+        self._endpoint = create_endpoint(url, token, timeout)
+        timeouts = httpx.Timeout(timeout, connect=self._endpoint.connect_s, pool=None)
+        self._http = httpx.AsyncClient(timeout=timeouts, limits=httpx.Limits(keepalive_expiry=KEEP_S))
+        self._api = Api(retry_for(retries))
+
+    create_job = _awaited(Api.create_job)
+    jobs = _awaited(Api.jobs)
+    job = _awaited(Api.job)
+    delete_job = _awaited(Api.delete_job)
+    put_update = _awaited(Api.put_update)
+    put_aggregate = _awaited(Api.put_aggregate)
+    put_program = _awaited(Api.put_program)
+    put_dataset = _awaited(Api.put_dataset)
+    commit = _awaited(Api.commit)
+    rounds = _awaited(Api.rounds)
+    round = _awaited(Api.round)
+    get_update = _awaited(Api.get_update)
+    get_aggregate = _awaited(Api.get_aggregate)
+    get_artifact = _awaited(Api.get_artifact)
+    download_raw = _awaited(Api.download_raw)
+    erase_client = _awaited(Api.erase_client)
+    workloads = _awaited(Api.workloads)
+    run = _awaited(Api.run)
+    run_anew = _awaited(Api.run_anew)
+    submit = _awaited(Api.submit)
+    operation = _awaited(Api.operation)
+    wait = _awaited(Api.wait)
+    placement = _awaited(Api.placement)
+    cache = _awaited(Api.cache)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _run(self, exchange: Exchange[T]) -> T:
+        try:
+            request = next(exchange)
+            while True:
+                request = exchange.send(await self._send(request))
+        except StopIteration as end:
+            answer: T = end.value
+            return answer
+
+    async def _send(self, request: Request) -> Response | NoResponse:
+        await asyncio.sleep(request.delay_s)
+        content = _chunks(request.body, request.progress) if request.body else None
+        try:
+            async with self._http.stream(
+                request.method,
+                self._endpoint.url + request.path,
+                headers=self._endpoint.headers_for(request),
+                content=content,
+            ) as response:
+                received = ResponseBuffer(response.headers, None if request.body else request.progress)
+                async for chunk in response.aiter_raw():
+                    received.add(chunk)
+        except httpx.TransportError as error:
+            return self._endpoint.no_response(error, timed_out=_is_silence(error))
+        return Response(response.status_code, dict(response.headers), received.body)
+
+
+def _is_silence(error: httpx.TransportError) -> bool:
+    return isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout)
+
+
+async def _chunks(body: Body, progress: Progress | None) -> AsyncIterator[bytes]:
+    meter = Meter(progress, body.nbytes)
+    chunks = body.chunks()
+    while chunk := await asyncio.to_thread(next, chunks, b""):
+        yield bytes(chunk)
+        meter.add(len(chunk))

@@ -1,0 +1,83 @@
+"""Bodies of requests and responses: sent in pieces from where they lie, received into one buffer, counted."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+CHUNK = 1 << 18
+"""Bytes handed to a socket at a time: about what its buffer takes."""
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Is called with the bytes moved so far and the bytes in all; starts again from 0 when a request is repeated."""
+
+
+class Body(Protocol):
+    """Bytes that can be sent repeatedly: once for each attempt."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in all; becomes the Content-Length."""
+
+    def chunks(self) -> Iterator[bytes | memoryview]:
+        """Yield all bytes, at most `CHUNK` at a time."""
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """Bytes in memory, in pieces that are never joined."""
+
+    pieces: Sequence[memoryview]
+
+    @cached_property
+    def nbytes(self) -> int:
+        return sum(piece.nbytes for piece in self.pieces)
+
+    def chunks(self) -> Iterator[bytes | memoryview]:
+        for piece in self.pieces:
+            for start in range(0, piece.nbytes, CHUNK):
+                yield piece[start : start + CHUNK]
+
+
+@dataclass(frozen=True)
+class FileBody:
+    """The bytes of a file, read while they are sent."""
+
+    path: Path
+    nbytes: int
+
+    def chunks(self) -> Iterator[bytes | memoryview]:
+        with self.path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+
+
+class Meter:
+    """Counts bytes as they move and calls `progress`."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def add(self, count: int) -> None:
+        self._done += count
+        if self._progress:
+            self._progress(self._done, max(self._total, self._done))
+
+
+class ResponseBuffer:
+    """Collects a response's body in one buffer, which is allocated at once if the headers tell its length."""
+
+    def __init__(self, headers: Mapping[str, str], progress: Progress | None) -> None:
+        length = headers.get("content-length", "")
+        self.body = bytearray(int(length) if length.isascii() and length.isdigit() else 0)
+        self._filled = 0
+        self._meter = Meter(progress, len(self.body))
+
+    def add(self, chunk: bytes) -> None:
+        end = self._filled + len(chunk)
+        self.body[self._filled : end] = chunk
+        self._filled = end
+        self._meter.add(len(chunk))

@@ -1,0 +1,134 @@
+"""The blocking client: runs each call of the API over urllib3 and returns its answer."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import urllib3
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+from flstore_core.client.api import Api
+from flstore_core.client.bodies import CHUNK, Body, Meter, Progress, ResponseBuffer
+from flstore_core.client.endpoint import Endpoint, create_endpoint
+from flstore_core.client.exchange import Exchange, NoResponse, Request, Response
+from flstore_core.client.retry import retry_for
+from flstore_core.client.signatures import document_as
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+IDLE_CONNECTIONS = 32
+"""Most connections that one client keeps open between calls; further ones are closed after use."""
+
+
+def _blocking(call: Callable[Concatenate[Api, P], Exchange[T]]) -> "Callable[Concatenate[FLStore, P], T]":
+    def method(self: "FLStore", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._run(call(self._api, *args, **kwargs))
+
+    return document_as(method, call)
+
+
+class FLStore:
+    """A client of one FLStore deployment. Safe to share between threads.
+
+    A request that fails for a reason that may pass (connection lost, 408, 429, 503) is repeated up to `retries` times,
+    with growing pauses. Errors are those of `flstore_core.errors`, of the same class that the server raised.
+
+    Args:
+        url: the gateway's, such as `http://127.0.0.1:8080`.
+        token: bearer token, if the server requires one.
+        timeout: seconds of silence from the server after which a call fails.
+        retries: further attempts after the first.
+    """
+
+    def __init__(self, url: str, token: str | None = None, *, timeout: float = 60.0, retries: int = 3) -> None:
+        self._endpoint = create_endpoint(url, token, timeout)
+        self._http = _pools(self._endpoint)
+        self._api = Api(retry_for(retries))
+
+    create_job = _blocking(Api.create_job)
+    jobs = _blocking(Api.jobs)
+    job = _blocking(Api.job)
+    delete_job = _blocking(Api.delete_job)
+    put_update = _blocking(Api.put_update)
+    put_aggregate = _blocking(Api.put_aggregate)
+    put_program = _blocking(Api.put_program)
+    put_dataset = _blocking(Api.put_dataset)
+    commit = _blocking(Api.commit)
+    rounds = _blocking(Api.rounds)
+    round = _blocking(Api.round)
+    get_update = _blocking(Api.get_update)
+    get_aggregate = _blocking(Api.get_aggregate)
+    get_artifact = _blocking(Api.get_artifact)
+    download_raw = _blocking(Api.download_raw)
+    erase_client = _blocking(Api.erase_client)
+    workloads = _blocking(Api.workloads)
+    run = _blocking(Api.run)
+    run_anew = _blocking(Api.run_anew)
+    submit = _blocking(Api.submit)
+    operation = _blocking(Api.operation)
+    wait = _blocking(Api.wait)
+    placement = _blocking(Api.placement)
+    cache = _blocking(Api.cache)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _run(self, exchange: Exchange[T]) -> T:
+        try:
+            request = next(exchange)
+            while True:
+                request = exchange.send(self._send(request))
+        except StopIteration as end:
+            answer: T = end.value
+            return answer
+
+    def _send(self, request: Request) -> Response | NoResponse:
+        time.sleep(request.delay_s)
+        content: Any = _chunks(request.body, request.progress) if request.body else None
+        try:
+            with self._http.request(
+                request.method,
+                self._endpoint.url + request.path,
+                headers=self._endpoint.headers_for(request),
+                body=content,
+                preload_content=False,
+                redirect=False,
+            ) as response:
+                headers = {name.lower(): text for name, text in response.headers.items()}
+                received = ResponseBuffer(headers, None if request.body else request.progress)
+                for chunk in response.stream(CHUNK, decode_content=False):
+                    received.add(chunk)
+        except HTTPError as error:
+            return self._endpoint.no_response(error, timed_out=isinstance(error, ReadTimeoutError))
+        return Response(response.status, headers, received.body)
+
+
+def _pools(endpoint: Endpoint) -> urllib3.PoolManager:
+    """Return connection pools, through the environment's proxy if it names one for the address."""
+    options: dict[str, Any] = {
+        "maxsize": IDLE_CONNECTIONS,
+        "retries": False,
+        "timeout": urllib3.Timeout(connect=endpoint.connect_s, read=endpoint.silence_s),
+    }
+    address = urlsplit(endpoint.url)
+    proxy = getproxies().get(address.scheme)
+    if proxy and not proxy_bypass(address.netloc):
+        return urllib3.ProxyManager(proxy, **options)
+    return urllib3.PoolManager(**options)
+
+
+def _chunks(body: Body, progress: Progress | None) -> Iterator[bytes | memoryview]:
+    meter = Meter(progress, body.nbytes)
+    for chunk in body.chunks():
+        yield chunk
+        meter.add(len(chunk))
