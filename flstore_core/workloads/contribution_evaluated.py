@@ -31,7 +31,7 @@ from flstore_core.workloads import (
 )
 from flstore_core.workloads.methods.gtg_shapley import gtg_shapley, tmc_shapley
 from flstore_core.workloads.methods.shapley import MOST_EXACT, Estimate, exact, leave_one_out, one_by_one
-from flstore_core.workloads.shared.named_models import updates
+from flstore_core.workloads.shared.named_models import update_names
 from flstore_core.workloads.shared.scoring import Loss, examples, score
 
 
@@ -102,7 +102,7 @@ class ContributionEvaluated:
 
     def models(self, rounds: Sequence[RoundData], params: ContributionEvaluatedParams) -> Sequence[ModelName]:
         (data,) = rounds
-        found = updates(data, params.clients)
+        found = update_names(data, params.clients)
         if len(found) < 2:
             raise NotEnoughData(f"round {data.record.number} has {len(found)} update(s); at least 2 are needed")
         if params.method == "exact" and len(found) > MOST_EXACT:

@@ -30,7 +30,7 @@ from flstore_core.workloads import (
     RunnableModel,
     one_round,
 )
-from flstore_core.workloads.shared.named_models import updates
+from flstore_core.workloads.shared.named_models import update_names
 
 LEAST = 3
 MAX_VOTED = 0.5
@@ -96,7 +96,7 @@ class Debug:
 
     def models(self, rounds: Sequence[RoundData], params: DebugParams) -> Sequence[ModelName]:
         (data,) = rounds
-        found = updates(data, params.clients)
+        found = update_names(data, params.clients)
         if len(found) < (needed := LEAST + params.faults - 1):
             raise NotEnoughData(
                 f"round {data.record.number} has {len(found)} update(s); it takes {needed} to tell {params.faults} "

@@ -24,7 +24,7 @@ from flstore_core.workloads import (
     RoundParams,
     one_round,
 )
-from flstore_core.workloads.shared.named_models import aggregate, rounds_of, updates
+from flstore_core.workloads.shared.named_models import aggregate_names, rounds_of_models, update_names
 from flstore_core.workloads.shared.scoring import Loss, ScoreTotals, examples, from_arrays, score_all, to_arrays
 
 
@@ -102,14 +102,14 @@ class Evaluate:
 
     def select(self, params: EvaluateParams, index: RoundIndex) -> Sequence[int]:
         if params.models:
-            return rounds_of([ModelName.parse(model) for model in params.models], index)
+            return rounds_of_models([ModelName.parse(model) for model in params.models], index)
         return one_round(params, index)
 
     def models(self, rounds: Sequence[RoundData], params: EvaluateParams) -> Sequence[ModelName]:
         if params.models:
             return [ModelName.parse(model) for model in params.models]
         (data,) = rounds
-        return [*updates(data, params.clients), *(aggregate(data) if params.aggregate else [])]
+        return [*update_names(data, params.clients), *(aggregate_names(data) if params.aggregate else [])]
 
     def datasets(self, params: EvaluateParams) -> Sequence[str]:
         return [params.dataset]

@@ -24,7 +24,7 @@ from flstore_core.workloads import (
     RoundParams,
     one_round,
 )
-from flstore_core.workloads.shared.named_models import updates
+from flstore_core.workloads.shared.named_models import update_names
 from flstore_core.workloads.shared.scoring import Loss, examples, from_arrays, score_all, to_arrays
 
 
@@ -85,7 +85,7 @@ class ScheduleAccuracy:
 
     def models(self, rounds: Sequence[RoundData], params: ScheduleAccuracyParams) -> Sequence[ModelName]:
         (data,) = rounds
-        found = updates(data, params.clients)
+        found = update_names(data, params.clients)
         if not found:
             raise NotEnoughData(f"round {data.record.number} has no clients to choose from")
         return found

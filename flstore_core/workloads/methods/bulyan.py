@@ -10,8 +10,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from flstore_core.flat import FlatView, Float32
-from flstore_core.workloads.methods.geometry import Float64
+from flstore_core.workloads.methods.coordinatewise import FlatRow
+from flstore_core.workloads.methods.geometry import Float32, Float64
 from flstore_core.workloads.methods.krum import krum_choice
 from flstore_core.workloads.methods.sorting_network import select_ranks
 
@@ -40,7 +40,7 @@ class MeanAroundMedian:
 
     kept: int
 
-    def __call__(self, rows: Sequence[FlatView], start: int, stop: int, out: Float32) -> None:
+    def __call__(self, rows: Sequence[FlatRow], start: int, stop: int, out: Float32) -> None:
         work = np.empty((len(rows) + 1, stop - start), np.float32)
         copies = [row.read(start, stop, copy) for row, copy in zip(rows, work, strict=False)]
         ordered = select_ranks(copies, work[-1], tuple(range(len(rows))))

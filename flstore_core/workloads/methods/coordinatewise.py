@@ -10,11 +10,25 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from flstore_core import buffers
-from flstore_core.flat import FlatView, Float32
-from flstore_core.workloads.methods.geometry import Float64
+from flstore_core.workloads.methods.geometry import Float32, Float64
 from flstore_core.workloads.methods.sorting_network import drop_extremes
 
 _SUMS_BLOCK = 16_384
+
+
+class FlatRow(Protocol):
+    """One model's slice of the flat vector, read as float32 block by block."""
+
+    @property
+    def start(self) -> int:
+        """First element of the slice."""
+
+    @property
+    def stop(self) -> int:
+        """Last element of the slice, plus 1."""
+
+    def read(self, start: int, stop: int, out: Float32 | None = None, /) -> Float32:
+        """Return elements [start, stop); in `out` if given, of that length."""
 
 
 class Combiner(Protocol):
@@ -23,11 +37,11 @@ class Combiner(Protocol):
     block: ClassVar[int]
     """Elements of a block: as many as keep what is worked on within the CPU's second-level cache."""
 
-    def __call__(self, rows: Sequence[FlatView], start: int, stop: int, out: Float32) -> None:
+    def __call__(self, rows: Sequence[FlatRow], start: int, stop: int, out: Float32) -> None:
         """Fill `out` with the combination of flat elements [start, stop)."""
 
 
-def combine_rows(rows: Sequence[FlatView], combiner: Combiner, base: FlatView | None) -> tuple[Float32, float]:
+def combine_rows(rows: Sequence[FlatRow], combiner: Combiner, base: FlatRow | None) -> tuple[Float32, float]:
     """Return the combination of `rows`, float32, and its squared distance from `base`, or from zero without one."""
     first, last = rows[0].start, rows[0].stop
     combined = buffers.empty(last - first, np.float32)
@@ -49,7 +63,7 @@ def aligned(first: int, last: int, block: int) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def weighted_sums(rows: Sequence[FlatView], weights: Float64) -> list[Float32]:
+def weighted_sums(rows: Sequence[FlatRow], weights: Float64) -> list[Float32]:
     """Return k sums of n rows by `weights`, shape (n, k), each float32, added up in float64."""
     first, last = rows[0].start, rows[0].stop
     sums = [buffers.empty(last - first, np.float32) for _ in weights.T]
@@ -72,7 +86,7 @@ class WeightedSum:
 
     weights: Float64
 
-    def __call__(self, rows: Sequence[FlatView], start: int, stop: int, out: Float32) -> None:
+    def __call__(self, rows: Sequence[FlatRow], start: int, stop: int, out: Float32) -> None:
         scaled = np.empty_like(out)
         weights = self.weights.astype(np.float32)
         np.multiply(rows[0].read(start, stop), weights[0], out=out)
@@ -89,7 +103,7 @@ class MeanOfRanks:
 
     cut: int
 
-    def __call__(self, rows: Sequence[FlatView], start: int, stop: int, out: Float32) -> None:
+    def __call__(self, rows: Sequence[FlatRow], start: int, stop: int, out: Float32) -> None:
         work = np.empty((len(rows) + 1, stop - start), np.float32)
         share = np.float32(1 / (len(rows) - 2 * self.cut))
         pairs = zip(rows, work, strict=False)  # scaled before they are added, so that no sum overflows

@@ -11,9 +11,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from flstore_core.flat import FlatView, Float32
-from flstore_core.workloads.methods.coordinatewise import WeightedSum
-from flstore_core.workloads.methods.geometry import Float64, norms
+from flstore_core.workloads.methods.coordinatewise import FlatRow, WeightedSum
+from flstore_core.workloads.methods.geometry import Float32, Float64, norms
 
 _MOST_EPSILON = 1e9
 
@@ -51,7 +50,7 @@ class NoisySum:
     """Standard deviation of the noise."""
     seed: int
 
-    def __call__(self, rows: Sequence[FlatView], start: int, stop: int, out: Float32) -> None:
+    def __call__(self, rows: Sequence[FlatRow], start: int, stop: int, out: Float32) -> None:
         WeightedSum(self.weights)(rows, start, stop, out)
         if self.deviation:
             out += np.float32(self.deviation) * gaussian_noise(self.seed, start, stop, self.block)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 RESOLUTION = 1e-7

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flstore_core.flat import Float32
-from flstore_core.workloads.methods.geometry import Float64
+from flstore_core.workloads.methods.geometry import Float32, Float64
 
 MANY = 1 << 15
 """From so many values on, `summarize` need not look at each stretch's own least and greatest."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flstore_core.flat import Float32
+from flstore_core.workloads.methods.geometry import Float32
 
 
 class Comparison(NamedTuple):

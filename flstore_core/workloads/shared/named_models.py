@@ -12,13 +12,13 @@ from flstore_core.model_names import ModelName
 from flstore_core.workloads import Params, RoundData, RoundIndex, newest
 
 
-def rounds_of(names: Sequence[ModelName], index: RoundIndex) -> list[int]:
+def rounds_of_models(names: Sequence[ModelName], index: RoundIndex) -> list[int]:
     """Return the rounds of the named models, ascending; raise `NotFound` for one without any update."""
-    wanted = sorted({name.round for name in names if not name.artifact})
-    for number in wanted:
+    numbers = sorted({name.round for name in names if not name.artifact})
+    for number in numbers:
         if number not in index.committed and number not in index.open:
             raise NotFound(f"round {number} has no updates")
-    return wanted
+    return numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +32,11 @@ class OneModelParams(Params):
 
 
 class RunsOneModel:
-    """How a workload that runs one model comes by it."""
+    """The `select` and `models` of a workload that runs one model."""
 
     def select(self, params: OneModelParams, index: RoundIndex) -> Sequence[int]:
         """Return the round of the model named, or the newest committed one."""
-        return [newest(index)] if params.model is None else rounds_of([ModelName.parse(params.model)], index)
+        return [newest(index)] if params.model is None else rounds_of_models([ModelName.parse(params.model)], index)
 
     def models(self, rounds: Sequence[RoundData], params: OneModelParams) -> Sequence[ModelName]:
         """Return the model named, or the aggregate of the only round."""
@@ -48,11 +48,11 @@ class RunsOneModel:
         return [ModelName(data.record.number)]
 
 
-def updates(data: RoundData, clients: Sequence[str] | None) -> list[ModelName]:
-    """Return the named clients' models of a round, or all clients'."""
+def update_names(data: RoundData, clients: Sequence[str] | None) -> list[ModelName]:
+    """Return the names of the given clients' models of a round, or of all clients'."""
     return [ModelName(data.record.number, member.client) for member in data.members(clients)]
 
 
-def aggregate(data: RoundData) -> list[ModelName]:
-    """Return a round's aggregate, if it is stored."""
+def aggregate_names(data: RoundData) -> list[ModelName]:
+    """Return the name of a round's aggregate, or none if it is not stored."""
     return [ModelName(data.record.number, AGGREGATE)] if data.record.aggregate else []
