@@ -1,13 +1,13 @@
-"""The cache of values: a `Ledger` and what its keys stand for, behind one lock."""
+"""The cache of values: a `Ledger`, the values of its keys, and shadow caches, behind one lock."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from flstore_core.cache.ledger import Access, Explanation, Ledger, Outcome
-from flstore_core.cache.rivals import Rivals
+from flstore_core.cache.shadow import Shadows
 from flstore_core.patterns import Pattern
-from flstore_core.policies.base import Key, Prefetch, Request, Why
+from flstore_core.policies.base import Cause, Key, Prefetch, Request
 
 
 class Buffer(Protocol):
@@ -21,7 +21,7 @@ V = TypeVar("V", bound=Buffer)
 
 
 class Lookup(NamedTuple, Generic[V]):
-    """What a request found, with the values that were cached."""
+    """What a request found, and the values that are cached."""
 
     access: Access
     values: dict[Key, V]
@@ -30,20 +30,20 @@ class Lookup(NamedTuple, Generic[V]):
 class Cache(Generic[V]):
     """Values within a byte budget, never copied.
 
-    Every method may be called from any thread. The lock is held for bookkeeping only: a value that a caller has got
-    stays whole even when it is evicted meanwhile.
+    Every method may be called from any thread. The lock is held for bookkeeping only: a value that a caller holds
+    stays whole even if it is evicted meanwhile.
     """
 
-    def __init__(self, ledger: Ledger, rivals: Rivals | None = None) -> None:
-        """`rivals` are told of everything too, and show in the snapshot; they change nothing."""
+    def __init__(self, ledger: Ledger, shadows: Shadows | None = None) -> None:
+        """`shadows` see the same events and appear in the snapshot; they change nothing here."""
         self._ledger = ledger
-        self._rivals = rivals or Rivals({}, 0, lambda: 0.0)
+        self._shadows = shadows or Shadows({}, 0, lambda: 0.0)
         self._values: dict[Key, V] = {}
         self._lock = Lock()
 
     @property
     def budget(self) -> int:
-        """Bytes the values may take together."""
+        """Most bytes that the values take together."""
         return self._ledger.budget
 
     def get(self, key: Key) -> V | None:
@@ -52,47 +52,47 @@ class Cache(Generic[V]):
             return self._values.get(key)
 
     def request(self, request: Request) -> Lookup[V]:
-        """Count a request; return the cached values and what to fetch."""
+        """Count a request; return the cached values, the missing keys and what to prefetch."""
         with self._lock:
             access = self._ledger.request(request)
-            self._rivals.request(request)
+            self._shadows.request(request)
             return Lookup(access, {key: self._values[key] for key in request.keys if key in self._values})
 
     def ingest(self, key: Key, value: V) -> Outcome:
-        """Offer a new object; raises `InsufficientCapacity` if it is larger than the whole budget."""
+        """Offer a new object; raise `InsufficientCapacity` if it is larger than the whole budget."""
         with self._lock:
             outcome = self._put({key: value}, self._ledger.ingest(key, value.nbytes))
-            self._rivals.ingest(key, value.nbytes)
+            self._shadows.ingest(key, value.nbytes)
             return outcome
 
-    def fill(self, values: Mapping[Key, V], why: Why, pattern: Pattern) -> Outcome:
-        """Offer objects fetched together from the store; raises as `ingest`."""
+    def fill(self, values: Mapping[Key, V], cause: Cause, pattern: Pattern) -> Outcome:
+        """Offer objects that were fetched together from the store; raise what `ingest` raises."""
         sizes = {key: value.nbytes for key, value in values.items()}
         with self._lock:
-            outcome = self._put(values, self._ledger.fill(sizes, why, pattern))
-            self._rivals.learn(sizes)
+            outcome = self._put(values, self._ledger.fill(sizes, cause, pattern))
+            self._shadows.learn(sizes)
             return outcome
 
     def commit(self, job: str, round: int, slice: int = 0) -> Sequence[Prefetch]:  # noqa: A002
-        """Close a round; return what to fetch ahead."""
+        """Report that a round is complete; return what to fetch ahead."""
         with self._lock:
-            self._rivals.commit(job, round, slice)
+            self._shadows.commit(job, round, slice)
             return self._ledger.commit(job, round, slice)
 
     def discard(self, key: Key) -> bool:
-        """Remove a key; say whether it was cached."""
+        """Remove a key; return whether it was cached."""
         with self._lock:
             self._values.pop(key, None)
-            self._rivals.discard(key)
+            self._shadows.discard(key)
             return self._ledger.discard(key)
 
     def discard_job(self, job: str) -> int:
-        """Remove all of a job; return how many objects went."""
+        """Remove all objects of a job; return how many there were."""
         with self._lock:
-            gone = self._ledger.discard_job(job)
-            self._rivals.discard_job(job)
-            self._drop(gone)
-            return len(gone)
+            discarded = self._ledger.discard_job(job)
+            self._shadows.discard_job(job)
+            self._drop(discarded)
+            return len(discarded)
 
     def pin(self, keys: Iterable[Key]) -> None:
         """Keep `keys` from eviction until `unpin`."""
@@ -107,19 +107,19 @@ class Cache(Generic[V]):
                 self._ledger.unpin(key)
 
     def keys(self) -> list[Key]:
-        """Return what is cached at this moment, for inventories and working-set manifests."""
+        """Return the keys cached at this moment, for inventories and working-set manifests."""
         with self._lock:
             return list(self._values)
 
     def explain(self, key: Key) -> Explanation:
-        """Say since when and why `key` is cached, or when and why it left."""
+        """Return since when and why `key` is cached, or when and why it left."""
         with self._lock:
             return self._ledger.explain(key)
 
     def snapshot(self) -> dict[str, Any]:
         """Return policy, occupancy and counters as plain JSON values."""
         with self._lock:
-            return {**self._ledger.snapshot(), "shadows": self._rivals.snapshot()}
+            return {**self._ledger.snapshot(), "shadows": self._shadows.snapshot()}
 
     def _put(self, values: Mapping[Key, V], outcome: Outcome) -> Outcome:
         self._drop(outcome.evicted)

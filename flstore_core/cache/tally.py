@@ -14,7 +14,7 @@ class Tally:
     key_hits: int = 0
     bytes_hit: int = 0
     bytes_missed: int = 0
-    """Bytes that were fetched on demand."""
+    """Bytes that were fetched because a request missed them."""
     evictions: int = 0
     prefetches: int = 0
     prefetches_used: int = 0
@@ -26,7 +26,7 @@ class Tally:
         return Tally(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
     def to_json(self) -> dict[str, int | float]:
-        """Return the counters and, from 0 to 1, the rates; a rate of nothing is 0."""
+        """Return the counters and the rates, from 0 to 1; the rate of no requests is 0."""
         counters: dict[str, int | float] = {field.name: getattr(self, field.name) for field in fields(self)}
         return counters | {
             "hit_rate": _rate(self.hits, self.requests),

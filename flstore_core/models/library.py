@@ -23,7 +23,7 @@ from flstore_core.models.program import parse_program
 from flstore_core.models.protocol import ModelRef
 from flstore_core.models.weights import strided, views
 from flstore_core.patterns import Pattern
-from flstore_core.policies.base import Key, Request, Why
+from flstore_core.policies.base import Cause, Key, Request
 from flstore_core.records import Job, Member
 from flstore_core.schema import Schema
 from flstore_core.shard.protocol import Work
@@ -128,7 +128,7 @@ class Library:
             body = self._store.get(layout.program(job.id))
             made = make_program(job.schema, body, sha256)
             tally.add(misses=1, bytes_touched=len(body), bytes_fetched=len(body), fetch_s=perf_counter() - started)
-            self._cache.fill({key: made}, Why.DEMAND, Pattern.P1)
+            self._cache.fill({key: made}, Cause.DEMAND, Pattern.P1)
             return made
 
     def dataset(self, job: Job, name: str, sha256: str, tally: Tally) -> Dataset:
@@ -140,7 +140,7 @@ class Library:
         file = layout.dataset(job.id, name)
         data = self._read(file, 0, self._store.stat(file).size, tally)
         made = Dataset(sha256, codec.loads(data.data)[0], data.nbytes)
-        self._cache.fill({key: made}, Why.DEMAND, Pattern.P1)
+        self._cache.fill({key: made}, Cause.DEMAND, Pattern.P1)
         return made
 
     def model(self, job: Job, ref: ModelRef, pattern: Pattern, tally: Tally) -> Model:
@@ -152,7 +152,7 @@ class Library:
         self._cache.discard(key)
         file, offset = self._place(job, ref)
         made = Model(ref.sha256, job.schema, self._read(file, offset, job.schema.nbytes, tally))
-        self._cache.fill({key: made}, Why.DEMAND, pattern)
+        self._cache.fill({key: made}, Cause.DEMAND, pattern)
         return made
 
     def locate(self, job: Job, name: ModelName) -> ModelRef:

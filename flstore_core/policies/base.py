@@ -1,15 +1,16 @@
 """What a policy sees and answers: the `Policy` protocol and its values.
 
-The one who drives a policy (`flstore_core.cache.Ledger`) keeps the bytes and promises:
+Whoever drives a policy (`flstore_core.cache.Ledger`) keeps the bytes and promises:
 
-- `arrived`, `committed` and `requested` are called once for each event, before anything is cached because of it;
-- what is fetched together is offered together: `admits` chooses from it, `evict` makes room for it, `inserted` tells
+- it calls `arrived`, `committed` and `requested` once for each event, before it caches anything because of that event;
+- it offers together what was fetched together: `admits` chooses from it, `evict` makes room for it, `inserted` reports
   what of it is cached now;
-- all that `evict` names leaves; `discarded` tells of each key that leaves otherwise.
+- it removes everything that `evict` names, and calls `discarded` for each key that leaves in any other way.
 
-The policy promises to name only victims that it was told are inserted and that are not pinned.
+The policy promises to name only victims that were reported to it as inserted and that are not pinned.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Container, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -18,7 +19,7 @@ from flstore_core.errors import FLStoreError
 from flstore_core.patterns import Pattern
 
 Clock = Callable[[], float]
-"""Seconds, from any fixed beginning, never going back."""
+"""Returns seconds since any fixed moment; it never goes back."""
 
 
 class Key(NamedTuple):
@@ -34,9 +35,12 @@ class Key(NamedTuple):
 Sizes = Mapping[Key, int]
 """Objects and the bytes of each, in the order in which they come."""
 
+Queue = OrderedDict[Key, int]
+"""Objects and the bytes of each; the first is the next to leave."""
+
 
 class Request(NamedTuple):
-    """One workload's read of keys of one slice; a hit when all of `keys` are cached."""
+    """One workload's read of objects of one slice; a hit if all of `keys` are cached."""
 
     job: str
     workload: str
@@ -45,23 +49,13 @@ class Request(NamedTuple):
 
 
 Prefetch = tuple[Sizes, Pattern]
-"""Objects that a policy wants fetched ahead, and the pattern it expects to serve. Plain, for speed."""
+"""Objects that a policy wants fetched ahead, and the pattern it expects to serve. A plain tuple, for speed."""
 
 Victims = tuple[Sizes, str]
-"""Objects to evict, and a short, fixed word for the reason (a metric's label). Plain, for speed."""
+"""Objects to evict, and a short, fixed word for the reason (a metric's label). A plain tuple, for speed."""
 
 
-def last_that_fit(sizes: Sizes, room: int) -> Sizes:
-    """Return the last of `sizes` that have room together: had they come one by one, the others would have left."""
-    fitting: list[tuple[Key, int]] = []
-    for key, size in reversed(list(sizes.items())):
-        if size <= room:
-            fitting.append((key, size))
-            room -= size
-    return dict(reversed(fitting))
-
-
-class Why(StrEnum):
+class Cause(StrEnum):
     """What brought an object into the cache."""
 
     ARRIVAL = "arrival"
@@ -73,9 +67,9 @@ class Why(StrEnum):
 
 
 class PolicyDefect(FLStoreError):
-    """A policy broke its contract, such as by evicting what is not cached. Never the caller's fault."""
+    """A policy broke its contract, for example by evicting what is not cached. Never the caller's fault."""
 
-    code = "policy-defect"  # two lines, as mypyc wants them
+    code = "policy-defect"  # two lines, as mypyc needs them
     title = "A caching policy broke its contract"
 
 
@@ -85,28 +79,61 @@ class Policy(Protocol):
     name: str
 
     def arrived(self, key: Key, size: int) -> bool:
-        """Learn of a new object of `size` bytes; say whether to cache it on arrival."""
+        """Learn of a new object of `size` bytes; return whether to cache it on arrival."""
 
     def committed(self, job: str, round: int, slice: int) -> Sequence[Prefetch]:  # noqa: A002
-        """Learn that a round is complete and immutable; name what to fetch ahead."""
+        """Learn that a round is complete and immutable; return what to fetch ahead."""
 
     def requested(self, request: Request, missing: Sequence[Key]) -> Sequence[Prefetch]:
-        """Learn of a request, of whose keys `missing` are not cached; name what to fetch ahead."""
+        """Learn of a request, of whose keys `missing` are not cached; return what to fetch ahead."""
 
-    def admits(self, sizes: Sizes, why: Why) -> Sizes:
-        """Return those of the objects at hand that should be cached, none of which is."""
+    def admits(self, sizes: Sizes, cause: Cause) -> Sizes:
+        """Return those of the offered objects to cache; none of `sizes` is cached yet."""
 
     def evict(self, needed: int, pinned: Container[Key]) -> Sequence[Victims]:
-        """Let go of objects, none of `pinned`, of `needed` bytes; of fewer where newcomers should rather stay out."""
+        """Let go of objects, none of `pinned`, that come to `needed` bytes.
 
-    def inserted(self, sizes: Sizes, why: Why) -> None:
-        """Learn that these are cached now."""
+        They may come to fewer: then the ledger leaves out newcomers that have no room.
+        """
+
+    def inserted(self, sizes: Sizes, cause: Cause) -> None:
+        """Learn that these objects are cached now."""
 
     def discarded(self, key: Key) -> None:
         """Learn that `key` is no longer cached, without having been evicted."""
 
     def forget(self, job: str) -> None:
-        """Drop what was learned of a deleted job; its keys have been removed before."""
+        """Drop what was learned of a deleted job; its keys have been discarded before."""
 
     def reason(self, key: Key) -> str:
-        """Say in a few words, for people, why the cached `key` is kept."""
+        """Return in a few words, for people, why the cached `key` is kept."""
+
+
+def last_that_fit(sizes: Sizes, room: int) -> Sizes:
+    """Return the last of `sizes` that fit into `room` bytes together.
+
+    The last and not the first: had the objects come one by one, later ones would have evicted earlier ones.
+    """
+    fitting: list[tuple[Key, int]] = []
+    for key, size in reversed(list(sizes.items())):
+        if size <= room:
+            fitting.append((key, size))
+            room -= size
+    return dict(reversed(fitting))
+
+
+def take_first(queue: dict[Key, int], needed: int, pinned: Container[Key]) -> Sizes:
+    """Remove objects, none of `pinned`, from the front of `queue` until they come to `needed` bytes; return them.
+
+    Removes all that are not pinned if they never come to that.
+    """
+    taken: dict[Key, int] = {}
+    for key, size in queue.items():
+        if needed <= 0:
+            break
+        if not (pinned and key in pinned):
+            taken[key] = size
+            needed -= size
+    for key in taken:
+        del queue[key]
+    return taken

@@ -14,7 +14,7 @@ from flstore_core.errors import InsufficientCapacity, InvalidParameters, NotFoun
 from flstore_core.flat import FlatView
 from flstore_core.ids import ClientId, JobId
 from flstore_core.patterns import Pattern
-from flstore_core.policies.base import Key, Prefetch, Request, Why
+from flstore_core.policies.base import Cause, Key, Prefetch, Request
 from flstore_core.records import Job, Member
 from flstore_core.schema import ITEMSIZE, Run
 from flstore_core.shard.protocol import MemberRef, SliceRef, Work
@@ -109,7 +109,7 @@ class Loader:
             bytes_fetched=sum(value.nbytes for value in fetched.values()),
             fetch_s=perf_counter() - started,
         )
-        self._cache.fill(fetched, Why.DEMAND, pattern)
+        self._cache.fill(fetched, Cause.DEMAND, pattern)
         found = {**lookup.values, **fetched}
         return [FlatView(found[member.key(part)].data, runs) for member in members], work, lookup.access.prefetches
 
@@ -161,7 +161,7 @@ class Loader:
             fetched = self._fetch(part, {key: member or self.locate(key)}, self.runs(part))
         except NotFound:
             return
-        self._cache.fill(fetched, Why.PREFETCH, pattern)
+        self._cache.fill(fetched, Cause.PREFETCH, pattern)
 
     def locate(self, key: Key) -> MemberRef:
         """Return where a key's model lies; raise `NotFound` if it is not stored."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from anyio import CapacityLimiter
 from prometheus_client.registry import CollectorRegistry
 
-from flstore_core.cache import Cache, Ledger, Rivals
+from flstore_core.cache import Cache, Ledger, Shadows
 from flstore_core.policies.base import Policy
 from flstore_core.policies.registry import make_policy
 from flstore_core.shard.engine import Engine
@@ -64,5 +64,5 @@ def _cache(settings: Settings, clock: Callable[[], float]) -> Cache[Slice]:
     def policy(name: str) -> Policy:
         return make_policy(name, budget, clock, random.Random(settings.shard))
 
-    rivals = Rivals({name: policy(name) for name in SHADOWS if name != settings.policy}, budget, clock)
-    return Cache(Ledger(policy(settings.policy), budget, clock), rivals)
+    shadows = Shadows({name: policy(name) for name in SHADOWS if name != settings.policy}, budget, clock)
+    return Cache(Ledger(policy(settings.policy), budget, clock), shadows)

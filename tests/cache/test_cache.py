@@ -9,7 +9,7 @@ import numpy.typing as npt
 from flstore_core.cache import Cache, Ledger
 from flstore_core.cache.shadow import Shadow
 from flstore_core.patterns import Pattern
-from flstore_core.policies import Key, Request, Why, make_policy
+from flstore_core.policies import Cause, Key, Request, make_policy
 
 Array = npt.NDArray[np.uint8]
 
@@ -35,7 +35,7 @@ def test_values_come_back_uncopied() -> None:
 def test_values_leave_with_their_keys() -> None:
     cache = _cache(20)
     for number in range(3):
-        cache.fill({Key("j", number, "a"): _value()}, Why.DEMAND, Pattern.P2)
+        cache.fill({Key("j", number, "a"): _value()}, Cause.DEMAND, Pattern.P2)
     assert cache.get(Key("j", 0, "a")) is None
     assert cache.discard(Key("j", 1, "a"))
     assert cache.keys() == [Key("j", 2, "a")]
@@ -59,7 +59,7 @@ def test_threads_never_see_keys_and_values_apart() -> None:
         rng = random.Random(seed)
         for _ in range(500):
             key = Key("j", rng.randrange(20), "a")
-            cache.fill({key: _value(rng.randrange(1, 40))}, Why.DEMAND, Pattern.P2)
+            cache.fill({key: _value(rng.randrange(1, 40))}, Cause.DEMAND, Pattern.P2)
             cache.request(Request("j", "w", Pattern.P2, (key,)))
 
     threads = [Thread(target=work, args=(seed,)) for seed in range(4)]

@@ -11,7 +11,7 @@ from flstore_core.cache.ledger import HISTORY
 from flstore_core.errors import InsufficientCapacity, InvalidParameters
 from flstore_core.ids import AGGREGATE, METADATA
 from flstore_core.patterns import Pattern
-from flstore_core.policies import Key, PolicyDefect, Request, Why, make_policy
+from flstore_core.policies import Cause, Key, PolicyDefect, Request, make_policy
 from flstore_core.policies.base import Victims
 from flstore_core.policies.classic.lru import LRU
 
@@ -56,7 +56,7 @@ def test_bytes_are_counted_where_they_were_found() -> None:
     ledger = _ledger()
     ledger.ingest(_key(0), 10)
     ledger.request(_ask(_key(0), _key(1)))
-    ledger.fill({_key(1): 20}, Why.DEMAND, Pattern.P2)
+    ledger.fill({_key(1): 20}, Cause.DEMAND, Pattern.P2)
     figures = ledger.tallies[Pattern.P2].to_json()
     assert (figures["bytes_hit"], figures["bytes_missed"]) == (10, 20)
     assert figures["byte_hit_rate"] == pytest.approx(1 / 3)
@@ -91,7 +91,7 @@ def test_an_object_larger_than_the_budget_is_refused_with_both_sizes() -> None:
     with pytest.raises(InsufficientCapacity, match=refusal):
         ledger.ingest(_key(0), 31)
     with pytest.raises(InsufficientCapacity, match=refusal):
-        ledger.fill({_key(0): 31}, Why.DEMAND, Pattern.P2)
+        ledger.fill({_key(0): 31}, Cause.DEMAND, Pattern.P2)
 
 
 def test_a_budget_must_be_positive() -> None:
@@ -114,9 +114,9 @@ def test_pins_count_and_hold_until_the_last_is_gone() -> None:
 def test_what_is_fetched_together_is_cached_together_or_as_far_as_there_is_room() -> None:
     ledger = _ledger(budget=30)
     ledger.ingest(_key(9), 10)
-    both = ledger.fill({_key(0): 10, _key(1): 10}, Why.DEMAND, Pattern.P2)
+    both = ledger.fill({_key(0): 10, _key(1): 10}, Cause.DEMAND, Pattern.P2)
     assert (list(both.admitted), list(both.evicted)) == ([_key(0), _key(1)], [])
-    four = ledger.fill({_key(1): 10, **{_key(number): 10 for number in range(2, 6)}}, Why.DEMAND, Pattern.P2)
+    four = ledger.fill({_key(1): 10, **{_key(number): 10 for number in range(2, 6)}}, Cause.DEMAND, Pattern.P2)
     assert list(four.admitted) == [_key(3), _key(4), _key(5)]
     assert set(four.evicted) == {_key(9), _key(0), _key(1)}
     assert (ledger.used, len(ledger)) == (30, 3)
@@ -124,14 +124,14 @@ def test_what_is_fetched_together_is_cached_together_or_as_far_as_there_is_room(
 
 def test_nothing_to_fill_changes_nothing() -> None:
     ledger = _ledger()
-    assert ledger.fill({}, Why.DEMAND, Pattern.P2) == ((), ())
+    assert ledger.fill({}, Cause.DEMAND, Pattern.P2) == ((), ())
     assert ledger.overall().bytes_missed == 0
 
 
 def test_prefetches_are_used_once_or_wasted() -> None:
     ledger = _ledger(budget=20)
     for number in (0, 1):
-        ledger.fill({_key(number): 10}, Why.PREFETCH, Pattern.P3)
+        ledger.fill({_key(number): 10}, Cause.PREFETCH, Pattern.P3)
     ledger.request(_ask(_key(0)))
     ledger.request(_ask(_key(0)))
     ledger.discard(_key(1))

@@ -12,7 +12,7 @@ from flstore_core.cache.shadow import Shadow
 from flstore_core.errors import NotFound
 from flstore_core.patterns import Pattern
 from flstore_core.policies import Key, Policy, make_policy, policy_names
-from flstore_core.policies.base import Prefetch, Request, Sizes, Victims, Why
+from flstore_core.policies.base import Cause, Prefetch, Request, Sizes, Victims
 from flstore_core.policies.belady import Belady
 from flstore_core.simulator.events import Committed, Created, Requested, Trace
 from flstore_core.simulator.replay import TraceClock
@@ -38,9 +38,9 @@ class Watched(Policy):
         assert set(missing) == set(request.keys) - self.held.keys()
         return list(self._inner.requested(request, missing))
 
-    def admits(self, sizes: Sizes, why: Why) -> Sizes:
+    def admits(self, sizes: Sizes, cause: Cause) -> Sizes:
         assert self.held.keys().isdisjoint(sizes)
-        admitted = self._inner.admits(sizes, why)
+        admitted = self._inner.admits(sizes, cause)
         assert admitted.items() <= sizes.items()
         return admitted
 
@@ -54,11 +54,11 @@ class Watched(Policy):
                 assert victims[key] == self.held.pop(key)
         return evicted
 
-    def inserted(self, sizes: Sizes, why: Why) -> None:
+    def inserted(self, sizes: Sizes, cause: Cause) -> None:
         assert self.held.keys().isdisjoint(sizes)
         self.held.update(sizes)
         assert sum(self.held.values()) <= self._budget
-        self._inner.inserted(sizes, why)
+        self._inner.inserted(sizes, cause)
 
     def discarded(self, key: Key) -> None:
         del self.held[key]
@@ -120,10 +120,10 @@ def test_pinned_objects_are_never_evicted(name: str) -> None:
     pinned = [Key(JOB, 0, client) for client in "abc"]
     for key in pinned:
         ledger.pin(key)
-        ledger.fill({key: 10}, Why.DEMAND, Pattern.P2)
+        ledger.fill({key: 10}, Cause.DEMAND, Pattern.P2)
     for number in range(1, 5):
         ledger.ingest(Key(JOB, number, "a"), 10)
-        assert not ledger.fill({Key(JOB, number, "b"): 10}, Why.DEMAND, Pattern.P2).admitted
+        assert not ledger.fill({Key(JOB, number, "b"): 10}, Cause.DEMAND, Pattern.P2).admitted
     assert all(key in ledger for key in pinned)
 
 

@@ -8,7 +8,7 @@ from flstore_core.cache.shadow import Shadow
 from flstore_core.ids import AGGREGATE, METADATA
 from flstore_core.patterns import Pattern
 from flstore_core.policies import Key, Request, make_policy
-from flstore_core.policies.tailored.hazard import Gap, Hazard
+from flstore_core.policies.tailored.hazard import Hazard, RequestInterval
 from flstore_core.simulator.replay import TraceClock
 
 ROUND = 60.0
@@ -112,7 +112,7 @@ def test_what_is_kept_is_explained() -> None:
     run.ask("audit", Pattern.P2, whole(9))
     why = {key: run.ledger.explain(key).why for key in (*whole(9), Key("j", 9, METADATA))}
     assert why[whole(9)[0]].endswith("newest round (P2)")
-    assert why[Key("j", 9, METADATA)].endswith("metadata is kept (P4)")
+    assert why[Key("j", 9, METADATA)].endswith("metadata (P4)")
 
 
 def test_a_deleted_job_is_forgotten() -> None:
@@ -138,8 +138,8 @@ def test_a_hazard_learns_the_rate_at_each_age() -> None:
     # A hundred lives of 64 s, each asked for once after 10 s: one request in the bucket from 8 to 16 s, none elsewhere.
     hazard = Hazard(prior=0.0)
     for _ in range(104):
-        hazard.asked(10.0)
-        hazard.spent(64.0)
+        hazard.observe_request(10.0)
+        hazard.observe_life(64.0)
     assert abs(hazard.rate(10.0, 0.001) - 1 / 8) < 0.01
     assert hazard.rate(40.0, 0.001) == 0.0
     before = hazard.rate(10.0, 0.001)
@@ -148,8 +148,8 @@ def test_a_hazard_learns_the_rate_at_each_age() -> None:
 
 
 def test_requests_at_one_instant_leave_a_gap_to_reckon_with() -> None:
-    gap = Gap()
+    gap = RequestInterval()
     for _ in range(3):
-        gap.asked(5.0)
+        gap.observe_request(5.0)
     assert gap.seconds > 0.0
     assert Hazard(prior=0.3).rate(0.0, gap.seconds) > 0.0

@@ -1,25 +1,30 @@
-"""What the general-purpose rivals share: no foresight, and filling on demand or on arrival as well."""
+"""What the general-purpose policies share: no foresight, and two ways of being filled."""
 
 from collections.abc import Container, Sequence
 from typing import ClassVar
 
-from flstore_core.policies.base import Key, Policy, Prefetch, Request, Sizes, Victims, Why
+from flstore_core.policies.base import Cause, Key, Policy, Prefetch, Request, Sizes, Victims
 
 ON_ARRIVAL = "+arrival"
-"""Ends the name of a rival that caches new objects as they are ingested."""
+"""Ends the name of a policy that caches new objects as they are ingested."""
 
 
 class Classic(Policy):
-    """A cache in front of an object store: a request's misses are filled; with `on_arrival`, new objects are too."""
+    """A cache in front of an object store: the misses of a request fill it; with `on_arrival`, new objects do too.
 
-    kind: ClassVar[str]
-    keeps_because: ClassVar[str]
-    """For people: what all cached keys have in common."""
-    evicts_because: ClassVar[str]
+    A subclass names itself in the three class variables and implements `choose_victims`, `inserted` and `discarded`,
+    and `touched` where it matters what is requested.
+    """
+
+    base_name: ClassVar[str]
+    """Name of the form that is filled by misses alone."""
+    kept_because: ClassVar[str]
+    """For people: why any cached key is kept."""
+    evicted_because: ClassVar[str]
     """A metric's label."""
 
     def __init__(self, on_arrival: bool = False) -> None:
-        self.name = self.kind + ON_ARRIVAL if on_arrival else self.kind
+        self.name = self.base_name + ON_ARRIVAL if on_arrival else self.base_name
         self.on_arrival = on_arrival
 
     def arrived(self, key: Key, size: int) -> bool:
@@ -33,26 +38,26 @@ class Classic(Policy):
         return ()
 
     def touched(self, keys: Sequence[Key]) -> None:
-        """Learn that `keys`, cached or not, were asked for."""
+        """Learn that a request reads `keys`, cached or not."""
 
-    def admits(self, sizes: Sizes, why: Why) -> Sizes:
+    def admits(self, sizes: Sizes, cause: Cause) -> Sizes:
         return sizes
 
     def evict(self, needed: int, pinned: Container[Key]) -> Sequence[Victims]:
-        return ((self.let_go(needed, pinned), self.evicts_because),)
+        return ((self.choose_victims(needed, pinned), self.evicted_because),)
 
-    def let_go(self, needed: int, pinned: Container[Key]) -> Sizes:
-        """Choose victims as `evict` does, and forget them."""
+    def choose_victims(self, needed: int, pinned: Container[Key]) -> Sizes:
+        """Return objects to evict as `evict` does, and forget them."""
         raise NotImplementedError
 
-    def inserted(self, sizes: Sizes, why: Why) -> None:
+    def inserted(self, sizes: Sizes, cause: Cause) -> None:
         raise NotImplementedError
 
     def discarded(self, key: Key) -> None:
         raise NotImplementedError
 
     def forget(self, job: str) -> None:
-        """Nothing is kept beyond the cached keys."""
+        """Nothing is known beyond the cached keys."""
 
     def reason(self, key: Key) -> str:
-        return self.keeps_because
+        return self.kept_because

@@ -6,16 +6,16 @@ Cherkasova, "Improving WWW proxies performance with Greedy-Dual-Size-Frequency c
 import heapq
 from collections.abc import Container, Sequence
 
-from flstore_core.policies.base import Key, Sizes, Why
+from flstore_core.policies.base import Cause, Key, Sizes
 from flstore_core.policies.classic.base import Classic
 
 
 class GDSF(Classic):
     """Evicts the key with the least priority: the clock when it was last used plus uses per byte."""
 
-    kind = "gdsf"
-    keeps_because = "used often for its size"
-    evicts_because = "low-priority"
+    base_name = "gdsf"
+    kept_because = "used often for its size"
+    evicted_because = "low-priority"
 
     def __init__(self, on_arrival: bool = False) -> None:
         super().__init__(on_arrival)
@@ -33,7 +33,7 @@ class GDSF(Classic):
                 self._uses[key] += 1
                 self._rank(key)
 
-    def let_go(self, needed: int, pinned: Container[Key]) -> Sizes:
+    def choose_victims(self, needed: int, pinned: Container[Key]) -> Sizes:
         gone: dict[Key, int] = {}
         aside: list[tuple[float, Key]] = []
         while needed > 0 and self._heap:
@@ -51,7 +51,7 @@ class GDSF(Classic):
             heapq.heappush(self._heap, entry)
         return gone
 
-    def inserted(self, sizes: Sizes, why: Why) -> None:
+    def inserted(self, sizes: Sizes, cause: Cause) -> None:
         self._sizes.update(sizes)
         for key in sizes:
             self._uses[key] = 1

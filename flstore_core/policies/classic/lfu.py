@@ -6,17 +6,16 @@ a key is cached again; ties go by recency.
 
 from collections.abc import Container, Sequence
 
-from flstore_core.policies.base import Key, Sizes, Why
+from flstore_core.policies.base import Cause, Key, Queue, Sizes, take_first
 from flstore_core.policies.classic.base import Classic
-from flstore_core.policies.queue import Queue, take
 
 
 class LFU(Classic):
     """Evicts the key that was asked for least often since it was cached."""
 
-    kind = "lfu"
-    keeps_because = "frequently used"
-    evicts_because = "least-frequent"
+    base_name = "lfu"
+    kept_because = "frequently used"
+    evicted_because = "least-frequent"
 
     def __init__(self, on_arrival: bool = False) -> None:
         super().__init__(on_arrival)
@@ -30,11 +29,11 @@ class LFU(Classic):
                 uses = self._uses[key]
                 self._enter(key, self._leave(key), uses + 1)
 
-    def let_go(self, needed: int, pinned: Container[Key]) -> Sizes:
+    def choose_victims(self, needed: int, pinned: Container[Key]) -> Sizes:
         gone: dict[Key, int] = {}
         for uses in sorted(self._by_uses):
             queue = self._by_uses[uses]
-            taken = take(queue, needed, pinned)
+            taken = take_first(queue, needed, pinned)
             needed -= sum(taken.values())
             gone |= taken
             if not queue:
@@ -43,7 +42,7 @@ class LFU(Classic):
             del self._uses[key]
         return gone
 
-    def inserted(self, sizes: Sizes, why: Why) -> None:
+    def inserted(self, sizes: Sizes, cause: Cause) -> None:
         for key, size in sizes.items():
             self._enter(key, size, 0)
 

@@ -9,9 +9,9 @@ from flstore_core.policies.classic.fifo import FIFO
 class LRU(FIFO):
     """Evicts the key whose last use is longest ago: a queue in which what is used goes to the end again."""
 
-    kind = "lru"
-    keeps_because = "recently used"
-    evicts_because = "least-recent"
+    base_name = "lru"
+    kept_because = "recently used"
+    evicted_because = "least-recent"
 
     def touched(self, keys: Sequence[Key]) -> None:
         queue = self._queue

@@ -3,16 +3,16 @@
 import random
 from collections.abc import Container
 
-from flstore_core.policies.base import Key, Sizes, Why
+from flstore_core.policies.base import Cause, Key, Sizes
 from flstore_core.policies.classic.base import Classic
 
 
 class Random(Classic):
     """Evicts any key; the floor that a policy should not fall below."""
 
-    kind = "random"
-    keeps_because = "not drawn for eviction yet"
-    evicts_because = "random"
+    base_name = "random"
+    kept_because = "not drawn for eviction so far"
+    evicted_because = "random"
 
     def __init__(self, rng: random.Random, on_arrival: bool = False) -> None:
         super().__init__(on_arrival)
@@ -21,7 +21,7 @@ class Random(Classic):
         self._places: dict[Key, int] = {}
         self._sizes: dict[Key, int] = {}
 
-    def let_go(self, needed: int, pinned: Container[Key]) -> Sizes:
+    def choose_victims(self, needed: int, pinned: Container[Key]) -> Sizes:
         gone: dict[Key, int] = {}
         while needed > 0 and (key := self._draw(pinned)) is not None:
             gone[key] = self._sizes[key]
@@ -29,7 +29,7 @@ class Random(Classic):
             self.discarded(key)
         return gone
 
-    def inserted(self, sizes: Sizes, why: Why) -> None:
+    def inserted(self, sizes: Sizes, cause: Cause) -> None:
         self._sizes.update(sizes)
         for key in sizes:
             self._places[key] = len(self._keys)

@@ -2,9 +2,8 @@
 
 from collections.abc import Container, Sequence
 
-from flstore_core.policies.base import Key, Sizes, Why
+from flstore_core.policies.base import Cause, Key, Queue, Sizes
 from flstore_core.policies.classic.base import Classic
-from flstore_core.policies.queue import Queue
 
 SMALL_SHARE = 0.1
 """Part of the budget for newcomers, as in the paper."""
@@ -17,9 +16,9 @@ USES_TO_STAY = 2
 class S3FIFO(Classic):
     """A small queue sorts out what is used once, a main queue gives used keys another round, ghosts are remembered."""
 
-    kind = "s3-fifo"
-    keeps_because = "new, or used while queued"
-    evicts_because = "unused-in-queue"
+    base_name = "s3-fifo"
+    kept_because = "new, or used while queued"
+    evicted_because = "unused-in-queue"
 
     def __init__(self, budget: int, on_arrival: bool = False) -> None:
         super().__init__(on_arrival)
@@ -38,14 +37,14 @@ class S3FIFO(Classic):
             if key in uses and uses[key] < MOST_USES:
                 uses[key] += 1
 
-    def let_go(self, needed: int, pinned: Container[Key]) -> Sizes:
+    def choose_victims(self, needed: int, pinned: Container[Key]) -> Sizes:
         gone: dict[Key, int] = {}
         while needed > 0 and (key := self._victim(pinned)) is not None:
             gone[key] = self._leave(key)
             needed -= gone[key]
         return gone
 
-    def inserted(self, sizes: Sizes, why: Why) -> None:
+    def inserted(self, sizes: Sizes, cause: Cause) -> None:
         for key, size in sizes.items():
             self._uses[key] = 0
             if key in self._ghosts:

@@ -1,222 +1,137 @@
-"""Groups of objects that are worth having together, and three ways in which interest in them shows.
+"""Candidates for the plan: groups of objects that one request needs whole, each with its expected requests.
 
-A group is what one request will need all of: a round's updates, a client's last updates, one model. Its kind has a
-learned `Hazard`. Groups come from what is new (`Ranks`) and from what was asked for by name (`Attention`); the third
-way, walking through rounds, is in `scan`.
+A workload answers from the cache only if all of its objects are there, so the policy holds groups and never parts of
+them: the updates of a round, the last updates of a client, one model. A `Candidate` is such a group together with the
+reason to hold it: a *kind*, whose learned `Hazard` says how many requests a second to expect at the candidate's age.
+
+Candidates arise in three ways: from what is new (`newest`), from what was requested by name (`recently_requested`) and
+from scans through rounds (`scans`). `knapsack` chooses among them by their density, the expected requests a second and
+byte.
+
+Example (`tests/policies/tailored/test_candidates.py` runs it): the newest round has 2 updates of 10 bytes, the hazard
+of "newest round" is 0.3 requests a second at its age, and the next request is expected in 1 s. The chance of 0.3
+exceeds `LEAST_CHANCE` * 2 objects = 0.004, so its density is 0.3 / 20 bytes = 0.015. Once it is planned its density
+counts `STICKINESS` times as much: 0.0195.
 """
 
 from collections.abc import Mapping
 from math import inf
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 from flstore_core.patterns import Pattern
-from flstore_core.policies.base import Key
 from flstore_core.policies.tailored.hazard import FixedHazard, Hazard
-
-STAGES: Final = 3
-"""Requests for one thing that are told apart: the first, the second, more."""
+from flstore_core.policies.tailored.known_rounds import Group
 
 STICKINESS: Final = 1.3
-"""How much better another group must be before it replaces one that is held: changing costs fetches."""
+"""How much better another candidate must be before it replaces a planned one: each change costs fetches."""
 
 LEAST_CHANCE: Final = 0.002
-"""A group is worth holding when the job's next request wants it with this chance for each of its objects; half of
-that, if it is held."""
+"""A group is worth holding if the job's next request needs it with this chance for each of its objects, or half of
+that where it is planned already."""
 
-PATIENCE: Final = 1.0
-"""A group that was worth nothing is judged again when its age has grown by this part."""
+REVIEW_AGE_RATIO: Final = 1.0
+"""A candidate that was worth nothing is judged again once its age has grown by this part of itself."""
 
 PRIORS: Final[Mapping[str, float]] = {
     "newest round": 0.3,
     "recent round": 0.05,
     "open round": 0.02,
-    "round asked again": 0.05,
-    "scan begun at the newest": 0.1,
-    "scan begun": 0.3,
-    "scan going on": 0.5,
-    "client": 0.15,
+    "round requested again": 0.05,
+    "scan started at the newest round": 0.1,
+    "scan started": 0.3,
+    "scan in progress": 0.5,
+    "tracked client": 0.15,
     "newest model": 0.3,
     "recent model": 0.05,
-    "model asked again": 0.1,
+    "model requested again": 0.1,
 }
-"""Chance that the next request is for a group of the kind, before any request is seen."""
+"""By kind, the chance that the next request is for a candidate of it, before any request is seen."""
 
 
-class Group:
-    """Objects that are worth having together, and how their worth is judged."""
+class Candidate:
+    """A group of objects that may be planned, and the expected requests for it."""
 
     __slots__ = (
-        "_least",
-        "_least_held",
-        "asked",
+        "_least_chance",
+        "_least_chance_planned",
         "bytes",
         "changed",
         "density",
+        "dormant_until",
+        "group",
         "hazard",
-        "keys",
-        "label",
+        "kind",
         "pattern",
         "planned",
         "since",
-        "until",
+        "was_read",
     )
 
-    def __init__(self, label: str, pattern: Pattern, hazard: Hazard, since: float, keys: Mapping[Key, int]) -> None:
-        self.label = label
-        """Kind, for people."""
+    def __init__(self, kind: str, pattern: Pattern, hazard: Hazard, since: float, group: Group) -> None:
+        self.kind = kind
+        """A key of `PRIORS`; people read it in explanations."""
         self.pattern = pattern
         self.planned = False
-        self.asked = False
+        self.was_read = False
         """Whether a request has read it while it was planned."""
         self.density = 0.0
         """Expected requests a second and byte; zero where they are too few to hold the group for."""
-        self.hold(keys)
-        self.begin(hazard, since)
+        self.set_group(group)
+        self.start_age(hazard, since)
 
-    def hold(self, keys: Mapping[Key, int]) -> None:
-        """Make `keys`, with their bytes, the group's objects."""
-        self.keys = keys
-        self.bytes = sum(keys.values())
-        self._least = LEAST_CHANCE * len(keys) if self.bytes else inf
-        self._least_held = 0.5 * self._least
+    def set_group(self, group: Group) -> None:
+        """Stand for the objects of `group` as they are now; call again after they changed."""
+        self.group = group
+        self.bytes = group.bytes
+        self._least_chance = LEAST_CHANCE * len(group.sizes) if group.bytes else inf
+        self._least_chance_planned = 0.5 * self._least_chance
         self.changed = True
-        self.until = 0.0
+        """Whether the objects have changed since they were last planned."""
+        self.dormant_until = 0.0
 
-    def begin(self, hazard: Hazard, since: float) -> None:
-        """Let the age run from second `since`, under `hazard`."""
+    def start_age(self, hazard: Hazard, since: float) -> None:
+        """Count the age from second `since`, under `hazard`."""
         self.hazard = hazard
         self.since = since
-        self.until = 0.0
-        """Second until which it need not be judged, as it was worth nothing."""
+        self.dormant_until = 0.0
+        """Second until which it need not be judged, having been worth nothing."""
 
-    def plan(self, planned: bool) -> None:
+    def set_planned(self, planned: bool) -> None:
         """Note whether the group is to be held."""
         if planned is not self.planned:
             self.planned = planned
-            self.until = 0.0
+            self.dormant_until = 0.0
 
     def judge(self, now: float, horizon: float) -> float:
-        """Work `density` out at second `now`, and return it; see `Hazard.rate` for `horizon`."""
+        """Update `density` for second `now`, and return it; `horizon` is explained at `Hazard.rate`."""
         age = now - self.since
         rate = self.hazard.rate(age, horizon)
         if self.planned:
             rate *= STICKINESS
-        if rate * horizon >= (self._least_held if self.planned else self._least):
+        if rate * horizon >= (self._least_chance_planned if self.planned else self._least_chance):
             self.density = rate / self.bytes
         else:
             self.density = 0.0
-            self.until = now + PATIENCE * (age if age > horizon else horizon)
+            self.dormant_until = now + REVIEW_AGE_RATIO * (age if age > horizon else horizon)
         return self.density
 
 
 class Hazards:
-    """Hazards by kind and detail, each made from its kind's prior when first needed."""
+    """The hazard of each kind and variant, made from the kind's prior when it is first needed."""
 
     def __init__(self, learning: bool) -> None:
+        """With `learning` false, every hazard keeps its prior."""
         self._make = Hazard if learning else FixedHazard
         self._by_kind: dict[tuple[str, str], Hazard] = {}
 
-    def of(self, kind: str, detail: str = "") -> Hazard:
-        """Return the hazard of `kind`; `detail` tells learned variants with the same prior apart."""
-        hazard = self._by_kind.get((kind, detail))
+    def get(self, kind: str, variant: str = "") -> Hazard:
+        """Return the hazard of `kind`; variants share its prior and learn separately."""
+        hazard = self._by_kind.get((kind, variant))
         if hazard is None:
-            hazard = self._by_kind[kind, detail] = self._make(PRIORS[kind])
+            hazard = self._by_kind[kind, variant] = self._make(PRIORS[kind])
         return hazard
 
     def fade(self, factor: float) -> None:
-        """Let all that was learned weigh `factor` times as much."""
+        """Let everything learned weigh `factor` times as much."""
         for hazard in self._by_kind.values():
             hazard.fade(factor)
-
-
-class Ranks:
-    """The newest committed rounds, or their models, by how many commits ago they were the newest."""
-
-    def __init__(self, noun: str, pattern: Pattern, depth: int, hazards: Hazards) -> None:
-        self._pattern = pattern
-        kinds = [(f"newest {noun}", ""), *((f"recent {noun}", str(rank)) for rank in range(1, depth))]
-        self._ranks = [(label, hazards.of(label, detail)) for label, detail in kinds]
-        self._numbers: list[int] = []
-        self.groups: list[Group] = []
-
-    def push(self, number: int, keys: Mapping[Key, int], now: float) -> None:
-        """Make round `number` the newest; the others step down, the last one out."""
-        for group in self.groups:
-            group.hazard.spent(now - group.since)
-        self._numbers = [number, *self._numbers][: len(self._ranks)]
-        label, hazard = self._ranks[0]
-        newest = Group(label, self._pattern, hazard, now, keys)
-        self.groups = [newest, *self.groups][: len(self._ranks)]
-        for rank, group in enumerate(self.groups):
-            group.label, hazard = self._ranks[rank]
-            group.begin(hazard, now)
-
-    def asked(self, number: int, now: float) -> bool:
-        """Learn of a request for round `number`; say whether it is among the newest."""
-        if number not in self._numbers:
-            return False
-        group = self.groups[self._numbers.index(number)]
-        group.hazard.asked(now - group.since)
-        return True
-
-
-Name = TypeVar("Name")
-
-
-class Attention(Generic[Name]):
-    """The few things asked for by name most recently.
-
-    Told apart are how often each was asked for, and whether something else of the kind was asked for since: attention
-    that has moved on seldom comes back.
-    """
-
-    def __init__(self, kind: str, pattern: Pattern, most: int, hazards: Hazards, detail: str = "") -> None:
-        self._kind, self._pattern, self._most = kind, pattern, most
-        self._latest = [hazards.of(kind, f"{detail} latest {stage}") for stage in range(STAGES)]
-        self._superseded = [hazards.of(kind, f"{detail} superseded {stage}") for stage in range(STAGES)]
-        self._asks: dict[Name, int] = {}
-        self._groups: dict[Name, Group] = {}
-        """Least recently asked first."""
-        self.groups = self._groups.values()
-        self._front: Name | None = None
-        self._lived: dict[Name, float] = {}
-        """Age of each superseded one when that happened."""
-
-    def get(self, name: Name) -> Group | None:
-        """Return the group of `name` if attention is on it."""
-        return self._groups.get(name)
-
-    def asked(self, name: Name, keys: Mapping[Key, int], now: float) -> None:
-        """Learn of a request for `name`, whose objects are `keys` from now on."""
-        group = self._groups.pop(name, None)
-        if group is None:
-            group = Group(self._kind, self._pattern, self._latest[0], now, keys)
-            self._asks[name] = 0
-        else:
-            self._asked_again(name, group, now)
-            if keys != group.keys:
-                group.hold(keys)
-        if self._front is not None and self._front != name:
-            self._supersede(self._front, now)
-        self._groups[name] = group
-        self._front = name
-        if len(self._groups) > self._most:
-            self._let_go(next(iter(self._groups)), now)
-
-    def _asked_again(self, name: Name, group: Group, now: float) -> None:
-        group.hazard.asked(now - group.since)
-        group.hazard.spent(now - group.since, self._lived.pop(name, 0.0))
-        self._asks[name] += 1
-        group.begin(self._latest[min(self._asks[name], STAGES - 1)], now)
-
-    def _supersede(self, name: Name, now: float) -> None:
-        group = self._groups[name]
-        group.hazard.spent(now - group.since)
-        group.begin(self._superseded[min(self._asks[name], STAGES - 1)], group.since)
-        self._lived[name] = now - group.since
-
-    def _let_go(self, name: Name, now: float) -> None:
-        """Forget the least recently asked; that it was not asked again is learned too."""
-        group = self._groups.pop(name)
-        group.hazard.spent(now - group.since, self._lived.pop(name, 0.0))
-        del self._asks[name]

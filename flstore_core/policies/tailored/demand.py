@@ -1,184 +1,195 @@
-"""What the users of one job (or of one slice of it) are interested in, learned from commits and requests."""
+"""The demand for one slice of one job: learns from its commits and requests what its users may request next.
 
-from collections.abc import Iterator, Mapping, Sequence
+It keeps every candidate for the plan that the slice has, and learns from each event by the request's access pattern:
+
+- P1 (one model): the newest models, and by workload the models that it requested lately;
+- P2 (a round's updates): the newest rounds, rounds requested lately, the next round of a scan, and the open round;
+- P3 (one client across rounds): the last updates of the clients requested lately.
+
+P4 (metadata) is held whole and needs no candidates; see `metadata`.
+"""
+
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Final
 
 from flstore_core.ids import AGGREGATE, RESERVED
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key, Request
-from flstore_core.policies.tailored.candidates import Attention, Group, Hazards, Ranks
-from flstore_core.policies.tailored.hazard import Gap, near
-from flstore_core.policies.tailored.known_rounds import Catalogue
+from flstore_core.policies.tailored.candidates import Candidate, Hazards
+from flstore_core.policies.tailored.hazard import RequestInterval, nearest_power_of_two
+from flstore_core.policies.tailored.known_rounds import Group, KnownRounds
+from flstore_core.policies.tailored.newest import Newest
+from flstore_core.policies.tailored.recently_requested import RecentlyRequested
 from flstore_core.policies.tailored.scans import MOST_WORKLOADS, Scans
 
-NEW_ROUNDS, NEW_MODELS = 1, 2
-"""Committed rounds and models that are weighed because they are new."""
-ROUNDS_AGAIN: Final = 4
-"""Rounds that are weighed because they were asked for."""
-MODELS_AGAIN: Final = 12
-CLIENTS: Final = 4
-"""Clients that may be tracked at once."""
+NEWEST_ROUNDS, NEWEST_MODELS = 1, 2
+"""Committed rounds and models that are candidates because they are new."""
+REQUESTED_ROUNDS: Final = 4
+"""Rounds that are candidates because they were requested."""
+REQUESTED_MODELS: Final = 12
+"""Models, or sets of models read together, of each workload."""
+TRACKED_CLIENTS: Final = 4
 
-SOON: Final = 1 / 8
-"""Part of the usual time between requests over which a walk's rate is averaged: at one age, too few teach it."""
-HASTE: Final = 1.25
-"""How much more than other requests a walk's steps shorten the time planned for: each of them is sure to plan anew."""
+SCAN_RATE_WINDOW: Final = 1 / 8
+"""Part of the usual interval between requests over which a scan's rate is averaged: at a single age too few requests
+teach it."""
+SCAN_STEP_WEIGHT: Final = 1.25
+"""How much more a scan's steps shorten the horizon than other requests do: each step is sure to plan anew."""
 
 
-class Interest:
-    """Groups of objects that a job's users may ask for next."""
+class Demand:
+    """The candidates of one slice of one job."""
 
     def __init__(self, hazards: Hazards, index: bool = True, follow: bool = True) -> None:
-        self.catalogue = Catalogue()
+        """`index` and `follow` are parts of `flstore_core.policies.tailored.policy.Ablation`."""
+        self.rounds = KnownRounds()
         self._hazards = hazards
         self._index = index
-        """Whether a tracked client's new participations are looked up, or only what was asked for is expected again."""
         self._follow = follow
-        """Whether requests are followed at all, or only commits."""
-        self._new_rounds = Ranks("round", Pattern.P2, NEW_ROUNDS, hazards)
-        self._new_models = Ranks("model", Pattern.P1, NEW_MODELS, hazards)
-        self._rounds: Attention[int] = Attention("round asked again", Pattern.P2, ROUNDS_AGAIN, hazards)
-        self._models: dict[str, Attention[tuple[Key, ...]]] = {}
-        """Of each workload: what serves a release and what evaluates the newest model return to different ones."""
-        self._clients: Attention[str] = Attention("client", Pattern.P3, CLIENTS, hazards)
-        self._open: Attention[int] = Attention("open round", Pattern.P2, 1, hazards)
-        self._walks = Scans(self._updates, hazards)
-        self._counts: dict[str, int] = {}
-        """How many participations the last request for each tracked client named."""
+        self._newest_rounds = Newest("round", Pattern.P2, NEWEST_ROUNDS, hazards)
+        self._newest_models = Newest("model", Pattern.P1, NEWEST_MODELS, hazards)
+        self._requested_rounds: RecentlyRequested[int] = RecentlyRequested(
+            "round requested again", Pattern.P2, REQUESTED_ROUNDS, hazards
+        )
+        self._requested_models: dict[str, RecentlyRequested[tuple[Key, ...]]] = {}
+        """By workload: one that serves a release and one that evaluates the newest model return to different ones."""
+        self._clients: RecentlyRequested[str] = RecentlyRequested(
+            "tracked client", Pattern.P3, TRACKED_CLIENTS, hazards
+        )
+        self._open_round: RecentlyRequested[int] = RecentlyRequested("open round", Pattern.P2, 1, hazards)
+        self._scans = Scans(self.rounds.committed_updates, hazards)
+        self._updates_requested: dict[str, int] = {}
+        """By tracked client, how many updates the last request for it named."""
         self._with_open = False
-        """Whether requests for a client name its update of the open round, too."""
-        self._gap = Gap()
-        self._learn = {
-            Pattern.P1: self._asked_models,
-            Pattern.P2: self._asked_rounds,
-            Pattern.P3: self._asked_clients,
-            Pattern.P4: self._asked_nothing,
+        """Whether requests for a client name its update of the open round too."""
+        self._interval = RequestInterval()
+        self._observe = {
+            Pattern.P1: self._observe_models,
+            Pattern.P2: self._observe_rounds,
+            Pattern.P3: self._observe_clients,
         }
 
-    def judged(self, now: float) -> list[Group]:
-        """Return what is worth keeping, judged at second `now`."""
+    def judge(self, now: float) -> list[Candidate]:
+        """Return the candidates that are worth holding at second `now`, their densities updated."""
         horizon = self._horizon(now)
-        return [group for group in self._groups() if now >= group.until and group.judge(now, horizon) > 0.0]
+        return [
+            candidate
+            for candidate in self._candidates()
+            if now >= candidate.dormant_until and candidate.judge(now, horizon) > 0.0
+        ]
+
+    def commit(self, number: int, now: float) -> None:
+        """Learn that round `number` is complete."""
+        is_newest = number > self.rounds.newest
+        record = self.rounds.commit(number)
+        if is_newest:
+            self._newest_rounds.push(number, record.updates, now)
+            self._newest_models.push(number, record.aggregate, now)
+        for key in record.updates.sizes:
+            if key.client in self._updates_requested:
+                self._refresh_client(key.client)
+
+    def add(self, key: Key, size: int) -> Candidate | None:
+        """Learn of a new update or aggregate; return the candidate that includes it from now on, if one does."""
+        self.rounds.add(key, size)
+        open_round = self._open_round.get(key.round)
+        if open_round is not None and key.client != AGGREGATE:
+            open_round.set_group(self.rounds.updates(key.round))
+            return open_round
+        return self._refresh_client(key.client) if key.client in self._updates_requested else None
+
+    def observe_request(self, request: Request, now: float) -> bool:
+        """Learn from a request of pattern P1, P2 or P3; return whether it moved a scan that is worth following."""
+        self._interval.observe_request(now)
+        if self._follow:
+            self._observe[request.pattern](request, now)
+        scanned = self._scans.latest
+        # The candidate is as old as the scan's last step: if it began now, this request was the step.
+        return scanned is not None and scanned.since == now and scanned.judge(now, self._interval.seconds) > 0.0
 
     def _horizon(self, now: float) -> float:
-        """Return the mean time to the next request, shorter than usual while somebody walks through rounds."""
-        usual = self._gap.seconds
-        soon = SOON * usual
-        walks = [walk.hazard.rate(now - walk.since, soon) for walk in self._walks.groups if now >= walk.until]
-        return near(1 / (1 / usual + HASTE * sum(walks))) if walks else usual
+        """Return the mean seconds to the next request, fewer than usual while somebody scans."""
+        usual = self._interval.seconds
+        window = SCAN_RATE_WINDOW * usual
+        rates = [
+            candidate.hazard.rate(now - candidate.since, window)
+            for candidate in self._scans.candidates
+            if now >= candidate.dormant_until
+        ]
+        return nearest_power_of_two(1 / (1 / usual + SCAN_STEP_WEIGHT * sum(rates))) if rates else usual
 
-    def _groups(self) -> Iterator[Group]:
+    def _candidates(self) -> Iterator[Candidate]:
         return chain(
-            self._new_rounds.groups,
-            self._new_models.groups,
-            self._rounds.groups,
-            *(models.groups for models in self._models.values()),
-            self._clients.groups,
-            self._open.groups,
-            self._walks.groups,
+            self._newest_rounds.candidates,
+            self._newest_models.candidates,
+            self._requested_rounds.candidates,
+            *(models.candidates for models in self._requested_models.values()),
+            self._clients.candidates,
+            self._open_round.candidates,
+            self._scans.candidates,
         )
 
-    def committed(self, number: int, now: float) -> None:
-        """Learn that round `number` is complete."""
-        newest = number > self.catalogue.newest
-        known = self.catalogue.commit(number)
-        if newest:
-            self._new_rounds.push(number, known.updates, now)
-            self._new_models.push(number, self._aggregate(number), now)
-        for key in known.updates:
-            if key.client in self._counts:
-                self._refresh(key.client)
-
-    def arrived(self, key: Key, size: int) -> Group | None:
-        """Learn of a new update or aggregate; return the group that wants it as well, if one does."""
-        self.catalogue.add(key, size)
-        opened = self._open.get(key.round)
-        if opened is not None and key.client != AGGREGATE:
-            opened.hold(opened.keys)
-            return opened
-        return self._refresh(key.client) if key.client in self._counts else None
-
-    def requested(self, request: Request, now: float) -> bool:
-        """Learn what a request asked for; say whether it set off or went on with a walk that is worth following."""
-        self._gap.asked(now)
-        if self._follow:
-            self._learn[request.pattern](request, now)
-        walk = self._walks.front
-        return walk is not None and walk.since == now and walk.judge(now, self._gap.seconds) > 0.0
-
-    def _asked_models(self, request: Request, now: float) -> None:
+    def _observe_models(self, request: Request, now: float) -> None:
         for key in request.keys:
             if key.client == AGGREGATE:
-                self._new_models.asked(key.round, now)
-        models = self._models.get(request.workload) or self._more_models(request.workload)
-        models.asked(request.keys, self.catalogue.sizes(request.keys), now)
+                self._newest_models.observe_request(key.round, now)
+        models = self._requested_models.get(request.workload) or self._add_workload(request.workload)
+        models.observe_request(request.keys, self.rounds.group(request.keys), now)
 
-    def _asked_rounds(self, request: Request, now: float) -> None:
-        rounds = dict.fromkeys(key.round for key in request.keys if key.client not in RESERVED)
-        for number in rounds:
-            self._asked_round(number, request.workload, now)
-
-    def _asked_clients(self, request: Request, now: float) -> None:
-        named: dict[str, list[Key]] = {}
-        for key in request.keys:
-            if key.client not in RESERVED:
-                named.setdefault(key.client, []).append(key)
-        for client, keys in named.items():
-            self._asked_client(client, keys, now)
-        self._counts = {client: self._counts[client] for client in self._counts if self._clients.get(client)}
-
-    def _asked_client(self, client: str, keys: Sequence[Key], now: float) -> None:
-        group = self._clients.get(client)
-        if self.catalogue.takes_part(client):
-            self._with_open = keys[-1].round > self.catalogue.newest
-        if group is not None and self._counts[client] == len(keys) and self._index:
-            self._clients.asked(client, group.keys, now)
-            return
-        self._counts[client] = len(keys)
-        self._clients.asked(client, self._client_updates(client, keys), now)
-
-    def _asked_round(self, number: int, workload: str, now: float) -> None:
-        newest = self.catalogue.newest
-        if number > newest:
-            self._open.asked(number, self._updates_so_far(number), now)
-            return
-        walked = self._walks.asked(workload, number, number == newest, now)
-        if (number == newest or not walked) and self._new_rounds.asked(number, now):
-            return
-        self._rounds.asked(number, self._updates(number), now)
-
-    def _asked_nothing(self, request: Request, now: float) -> None:
-        """Metadata is kept whatever is asked for."""
-
-    def _more_models(self, workload: str) -> Attention[tuple[Key, ...]]:
-        if len(self._models) >= MOST_WORKLOADS:
-            workload = next(iter(self._models))
-        return self._models.setdefault(
-            workload, Attention("model asked again", Pattern.P1, MODELS_AGAIN, self._hazards, workload)
+    def _add_workload(self, workload: str) -> RecentlyRequested[tuple[Key, ...]]:
+        if len(self._requested_models) >= MOST_WORKLOADS:
+            workload = next(iter(self._requested_models))
+        return self._requested_models.setdefault(
+            workload,
+            RecentlyRequested("model requested again", Pattern.P1, REQUESTED_MODELS, self._hazards, workload),
         )
 
-    def _refresh(self, client: str) -> Group | None:
-        """Bring a tracked client's group up to date; return it if there is one."""
-        group = self._clients.get(client)
-        if group is not None and self._index:
-            group.hold(self.catalogue.last_updates(client, self._counts[client], self._with_open))
-            return group
-        return None
+    def _observe_rounds(self, request: Request, now: float) -> None:
+        numbers = dict.fromkeys(key.round for key in request.keys if key.client not in RESERVED)
+        for number in numbers:
+            self._observe_round(number, request.workload, now)
 
-    def _client_updates(self, client: str, asked: Sequence[Key]) -> Mapping[Key, int]:
+    def _observe_round(self, number: int, workload: str, now: float) -> None:
+        newest = self.rounds.newest
+        if number > newest:
+            self._open_round.observe_request(number, self.rounds.updates(number), now)
+            return
+        scanned = self._scans.observe_request(workload, number, number == newest, now)
+        if (number == newest or not scanned) and self._newest_rounds.observe_request(number, now):
+            return
+        self._requested_rounds.observe_request(number, self.rounds.committed_updates(number), now)
+
+    def _observe_clients(self, request: Request, now: float) -> None:
+        keys_by_client: dict[str, list[Key]] = {}
+        for key in request.keys:
+            if key.client not in RESERVED:
+                keys_by_client.setdefault(key.client, []).append(key)
+        for client, keys in keys_by_client.items():
+            self._observe_client(client, keys, now)
+        self._updates_requested = {
+            client: count for client, count in self._updates_requested.items() if self._clients.get(client)
+        }
+
+    def _observe_client(self, client: str, keys: Sequence[Key], now: float) -> None:
+        candidate = self._clients.get(client)
+        if self.rounds.has_open_update(client):
+            self._with_open = keys[-1].round > self.rounds.newest
+        if candidate is not None and self._updates_requested[client] == len(keys) and self._index:
+            self._clients.observe_request(client, candidate.group, now)
+            return
+        self._updates_requested[client] = len(keys)
+        self._clients.observe_request(client, self._client_group(client, keys), now)
+
+    def _client_group(self, client: str, keys: Sequence[Key]) -> Group:
         if self._index:
-            return self.catalogue.last_updates(client, len(asked), self._with_open)
-        return self.catalogue.sizes(asked)
+            return self.rounds.last_updates(client, len(keys), self._with_open)
+        return self.rounds.group(keys)
 
-    def _updates(self, number: int) -> Mapping[Key, int]:
-        known = self.catalogue.rounds.get(number)
-        return known.updates if known and known.committed else {}
-
-    def _updates_so_far(self, number: int) -> Mapping[Key, int]:
-        known = self.catalogue.rounds.get(number)
-        return known.updates if known else {}
-
-    def _aggregate(self, number: int) -> Mapping[Key, int]:
-        known = self.catalogue.rounds.get(number)
-        return known.aggregate if known else {}
+    def _refresh_client(self, client: str) -> Candidate | None:
+        """Bring a tracked client's candidate up to date; return it if there is one."""
+        candidate = self._clients.get(client)
+        if candidate is not None and self._index:
+            candidate.set_group(self.rounds.last_updates(client, self._updates_requested[client], self._with_open))
+            return candidate
+        return None

@@ -1,52 +1,69 @@
-"""Chooses which groups of objects to hold: a knapsack, filled by expected requests per byte (Dantzig, 1957).
+"""Chooses which candidates to hold: a knapsack problem, filled greedily by density.
 
-Where the greedy choice leaves no room for a group that is worth more than the last ones it would replace, it does.
+Worth is expected requests a second, weight is bytes, and the knapsack is the cache. Dantzig's rule ("Discrete-variable
+extremum problems", Operations Research 5(2), 1957) takes the candidates by worth per byte, the densest first, while
+they fit. Its weakness is a dense small candidate that shuts a large one out, so there is one exchange: a candidate that
+does not fit replaces chosen ones, the least dense first, if it is worth more than all that it replaces together.
+
+Example (`tests/policies/tailored/test_knapsack.py` runs it), with room for 10 bytes:
+
+    candidate   bytes   worth   density
+    a           2       1.0     0.50
+    b           4       1.2     0.30
+    c           8       2.0     0.25
+
+Greedily a and b are chosen, worth 2.2 in 6 bytes, and c needs 4 more bytes than are left. Replacing b frees 4 bytes and
+gives up 1.2 < 2.0, so a and c are chosen: worth 3.0. Were c worth 1.1 (density 0.1375), b would stay.
 """
 
 from collections.abc import Iterable
 from operator import attrgetter
 
-from flstore_core.policies.tailored.candidates import Group
+from flstore_core.policies.tailored.candidates import Candidate
+from flstore_core.policies.tailored.known_rounds import Group
 
 _DENSITY = attrgetter("density")
 
 
-def make_plan(candidates: Iterable[Group], room: int) -> tuple[list[Group], bool]:
-    """Return groups that fit in `room` bytes together, roughly the best first, and whether some had to stay out.
+def choose_candidates(candidates: Iterable[Candidate], room: int) -> tuple[list[Candidate], bool]:
+    """Return candidates that fit into `room` bytes together, roughly the densest first, and whether any was left out.
 
-    An object that two groups share is counted twice, unless they are the same objects altogether.
+    Of candidates that stand for the same group, the densest counts. An object in two groups is counted twice.
     """
-    ranked = sorted([group for group in candidates if group.bytes <= room], key=_DENSITY, reverse=True)
-    chosen: list[Group] = []
-    crowded = False
-    seen: set[int] = set()
-    for group in ranked:
-        if id(group.keys) in seen:
+    ranked = sorted([candidate for candidate in candidates if candidate.bytes <= room], key=_DENSITY, reverse=True)
+    chosen: list[Candidate] = []
+    groups: set[Group] = set()
+    left_out = False
+    for candidate in ranked:
+        if candidate.group in groups:
             continue
-        if group.bytes > room and (worse := _worth_less(chosen, group, group.bytes - room)):
-            room += sum([other.bytes for other in worse])
-            chosen = [other for other in chosen if other not in worse]
-            crowded = True
-        if group.bytes <= room:
-            room -= group.bytes
-            chosen.append(group)
-            seen.add(id(group.keys))
+        if candidate.bytes > room and (replaced := _worth_less(chosen, candidate, candidate.bytes - room)):
+            room += sum([other.bytes for other in replaced])
+            chosen = [other for other in chosen if other not in replaced]
+            left_out = True
+        if candidate.bytes <= room:
+            room -= candidate.bytes
+            chosen.append(candidate)
+            groups.add(candidate.group)
         else:
-            crowded = True
-    return chosen, crowded
+            left_out = True
+    return chosen, left_out
 
 
-def _worth_less(chosen: list[Group], group: Group, needed: int) -> list[Group]:
-    """Return some of `chosen`, last first, that free `needed` bytes and together are worth less than `group`."""
-    worth = group.density * group.bytes
-    worse: list[Group] = []
+def _worth_less(chosen: list[Candidate], candidate: Candidate, needed: int) -> list[Candidate]:
+    """Return some of `chosen`, last first, that free `needed` bytes and together are worth less than `candidate`.
+
+    Empty if there are none such. One that alone is worth too much is skipped.
+    """
+    worth = candidate.density * candidate.bytes
+    replaced: list[Candidate] = []
     for other in reversed(chosen):
         cost = other.density * other.bytes
         if cost >= worth:
             continue
         worth -= cost
         needed -= other.bytes
-        worse.append(other)
+        replaced.append(other)
         if needed <= 0:
-            return worse
+            return replaced
     return []

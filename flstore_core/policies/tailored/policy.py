@@ -1,10 +1,17 @@
-"""The policy made for federated learning's access patterns (after FLStore, arXiv 2503.00323, section 4), adaptive.
+"""The policy made for the access patterns of federated learning (after FLStore, arXiv 2503.00323, section 4).
 
-It holds *groups* that requests need whole. P1: the newest models and those being served. P2: the newest rounds, rounds
-asked for again, and the next round of a walk. P3: a tracked client's last updates, found by a participation index. P4:
-all metadata, up to a share of the budget. How likely each kind of group is asked for next, given its age, is learned
-from the requests and fades; the groups with the most expected requests per byte are planned, fetched ahead where they
-are missing, and kept. The room that is left works as an LRU cache.
+It plans which *groups* of objects to hold: a request needs all of its objects, so half a group is worth nothing.
+
+1. `Demand` learns from every commit and request which groups may be requested next, and how likely each kind of them
+   is at its age. What it learned fades, so the policy follows users who change.
+2. `choose_candidates` plans the groups with the most expected requests per byte that fit into the budget. This happens
+   at each commit, each miss, each step of a scan worth following, and at each other request while something worth
+   holding has no room.
+3. What is missing of the planned groups is fetched ahead.
+4. The room that is left holds metadata (P4) up to a share, and works as a 2Q cache for everything else (`Unplanned`).
+
+A budget of 22 models with 10 updates a round: the newest round (10), its model and the one before (2), metadata, and
+then either a tracked client's last five updates or the next round of an audit's scan, whichever is likelier by now.
 """
 
 from collections.abc import Container, Sequence
@@ -13,100 +20,105 @@ from typing import Final
 
 from flstore_core.ids import METADATA
 from flstore_core.patterns import Pattern
-from flstore_core.policies.base import Clock, Key, Policy, Prefetch, Request, Sizes, Victims, Why, last_that_fit
-from flstore_core.policies.queue import Queue, take
-from flstore_core.policies.tailored.candidates import Group, Hazards
-from flstore_core.policies.tailored.demand import Interest
-from flstore_core.policies.tailored.knapsack import make_plan
-from flstore_core.policies.tailored.unplanned import Spare
+from flstore_core.policies.base import (
+    Cause,
+    Clock,
+    Key,
+    Policy,
+    Prefetch,
+    Request,
+    Sizes,
+    Victims,
+    last_that_fit,
+    take_first,
+)
+from flstore_core.policies.tailored.candidates import Candidate, Hazards
+from flstore_core.policies.tailored.demand import Demand
+from flstore_core.policies.tailored.knapsack import choose_candidates
+from flstore_core.policies.tailored.metadata import Metadata
+from flstore_core.policies.tailored.unplanned import Unplanned
 
-METADATA_SHARE: Final = 1 / 8
-"""Most of the budget that metadata may hold while it is asked for."""
-
-MEMORY: Final = 200
+FADE_REQUESTS: Final = 200
 """Requests for other things than metadata after which what was learned fades once."""
-FADING: Final = 0.7
+FADE_FACTOR: Final = 0.7
 
-METADATA_PATIENCE: Final = 400
-"""As many requests without one for metadata, and it is no longer kept; a burst of other requests is shorter."""
-
-_DEMAND, _P4 = Why.DEMAND, Pattern.P4
+_DEMAND, _P4 = Cause.DEMAND, Pattern.P4
 """Looked up once, for speed."""
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Parts of the policy that an ablation leaves out."""
+class Ablation:
+    """Which parts of the policy work; an ablation leaves one out."""
 
     prefetch: bool = True
+    """Fetch what is missing of the planned groups."""
     adapt: bool = True
     """Learn what each kind is worth; otherwise the priors hold for ever."""
     index: bool = True
-    """Look a tracked client's rounds up; otherwise expect only what was asked for."""
+    """Look up the rounds in which a tracked client took part; otherwise expect only what was requested."""
     follow: bool = True
-    """Follow requests; otherwise only the newest rounds and models are held."""
+    """Follow requests; otherwise only the newest rounds and models are planned."""
 
 
 class Tailored(Policy):
-    """Plans by what FL users do; see the module."""
+    """Plans by what FL users do; the module says how."""
 
-    def __init__(self, budget: int, clock: Clock, parts: Parts | None = None, name: str = "tailored") -> None:
+    def __init__(self, budget: int, clock: Clock, parts: Ablation | None = None, name: str = "tailored") -> None:
         self.name = name
         self._budget = budget
-        self._most_metadata = int(METADATA_SHARE * budget)
         self._clock = clock
         self._now = 0.0
-        """Second of the latest event; what is let in and evicted because of it happens at that time."""
-        self._parts = parts or Parts()
+        """Second of the latest event; what is cached and evicted because of it happens at that time."""
+        self._parts = parts or Ablation()
         self._hazards = Hazards(self._parts.adapt)
-        self._interests: dict[tuple[str, int], Interest] = {}
-        self._plan: list[Group] = []
-        self._planned: dict[Key, Group] = {}
-        self._held: dict[Key, int] = {}
+        self._demands: dict[tuple[str, int], Demand] = {}
+        """By job and slice."""
+        self._plan: list[Candidate] = []
+        """Roughly the densest first."""
+        self._planned: dict[Key, Candidate] = {}
+        """By object, the densest planned candidate that includes it."""
+        self._left_out = False
+        """Whether the plan had no room for something that is worth holding."""
+        self._cached: dict[Key, int] = {}
         self._used = 0
-        self._spare = Spare()
-        self._metadata = Queue()
-        """Oldest first."""
-        self._metadata_bytes = 0
+        """Bytes of `_cached`."""
+        self._metadata = Metadata(budget)
+        self._unplanned = Unplanned()
         self._requests = 0
         """For other things than metadata."""
-        self._metadata_asked = 0
-        """Number of such requests when metadata was last asked for."""
-        self._crowded = False
-        """Whether the plan had no room for something that is worth holding."""
 
     def arrived(self, key: Key, size: int) -> bool:
         if key.client == METADATA:
-            return self._wants_metadata() or size <= self._budget - self._used
-        interest = self._interests.get((key.job, key.slice)) or self._interest(key.job, key.slice)
-        wanted = interest.arrived(key, size)
-        if wanted is not None and wanted.planned:
-            self._planned.setdefault(key, wanted)
+            return self._metadata.is_wanted() or size <= self._budget - self._used
+        demand = self._demands.get((key.job, key.slice)) or self._demand(key.job, key.slice)
+        candidate = demand.add(key, size)
+        if candidate is not None and candidate.planned:
+            self._planned.setdefault(key, candidate)
             return True
         if size <= self._budget - self._used:
             return True
-        return self._spare.makes_way(interest.catalogue.newest) and size <= self._room()
+        return self._unplanned.makes_way(demand.rounds.newest) and size <= self._room()
 
     def committed(self, job: str, round: int, slice: int) -> Sequence[Prefetch]:  # noqa: A002
         self._now = self._clock()
-        self._interest(job, slice).committed(round, self._now)
+        self._demand(job, slice).commit(round, self._now)
         return self._replan(())
 
     def requested(self, request: Request, missing: Sequence[Key]) -> Sequence[Prefetch]:
         now = self._now = self._clock()
         if request.pattern is _P4 or not request.keys:
-            # A gateway that keeps the metadata tells no shard's policy of these: they must not change what it plans.
-            self._metadata_asked = self._requests
+            # A gateway that caches the metadata itself passes no such request on, so these must not change the plan.
+            self._metadata.observe_request()
             return ()
-        self._count()
+        self._count_request()
         self._touch(request.keys)
-        walked = False
+        scanned = False
         for slice_ in {key.slice for key in request.keys}:
-            walked |= self._interest(request.job, slice_).requested(request, now)
-        # What else went as expected changes little: where all has room, what to hold next can wait for the next commit.
-        return self._replan(missing) if missing or walked or self._crowded else ()
+            scanned |= self._demand(request.job, slice_).observe_request(request, now)
+        # Any other hit changes little: where everything has room, what to hold next can wait for the next commit.
+        return self._replan(missing) if missing or scanned or self._left_out else ()
 
-    def admits(self, sizes: Sizes, why: Why) -> Sizes:
+    def admits(self, sizes: Sizes, cause: Cause) -> Sizes:
         planned = self._planned
         if sizes.keys() <= planned.keys():
             return sizes
@@ -116,138 +128,121 @@ class Tailored(Policy):
 
     def evict(self, needed: int, pinned: Container[Key]) -> Sequence[Victims]:
         victims: list[Victims] = []
-        for choose in (self._old_metadata, self._spare.evict, self._least_of_plan):
+        for choose in (self._metadata.evict, self._unplanned.evict, self._evict_planned):
             if needed > 0:
                 chosen = choose(needed, pinned)
-                needed -= sum([self._drop(sizes) for sizes, _ in chosen])
+                needed -= sum([self._remove(sizes) for sizes, _ in chosen])
                 victims += chosen
         return victims
 
-    def inserted(self, sizes: Sizes, why: Why) -> None:
-        self._held.update(sizes)
+    def inserted(self, sizes: Sizes, cause: Cause) -> None:
+        self._cached.update(sizes)
         self._used += sum(sizes.values())
-        asked, planned = why is _DEMAND, self._planned
-        if not asked and sizes.keys() <= planned.keys():
+        was_read, planned = cause is _DEMAND, self._planned
+        if not was_read and sizes.keys() <= planned.keys():
             return
         for key, size in sizes.items():
-            if (group := planned.get(key)) is not None:
-                group.asked |= asked
+            if (candidate := planned.get(key)) is not None:
+                candidate.was_read |= was_read
             elif key.client == METADATA:
-                self._metadata[key] = size
-                self._metadata_bytes += size
+                self._metadata.put(key, size)
             else:
-                self._spare.put(key, size, asked)
+                self._unplanned.put(key, size, was_read)
 
     def discarded(self, key: Key) -> None:
-        size = self._held.pop(key)
-        self._used -= size
-        if self._metadata.pop(key, None) is None:
-            self._spare.drop(key)
+        self._used -= self._cached.pop(key)
+        if key.client == METADATA:
+            self._metadata.drop(key)
         else:
-            self._metadata_bytes -= size
+            self._unplanned.drop(key)
 
     def forget(self, job: str) -> None:
-        for scope in [scope for scope in self._interests if scope[0] == job]:
-            del self._interests[scope]
+        for scope in [scope for scope in self._demands if scope[0] == job]:
+            del self._demands[scope]
         self._replan(())
 
     def reason(self, key: Key) -> str:
         if key.client == METADATA:
-            return "metadata is kept (P4)"
-        group = self._planned.get(key)
-        return f"{group.label} ({group.pattern})" if group else "room to spare: lately new or asked for"
+            return "metadata (P4)"
+        candidate = self._planned.get(key)
+        return f"{candidate.kind} ({candidate.pattern})" if candidate else "not planned, kept while there is room"
 
-    def _interest(self, job: str, slice_: int) -> Interest:
+    def _demand(self, job: str, slice_: int) -> Demand:
+        """Return the demand for a slice of a job, made when it is first needed."""
         scope = (job, slice_)
-        found = self._interests.get(scope)
-        if found is None:
-            found = self._interests[scope] = Interest(self._hazards, self._parts.index, self._parts.follow)
-        return found
+        demand = self._demands.get(scope)
+        if demand is None:
+            demand = self._demands[scope] = Demand(self._hazards, self._parts.index, self._parts.follow)
+        return demand
 
-    def _count(self) -> None:
+    def _count_request(self) -> None:
+        self._metadata.observe_other_request()
         self._requests += 1
-        if self._requests % MEMORY == 0:
-            self._hazards.fade(FADING)
+        if self._requests % FADE_REQUESTS == 0:
+            self._hazards.fade(FADE_FACTOR)
 
     def _touch(self, keys: Sequence[Key]) -> None:
-        """Note that objects were asked for."""
-        planned, spare = self._planned, self._spare
+        """Note that a request reads `keys`."""
+        planned, unplanned = self._planned, self._unplanned
         for key in keys:
-            group = planned.get(key)
-            if group is None:
-                spare.touch(key)
+            candidate = planned.get(key)
+            if candidate is None:
+                unplanned.touch(key)
             else:
-                group.asked = True
-
-    def _surplus(self) -> int:
-        """Return the bytes of metadata beyond its share; all of them once nobody asks for any."""
-        surplus = self._metadata_bytes - self._most_metadata if self._wants_metadata() else self._metadata_bytes
-        return max(0, surplus)
-
-    def _wants_metadata(self) -> bool:
-        return self._requests - self._metadata_asked <= METADATA_PATIENCE
+                candidate.was_read = True
 
     def _room(self) -> int:
         """Return the bytes that are free or hold nothing worth keeping."""
-        return self._budget - self._used + self._spare.bytes + self._surplus()
+        return self._budget - self._used + self._unplanned.bytes + self._metadata.surplus()
 
-    def _drop(self, sizes: Sizes) -> int:
-        """Forget objects that leave; return their bytes."""
+    def _remove(self, sizes: Sizes) -> int:
+        """Forget objects that leave the cache; return their bytes."""
         for key in sizes:
-            del self._held[key]
+            del self._cached[key]
         freed = sum(sizes.values())
         self._used -= freed
         return freed
 
     def _replan(self, missing: Sequence[Key]) -> Sequence[Prefetch]:
-        """Choose anew what to hold; return what to fetch, apart from `missing`, which is being fetched anyway."""
-        now = self._now
-        candidates = [group for interest in self._interests.values() for group in interest.judged(now)]
-        plan, self._crowded = make_plan(candidates, self._budget - self._metadata_bytes + self._surplus())
-        taken_up = [group for group in plan if group.changed or not group.planned]
-        if not taken_up and len(plan) == len(self._plan):
+        """Choose again what to hold; return what to fetch, apart from `missing`, which is being fetched already."""
+        now, metadata = self._now, self._metadata
+        candidates = [candidate for demand in self._demands.values() for candidate in demand.judge(now)]
+        plan, self._left_out = choose_candidates(candidates, self._budget - metadata.bytes + metadata.surplus())
+        added = [candidate for candidate in plan if candidate.changed or not candidate.planned]
+        if not added and len(plan) == len(self._plan):
             return ()
         self._adopt(plan)
-        wanted = [(self._absent(group, missing), group.pattern) for group in taken_up]
-        return [(absent, pattern) for absent, pattern in wanted if absent] if self._parts.prefetch else ()
+        prefetches = [(self._absent(candidate, missing), candidate.pattern) for candidate in added]
+        return [(sizes, pattern) for sizes, pattern in prefetches if sizes] if self._parts.prefetch else ()
 
-    def _adopt(self, plan: list[Group]) -> None:
-        """Make `plan` the plan: what it drops becomes spare."""
+    def _adopt(self, plan: list[Candidate]) -> None:
+        """Make `plan` the plan; cached objects that it drops become unplanned."""
         before, planned = self._planned, {}
-        for group in self._plan:
-            if group not in plan:
-                group.plan(False)
-        for group in reversed(plan):
-            group.plan(True)
-            group.changed = False
-            planned.update(dict.fromkeys(group.keys, group))
+        for candidate in self._plan:
+            if candidate not in plan:
+                candidate.set_planned(False)
+        for candidate in reversed(plan):
+            candidate.set_planned(True)
+            candidate.changed = False
+            planned.update(dict.fromkeys(candidate.group.sizes, candidate))
         self._plan, self._planned = plan, planned
-        held = self._held
-        for key, group in before.items():
-            if key not in planned and (size := held.get(key)) is not None:
-                self._spare.put(key, size, group.asked)
+        cached = self._cached
+        for key, candidate in before.items():
+            if key not in planned and (size := cached.get(key)) is not None:
+                self._unplanned.put(key, size, candidate.was_read)
 
-    def _absent(self, group: Group, missing: Sequence[Key]) -> Sizes:
-        """Return what is to be fetched for a group that was just taken up; what is held is no longer spare."""
-        held, spare = self._held, self._spare
+    def _absent(self, candidate: Candidate, missing: Sequence[Key]) -> Sizes:
+        """Return what to fetch for a candidate that the plan has added; its cached objects are unplanned no more."""
+        cached, unplanned = self._cached, self._unplanned
         absent = {}
-        for key, size in group.keys.items():
-            if key in held:
-                group.asked |= spare.drop(key)
+        for key, size in candidate.group.sizes.items():
+            if key in cached:
+                candidate.was_read |= unplanned.drop(key)
             elif key not in missing:
                 absent[key] = size
         return absent
 
-    def _old_metadata(self, needed: int, pinned: Container[Key]) -> Sequence[Victims]:
-        """Let go of metadata that is more than its share, the oldest first."""
-        surplus = self._surplus()
-        if not surplus:
-            return ()
-        taken = take(self._metadata, min(needed, surplus), pinned)
-        self._metadata_bytes -= sum(taken.values())
-        return ((taken, "old-metadata"),)
-
-    def _least_of_plan(self, needed: int, pinned: Container[Key]) -> Sequence[Victims]:
-        """Choose objects of the plan's last groups: only pins and growing metadata make that necessary."""
-        held = Queue((key, self._held[key]) for key in self._planned if key in self._held)
-        return ((take(held, needed, pinned), "least-planned"),)
+    def _evict_planned(self, needed: int, pinned: Container[Key]) -> Sequence[Victims]:
+        """Evict objects of the least dense planned groups: only pins and growing metadata make that necessary."""
+        cached = {key: self._cached[key] for key in self._planned if key in self._cached}
+        return ((take_first(cached, needed, pinned), "least-planned"),)

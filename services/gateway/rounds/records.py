@@ -13,7 +13,7 @@ from flstore_core.cache import Cache
 from flstore_core.errors import NotFound
 from flstore_core.ids import AGGREGATE, METADATA, STATISTICS, ClientId, JobId
 from flstore_core.patterns import Pattern
-from flstore_core.policies.base import Key, Request, Why
+from flstore_core.policies.base import Cause, Key, Request
 from flstore_core.records import Member, Round, to_bytes
 from flstore_core.shard.protocol import MemberRef, Work
 from flstore_core.statistics import RoundStatistics
@@ -80,7 +80,7 @@ class Records:
                 document = self._load(key)
             except NotFound:
                 return None
-            self.cache.fill({key: document}, Why.DEMAND, Pattern.P4)
+            self.cache.fill({key: document}, Cause.DEMAND, Pattern.P4)
         assert isinstance(document.value, Round)
         return document.value
 
@@ -96,7 +96,7 @@ class Records:
         lookup = self.cache.request(Request(job, workload, pattern, keys))
         missing = lookup.access.missing
         loaded = dict(zip(missing, self._readers.map(self._load, missing), strict=True))
-        self.cache.fill(loaded, Why.DEMAND, pattern)
+        self.cache.fill(loaded, Cause.DEMAND, pattern)
         documents = lookup.values | loaded
         work = Work(
             hits=len(lookup.values),

@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flstore_core.cache import Cache, Ledger, Rivals
-from flstore_core.cache.rivals import ENTRY_BYTES, SHARE
+from flstore_core.cache import Cache, Ledger
+from flstore_core.cache.shadow import ENTRY_BYTES, SHARE, Shadows
 from flstore_core.patterns import Pattern
-from flstore_core.policies.base import Key, Request, Why
+from flstore_core.policies.base import Cause, Key, Request
 from flstore_core.policies.classic.lru import LRU
 
 
@@ -24,14 +24,14 @@ def key(number: int) -> Key:
 
 
 def lru_beside_lru() -> Cache[Blob]:
-    rivals = Rivals({"shadow": LRU(True)}, BUDGET, lambda: 0.0)
+    rivals = Shadows({"shadow": LRU(True)}, BUDGET, lambda: 0.0)
     return Cache(Ledger(LRU(True), BUDGET, lambda: 0.0), rivals)
 
 
 def ask(cache: Cache[Blob], number: int) -> None:
     found = cache.request(Request("job", "workload", Pattern.P1, (key(number),)))
     for missing in found.access.missing:
-        cache.fill({missing: Blob()}, Why.DEMAND, Pattern.P1)
+        cache.fill({missing: Blob()}, Cause.DEMAND, Pattern.P1)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 8)), max_size=60))
@@ -55,7 +55,7 @@ def test_shadows_end_before_their_bookkeeping_outgrows_its_share() -> None:
     for number in range(most // 2):
         cache.ingest(key(number), Blob())
     assert cache.snapshot()["shadows"]
-    tiny = Rivals({"lru": LRU(True)}, BUDGET, lambda: 0.0)
+    tiny = Shadows({"lru": LRU(True)}, BUDGET, lambda: 0.0)
     for number in range(most // 2 + 2):
         tiny.ingest(key(number), 1)
     assert tiny.snapshot() == {}
