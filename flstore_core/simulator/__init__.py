@@ -1,6 +1,7 @@
-"""Replays a trace of FL events through policies, without a shard: the same policy objects and the same ledger.
+"""Replays a trace of FL events through policies without a shard: the same policies and the same ledger.
 
-Reading and checking traces belongs here; making them belongs to `loadgen`.
+Reading and checking traces, replaying them, the offline reference and `flstore simulate` belong here. Making traces
+belongs in `loadgen`; deciding and counting belong in `flstore_core.policies` and `flstore_core.cache`.
 """
 
 from flstore_core.simulator.events import Trace

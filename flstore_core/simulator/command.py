@@ -17,29 +17,31 @@ from flstore_core.units import format_size, parse_size
 
 HEADINGS = ("hits", "misses", "hit rate", "keys", "bytes", "evictions", "prefetches", "used", "wasted")
 WIDTH = 110
-"""Columns of text where no terminal says otherwise."""
+"""Columns of the table where the output is no terminal."""
 DEFAULT_POLICIES = "tailored,lru,lru+arrival,belady"
 
 
 @click.command("simulate", epilog="Policies: " + ", ".join(simulated_policies()))
 @click.argument("trace", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--policy", "policies", default=DEFAULT_POLICIES, show_default=True, help="Names, separated by commas.")
-@click.option("--budget", default="2GiB", show_default=True, help="Room in the cache, such as 512MiB.")
-@click.option("--seed", default=0, show_default=True, help="For policies that draw lots.")
-@click.option("--json", "output", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here too.")
+@click.option("--budget", default="2GiB", show_default=True, help="Size of the cache, such as 512MiB.")
+@click.option("--seed", default=0, show_default=True, help="For policies that choose at random.")
+@click.option(
+    "--json", "output", type=click.Path(dir_okay=False, path_type=Path), help="Also write the figures to this file."
+)
 def simulate_command(trace: Path, policies: str, budget: str, seed: int, output: Path | None) -> None:
     """Replay TRACE, a file of JSON lines, through caching policies and compare their hit rates."""
     try:
-        room = parse_size(budget)
-        replayed = read_trace(trace)
-        results = simulate(replayed, [name.strip() for name in policies.split(",")], room, seed)
+        budget_bytes = parse_size(budget)
+        events = read_trace(trace)
+        results = simulate(events, [name.strip() for name in policies.split(",")], budget_bytes, seed)
     except FLStoreError as error:
         raise click.ClickException(error.detail) from error
     if output is not None:
         output.write_text(json.dumps(to_json(results), indent=2) + "\n", encoding="utf-8")
     console = Console()
     wide = console if console.is_terminal else Console(width=WIDTH)
-    wide.print(_table(f"{trace.name}: {replayed.lines} events, {format_size(room)} of cache", results))
+    wide.print(_table(f"{trace.name}: {events.lines} events, {format_size(budget_bytes)} of cache", results))
 
 
 def _table(title: str, results: Sequence[Result]) -> Table:

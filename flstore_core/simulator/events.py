@@ -11,7 +11,7 @@ METADATA_BYTES = 16 * 1024
 
 
 class Created(NamedTuple):
-    """An object came into being: an update, an aggregate or, with the first of its round, a round's metadata."""
+    """An object was created: an update, an aggregate or, with the first of its round, the round's metadata."""
 
     t: float
     key: Key
@@ -19,7 +19,7 @@ class Created(NamedTuple):
 
 
 class Committed(NamedTuple):
-    """A round was closed."""
+    """A round was committed."""
 
     t: float
     job: str
@@ -38,10 +38,10 @@ Event = Created | Committed | Requested
 
 @dataclass(frozen=True)
 class Trace:
-    """Events in order of time, and what they weigh."""
+    """Events in order of time, and the sizes of their objects."""
 
     events: Sequence[Event]
     lines: int
-    """Lines of the file: a commit's line creates an aggregate and closes the round."""
+    """Lines of the file; fewer than events, since a commit's line creates the aggregate as well."""
     sizes: dict[Key, int] = field(repr=False)
     """Bytes of every object that the trace creates."""

@@ -9,7 +9,7 @@ from flstore_core.simulator.events import Committed, Created, Requested, Trace
 
 
 class TraceClock:
-    """A clock that shows the time of the event being replayed."""
+    """A clock that shows the time of the event that is being replayed."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -21,11 +21,11 @@ class TraceClock:
 def replay(trace: Trace, policy: Policy, budget: int, clock: TraceClock) -> Ledger:
     """Drive `policy` through the trace within `budget` bytes; return the ledger with its counters.
 
-    Every miss is filled at once and every prefetch is there before the next event. Raises `InsufficientCapacity` for
+    Every miss is filled at once, and every prefetch is cached before the next event. Raises `InsufficientCapacity` for
     a budget smaller than one object.
     """
     ledger = Ledger(policy, budget, clock)
-    gc.freeze()  # The trace is large and stays: without this, the collector walks it again and again.
+    gc.freeze()  # The trace is large and stays: otherwise the collector would scan it again and again.
     try:
         _drive(trace, Shadow(ledger, trace.sizes), clock)
     finally:

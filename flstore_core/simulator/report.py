@@ -10,26 +10,24 @@ from flstore_core.cache.ledger import Ledger
 from flstore_core.cache.tally import Tally
 from flstore_core.errors import unknown
 from flstore_core.patterns import Pattern
-from flstore_core.policies.registry import make_policy, policy_names
+from flstore_core.policies.registry import BELADY, make_policy, policy_names
 from flstore_core.simulator.events import Trace
 from flstore_core.simulator.offline import replay_belady
 from flstore_core.simulator.replay import TraceClock, replay
 
-BELADY = "belady"
-"""The offline reference; it needs the whole trace, so no live shard has it."""
-
 
 @dataclass(frozen=True)
 class Result:
-    """How one policy did on a trace."""
+    """The counters of one policy on a trace."""
 
     policy: str
     overall: Tally
     patterns: dict[Pattern, Tally]
     seconds: float
-    """Of CPU, for the whole trace."""
+    """CPU time for the whole trace."""
 
     def to_json(self) -> dict[str, Any]:
+        """Return the counters and rates of all patterns together and of each."""
         return {
             "overall": self.overall.to_json(),
             **{name.value: tally.to_json() for name, tally in self.patterns.items()},
@@ -44,8 +42,11 @@ def simulated_policies() -> list[str]:
 def simulate(trace: Trace, policies: Iterable[str], budget: int, seed: int = 0) -> list[Result]:
     """Replay `trace` through each of `policies` within `budget` bytes.
 
-    `seed` is for policies that draw lots. Raises `NotFound` for an unknown policy and `InsufficientCapacity` for a
-    budget smaller than one object.
+    `seed` is for policies that choose at random.
+
+    Raises:
+        NotFound: for an unknown policy.
+        InsufficientCapacity: for a budget smaller than one object.
     """
     names = list(policies)
     for name in names:
@@ -55,7 +56,7 @@ def simulate(trace: Trace, policies: Iterable[str], budget: int, seed: int = 0) 
 
 
 def to_json(results: Sequence[Result]) -> dict[str, Any]:
-    """Return results in the form of `flstore simulate --json`."""
+    """Return what `flstore simulate --json` writes."""
     return {"policies": {result.policy: result.to_json() for result in results}}
 
 

@@ -8,7 +8,7 @@ One event a line, ordered by `t` in seconds:
      "keys": [{"round": 3, "client": "17"}]}
 
 A key's `client` may be "aggregate" or "metadata". The first event of a round creates its metadata, of `METADATA_BYTES`.
-An update or a commit that is sent again changes nothing, as in a live system.
+A repeated update or commit changes nothing, as in a live system.
 """
 
 import json
@@ -28,7 +28,7 @@ _PATTERNS = {pattern.value: pattern for pattern in Pattern}
 
 
 class TraceError(InvalidParameters):
-    """A line of a trace cannot be used; the message names the line."""
+    """A line of a trace is not usable; the message names the line."""
 
     code, title = "invalid-trace", "The trace cannot be replayed"
 
@@ -57,7 +57,7 @@ class _Reader:
         self.events: list[Event] = []
         self.sizes: dict[Key, int] = {}
         self._keys: dict[Key, Key] = {}
-        """The one object for each key: equal keys are found faster when they are the same."""
+        """The one instance of each key: a lookup is faster where equal keys are the same object."""
         self._now = -math.inf
         self._parsers = {"update": self._update, "commit": self._commit, "request": self._request}
 
@@ -72,7 +72,7 @@ class _Reader:
     def _update(self, event: Mapping[str, Any]) -> None:
         client = _text(event, "client")
         if client in (AGGREGATE, METADATA):
-            raise InvalidParameters(f"client {client!r} is a reserved name; an update needs a client's own")
+            raise InvalidParameters(f"client {client!r} is a reserved name; give the update the name of a client")
         self._create(Key(_text(event, "job"), _round(event), client), _size(event, "bytes"))
 
     def _commit(self, event: Mapping[str, Any]) -> None:
@@ -85,14 +85,14 @@ class _Reader:
         pattern = _PATTERNS.get(_text(event, "pattern"))
         if pattern is None:
             raise unknown("pattern", event["pattern"], _PATTERNS)
-        keys = tuple(self._known(job, key) for key in _field(event, "keys", list))
+        keys = tuple(self._created(job, key) for key in _field(event, "keys", list))
         self.events.append(Requested(self._now, Request(job, _text(event, "workload"), pattern, keys)))
 
     def _create(self, key: Key, size: int) -> bool:
-        """Add an object, and its round's metadata if it is the first; say whether it is new."""
+        """Add an object, and the round's metadata if it is the first of its round; return whether it is new."""
         if (before := self.sizes.get(key)) is not None:
             if before != size:
-                raise InvalidParameters(f"{_name(key)} has {size} bytes and had {before} before")
+                raise InvalidParameters(f"{_name(key)} has {size} bytes, but {before} in an earlier line")
             return False
         metadata = Key(key.job, key.round, METADATA)
         if metadata not in self.sizes:
@@ -105,14 +105,14 @@ class _Reader:
         self._keys[key] = key
         self.events.append(Created(self._now, key, size))
 
-    def _known(self, job: str, named: Any) -> Key:
-        if not isinstance(named, dict):
-            raise InvalidParameters(f"a key is {named!r}; use an object with round and client")
-        key = Key(job, _round(named), _text(named, "client"))
-        known = self._keys.get(key)
-        if known is None:
-            raise InvalidParameters(f"{_name(key)} is asked for and no earlier event created it")
-        return known
+    def _created(self, job: str, fields: Any) -> Key:
+        if not isinstance(fields, dict):
+            raise InvalidParameters(f"a key is {fields!r}; use an object with round and client")
+        key = Key(job, _round(fields), _text(fields, "client"))
+        instance = self._keys.get(key)
+        if instance is None:
+            raise InvalidParameters(f"{_name(key)} is requested, but no earlier event created it")
+        return instance
 
 
 def _parse(line: str) -> Mapping[str, Any]:

@@ -5,15 +5,14 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TypeVar
 
-from flstore_core.policies.registry import ABLATIONS, RIVALS
-from flstore_core.simulator.speed import how_built
+from flstore_core.policies.registry import BELADY, ablation_names, how_built, rival_names
 from loadgen.study.chart import chart
 from loadgen.study.study import ABLATED_MIX, BUDGETS, HOURS, PATTERNS, REQUESTS, ROUNDS, SEEDS, Measured
 from loadgen.traces.mixes import MIXES
 
 BEGIN, END = "<!-- study: begin -->", "<!-- study: end -->"
 Column = TypeVar("Column")
-POLICIES = ("tailored", *RIVALS, "belady")
+POLICIES = ("tailored", *rival_names(), BELADY)
 CURVES = ("tailored", "belady", "lru", "lru+arrival", "s3-fifo", "gdsf+arrival", "lfu", "random")
 SHOWN_BUDGET = 2
 CLOSE = 0.005
@@ -46,7 +45,7 @@ def _sections(measured: Sequence[Measured]) -> Iterable[str]:
         yield f"### Mix {mix}, by budget in rounds\n\n![Hit rate against budget](images/policies-{mix}.svg)\n"
         yield _by_budget(measured, "policy", POLICIES, mix)
     yield "### Ablation, the paper's mix, by budget in rounds\n"
-    yield _by_budget(measured, "variant", ("tailored", *ABLATIONS), ABLATED_MIX)
+    yield _by_budget(measured, "variant", ("tailored", *ablation_names()), ABLATED_MIX)
     yield f"### What deciding costs, {how_built()}, the paper's mix, two rounds of budget\n"
     yield _costs(measured)
     yield "### Where the tailored policy is not the best\n"
@@ -87,7 +86,7 @@ def _lost(measured: Sequence[Measured]) -> Iterable[str]:
     for mix in MIXES:
         for budget in BUDGETS:
             own = mean(_rates(measured, "tailored", mix, budget))
-            rates = {name: mean(_rates(measured, name, mix, budget)) for name in RIVALS}
+            rates = {name: mean(_rates(measured, name, mix, budget)) for name in rival_names()}
             best = max(rates, key=lambda name: rates[name])
             if rates[best] > own + CLOSE:
                 lost = True

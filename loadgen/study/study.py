@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from flstore_core.patterns import Pattern
-from flstore_core.policies.registry import ABLATIONS, RIVALS
+from flstore_core.policies.registry import BELADY, ablation_names, names_without_prefetch, rival_names
 from flstore_core.simulator import Result, Trace, read_trace, simulate
-from flstore_core.simulator.offline import IMITATED, farthest_next_use
+from flstore_core.simulator.offline import farthest_next_use
 from loadgen.traces.mixes import MIXES
 from loadgen.traces.trace import TraceSettings, generate
 
@@ -79,18 +79,18 @@ def run_study(cells: Iterable[Cell], kept: Path, processes: int) -> Iterator[lis
 def run_cell(cell: Cell) -> list[Measured]:
     """Replay one trace at one budget through every policy."""
     trace = _trace(cell.settings)
-    ablations = ABLATIONS if cell.mix == ABLATED_MIX else ()
-    names = dict.fromkeys(("tailored", *RIVALS, *IMITATED, *ablations))
+    ablations = ablation_names() if cell.mix == ABLATED_MIX else []
+    names = dict.fromkeys(("tailored", *rival_names(), *names_without_prefetch(), *ablations))
     results = simulate(trace, names, cell.budget, cell.seed)
     return [_measured(cell, trace, result) for result in [*results, _belady(trace, cell.budget, results)]]
 
 
 def _belady(trace: Trace, budget: int, results: Iterable[Result]) -> Result:
     """Return the offline reference, given what the policies that it may imitate have done."""
-    offline = [Result("belady", run.overall(), run.tallies, 0.0) for run in farthest_next_use(trace, budget)]
-    imitated = (result for result in results if result.policy in IMITATED)
+    offline = [Result(BELADY, run.overall(), run.tallies, 0.0) for run in farthest_next_use(trace, budget)]
+    imitated = (result for result in results if result.policy in names_without_prefetch())
     best = max((*offline, *imitated), key=lambda result: (result.overall.hits, result.overall.key_hits))
-    return Result("belady", best.overall, best.patterns, 0.0)
+    return Result(BELADY, best.overall, best.patterns, 0.0)
 
 
 @lru_cache(maxsize=1)

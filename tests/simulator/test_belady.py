@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from flstore_core.patterns import Pattern
 from flstore_core.policies import Key, Request
 from flstore_core.policies.belady import Belady
+from flstore_core.policies.registry import names_without_prefetch
 from flstore_core.simulator import simulate
 from flstore_core.simulator.events import Created, Requested, Trace
-from flstore_core.simulator.offline import IMITATED
 from flstore_core.simulator.replay import TraceClock, replay
 from tests.policies.histories import JOB, traces
 
@@ -19,7 +19,7 @@ from tests.policies.histories import JOB, traces
 @given(trace=traces(), spare=st.integers(0, 60))
 def test_nothing_without_prefetching_beats_belady(trace: Trace, spare: int) -> None:
     budget = max(1, *trace.sizes.values()) + spare
-    belady, *others = simulate(trace, ["belady", *IMITATED], budget)
+    belady, *others = simulate(trace, ["belady", *names_without_prefetch()], budget)
     for other in others:
         assert belady.overall.prefetches == other.overall.prefetches == 0
         assert belady.overall.hits >= other.overall.hits

@@ -17,7 +17,7 @@ FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
 REPLAY = """
 import json
 from flstore_core.simulator import read_trace, simulate, simulated_policies, to_json
-from flstore_core.simulator.speed import how_built
+from flstore_core.policies.registry import how_built
 from loadgen.traces.trace import TraceSettings, generate
 
 settings = TraceSettings(rounds=60, requests=300, hours=3.0, seed=7)
