@@ -39,9 +39,9 @@ def create_app(state: State) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await to_thread.run_sync(state.placement.load)
+        await to_thread.run_sync(state.backends.placement.load)
         tasks = [
-            begin(follow(state.placement), "placement-follower"),
+            begin(follow(state.backends.placement), "placement-follower"),
             begin(keep(state.operations), "operations-keeper"),
         ]
         yield

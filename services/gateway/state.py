@@ -1,7 +1,6 @@
 """The parts of a running gateway, wired together."""
 
 import random
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ from flstore_core.cache import Cache, Ledger
 from flstore_core.policies.registry import make_policy
 from flstore_core.storage import ObjectStore
 from flstore_core.workloads import Progress
-from services.common.timing import RealTime
+from services.common.timing import RealTime, Time
 from services.gateway.answers.operation_records import Operation
 from services.gateway.answers.operations import Operations
 from services.gateway.answers.question import Options
@@ -33,7 +32,7 @@ from services.gateway.rounds.ingest import Ingest
 from services.gateway.rounds.opening import Rounds
 from services.gateway.rounds.records import Document, Records
 from services.gateway.rounds.statistics import Statistics
-from services.gateway.routes.budget import ByteBudget
+from services.gateway.routes.uploads import ByteBudget
 from services.gateway.settings import Settings
 from services.gateway.threads import Pools, Workers
 
@@ -43,10 +42,10 @@ class State:
     """What the endpoints share."""
 
     settings: Settings
-    store: ObjectStore
     tokens: Tokens
     uploads: ByteBudget
     rounds: Rounds
+    backends: Backends
     jobs: Jobs
     ingest: Ingest
     commit: Commit
@@ -54,9 +53,6 @@ class State:
     programs: Programs
     runner: Runner
     operations: Operations
-    placement: Placement
-    caches: Caches
-    calls: Calls
     metrics: GatewayMetrics
     workers: Workers
     pools: Pools
@@ -65,48 +61,47 @@ class State:
         """Let go of threads and connections."""
         self.workers.shut_down()
         self.pools.shut_down()
-        self.calls.close()
-        self.placement.close()
-        self.store.close()
+        self.backends.close()
+        self.rounds.store.close()
 
 
 def create_state(settings: Settings, store: ObjectStore) -> State:
     """Return the parts of a gateway over `store`."""
-    pools, real_time = Pools.start(), RealTime()
+    pools, time = Pools.start(), RealTime()
+    calls = Calls(settings.shard_timeout_seconds, time)
+    placement = Placement(settings.placement_url, store)
+    backends = Backends(placement, Shards(calls), Predictors(calls), Caches(calls), pools.callers)
+    return assemble(settings, store, backends, pools, time)
+
+
+def assemble(settings: Settings, store: ObjectStore, backends: Backends, pools: Pools, time: Time) -> State:
+    """Return the parts of a gateway over whatever store, backends, threads and time it is to have."""
     policy = make_policy("lru+arrival", settings.records_bytes, time.monotonic, random.Random(0))
     cache: Cache[Document] = Cache(Ledger(policy, settings.records_bytes, time.monotonic))
-    catalog = Catalog(store, pools, real_time, settings.refresh_seconds, cache.discard_job)
+    catalog = Catalog(store, pools, time, settings.refresh_seconds, cache.discard_job)
     rounds = Rounds.over(store, catalog, Records(store, cache, pools.readers))
-    placement = Placement(settings.placement_url, store)
-    calls = Calls(settings.shard_timeout_seconds, time.monotonic, time.sleep)
-    caches = Caches(calls)
-    backends = Backends(placement, Shards(calls), Predictors(calls), caches, pools.callers)
     statistics = Statistics(rounds.records, backends)
-    programs = Programs(store, real_time)
-    workers = Workers(settings.threads)
-    runner = Runner(rounds, statistics, programs, backends, time.perf_counter)
+    programs = Programs(store, time)
+    runner = Runner(rounds, statistics, programs, backends, time)
 
     def work(operation: Operation, progress: Progress) -> Any:
         return runner.run(operation.job, operation.workload, operation.params, Options(progress=progress)).to_json()
 
     return State(
         settings=settings,
-        store=store,
         tokens=Tokens(settings.tokens),
         uploads=ByteBudget(settings.in_flight_bytes, settings.upload_limit),
         rounds=rounds,
-        jobs=Jobs(store, catalog, placement, caches),
-        ingest=Ingest(rounds, backends, pools, real_time),
-        commit=Commit(rounds, statistics, backends, real_time),
-        eraser=Eraser(rounds, backends, real_time),
+        backends=backends,
+        jobs=Jobs(rounds, backends),
+        ingest=Ingest(rounds, backends, pools, time),
+        commit=Commit(rounds, statistics, backends, time),
+        eraser=Eraser(rounds, backends, time),
         programs=programs,
         runner=runner,
-        operations=Operations(store, pools.background, time.time, work),
-        placement=placement,
-        caches=caches,
-        calls=calls,
+        operations=Operations(store, pools.background, time, work),
         metrics=GatewayMetrics(cache),
-        workers=workers,
+        workers=Workers(settings.threads),
         pools=pools,
     )
 

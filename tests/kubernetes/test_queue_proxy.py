@@ -1,7 +1,6 @@
 """Queue-proxy's and the activator's habits change no answer: a gateway's calls, through them, to real shards."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from flstore_core.records import Job, to_bytes
 from flstore_core.shard.protocol import MemberRef, StatisticsRequest
 from flstore_core.statistics import RoundStatistics
 from flstore_core.storage.directory import DirectoryStore
+from services.common.timing import RealTime
 from services.gateway.backends.calls import Calls
 from services.gateway.backends.shards import Shards
 from tests.kubernetes.clock import Clock
@@ -52,7 +52,7 @@ class Way:
 async def way(tmp_path: Path) -> AsyncIterator[Way]:
     clock, store = Clock(), DirectoryStore(tmp_path)
     store.put(layout.job(JOB), to_bytes(Job(JOB, SCHEMA).to_json()))
-    calls = Calls(20.0, time.monotonic, time.sleep)
+    calls = Calls(20.0, RealTime())
     shards = Shards(calls)
     async with queue_proxy(tmp_path, clock) as (url, proxy):
         yield Way(url, proxy, clock, store, shards)

@@ -1,6 +1,5 @@
 """Long runs: they tell how far they have come, end when nobody waits any more, and end at their limits."""
 
-import time
 from collections.abc import Iterator
 
 import httpx
@@ -15,6 +14,7 @@ from flstore_core.models.protocol import ModelRef, RunRequest
 from flstore_core.patterns import Pattern
 from flstore_core.records import Round
 from flstore_core.storage.documents import load_json
+from services.common.timing import RealTime
 from services.gateway.backends.calls import Calls
 from services.gateway.backends.predictors import Predictors
 from tests.models import digits
@@ -73,7 +73,7 @@ def large(predicting: System) -> RunRequest:
 @pytest.fixture
 def caller() -> Iterator[Predictors]:
     """Calls a predictor as a gateway does, with less patience for silence than the run takes."""
-    calls = Calls(2.0, time.monotonic, time.sleep)
+    calls = Calls(2.0, RealTime())
     yield Predictors(calls)
     calls.close()
 

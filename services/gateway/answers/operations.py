@@ -38,6 +38,7 @@ from flstore_core.errors import Conflict, FLStoreError, NotFound, OperationCance
 from flstore_core.ids import JobId, object_name
 from flstore_core.storage import ObjectStore
 from flstore_core.workloads import Progress
+from services.common.timing import Time
 from services.gateway.answers.operation_records import (
     CANCELLED,
     FAILED,
@@ -85,13 +86,12 @@ class Operations:
 
     Args:
         workers: runs the work.
-        now: seconds since the epoch.
     """
 
-    def __init__(self, store: ObjectStore, workers: Executor, now: Callable[[], float], work: Work) -> None:
+    def __init__(self, store: ObjectStore, workers: Executor, time: Time, work: Work) -> None:
         self._records = OperationRecords(store)
         self._workers = workers
-        self._now = now
+        self._now = time.now
         self._work = work
         self._owned: dict[str, _Running] = {}
         self._lock = Lock()

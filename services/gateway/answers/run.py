@@ -1,6 +1,6 @@
 """Runs workloads: reads what they need, asks backends next to the data, combines the answers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,6 +11,7 @@ from flstore_core.shard.protocol import Work
 from flstore_core.workloads import Context, Needs, ReadsArtifacts, RoundData, registry, wants_statistics
 from flstore_core.workloads.describe import dump, validate
 from flstore_core.workloads.registry import AnyWorkload
+from services.common.timing import Time
 from services.gateway.answers import artifacts
 from services.gateway.answers.execution import Execution, Outcome, Stages
 from services.gateway.answers.gathering import Gathered, ModelRuns, SliceMaps
@@ -28,11 +29,7 @@ Read = tuple[tuple[RoundData, ...], Work]
 
 
 class Runner:
-    """Runs workloads. Safe to share between threads.
-
-    Args:
-        clock: seconds, never going back.
-    """
+    """Runs workloads. Safe to share between threads."""
 
     def __init__(
         self,
@@ -40,14 +37,14 @@ class Runner:
         statistics: Statistics,
         programs: Programs,
         backends: Backends,
-        clock: Callable[[], float],
+        time: Time,
     ) -> None:
         self._store = rounds.store
         self._catalog = rounds.catalog
         self._records = rounds.records
         self._openings = rounds.openings
         self._statistics = statistics
-        self._clock = clock
+        self._clock = time.monotonic
         self._slice_maps = SliceMaps(rounds, backends)
         self._model_runs = ModelRuns(rounds, programs, backends)
         self._pricing = Pricing(backends.placement)

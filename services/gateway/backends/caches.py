@@ -19,6 +19,9 @@ class Caches:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
+    def close(self) -> None:
+        self._calls.close()
+
     def inventory(self, url: str) -> dict[str, Any]:
         """Return what a backend holds. Ask only one that is awake: asking wakes it."""
         inventory: dict[str, Any] = json.loads(self._calls.send("GET", [url], INVENTORY, read_whole))

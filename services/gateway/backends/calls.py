@@ -21,6 +21,7 @@ from flstore_core.errors import FLStoreError, StoreUnavailable, Unavailable, fro
 from flstore_core.retry import Retry
 from flstore_core.shard.protocol import WORK_HEADER, Work
 from services.common.logs import REQUEST_ID_HEADER, current_request_id
+from services.common.timing import Time
 
 T = TypeVar("T")
 
@@ -35,13 +36,13 @@ class Calls:
 
     Args:
         timeout_s: seconds that one attempt may take, a cold start included; no attempt begins later than that.
-        clock: seconds, never going back.
-        sleep: waits the given seconds.
     """
 
-    def __init__(self, timeout_s: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+    def __init__(self, timeout_s: float, time: Time) -> None:
         self._http = urllib3.PoolManager(num_pools=64, maxsize=32, retries=False, timeout=urllib3.Timeout(timeout_s))
-        self._retry = Retry(PAUSES_S, attempts=len(PAUSES_S) + 1, give_up_s=timeout_s, clock=clock, sleep=sleep)
+        self._retry = Retry(
+            PAUSES_S, attempts=len(PAUSES_S) + 1, give_up_s=timeout_s, clock=time.monotonic, sleep=time.sleep
+        )
 
     def send(
         self,

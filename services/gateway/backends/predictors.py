@@ -21,6 +21,9 @@ class Predictors:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
+    def close(self) -> None:
+        self._calls.close()
+
     def run(self, urls: Sequence[str], request: RunRequest, progress: Progress) -> tuple[Partial, Work]:
         """Return what running models found, from the first predictor that answers.
 

@@ -32,6 +32,9 @@ class Shards:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
+    def close(self) -> None:
+        self._calls.close()
+
     def put_slice(
         self, urls: Sequence[str], part: SliceRef, member: MemberRef, base: MemberRef | None, body: list[memoryview]
     ) -> None:

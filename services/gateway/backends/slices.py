@@ -26,7 +26,7 @@ class HeldSlice:
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """What a gateway has behind it: where slices lie, the calls of their shards, and threads to call in."""
+    """What a gateway has behind it: where slices lie, the calls of shards and predictors, and threads to call in."""
 
     placement: Placement
     shards: Shards
@@ -49,6 +49,11 @@ class Backends:
             )
             for index in range(assignment.slices)
         ]
+
+    def close(self) -> None:
+        """Close the connections."""
+        for part in (self.placement, self.shards, self.predictors, self.caches):
+            part.close()
 
     def ask_slices(self, job: Job, ask: Callable[[HeldSlice], T]) -> list[T]:
         """Return what `ask` returns for each slice, in the slices' order; the calls run side by side."""

@@ -80,7 +80,7 @@ def _counts(index: JobIndex) -> dict[str, Any]:
 
 
 def _shape(state: State, index: JobIndex) -> dict[str, Any]:
-    assignment = state.placement.table.jobs.get(index.job.id)
+    assignment = state.backends.placement.table.jobs.get(index.job.id)
     shards = sorted({shard for owners in assignment.owners for shard in owners}) if assignment else []
     placement = {"slices": assignment.slices, "replicas": assignment.replicas, "shards": shards} if assignment else None
     return {**index.job.to_json(), **_counts(index), "placement": placement}

@@ -1,4 +1,4 @@
-"""Programs and data sets: stored, described, read back, removed."""
+"""Programs and data sets: stored, listed, read back, removed; and models that workloads wrote, read back."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -12,8 +12,8 @@ from flstore_core.records import Job
 from services.gateway.programs import StoredFile
 from services.gateway.routes.access import JobName, Reads, Writes
 from services.gateway.routes.downloads import download
-from services.gateway.routes.schemas import DOWNLOAD, problems
-from services.gateway.routes.uploads import content_length, receive
+from services.gateway.routes.schemas import BINARY, DOWNLOAD, problems
+from services.gateway.routes.uploads import upload
 from services.gateway.state import State
 
 router = APIRouter(prefix="/v1/jobs/{job}", tags=["models"])
@@ -25,12 +25,10 @@ async def dataset_in_path(dataset: str) -> str:
 
 DatasetName = Annotated[str, Depends(dataset_in_path)]
 
-_BINARY = {"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
 
-
-@router.put("/model", status_code=201, responses=problems(404, 408, 409, 411, 413, 422), openapi_extra=_BINARY)
+@router.put("/model", status_code=201, responses=problems(404, 408, 409, 411, 413, 422), openapi_extra=BINARY)
 async def put_program(request: Request, job: JobName, state: Writes) -> JSONResponse:
-    """Store the program that runs the job's models, as `torch.export.save` wrote it; nothing in it is executed."""
+    """Store the program that runs the job's models, as `torch.export.save` wrote it. Nothing in it is executed here."""
     return await _put(request, state, job, state.programs.put_program)
 
 
@@ -38,7 +36,7 @@ async def put_program(request: Request, job: JobName, state: Writes) -> JSONResp
 async def get_program(request: Request, job: JobName, state: Reads) -> Response:
     """Return the program's bytes."""
     stored = await state.workers.run(state.programs.read_program, job)
-    return download(request, state.store, layout.program(job), stored.nbytes, stored.sha256)
+    return download(request, state.rounds.store, layout.program(job), stored.nbytes, stored.sha256)
 
 
 @router.delete("/model", status_code=204, responses=problems(404, 422))
@@ -52,23 +50,23 @@ async def delete_program(job: JobName, state: Writes) -> Response:
 async def list_datasets(job: JobName, state: Reads) -> JSONResponse:
     """List the job's data sets."""
     await state.workers.run(state.rounds.catalog.read_job, job)
-    found = await state.workers.run(state.programs.read_datasets, job)
-    return JSONResponse({"datasets": [{"dataset": name, **_shape(stored)} for name, stored in found.items()]})
+    datasets = await state.workers.run(state.programs.read_datasets, job)
+    return JSONResponse({"datasets": [{"dataset": name, **_shape(stored)} for name, stored in datasets.items()]})
 
 
 @router.put(
-    "/datasets/{dataset}", status_code=201, responses=problems(404, 408, 409, 411, 413, 422), openapi_extra=_BINARY
+    "/datasets/{dataset}", status_code=201, responses=problems(404, 408, 409, 411, 413, 422), openapi_extra=BINARY
 )
 async def put_dataset(request: Request, job: JobName, dataset: DatasetName, state: Writes) -> JSONResponse:
-    """Store a data set to evaluate models on: safetensors with `inputs` and mostly `targets`, one row an example."""
-    return await _put(request, state, job, lambda found, body: state.programs.put_dataset(found, dataset, body))
+    """Store a data set to evaluate models on: safetensors with `inputs`, usually `targets`, one row an example."""
+    return await _put(request, state, job, lambda record, body: state.programs.put_dataset(record, dataset, body))
 
 
 @router.get("/datasets/{dataset}", response_class=Response, responses=DOWNLOAD)
 async def get_dataset(request: Request, job: JobName, dataset: DatasetName, state: Reads) -> Response:
     """Return a data set's bytes."""
     stored = await state.workers.run(state.programs.read_dataset, job, dataset)
-    return download(request, state.store, layout.dataset(job, dataset), stored.nbytes, stored.sha256)
+    return download(request, state.rounds.store, layout.dataset(job, dataset), stored.nbytes, stored.sha256)
 
 
 @router.delete("/datasets/{dataset}", status_code=204, responses=problems(404, 422))
@@ -78,13 +76,18 @@ async def delete_dataset(job: JobName, dataset: DatasetName, state: Writes) -> R
     return Response(status_code=204)
 
 
+@router.get("/artifacts/{artifact}", response_class=Response, responses=DOWNLOAD)
+async def get_artifact(request: Request, job: JobName, artifact: str, state: Reads) -> Response:
+    """Return the bytes of a model that a workload wrote; ranges are served."""
+    key, store = layout.artifact(job, object_name("artifact", artifact)), state.rounds.store
+    return await state.workers.run(lambda: download(request, store, key, store.stat(key).size, artifact))
+
+
 async def _put(
     request: Request, state: State, name: JobId, put: Callable[[Job, memoryview], tuple[StoredFile, bool]]
 ) -> JSONResponse:
     job = await state.workers.run(state.rounds.catalog.read_job, name)
-    nbytes = content_length(request)
-    with state.uploads.hold(nbytes):
-        body = await receive(request, nbytes, state.settings.upload_patience_seconds)
+    async with upload(request, state.uploads, state.settings.upload_patience_seconds) as body:
         stored, created = await state.workers.run(put, job, body)
     return JSONResponse({"job": name, **_shape(stored), "created": created}, 201 if created else 200)
 

@@ -1,4 +1,4 @@
-"""Rounds: updates and aggregates stored and read back, rounds committed."""
+"""Rounds: updates and aggregates stored and read back, rounds committed, listed and read."""
 
 import json
 from operator import itemgetter
@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from flstore_core import layout
 from flstore_core.errors import InvalidParameters, unknown
-from flstore_core.ids import AGGREGATE, ClientId, JobId, object_name
+from flstore_core.ids import AGGREGATE, ClientId, JobId
 from flstore_core.records import Job
 from services.gateway.answers.pricing import COMMIT_PUTS, INGEST_PUTS, Pricing
 from services.gateway.metrics import COMMITS, INGEST
@@ -18,15 +18,12 @@ from services.gateway.rounds.commit import CommitRequest
 from services.gateway.rounds.upload import Upload
 from services.gateway.routes.access import ClientName, JobName, JsonRoute, Reads, RoundNumber, Writes
 from services.gateway.routes.downloads import download
-from services.gateway.routes.schemas import DOWNLOAD, CommitBody, Stored, answers, problems
-from services.gateway.routes.uploads import content_length, receive
+from services.gateway.routes.schemas import BINARY, DOWNLOAD, CommitBody, Stored, answers, problems
+from services.gateway.routes.uploads import upload
 from services.gateway.state import State
 
 router = APIRouter(prefix="/v1/jobs/{job}", tags=["rounds"], route_class=JsonRoute)
 
-_SAFETENSORS = {
-    "requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
-}
 MetricsHeader = Annotated[str, Header(alias="X-FLStore-Metrics", description="JSON object of the client's metrics")]
 
 
@@ -34,8 +31,8 @@ MetricsHeader = Annotated[str, Header(alias="X-FLStore-Metrics", description="JS
     "/rounds/{round}/clients/{client}",
     status_code=201,
     response_model=Stored,
-    responses=answers(s200="the same bytes were there") | problems(404, 408, 409, 411, 413, 422, 507),
-    openapi_extra=_SAFETENSORS,
+    responses=answers(s200="these very bytes were stored before") | problems(404, 408, 409, 411, 413, 422, 507),
+    openapi_extra=BINARY,
 )
 async def put_update(
     request: Request,
@@ -53,8 +50,8 @@ async def put_update(
     "/rounds/{round}/aggregate",
     status_code=201,
     response_model=Stored,
-    responses=answers(s200="the same bytes were there") | problems(404, 408, 409, 411, 413, 422, 507),
-    openapi_extra=_SAFETENSORS,
+    responses=answers(s200="these very bytes were stored before") | problems(404, 408, 409, 411, 413, 422, 507),
+    openapi_extra=BINARY,
 )
 async def put_aggregate(
     request: Request, job: JobName, number: RoundNumber, state: Writes, metrics: MetricsHeader = "{}"
@@ -65,11 +62,11 @@ async def put_aggregate(
 
 @router.post("/rounds/{round}/commit", responses=problems(404, 409, 411, 413, 422, 507))
 async def commit(job: JobName, number: RoundNumber, state: Writes, body: CommitBody | None = None) -> JSONResponse:
-    """Make a round immutable and store its statistics. The same commit again is answered alike."""
-    given = body or CommitBody(participants=None)
-    asked = CommitRequest(given.metrics, given.hyperparameters, given.participants)
+    """Make a round immutable and store its statistics. The same commit again changes nothing and is answered alike."""
+    body = body or CommitBody(participants=None)
+    message = CommitRequest(body.metrics, body.hyperparameters, body.participants)
     started = perf_counter()
-    record = await state.workers.run(lambda: state.commit.commit(state.rounds.catalog.read_job(job), number, asked))
+    record = await state.workers.run(lambda: state.commit.commit(state.rounds.catalog.read_job(job), number, message))
     _count_cost(state, COMMITS, started, COMMIT_PUTS)
     state.metrics.rounds_committed.labels(job).inc()
     return JSONResponse(record.to_json())
@@ -77,7 +74,7 @@ async def commit(job: JobName, number: RoundNumber, state: Writes, body: CommitB
 
 @router.get("/rounds", responses=problems(404, 422))
 async def list_rounds(job: JobName, state: Reads) -> JSONResponse:
-    """List a job's rounds; of committed ones, with how many clients took part."""
+    """List a job's rounds; a committed one with the number of its clients."""
     index = await state.workers.run(state.rounds.catalog.read_index, job)
     clients = index.clients_by_round()
     rows = [{"round": number, "committed": True, "clients": clients[number]} for number in index.committed]
@@ -87,7 +84,7 @@ async def list_rounds(job: JobName, state: Reads) -> JSONResponse:
 
 @router.get("/rounds/{round}", responses=problems(404, 422))
 async def read_round(job: JobName, number: RoundNumber, state: Reads) -> JSONResponse:
-    """Read a round's record; an open round as it stands."""
+    """Read a round's record. An open round's has the updates stored so far."""
     record = await state.workers.run(state.rounds.openings.read_round, job, number)
     return JSONResponse(record.to_json())
 
@@ -104,23 +101,14 @@ async def get_aggregate(request: Request, job: JobName, number: RoundNumber, sta
     return await state.workers.run(_get, request, state, job, number, AGGREGATE)
 
 
-@router.get("/artifacts/{artifact}", response_class=Response, responses=DOWNLOAD)
-async def get_artifact(request: Request, job: JobName, artifact: str, state: Reads) -> Response:
-    """Return a model that a workload wrote; ranges are served."""
-    key = layout.artifact(job, object_name("artifact", artifact))
-    return await state.workers.run(lambda: download(request, state.store, key, state.store.stat(key).size, artifact))
-
-
 async def _put(
     request: Request, state: State, job_name: JobId, number: int, client: ClientId, metrics: str
 ) -> JSONResponse:
     job = await state.workers.run(state.rounds.catalog.read_job, job_name)
-    given = _metrics(metrics)
-    with state.uploads.hold(content_length(request)):
-        body = await receive(request, content_length(request), state.settings.upload_patience_seconds)
-        upload = Upload(job, number, client, body, given)
+    values = _metrics(metrics)
+    async with upload(request, state.uploads, state.settings.upload_patience_seconds) as body:
         started = perf_counter()
-        receipt = await state.workers.run(state.ingest.put, upload)
+        receipt = await state.workers.run(state.ingest.put, Upload(job, number, client, body, values))
     _count_cost(state, INGEST, started, INGEST_PUTS)
     if receipt.created:
         state.metrics.ingested_bytes.labels(job_name).inc(receipt.member.nbytes)
@@ -130,7 +118,7 @@ async def _put(
 
 
 def _count_cost(state: State, kind: str, started: float, puts: int) -> None:
-    bill = Pricing(state.placement).price_ingest(perf_counter() - started, puts)
+    bill = Pricing(state.backends.placement).price_ingest(perf_counter() - started, puts)
     state.metrics.cost_dollars.labels(kind).inc(bill.total)
 
 
@@ -144,14 +132,14 @@ def _get(request: Request, state: State, job: JobId, number: int, client: Client
     if member is None:
         record = state.rounds.openings.read_round(job, number)
         raise unknown(f"model in round {number}", client, record.by_client)
-    return download(request, state.store, layout.tensors(job, number, client), member.nbytes, member.sha256)
+    return download(request, state.rounds.store, layout.tensors(job, number, client), member.nbytes, member.sha256)
 
 
 def _metrics(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        metrics = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidParameters("X-FLStore-Metrics is not JSON") from error
-    if not isinstance(found, dict):
+    if not isinstance(metrics, dict):
         raise InvalidParameters("X-FLStore-Metrics must be a JSON object")
-    return found
+    return metrics

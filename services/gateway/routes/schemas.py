@@ -141,6 +141,9 @@ def headers(**descriptions: str) -> dict[str, Any]:
 
 _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
+BINARY = {"requestBody": {"content": _BYTES}}
+"""OpenAPI description of a request whose body is a file."""
+
 DOWNLOAD: Responses = {
     200: {"description": "the whole file, safetensors", "content": _BYTES},
     206: {"description": "the range asked for", "content": _BYTES},

@@ -21,7 +21,7 @@ AWAKE = "awake"
 @router.get("/v1/placement", responses=problems())
 async def placement(request: Request, state: Reads) -> JSONResponse:
     """Tell which shards hold which slices of the jobs that the caller may read."""
-    table = state.placement.table.to_json()
+    table = state.backends.placement.table.to_json()
     return JSONResponse({**table, "jobs": _visible(request, state, table["jobs"])})
 
 
@@ -51,7 +51,7 @@ async def healthz() -> JSONResponse:
 @router.get("/readyz", responses=answers(s503="no placement table is known yet"))
 async def readyz(request: Request) -> JSONResponse:
     """Ready: a placement table is known. The store being away does not count: hot reads go on without it."""
-    ready = state_of(request).placement.table.version > 0
+    ready = state_of(request).backends.placement.table.version > 0
     return JSONResponse({"status": "ready" if ready else "waiting for a placement table"}, 200 if ready else 503)
 
 
@@ -60,7 +60,7 @@ async def metrics(request: Request) -> Response:
     """Prometheus metrics."""
     state = state_of(request)
     state.metrics.in_flight_bytes.set(state.uploads.used)
-    state.metrics.table_version.set(state.placement.table.version)
+    state.metrics.table_version.set(state.backends.placement.table.version)
     return Response(generate_latest(state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -71,7 +71,7 @@ def _visible(request: Request, state: State, by_job: Mapping[str, Any]) -> dict[
 
 
 def _caches(state: State) -> dict[str, Any]:
-    shards = [_with_inventory(state, shard) for shard in state.placement.fetch_backends()]
+    shards = [_with_inventory(state, shard) for shard in state.backends.placement.fetch_backends()]
     return {"gateway": state.rounds.records.cache.snapshot(), "shards": shards}
 
 
@@ -79,7 +79,7 @@ def _with_inventory(state: State, shard: dict[str, Any]) -> dict[str, Any]:
     if shard["state"] != AWAKE:
         return shard
     try:
-        return {**shard, "inventory": state.caches.inventory(_direct(shard))}
+        return {**shard, "inventory": state.backends.caches.inventory(_direct(shard))}
     except FLStoreError:
         return shard
 
@@ -93,15 +93,15 @@ def _explain(state: State, key: str) -> dict[str, Any]:
     job, _, rest = key.partition("/")
     parts = rest.split("/")
     index = int(parts[2]) if len(parts) == 3 and parts[2].isdecimal() else 0
-    assignment = state.placement.find_or_place(state.rounds.catalog.read_job(job_id(job)).id)
+    assignment = state.backends.placement.find_or_place(state.rounds.catalog.read_job(job_id(job)).id)
     if index >= assignment.slices:
         raise InvalidParameters(f"slice {index} does not exist; job {job!r} has {assignment.slices}")
-    states = {shard["shard"]: shard for shard in state.placement.fetch_backends()}
+    states = {shard["shard"]: shard for shard in state.backends.placement.fetch_backends()}
     found = []
     for owner in assignment.owners[index]:
         shard = states[owner]
         if shard["state"] == AWAKE:
-            told = state.caches.explain(_direct(shard), key)
+            told = state.backends.caches.explain(_direct(shard), key)
         else:
             told = {"cached": False, "since": None, "why": "the shard is at zero", "pinned": False}
         found.append({"shard": owner, **told})
