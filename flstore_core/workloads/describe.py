@@ -1,4 +1,7 @@
-"""What the gateway tells of a workload, and how values go in and out of it. The one module here that needs pydantic."""
+"""Descriptions of workloads with their JSON Schemas; parameters from JSON values, and answers to JSON values.
+
+Needs no server. This is the one module here that imports pydantic.
+"""
 
 import json
 import math
@@ -11,12 +14,13 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import JsonSchemaMode
 
 from flstore_core.errors import BrokenWorkload, InvalidParameters
+from flstore_core.workloads import registry
 from flstore_core.workloads.registry import AnyWorkload
 
 
 @dataclass(frozen=True)
 class Description:
-    """What `GET /v1/workloads` tells of a workload."""
+    """A workload as `GET /v1/workloads` and `flstore workloads` show it."""
 
     name: str
     pattern: str
@@ -24,6 +28,7 @@ class Description:
     source: str
     """The method's publication."""
     summary: str
+    """What it answers, in a sentence."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """JSON Schema of the parameters."""
     result: Mapping[str, Any] = field(default_factory=dict)
@@ -44,35 +49,40 @@ def describe(workload: AnyWorkload) -> Description:
     )
 
 
+def describe_all() -> list[Description]:
+    """Return the descriptions of all workloads that load, by name."""
+    return [describe(workload) for _, workload in sorted(registry.load().items())]
+
+
 def validate(workload: AnyWorkload, data: Mapping[str, Any]) -> Any:
-    """Return the workload's parameters made from JSON values.
+    """Return the workload's parameters from JSON values.
 
     Raises:
-        InvalidParameters: naming every field that does not fit; the extension `errors` lists
-            `{"field", "message", "input"}` of each.
+        InvalidParameters: with every field that does not fit; its extension `errors` lists their
+            `{"field", "message", "input"}`.
     """
     try:
         return _adapter(workload.params).validate_json(json.dumps(dict(data)), strict=True)
     except ValidationError as error:
         bad = [_bad_field(entry) for entry in error.errors(include_url=False, include_context=False)]
-        told = "; ".join(f"{entry['field']}: {entry['message']}" for entry in bad)
-        raise InvalidParameters(f"parameters of {workload.name!r} do not fit: {told}", errors=bad) from error
+        reasons = "; ".join(f"{entry['field']}: {entry['message']}" for entry in bad)
+        raise InvalidParameters(f"parameters of {workload.name!r} do not fit: {reasons}", errors=bad) from error
 
 
 def dump(result: Any) -> Any:
-    """Return an answer, a dataclass, as JSON values; raise `BrokenWorkload` if a number in it is not finite."""
+    """Return an answer (a dataclass) as JSON values; raise `BrokenWorkload` if a number in it is not finite."""
     value = _adapter(type(result)).dump_python(result, mode="json")
     try:
         json.dumps(value, allow_nan=False)
     except ValueError as error:
         place = next(_nonfinite(value, ""), "")
-        told = f"{type(result).__name__}.{place} is a number that is not finite, which JSON cannot say"
-        raise BrokenWorkload(told) from error
+        detail = f"{type(result).__name__}.{place} is a number that is not finite, which JSON cannot express"
+        raise BrokenWorkload(detail) from error
     return value
 
 
 def schema_of(kind: type[object], mode: JsonSchemaMode) -> Mapping[str, Any]:
-    """Return the JSON Schema of a dataclass, its fields described by their docstrings, inherited ones too."""
+    """Return the JSON Schema of a dataclass; the docstrings of its fields, inherited ones too, are the descriptions."""
     schema = _adapter(kind).json_schema(mode=mode)
     described = _descriptions(kind)
     for name, property_ in schema.get("properties", {}).items():
@@ -82,7 +92,7 @@ def schema_of(kind: type[object], mode: JsonSchemaMode) -> Mapping[str, Any]:
 
 
 def _descriptions(kind: type[object]) -> Mapping[str, str]:
-    """Return the fields' docstrings along the MRO: pydantic reads only those in a class' own body."""
+    """Return the fields' docstrings by name, of base classes too: pydantic reads only those in a class's own body."""
     described: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         if is_dataclass(base):

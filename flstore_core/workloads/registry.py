@@ -1,6 +1,11 @@
-"""Workloads by name, from the `flstore.workloads` entry points: the built-in ones and those of users' own packages.
+"""Workloads by name, from the `flstore.workloads` entry points.
 
-A workload's module is imported when it is first asked for, and no other with it: a shard starts on the one it runs.
+There is one way to add a workload, inside this repository and outside: a line under
+`[project.entry-points."flstore.workloads"]` in the package's pyproject.toml, and the package installed anew. Everything
+else (the gateway, the shards, the command line, the tests that walk all workloads) finds it here.
+
+A workload's module is imported when it is first asked for, and no other workload's with it, so that a shard loads only
+what it runs.
 """
 
 import logging
@@ -30,8 +35,8 @@ def get(name: str) -> AnyWorkload:
     """Return the workload `name`, imported and made once.
 
     Raises:
-        NotFound: naming the nearest ones, if there is none by that name.
-        BrokenWorkload: if its package cannot be imported, or what it registers is no workload.
+        NotFound: with the nearest names, if no workload has this one.
+        BrokenWorkload: if its package cannot be imported, or what it registers is not a workload.
     """
     entries = _entries()
     if name not in entries:
@@ -40,11 +45,7 @@ def get(name: str) -> AnyWorkload:
 
 
 def get_weights(name: str) -> WeightsWorkload[Any, Any]:
-    """Return the workload `name` if it runs in shards.
-
-    Raises:
-        InvalidParameters: if it does not read weights; and what `get` raises.
-    """
+    """Return the workload `name`, which runs in shards; raise as `get` does, and `InvalidParameters` for any other."""
     workload = get(name)
     if workload.needs is not Needs.WEIGHTS:
         raise InvalidParameters(f"workload {name!r} needs {workload.needs}, not weights: it has nothing to map")
@@ -52,7 +53,7 @@ def get_weights(name: str) -> WeightsWorkload[Any, Any]:
 
 
 def get_model(name: str) -> ModelWorkload[Any, Any]:
-    """Return the workload `name` if it runs models; errors as `get_weights`."""
+    """Return the workload `name`, which runs models; raise as `get` does, and `InvalidParameters` for any other."""
     workload = get(name)
     if workload.needs is not Needs.MODEL:
         raise InvalidParameters(f"workload {name!r} needs {workload.needs}, not a model: it has nothing to run")
@@ -60,7 +61,7 @@ def get_model(name: str) -> ModelWorkload[Any, Any]:
 
 
 def load() -> Mapping[str, AnyWorkload]:
-    """Return every workload that can be loaded, by name; the others are logged and named by `broken`."""
+    """Return every workload that loads, by name; log a warning for each that does not."""
     loaded, failed = _load_all()
     for name, reason in failed.items():
         _log.warning("workload %r is left out: %s", name, reason)
@@ -68,18 +69,18 @@ def load() -> Mapping[str, AnyWorkload]:
 
 
 def broken() -> Mapping[str, str]:
-    """Return why each registered workload that is missing from `load()` could not be loaded, by name."""
+    """Return the reason why each workload missing from `load()` does not load, by name."""
     return _load_all()[1]
 
 
 def forget() -> None:
-    """Forget what is registered and loaded, so that packages installed meanwhile are found."""
+    """Forget all entry points and workloads, so that the next call finds packages installed since."""
     get.cache_clear()
     _entries.cache_clear()
 
 
 def params_from_json(workload: AnyWorkload, data: Mapping[str, Any]) -> Any:
-    """Return parameters that the gateway has validated, made from their JSON form; needs no pydantic.
+    """Return parameters from JSON values that the gateway has validated; imports no pydantic.
 
     Raises:
         InvalidParameters: if the fields are not those of this workload.
@@ -103,11 +104,11 @@ def _load_all() -> tuple[dict[str, AnyWorkload], dict[str, str]]:
 
 @cache
 def _entries() -> Mapping[str, EntryPoint]:
-    """Return the entry points by name; where two packages claim one name, the built-in or the first one has it."""
+    """Return the entry points by name. Of two with the same name, the built-in one counts, or the first by value."""
     entries: dict[str, EntryPoint] = {}
     for entry in sorted(entry_points(group=GROUP), key=_precedence):
-        if (known := entries.setdefault(entry.name, entry)) is not entry:
-            _log.warning("workload %r of %s is ignored: %s has that name", entry.name, entry.value, known.value)
+        if (first := entries.setdefault(entry.name, entry)) is not entry:
+            _log.warning("workload %r of %s is ignored: %s has that name", entry.name, entry.value, first.value)
     return entries
 
 
@@ -118,11 +119,11 @@ def _precedence(entry: EntryPoint) -> tuple[bool, str]:
 def _make(entry: EntryPoint) -> AnyWorkload:
     try:
         workload = entry.load()()
-    except Exception as error:  # another's code: whatever it raises must not take the other workloads down
+    except Exception as error:  # a user's code may raise anything; it must not take the other workloads down
         reason = f"{type(error).__name__}: {error}"
         raise BrokenWorkload(f"workload {entry.name!r} ({entry.value}) cannot be loaded: {reason}") from error
-    if wrong := _what_is_wrong(entry.name, workload):
-        raise BrokenWorkload(f"workload {entry.name!r} ({entry.value}) is none: {wrong}")
+    if wrong := _mistake(entry.name, workload):
+        raise BrokenWorkload(f"workload {entry.name!r} ({entry.value}) is not a workload: {wrong}")
     return workload  # type: ignore[no-any-return]
 
 
@@ -132,7 +133,7 @@ _MORE_METHODS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def _what_is_wrong(name: str, workload: Any) -> str | None:
+def _mistake(name: str, workload: Any) -> str | None:
     needs = getattr(workload, "needs", None)
     methods = ["select", "combine", *_MORE_METHODS.get(str(needs), ())]
     missing = [

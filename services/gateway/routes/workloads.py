@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from flstore_core.errors import FLStoreError, InvalidParameters
 from flstore_core.ids import JobId, job_id
 from flstore_core.workloads import registry
-from flstore_core.workloads.describe import describe, validate
+from flstore_core.workloads.describe import describe_all, validate
 from services.gateway.answers.execution import Outcome
 from services.gateway.answers.question import NotModified, Options
 from services.gateway.routes.access import PlainRoute, Reads, check_length, reads
@@ -111,7 +111,7 @@ def _start(state: State, job: JobId, name: str, params: Mapping[str, Any], idemp
 
 @cache
 def _descriptions() -> list[dict[str, Any]]:
-    return [asdict(describe(workload)) for _, workload in sorted(registry.load().items())]
+    return [asdict(description) for description in describe_all()]
 
 
 def _idempotency_key(given: Headers) -> str | None:
