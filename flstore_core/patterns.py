@@ -13,7 +13,7 @@ class Pattern(StrEnum):
     """All updates of one round."""
 
     P3 = "P3"
-    """One client across rounds."""
+    """One client's updates across rounds."""
 
     P4 = "P4"
-    """Metadata over recent rounds."""
+    """Metadata and statistics of recent rounds."""

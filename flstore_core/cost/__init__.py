@@ -1,21 +1,22 @@
 """What things cost by published prices: a request, an idle hour, a trace, here and at both baselines.
 
-Pure functions over what was used. Measuring that is the services' business; showing it, the reports'. Amounts are US
-dollars. Where a figure has to be assumed, it is assumed in the baselines' favour and says so.
+Here belong prices as data and pure functions from what was used to US dollars. Measuring what was used belongs in the
+services, showing amounts in the reports. Where a figure has to be assumed, it is assumed in favour of the baselines,
+and its docstring says so.
 """
 
 from flstore_core.cost.baselines import (
     Reads,
-    cache_hour,
-    cache_node_for,
-    cache_request,
-    objstore_hour,
-    objstore_request,
+    cache_hour_bill,
+    smallest_cache_node,
+    cache_request_bill,
+    objstore_hour_bill,
+    objstore_request_bill,
 )
 from flstore_core.cost.bill import Bill, saving
 from flstore_core.cost.prices import AWS, Price, Prices
-from flstore_core.cost.request import RequestCost, request_cost
-from flstore_core.cost.serverless import Usage, lambda_bill, node_bill, node_idle_hour, stored
+from flstore_core.cost.request import RequestCost, price_request
+from flstore_core.cost.serverless import Usage, lambda_bill, node_bill, idle_hour_bill, storage_bill
 
 __all__ = [
     "AWS",
@@ -25,15 +26,15 @@ __all__ = [
     "Reads",
     "RequestCost",
     "Usage",
-    "cache_hour",
-    "cache_node_for",
-    "cache_request",
+    "cache_hour_bill",
+    "smallest_cache_node",
+    "cache_request_bill",
     "lambda_bill",
     "node_bill",
-    "node_idle_hour",
-    "objstore_hour",
-    "objstore_request",
-    "request_cost",
+    "idle_hour_bill",
+    "objstore_hour_bill",
+    "objstore_request_bill",
+    "price_request",
     "saving",
-    "stored",
+    "storage_bill",
 ]

@@ -1,11 +1,11 @@
-"""What is paid, by what it is paid for."""
+"""Amounts of money by what they are paid for."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """Dollars."""
+    """US dollars."""
 
     compute: float = 0.0
     """Functions, machines and cache nodes."""
@@ -16,6 +16,7 @@ class Bill:
 
     @property
     def total(self) -> float:
+        """The sum of all parts."""
         return self.compute + self.requests + self.storage
 
     def __add__(self, other: "Bill") -> "Bill":
@@ -27,5 +28,5 @@ class Bill:
 
 
 def saving(ours: float, theirs: float) -> float:
-    """Return the share of `theirs` that is saved: 1 if ours costs nothing, negative if it costs more."""
+    """Return the share of `theirs` that is saved: negative if `ours` is more, 0 if `theirs` is nothing."""
     return 1.0 - ours / theirs if theirs else 0.0

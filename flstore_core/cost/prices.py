@@ -1,7 +1,7 @@
-"""Prices as data, each with its unit, date and source. On demand, us-east-1, without free tiers.
+"""Prices as data, each with its unit, date and source: on demand, in us-east-1, without free tiers.
 
-They were entered by hand and not compared with the sources' pages when this was written: do so before quoting a figure
-in dollars. Ratios between systems depend on them as much as on what was measured.
+They were entered by hand and not compared with the pages that they name. Compare them before quoting a figure in
+dollars: ratios between systems depend on prices as much as on what was measured.
 """
 
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ class Price:
     unit: str
     source: str
     as_of: str = _AS_OF
-    """Date of the list that the amount stands for, YYYY-MM-DD."""
+    """Date of the price list, YYYY-MM-DD."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheNode:
-    """A size in which an in-memory cache can be rented."""
+    """A machine type of an in-memory cache."""
 
     name: str
     gib: float
@@ -48,10 +48,11 @@ class Prices:
     store_get: Price
     store_gb_month: Price
     node_cpu_hour: Price
-    """A CPU of a container while its pod lives: Knative on rented nodes."""
+    """One CPU of a pod while it lives: Knative on rented nodes."""
     node_gib_hour: Price
+    """One GiB of a pod's memory while it lives."""
     cache_nodes: tuple[CacheNode, ...]
-    """By size, the smallest first."""
+    """The smallest first."""
 
 
 def _node(name: str, gib: float, dollars: float) -> CacheNode:

@@ -1,8 +1,8 @@
-"""One request priced here and, for what it would have had to read, at both baselines."""
+"""One request priced in FLStore and, by what it would have read there, in both baselines."""
 
 from dataclasses import dataclass
 
-from flstore_core.cost.baselines import Reads, cache_request, objstore_request
+from flstore_core.cost.baselines import Reads, cache_request_bill, objstore_request_bill
 from flstore_core.cost.bill import Bill
 from flstore_core.cost.prices import AWS, Prices
 from flstore_core.cost.serverless import Usage, lambda_bill
@@ -10,15 +10,16 @@ from flstore_core.cost.serverless import Usage, lambda_bill
 
 @dataclass(frozen=True, slots=True)
 class RequestCost:
-    """What a request cost, and would have cost elsewhere."""
+    """What a request cost here, and what it would have cost in the baselines."""
 
     ours: Bill
     objstore: Bill
     """An aggregator that reads from the object store."""
     cache: Bill
-    """An aggregator that finds everything in an in-memory cache."""
+    """An aggregator that reads from an in-memory cache."""
 
     def to_json(self) -> dict[str, float]:
+        """Return the fields of an answer's `cost`."""
         return {
             **self.ours.to_json(),
             "objstore_dollars": self.objstore.total,
@@ -26,16 +27,16 @@ class RequestCost:
         }
 
 
-def request_cost(usage: Usage, reads: Reads, cache_bytes: int, prices: Prices = AWS) -> RequestCost:
+def price_request(usage: Usage, reads: Reads, cache_bytes: int, prices: Prices = AWS) -> RequestCost:
     """Return the price of a request in all three systems.
 
     Args:
-        usage: what it used here.
+        usage: what the request used here.
         reads: what an aggregator would have read for it.
-        cache_bytes: size of the baseline's cache: that of all shards together.
+        cache_bytes: size of the baseline's cache; as large as all shards' caches together.
     """
     return RequestCost(
         lambda_bill(usage, prices),
-        objstore_request(reads, prices=prices),
-        cache_request(reads, cache_bytes, prices=prices),
+        objstore_request_bill(reads, prices=prices),
+        cache_request_bill(reads, cache_bytes, prices=prices),
     )

@@ -1,10 +1,11 @@
 """Where slices live: facts about jobs and shards in, a plan out.
 
-Pure: nothing here reads a store, starts a shard or sends anything. The placement service observes and acts.
+Here belongs every decision about which shard holds what, as pure functions: nothing reads a store, starts a shard or
+sends anything. Observing and acting belong in `services.placement`; how a slice is cut from a model belongs in
+`flstore_core.schema`.
 """
 
 from flstore_core.placement.base import Assignment, Observed, Plan, Shard, Table
-from flstore_core.placement.capacity import shards_needed
-from flstore_core.placement.planner import Planner, plan
+from flstore_core.placement.planner import Planner, plan, shards_needed
 
 __all__ = ["Assignment", "Observed", "Plan", "Planner", "Shard", "Table", "plan", "shards_needed"]

@@ -1,4 +1,4 @@
-"""What a plan is made from, what it says, and the table that carries it to gateways and shards."""
+"""What a plan is made from, the plan, and the table that carries it to gateways and shards."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,21 +15,22 @@ class Shard:
 
     id: ShardId
     cache_bytes: int
-    """Budget of its cache: also its weight in the hashing."""
+    """Budget of its cache, which is also its weight in the hashing."""
     url: str = ""
-    """Where it is reached, at zero or awake alike."""
+    """Where it is reached, whether it is at zero or awake."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Who holds the slices of one job."""
+    """Which shards hold the slices of one job."""
 
     owners: tuple[tuple[ShardId, ...], ...]
-    """For each slice its distinct shards, most preferred first."""
+    """For each slice its distinct shards, the most preferred first."""
     replicas: int
 
     @property
     def slices(self) -> int:
+        """Number of slices."""
         return len(self.owners)
 
     def to_json(self) -> dict[str, Any]:
@@ -49,10 +50,10 @@ class Table:
     shards: Mapping[ShardId, Shard] = field(default_factory=dict)
     jobs: Mapping[JobId, Assignment] = field(default_factory=dict)
     predictors: Mapping[ShardId, str] = field(default_factory=dict)
-    """Address of each predictor."""
+    """URL of each predictor."""
 
     def owned(self) -> dict[ShardId, dict[JobId, list[int]]]:
-        """Return for each shard that holds any the slices that it holds a copy of, ascending, by job."""
+        """Return by shard and job the slices of which the shard holds a copy, ascending."""
         owned: dict[ShardId, dict[JobId, list[int]]] = {}
         for job, assignment in self.jobs.items():
             for index, holders in enumerate(assignment.owners):
@@ -80,19 +81,19 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The facts of one moment."""
+    """The facts that a plan is made from, at one moment."""
 
     shards: tuple[Shard, ...]
-    """The shards there are or should be."""
+    """The shards that exist or should exist."""
     jobs: tuple[Job, ...]
     current: Mapping[JobId, Assignment] = field(default_factory=dict)
-    """What holds so far; the plan departs from it only where something forces it."""
+    """The placement so far; the plan keeps what nothing forces to move."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Who is to hold what."""
+    """Which shards are to hold what."""
 
     jobs: Mapping[JobId, Assignment]
     refused: Mapping[JobId, FLStoreError] = field(default_factory=dict)
-    """Why a job has no place."""
+    """By job, why it cannot be placed."""

@@ -1,6 +1,11 @@
-"""The plan: how many slices a job has, and which shards hold each."""
+"""The plan: how many slices a job has, which shards hold each, and how many shards the jobs need.
 
-from collections.abc import Mapping
+Example (`tests/placement/test_planner.py` runs it): ResNet18 has 46.76 MB of parameters. A job of 10 clients a round
+keeps 2 hot rounds and the open one, each with its aggregate: 11 * 3 = 33 models are 1,543 MB. Over shards of 512 MiB
+(537 MB) that is 2.87 budgets, so the job gets 3 slices.
+"""
+
+from collections.abc import Iterable, Mapping
 
 from flstore_core.errors import FLStoreError, InsufficientCapacity, InvalidParameters
 from flstore_core.ids import JobId, ShardId
@@ -10,14 +15,14 @@ from flstore_core.records import Job
 from flstore_core.units import format_size
 
 MIN_SLICE_PARAMETERS = 4096
-"""Smaller slices than this cost more in requests than they save in anything."""
+"""Least parameters of a planned slice: smaller ones would cost more in requests than they save."""
 
 
 def plan(observed: Observed) -> Plan:
-    """Return a place for every job that can have one, and for the others the reason why not.
+    """Return the placement of every job that can be placed, and for the others the reason why not.
 
-    Depends on nothing but `observed`, and planning again from its own outcome changes nothing. What already has a
-    place keeps it, unless its shard is gone or holds more than its fair share.
+    The plan depends on nothing but `observed`, and planning again from its outcome changes nothing. A slice stays where
+    it is unless its shard is gone or holds more than its fair share.
     """
     jobs: dict[JobId, Assignment] = {}
     refused: dict[JobId, FLStoreError] = {}
@@ -30,52 +35,55 @@ def plan(observed: Observed) -> Plan:
 
 
 class Planner:
-    """Plans as `plan` does, but looks again at a placed job only when it, its place or the shards have changed."""
+    """Plans as `plan` does, but plans a placed job again only if the job, its placement or the shards have changed."""
 
     def __init__(self) -> None:
         self._shards: tuple[Shard, ...] = ()
         self._settled: dict[JobId, tuple[Job, Assignment]] = {}
+        """Jobs as they were when they were last placed, and where."""
 
     def plan(self, observed: Observed) -> Plan:
-        """Return what `plan(observed)` would."""
+        """Return what `plan(observed)` returns."""
         if observed.shards != self._shards:
             self._shards, self._settled = observed.shards, {}
         due = tuple(job for job in observed.jobs if not self._is_settled(job, observed.current.get(job.id)))
-        found = plan(Observed(observed.shards, due, observed.current))
+        planned = plan(Observed(observed.shards, due, observed.current))
         jobs = {
-            job.id: found.jobs[job.id] if job.id in found.jobs else self._settled[job.id][1]
+            job.id: planned.jobs[job.id] if job.id in planned.jobs else self._settled[job.id][1]
             for job in observed.jobs
-            if job.id not in found.refused
+            if job.id not in planned.refused
         }
         self._settled = {job.id: (job, jobs[job.id]) for job in observed.jobs if job.id in jobs}
-        return Plan(jobs, found.refused)
+        return Plan(jobs, planned.refused)
 
     def _is_settled(self, job: Job, current: Assignment | None) -> bool:
         return self._settled.get(job.id) == (job, current)
 
 
 def place(job: Job, shards: tuple[Shard, ...], current: Assignment | None = None) -> Assignment:
-    """Return who holds the slices of one job.
+    """Return which shards hold the slices of one job.
 
-    Raises `InvalidParameters` when the job wants more replicas than there are shards or more slices than it has
-    parameters, and `InsufficientCapacity` when too few shards can hold even one slice of one update.
+    Raises:
+        InvalidParameters: if the job asks for more replicas than there are shards, or for more slices than it has
+            parameters.
+        InsufficientCapacity: if too few shards can hold even one slice of one update.
     """
     if job.replicas > len(shards):
         raise InvalidParameters(
             f"job {job.id!r}: replicas is {job.replicas}, but there are {len(shards)} shards; "
             f"use at most {len(shards)}, or add shards"
         )
-    slices = slices_of(job, shards, current)
-    weights = _able(job, slices, shards)
+    slices = count_slices(job, shards, current)
+    weights = _shards_with_room(job, slices, shards)
     kept = current.owners if current and current.slices == slices else ((),) * slices
     return Assignment(allocate(job.id, job.replicas, weights, kept), job.replicas)
 
 
-def slices_of(job: Job, shards: tuple[Shard, ...], current: Assignment | None = None) -> int:
-    """Return S: what the job asks for, or has, or else its working set over the smallest shard's budget.
+def count_slices(job: Job, shards: tuple[Shard, ...], current: Assignment | None = None) -> int:
+    """Return the number of slices: what the job asks for, or has already, or its working set over a shard's budget.
 
-    A planned S is at most the number of shards, and 1 for tiny models; it is planned anew only when a slice has come
-    to fit no shard.
+    A planned number is at most the number of shards, and 1 for tiny models. It is planned again only if a slice no
+    longer fits any shard.
     """
     if job.slices is not None:
         if job.slices > job.schema.parameters:
@@ -85,31 +93,41 @@ def slices_of(job: Job, shards: tuple[Shard, ...], current: Assignment | None = 
         return job.slices
     if current and _largest_slice(job, current.slices) <= max(shard.cache_bytes for shard in shards):
         return current.slices
-    wanted = -(-working_set(job) // min(shard.cache_bytes for shard in shards))
-    return max(1, min(wanted, len(shards), job.schema.parameters // MIN_SLICE_PARAMETERS))
+    full_shards = -(-working_set_bytes(job) // min(shard.cache_bytes for shard in shards))
+    return max(1, min(full_shards, len(shards), job.schema.parameters // MIN_SLICE_PARAMETERS))
 
 
-def working_set(job: Job) -> int:
-    """Return the bytes the policy wants hot: the updates and aggregates of the hot rounds and of the open one."""
+def working_set_bytes(job: Job) -> int:
+    """Return the bytes that should be cached: updates and aggregates of the hot rounds and of the open one."""
     return (job.clients_per_round + 1) * (job.hot_rounds + 1) * job.schema.nbytes
 
 
-def _able(job: Job, slices: int, shards: tuple[Shard, ...]) -> Mapping[ShardId, int]:
-    """Return the weights of the shards that can hold a slice of one update."""
+def shards_needed(jobs: Iterable[Job], cache_bytes: int, most: int) -> int:
+    """Return the number of shards of `cache_bytes` each that hold the working sets of `jobs` with all replicas.
+
+    It is at least the largest number of replicas of a job, at most `most`, and zero for no jobs.
+    """
+    placed = tuple(jobs)
+    full_shards = -(-sum(working_set_bytes(job) * job.replicas for job in placed) // cache_bytes)
+    return min(most, max([full_shards, *(job.replicas for job in placed)]))
+
+
+def _shards_with_room(job: Job, slices: int, shards: tuple[Shard, ...]) -> Mapping[ShardId, int]:
+    """Return the weights of the shards that can hold one slice of one update."""
     needed = _largest_slice(job, slices)
-    able = {shard.id: shard.cache_bytes for shard in shards if shard.cache_bytes >= needed}
-    if len(able) >= job.replicas:
-        return able
+    weights = {shard.id: shard.cache_bytes for shard in shards if shard.cache_bytes >= needed}
+    if len(weights) >= job.replicas:
+        return weights
     largest = max(shard.cache_bytes for shard in shards)
     raise InsufficientCapacity(
         f"job {job.id!r}: one slice of one update takes {format_size(needed)} ({slices} slices of "
-        f"{format_size(job.schema.nbytes)}) and needs {job.replicas} shards of that size; {len(able)} of {len(shards)} "
-        f"have it, the largest has {format_size(largest)}; give shards more memory, or add shards",
+        f"{format_size(job.schema.nbytes)}) and needs {job.replicas} shards of that size; {len(weights)} of "
+        f"{len(shards)} have it, the largest has {format_size(largest)}; give shards more memory, or add shards",
         slice_bytes=needed,
         update_bytes=job.schema.nbytes,
         slices=slices,
         replicas=job.replicas,
-        shards_able=len(able),
+        shards_able=len(weights),
         largest_shard_bytes=largest,
     )
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flstore_core.cost import cache_hour
+from flstore_core.cost import cache_hour_bill
 from flstore_core.storage import open_store
 from loadgen.baselines.app import create_app
 from loadgen.baselines.redis import RedisClient, redis_server
@@ -19,7 +19,7 @@ def main() -> None:
     store = open_store(settings.store, os.environ)
     with _redis(settings) as address:
         source = Cached(store, RedisClient(address, settings.cache_link))
-        service = Service(store, source, cache_hour(settings.cache_bytes).total)
+        service = Service(store, source, cache_hour_bill(settings.cache_bytes).total)
         serve(create_app(service, settings.threads), os.environ)
 
 

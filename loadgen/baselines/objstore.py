@@ -2,7 +2,7 @@
 
 import os
 
-from flstore_core.cost import objstore_hour
+from flstore_core.cost import objstore_hour_bill
 from flstore_core.storage import open_store
 from loadgen.baselines.app import create_app
 from loadgen.baselines.serve import serve
@@ -14,7 +14,7 @@ from loadgen.baselines.sources import Direct
 def main() -> None:
     settings = Settings.from_env(os.environ)
     store = open_store(settings.store, os.environ)
-    service = Service(store, Direct(store), objstore_hour().total)
+    service = Service(store, Direct(store), objstore_hour_bill().total)
     serve(create_app(service, settings.threads), os.environ)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from flstore_core.cost import cache_hour, node_bill, node_idle_hour, objstore_hour, saving
+from flstore_core.cost import cache_hour_bill, node_bill, idle_hour_bill, objstore_hour_bill, saving
 from flstore_core.cost.serverless import shard_gb
 from loadgen.run.events import Commit, Event, Update
 from loadgen.systems.systems import System
@@ -58,13 +58,13 @@ def paper_hour(
     taken, closed = (_each(found["costs"], kind, found[count]) for kind, count in _INGEST)
     per_request = found["dollars"] / max(1, found["answered"])
     pod = node_bill(3600.0 * awake, SHARD_CPUS, shard_gb(cache_bytes) / GB_PER_GIB)
-    idle = node_idle_hour().total
+    idle = idle_hour_bill().total
     return Hour(
         functions=REQUESTS * per_request + ROUNDS * (uploads * taken + closed),
         nodes=idle + shards * pod.total,
         idle_nodes=idle,
-        objstore=objstore_hour().total,
-        cache=cache_hour(shards * cache_bytes).total,
+        objstore=objstore_hour_bill().total,
+        cache=cache_hour_bill(shards * cache_bytes).total,
         objstore_busy=_busy(results[System.OBJSTORE]),
         cache_busy=_busy(results[System.CACHE]),
     )

@@ -9,7 +9,7 @@ import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
 from flstore_core.client import FLStore
-from flstore_core.cost import Reads, objstore_request
+from flstore_core.cost import Reads, objstore_request_bill
 from services.local.running import running
 
 CLIENTS = 4
@@ -26,7 +26,7 @@ def test_an_answer_names_its_price_and_what_an_aggregator_would_cost(url: str) -
         _ingest(store)
         cost = store.run("priced", "cosine-similarity", round=1).execution.cost.raw
     assert 0 < cost["dollars"] == pytest.approx(cost["compute"] + cost["requests"])
-    assert cost["objstore_dollars"] == pytest.approx(objstore_request(Reads(CLIENTS, CLIENTS * 4000, 1)).total)
+    assert cost["objstore_dollars"] == pytest.approx(objstore_request_bill(Reads(CLIENTS, CLIENTS * 4000, 1)).total)
     assert 0 < cost["cache_dollars"] < cost["objstore_dollars"]
 
 

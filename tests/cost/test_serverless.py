@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flstore_core.cost import Bill, Usage, lambda_bill, node_bill, node_idle_hour, saving, stored
+from flstore_core.cost import Bill, Usage, lambda_bill, node_bill, idle_hour_bill, saving, storage_bill
 from flstore_core.cost.serverless import shard_gb
 
 times = st.floats(0, 1e4)
@@ -30,11 +30,11 @@ def test_a_pod_pays_for_every_second_it_lives() -> None:
 
 
 def test_an_idle_hour_on_a_node_is_the_gateway_alone() -> None:
-    assert node_idle_hour().total == pytest.approx(0.25 * 0.04048 + 0.5 * 0.004445)
+    assert idle_hour_bill().total == pytest.approx(0.25 * 0.04048 + 0.5 * 0.004445)
 
 
 def test_a_gigabyte_for_a_month_costs_its_list_price() -> None:
-    assert stored(1e9, 730.0).total == pytest.approx(0.023)
+    assert storage_bill(1e9, 730.0).total == pytest.approx(0.023)
 
 
 def test_a_shard_reserves_more_memory_than_its_cache() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flstore_core.ids import JobId, ShardId
-from flstore_core.placement.allocation import Owners, allocate, shares
+from flstore_core.placement.allocation import Owners, allocate, fair_shares
 
 JOB = JobId("digits")
 
@@ -50,7 +50,7 @@ def test_shares_suffice_for_all_copies_and_exceed_the_exact_share_by_less_than_o
     case: tuple[int, int, dict[ShardId, int]],
 ) -> None:
     slices, replicas, weights = case
-    fair = shares(slices, replicas, weights)
+    fair = fair_shares(slices, replicas, weights)
     assert set(fair) == set(weights)
     assert sum(fair.values()) >= slices * replicas
     assert all(0 <= share <= slices for share in fair.values())

@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from flstore_core.ids import JobId, ShardId
 from flstore_core.placement import Observed, Shard, plan, shards_needed
-from flstore_core.placement.planner import working_set
+from flstore_core.placement.planner import working_set_bytes
 from flstore_core.records import Job
 from flstore_core.schema import Schema, TensorSpec
 
@@ -29,7 +29,7 @@ def test_there_are_never_too_few_shards_for_the_replicas_nor_more_than_allowed(f
     planned = plan(Observed(shards, tuple(found)))
     assert not planned.refused
     if count < MOST:
-        assert sum(working_set(job) * job.replicas for job in found) <= count * budget
+        assert sum(working_set_bytes(job) * job.replicas for job in found) <= count * budget
 
 
 @given(jobs, st.integers(8 * MIB, 512 * MIB))

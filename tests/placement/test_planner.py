@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from flstore_core.errors import InsufficientCapacity, InvalidParameters
 from flstore_core.ids import JobId, ShardId
 from flstore_core.placement import Assignment, Observed, Plan, Planner, Shard, Table, plan, planner
-from flstore_core.placement.planner import place, slices_of, working_set
+from flstore_core.placement.planner import place, count_slices, working_set_bytes
 from flstore_core.records import Job
 from flstore_core.schema import Schema, TensorSpec
 
@@ -72,7 +72,7 @@ def test_one_more_shard_changes_no_slice_count_of_a_placed_job(observed: Observe
 
 
 def test_the_working_set_is_the_hot_rounds_and_the_open_one_with_their_aggregates() -> None:
-    assert working_set(job(1000)) == 11 * 3 * 4000
+    assert working_set_bytes(job(1000)) == 11 * 3 * 4000
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_the_working_set_is_the_hot_rounds_and_the_open_one_with_their_aggregate
     ],
 )
 def test_slices_follow_from_working_set_over_budget(parameters: int, budget: int, count: int, expected: int) -> None:
-    assert slices_of(job(parameters), shards(count, budget)) == expected
+    assert count_slices(job(parameters), shards(count, budget)) == expected
 
 
 def test_slices_that_a_job_asks_for_win() -> None:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flstore_core.ids import ShardId
-from flstore_core.placement.rendezvous import order
+from flstore_core.placement.rendezvous import rank_shards
 
 KEYS = [f"job/{index}" for index in range(4000)]
 names = st.text("abcdefgh-0123456789", min_size=1, max_size=8).map(ShardId)
@@ -23,35 +23,35 @@ def equal(count: int) -> dict[ShardId, float]:
 def test_every_shard_is_ranked_once_whatever_the_order_they_are_named_in(
     key: str, given_weights: dict[ShardId, int]
 ) -> None:
-    ranked = order(key, given_weights)
+    ranked = rank_shards(key, given_weights)
     assert sorted(ranked) == sorted(given_weights)
-    assert order(key, dict(reversed(list(given_weights.items())))) == ranked
+    assert rank_shards(key, dict(reversed(list(given_weights.items())))) == ranked
 
 
 @given(st.text(max_size=20), weights)
 def test_losing_a_shard_keeps_the_order_of_the_others(key: str, given_weights: dict[ShardId, int]) -> None:
     lost = next(iter(given_weights))
     others = {name: weight for name, weight in given_weights.items() if name != lost}
-    assert order(key, others) == tuple(name for name in order(key, given_weights) if name != lost)
+    assert rank_shards(key, others) == tuple(name for name in rank_shards(key, given_weights) if name != lost)
 
 
 @given(st.text(max_size=20), weights, st.integers(2, 100))
 def test_only_the_proportion_of_weights_counts(key: str, given_weights: dict[ShardId, int], factor: int) -> None:
     scaled = {name: float(weight) * 2.0**factor for name, weight in given_weights.items()}
-    assert order(key, scaled) == order(key, given_weights)
+    assert rank_shards(key, scaled) == rank_shards(key, given_weights)
 
 
 def test_adding_one_of_n_shards_takes_one_nth_of_the_keys_and_moves_no_other() -> None:
     for count in (2, 5, 10):
-        before = {key: order(key, equal(count - 1))[0] for key in KEYS}
-        after = {key: order(key, equal(count))[0] for key in KEYS}
+        before = {key: rank_shards(key, equal(count - 1))[0] for key in KEYS}
+        after = {key: rank_shards(key, equal(count))[0] for key in KEYS}
         moved = {key for key in KEYS if before[key] != after[key]}
         assert all(after[key] == shard(count - 1) for key in moved)
         assert abs(len(moved) / len(KEYS) - 1 / count) < 0.03
 
 
 def test_a_shard_is_first_in_its_share_of_the_weight() -> None:
-    firsts = Counter(order(key, {shard(0): 1, shard(1): 2, shard(2): 5})[0] for key in KEYS)
+    firsts = Counter(rank_shards(key, {shard(0): 1, shard(1): 2, shard(2): 5})[0] for key in KEYS)
     for index, share in enumerate((1 / 8, 2 / 8, 5 / 8)):
         assert abs(firsts[shard(index)] / len(KEYS) - share) < 0.03
 
@@ -59,10 +59,10 @@ def test_a_shard_is_first_in_its_share_of_the_weight() -> None:
 def test_raising_a_weight_moves_keys_to_that_shard_only() -> None:
     raised = equal(4) | {shard(2): 3.0}
     for key in KEYS:
-        before, after = order(key, equal(4))[0], order(key, raised)[0]
+        before, after = rank_shards(key, equal(4))[0], rank_shards(key, raised)[0]
         assert after in (before, shard(2))
 
 
 def test_the_order_is_the_same_in_every_process_and_release() -> None:
     """Changing the hash would move every slice of every installation."""
-    assert order("digits/0", equal(4)) == ("shard-3", "shard-2", "shard-0", "shard-1")
+    assert rank_shards("digits/0", equal(4)) == ("shard-3", "shard-2", "shard-0", "shard-1")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from flstore_core.cost import Bill, Reads, RequestCost, Usage, lambda_bill, request_cost
+from flstore_core.cost import Bill, Reads, RequestCost, Usage, lambda_bill, price_request
 from flstore_core.cost.serverless import shard_gb
 from flstore_core.workloads import Context, Needs, RoundData
 from services.gateway.answers.execution import Execution
@@ -31,7 +31,7 @@ class Pricing:
             invocations=1 + execution.slices,
             gets=work.misses,
         )
-        return replace(execution, cost=request_cost(usage, reads, sum(self._budgets)))
+        return replace(execution, cost=price_request(usage, reads, sum(self._budgets)))
 
     def price_again(self, execution: Execution, earlier: RequestCost | None) -> Execution:
         """Return an `execution` that gave an earlier answer again, with its cost; elsewhere it costs what it cost."""

@@ -23,7 +23,7 @@ from flstore_core import layout
 from flstore_core.errors import FLStoreError, Unavailable, from_problem
 from flstore_core.ids import JobId, ShardId
 from flstore_core.placement.base import Assignment, Table
-from flstore_core.placement.rendezvous import order
+from flstore_core.placement.rendezvous import rank_shards
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json
 
@@ -89,7 +89,7 @@ class Placement:
     def rank_predictors(self, job: JobId) -> dict[ShardId, str]:
         """Return the predictors' addresses, most preferred by the job first (rendezvous hashing)."""
         urls = self._table.predictors
-        return {predictor: urls[predictor] for predictor in order(job, dict.fromkeys(urls, 1.0))}
+        return {predictor: urls[predictor] for predictor in rank_shards(job, dict.fromkeys(urls, 1.0))}
 
     def fetch_backends(self) -> list[dict[str, Any]]:
         """Ask the controller for every shard and predictor: its state, address and starts."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from flstore_core.errors import InvalidParameters
 from flstore_core.ids import JobId, job_id
-from flstore_core.placement.planner import working_set
+from flstore_core.placement.planner import working_set_bytes
 from flstore_core.records import Job, StatisticsMode
 from flstore_core.schema import Schema
 from flstore_core.units import format_size
@@ -103,11 +103,11 @@ def differences(wanted: Declared, stored: Job) -> list[str]:
 
 def over_budget(wanted: Declared, stored: Job) -> str | None:
     """Say how the job's hot rounds exceed its budget; None when they do not."""
-    if wanted.budget is None or working_set(stored) <= wanted.budget:
+    if wanted.budget is None or working_set_bytes(stored) <= wanted.budget:
         return None
     return (
         f"{stored.hot_rounds} hot rounds of {stored.clients_per_round} clients take "
-        f"{format_size(working_set(stored))}, over the budget of "
+        f"{format_size(working_set_bytes(stored))}, over the budget of "
         f"{format_size(wanted.budget)}; raise the budget, or declare a job with fewer hot rounds"
     )
 
@@ -126,7 +126,7 @@ def lingering_s(wanted: Declared, window_s: int) -> float:
 
 def _fitting(job: Job, budget: int) -> int:
     """Return the most hot rounds, beside the open one, within `budget`; 1 at the least."""
-    one = working_set(job) // (job.hot_rounds + 1)
+    one = working_set_bytes(job) // (job.hot_rounds + 1)
     return max(1, min(1000, budget // one - 1))
 
 
