@@ -8,15 +8,15 @@ and its docstring says so.
 from flstore_core.cost.baselines import (
     Reads,
     cache_hour_bill,
-    smallest_cache_node,
     cache_request_bill,
     objstore_hour_bill,
     objstore_request_bill,
+    smallest_cache_node,
 )
 from flstore_core.cost.bill import Bill, saving
 from flstore_core.cost.prices import AWS, Price, Prices
 from flstore_core.cost.request import RequestCost, price_request
-from flstore_core.cost.serverless import Usage, lambda_bill, node_bill, idle_hour_bill, storage_bill
+from flstore_core.cost.serverless import Usage, idle_hour_bill, lambda_bill, node_bill, storage_bill
 
 __all__ = [
     "AWS",
@@ -27,14 +27,14 @@ __all__ = [
     "RequestCost",
     "Usage",
     "cache_hour_bill",
-    "smallest_cache_node",
     "cache_request_bill",
+    "idle_hour_bill",
     "lambda_bill",
     "node_bill",
-    "idle_hour_bill",
     "objstore_hour_bill",
     "objstore_request_bill",
     "price_request",
     "saving",
+    "smallest_cache_node",
     "storage_bill",
 ]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from flstore_core.cost import cache_hour_bill, node_bill, idle_hour_bill, objstore_hour_bill, saving
+from flstore_core.cost import cache_hour_bill, idle_hour_bill, node_bill, objstore_hour_bill, saving
 from flstore_core.cost.serverless import shard_gb
 from loadgen.run.events import Commit, Event, Update
 from loadgen.systems.systems import System

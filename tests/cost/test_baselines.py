@@ -9,11 +9,11 @@ from flstore_core.cost import (
     Reads,
     Usage,
     cache_hour_bill,
-    smallest_cache_node,
     cache_request_bill,
     objstore_hour_bill,
     objstore_request_bill,
     price_request,
+    smallest_cache_node,
 )
 from flstore_core.errors import InvalidParameters
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flstore_core.cost import Bill, Usage, lambda_bill, node_bill, idle_hour_bill, saving, storage_bill
+from flstore_core.cost import Bill, Usage, idle_hour_bill, lambda_bill, node_bill, saving, storage_bill
 from flstore_core.cost.serverless import shard_gb
 
 times = st.floats(0, 1e4)

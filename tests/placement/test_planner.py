@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from flstore_core.errors import InsufficientCapacity, InvalidParameters
 from flstore_core.ids import JobId, ShardId
 from flstore_core.placement import Assignment, Observed, Plan, Planner, Shard, Table, plan, planner
-from flstore_core.placement.planner import place, count_slices, working_set_bytes
+from flstore_core.placement.planner import count_slices, place, working_set_bytes
 from flstore_core.records import Job
 from flstore_core.schema import Schema, TensorSpec
 
