@@ -24,7 +24,7 @@ from flstore_core.workloads import (
     client_history,
 )
 from flstore_core.workloads.methods.geometry import Float64, norms, stacked_alignments
-from flstore_core.workloads.methods.pelt import change_points, noise
+from flstore_core.workloads.methods.pelt import change_points, noise_deviation
 
 _DIRECTION_NOISE = 0.05
 _LENGTH_NOISE = 0.1
@@ -140,7 +140,7 @@ def _measures(position: Position) -> tuple[float, float]:
 def _changes(measures: Float64, penalty: float) -> list[int]:
     if not len(measures):
         return []
-    scale = [noise(measures[:, 0], _DIRECTION_NOISE), noise(measures[:, 1], _LENGTH_NOISE)]
+    scale = [noise_deviation(measures[:, 0], _DIRECTION_NOISE), noise_deviation(measures[:, 1], _LENGTH_NOISE)]
     return change_points(measures / scale, penalty * measures.shape[1] * math.log(max(len(measures), 2)))
 
 

@@ -31,7 +31,7 @@ from flstore_core.workloads import (
 )
 from flstore_core.workloads.methods.coordinatewise import aligned
 from flstore_core.workloads.methods.geometry import Float64
-from flstore_core.workloads.methods.quantiles import MANY, Summary, merge, quantile, summarize
+from flstore_core.workloads.methods.quantiles import MANY, Sketch, merge, quantile, sketch
 
 _BLOCK = 65_536
 _SQUARES, _SUM, _ZEROS, _MOVED = range(4)
@@ -127,15 +127,15 @@ class Inspect:
         (row,) = view.rows
         totals = np.zeros((len(view.segments), 4))
         extremes = np.full((len(view.segments), 2), _NOTHING)
-        summaries: list[Summary] = []
+        sketches: list[Sketch] = []
         stretches = np.zeros(len(view.segments), np.int64)
         for index, first, last in _tensors(view.segments, row):
             totals[index] = _totals(row, view.base, first, last)
             values, segment = row.read(first, last), view.segments[index]
             extremes[index] = values.min(), values.max()
-            summaries.append(summarize(values, many=segment.stop - segment.start >= MANY))
-            stretches[index] = len(summaries[-1].count)
-        return {"totals": totals, "extremes": extremes, "stretches": stretches, **_joined(summaries)}
+            sketches.append(sketch(values, many=segment.stop - segment.start >= MANY))
+            stretches[index] = len(sketches[-1].count)
+        return {"totals": totals, "extremes": extremes, "stretches": stretches, **_joined(sketches)}
 
     def combine(self, partials: Sequence[Partial], context: Context, params: InspectParams) -> InspectResult:
         record, schema = context.round.record, context.job.schema
@@ -182,18 +182,18 @@ def _totals(row: FlatView, base: FlatView | None, first: int, last: int) -> Floa
     return totals
 
 
-def _joined(found: Sequence[Summary]) -> Partial:
+def _joined(found: Sequence[Sketch]) -> Partial:
     none = np.empty(0, np.float32)
-    summaries = [Summary(none, none, np.empty(0, np.int64)), *found]
+    sketches = [Sketch(none, none, np.empty(0, np.int64)), *found]
     return {
-        "low": np.concatenate([summary.low for summary in summaries]),
-        "high": np.concatenate([summary.high for summary in summaries]),
-        "count": np.concatenate([summary.count for summary in summaries]),
+        "low": np.concatenate([summary.low for summary in sketches]),
+        "high": np.concatenate([summary.high for summary in sketches]),
+        "count": np.concatenate([summary.count for summary in sketches]),
     }
 
 
 def _quantiles(partials: Sequence[Partial], index: int, shares: Float64) -> list[float]:
-    """Return a tensor's quantiles from the summaries of its parts; none if it has no elements."""
+    """Return a tensor's quantiles from the sketches of its parts; none if it has no elements."""
     parts = [_part(partial, index) for partial in partials if partial["stretches"][index]]
     if not parts:
         return []
@@ -203,10 +203,10 @@ def _quantiles(partials: Sequence[Partial], index: int, shares: Float64) -> list
     return found
 
 
-def _part(partial: Partial, index: int) -> Summary:
+def _part(partial: Partial, index: int) -> Sketch:
     stop = int(partial["stretches"][: index + 1].sum())
     part = slice(stop - int(partial["stretches"][index]), stop)
-    return Summary(partial["low"][part], partial["high"][part], partial["count"][part])
+    return Sketch(partial["low"][part], partial["high"][part], partial["count"][part])
 
 
 def _figures(spec: TensorSpec, totals: Float64, quantiles: list[float], known: bool) -> TensorFigures:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from flstore_core.errors import NotFound
 from flstore_core.workloads import RoundData
 from flstore_core.workloads.drift import Drift, DriftParams
-from flstore_core.workloads.methods.pelt import change_points, noise
+from flstore_core.workloads.methods.pelt import change_points, noise_deviation
 from tests.workloads.rounds import Index, ask, make_round
 
 ASKED = Drift()
@@ -55,8 +55,8 @@ def test_a_planted_step_is_found_where_it_is_and_noise_is_not() -> None:
 
 def test_noise_is_that_of_the_values_and_not_of_a_step() -> None:
     values = 0.3 * np.random.default_rng(0).standard_normal(4000) + 50 * (np.arange(4000) > 1500)
-    assert noise(values, 0.01) == pytest.approx(0.3, rel=0.05)
-    assert (noise(np.ones(5), 0.01), noise(np.ones(1), 0.2)) == (0.01, 0.2)
+    assert noise_deviation(values, 0.01) == pytest.approx(0.3, rel=0.05)
+    assert (noise_deviation(np.ones(5), 0.01), noise_deviation(np.ones(1), 0.2)) == (0.01, 0.2)
 
 
 def history(turned: int, scale: float, rounds: int = 12) -> list[RoundData]:

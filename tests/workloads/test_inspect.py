@@ -13,7 +13,7 @@ from flstore_core.errors import NotFound
 from flstore_core.schema import Schema, TensorSpec
 from flstore_core.workloads import RoundData
 from flstore_core.workloads.inspect import Inspect
-from flstore_core.workloads.methods.quantiles import MANY, merge, quantile, summarize
+from flstore_core.workloads.methods.quantiles import MANY, merge, quantile, sketch
 from tests.workloads.rounds import make_round
 from tests.workloads.stored import MIXED, Stored
 
@@ -83,8 +83,8 @@ def test_a_model_that_is_not_there_is_named() -> None:
 @settings(max_examples=40, deadline=None)
 def test_summaries_of_parts_merge_to_the_summary_of_the_whole(many: bool, count: int, seed: int, parts: int) -> None:
     values = np.append(vector(count, seed), [-0.0, 0.0, 3e38, -3e38]).astype(np.float32)
-    merged = merge([summarize(part, many=many) for part in np.array_split(values, parts)])
-    whole = summarize(values, many=many)
+    merged = merge([sketch(part, many=many) for part in np.array_split(values, parts)])
+    whole = sketch(values, many=many)
     for name in ("low", "high", "count"):
         np.testing.assert_array_equal(getattr(merged, name), getattr(whole, name))
     assert (np.diff(whole.low) > 0).all()
@@ -115,7 +115,7 @@ def test_constants_are_told_exactly_however_many_they_are() -> None:
 @settings(max_examples=60, deadline=None)
 def test_a_quantile_lies_within_a_128th_of_the_values_beside_it(many: bool, values: list[float], share: float) -> None:
     array = np.array(values, np.float32)
-    found = float(quantile(summarize(array, many=many), np.array([share]), array.min(), array.max())[0])
+    found = float(quantile(sketch(array, many=many), np.array([share]), array.min(), array.max())[0])
     below = float(np.quantile(array.astype(np.float64), share, method="lower"))
     above = float(np.quantile(array.astype(np.float64), share, method="higher"))
     room = max(abs(below), abs(above)) / 128 + 1e-40
