@@ -50,6 +50,23 @@ def write_openapi(_: Sphinx) -> None:
     (HERE / "reference" / "openapi.json").write_text(json.dumps(document, indent=1))
 
 
+written: dict[str, list[str]] = {}
+"""Docstrings of attributes as they stand in the source."""
+
+
+def keep_attribute(_: Sphinx, what: str, name: str, _object: object, _options: object, lines: list[str]) -> None:
+    """Remember an attribute's docstring before napoleon reads the words before its first colon as a type."""
+    if what in {"attribute", "data", "property"}:
+        written[name] = lines.copy()
+
+
+def restore_attribute(_: Sphinx, what: str, name: str, _object: object, _options: object, lines: list[str]) -> None:
+    """Put an attribute's docstring back after napoleon."""
+    lines[:] = written.pop(name, lines)
+
+
 def setup(app: Sphinx) -> None:
-    """Have the OpenAPI document written before pages are read."""
+    """Have the OpenAPI document written before pages are read, and attributes described in their own words."""
     app.connect("builder-inited", write_openapi, priority=100)
+    app.connect("autodoc-process-docstring", keep_attribute, priority=100)
+    app.connect("autodoc-process-docstring", restore_attribute, priority=900)
