@@ -27,12 +27,12 @@ def status_command(session: Session) -> None:
 
 
 def _shards(cache: Mapping[str, Any]) -> Table:
-    columns = ["shard", "state", "holds", "of", "objects", "hit rate", *(pattern.value for pattern in Pattern)]
+    columns = ["shard", "state", "last start", "holds", "of", "objects", "hit rate", *(p.value for p in Pattern)]
     return table("Shards", columns, [list(_shard(row)) for row in cache["shards"]])
 
 
 def _shard(row: Mapping[str, Any]) -> Iterator[str]:
-    yield from (row["shard"], row["state"])
+    yield from (row["shard"], row["state"], _last_start(row.get("last_start")))
     held = row.get("inventory") or {}
     yield format_size(held["used_bytes"]) if "used_bytes" in held else "-"
     yield format_size(held["budget_bytes"]) if "budget_bytes" in held else "-"
@@ -40,6 +40,14 @@ def _shard(row: Mapping[str, Any]) -> Iterator[str]:
     for name in ("overall", *Pattern):
         tally = held.get(name) or {}
         yield percent(tally["hit_rate"]) if tally.get("requests") else "-"
+
+
+def _last_start(start: Mapping[str, Any] | None) -> str:
+    """Return why a shard was started the last time, and how long that took: `restart (OOMKilled), 3.2 s`."""
+    if not start:
+        return "-"
+    reason = f" ({start['reason']})" if start["reason"] else ""
+    return f"{start['cause']}{reason}, {start['seconds']:.1f} s"
 
 
 def _jobs(jobs: list[JobInfo], placement: Mapping[str, Any]) -> Table:

@@ -23,12 +23,12 @@ ALERTS = (
     ),
     Alert(
         "FLStoreShardsCrash",
-        'sum(max by (cause) (increase(flstore_placement_shard_starts_total{cause="replacement"}[15m])))',
+        'sum(max by (cause) (increase(flstore_placement_shard_starts_total{cause=~"replacement|restart"}[15m])))',
         ">",
         3,
         0,
-        "Shards were killed or crashed more than 3 times in 15 minutes. Out of memory shows as OOMKilled in the pod: "
-        "lower shards.cacheBytes or raise shards.memory.",
+        "Shards were killed or crashed more than 3 times in 15 minutes. `flstore status` says why; for "
+        "OOMKilled lower shards.cacheBytes or raise shards.memory.",
     ),
     Alert(
         "FLStoreShardFailed",

@@ -56,9 +56,22 @@ SCALE_TO_ZERO = Dashboard(
         ),
         Panel(
             "Why shards woke",
-            "`request`: somebody asked while it was at zero. `replacement`: the one before was killed or crashed.",
+            "`request`: somebody asked while it was at zero. `restart`: its container ended and was started again."
+            " `rollout`: it was changed. `eviction`: the cluster took its pod. `replacement`: it was killed or lost.",
             Unit.PER_SECOND,
             (Query("max by (cause) (rate(flstore_placement_shard_starts_total[$__rate_interval]))", "{{cause}}"),),
+        ),
+        Panel(
+            "Last start of each shard",
+            "Why it was started the last time, how the one before had ended, and the seconds until it was ready.",
+            Unit.SECONDS,
+            (
+                Query(
+                    "max by (shard, cause, reason) (flstore_placement_shard_last_start_seconds)",
+                    "{{shard}}: {{cause}} {{reason}}",
+                ),
+            ),
+            kind=Kind.BARS,
         ),
         Panel(
             "Start by stage",

@@ -2,42 +2,48 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from flstore_core.storage import ObjectStore, open_store
 from services.common import logs
 from services.common.serve import Listen, run
 from services.placement.app import create_app, release_waiting
-from services.placement.runtime import Runtime, Watcher
+from services.placement.runtime.local.process import Program
 from services.placement.runtime.local.runtime import LocalRuntime
 from services.placement.settings import Settings
-from services.placement.state import State, create_state
+from services.placement.state import State, create_cluster_state, create_state
 
 
 def main() -> None:
     settings = Settings.from_env(os.environ)
     logs.configure("placement", os.environ.get("FLSTORE_LOG_LEVEL", "INFO"))
     store = open_store(settings.store, os.environ)
-    parts = _over_knative if settings.runtime == "knative" else _over_processes
-    app = create_app(parts(settings, store))
+    prepare = prepare_cluster if settings.runtime == "knative" else prepare_local
+    app = create_app(prepare(settings, store, os.environ))
     run(app, Listen.from_env(os.environ), on_leave=lambda: release_waiting(app))
 
 
-def _over_processes(settings: Settings, store: ObjectStore) -> Callable[[], State]:
-    env = {**os.environ, "FLSTORE_STORE": settings.store}
-
-    def runtime(watcher: Watcher) -> Runtime:
-        return LocalRuntime(watcher, env)
-
-    return lambda: create_state(settings, store, runtime)
+def prepare_local(settings: Settings, store: ObjectStore, env: Mapping[str, str]) -> Callable[[], State]:
+    """Return what makes the state of a controller over processes of this machine."""
+    program = Program({**env, "FLSTORE_STORE": settings.store})
+    return lambda: create_state(settings, store, lambda watcher: LocalRuntime(watcher, program))
 
 
-def _over_knative(settings: Settings, store: ObjectStore) -> Callable[[], State]:
-    # Imported here: the client takes seconds to load, and a laptop does not have it.
-    from services.placement.cluster import create_cluster_state, prepare
+def prepare_cluster(settings: Settings, store: ObjectStore, env: Mapping[str, str]) -> Callable[[], State]:
+    """Return what makes the state of a controller on Kubernetes.
 
-    kubernetes, api = asyncio.run(prepare(settings, os.environ))
-    return lambda: create_cluster_state(settings, kubernetes, store, api)
+    Raises:
+        InvalidParameters: if the settings contradict each other, or there is no cluster.
+    """
+    # Imported here, because the client takes seconds to load, and a laptop does not have it.
+    from services.placement.kube.cluster import Cluster
+    from services.placement.kube.connect import connect
+    from services.placement.kube.settings import KubernetesSettings
+
+    kubernetes = KubernetesSettings.from_env(env)
+    kubernetes.check_cache(settings.cache_bytes, settings.predictor_cache_bytes if settings.predictors else 0)
+    api = asyncio.run(connect(env, kubernetes.namespace))
+    return lambda: create_cluster_state(settings, store, Cluster(api, kubernetes))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from services.placement.state import State
 
 
 def create_app(make_state: Callable[[], State]) -> Starlette:
-    """Return the ASGI application. `make_state` is called on the event loop, where the parts live and end."""
+    """Return the ASGI application. `make_state` is called on the event loop, on which the parts then run."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -35,5 +35,5 @@ def create_app(make_state: Callable[[], State]) -> Starlette:
 
 
 def release_waiting(app: Starlette) -> None:
-    """Answer every long poll: the service is leaving."""
+    """Answer every long poll, because the service is leaving."""
     app.state.placement.board.close()

@@ -1,4 +1,4 @@
-"""Telling awake shards what they own, so that they drop the rest."""
+"""Telling awake shards which slices they own, so that they drop all others."""
 
 import asyncio
 import logging
@@ -12,61 +12,65 @@ from flstore_core.placement import Table
 from flstore_core.retry import Retry
 from services.common import tasks
 from services.placement.board import Board
-from services.placement.runtime import Phase, ShardState
+from services.placement.runtime import BackendState, Phase
+from services.placement.timing import RealTime, Time
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 5.0
-LOOK_S = 60.0
+"""Longest call to a shard."""
+WAIT_S = 60.0
 """Seconds of one wait for a newer table."""
 
 
 class Assignments:
-    """Sends every awake shard each new table once, one message at a time for one shard. Never wakes one."""
+    """Sends each new table once to every awake backend, one message at a time. It never wakes one."""
 
-    def __init__(self, board: Board, client: httpx.AsyncClient) -> None:
+    def __init__(self, board: Board, client: httpx.AsyncClient, time: Time | None = None) -> None:
         self._board = board
         self._client = client
+        self._time = time or RealTime()
         self._tasks: dict[ShardId, asyncio.Task[None]] = {}
-        self._read = Table()
+        self._table = Table()
+        """The table that `_owned` was made from."""
         self._owned: Mapping[ShardId, Mapping[JobId, Sequence[int]]] = {}
-        """Who owns what by the table that was read last."""
+        """Backend → job → the slices it owns."""
 
-    def changed(self, state: ShardState) -> None:
-        """Begin with a shard when it wakes, end when it goes."""
+    def changed(self, state: BackendState) -> None:
+        """Start to send tables to a backend that is awake now, and stop for one that is not."""
+        if state.id in self._tasks:
+            self._tasks.pop(state.id).cancel()
         if state.phase is Phase.AWAKE:
-            self._tasks[state.shard] = tasks.begin(self._follow(state), f"assignment of {state.shard}")
-        elif state.shard in self._tasks:
-            self._tasks.pop(state.shard).cancel()
+            self._tasks[state.id] = tasks.begin(self._follow_tables(state), f"assignment of {state.id}")
 
     async def close(self) -> None:
+        """Stop sending."""
         following, self._tasks = list(self._tasks.values()), {}
         await tasks.end(*following)
 
-    async def _follow(self, state: ShardState) -> None:
+    async def _follow_tables(self, state: BackendState) -> None:
         sent, attempts = 0, Retry().begin()
         while not self._board.closed:
-            table = await self._board.newer(sent, LOOK_S)
+            table = await self._board.wait_for_newer(sent, WAIT_S)
             if table is None:
                 continue
-            await asyncio.sleep(attempts.pause_s)
+            await self._time.sleep(attempts.pause_s)
             try:
                 await self._send(state, table)
             except httpx.HTTPError as error:
                 attempts.failed()
-                logger.warning("shard %s did not take its assignment: %r", state.shard, error)
+                logger.warning("%s did not take its assignment: %r", state.id, error)
                 continue
             attempts.succeeded()
             sent = table.version
 
-    async def _send(self, state: ShardState, table: Table) -> None:
-        answer = await self._client.post(
-            f"{state.direct_url or state.url}/v1/assignment", json=self._message(table, state.shard), timeout=TIMEOUT_S
-        )
+    async def _send(self, state: BackendState, table: Table) -> None:
+        url = f"{state.direct_url or state.url}/v1/assignment"
+        answer = await self._client.post(url, json=self._make_message(table, state.id), timeout=TIMEOUT_S)
         answer.raise_for_status()
 
-    def _message(self, table: Table, shard: ShardId) -> Mapping[str, Any]:
-        """Return the body of `POST /v1/assignment`; a table is gone through once for all shards."""
-        if self._read is not table:
-            self._read, self._owned = table, table.owned()
-        return {"version": table.version, "owned": self._owned.get(shard, {})}
+    def _make_message(self, table: Table, backend: ShardId) -> Mapping[str, Any]:
+        """Return the body of `POST /v1/assignment`. The owners of a table are computed once for all backends."""
+        if self._table is not table:
+            self._table, self._owned = table, table.owned()
+        return {"version": table.version, "owned": self._owned.get(backend, {})}

@@ -1,4 +1,4 @@
-"""The table in force, for those who wait for a newer one."""
+"""The table in force, for whoever waits for a newer one."""
 
 import asyncio
 
@@ -6,25 +6,26 @@ from flstore_core.placement import Table
 
 
 class Board:
-    """Holds the newest table and wakes whoever waits for it. Used from one event loop."""
+    """Holds the newest table and wakes everybody who waits for it. Used from one event loop."""
 
     def __init__(self) -> None:
         self.table = Table()
         self._changed = asyncio.Event()
         self.closed = False
-        """Whether everybody who waits has been let go."""
+        """Whether nobody is kept waiting any more."""
 
     def post(self, table: Table) -> None:
+        """Put `table` in force."""
         self.table = table
         self._wake()
 
     def close(self) -> None:
-        """Let everybody who waits go, now and later: the service is leaving."""
+        """Release everybody who waits now or later, because the service is leaving."""
         self.closed = True
         self._wake()
 
-    async def newer(self, version: int, wait_s: float) -> Table | None:
-        """Return the table as soon as its version is above `version`; None when `wait_s` passes first."""
+    async def wait_for_newer(self, version: int, wait_s: float) -> Table | None:
+        """Return the table once its version is above `version`; None after `wait_s` or when the board is closed."""
         try:
             async with asyncio.timeout(wait_s):
                 while self.table.version <= version and not self.closed:

@@ -1,4 +1,4 @@
-"""What reaches a controller that stands by is answered by the one that leads."""
+"""Requests that reach a controller which stands by are answered by the one that leads."""
 
 from typing import Protocol
 
@@ -11,35 +11,35 @@ from flstore_core.errors import FLStoreError, Unavailable
 from services.common.problems import from_error
 
 FORWARDED = "/v1/"
-"""What lies below concerns the placement, and only the leader knows it; health and metrics are each one's own."""
+"""Paths below this concern the placement, which only the leader knows; health and metrics are each controller's own."""
 HOPS = "x-flstore-forwarded"
-"""Header of a forwarded request: it is not forwarded again, lest two that each think the other leads play ball."""
+"""Header that marks forwarded requests, and so prevents a loop between two replicas that each think the other leads."""
 TIMEOUT_S = 75.0
-"""Longer than the longest long poll."""
+"""Longest wait for the leader's answer; longer than the longest long poll."""
 
 
 class Leadership(Protocol):
-    """How several controllers agree which of them acts."""
+    """How several controllers agree on the one that acts."""
 
     @property
     def leading(self) -> bool:
-        """Whether this one does."""
+        """Whether this controller leads."""
         ...
 
     @property
     def leader_address(self) -> str:
-        """URL of the one that does; "" while there is none."""
+        """URL of the controller that leads; "" if none is known."""
         ...
 
     async def run(self) -> None:
-        """Take part, and act while leading, until cancelled."""
+        """Campaign, and act while leading, until cancelled."""
         ...
 
     async def close(self) -> None: ...
 
 
 class Forward:
-    """ASGI middleware. `app.state.placement.leadership` is None where there is one controller only."""
+    """ASGI middleware. `app.state.placement.leadership` is None if there is only one controller."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -56,12 +56,12 @@ class Forward:
 
     async def _answer(self, request: Request, client: httpx.AsyncClient, address: str) -> Response:
         try:
-            return await _ask(request, client, address)
+            return await _forward(request, client, address)
         except FLStoreError as error:
             return from_error(request, error)
 
 
-async def _ask(request: Request, client: httpx.AsyncClient, address: str) -> Response:
+async def _forward(request: Request, client: httpx.AsyncClient, address: str) -> Response:
     if not address or HOPS in request.headers:
         raise Unavailable("no placement controller leads at this moment; try again shortly")
     url = address + request.url.path + (f"?{request.url.query}" if request.url.query else "")
@@ -73,5 +73,5 @@ async def _ask(request: Request, client: httpx.AsyncClient, address: str) -> Res
         raise Unavailable(
             f"the leading placement controller at {address} does not answer; try again shortly"
         ) from error
-    kept = {name: answer.headers[name] for name in ("content-type", "retry-after") if name in answer.headers}
-    return Response(answer.content, answer.status_code, kept)
+    headers = {name: answer.headers[name] for name in ("content-type", "retry-after") if name in answer.headers}
+    return Response(answer.content, answer.status_code, headers)

@@ -1,4 +1,8 @@
-"""Every metric of the placement controller."""
+"""Every metric of the placement controller and its labels.
+
+Labels: `cause` is a `Cause`, `reason` that of a `Start`, `state` a `Phase`, `code` an error's code, `shard` the id of a
+shard or predictor.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,14 +10,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from flstore_core.ids import ShardId
-from services.placement.runtime import Cause, Phase, ShardState
+from services.placement.runtime import BackendState, Cause, Phase, Start
 
 START_BUCKETS = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
 
 
 class Metrics:
-    """Labels: `cause` is a `Cause`, `state` a `Phase`."""
+    """The controller's metrics, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -24,13 +27,13 @@ class Metrics:
         )
         self.plan_errors = Counter(
             "flstore_placement_plan_errors_total",
-            "Jobs refused and rounds of reconciling failed.",
+            "Jobs refused, and failed attempts to reconcile.",
             ["code"],
             registry=self.registry,
         )
         self.conflicts = Counter(
             "flstore_placement_table_conflicts_total",
-            "Times another controller changed the table first.",
+            "Times that another controller changed the table first.",
             registry=self.registry,
         )
         self._starts = Counter(
@@ -38,27 +41,28 @@ class Metrics:
         )
         self._start_seconds = Histogram(
             "flstore_placement_shard_start_seconds",
-            "From spawn to ready.",
+            "Seconds from spawn to ready.",
             buckets=START_BUCKETS,
             registry=self.registry,
         )
         for cause in Cause:
             self._starts.labels(cause.value)
 
-    def started(self, shard: ShardId, cause: Cause, seconds: float) -> None:
-        self._starts.labels(cause.value).inc()
-        self._start_seconds.observe(seconds)
+    def count_start(self, start: Start) -> None:
+        """Count a backend that has become ready."""
+        self._starts.labels(start.cause.value).inc()
+        self._start_seconds.observe(start.seconds)
 
-    def render(self, states: Sequence[ShardState]) -> bytes:
-        """Return everything in Prometheus' text format."""
+    def render(self, states: Sequence[BackendState]) -> bytes:
+        """Return all metrics in Prometheus' text format; `states` are those of the backends now."""
         self._states.now = states
         return generate_latest(self.registry)
 
 
 class _States(Collector):
-    """What follows from the shards' states at the moment of the scrape."""
+    """The metrics that follow from the states of the backends at the moment of the scrape."""
 
-    now: Sequence[ShardState] = ()
+    now: Sequence[BackendState] = ()
 
     def collect(self) -> Iterator[Metric]:
         shards = GaugeMetricFamily("flstore_placement_shards", "Shards by state.", labels=["state"])
@@ -69,5 +73,17 @@ class _States(Collector):
             "flstore_placement_awake_shard_seconds", "Seconds in which a shard's process existed.", labels=["shard"]
         )
         for state in self.now:
-            awake.add_metric([state.shard], state.awake_s)
+            awake.add_metric([state.id], state.awake_s)
         yield awake
+        yield self._last_starts()
+
+    def _last_starts(self) -> Metric:
+        family = GaugeMetricFamily(
+            "flstore_placement_shard_last_start_seconds",
+            "Seconds that each shard's newest start took, and why it was started.",
+            labels=["shard", "cause", "reason"],
+        )
+        for state in self.now:
+            if start := state.last_start:
+                family.add_metric([state.id, start.cause.value, start.reason], start.seconds)
+        return family

@@ -12,28 +12,32 @@ from flstore_core.ids import job_id
 from services.placement.state import State
 
 MAX_WAIT_S = 60.0
+MAX_VERSION = 2.0**53
 
 
 async def placement(request: Request) -> Response:
-    """The table; with `after`, only one newer than that version, waited for up to `wait` seconds (else 304)."""
+    """Answer with the table. With `after`, wait up to `wait` seconds for a newer version; 304 if there is none."""
     board = _state(request).board
-    after = _query(request, "after", -1, MAX_VERSION)
-    table = await board.newer(int(after), _query(request, "wait", 0.0, MAX_WAIT_S))
+    after = _parse_query(request, "after", -1, MAX_VERSION)
+    table = await board.wait_for_newer(int(after), _parse_query(request, "wait", 0.0, MAX_WAIT_S))
     return JSONResponse(table.to_json()) if table else Response(status_code=304)
 
 
 async def place(request: Request) -> Response:
+    """Place the job and answer with the table that says where."""
     table = await _state(request).controller.place(job_id(request.path_params["job"]))
     return JSONResponse(table.to_json())
 
 
 async def forget(request: Request) -> Response:
+    """Remove the job from the table."""
     await _state(request).controller.forget(job_id(request.path_params["job"]))
     return Response(status_code=204)
 
 
 async def shards(request: Request) -> Response:
-    return JSONResponse([state.to_json() for state in await _state(request).runtime.states()])
+    """Answer with the state of every backend; asking wakes none."""
+    return JSONResponse([state.to_json() for state in await _state(request).runtime.observe()])
 
 
 async def healthz(_: Request) -> Response:
@@ -41,17 +45,17 @@ async def healthz(_: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Ready once a table has been published, or while another controller, which is known, leads."""
+    """Ready once a table has been published, or while another controller is known to lead."""
     state = _state(request)
-    led = state.leadership is not None and not state.leadership.leading and state.leadership.leader_address
-    if not led and not state.controller.ready:
+    stands_by = state.leadership is not None and not state.leadership.leading and state.leadership.leader_address
+    if not stands_by and not state.controller.ready:
         raise Unavailable("no placement table has been published yet; the object store may be unreachable")
     return JSONResponse({"status": "ok"})
 
 
 async def metrics(request: Request) -> Response:
     state = _state(request)
-    text = state.metrics.render(await state.runtime.states())
+    text = state.metrics.render(await state.runtime.observe())
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
@@ -65,15 +69,13 @@ ROUTES = [
     Route("/metrics", metrics),
 ]
 
-MAX_VERSION = 2.0**53
-
 
 def _state(request: Request) -> State:
     state: State = request.app.state.placement
     return state
 
 
-def _query(request: Request, name: str, default: float, most: float) -> float:
+def _parse_query(request: Request, name: str, default: float, most: float) -> float:
     text = request.query_params.get(name)
     if text is None:
         return default

@@ -7,33 +7,33 @@ from importlib.util import find_spec
 from flstore_core.errors import InvalidParameters
 from flstore_core.ids import ShardId
 from flstore_core.units import parse_size
-from services.placement.runtime import Kind, ShardSpec
+from services.placement.runtime import BackendSpec, Kind
 
 RUNTIMES = ("local", "knative")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the controller needs to know."""
+    """Settings that a controller has on a laptop and on a cluster."""
 
     store: str = ".flstore/store"
     """FLSTORE_STORE: URL or directory of the object store."""
     runtime: str = "local"
-    """FLSTORE_RUNTIME: where shards run, `local` for processes of this machine or `knative`."""
+    """FLSTORE_RUNTIME: where backends run: `local` for processes of this machine, or `knative`."""
     shards: int = 2
-    """FLSTORE_SHARDS: how many shards there are to be; on Knative, how many at most."""
+    """FLSTORE_SHARDS: number of shards; on Knative, the most there may be."""
     cache_bytes: int = 512 << 20
-    """FLSTORE_CACHE_BYTES: budget of each shard's cache, in bytes or as `512MiB`."""
+    """FLSTORE_CACHE_BYTES: budget of each shard's cache, in bytes or like `512MiB`."""
     policy: str = "tailored"
-    """FLSTORE_POLICY: caching policy of the shards, by name."""
+    """FLSTORE_POLICY: name of the shards' caching policy."""
     idle_s: float = 60.0
-    """FLSTORE_IDLE_SECONDS: seconds without a data request after which a shard goes to zero; 0 for never."""
+    """FLSTORE_IDLE_SECONDS: seconds without a data request after which a backend goes to zero; 0 for never."""
     predictors: int = 0
-    """FLSTORE_PREDICTORS: how many predictors there are to be; by default 1 where PyTorch and kserve are installed."""
+    """FLSTORE_PREDICTORS: number of predictors; by default 1 if PyTorch and kserve are installed, else 0."""
     predictor_cache_bytes: int = 512 << 20
     """FLSTORE_PREDICTOR_CACHE_BYTES: budget of each predictor's cache of whole models."""
     resync_s: float = 60.0
-    """FLSTORE_RESYNC_SECONDS: seconds between looks at the store for jobs that nobody announced."""
+    """FLSTORE_RESYNC_SECONDS: seconds between looks at the store for jobs that no gateway announced."""
 
     def __post_init__(self) -> None:
         if self.runtime not in RUNTIMES:
@@ -47,7 +47,7 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
-        """Raises `InvalidParameters` for what is no number or out of range."""
+        """Read the settings; raise `InvalidParameters` if one is not a number or out of range."""
         return cls(
             store=env.get("FLSTORE_STORE") or ".flstore/store",
             runtime=env.get("FLSTORE_RUNTIME") or "local",
@@ -60,20 +60,20 @@ class Settings:
             resync_s=_number(env, "FLSTORE_RESYNC_SECONDS", 60.0),
         )
 
-    def specs(self) -> tuple[ShardSpec, ...]:
-        """Return what there is to be: `shard-0`, `shard-1`, …, `predictor-0`, …"""
+    def specs(self) -> tuple[BackendSpec, ...]:
+        """Return the backends that there may be: `shard-0`, `shard-1`, …, `predictor-0`, …"""
         return (
-            *self._pool(Kind.SHARD, self.shards, self.cache_bytes),
-            *self._pool(Kind.PREDICTOR, self.predictors, self.predictor_cache_bytes),
+            *self._pool_specs(Kind.SHARD, self.shards, self.cache_bytes),
+            *self._pool_specs(Kind.PREDICTOR, self.predictors, self.predictor_cache_bytes),
         )
 
-    def _pool(self, kind: Kind, count: int, cache_bytes: int) -> Iterator[ShardSpec]:
+    def _pool_specs(self, kind: Kind, count: int, cache_bytes: int) -> Iterator[BackendSpec]:
         for index in range(count):
-            yield ShardSpec(ShardId(f"{kind}-{index}"), cache_bytes, self.policy, self.idle_s, kind)
+            yield BackendSpec(ShardId(f"{kind}-{index}"), cache_bytes, self.policy, self.idle_s, kind)
 
 
 def _can_predict() -> bool:
-    """Whether this interpreter, which starts the predictors, has what they import."""
+    """Say whether this interpreter, which starts the predictors, has the packages that they import."""
     return all(find_spec(module) is not None for module in ("torch", "kserve"))
 
 

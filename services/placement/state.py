@@ -1,9 +1,10 @@
-"""The parts of a placement controller, wired together."""
+"""The parts of a placement controller, wired together, on this machine or on a cluster."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -12,11 +13,16 @@ from flstore_core.storage import ObjectStore
 from services.placement.assignments import Assignments
 from services.placement.board import Board
 from services.placement.controller import Controller
+from services.placement.fleet import Fleet
 from services.placement.forwarding import Leadership
 from services.placement.memory import Memory
 from services.placement.metrics import Metrics
-from services.placement.runtime import Cause, Runtime, ShardState, Watcher
+from services.placement.runtime import BackendState, Runtime, Start, Watcher
 from services.placement.settings import Settings
+from services.placement.timing import RealTime, Time
+
+if TYPE_CHECKING:
+    from services.placement.kube.cluster import Cluster
 
 logger = logging.getLogger(__name__)
 
@@ -33,15 +39,16 @@ class State:
     controller: Controller
     assignments: Assignments
     client: httpx.AsyncClient
+    """Calls shards and other controllers."""
     leadership: Leadership | None = None
-    """How several controllers agree who acts; None where there is one only."""
+    """How several controllers agree on the one that acts; None if there is only one."""
 
     async def run(self) -> None:
-        """Keep shards and table as the jobs need them, until cancelled."""
+        """Keep backends and table as the jobs need them, until cancelled."""
         await (self.leadership.run() if self.leadership else self.controller.run(self.settings.resync_s))
 
     async def close(self) -> None:
-        """End the shards and let go of everything."""
+        """End the backends that cannot outlive this controller, and close everything."""
         await self.assignments.close()
         await self.runtime.close()
         if self.leadership is not None:
@@ -56,32 +63,57 @@ def create_state(
     make_runtime: Callable[[Watcher], Runtime],
     *,
     elastic: bool = False,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    time: Time | None = None,
     client: httpx.AsyncClient | None = None,
 ) -> State:
-    """Return the parts; called where the event loop runs. `elastic` and `sleep` as for `Controller`.
+    """Return the parts; call this where the event loop runs.
 
-    `client` reaches shards and other controllers, and is closed with the rest.
+    `elastic` is explained at `Fleet`. `client` is closed with the rest.
     """
+    time = time or RealTime()
     board, metrics = Board(), Metrics()
     client = client or httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
-    assignments = Assignments(board, client)
-    runtime = make_runtime(_Told(assignments, metrics))
-    controller = Controller(Memory(store), runtime, settings.specs(), board, metrics, elastic=elastic, sleep=sleep)
+    assignments = Assignments(board, client, time)
+    runtime = make_runtime(_Reporter(assignments, metrics))
+    fleet = Fleet(runtime, settings.specs(), elastic)
+    controller = Controller(Memory(store), fleet, board, metrics, time)
     return State(settings, store, runtime, board, metrics, controller, assignments, client)
 
 
+def create_cluster_state(
+    settings: Settings, store: ObjectStore, cluster: "Cluster", client: httpx.AsyncClient | None = None
+) -> State:
+    """Return the parts of a controller on Kubernetes; call this where the event loop runs."""
+    # Imported here, because a laptop has no Kubernetes client.
+    from services.placement.fljobs.loop import FLJobs
+    from services.placement.operator import Operator
+    from services.placement.runtime.knative.runtime import KnativeRuntime
+
+    state = create_state(
+        settings,
+        store,
+        lambda watcher: KnativeRuntime(cluster, watcher),
+        elastic=True,
+        time=cluster.time,
+        client=client,
+    )
+    runtime = state.runtime
+    assert isinstance(runtime, KnativeRuntime)
+    fljobs = FLJobs(cluster, runtime, state.controller, store, state.client)
+    return replace(state, leadership=Operator(cluster, runtime, state.controller, fljobs, settings.resync_s))
+
+
 @dataclass(frozen=True)
-class _Told:
-    """Passes on what the runtime tells."""
+class _Reporter:
+    """The runtime's watcher: logs what happens to backends, counts it, and has awake ones told what they own."""
 
     assignments: Assignments
     metrics: Metrics
 
-    def changed(self, state: ShardState) -> None:
-        logger.info("shard %s is %s", state.shard, state.phase.value, extra={"pid": state.pid})
+    def changed(self, state: BackendState) -> None:
+        logger.info("%s is %s", state.id, state.phase.value, extra={"pid": state.pid})
         self.assignments.changed(state)
 
-    def started(self, shard: ShardId, cause: Cause, seconds: float) -> None:
-        logger.info("shard %s started", shard, extra={"cause": cause.value, "seconds": round(seconds, 3)})
-        self.metrics.started(shard, cause, seconds)
+    def started(self, backend: ShardId, start: Start) -> None:
+        logger.info("%s started: %s", backend, start, extra={"seconds": round(start.seconds, 3)})
+        self.metrics.count_start(start)

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from flstore_core.ids import ShardId
 from flstore_core.storage.directory import DirectoryStore
-from services.placement.kube.timing import Time
+from services.placement.timing import Time
 from services.shard.app import create_app
 from services.shard.settings import Settings
 from services.shard.state import State, create_state

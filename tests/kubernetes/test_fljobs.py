@@ -6,8 +6,8 @@ import pytest
 
 from flstore_core import layout
 from flstore_core.ids import ClientId, JobId
-from services.placement.fljobs.mirror import object_name
 from services.placement.fljobs.reconciler import FINALIZER
+from services.placement.fljobs.spec import choose_object_name
 from services.placement.kube.resources import FLJOBS, ORIGIN
 from tests.kubernetes.world import MIB, SCHEMA, World, fljob, job
 
@@ -155,7 +155,7 @@ async def test_deleting_an_object_deletes_the_data_where_it_says_so(world: World
     await gone(world, "job")
     assert list(world.store.list(layout.job_prefix(JOB))) == []
     assert JOB not in controller.state.board.table.jobs
-    assert "all its data" in await world.tells("JobDeleted")
+    assert "all its data are deleted" in await world.tells("JobDeleted")
 
 
 async def test_whoever_changes_their_mind_about_deletion_keeps_the_data(world: World) -> None:
@@ -252,5 +252,5 @@ async def test_a_job_whose_name_no_object_may_have_is_mirrored_under_a_similar_o
     controller = await world.lead()
     world.stored(job(name))
     await controller.place(name)
-    await world.shows(object_name(JobId(name)), "Ready")
-    assert object_name(JobId(name)) != name
+    await world.shows(choose_object_name(JobId(name)), "Ready")
+    assert choose_object_name(JobId(name)) != name

@@ -15,12 +15,12 @@ from flstore_core.records import Job, to_bytes
 from flstore_core.schema import Schema, TensorSpec
 from flstore_core.storage.directory import DirectoryStore
 from services.placement.app import create_app
-from services.placement.cluster import create_cluster_state
+from services.placement.kube.cluster import Cluster as KubernetesCluster
 from services.placement.kube.connect import connect_to
 from services.placement.kube.resources import FLJOBS, KNATIVE_SERVICES
 from services.placement.kube.settings import KubernetesSettings
 from services.placement.settings import Settings
-from services.placement.state import State
+from services.placement.state import State, create_cluster_state
 from tests.kubernetes.clock import Clock
 from tests.kubernetes.cluster import OWNER, Cluster, cluster
 from tests.kubernetes.knative import Knative
@@ -115,7 +115,8 @@ class World:
         )
         api = connect_to(f"{self.cluster.url}/as/{identity}", self.cluster.namespace)
         client = httpx.AsyncClient(transport=self.network)
-        state = create_cluster_state(chosen, kubernetes, self.store, api, self.clock, client)
+        here = KubernetesCluster(api, kubernetes, self.clock)
+        state = create_cluster_state(chosen, self.store, here, client)
         found = Running(state, await self._serve(state, identity))
         self.running.append(found)
         found.task = asyncio.create_task(state.run(), name=f"controller {identity}")

@@ -30,7 +30,7 @@ def served(
         descriptors = (listening.fileno(), theirs.fileno())
         names = dict(zip(("FLSTORE_LISTEN_FD", "FLSTORE_LIFELINE_FD"), map(str, descriptors), strict=True))
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.services.tiny_shard"],
+            [sys.executable, "-m", "tests.fakes.tiny_shard"],
             env={**BASE, **names, "FLSTORE_IDLE_SECONDS": str(idle_s), **(env or {})},
             pass_fds=descriptors,
         )

@@ -1,257 +1,229 @@
-"""`FLJob` objects and the jobs in the store, kept the same: an object makes its job, and shows how it fares."""
+"""Reconciling one `FLJob` object with the job in the store: the object creates the job, and shows its state.
+
+Each pass starts from the newest object and asks what is missing, so that it can be repeated at any time and stop at any
+point. The cases, in the order in which a pass looks at them:
+
+    the object is                              the pass
+    not parseable                              shows `InvalidSpec`; if it is being deleted, lets it go
+    being deleted                              deletes the job's data if `deletionPolicy` is Delete and no other object
+                                               speaks for the job; then removes its finalizer
+    a duplicate                                shows `Duplicate`; a mirror is deleted
+    a mirror of a job that is gone             is deleted
+    of a job that does not exist               creates it, from `schema` or the schema of `schemaFrom`
+    in contradiction to the stored job         shows `Conflict`
+    of a job without a place                   has the controller place it, and shows the refusal if it cannot
+    of a placed job                            shows `Ready`, `Placed`, `Degraded` and its figures
+
+Example: `kubectl apply` of an object "digits" with a schema. Pass 1 writes `jobs/digits/job.json` (Event `JobCreated`),
+has it placed (Event `JobPlaced`) and writes the status `Ready`. That write changes the object, which brings pass 2: all
+is there, the status comes out the same, and nothing is written. Refreshing passes follow every 15 s.
+"""
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 from flstore_core.errors import FLStoreError, InvalidParameters, NotFound, Unavailable
-from flstore_core.ids import JobId
 from flstore_core.placement import Assignment
 from flstore_core.records import Job
-from services.placement.board import Board
+from flstore_core.schema import Schema
 from services.placement.controller import Controller
-from services.placement.fljobs import status as shown
-from services.placement.fljobs.records import Records
+from services.placement.fljobs.objects import Objects
 from services.placement.fljobs.spec import (
-    Declared,
-    declared,
-    differences,
-    lingering_s,
-    named,
-    over_budget,
-    record,
+    Declaration,
+    explain_excess,
+    find_contradictions,
+    make_record,
+    parse_declaration,
 )
-from services.placement.fljobs.status import Facts, Verdict
+from services.placement.fljobs.status import (
+    NOT_DEGRADED,
+    Condition,
+    Facts,
+    make_degraded,
+    make_placed,
+    make_ready,
+    make_status,
+)
 from services.placement.fljobs.usage import Usage
-from services.placement.fljobs.warmth import Hot, Warmth, hot
-from services.placement.kube.api import Api
+from services.placement.fljobs.warmth import Hot, Warmth, measure_hot
+from services.placement.kube.cluster import Cluster
 from services.placement.kube.errors import ClusterError, ObjectConflict, ObjectMissing
-from services.placement.kube.events import Recorder, Severity
+from services.placement.kube.events import Severity
 from services.placement.kube.resources import FLJOBS, Json, name_of
-from services.placement.kube.timing import Time
-from services.placement.kube.troubles import Troubles
-from services.placement.runtime.base import Runtime, ShardState
+from services.placement.runtime.base import BackendState
 
 logger = logging.getLogger(__name__)
 
 FINALIZER = "flstore.dev/data"
-"""Holds an object with `deletionPolicy: Delete` back until its job's data is gone."""
+"""Keeps an object with `deletionPolicy: Delete` until its job's data is deleted."""
 
-WELL = Verdict("Degraded", False, "AsExpected", "nothing is amiss")
+Shown = tuple[Facts, list[Condition]]
+"""What a pass shows in the object's status."""
 
 
-class FLJobs:
-    """Reconciles one object at a time; knows all of them by the informer's copy."""
+class Reconciler:
+    """Reconciles one object at a time."""
 
     def __init__(
-        self,
-        api: Api,
-        objects: Mapping[str, Json],
-        records: Records,
-        controller: Controller,
-        runtime: Runtime,
-        board: Board,
-        usage: Usage,
-        warmth: Warmth,
-        recorder: Recorder,
-        troubles: Troubles,
-        time: Time,
+        self, cluster: Cluster, objects: Objects, controller: Controller, usage: Usage, warmth: Warmth
     ) -> None:
-        self._api = api
+        self._cluster = cluster
         self._objects = objects
-        self._records = records
         self._controller = controller
-        self._runtime = runtime
-        self._board = board
+        self._memory = controller.memory
         self._usage = usage
         self._warmth = warmth
-        self._recorder = recorder
-        self._troubles = troubles
-        self._time = time
 
     async def reconcile(self, name: str) -> bool:
-        """Make job and object agree as far as can be; return whether the object exists."""
+        """Make job and object agree as far as possible; return whether the object exists."""
         item = self._objects.get(name)
         if item is None:
             return False
+        deleting = "deletionTimestamp" in item["metadata"]
         try:
-            wanted = declared(item)
+            declaration = parse_declaration(item)
         except FLStoreError as error:
-            return await self._misunderstood(item, error)
-        if "deletionTimestamp" in item["metadata"]:
-            await self._end(item, wanted)
+            await (self._set_finalizer(item, False) if deleting else self._reject(item, error))
             return True
-        item = await self._hold_back(item, wanted)
-        facts, verdicts = await self._bring_about(item, wanted)
-        await self._show(item, facts, verdicts)
+        if deleting:
+            await self._finish_deletion(item, declaration)
+            return True
+        if _has_finalizer(item) != declaration.deletes_data:
+            item = await self._set_finalizer(item, declaration.deletes_data)
+        await self._show(item, *await self._realize(item, declaration))
         return True
 
-    def lingering_s(self, window_s: int) -> float:
-        """Return how long idle shards should stay, by the job that wants them longest."""
-        longest = 0.0
-        for item in self._objects.values():
-            try:
-                longest = max(longest, lingering_s(declared(item), window_s))
-            except FLStoreError:
-                continue
-        return longest
-
-    def claimant(self, job: JobId) -> str | None:
-        """Return the name of the object that speaks for a job: the first that was made, users' before mirrors."""
-        claims = [item for item in self._objects.values() if _claims(item, job)]
-        return name_of(min(claims, key=_seniority)) if claims else None
-
-    async def _bring_about(self, item: Json, wanted: Declared) -> tuple[Facts, list[Verdict]]:
-        """Create and place the job; return what is to be shown, whatever came of it."""
-        if (first := self.claimant(wanted.job)) != name_of(item):
-            if wanted.mirrored:
-                await self._api.delete(FLJOBS, name_of(item))
-            message = f"FLJob {first!r} already speaks for job {wanted.job!r}; delete one of the two"
-            return Facts(), _refused("Duplicate", message)
+    async def _realize(self, item: Json, declaration: Declaration) -> Shown:
+        """Create and place the job; return what to show, whether that succeeded or not."""
+        claimant = self._objects.find_claimant(declaration.job)
+        if claimant != name_of(item):
+            if declaration.mirrored:
+                await self._cluster.api.delete(FLJOBS, name_of(item))
+            message = f"FLJob {claimant!r} already speaks for job {declaration.job!r}; delete one of the two"
+            return Facts(), _refuse("Duplicate", message)
         try:
-            job = await self._job(item, wanted)
+            job = await self._read_or_create_job(item, declaration)
         except (InvalidParameters, NotFound) as error:
-            return Facts(), _refused(_reason(error), error.detail)
-        if contradictions := differences(wanted, job):
+            return Facts(), _refuse(_reason(error), error.detail)
+        if contradictions := find_contradictions(declaration, job):
             message = (
                 f"job {job.id!r} exists in the store with other settings: {'; '.join(contradictions)}; make the object "
                 "agree, or choose another name"
             )
-            return await self._facts(job, None), _refused("Conflict", message)
-        return await self._place(item, wanted, job)
+            return await self._gather_facts(job, None), _refuse("Conflict", message)
+        return await self._place(item, declaration, job)
 
-    async def _job(self, item: Json, wanted: Declared) -> Job:
-        """Return the job's record, made now if there is none."""
-        found = await asyncio.to_thread(self._records.get, wanted.job)
-        if found is not None:
-            return found
-        if wanted.mirrored:
-            await self._api.delete(FLJOBS, name_of(item))
-            raise NotFound(f"job {wanted.job!r} was deleted over HTTP; this object goes too")
-        new = record(wanted, await self._schema(wanted), self._time.now())
-        if await asyncio.to_thread(self._records.create, new):
-            self._recorder.tell(
-                item, "JobCreated", f"job {new.id} of {new.schema.parameters} parameters is in the store"
-            )
-        found = await asyncio.to_thread(self._records.get, wanted.job)
-        if found is None:
-            raise Unavailable(f"job {wanted.job!r} went while it was being made; trying again")
-        return found
+    async def _read_or_create_job(self, item: Json, declaration: Declaration) -> Job:
+        job = await asyncio.to_thread(self._memory.read_job, declaration.job)
+        if job is not None:
+            return job
+        if declaration.mirrored:
+            await self._cluster.api.delete(FLJOBS, name_of(item))
+            raise NotFound(f"job {declaration.job!r} was deleted over HTTP; this object is deleted too")
+        new = make_record(declaration, await self._find_schema(declaration), self._cluster.time.now())
+        if await asyncio.to_thread(self._memory.create_job, new):
+            message = f"job {new.id} of {new.schema.parameters} parameters is in the store"
+            self._cluster.events.emit(item, "JobCreated", message)
+        job = await asyncio.to_thread(self._memory.read_job, declaration.job)
+        if job is None:
+            raise Unavailable(f"job {declaration.job!r} was deleted while it was being created; trying again")
+        return job
 
-    async def _schema(self, wanted: Declared) -> Any:
-        if wanted.schema is not None:
-            return wanted.schema
-        if wanted.schema_from is None:
+    async def _find_schema(self, declaration: Declaration) -> Schema:
+        if declaration.schema is not None:
+            return declaration.schema
+        if declaration.schema_from is None:
             raise InvalidParameters(
-                f"job {wanted.job!r} is not in the store yet; give spec.schema, name a job that has one in "
+                f"job {declaration.job!r} is not in the store yet; give spec.schema, name a job that has one in "
                 "spec.schemaFrom, or create the job over HTTP"
             )
-        model = await asyncio.to_thread(self._records.get, wanted.schema_from)
-        if model is None:
-            raise NotFound(f"spec.schemaFrom names job {wanted.schema_from!r}, which does not exist")
-        return model.schema
+        other = await asyncio.to_thread(self._memory.read_job, declaration.schema_from)
+        if other is None:
+            raise NotFound(f"spec.schemaFrom names job {declaration.schema_from!r}, which does not exist")
+        return other.schema
 
-    async def _place(self, item: Json, wanted: Declared, job: Job) -> tuple[Facts, list[Verdict]]:
-        assignment = self._board.table.jobs.get(job.id)
+    async def _place(self, item: Json, declaration: Declaration, job: Job) -> Shown:
+        assignment = self._controller.board.table.jobs.get(job.id)
         if assignment is None:
             try:
                 assignment = (await self._controller.place(job.id)).jobs[job.id]
             except FLStoreError as error:
                 if not error.retryable:
-                    self._recorder.tell(item, "JobRefused", error.detail, Severity.WARNING)
-                return await self._facts(job, None), _refused(_reason(error), error.detail)
-            self._recorder.tell(item, "JobPlaced", shown.placed(assignment).message)
-        facts = await self._facts(job, assignment)
-        placed = shown.placed(assignment)
-        return facts, [shown.ready(placed), placed, shown.degraded(facts.shards, self._complaints(wanted, job))]
+                    self._cluster.events.emit(item, "JobRefused", error.detail, Severity.WARNING)
+                return await self._gather_facts(job, None), _refuse(_reason(error), error.detail)
+            self._cluster.events.emit(item, "JobPlaced", make_placed(assignment).message)
+        facts = await self._gather_facts(job, assignment)
+        placed = make_placed(assignment)
+        degraded = make_degraded(facts.holders, self._list_complaints(declaration, job))
+        return facts, [make_ready(placed), placed, degraded]
 
-    def _complaints(self, wanted: Declared, job: Job) -> list[tuple[str, str]]:
-        excess = over_budget(wanted, job)
-        return ([self._troubles.summary] if self._troubles else []) + ([("OverBudget", excess)] if excess else [])
+    def _list_complaints(self, declaration: Declaration, job: Job) -> list[tuple[str, str]]:
+        errors, excess = self._cluster.errors, explain_excess(declaration, job)
+        return ([errors.summarize()] if errors else []) + ([("OverBudget", excess)] if excess else [])
 
-    async def _facts(self, job: Job, assignment: Assignment | None) -> Facts:
-        durable = await asyncio.to_thread(self._usage.of, job.id)
-        shards = await self._shards(assignment)
-        return Facts(job, assignment, durable, await self._hot(job, assignment, shards), shards)
-
-    async def _shards(self, assignment: Assignment | None) -> list[ShardState]:
-        holders = {shard for owners in assignment.owners for shard in owners} if assignment else set()
-        return [state for state in await self._runtime.states() if state.shard in holders]
-
-    async def _hot(self, job: Job, assignment: Assignment | None, shards: list[ShardState]) -> Hot | None:
+    async def _gather_facts(self, job: Job, assignment: Assignment | None) -> Facts:
+        durable = await asyncio.to_thread(self._usage.measure, job.id)
         if assignment is None:
-            return None
-        inventories = await self._warmth.inventories(await self._runtime.states())
-        return hot(job, assignment.slices, [inventories[s.shard] for s in shards if s.shard in inventories])
+            return Facts(job, None, durable)
+        states = await self._controller.fleet.runtime.observe()
+        owners = {shard for slice_owners in assignment.owners for shard in slice_owners}
+        holders = [state for state in states if state.id in owners]
+        return Facts(job, assignment, durable, await self._measure_hot(job, assignment, states, holders), holders)
 
-    async def _hold_back(self, item: Json, wanted: Declared) -> Json:
-        """Have the finalizer on the object just when its end is to be the end of its data."""
-        if (FINALIZER in item["metadata"].get("finalizers", ())) == wanted.deletes_data:
-            return item
-        return await self._finalizer(item, wanted.deletes_data)
+    async def _measure_hot(
+        self, job: Job, assignment: Assignment, states: Sequence[BackendState], holders: Sequence[BackendState]
+    ) -> Hot:
+        inventories = await self._warmth.fetch(states)
+        held = [inventories[state.id] for state in holders if state.id in inventories]
+        return measure_hot(job, assignment.slices, held)
 
-    async def _end(self, item: Json, wanted: Declared) -> None:
-        """Let a deleted object go; with its data, where it said so and nobody else speaks for the job."""
-        if FINALIZER not in item["metadata"].get("finalizers", ()):
+    async def _finish_deletion(self, item: Json, declaration: Declaration) -> None:
+        """Let a deleted object go; first delete the job's data if the object says so and no other one speaks for it."""
+        if not _has_finalizer(item):
             return
-        if wanted.deletes_data and self.claimant(wanted.job) in (None, name_of(item)):
-            await asyncio.to_thread(self._records.delete, wanted.job)
-            await self._controller.forget(wanted.job)
-            self._usage.forget(wanted.job)
-            self._recorder.tell(item, "JobDeleted", f"job {wanted.job} and all its data are gone from the store")
-        await self._finalizer(item, False)
+        job = declaration.job
+        if declaration.deletes_data and self._objects.find_claimant(job) in (None, name_of(item)):
+            await asyncio.to_thread(self._memory.delete_job, job)
+            await self._controller.forget(job)
+            self._usage.forget(job)
+            self._cluster.events.emit(item, "JobDeleted", f"job {job} and all its data are deleted from the store")
+        await self._set_finalizer(item, False)
 
-    async def _finalizer(self, item: Json, wanted: bool) -> Json:
+    async def _set_finalizer(self, item: Json, present: bool) -> Json:
+        """Add or remove the finalizer, and return the object as it is then."""
         metadata = item["metadata"]
         others = [name for name in metadata.get("finalizers", ()) if name != FINALIZER]
-        change = {
-            "resourceVersion": metadata["resourceVersion"],
-            "finalizers": [*others, FINALIZER] if wanted else others,
-        }
+        finalizers = [*others, FINALIZER] if present else others
+        change = {"resourceVersion": metadata["resourceVersion"], "finalizers": finalizers}
         try:
-            return await self._api.merge(FLJOBS, name_of(item), {"metadata": change})
+            return await self._cluster.api.merge(FLJOBS, name_of(item), {"metadata": change})
         except ObjectMissing:
             return item
 
-    async def _misunderstood(self, item: Json, error: FLStoreError) -> bool:
-        if "deletionTimestamp" in item["metadata"]:
-            await self._finalizer(item, False)
-        else:
-            self._recorder.tell(item, "InvalidSpec", error.detail, Severity.WARNING)
-            await self._show(item, Facts(), _refused("InvalidSpec", error.detail))
-        return True
+    async def _reject(self, item: Json, error: FLStoreError) -> None:
+        self._cluster.events.emit(item, "InvalidSpec", error.detail, Severity.WARNING)
+        await self._show(item, Facts(), _refuse("InvalidSpec", error.detail))
 
-    async def _show(self, item: Json, facts: Facts, verdicts: list[Verdict]) -> None:
-        status = shown.status(item, facts, verdicts, self._time.now())
+    async def _show(self, item: Json, facts: Facts, conditions: list[Condition]) -> None:
+        """Write the status if it has changed."""
+        status = make_status(item, facts, conditions, self._cluster.time.now())
         if status == item.get("status"):
             return
-        body = {**FLJOBS.head(name_of(item), namespace=self._api.namespace), "status": status}
+        body = {**FLJOBS.head(name_of(item), namespace=self._cluster.api.namespace), "status": status}
         try:
-            await self._api.apply(FLJOBS, body, "status")
+            await self._cluster.api.apply(FLJOBS, body, "status")
         except (ObjectMissing, ObjectConflict) as error:
-            logger.info("the status of FLJob %s was not shown: %s", name_of(item), error)
+            logger.info("the status of FLJob %s was not written: %s", name_of(item), error)
 
 
-def _claims(item: Json, job: JobId) -> bool:
-    try:
-        return named(item) == job and "deletionTimestamp" not in item["metadata"]
-    except FLStoreError:
-        return False
+def _has_finalizer(item: Json) -> bool:
+    return FINALIZER in item["metadata"].get("finalizers", ())
 
 
-def _seniority(item: Mapping[str, Any]) -> tuple[bool, str, str]:
-    return declared_by_hand(item) is False, item["metadata"].get("creationTimestamp", ""), name_of(item)
-
-
-def declared_by_hand(item: Mapping[str, Any]) -> bool:
-    """Say whether a person made the object, and not the controller for a job made over HTTP."""
-    return "flstore.dev/origin" not in (item["metadata"].get("labels") or {})
-
-
-def _refused(reason: str, message: str) -> list[Verdict]:
-    verdict = Verdict("Placed", False, reason, message)
-    return [shown.ready(verdict), verdict, WELL]
+def _refuse(reason: str, message: str) -> list[Condition]:
+    placed = Condition("Placed", False, reason, message)
+    return [make_ready(placed), placed, NOT_DEGRADED]
 
 
 def _reason(error: FLStoreError) -> str:

@@ -1,6 +1,8 @@
-"""What an `FLJob` object asks for. Pure: the object in, a job's record out."""
+"""What the specification of an `FLJob` object means, and the object of a job that was created over HTTP. Pure."""
 
-from collections.abc import Mapping
+import hashlib
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,11 +12,13 @@ from flstore_core.placement.planner import working_set_bytes
 from flstore_core.records import Job, StatisticsMode
 from flstore_core.schema import Schema
 from flstore_core.units import format_size
-from services.placement.kube import quantities
-from services.placement.kube.resources import ORIGIN
+from services.placement.kube.notation import parse_bytes, parse_duration
+from services.placement.kube.resources import FIELD_MANAGER, FLJOBS, INSTANCE, MANAGED_BY, ORIGIN, Json
 
 SLACK = 1.25
-"""A round may come this much later than its interval says and still find the shards awake."""
+"""A round may be this much later than its interval says and still find the shards awake."""
+MOST_RETENTION_S = 3600
+"""Knative keeps an idle pod for an hour at most."""
 
 SETTINGS = {
     "statistics": "statistics",
@@ -25,112 +29,140 @@ SETTINGS = {
 }
 """Field of the object → field of the job's record."""
 
+_OBJECT_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
+
 
 @dataclass(frozen=True)
-class Declared:
-    """An object's specification, understood."""
+class Declaration:
+    """The specification of an object, parsed."""
 
     job: JobId
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """The fields of the record that the object gives; what it leaves out may be anything."""
+    """Fields of the job's record that the object sets; it accepts any value of the others."""
     schema: Schema | None = None
     schema_from: JobId | None = None
-    """Another job that has the schema."""
+    """Another job whose schema to use."""
     budget: int | None = None
-    """Bytes of shards' memory that the job's hot rounds may take."""
+    """Bytes of shard memory that the job's hot rounds may take."""
     interval_s: int | None = None
     """Seconds from one round to the next."""
     retention_s: int | None = None
     """Seconds for which shards stay awake after the last request."""
     deletes_data: bool = False
-    """Whether the object's end is the end of the job's data."""
+    """Whether deleting the object deletes the job's data."""
     mirrored: bool = False
-    """Whether the object was made by the controller for a job made over HTTP."""
+    """Whether the controller made the object, for a job created over HTTP."""
 
 
-def declared(item: Mapping[str, Any]) -> Declared:
-    """Return what an `FLJob` says; raise `InvalidParameters` or `InvalidId` naming the field that is wrong."""
+def parse_declaration(item: Mapping[str, Any]) -> Declaration:
+    """Return what an `FLJob` object declares.
+
+    Raises:
+        InvalidParameters: naming the field that is wrong.
+        InvalidId: if a job name is not valid.
+    """
     spec = item.get("spec") or {}
     settings = {ours: spec[theirs] for theirs, ours in SETTINGS.items() if spec.get(theirs) is not None}
     if "statistics" in settings:
-        settings["statistics"] = _statistics(settings["statistics"])
+        settings["statistics"] = _parse_statistics(settings["statistics"])
     schema = spec.get("schema")
-    return Declared(
-        job=named(item),
+    return Declaration(
+        job=parse_job_id(item),
         settings=settings,
         schema=Schema.from_json(schema) if schema else None,
         schema_from=job_id(spec["schemaFrom"]) if spec.get("schemaFrom") else None,
-        budget=_optional(quantities.nbytes, spec, "budget"),
-        interval_s=_optional(quantities.seconds, spec, "roundInterval"),
-        retention_s=_optional(quantities.seconds, spec, "retention"),
+        budget=_parse_optional(parse_bytes, spec, "budget"),
+        interval_s=_parse_optional(parse_duration, spec, "roundInterval"),
+        retention_s=_parse_optional(parse_duration, spec, "retention"),
         deletes_data=spec.get("deletionPolicy") == "Delete",
         mirrored=(item["metadata"].get("labels") or {}).get(ORIGIN) == "http",
     )
 
 
-def named(item: Mapping[str, Any]) -> JobId:
-    """Return the job that an object is about: the one it names, or else the one of its own name."""
+def parse_job_id(item: Mapping[str, Any]) -> JobId:
+    """Return the job that an object declares: `spec.job`, or else the object's own name."""
     spec = item.get("spec") or {}
     return job_id(spec.get("job") or item["metadata"]["name"])
 
 
-def record(wanted: Declared, schema: Schema, created_at: float) -> Job:
-    """Return the job to be stored. A budget without `hotRounds` decides how many rounds are kept hot.
+def make_record(declaration: Declaration, schema: Schema, created_at: float) -> Job:
+    """Return the record of a new job. Without `hotRounds`, a budget decides how many rounds are kept hot.
 
-    Raises `InvalidParameters` for settings that no job may have.
+    Raises:
+        InvalidParameters: if no job may have these settings.
     """
-    job = Job(wanted.job, schema, **{"created_at": created_at, **wanted.settings})
-    if wanted.budget is None or "hot_rounds" in wanted.settings:
+    settings = {"created_at": created_at, **declaration.settings}
+    job = Job(declaration.job, schema, **settings)
+    if declaration.budget is None or "hot_rounds" in settings:
         return job
-    return Job(
-        wanted.job, schema, **{"created_at": created_at, **wanted.settings, "hot_rounds": _fitting(job, wanted.budget)}
-    )
+    return Job(declaration.job, schema, **{**settings, "hot_rounds": _fit_hot_rounds(job, declaration.budget)})
 
 
-def differences(wanted: Declared, stored: Job) -> list[str]:
-    """Return where the object contradicts the job that is stored, in words."""
-    found = [
-        f"{name} is {_shown(getattr(stored, name))} there and {_shown(value)} here"
-        for name, value in wanted.settings.items()
+def find_contradictions(declaration: Declaration, stored: Job) -> list[str]:
+    """Return a sentence for each point in which the object contradicts the stored job."""
+    contradictions = [
+        f"{name} is {_format(getattr(stored, name))} there and {_format(value)} here"
+        for name, value in declaration.settings.items()
         if getattr(stored, name) != value
     ]
-    if wanted.schema is not None and wanted.schema != stored.schema:
-        found.append(
+    if declaration.schema is not None and declaration.schema != stored.schema:
+        contradictions.append(
             f"the schema there has {len(stored.schema.tensors)} tensors and {stored.schema.parameters} parameters"
         )
-    return found
+    return contradictions
 
 
-def over_budget(wanted: Declared, stored: Job) -> str | None:
-    """Say how the job's hot rounds exceed its budget; None when they do not."""
-    if wanted.budget is None or working_set_bytes(stored) <= wanted.budget:
+def explain_excess(declaration: Declaration, stored: Job) -> str | None:
+    """Return by how much the job's hot rounds exceed the declared budget; None if they do not."""
+    if declaration.budget is None or working_set_bytes(stored) <= declaration.budget:
         return None
     return (
         f"{stored.hot_rounds} hot rounds of {stored.clients_per_round} clients take "
         f"{format_size(working_set_bytes(stored))}, over the budget of "
-        f"{format_size(wanted.budget)}; raise the budget, or declare a job with fewer hot rounds"
+        f"{format_size(declaration.budget)}; raise the budget, or declare a job with fewer hot rounds"
     )
 
 
-def lingering_s(wanted: Declared, window_s: int) -> float:
-    """Return how long an idle shard should stay for this job: what it says, or else until its next round is due.
+def compute_retention(declaration: Declaration, window_s: int) -> float:
+    """Return the seconds for which idle shards should stay for this job, beyond the autoscaler's window of `window_s`.
 
-    An interval over an hour, the longest that Knative keeps an idle pod, is not waited for at all.
+    The declared retention counts if there is one, and else the wait for the next round. With rounds 480 s apart and a
+    window of 60 s that is 480 × 1.25 − 60 = 540 s. Rounds too far apart for Knative to bridge are not waited for: 0.
     """
-    if wanted.retention_s is not None:
-        return float(wanted.retention_s)
-    if wanted.interval_s is None or wanted.interval_s * SLACK - window_s > 3600:
+    if declaration.retention_s is not None:
+        return float(declaration.retention_s)
+    if declaration.interval_s is None or declaration.interval_s * SLACK - window_s > MOST_RETENTION_S:
         return 0.0
-    return max(0.0, wanted.interval_s * SLACK - window_s)
+    return max(0.0, declaration.interval_s * SLACK - window_s)
 
 
-def _fitting(job: Job, budget: int) -> int:
-    """Return the most hot rounds, beside the open one, within `budget`; 1 at the least."""
-    one = working_set_bytes(job) // (job.hot_rounds + 1)
-    return max(1, min(1000, budget // one - 1))
+def choose_object_name(job: JobId, taken: bool = False) -> str:
+    """Return the name of the object that mirrors a job: the job's own, or a similar one.
+
+    A similar one, such as `job-1-3f2a9c01` for `Job_1`, is chosen if Kubernetes does not allow the job's name, or if it
+    is `taken`.
+    """
+    if not taken and _OBJECT_NAME.fullmatch(job) and ".." not in job and ".-" not in job and "-." not in job:
+        return job
+    stem = re.sub(r"[^a-z0-9]+", "-", job.lower()).strip("-")[:40].strip("-") or "job"
+    return f"{stem}-{hashlib.sha256(job.encode()).hexdigest()[:8]}"
 
 
-def _statistics(text: str) -> StatisticsMode:
+def make_mirror(job: Job, name: str, release: str, owners: list[Json]) -> Json:
+    """Return the object of a job created over HTTP. It has no schema: that is in the store already."""
+    settings = {theirs: getattr(job, ours) for theirs, ours in SETTINGS.items() if getattr(job, ours) is not None}
+    settings["statistics"] = job.statistics.value
+    labels = {ORIGIN: "http", MANAGED_BY: FIELD_MANAGER, INSTANCE: release}
+    return {**FLJOBS.head(name, labels=labels, ownerReferences=owners), "spec": {"job": job.id, **settings}}
+
+
+def _fit_hot_rounds(job: Job, budget: int) -> int:
+    """Return the most hot rounds, beside the open one, that fit `budget` bytes; at least 1."""
+    round_bytes = working_set_bytes(job) // (job.hot_rounds + 1)
+    return max(1, min(1000, budget // round_bytes - 1))
+
+
+def _parse_statistics(text: str) -> StatisticsMode:
     try:
         return StatisticsMode(text)
     except ValueError as error:
@@ -138,10 +170,9 @@ def _statistics(text: str) -> StatisticsMode:
         raise InvalidParameters(f"spec.statistics is {text!r}; use one of {modes}") from error
 
 
-def _optional(parse: Any, spec: Mapping[str, Any], name: str) -> int | None:
-    found: int | None = parse(f"spec.{name}", str(spec[name])) if spec.get(name) is not None else None
-    return found
+def _parse_optional(parse: Callable[[str, str], int], spec: Mapping[str, Any], name: str) -> int | None:
+    return None if spec.get(name) is None else parse(f"spec.{name}", str(spec[name]))
 
 
-def _shown(value: Any) -> Any:
+def _format(value: Any) -> Any:
     return value.value if isinstance(value, StatisticsMode) else value

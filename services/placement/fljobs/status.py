@@ -1,4 +1,4 @@
-"""What an `FLJob` object shows. Pure: facts in, status out."""
+"""The status of an `FLJob` object: its conditions and figures. Pure: facts in, status out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,14 +9,16 @@ from flstore_core.records import Job
 from flstore_core.units import format_size
 from services.placement.fljobs.usage import Durable
 from services.placement.fljobs.warmth import Hot
+from services.placement.kube.notation import format_time
 from services.placement.kube.resources import Json
-from services.placement.kube.timing import stamp
-from services.placement.runtime.base import Phase, ShardState
+from services.placement.runtime.base import BackendState, Phase
+
+MESSAGE_CHARS = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """One condition."""
+class Condition:
+    """One condition, without the times that the object adds."""
 
     kind: str
     true: bool
@@ -27,68 +29,82 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Facts:
-    """What there is to show of one job."""
+    """What is known of one job; None where it is not known now."""
 
     job: Job | None = None
     assignment: Assignment | None = None
     durable: Durable | None = None
     hot: Hot | None = None
-    shards: Sequence[ShardState] = ()
-    """Those that hold the job."""
+    holders: Sequence[BackendState] = ()
+    """The shards that hold the job."""
 
 
-def ready(placed: Verdict) -> Verdict:
+NOT_DEGRADED = Condition("Degraded", False, "AsExpected", "nothing is amiss")
+
+
+def make_ready(placed: Condition) -> Condition:
+    """Return the condition `Ready`, which follows from `Placed`."""
     if placed.true:
-        return Verdict("Ready", True, "Serving", "rounds can be put and workloads run")
-    return Verdict("Ready", False, placed.reason, placed.message)
+        return Condition("Ready", True, "Serving", "rounds can be put and workloads run")
+    return Condition("Ready", False, placed.reason, placed.message)
 
 
-def placed(assignment: Assignment) -> Verdict:
-    holders = sorted({shard for owners in assignment.owners for shard in owners})
+def make_placed(assignment: Assignment) -> Condition:
+    """Return the condition `Placed` of a job that has a place."""
+    names = ", ".join(_holder_names(assignment))
     count = f"{assignment.slices} slice{'s' if assignment.slices > 1 else ''}"
     times = f", {assignment.replicas} times" if assignment.replicas > 1 else ""
-    return Verdict("Placed", True, "Placed", f"{count} on {', '.join(holders)}{times}")
+    return Condition("Placed", True, "Placed", f"{count} on {names}{times}")
 
 
-def degraded(shards: Sequence[ShardState], complaints: Sequence[tuple[str, str]]) -> Verdict:
-    """Return whether anything keeps the job from running as it should: failing shards first, then `complaints`."""
-    failing = [state for state in shards if state.phase is Phase.FAILED and state.trouble]
-    told = [("ShardFailed", f"{state.shard}: {state.trouble}") for state in failing] + list(complaints)
-    if not told:
-        return Verdict("Degraded", False, "AsExpected", "nothing is amiss")
-    return Verdict("Degraded", True, told[0][0], "; ".join(message for _, message in told))
+def make_degraded(holders: Sequence[BackendState], complaints: Sequence[tuple[str, str]]) -> Condition:
+    """Return the condition `Degraded`: failing shards first, then `complaints`, which are (reason, message) pairs."""
+    failing = [state for state in holders if state.phase is Phase.FAILED and state.trouble]
+    all_complaints = [("ShardFailed", f"{state.id}: {state.trouble}") for state in failing] + list(complaints)
+    if not all_complaints:
+        return NOT_DEGRADED
+    return Condition("Degraded", True, all_complaints[0][0], "; ".join(message for _, message in all_complaints))
 
 
-def status(item: Mapping[str, Any], facts: Facts, verdicts: Sequence[Verdict], now: float) -> Json:
-    """Return the whole status; what is not known now stays as it was shown last."""
+def make_status(item: Mapping[str, Any], facts: Facts, conditions: Sequence[Condition], now: float) -> Json:
+    """Return the whole status at `now`, in seconds since the epoch. Unknown facts keep the value that `item` shows."""
     before = item.get("status") or {}
-    known = {**_job(facts.job), **_placement(facts), **_durable(facts.durable), **_hot(facts.hot, before)}
     generation = item["metadata"].get("generation", 1)
-    conditions = [_condition(verdict, before, generation, now) for verdict in verdicts]
-    return {**before, **known, "observedGeneration": generation, "conditions": conditions}
+    return {
+        **before,
+        **_job_fields(facts.job),
+        **_placement_fields(facts),
+        **_durable_fields(facts.durable),
+        **_hot_fields(facts.hot, before),
+        "observedGeneration": generation,
+        "conditions": [_condition_fields(condition, before, generation, now) for condition in conditions],
+    }
 
 
-def _job(job: Job | None) -> Json:
+def _holder_names(assignment: Assignment) -> list[str]:
+    return sorted({shard for owners in assignment.owners for shard in owners})
+
+
+def _job_fields(job: Job | None) -> Json:
     if job is None:
         return {}
     return {"job": job.id, "parameters": job.schema.parameters, "updateBytes": job.schema.nbytes}
 
 
-def _placement(facts: Facts) -> Json:
+def _placement_fields(facts: Facts) -> Json:
     if facts.assignment is None:
         return {"slices": 0, "replicas": 0, "shards": 0, "shardsAwake": 0, "shardNames": []}
-    names = sorted({shard for owners in facts.assignment.owners for shard in owners})
-    awake = sum(state.phase is Phase.AWAKE for state in facts.shards)
+    names = _holder_names(facts.assignment)
     return {
         "slices": facts.assignment.slices,
         "replicas": facts.assignment.replicas,
         "shards": len(names),
-        "shardsAwake": awake,
+        "shardsAwake": sum(state.phase is Phase.AWAKE for state in facts.holders),
         "shardNames": names,
     }
 
 
-def _durable(durable: Durable | None) -> Json:
+def _durable_fields(durable: Durable | None) -> Json:
     if durable is None:
         return {}
     latest = {"latestRound": durable.latest} if durable.latest is not None else {}
@@ -101,24 +117,23 @@ def _durable(durable: Durable | None) -> Json:
     }
 
 
-def _hot(hot: Hot | None, before: Mapping[str, Any]) -> Json:
+def _hot_fields(hot: Hot | None, before: Mapping[str, Any]) -> Json:
     if hot is None:
         return {}
     rate = before.get("hitRate") if hot.hit_rate is None else f"{hot.hit_rate:.1%}"
     return {"bytesHot": hot.nbytes, "hot": format_size(hot.nbytes), **({"hitRate": rate} if rate else {})}
 
 
-def _condition(verdict: Verdict, before: Mapping[str, Any], generation: int, now: float) -> Json:
-    value = "True" if verdict.true else "False"
-    old: Mapping[str, Any] = next(
-        (known for known in before.get("conditions", ()) if known["type"] == verdict.kind), {}
-    )
-    since = old["lastTransitionTime"] if old.get("status") == value else stamp(now)
+def _condition_fields(condition: Condition, before: Mapping[str, Any], generation: int, now: float) -> Json:
+    value = "True" if condition.true else "False"
+    conditions = before.get("conditions", ())
+    old: Mapping[str, Any] = next((each for each in conditions if each["type"] == condition.kind), {})
+    since = old["lastTransitionTime"] if old.get("status") == value else format_time(now)
     return {
-        "type": verdict.kind,
+        "type": condition.kind,
         "status": value,
-        "reason": verdict.reason,
-        "message": verdict.message[:2000],
+        "reason": condition.reason,
+        "message": condition.message[:MESSAGE_CHARS],
         "lastTransitionTime": since,
         "observedGeneration": generation,
     }

@@ -1,4 +1,7 @@
-"""What awake shards hold and how well that serves, asked directly: a question by their address keeps them up."""
+"""How much of a job is in the memory of awake shards, and how often their caches hit.
+
+Shards are asked at their direct address, past Knative's request counter: otherwise asking would keep them awake.
+"""
 
 import asyncio
 import logging
@@ -11,14 +14,17 @@ import httpx
 from flstore_core.ids import ShardId
 from flstore_core.patterns import Pattern
 from flstore_core.records import Job
-from services.placement.kube.timing import Time
-from services.placement.runtime.base import Phase, ShardState
+from services.placement.runtime.base import BackendState, Phase
+from services.placement.timing import Time
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 2.0
+"""Longest wait for one shard."""
 FRESH_S = 10.0
+"""Answers are reused for this long."""
 Inventory = Mapping[str, Any]
+"""Answer of `GET /v1/inventory`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,44 +33,49 @@ class Hot:
 
     nbytes: int
     hit_rate: float | None
-    """Of all requests to the shards that hold the job, since they woke; None while nobody has asked."""
+    """Hits over requests of the shards that hold the job, since they woke; None if there was no request."""
 
 
 class Warmth:
-    """Asks awake shards for their inventories, and remembers the answers for a moment."""
+    """Fetches the inventories of awake shards, and remembers them for a moment."""
 
     def __init__(self, client: httpx.AsyncClient, time: Time) -> None:
         self._client = client
         self._time = time
-        self._found: Mapping[ShardId, Inventory] = {}
-        self._asked_at: float | None = None
+        self._inventories: Mapping[ShardId, Inventory] = {}
+        self._fetched_at: float | None = None
 
-    async def inventories(self, shards: Sequence[ShardState]) -> Mapping[ShardId, Inventory]:
-        """Return the inventories of the shards that are awake; those that do not answer are left out."""
+    async def fetch(self, states: Sequence[BackendState]) -> Mapping[ShardId, Inventory]:
+        """Return the inventories of those backends that are awake and answer."""
         now = self._time.monotonic()
-        if self._asked_at is None or now - self._asked_at >= FRESH_S:
-            self._asked_at = now
-            awake = [state for state in shards if state.phase is Phase.AWAKE and state.direct_url]
+        if self._fetched_at is None or now - self._fetched_at >= FRESH_S:
+            self._fetched_at = now
+            awake = [state for state in states if state.phase is Phase.AWAKE and state.direct_url]
             answers = await asyncio.gather(*(self._ask(state) for state in awake))
-            self._found = {state.shard: found for state, found in zip(awake, answers, strict=True) if found}
-        return self._found
+            self._inventories = {
+                state.id: inventory for state, inventory in zip(awake, answers, strict=True) if inventory
+            }
+        return self._inventories
 
-    async def _ask(self, state: ShardState) -> Inventory | None:
+    async def _ask(self, state: BackendState) -> Inventory | None:
         try:
             answer = await self._client.get(f"{state.direct_url}/v1/inventory", timeout=TIMEOUT_S)
             answer.raise_for_status()
-            found: Inventory = answer.json()
+            inventory: Inventory = answer.json()
         except (httpx.HTTPError, ValueError) as error:
-            logger.info("no inventory of %s: %r", state.shard, error)
+            logger.info("no inventory of %s: %r", state.id, error)
             return None
-        return found
+        return inventory
 
 
-def hot(job: Job, slices: int, inventories: Iterable[Inventory]) -> Hot:
-    """Return what some shards hold of a job of `slices` slices, which are of one size but for a parameter."""
-    known = tuple(inventories)
-    objects = sum(found.get("jobs", {}).get(job.id, {}).get("objects", 0) for found in known)
-    tallies = [found[pattern.value] for found in known for pattern in Pattern if pattern.value in found]
+def measure_hot(job: Job, slices: int, inventories: Iterable[Inventory]) -> Hot:
+    """Return what the shards with these inventories hold of a job of `slices` slices.
+
+    Slices differ in size by one parameter at most, so an object is counted as 1/`slices` of an update.
+    """
+    inventories = tuple(inventories)
+    objects = sum(inventory.get("jobs", {}).get(job.id, {}).get("objects", 0) for inventory in inventories)
+    tallies = [inventory[pattern.value] for inventory in inventories for pattern in Pattern if pattern in inventory]
     requests = sum(tally["requests"] for tally in tallies)
-    rate = sum(tally["hits"] for tally in tallies) / requests if requests else None
-    return Hot(objects * job.schema.nbytes // slices, rate)
+    hit_rate = sum(tally["hits"] for tally in tallies) / requests if requests else None
+    return Hot(objects * job.schema.nbytes // slices, hit_rate)

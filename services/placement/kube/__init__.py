@@ -1,6 +1,8 @@
-"""The placement controller's home on Kubernetes: the API, watches, leadership, events, and jobs as `FLJob` objects.
+"""Access to a Kubernetes API server, and the patterns that every controller needs on top of it.
 
-Here is what speaks to an API server and what follows from that. How a shard becomes a Knative service is in
-`services.placement.runtime.knative.runtime`; what is placed where is decided by the controller, which knows no cluster.
-Imported only when the runtime is Knative: a laptop needs no Kubernetes client.
+Here belong the HTTP calls, watches and informers, leader election, work queues, events, and the release's settings.
+Nothing here knows what a shard or a job is: backends as Knative services are `services.placement.runtime.knative`,
+`FLJob` objects are `services.placement.fljobs`, and both stand on this package.
+
+Only `api` and what imports it need the Kubernetes client, which a laptop does not have, so import them lazily.
 """

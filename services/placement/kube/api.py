@@ -1,4 +1,7 @@
-"""One namespace of an API server, as plain objects: the few verbs the controller uses, over the `kubernetes` client."""
+"""The few verbs of an API server that the controller uses, in one namespace, over plain JSON objects.
+
+It uses the `kubernetes` client for credentials and connections only, not its thousands of generated types.
+"""
 
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -19,25 +22,25 @@ from services.placement.kube.errors import (
 from services.placement.kube.resources import FIELD_MANAGER, Json, Resource
 
 CALL_S = 8.0
-"""Longest call; shorter than a leader may go without renewing."""
+"""Longest call, in seconds; shorter than a leader may go without renewing its lease."""
 WATCH_S = 300
-"""After this long the server ends a watch, and it is begun again where it ended."""
+"""The server ends a watch after this many seconds; the caller begins it again where it ended."""
 SILENCE_S = 30.0
-"""How much longer than that a watch may say nothing before the connection counts as dead."""
+"""A connection that is silent for this much longer than `WATCH_S` counts as dead."""
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
-_WATCHING = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(WATCH_S)}
+_WATCH_QUERY = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(WATCH_S)}
 
 WatchEvent = tuple[str, Json]
 """`ADDED`, `MODIFIED`, `DELETED` or `BOOKMARK`, and the object."""
 
 
 class Api:
-    """Reads and writes objects of one namespace. Every method raises a `ClusterError` when it cannot."""
+    """Reads and writes objects of one namespace. Every method raises a `ClusterError` when it fails."""
 
     def __init__(self, client: Any, namespace: str) -> None:
-        """`client` is a `kubernetes.aio.client.ApiClient`, which is closed with this."""
+        """`client` is a `kubernetes.aio.client.ApiClient`; `close` closes it."""
         self._client = client
         self.namespace = namespace
 
@@ -45,18 +48,18 @@ class Api:
         return await self._call("GET", "get", resource, name)
 
     async def list(self, resource: Resource, selector: str = "") -> tuple[list[Json], str]:
-        """Return all objects that `selector` matches, and the version to watch from."""
-        found = await self._call("GET", "list", resource, query={"labelSelector": selector} if selector else {})
+        """Return all objects that the label selector matches, and the version to watch from."""
+        answer = await self._call("GET", "list", resource, query={"labelSelector": selector} if selector else {})
         head = {"apiVersion": resource.api_version, "kind": resource.kind}
-        return [{**head, **item} for item in found["items"]], found["metadata"]["resourceVersion"]
+        return [{**head, **item} for item in answer["items"]], answer["metadata"]["resourceVersion"]
 
     async def create(self, resource: Resource, body: Json) -> Json:
         return await self._call("POST", "create", resource, body=body, query={"fieldManager": FIELD_MANAGER})
 
     async def apply(self, resource: Resource, body: Json, subresource: str = "") -> Json:
-        """Make the object have what `body` says (server-side apply), taking those fields, and no others, from anybody.
+        """Create or change an object by server-side apply: set the fields in `body` and own them from now on.
 
-        What an earlier `body` said and this one does not is removed.
+        Fields that an earlier `body` had and this one lacks are removed; fields of other managers stay.
         """
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         name = body["metadata"]["name"]
@@ -68,12 +71,12 @@ class Api:
         return await self._call("PATCH", "patch", resource, name, body=body, query=query, media_type=MERGE)
 
     async def replace(self, resource: Resource, body: Json) -> Json:
-        """Replace an object that is still at the `resourceVersion` in `body`; raise `ObjectConflict` if it is not."""
+        """Replace an object; raise `ObjectConflict` if it has left the `resourceVersion` that `body` has."""
         name, query = body["metadata"]["name"], {"fieldManager": FIELD_MANAGER}
         return await self._call("PUT", "update", resource, name, body=body, query=query)
 
     async def delete(self, resource: Resource, name: str) -> None:
-        """Have the object removed, its dependents after it; do nothing when it does not exist."""
+        """Delete an object and then, in the background, its dependents; do nothing if it does not exist."""
         try:
             await self._call("DELETE", "delete", resource, name, query={"propagationPolicy": "Background"})
         except ObjectMissing:
@@ -82,11 +85,14 @@ class Api:
     async def watch(
         self, resource: Resource, version: str, selector: str, opened: Callable[[], None]
     ) -> AsyncGenerator[WatchEvent, None]:
-        """Yield what happens after `version`, until the server ends the stream; `opened` is told once it has begun.
+        """Yield the changes after `version` until the server ends the stream.
 
-        Raises `Gone` when `version` is too old.
+        `opened` is called once the server has accepted the watch.
+
+        Raises:
+            Gone: if the server no longer knows `version`.
         """
-        query = {**_WATCHING, "resourceVersion": version} | ({"labelSelector": selector} if selector else {})
+        query = {**_WATCH_QUERY, "resourceVersion": version} | ({"labelSelector": selector} if selector else {})
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CALL_S, sock_read=WATCH_S + SILENCE_S)
         try:
             answer = await self._send("GET", resource.path(self.namespace), query, None, None, timeout)
@@ -147,26 +153,26 @@ class Api:
     def _event(self, resource: Resource, line: bytes) -> WatchEvent:
         event = _json("watch", resource, line)
         if event["type"] == "ERROR":
-            told = event["object"]
-            raise self._refusal("watch", resource, "", int(told.get("code", 500)), json.dumps(told).encode())
+            status = event["object"]
+            raise self._refusal("watch", resource, "", int(status.get("code", 500)), json.dumps(status).encode())
         return event["type"], event["object"]
 
     def _refusal(self, verb: str, resource: Resource, name: str, status: int, data: bytes) -> ClusterError:
-        """Return the error that an answer means, with what would help."""
-        told = _status(data)
-        message = str(told.get("message") or data[:200].decode(errors="replace"))
+        """Return the error for an answer of 400 or above; its message says what would help."""
+        details = _status(data)
+        message = str(details.get("message") or data[:200].decode(errors="replace"))
         what = f"{verb} {resource.full_name}" + (f" {name!r}" if name else "")
         if status == 403:
             return NotPermitted(
                 f"may not {what} in namespace {self.namespace!r}: {message}; "
                 f"the controller's Role must allow {verb} on {resource.plural} of API group {resource.group!r}"
             )
-        if status == 404 and not (told.get("details") or {}).get("name"):
+        if status == 404 and not (details.get("details") or {}).get("name"):
             return KindMissing(
                 f"cannot {what}: the cluster does not know {resource.full_name}; install {resource.provider} first"
             )
-        known = {404: ObjectMissing, 409: ObjectConflict, 410: Gone, 400: Refused, 422: Refused}
-        return known.get(status, ApiAway)(f"cannot {what}: {message} ({status})")
+        classes = {404: ObjectMissing, 409: ObjectConflict, 410: Gone, 400: Refused, 422: Refused}
+        return classes.get(status, ApiAway)(f"cannot {what}: {message} ({status})")
 
 
 def _away(verb: str, resource: Resource, error: Exception) -> ApiAway:
@@ -174,16 +180,17 @@ def _away(verb: str, resource: Resource, error: Exception) -> ApiAway:
 
 
 def _status(data: bytes) -> Json:
+    """Return the Kubernetes `Status` in an answer; an empty one if the body is something else."""
     try:
-        found = json.loads(data)
+        status = json.loads(data)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return status if isinstance(status, dict) else {}
 
 
 def _json(verb: str, resource: Resource, data: bytes) -> Json:
     try:
-        found: Json = json.loads(data)
+        value: Json = json.loads(data)
     except ValueError as error:
         raise _away(verb, resource, error) from error
-    return found
+    return value

@@ -1,4 +1,4 @@
-"""Connecting to the cluster this controller runs in, or to the one that a kubeconfig names."""
+"""Connecting to the cluster that the controller runs in, or to the one that a kubeconfig names."""
 
 from collections.abc import Mapping
 
@@ -10,9 +10,10 @@ from services.placement.kube.api import Api
 
 
 async def connect(env: Mapping[str, str], namespace: str) -> Api:
-    """Return the API of `namespace`: by the kubeconfig that KUBECONFIG names, else as a pod of the cluster.
+    """Return the API of `namespace`, by the kubeconfig that KUBECONFIG names or else as a pod of the cluster.
 
-    Raises `InvalidParameters` when there is neither.
+    Raises:
+        InvalidParameters: if there is neither.
     """
     configuration = Configuration()
     try:
@@ -28,5 +29,5 @@ async def connect(env: Mapping[str, str], namespace: str) -> Api:
 
 
 def connect_to(url: str, namespace: str) -> Api:
-    """Return the API of `namespace` on the server at `url`, which asks for no credentials."""
+    """Return the API of `namespace` on the server at `url`, which needs no credentials."""
     return Api(ApiClient(Configuration(host=url)), namespace)

@@ -1,7 +1,21 @@
-"""One of several controllers leads, by a Lease: the others stand by and know where it is.
+"""Leader election among controllers, by a Lease: one leads and acts, the others stand by and know its address.
 
-The protocol is that of client-go's leaderelection package: who holds the lease renews it; who does not takes it once
-it has not changed for its whole duration by one's *own* clock, so that clocks need not agree.
+The protocol is that of client-go's leaderelection package
+(https://pkg.go.dev/k8s.io/client-go/tools/leaderelection). The Lease names its holder and the time of its last
+renewal. The holder renews it every `RETRY_S`. Another controller takes it once it has seen no change of it for the
+lease's whole duration, measured on its *own* clock from the moment it saw the last change, so that clocks need not
+agree. A write carries the resource version that was read, so that of two controllers that take a lease at once one
+gets a conflict.
+
+A leader that cannot renew steps down after `RENEW_DEADLINE_S`, which is shorter than the lease. With 15 s and 10 s:
+
+    t = 0    A renews for the last time, B sees the renewal at t = 1
+    t = 2    the API server becomes unreachable for A
+    t = 10   A steps down: 10 s have passed since it *began* its last successful renewal
+    t = 16   B has seen no change for 15 s, and takes the lease
+
+So nobody leads from 10 to 16, and never do two. The gap costs no data: shards go on serving by the last table.
+A leader that is told to leave empties the lease instead, and another takes over within `RETRY_S`.
 """
 
 import asyncio
@@ -12,23 +26,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.common import tasks
-from services.placement.kube.api import Api
+from services.placement.kube.cluster import Cluster
 from services.placement.kube.errors import ClusterError, ObjectConflict, ObjectMissing
-from services.placement.kube.owner import Owner
+from services.placement.kube.notation import format_micro_time
 from services.placement.kube.resources import LEASES, Json
-from services.placement.kube.timing import Time, micro_stamp, within
-from services.placement.kube.troubles import Troubles
+from services.placement.timing import run_within
 
 logger = logging.getLogger(__name__)
 
 LEASE_S = 15
-"""A leader that has not renewed for so long has no claim any more."""
+"""A lease that has not been renewed for this long may be taken."""
 RENEW_DEADLINE_S = 10.0
-"""A leader that could not renew for so long steps down, before anybody else may lead."""
+"""A leader that could not renew for this long steps down; shorter than the lease."""
 RETRY_S = 2.0
-"""Between renewals, and between looks of those who stand by."""
+"""Seconds between renewals, and between the looks of those who stand by."""
 RELEASE_S = 2.0
-"""Longest farewell of a leader that is told to leave."""
+"""Longest that a leader which leaves tries to empty its lease."""
 
 ADDRESS = "flstore.dev/address"
 """Annotation of the Lease: the leader's URL, for those who stand by."""
@@ -36,133 +49,137 @@ ADDRESS = "flstore.dev/address"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One controller."""
+    """One controller in the election."""
 
     identity: str
     address: str
+    """Its URL."""
 
 
 class Election:
     """Campaigns, leads, steps down, and campaigns again."""
 
-    def __init__(
-        self,
-        api: Api,
-        name: str,
-        me: Candidate,
-        owner: Owner,
-        time: Time,
-        troubles: Troubles,
-        elected: Callable[[Json], None],
-    ) -> None:
-        """`elected` is told the Lease whenever this controller begins to lead."""
-        self._api = api
-        self._name = name
-        self._me = me
-        self._owner = owner
-        self._time = time
-        self._troubles = troubles
+    def __init__(self, cluster: Cluster, elected: Callable[[Json], None]) -> None:
+        """`elected` gets the Lease whenever this controller begins to lead."""
+        self._cluster = cluster
+        self._api = cluster.api
+        self._time = cluster.time
+        self._name = cluster.settings.lease_name
+        self._me = Candidate(cluster.settings.identity, cluster.settings.address)
         self._elected = elected
-        self._seen: tuple[Any, ...] = ()
-        self._seen_at = 0.0
+        self._last_change: tuple[Any, ...] = ()
+        self._last_change_at = 0.0
         self.leading = False
         self.leader: Candidate | None = None
-        """Who leads, as far as is known."""
+        """Who leads, as far as this controller knows."""
 
     async def run(self, lead: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Campaign for as long as this runs; `lead()` runs while this controller leads, and is cancelled at its end."""
+        """Campaign until cancelled. `lead()` runs while this controller leads, and is cancelled when it steps down."""
         try:
             while True:
-                lease = await self._try()
+                begun = self._time.monotonic()
+                lease = await self._try_lease()
                 if lease is not None:
-                    await self._term(lead, lease)
+                    await self._lead(lead, lease, begun + RENEW_DEADLINE_S)
                 await self._time.sleep(RETRY_S)
         finally:
             await self._release()
 
-    async def _term(self, lead: Callable[[], Coroutine[Any, Any, None]], lease: Json) -> None:
+    async def _lead(self, lead: Callable[[], Coroutine[Any, Any, None]], lease: Json, deadline: float) -> None:
         logger.info("%s leads", self._me.identity)
         self.leading = True
         self._elected(lease)
         work = tasks.begin(lead(), "leader's work")
         try:
-            await self._hold(work)
+            await self._renew_until_lost(work, deadline)
         finally:
             self.leading = False
             await tasks.end(work)
             logger.info("%s has stepped down", self._me.identity)
 
-    async def _hold(self, work: asyncio.Task[None]) -> None:
-        """Return when leadership is lost, or when the leader's work has come to an end by itself."""
-        renewed = self._time.monotonic()
-        while not work.done() and (left := renewed + RENEW_DEADLINE_S - self._time.monotonic()) > 0:
-            await self._time.sleep(min(RETRY_S, left))
+    async def _renew_until_lost(self, work: asyncio.Task[None], deadline: float) -> None:
+        """Return when the lease is lost, when no renewal came through by `deadline`, or when `work` has ended.
+
+        Each renewal moves the deadline. It counts from before the call: the server may have written long before the
+        answer arrives, and others count from what the server has.
+        """
+        while not work.done() and (left_s := deadline - self._time.monotonic()) > 0:
+            await self._time.sleep(min(RETRY_S, left_s))
             begun = self._time.monotonic()
-            if await within(self._time, left, self._try()):
-                renewed = begun
+            renewal = await run_within(self._time, deadline - begun, self._try_lease()) if begun < deadline else None
+            if renewal:
+                deadline = begun + RENEW_DEADLINE_S
             elif self.leader != self._me:
                 return
 
-    async def _try(self) -> Json | None:
-        """Take or renew the lease; return it, or None where another has it or the server does not answer."""
+    async def _try_lease(self) -> Json | None:
+        """Take or renew the lease and return it; None if another holds it or the server does not answer."""
         try:
-            lease = await self._claim()
+            lease = await self._take_or_renew()
         except ObjectConflict:
             return None
         except ClusterError as error:
-            self._troubles.arose("leader election", error)
+            self._cluster.errors.report("leader election", error)
             return None
-        self._troubles.ended("leader election")
+        self._cluster.errors.clear("leader election")
         return lease
 
-    async def _claim(self) -> Json | None:
+    async def _take_or_renew(self) -> Json | None:
         try:
-            found = await self._api.get(LEASES, self._name)
+            lease = await self._api.get(LEASES, self._name)
         except ObjectMissing:
-            head = LEASES.head(self._name, ownerReferences=await self._owner.references())
+            head = LEASES.head(self._name, ownerReferences=await self._cluster.owner.fetch_references())
             return await self._write(self._api.create, {**head, "spec": {"leaseTransitions": 0}})
-        self._observe(found)
-        holder = found["spec"].get("holderIdentity")
-        if holder and holder != self._me.identity and not self._expired(found):
+        self._note(lease)
+        holder = lease["spec"].get("holderIdentity")
+        if holder and holder != self._me.identity and not self._has_expired(lease):
             return None
-        return await self._write(self._api.replace, found)
+        return await self._write(self._api.replace, lease)
 
     async def _write(self, write: Callable[[Any, Json], Coroutine[Any, Any, Json]], lease: Json) -> Json:
-        """Write the lease as held by this controller from now on."""
-        now, spec = micro_stamp(self._time.now()), lease["spec"]
-        mine = spec.get("holderIdentity") == self._me.identity
-        metadata = lease["metadata"]
+        """Write the lease with this controller as its holder, renewed now."""
+        spec, metadata = lease["spec"], lease["metadata"]
         annotations = {**(metadata.get("annotations") or {}), ADDRESS: self._me.address}
-        changed = {
+        body = {
+            **lease,
+            "metadata": {**metadata, "annotations": annotations},
+            "spec": {**spec, **self._hold(spec)},
+        }
+        written = await write(LEASES, body)
+        self._note(written)
+        return written
+
+    def _hold(self, spec: Json) -> Json:
+        """Return the fields of a lease that this controller takes or renews now."""
+        now = format_micro_time(self._time.now())
+        renewed = spec.get("holderIdentity") == self._me.identity
+        return {
             "holderIdentity": self._me.identity,
             "leaseDurationSeconds": LEASE_S,
             "renewTime": now,
-            "acquireTime": spec.get("acquireTime", now) if mine else now,
-            "leaseTransitions": (spec.get("leaseTransitions") or 0) + (0 if mine else 1),
+            "acquireTime": spec.get("acquireTime", now) if renewed else now,
+            "leaseTransitions": (spec.get("leaseTransitions") or 0) + (0 if renewed else 1),
         }
-        body = {**lease, "metadata": {**metadata, "annotations": annotations}, "spec": {**spec, **changed}}
-        written = await write(LEASES, body)
-        self._observe(written)
-        return written
 
-    def _observe(self, lease: Json) -> None:
+    def _note(self, lease: Json) -> None:
+        """Remember the leader, and when on this controller's clock the lease last changed."""
         spec = lease["spec"]
-        seen = (spec.get("holderIdentity"), spec.get("renewTime"), spec.get("leaseTransitions"))
-        if seen != self._seen:
-            self._seen, self._seen_at = seen, self._time.monotonic()
         holder = spec.get("holderIdentity")
+        change = (holder, spec.get("renewTime"), spec.get("leaseTransitions"))
+        if change != self._last_change:
+            self._last_change, self._last_change_at = change, self._time.monotonic()
         address = (lease["metadata"].get("annotations") or {}).get(ADDRESS, "")
         self.leader = Candidate(holder, address) if holder else None
 
-    def _expired(self, lease: Json) -> bool:
-        duration = lease["spec"].get("leaseDurationSeconds") or LEASE_S
-        return self._time.monotonic() - self._seen_at >= duration
+    def _has_expired(self, lease: Json) -> bool:
+        duration_s = lease["spec"].get("leaseDurationSeconds") or LEASE_S
+        return self._time.monotonic() - self._last_change_at >= duration_s
 
     async def _release(self) -> None:
-        """Let go of the lease, if it is this controller's, so that another may lead at once."""
+        """Empty the lease if this controller holds it, so that another may lead at once."""
         with suppress(ClusterError, TimeoutError):
             async with asyncio.timeout(RELEASE_S):
                 lease = await self._api.get(LEASES, self._name)
                 if lease["spec"].get("holderIdentity") == self._me.identity:
-                    freed = {"holderIdentity": "", "leaseDurationSeconds": 1}
-                    await self._api.replace(LEASES, {**lease, "spec": {**lease["spec"], **freed}})
+                    empty = {"holderIdentity": "", "leaseDurationSeconds": 1}
+                    await self._api.replace(LEASES, {**lease, "spec": {**lease["spec"], **empty}})

@@ -7,17 +7,18 @@ from uuid import uuid4
 
 from services.placement.kube.api import Api
 from services.placement.kube.errors import ClusterError
-from services.placement.kube.resources import EVENTS, FIELD_MANAGER, Json, reference
-from services.placement.kube.timing import Time, stamp
+from services.placement.kube.notation import format_time
+from services.placement.kube.resources import EVENTS, FIELD_MANAGER, Json, make_reference
+from services.placement.timing import Time
 
 logger = logging.getLogger(__name__)
 
-WAITING = 256
-"""Events that may wait for the API server; further ones are only logged."""
-AGAIN_AFTER_S = 600.0
-"""The same event about the same object is not told again before."""
+QUEUE_LENGTH = 256
+"""Events that may wait for the API server; further ones go to the log only."""
+REPEAT_AFTER_S = 600.0
+"""An event with the same object, reason and message is written at most once in this time."""
 MESSAGE_CHARS = 1000
-"""The server takes 1024."""
+"""Longest message; the server accepts 1024 bytes."""
 
 
 class Severity(StrEnum):
@@ -25,33 +26,30 @@ class Severity(StrEnum):
     WARNING = "Warning"
 
 
-class Recorder:
-    """Writes events, in the background and never twice the same; an event that cannot be written is in the log."""
+class EventRecorder:
+    """Writes events in the background and suppresses repetitions. Every event is logged too."""
 
     def __init__(self, api: Api, identity: str, time: Time) -> None:
         self._api = api
         self._identity = identity
         self._time = time
-        self._queue: asyncio.Queue[Json] = asyncio.Queue(WAITING)
-        self._told: dict[tuple[str, str, str], float] = {}
+        self._queue: asyncio.Queue[Json] = asyncio.Queue(QUEUE_LENGTH)
+        self._emitted_at: dict[tuple[str, str, str], float] = {}
 
-    def tell(self, about: Json, reason: str, message: str, severity: Severity = Severity.NORMAL) -> None:
-        """Have an event about an object written; returns at once."""
-        level = logging.WARNING if severity is Severity.WARNING else logging.INFO
-        name = about["metadata"]["name"]
-        now = self._time.monotonic()
-        key = (name, reason, message)
-        if now - self._told.get(key, -AGAIN_AFTER_S) < AGAIN_AFTER_S:
+    def emit(self, subject: Json, reason: str, message: str, severity: Severity = Severity.NORMAL) -> None:
+        """Queue an event about the object `subject`; return at once."""
+        name = subject["metadata"]["name"]
+        if self._is_repetition((name, reason, message)):
             return
-        self._told = {key: at for key, at in self._told.items() if now - at < AGAIN_AFTER_S} | {key: now}
+        level = logging.WARNING if severity is Severity.WARNING else logging.INFO
         logger.log(level, "%s %s: %s", reason, name, message)
         try:
-            self._queue.put_nowait(self._event(about, reason, message, severity))
+            self._queue.put_nowait(self._make_event(subject, reason, message, severity))
         except asyncio.QueueFull:
-            logger.warning("event dropped", extra={"reason": reason})
+            logger.warning("event dropped: %d are waiting already", QUEUE_LENGTH, extra={"reason": reason})
 
     async def run(self) -> None:
-        """Write what is told, one by one."""
+        """Write queued events one by one, until cancelled."""
         while True:
             event = await self._queue.get()
             try:
@@ -59,15 +57,21 @@ class Recorder:
             except ClusterError as error:
                 logger.warning("event not written: %s", error, extra={"reason": event["reason"]})
 
-    def _event(self, about: Json, reason: str, message: str, severity: Severity) -> Json:
-        now = stamp(self._time.now())
-        name = f"{about['metadata']['name']}.{uuid4().hex[:16]}"
-        shown = message if len(message) <= MESSAGE_CHARS else message[:MESSAGE_CHARS] + "…"
+    def _is_repetition(self, key: tuple[str, str, str]) -> bool:
+        """Say whether this event was emitted a moment ago; if not, remember that it is emitted now."""
+        now = self._time.monotonic()
+        recent = {key: at for key, at in self._emitted_at.items() if now - at < REPEAT_AFTER_S}
+        self._emitted_at = {key: now} | recent
+        return key in recent
+
+    def _make_event(self, subject: Json, reason: str, message: str, severity: Severity) -> Json:
+        now = format_time(self._time.now())
+        name = f"{subject['metadata']['name']}.{uuid4().hex[:16]}"
         return {
             **EVENTS.head(name, namespace=self._api.namespace),
-            "involvedObject": {"namespace": self._api.namespace, **reference(about)},
+            "involvedObject": {"namespace": self._api.namespace, **make_reference(subject)},
             "reason": reason,
-            "message": shown,
+            "message": message if len(message) <= MESSAGE_CHARS else message[:MESSAGE_CHARS] + "…",
             "type": severity.value,
             "source": {"component": FIELD_MANAGER},
             "reportingComponent": FIELD_MANAGER,

@@ -1,4 +1,18 @@
-"""A local copy of the objects of one kind, kept true by a watch."""
+"""A local copy of all objects of one kind, kept current by a watch.
+
+The idea is client-go's informer (https://pkg.go.dev/k8s.io/client-go/tools/cache). The server numbers every change of
+any object; a list answers with the objects and the number it is current at, and a watch from that number streams each
+later change. So one list and a chain of watches miss nothing:
+
+    list                   → a, b               at version 10
+    watch from 10          → MODIFIED a (11), ADDED c (13), connection lost
+    watch from 13          → DELETED b (14), 300 s are over, the server ends the stream
+    watch from 14          → 410 Gone: the server was restarted and has forgotten version 14
+    list                   → a, c, d            at version 42; `changed` is called for d alone
+
+Between two watches lies a pause: none after a watch that delivered an event or lasted `STABLE_S`, and otherwise 0.2,
+0.4, 0.8 … up to 30 s. While the server is away the last known objects stay.
+"""
 
 import asyncio
 import logging
@@ -6,78 +20,70 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 from flstore_core.retry import Retry, growing
-from services.placement.kube.api import Api
+from services.placement.kube.cluster import Cluster
 from services.placement.kube.errors import ApiAway, ClusterError, Gone
 from services.placement.kube.resources import Json, Resource, name_of
-from services.placement.kube.timing import Time
-from services.placement.kube.troubles import Troubles
 
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.2
 MOST_PAUSE_S = 30.0
 STABLE_S = 10.0
-"""A watch that lasted so long was a good one, however it ended."""
+"""A watch that lasted this long was a good one, however it ended."""
 
 
 class Informer:
-    """Lists once, then watches, taking up each watch where the last one ended; lists again when that is too old.
+    """Lists once, then watches. An object in `objects` is never changed in place, only replaced."""
 
-    An object in `objects` is never changed, only replaced. While the server is away the last known objects stay.
-    """
+    def __init__(self, cluster: Cluster, resource: Resource, selector: str, changed: Callable[[str], None]) -> None:
+        """`changed` gets the name of every object that appears, changes or disappears; it must return at once.
 
-    def __init__(
-        self,
-        api: Api,
-        resource: Resource,
-        selector: str,
-        time: Time,
-        troubles: Troubles,
-        changed: Callable[[str], None],
-    ) -> None:
-        """`changed` is told the name of every object that came, changed or went; it returns at once."""
+        `selector` is a label selector; "" selects every object of the kind.
+        """
         self.objects: dict[str, Json] = {}
-        """By name; always the same dictionary."""
+        """The objects by name; always the same dictionary."""
         self.synced = asyncio.Event()
         """Set once the objects have been listed."""
-        self._api = api
+        self._cluster = cluster
         self._resource = resource
         self._selector = selector
-        self._time = time
-        self._troubles = troubles
         self._changed = changed
         self._attempts = Retry(growing(FIRST_PAUSE_S, MOST_PAUSE_S)).begin()
         self._version = ""
-        self._what = f"watching {resource.full_name}"
+        self._activity = f"watching {resource.full_name}"
 
     async def run(self) -> None:
+        """Keep `objects` current until cancelled."""
+        time = self._cluster.time
         while True:
-            await self._time.sleep(self._attempts.pause_s)
-            begun = self._time.monotonic()
+            await time.sleep(self._attempts.pause_s)
+            begun = time.monotonic()
             try:
                 if not self._version:
                     await self._list()
                 await self._watch()
-            except Gone:
-                logger.info("%s: the version is too old, listing again", self._what)
-                self._version = ""
-                self._broke_off(begun)
             except ClusterError as error:
-                self._broke_off(begun)
-                if self._attempts.failures > 1 or not isinstance(error, ApiAway):
-                    self._troubles.arose(self._what, error)
+                self._choose_pause(begun)
+                self._handle(error)
             else:
-                self._broke_off(begun)
+                self._choose_pause(begun)
 
-    def _broke_off(self, begun: float) -> None:
-        """Pause before the next watch, unless this one lasted: sooner or later each of them ends."""
-        if self._time.monotonic() - begun >= STABLE_S:
+    def _choose_pause(self, begun: float) -> None:
+        if self._cluster.time.monotonic() - begun >= STABLE_S:
             self._attempts.succeeded()
         else:
             self._attempts.failed()
 
+    def _handle(self, error: ClusterError) -> None:
+        """List again if the version is forgotten; report anything else, except one broken connection by itself."""
+        if isinstance(error, Gone):
+            logger.info("%s: the server has forgotten the version, listing again", self._activity)
+            self._version = ""
+        elif self._attempts.failures > 1 or not isinstance(error, ApiAway):
+            self._cluster.errors.report(self._activity, error)
+
     async def _list(self) -> None:
-        items, version = await self._api.list(self._resource, self._selector)
+        items, version = await self._cluster.api.list(self._resource, self._selector)
         before = dict(self.objects)
         self.objects.clear()
         self.objects.update({name_of(item): item for item in items})
@@ -88,18 +94,18 @@ class Informer:
                 self._changed(name)
 
     async def _watch(self) -> None:
-        watch = self._api.watch(self._resource, self._version, self._selector, self._works)
+        watch = self._cluster.api.watch(self._resource, self._version, self._selector, self._note_success)
         async with aclosing(watch) as events:
             async for kind, item in events:
                 self._version = item["metadata"]["resourceVersion"]
                 self._attempts.succeeded()
                 if kind != "BOOKMARK":
-                    self._take(kind, item)
+                    self._take_in(kind, item)
 
-    def _works(self) -> None:
-        self._troubles.ended(self._what)
+    def _note_success(self) -> None:
+        self._cluster.errors.clear(self._activity)
 
-    def _take(self, kind: str, item: Json) -> None:
+    def _take_in(self, kind: str, item: Json) -> None:
         name = name_of(item)
         if kind == "DELETED":
             self.objects.pop(name, None)

@@ -1,11 +1,11 @@
-"""The kinds of object that the controller reads or writes, and where an API server keeps them."""
+"""The kinds of object that the controller reads or writes, their paths on an API server, and the labels in use."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 Json = dict[str, Any]
-"""An object as it travels."""
+"""A Kubernetes object as JSON has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Resource:
     plural: str
     kind: str
     provider: str = "Kubernetes"
-    """What brings the kind to a cluster, for the message that it is missing."""
+    """What installs the kind in a cluster, for the message that it is missing."""
 
     @property
     def api_version(self) -> str:
@@ -26,16 +26,17 @@ class Resource:
 
     @property
     def full_name(self) -> str:
-        """`services.serving.knative.dev`, as kubectl names it."""
+        """The name kubectl uses, such as `services.serving.knative.dev`."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
+        """Return the URL path of the kind, of one object, or of an object's subresource."""
         root = f"/apis/{self.group}" if self.group else "/api"
         parts = [root, self.version, "namespaces", namespace, self.plural, name, subresource]
         return "/".join(part for part in parts if part)
 
     def head(self, name: str, **metadata: Any) -> Json:
-        """Return the beginning of an object of this kind."""
+        """Return `apiVersion`, `kind` and `metadata` of an object of this kind."""
         return {"apiVersion": self.api_version, "kind": self.kind, "metadata": {"name": name, **metadata}}
 
 
@@ -53,8 +54,9 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 INSTANCE = "app.kubernetes.io/instance"
 COMPONENT = "app.kubernetes.io/component"
 SHARD = "flstore.dev/shard"
+"""Label of the services and pods of a backend; its value is the id of the shard or predictor."""
 ORIGIN = "flstore.dev/origin"
-"""Label of an FLJob made here for a job that was created over HTTP; its value is `http`."""
+"""Label of an FLJob that the controller made for a job created over HTTP; its value is `http`."""
 FIELD_MANAGER = "flstore-placement"
 
 
@@ -63,9 +65,9 @@ def name_of(item: Mapping[str, Any]) -> str:
     return name
 
 
-def reference(item: Mapping[str, Any]) -> Json:
-    """Return what points at `item` from an event."""
+def make_reference(item: Mapping[str, Any]) -> Json:
+    """Return the `involvedObject` of an event about `item`."""
     metadata = item["metadata"]
     keys = ("namespace", "name", "uid", "resourceVersion")
-    found = {key: metadata[key] for key in keys if metadata.get(key)}
-    return {"apiVersion": item["apiVersion"], "kind": item["kind"], **found}
+    identity = {key: metadata[key] for key in keys if metadata.get(key)}
+    return {"apiVersion": item["apiVersion"], "kind": item["kind"], **identity}

@@ -1,4 +1,4 @@
-"""Settings of the controller on Kubernetes, beside those it has everywhere (`services.placement.settings`)."""
+"""Settings of the controller on Kubernetes, in addition to `services.placement.settings`."""
 
 import socket
 from collections.abc import Mapping
@@ -8,73 +8,71 @@ from dataclasses import dataclass, field
 from flstore_core.errors import InvalidParameters
 from flstore_core.units import format_size
 from services.common.memory import CACHE_SHARE
-from services.placement.kube import quantities
+from services.placement.kube.notation import check_cpu, parse_bytes, parse_duration
+from services.placement.kube.resources import OWNERS
 
 WINDOW_S = (6, 3600)
-"""Knative's own bounds of a stable window; its upper one bounds delay and retention too."""
-
-OWNER_KINDS = {"ConfigMap": "v1", "Deployment": "apps/v1"}
-"""Kind → apiVersion of what may own a release's objects."""
+"""Knative's bounds of a stable window, in seconds; the upper one also bounds delay and retention."""
 
 
 @dataclass(frozen=True, slots=True)
 class KubernetesSettings:
-    """Where this release lives in the cluster and what its shards are made of."""
+    """Where this release lives in the cluster, and what the pods of its shards and predictors are made of."""
 
     namespace: str
-    """FLSTORE_NAMESPACE: the only namespace that is looked at."""
+    """FLSTORE_NAMESPACE: the only namespace that the controller reads or writes."""
     release: str = "flstore"
-    """FLSTORE_RELEASE: label value and name prefix of everything made here."""
+    """FLSTORE_RELEASE: label value and name prefix of everything the controller creates."""
     owner_name: str = ""
-    """FLSTORE_OWNER_NAME: the object whose end is the end of everything made here, so that an uninstall leaves none."""
+    """FLSTORE_OWNER_NAME: owner object; deleting it garbage-collects everything the controller created."""
     owner_kind: str = "ConfigMap"
     """FLSTORE_OWNER_KIND: `ConfigMap` or `Deployment`."""
     owner_uid: str = ""
-    """FLSTORE_OWNER_UID: its uid; looked up when empty, as a chart cannot know it."""
+    """FLSTORE_OWNER_UID: the owner's uid; looked up when empty, since a chart cannot know it."""
     shard_image: str = ""
     """FLSTORE_SHARD_IMAGE: image of shards."""
     predictor_image: str = ""
-    """FLSTORE_PREDICTOR_IMAGE: image of predictors; none are made when empty."""
+    """FLSTORE_PREDICTOR_IMAGE: image of predictors; no predictor is created when empty."""
     shard_cpu: str = "500m"
-    """FLSTORE_SHARD_CPU: cores that a shard is scheduled with; it may use more when they are free."""
+    """FLSTORE_SHARD_CPU: cores requested for a shard; it may use more when they are free."""
     shard_memory: str = "1Gi"
-    """FLSTORE_SHARD_MEMORY: memory that a shard gets, and its limit; the cache may be 60 % of it."""
+    """FLSTORE_SHARD_MEMORY: memory requested for a shard, and its limit; the cache may take 60 % of it."""
     predictor_cpu: str = "1"
-    """FLSTORE_PREDICTOR_CPU: cores that a predictor is scheduled with."""
+    """FLSTORE_PREDICTOR_CPU: cores requested for a predictor."""
     predictor_memory: str = "2Gi"
-    """FLSTORE_PREDICTOR_MEMORY: memory that a predictor gets, and its limit."""
+    """FLSTORE_PREDICTOR_MEMORY: memory requested for a predictor, and its limit."""
     container_concurrency: int = 8
-    """FLSTORE_CONTAINER_CONCURRENCY: requests at once in one shard; queue-proxy holds ten times as many more."""
+    """FLSTORE_CONTAINER_CONCURRENCY: concurrent requests in one shard; queue-proxy queues ten times as many more."""
     stable_window_s: int = 60
-    """FLSTORE_STABLE_WINDOW: over how long the autoscaler averages."""
+    """FLSTORE_STABLE_WINDOW: seconds over which the autoscaler averages requests."""
     scale_down_delay_s: int = 0
-    """FLSTORE_SCALE_DOWN_DELAY: how long fewer requests must last before pods go."""
+    """FLSTORE_SCALE_DOWN_DELAY: seconds for which traffic must stay low before a pod is removed."""
     retention_s: int = 60
-    """FLSTORE_RETENTION: how long the last pod stays after the autoscaler wants none; round intervals raise it."""
+    """FLSTORE_RETENTION: seconds the last pod stays after the autoscaler wants none; round intervals raise it."""
     timeout_s: int = 300
-    """FLSTORE_TIMEOUT_SECONDS: longest request, and grace of a pod that leaves; 120 to 600."""
+    """FLSTORE_TIMEOUT_SECONDS: longest request, and grace period of a pod that ends; 120 to 600."""
     store_secret: str = ""
-    """FLSTORE_STORE_SECRET: Secret whose keys become environment variables of shards: the store's credentials."""
+    """FLSTORE_STORE_SECRET: Secret with the store's credentials; its keys become environment variables of shards."""
     service_account: str = ""
-    """FLSTORE_SERVICE_ACCOUNT: of shards; the namespace's default when empty."""
+    """FLSTORE_SERVICE_ACCOUNT: service account of shards; the namespace's default when empty."""
     lease_name: str = "flstore-placement"
-    """FLSTORE_LEASE_NAME: the Lease by which one of several controllers leads."""
+    """FLSTORE_LEASE_NAME: the Lease by which several controllers elect the one that leads."""
     cluster_domain: str = "cluster.local"
     """FLSTORE_CLUSTER_DOMAIN: domain of cluster-local addresses."""
     pull_policy: str = "IfNotPresent"
-    """FLSTORE_IMAGE_PULL_POLICY: when nodes fetch the image."""
+    """FLSTORE_IMAGE_PULL_POLICY: when nodes pull the image."""
     identity: str = "placement"
-    """HOSTNAME: this controller's name among those that may lead."""
+    """HOSTNAME: this controller's name in the election."""
     address: str = ""
     """FLSTORE_ADDRESS: where other controllers reach this one; `http://<pod's address>:<FLSTORE_PORT>` when empty."""
     shard_env: Mapping[str, str] = field(default_factory=dict)
-    """What shards inherit of this controller's environment."""
+    """The variables of `INHERITED` that are set in this controller's environment."""
 
     def __post_init__(self) -> None:
         if not self.namespace or not self.shard_image:
             raise InvalidParameters("FLSTORE_NAMESPACE and FLSTORE_SHARD_IMAGE must be set for FLSTORE_RUNTIME=knative")
-        if self.owner_kind not in OWNER_KINDS:
-            raise InvalidParameters(f"FLSTORE_OWNER_KIND is {self.owner_kind!r}; use one of {sorted(OWNER_KINDS)}")
+        if self.owner_kind not in OWNERS:
+            raise InvalidParameters(f"FLSTORE_OWNER_KIND is {self.owner_kind!r}; use one of {sorted(OWNERS)}")
         for name, value, least, most in self._bounds():
             if not least <= value <= most:
                 raise InvalidParameters(f"{name} is {value}; use {least} to {most}")
@@ -89,20 +87,20 @@ class KubernetesSettings:
         )
 
     def check_cache(self, cache_bytes: int, predictor_cache_bytes: int = 0) -> None:
-        """Raise `InvalidParameters` when a cache of that size does not fit the memory of its pod."""
+        """Raise `InvalidParameters` if a cache of that size takes over 60 % of its pod's memory."""
         pools = (("", self.shard_memory, cache_bytes), ("PREDICTOR_", self.predictor_memory, predictor_cache_bytes))
-        for pool, memory, wanted in pools:
+        for pool, memory, nbytes in pools:
             limit = f"FLSTORE_{pool or 'SHARD_'}MEMORY"
-            most = int(CACHE_SHARE * quantities.nbytes(limit, memory))
-            if wanted > most:
+            most = int(CACHE_SHARE * parse_bytes(limit, memory))
+            if nbytes > most:
                 raise InvalidParameters(
-                    f"FLSTORE_{pool}CACHE_BYTES is {format_size(wanted)}, over 60 % of {limit}, {memory}; "
+                    f"FLSTORE_{pool}CACHE_BYTES is {format_size(nbytes)}, over 60 % of {limit}, {memory}; "
                     f"use at most {format_size(most)}, or raise {limit}"
                 )
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "KubernetesSettings":
-        """Raises `InvalidParameters` for what is missing, unreadable or out of range."""
+        """Read the settings; raise `InvalidParameters` if one is missing, unreadable or out of range."""
         return cls(
             namespace=env.get("FLSTORE_NAMESPACE", ""),
             release=_text(env, "FLSTORE_RELEASE", "flstore"),
@@ -111,9 +109,9 @@ class KubernetesSettings:
             owner_uid=env.get("FLSTORE_OWNER_UID", ""),
             shard_image=env.get("FLSTORE_SHARD_IMAGE", ""),
             predictor_image=env.get("FLSTORE_PREDICTOR_IMAGE", ""),
-            shard_cpu=quantities.cpu("FLSTORE_SHARD_CPU", _text(env, "FLSTORE_SHARD_CPU", "500m")),
+            shard_cpu=check_cpu("FLSTORE_SHARD_CPU", _text(env, "FLSTORE_SHARD_CPU", "500m")),
             shard_memory=_memory(env, "FLSTORE_SHARD_MEMORY", "1Gi"),
-            predictor_cpu=quantities.cpu("FLSTORE_PREDICTOR_CPU", _text(env, "FLSTORE_PREDICTOR_CPU", "1")),
+            predictor_cpu=check_cpu("FLSTORE_PREDICTOR_CPU", _text(env, "FLSTORE_PREDICTOR_CPU", "1")),
             predictor_memory=_memory(env, "FLSTORE_PREDICTOR_MEMORY", "2Gi"),
             container_concurrency=_whole(env, "FLSTORE_CONTAINER_CONCURRENCY", 8),
             stable_window_s=_seconds(env, "FLSTORE_STABLE_WINDOW", "60s"),
@@ -132,7 +130,7 @@ class KubernetesSettings:
 
 
 INHERITED = ("FLSTORE_STORE", "FLSTORE_S3_ENDPOINT", "FLSTORE_S3_GIVE_UP_S", "FLSTORE_LOG_LEVEL")
-"""Variables that shards are given as this controller has them; credentials come from the Secret."""
+"""Variables that shards get with the controller's own values; credentials come from the Secret."""
 
 
 def _text(env: Mapping[str, str], name: str, default: str) -> str:
@@ -148,17 +146,17 @@ def _whole(env: Mapping[str, str], name: str, default: int) -> int:
 
 def _seconds(env: Mapping[str, str], name: str, default: str) -> int:
     text = _text(env, name, default)
-    return int(text) if text.isdecimal() else quantities.seconds(name, text)
+    return int(text) if text.isdecimal() else parse_duration(name, text)
 
 
 def _memory(env: Mapping[str, str], name: str, default: str) -> str:
     text = _text(env, name, default)
-    quantities.nbytes(name, text)
+    parse_bytes(name, text)
     return text
 
 
 def _own_address(port: str) -> str:
-    """Return the URL of this pod, whose address is under its own host name in /etc/hosts; "" where there is none."""
+    """Return the URL of this pod, by its entry in /etc/hosts; "" if its host name has no address."""
     with suppress(OSError):
         return f"http://{socket.gethostbyname(socket.gethostname())}:{port}"
     return ""

@@ -1,5 +1,9 @@
-"""Where shards run: the `Runtime` contract and what implements it. Decides nothing about what they hold."""
+"""Where backends run: the `Runtime` contract, and its two implementations `local` and `knative`.
 
-from services.placement.runtime.base import Cause, Kind, Phase, Runtime, ShardSpec, ShardState, Watcher
+A backend is a shard or a predictor. A runtime creates, removes and observes backends, lets them scale to zero, and
+reports when one starts and why. It does not decide how many there are or what they hold: that is the controller's.
+"""
 
-__all__ = ["Cause", "Kind", "Phase", "Runtime", "ShardSpec", "ShardState", "Watcher"]
+from services.placement.runtime.base import BackendSpec, BackendState, Cause, Kind, Phase, Runtime, Start, Watcher
+
+__all__ = ["BackendSpec", "BackendState", "Cause", "Kind", "Phase", "Runtime", "Start", "Watcher"]

@@ -1,4 +1,4 @@
-"""The contract of a runtime: shards that are reached under a fixed address, at zero or awake alike."""
+"""The contract of a runtime: backends with a fixed address, the same at zero and awake."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,44 +8,71 @@ from typing import Any, Protocol
 from flstore_core.ids import ShardId
 
 
-class Phase(StrEnum):
-    """What a shard is doing."""
-
-    ZERO = "zero"
-    """No process; the next connection starts one and waits for it."""
-
-    STARTING = "starting"
-    AWAKE = "awake"
-    LEAVING = "leaving"
-    """Told to end; what is under way is being finished."""
-
-    FAILED = "failed"
-    """Cannot serve until somebody helps; `trouble` says how."""
-
-
-class Cause(StrEnum):
-    """Why a shard was started."""
-
-    REQUEST = "request"
-    """Somebody connected while it was at zero."""
-
-    REPLACEMENT = "replacement"
-    """The process before was killed or crashed."""
-
-
 class Kind(StrEnum):
-    """Which of the two pools: both are started, reached and led alike."""
+    """The two kinds of backend. A runtime treats them alike but for the program they run."""
 
     SHARD = "shard"
-    """Holds slices."""
+    """Holds slices of updates."""
 
     PREDICTOR = "predictor"
     """Holds whole models and runs them."""
 
 
+class Phase(StrEnum):
+    """What a backend is doing."""
+
+    ZERO = "zero"
+    """It has no process; the next connection starts one and waits for it."""
+
+    STARTING = "starting"
+    AWAKE = "awake"
+    LEAVING = "leaving"
+    """Its process was told to end and is finishing its requests."""
+
+    FAILED = "failed"
+    """It cannot serve until a person helps; `trouble` says how."""
+
+
+class Cause(StrEnum):
+    """Why a backend was started."""
+
+    REQUEST = "request"
+    """Somebody connected while it was at zero."""
+
+    RESTART = "restart"
+    """Its container ended and was started again in the same pod."""
+
+    ROLLOUT = "rollout"
+    """Its Knative service was changed, and a pod of the new revision takes over."""
+
+    EVICTION = "eviction"
+    """The cluster took its pod away: the node ran out of memory, was drained, or was lost."""
+
+    REPLACEMENT = "replacement"
+    """The process or pod before was killed or crashed."""
+
+
 @dataclass(frozen=True, slots=True)
-class ShardSpec:
-    """What a shard is to be."""
+class Start:
+    """One start of a backend: the answer to "why was it replaced?"."""
+
+    cause: Cause
+    reason: str
+    """How the process before ended, such as `OOMKilled`, `Evicted`, `SIGKILL`, `exit code 3` or `idle`; "" if this
+    controller has seen none before."""
+    seconds: float
+    """From spawn to ready."""
+
+    def __str__(self) -> str:
+        return f"{self.cause.value} ({self.reason})" if self.reason else self.cause.value
+
+    def to_json(self) -> dict[str, Any]:
+        return {"cause": self.cause.value, "reason": self.reason, "seconds": round(self.seconds, 3)}
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSpec:
+    """What a backend is to be."""
 
     id: ShardId
     cache_bytes: int
@@ -56,36 +83,38 @@ class ShardSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class ShardState:
-    """What a shard is at this moment."""
+class BackendState:
+    """What a backend is at this moment."""
 
-    shard: ShardId
+    id: ShardId
     phase: Phase
     url: str
     pid: int | None = None
-    """Of its process, where it runs on this machine."""
+    """Of its process, where that runs on this machine."""
     starts: int = 0
-    """How often it was started since this runtime began."""
-    last_start_s: float | None = None
-    """Seconds from spawn to ready, the last time."""
+    """Number of starts since this runtime began."""
+    last_start: Start | None = None
+    """The newest start that made it ready."""
     failures: int = 0
     """Crashes in a row."""
     awake_s: float = 0.0
-    """Seconds for which a process existed, in all."""
+    """Total seconds for which a process existed."""
     kind: Kind = Kind.SHARD
     direct_url: str | None = None
-    """Where its process is reached past what counts requests and would keep it awake; None where `url` is that."""
+    """Address that bypasses the request counter, so that a call to it keeps nothing awake; None if `url` does."""
     trouble: str | None = None
     """Why it cannot serve, and what would help."""
 
     def to_json(self) -> dict[str, Any]:
+        start = self.last_start
         return {
-            "shard": self.shard,
+            "shard": self.id,
             "state": self.phase.value,
             "url": self.url,
             "pid": self.pid,
             "starts": self.starts,
-            "last_start_s": self.last_start_s,
+            "last_start": start.to_json() if start else None,
+            "last_start_s": start.seconds if start else None,
             "failures": self.failures,
             "awake_s": round(self.awake_s, 3),
             "direct_url": self.direct_url,
@@ -94,35 +123,36 @@ class ShardState:
 
 
 class Watcher(Protocol):
-    """Is told what happens to shards, as it happens. Its methods return at once and raise nothing."""
+    """Is called when something happens to a backend. Its methods return at once and raise nothing."""
 
-    def changed(self, state: ShardState) -> None:
-        """A shard has entered another phase."""
+    def changed(self, state: BackendState) -> None:
+        """A backend has entered another phase."""
         ...
 
-    def started(self, shard: ShardId, cause: Cause, seconds: float) -> None:
-        """A shard has become ready, `seconds` after it was started."""
+    def started(self, backend: ShardId, start: Start) -> None:
+        """A backend has become ready."""
         ...
 
 
 class Runtime(Protocol):
-    """Keeps shards reachable and lets them scale to zero. Used from one event loop."""
+    """Keeps backends reachable and lets them scale to zero. Used from one event loop."""
 
-    async def ensure(self, spec: ShardSpec) -> str:
-        """Make the shard exist as `spec` says, without waking it, and return its URL. Doing it again changes nothing.
+    async def ensure(self, spec: BackendSpec) -> str:
+        """Make the backend exist as `spec` says, without waking it, and return its URL. Idempotent.
 
-        Raises `Unavailable` when it cannot be made now.
+        Raises:
+            Unavailable: if it cannot be created now.
         """
         ...
 
-    async def remove(self, shard: ShardId) -> None:
-        """End the shard and forget its address; do nothing when it does not exist."""
+    async def remove(self, backend: ShardId) -> None:
+        """End the backend and forget its address; do nothing if it does not exist."""
         ...
 
-    async def states(self) -> Sequence[ShardState]:
-        """Return every shard there is, by name."""
+    async def observe(self) -> Sequence[BackendState]:
+        """Return the state of every backend, shards before predictors, in order of their ids."""
         ...
 
     async def close(self) -> None:
-        """End what would not outlive this runtime."""
+        """End whatever cannot outlive this runtime."""
         ...

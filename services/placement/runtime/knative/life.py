@@ -1,78 +1,144 @@
-"""What a shard has been through since this controller began to watch it."""
+"""The life of one backend on Knative: its phases, starts and failures, as seen since this controller began to watch.
 
-from services.placement.runtime.base import Cause, Phase, ShardSpec, ShardState, Watcher
-from services.placement.runtime.knative.state import Sight
+Each look at the objects yields an `Observation`. The life compares it with the one before and calls the watcher. What
+runs is identified by pod *and* restart count, because a container that dies is started again in its pod:
+
+    t = 0 s      pod a appears                            STARTING; a start begins, cause `request`
+    t = 3 s      pod a is Ready                           AWAKE; the start took 3 s
+    t = 3600 s   a's container is killed for its memory   FAILED, trouble OutOfMemory
+    t = 3601 s   restartCount of a is 1                   a start begins, cause `restart`, reason `OOMKilled`
+    t = 3604 s   pod a is Ready again                     AWAKE; the start took 3 s, `starts` is 2
+    t = 7200 s   pod a is Failed with reason Evicted      ZERO
+    t = 7201 s   pod b appears                            a start begins, cause `eviction`, reason `Evicted`
+
+The cause of a start is the first of these that applies:
+
+    RESTART       the same pod, a higher restart count
+    EVICTION      the pod before has a disruption condition, or failed on its node
+    ROLLOUT       the pod before had another Knative revision; Knative starts one pod of every new revision
+    REPLACEMENT   the pod before vanished without having been told to leave
+    REQUEST       the pod before was told to leave, as the autoscaler does with an idle one; or there was none
+
+A pod that is not Ready for a moment, and then is again with the same restart count, has not been started.
+"""
+
+from dataclasses import dataclass, replace
+
+from services.placement.runtime.base import BackendSpec, BackendState, Cause, Phase, Start, Watcher
+from services.placement.runtime.knative.observation import Incarnation, Observation
 
 RUNNING = frozenset({Phase.STARTING, Phase.AWAKE, Phase.FAILED, Phase.LEAVING})
-"""Phases in which a pod exists, and so costs memory."""
+"""Phases in which a pod exists, and so takes memory."""
+
+SCALED_TO_ZERO = "scaled to zero"
+POD_GONE = "pod gone"
 
 
 class Life:
-    """Turns what is seen of one shard into what a `Watcher` is told."""
+    """Turns observations of one backend into its state, and into calls of a `Watcher`."""
 
-    def __init__(self, spec: ShardSpec, url: str, watcher: Watcher) -> None:
+    def __init__(self, spec: BackendSpec, url: str, watcher: Watcher) -> None:
         self.spec = spec
-        self.sight = Sight(Phase.ZERO)
+        self.observation = Observation(Phase.ZERO)
+        self.last_start: Start | None = None
         self._url = url
         self._watcher = watcher
         self._starts = 0
-        self._last_start_s: float | None = None
         self._failures = 0
         self._awake_s = 0.0
-        self._since = 0.0
-        self._begun = 0.0
-        self._cause = Cause.REQUEST
+        self._observed_at = 0.0
+        self._current: Incarnation | None = None
+        self._eviction = ""
+        self._told_to_leave = False
+        self._unfinished: _Begun | None = None
 
-    def saw(self, sight: Sight, now: float) -> Sight:
-        """Take in what is seen at `now`, in seconds that never go back; return what was seen before."""
-        before = self.sight
+    def record(self, observation: Observation, now: float) -> None:
+        """Take in what is observed at `now`, in seconds that never go back."""
+        before = self.observation
         if before.phase in RUNNING:
-            self._awake_s += now - self._since
-        self._since = now
-        another = sight.pod != before.pod
-        if sight.pod and another:
-            self._begin(before, now)
-            if before.phase is sight.phase is Phase.AWAKE:
-                self._enter(Sight(Phase.STARTING, pod=sight.pod))
-        if sight.phase is not self.sight.phase:
-            self._enter(sight)
-            if sight.phase is Phase.AWAKE:
-                self._ready(sight, now)
-        self.sight = sight
-        return before
+            self._awake_s += now - self._observed_at
+        self._observed_at = now
+        self._note_end_of_current(observation)
+        if self._is_new(observation.incarnation):
+            self._begin(observation, before.phase, now)
+        if observation.phase is not self.observation.phase:
+            self._enter(observation)
+            if observation.phase is Phase.AWAKE:
+                self._note_ready(observation, now)
+        self.observation = observation
 
-    def state(self, now: float) -> ShardState:
-        running = now - self._since if self.sight.phase in RUNNING else 0.0
-        failure = self.sight.failure
-        return ShardState(
-            shard=self.spec.id,
-            phase=self.sight.phase,
+    def state(self, now: float) -> BackendState:
+        """Return the state at `now`."""
+        running_s = now - self._observed_at if self.observation.phase in RUNNING else 0.0
+        failure = self.observation.failure
+        return BackendState(
+            id=self.spec.id,
+            phase=self.observation.phase,
             url=self._url,
             starts=self._starts,
-            last_start_s=self._last_start_s,
+            last_start=self.last_start,
             failures=self._failures,
-            awake_s=self._awake_s + running,
+            awake_s=self._awake_s + running_s,
             kind=self.spec.kind,
-            direct_url=self.sight.direct_url,
+            direct_url=self.observation.direct_url,
             trouble=f"{failure.reason}: {failure.message}" if failure else None,
         )
 
-    def _begin(self, before: Sight, now: float) -> None:
+    def _note_end_of_current(self, observation: Observation) -> None:
+        if self._current:
+            self._eviction = observation.evictions.get(self._current.pod, self._eviction)
+        self._told_to_leave |= observation.phase is Phase.LEAVING
+
+    def _is_new(self, incarnation: Incarnation | None) -> bool:
+        if incarnation is None or self._current is None:
+            return incarnation is not None
+        return (incarnation.pod, incarnation.restarts) != (self._current.pod, self._current.restarts)
+
+    def _begin(self, observation: Observation, phase_before: Phase, now: float) -> None:
+        """Note a new incarnation. If it is awake and so was the one before, the start between them was not seen."""
+        assert observation.incarnation is not None
         self._starts += 1
-        self._begun = now
-        self._cause = Cause.REPLACEMENT if before.phase in (Phase.AWAKE, Phase.FAILED) else Cause.REQUEST
+        self._unfinished = _Begun(now, *self._explain(observation.incarnation))
+        self._current, self._eviction, self._told_to_leave = observation.incarnation, "", False
+        if phase_before is observation.phase is Phase.AWAKE:
+            self._enter(replace(observation, phase=Phase.STARTING, direct_url=None))
 
-    def _enter(self, sight: Sight) -> None:
-        self.sight = sight
-        self._failures += sight.phase is Phase.FAILED
-        if sight.phase is Phase.AWAKE:
+    def _explain(self, new: Incarnation) -> tuple[Cause, str]:
+        """Return why `new` was started, and how what ran before it ended."""
+        old = self._current
+        if new.restarts and (old is None or old.pod == new.pod):
+            return Cause.RESTART, new.last_end
+        if old is None:
+            return Cause.REQUEST, ""
+        if self._eviction:
+            return Cause.EVICTION, self._eviction
+        if new.revision != old.revision:
+            return Cause.ROLLOUT, f"revision {new.revision}"
+        return (Cause.REQUEST, SCALED_TO_ZERO) if self._told_to_leave else (Cause.REPLACEMENT, POD_GONE)
+
+    def _enter(self, observation: Observation) -> None:
+        self.observation = observation
+        self._failures += observation.phase is Phase.FAILED
+        if observation.phase is Phase.AWAKE:
             self._failures = 0
-        self._watcher.changed(self.state(self._since))
+        self._watcher.changed(self.state(self._observed_at))
 
-    def _ready(self, sight: Sight, now: float) -> None:
-        """Measure the start by what was witnessed of it; of a pod that was ready when first seen, by its own stamps."""
-        seconds = now - self._begun
-        if not seconds and sight.ready_at is not None and sight.started_at is not None:
-            seconds = sight.ready_at - sight.started_at
-        self._last_start_s = seconds
-        self._watcher.started(self.spec.id, self._cause, seconds)
+    def _note_ready(self, observation: Observation, now: float) -> None:
+        """Measure the start by this controller's clock, or by the cluster's if it saw nothing of the start."""
+        begun, self._unfinished = self._unfinished, None
+        if begun is None:
+            return
+        seconds = now - begun.at
+        if not seconds and observation.incarnation and observation.ready_at is not None:
+            seconds = max(0.0, observation.ready_at - observation.incarnation.started_at)
+        self.last_start = Start(begun.cause, begun.reason, seconds)
+        self._watcher.started(self.spec.id, self.last_start)
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A start that has not led to a ready backend yet."""
+
+    at: float
+    cause: Cause
+    reason: str

@@ -1,4 +1,7 @@
-"""What a shard or predictor is as a Knative service. Pure: specification in, object out."""
+"""The Knative service of a backend. Pure: specification in, object out.
+
+`docs/decisions/shards-as-knative-services.md` gives the reasons for its settings.
+"""
 
 from dataclasses import dataclass
 
@@ -12,14 +15,14 @@ from services.placement.kube.resources import (
     Json,
 )
 from services.placement.kube.settings import WINDOW_S, KubernetesSettings
-from services.placement.runtime.base import Kind, ShardSpec
+from services.placement.runtime.base import BackendSpec, Kind
 
 PORT = 8080
-"""Where the process listens; queue-proxy stands before it."""
+"""Port of the process; queue-proxy forwards to it."""
 USER_ID = 65532
-"""The images' user; named in digits, so that the kubelet can see that it is not root."""
-STEPS_S = (0, 60, 120, 300, 600, 1200, 1800, 3600)
-"""Retention is one of these: each change rolls every shard, so that it should change seldom."""
+"""User of the images, as a number, so that the kubelet can see that it is not root."""
+RETENTIONS_S = (0, 60, 120, 300, 600, 1200, 1800, 3600)
+"""Retention is one of these, because each change of it starts every backend anew and so should be rare."""
 
 CONFINED = {
     "runAsNonRoot": True,
@@ -34,38 +37,38 @@ CONFINED = {
 
 @dataclass(frozen=True)
 class Release:
-    """What all shards of a release have in common."""
+    """What all backends of a release have in common."""
 
     settings: KubernetesSettings
     owners: tuple[Json, ...] = ()
-    """`ownerReferences` of everything."""
+    """`ownerReferences` of every service."""
     retention_s: int = 0
-    """What the jobs' round intervals ask for; the settings' own is the least."""
+    """Retention that the jobs' round intervals ask for; the settings' own is the lower bound."""
 
 
-def service_name(release: str, shard: str) -> str:
-    return f"{release}-{shard}"
+def service_name(release: str, backend: str) -> str:
+    return f"{release}-{backend}"
 
 
-def address(settings: KubernetesSettings, shard: str) -> str:
-    """Return the cluster-local URL, under which the shard is reached at zero and awake alike."""
-    return f"http://{service_name(settings.release, shard)}.{settings.namespace}.svc.{settings.cluster_domain}"
+def service_url(settings: KubernetesSettings, backend: str) -> str:
+    """Return the cluster-local URL of a backend, the same at zero and awake."""
+    return f"http://{service_name(settings.release, backend)}.{settings.namespace}.svc.{settings.cluster_domain}"
 
 
-def selector(release: str) -> str:
-    """Return what selects the services and pods of both pools of a release."""
+def backend_selector(release: str) -> str:
+    """Return the label selector of the services and pods of all backends of a release."""
     return f"{MANAGED_BY}={FIELD_MANAGER},{INSTANCE}={release},{SHARD}"
 
 
-def stepped(retention_s: float) -> int:
-    """Return the least step that is no shorter than `retention_s`, or the longest there is."""
-    return next((step for step in STEPS_S if step >= retention_s), STEPS_S[-1])
+def round_up_retention(retention_s: float) -> int:
+    """Return the shortest of `RETENTIONS_S` that is no shorter than `retention_s`, or the longest of all."""
+    return next((step for step in RETENTIONS_S if step >= retention_s), RETENTIONS_S[-1])
 
 
-def manifest(spec: ShardSpec, release: Release) -> Json:
-    """Return the Knative service of a shard, with the fields that this controller owns and no others."""
+def make_service(spec: BackendSpec, release: Release) -> Json:
+    """Return the Knative service of a backend, with exactly the fields that this controller owns."""
     settings = release.settings
-    own = {
+    labels = {
         MANAGED_BY: FIELD_MANAGER,
         INSTANCE: settings.release,
         COMPONENT: spec.kind.value,
@@ -75,17 +78,17 @@ def manifest(spec: ShardSpec, release: Release) -> Json:
         **KNATIVE_SERVICES.head(
             service_name(settings.release, spec.id),
             namespace=settings.namespace,
-            labels={**own, "networking.knative.dev/visibility": "cluster-local"},
+            labels={**labels, "networking.knative.dev/visibility": "cluster-local"},
             ownerReferences=list(release.owners),
         ),
         "spec": {
-            "template": {"metadata": {"labels": own, "annotations": _scaling(release)}, "spec": _pod(spec, release)}
+            "template": {"metadata": {"labels": labels, "annotations": _scaling(release)}, "spec": _pod(spec, release)}
         },
     }
 
 
 def _scaling(release: Release) -> dict[str, str]:
-    """Return how the autoscaler treats a shard: one pod or none, no activator in the way once it is awake."""
+    """Return the autoscaling annotations: one pod or none, and no activator in the path once it is awake."""
     settings = release.settings
     retention = min(max(settings.retention_s, release.retention_s), WINDOW_S[1])
     return {
@@ -98,7 +101,7 @@ def _scaling(release: Release) -> dict[str, str]:
     }
 
 
-def _pod(spec: ShardSpec, release: Release) -> Json:
+def _pod(spec: BackendSpec, release: Release) -> Json:
     settings = release.settings
     return {
         "containerConcurrency": settings.container_concurrency,
@@ -110,8 +113,8 @@ def _pod(spec: ShardSpec, release: Release) -> Json:
     }
 
 
-def _container(spec: ShardSpec, settings: KubernetesSettings) -> Json:
-    image, cpu, memory = _pool(spec.kind, settings)
+def _container(spec: BackendSpec, settings: KubernetesSettings) -> Json:
+    image, cpu, memory = _resources(spec.kind, settings)
     return {
         "name": spec.kind.value,
         "image": image,
@@ -121,23 +124,22 @@ def _container(spec: ShardSpec, settings: KubernetesSettings) -> Json:
         "env": [{"name": name, "value": value} for name, value in sorted(_env(spec, settings).items())],
         **({"envFrom": [{"secretRef": {"name": settings.store_secret}}]} if settings.store_secret else {}),
         "resources": {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory}},
-        "readinessProbe": {
-            "httpGet": {"path": "/readyz", "port": PORT}
-        },  # with no period, asked every 50 ms at the start
+        # Without a period, queue-proxy probes every 50 ms until the process is ready.
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": PORT}},
         "securityContext": CONFINED,
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the pod's own, empty at its start
     }
 
 
-def _pool(kind: Kind, settings: KubernetesSettings) -> tuple[str, str, str]:
-    """Return image, cores and memory of a pool's pods."""
+def _resources(kind: Kind, settings: KubernetesSettings) -> tuple[str, str, str]:
+    """Return image, cores and memory of the pods of a kind of backend."""
     if kind is Kind.PREDICTOR:
         return settings.predictor_image, settings.predictor_cpu, settings.predictor_memory
     return settings.shard_image, settings.shard_cpu, settings.shard_memory
 
 
-def _env(spec: ShardSpec, settings: KubernetesSettings) -> dict[str, str]:
-    """Return the environment; HOSTNAME, K_SERVICE and K_REVISION are there by themselves."""
+def _env(spec: BackendSpec, settings: KubernetesSettings) -> dict[str, str]:
+    """Return the environment; Knative adds HOSTNAME, K_SERVICE and K_REVISION."""
     return {
         **settings.shard_env,
         "FLSTORE_HOST": "0.0.0.0",  # noqa: S104 - a pod's own address, behind queue-proxy

@@ -1,71 +1,59 @@
-"""Shards as Knative services: one each, at most one pod, none while nobody asks."""
+"""Backends as Knative services: created, watched, repaired, rolled out one after the other, and removed."""
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from flstore_core.ids import ShardId
 from services.common import tasks
-from services.placement.kube.api import Api
+from services.placement.kube.cluster import Cluster
 from services.placement.kube.errors import ClusterError
-from services.placement.kube.events import Recorder, Severity
+from services.placement.kube.events import Severity
 from services.placement.kube.informer import Informer
-from services.placement.kube.owner import Owner
 from services.placement.kube.resources import KNATIVE_SERVICES, PODS, SHARD, Json
-from services.placement.kube.settings import KubernetesSettings
-from services.placement.kube.timing import Time
-from services.placement.kube.troubles import Troubles
 from services.placement.kube.workers import Workers
-from services.placement.runtime.base import Kind, Phase, ShardSpec, ShardState, Watcher
+from services.placement.runtime.base import BackendSpec, BackendState, Cause, Kind, Phase, Start, Watcher
+from services.placement.runtime.knative.drift import DriftDetector
 from services.placement.runtime.knative.life import Life
-from services.placement.runtime.knative.manifest import Release, address, manifest, selector, service_name, stepped
-from services.placement.runtime.knative.state import Sight, see
-from services.placement.runtime.knative.upkeep import Upkeep
-
-logger = logging.getLogger(__name__)
+from services.placement.runtime.knative.manifest import (
+    Release,
+    backend_selector,
+    make_service,
+    round_up_retention,
+    service_name,
+    service_url,
+)
+from services.placement.runtime.knative.observation import Observation, observe
 
 ROLLOUT_S = 180.0
-"""How long a changed shard may take to come up before the next one is changed."""
+"""Longest wait for a changed backend to become ready before the next one is changed."""
 LOOK_S = 1.0
+"""Seconds between looks at a rollout."""
 
 
 class KnativeRuntime:
     """A `Runtime` over the Kubernetes API.
 
-    Shards outlive it: a controller that restarts finds them. It watches while `run` runs, puts right what others
-    change, and changes existing shards one after the other, so that an upgrade does not empty all caches at once.
+    Backends outlive it: a controller that restarts finds them. While `run` runs it follows services and pods, repairs
+    what others change, and changes existing services one after the other, so that an upgrade never empties all caches
+    at once.
     """
 
-    def __init__(
-        self,
-        api: Api,
-        settings: KubernetesSettings,
-        owner: Owner,
-        watcher: Watcher,
-        time: Time,
-        recorder: Recorder,
-        troubles: Troubles,
-    ) -> None:
-        self._api = api
-        self._settings = settings
-        self._owner = owner
+    def __init__(self, cluster: Cluster, watcher: Watcher) -> None:
+        self._cluster = cluster
         self._watcher = watcher
-        self._time = time
-        self._recorder = recorder
-        self._troubles = troubles
-        self._release = Release(settings)
-        self._wanted: dict[ShardId, ShardSpec] = {}
+        self._release = Release(cluster.settings)
+        self._specs: dict[ShardId, BackendSpec] = {}
         self._lives: dict[ShardId, Life] = {}
-        self._upkeep = Upkeep(time)
+        self._drift = DriftDetector(cluster.time)
         self._rollout = asyncio.Semaphore(1)
-        chosen = selector(settings.release)
-        self._services = Informer(api, KNATIVE_SERVICES, chosen, time, troubles, self._service_changed)
-        self._pods = Informer(api, PODS, chosen, time, troubles, self._pod_changed)
-        self._workers = Workers("shard", self._keep, time)
+        selector = backend_selector(cluster.settings.release)
+        self._services = Informer(cluster, KNATIVE_SERVICES, selector, self._service_changed)
+        self._pods = Informer(cluster, PODS, selector, self._pod_changed)
+        self._workers = Workers("backend", self._keep, cluster.time)
 
     async def run(self) -> None:
-        """Watch services and pods and keep the services as wanted, until cancelled."""
+        """Watch services and pods, and keep the services as specified, until cancelled."""
         watches = [tasks.begin(self._services.run(), "services"), tasks.begin(self._pods.run(), "pods")]
         try:
             await asyncio.gather(*watches)
@@ -73,141 +61,159 @@ class KnativeRuntime:
             await tasks.end(*watches)
             await self._workers.close()
 
-    async def synced(self) -> None:
-        """Return once it is known what there is."""
+    async def wait_until_synced(self) -> None:
+        """Return once services and pods have been listed."""
         await self._services.synced.wait()
         await self._pods.synced.wait()
 
-    def retain(self, seconds: float) -> None:
-        """Have last pods stay for about so long after the last request, or for what the settings say if it is more."""
-        wanted = stepped(seconds)
-        if wanted != self._release.retention_s:
-            self._release = replace(self._release, retention_s=wanted)
-            for shard in self._wanted:
-                self._workers.add(shard)
+    def set_retention(self, seconds: float) -> None:
+        """Have idle pods stay for about this long after the last request, and at least as long as the settings say."""
+        retention_s = round_up_retention(seconds)
+        if retention_s != self._release.retention_s:
+            self._release = replace(self._release, retention_s=retention_s)
+            for backend in self._specs:
+                self._workers.add(backend)
 
-    async def ensure(self, spec: ShardSpec) -> str:
+    async def ensure(self, spec: BackendSpec) -> str:
         existing = self._services.objects.get(self._name(spec.id))
         if existing is None:
-            self._wanted[spec.id] = spec
+            self._specs[spec.id] = spec
             await self._apply(spec, existing)
-        elif self._wanted.get(spec.id) != spec:
-            self._wanted[spec.id] = spec
+        elif self._specs.get(spec.id) != spec:
+            self._specs[spec.id] = spec
             self._workers.add(spec.id)
-        return address(self._settings, spec.id)
+        return service_url(self._cluster.settings, spec.id)
 
-    async def remove(self, shard: ShardId) -> None:
-        self._wanted.pop(shard, None)
-        self._upkeep.forget(shard)
-        name = self._name(shard)
-        await self._api.delete(KNATIVE_SERVICES, name)
-        self._troubles.ended(f"shard {shard}")
-        if found := self._services.objects.get(name):
-            self._recorder.tell(found, "ShardRemoved", f"{shard} is not needed any more; what it held is in the store")
+    async def remove(self, backend: ShardId) -> None:
+        self._specs.pop(backend, None)
+        self._drift.forget(backend)
+        name = self._name(backend)
+        await self._cluster.api.delete(KNATIVE_SERVICES, name)
+        self._cluster.errors.clear(f"shard {backend}")
+        if service := self._services.objects.get(name):
+            message = f"{backend} is not needed any more; its data is in the object store"
+            self._cluster.events.emit(service, "ShardRemoved", message)
 
-    async def states(self) -> Sequence[ShardState]:
-        for shard in self._known():
-            self._look(shard)
-        now = self._time.monotonic()
-        return [life.state(now) for _, life in sorted(self._lives.items())]
+    async def observe(self) -> Sequence[BackendState]:
+        ids = {backend for service in self._services.objects.values() if (backend := _backend_of(service))}
+        for backend in ids | self._lives.keys():
+            self._look_at(backend)
+        now = self._cluster.time.monotonic()
+        states = [life.state(now) for life in self._lives.values()]
+        return sorted(states, key=lambda state: (state.kind is Kind.PREDICTOR, state.id))
 
     async def close(self) -> None:
-        """Leave the shards as they are."""
+        """Leave the backends as they are."""
 
     async def _keep(self, name: str) -> bool:
-        """Put one service right; existing ones one after the other."""
-        shard = ShardId(name)
-        spec = self._wanted.get(shard)
+        """Create or repair one service; repairs wait for each other."""
+        backend = ShardId(name)
+        spec = self._specs.get(backend)
         if spec is None:
             return False
-        existing = self._services.objects.get(self._name(shard))
+        existing = self._services.objects.get(self._name(backend))
         if existing is None:
             await self._apply(spec, None)
-        elif self._upkeep.differs(shard, await self._manifest(spec), existing):
+        elif self._drift.has_drifted(backend, await self._make_service(spec), existing):
             async with self._rollout:
                 written = await self._apply(spec, existing)
                 if written["metadata"]["generation"] != existing["metadata"]["generation"]:
-                    await self._rolled_out(written)
+                    await self._wait_for_rollout(written)
         return True
 
-    async def _apply(self, spec: ShardSpec, existing: Json | None) -> Json:
-        what = f"shard {spec.id}"
+    async def _apply(self, spec: BackendSpec, existing: Json | None) -> Json:
+        activity = f"shard {spec.id}"
         try:
             if existing is not None:
-                self._upkeep.correct(spec.id)
-            body = await self._manifest(spec)
-            written = await self._api.apply(KNATIVE_SERVICES, body)
+                self._drift.note_correction(spec.id)
+            body = await self._make_service(spec)
+            written = await self._cluster.api.apply(KNATIVE_SERVICES, body)
         except ClusterError as error:
-            self._troubles.arose(what, error)
+            self._cluster.errors.report(activity, error)
             raise
-        self._troubles.ended(what)
-        self._upkeep.applied(spec.id, body, written)
+        self._cluster.errors.clear(activity)
+        self._drift.note_applied(spec.id, body, written)
         if existing is None:
-            memory = self._settings.shard_memory if spec.kind is Kind.SHARD else self._settings.predictor_memory
-            self._recorder.tell(written, "ShardCreated", f"{spec.id} is there for the jobs, with {memory} of memory")
+            settings = self._cluster.settings
+            memory = settings.shard_memory if spec.kind is Kind.SHARD else settings.predictor_memory
+            self._cluster.events.emit(written, "ShardCreated", f"{spec.id} serves the jobs, with {memory} of memory")
         return written
 
-    async def _manifest(self, spec: ShardSpec) -> Json:
-        return manifest(spec, replace(self._release, owners=tuple(await self._owner.references())))
+    async def _make_service(self, spec: BackendSpec) -> Json:
+        owners = tuple(await self._cluster.owner.fetch_references())
+        return make_service(spec, replace(self._release, owners=owners))
 
-    async def _rolled_out(self, written: Json) -> None:
-        """Wait until Knative is done with a changed service, one way or the other."""
-        generation, end = written["metadata"]["generation"], self._time.monotonic() + ROLLOUT_S
-        while self._time.monotonic() < end:
+    async def _wait_for_rollout(self, written: Json) -> None:
+        """Return once Knative says that a changed service is ready or cannot be, or after `ROLLOUT_S`."""
+        time, generation = self._cluster.time, written["metadata"]["generation"]
+        end = time.monotonic() + ROLLOUT_S
+        while time.monotonic() < end:
             status = self._services.objects.get(written["metadata"]["name"], {}).get("status", {})
             ready = {condition["type"]: condition["status"] for condition in status.get("conditions", ())}
             if status.get("observedGeneration", 0) >= generation and ready.get("Ready") in ("True", "False"):
                 return
-            await self._time.sleep(LOOK_S)
+            await time.sleep(LOOK_S)
 
     def _service_changed(self, name: str) -> None:
-        shard = _shard(self._services.objects.get(name)) or ShardId(name.removeprefix(f"{self._settings.release}-"))
-        if shard in self._wanted:
-            self._workers.add(shard)
-        self._look(shard)
+        service = self._services.objects.get(name)
+        backend = _backend_of(service) or ShardId(name.removeprefix(f"{self._cluster.settings.release}-"))
+        if backend in self._specs:
+            self._workers.add(backend)
+        self._look_at(backend)
 
     def _pod_changed(self, name: str) -> None:
-        pod = self._pods.objects.get(name)
-        changed = [shard for shard, life in self._lives.items() if life.sight.pod == name]
-        for shard in {*changed, *([_shard(pod)] if pod else [])}:
-            if shard is not None:
-                self._look(shard)
+        backends = {backend for backend, life in self._lives.items() if _runs_in(life.observation, name)}
+        if backend := _backend_of(self._pods.objects.get(name)):
+            backends.add(backend)
+        for backend in backends:
+            self._look_at(backend)
 
-    def _look(self, shard: ShardId) -> None:
-        """See what the shard is doing now and tell what is new."""
-        service = self._services.objects.get(self._name(shard))
-        pods = [pod for pod in self._pods.objects.values() if _shard(pod) == shard]
-        life = self._lives.get(shard)
+    def _look_at(self, backend: ShardId) -> None:
+        """Observe what the backend is doing now, and tell what is new."""
+        service = self._services.objects.get(self._name(backend))
+        life = self._lives.get(backend)
         if life is None:
             if service is None:
                 return
-            spec = self._wanted.get(shard) or ShardSpec(shard, 0, "", 0.0, _kind(shard))
-            life = self._lives[shard] = Life(spec, address(self._settings, shard), self._watcher)
-        sight = see(service, pods)
-        before = life.saw(sight, self._time.monotonic())
+            spec = self._specs.get(backend) or BackendSpec(backend, 0, "", 0.0, _kind_of(backend))
+            life = self._lives[backend] = Life(spec, service_url(self._cluster.settings, backend), self._watcher)
+        pods = [pod for pod in self._pods.objects.values() if _backend_of(pod) == backend]
+        before, start_before = life.observation, life.last_start
+        life.record(observe(service, pods), self._cluster.time.monotonic())
         if service is not None:
-            self._tell(shard, service, before, sight)
-        if service is None and not pods and shard not in self._wanted:
-            del self._lives[shard]
+            self._emit_changes(service, life, before)
+            if life.last_start and life.last_start is not start_before:
+                self._emit_start(service, backend, life.last_start)
+        if service is None and not pods and backend not in self._specs:
+            del self._lives[backend]
 
-    def _tell(self, shard: ShardId, service: Json, before: Sight, sight: Sight) -> None:
-        if sight.failure and sight.failure != before.failure:
-            self._recorder.tell(service, sight.failure.reason, sight.failure.message, Severity.WARNING)
-        if before.failure and sight.phase is Phase.AWAKE:
-            self._recorder.tell(service, "ShardRecovered", f"{shard} serves again")
+    def _emit_changes(self, service: Json, life: Life, before: Observation) -> None:
+        events, failure = self._cluster.events, life.observation.failure
+        if failure and failure != before.failure:
+            events.emit(service, failure.reason, failure.message, Severity.WARNING)
+        if before.failure and life.observation.phase is Phase.AWAKE:
+            events.emit(service, "ShardRecovered", f"{life.spec.id} serves again")
 
-    def _known(self) -> set[ShardId]:
-        named = (_shard(service) for service in self._services.objects.values())
-        return {shard for shard in named if shard} | self._lives.keys()
+    def _emit_start(self, service: Json, backend: ShardId, start: Start) -> None:
+        """Say why a backend was replaced. Waking from zero is no news: the metrics count it."""
+        if start.cause is Cause.REQUEST:
+            return
+        severity = Severity.NORMAL if start.cause is Cause.ROLLOUT else Severity.WARNING
+        message = f"{backend} was started anew and was ready after {start.seconds:.1f} s: {start}"
+        self._cluster.events.emit(service, "ShardReplaced", message, severity)
 
-    def _name(self, shard: ShardId) -> str:
-        return service_name(self._settings.release, shard)
+    def _name(self, backend: ShardId) -> str:
+        return service_name(self._cluster.settings.release, backend)
 
 
-def _shard(item: Mapping[str, Json] | None) -> ShardId | None:
+def _backend_of(item: Mapping[str, Json] | None) -> ShardId | None:
     name = (item or {}).get("metadata", {}).get("labels", {}).get(SHARD)
     return ShardId(name) if name else None
 
 
-def _kind(shard: ShardId) -> Kind:
-    return Kind.PREDICTOR if shard.startswith(Kind.PREDICTOR.value) else Kind.SHARD
+def _runs_in(observation: Observation, pod: str) -> bool:
+    return observation.incarnation is not None and observation.incarnation.pod == pod
+
+
+def _kind_of(backend: ShardId) -> Kind:
+    return Kind.PREDICTOR if backend.startswith(Kind.PREDICTOR.value) else Kind.SHARD

@@ -1,61 +1,61 @@
-"""Shards as processes of this machine, started by the first connection: socket activation."""
+"""Backends as child processes that the first connection starts: socket activation."""
 
 import asyncio
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from flstore_core.errors import Unavailable
 from flstore_core.ids import ShardId
-from services.placement.runtime.base import Kind, ShardSpec, ShardState, Watcher
-from services.placement.runtime.local.process import LocalShard, Program
+from services.placement.runtime.base import BackendSpec, BackendState, Kind, Watcher
+from services.placement.runtime.local.backend import LocalBackend
+from services.placement.runtime.local.process import Program
+from services.placement.timing import RealTime, Time
 
 BACKLOG = 1024
-"""Connections that wait in the kernel while a shard starts."""
+"""Connections that the kernel holds while a backend starts."""
 
 
 class LocalRuntime:
     """A `Runtime` over child processes.
 
-    It owns one listening socket a shard for as long as it lives. While the shard is at zero it watches that socket,
-    and a connection waiting there starts the process, which inherits the socket and accepts it. Until then, and while
-    a killed process is being replaced, requests wait in the kernel's backlog. Children end when this process does,
-    however it ends.
+    It owns one listening socket for each backend. While a backend is at zero the runtime watches its socket, and a
+    waiting connection starts the process, which inherits the socket and accepts the connection. Until then, and while
+    a killed process is being replaced, connections wait in the kernel. The children end when this process ends.
     """
 
-    def __init__(
-        self, watcher: Watcher, env: Mapping[str, str], *, module: str = "services.shard", grace_s: float = 5.0
-    ) -> None:
-        """`env` is the environment of every shard beside its own variables; `grace_s` lies between TERM and KILL."""
+    def __init__(self, watcher: Watcher, program: Program, time: Time | None = None) -> None:
         self._watcher = watcher
-        self._program = Program(module, env, grace_s)
-        self._shards: dict[ShardId, LocalShard] = {}
+        self._program = program
+        self._time = time or RealTime()
+        self._backends: dict[ShardId, LocalBackend] = {}
 
-    async def ensure(self, spec: ShardSpec) -> str:
-        shard = self._shards.get(spec.id)
-        if shard is not None and shard.spec != spec:
+    async def ensure(self, spec: BackendSpec) -> str:
+        backend = self._backends.get(spec.id)
+        if backend is not None and backend.spec != spec:
             await self.remove(spec.id)
-            shard = None
-        if shard is None:
-            shard = self._shards[spec.id] = LocalShard(spec, _listening(spec.id), self._program, self._watcher)
-            shard.begin()
-        return shard.state().url
+            backend = None
+        if backend is None:
+            backend = LocalBackend(spec, _listen(spec.id), self._program, self._watcher, self._time)
+            self._backends[spec.id] = backend
+            backend.begin()
+        return backend.state().url
 
-    async def remove(self, shard: ShardId) -> None:
-        if known := self._shards.pop(shard, None):
-            await known.close()
+    async def remove(self, backend: ShardId) -> None:
+        if removed := self._backends.pop(backend, None):
+            await removed.close()
 
-    async def states(self) -> Sequence[ShardState]:
-        shards = sorted(self._shards.values(), key=lambda shard: (shard.spec.kind is Kind.PREDICTOR, shard.spec.id))
-        return [shard.state() for shard in shards]
+    async def observe(self) -> Sequence[BackendState]:
+        backends = sorted(self._backends.values(), key=lambda each: (each.spec.kind is Kind.PREDICTOR, each.spec.id))
+        return [backend.state() for backend in backends]
 
     async def close(self) -> None:
-        await asyncio.gather(*(self.remove(shard) for shard in list(self._shards)))
+        await asyncio.gather(*(self.remove(backend) for backend in list(self._backends)))
 
 
-def _listening(shard: ShardId) -> socket.socket:
+def _listen(backend: ShardId) -> socket.socket:
     try:
         listening = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
     except OSError as error:
-        raise Unavailable(f"shard {shard!r}: no listening socket to be had: {error.strerror}") from error
+        raise Unavailable(f"{backend}: cannot open a listening socket: {error.strerror}") from error
     listening.setblocking(False)
     return listening

@@ -15,9 +15,10 @@ from flstore_core.storage import DirectoryStore
 from services.common import tasks
 from services.placement.board import Board
 from services.placement.controller import Controller
+from services.placement.fleet import Fleet
 from services.placement.memory import Memory
 from services.placement.metrics import Metrics
-from services.placement.runtime import ShardSpec
+from services.placement.runtime import BackendSpec
 from tests.fakes.runtime import FakeRuntime
 from tests.waiting import soon
 
@@ -39,9 +40,9 @@ class Site:
 
 
 def site(store: DirectoryStore, host: str = "host", shards: int = 3, cache_bytes: int = 64 * MIB) -> Site:
-    specs = [ShardSpec(ShardId(f"shard-{index}"), cache_bytes, "lru", 0.0) for index in range(shards)]
+    specs = [BackendSpec(ShardId(f"shard-{index}"), cache_bytes, "lru", 0.0) for index in range(shards)]
     runtime, board, metrics = FakeRuntime(host), Board(), Metrics()
-    return Site(Controller(Memory(store), runtime, specs, board, metrics), board, metrics, runtime)
+    return Site(Controller(Memory(store), Fleet(runtime, specs), board, metrics), board, metrics, runtime)
 
 
 def create(store: DirectoryStore, name: str, parameters: int = 1000, slices: int | None = None) -> JobId:
@@ -180,25 +181,25 @@ async def test_a_store_that_is_away_is_asked_again_until_it_is_back(tmp_path: Pa
 
 async def test_a_spoiled_table_is_reported_and_not_overwritten(store: DirectoryStore) -> None:
     store.put(layout.TABLE, b"{]")
-    with pytest.raises(StoreUnavailable, match="is no placement table"):
+    with pytest.raises(StoreUnavailable, match="is not a placement table"):
         await site(store).controller.resync()
     assert store.get(layout.TABLE) == b"{]"
 
 
 async def test_a_board_wakes_who_waits_for_a_newer_table() -> None:
     board = Board()
-    waiting = [asyncio.create_task(board.newer(0, 20.0)) for _ in range(3)]
+    waiting = [asyncio.create_task(board.wait_for_newer(0, 20.0)) for _ in range(3)]
     await asyncio.sleep(0)
     board.post(Table(1))
     assert await asyncio.gather(*waiting) == [Table(1)] * 3
-    assert await board.newer(0, 0.0) == Table(1)
-    assert await board.newer(1, 0.0) is None
+    assert await board.wait_for_newer(0, 0.0) == Table(1)
+    assert await board.wait_for_newer(1, 0.0) is None
 
 
 async def test_a_closed_board_lets_everybody_go() -> None:
     board = Board()
-    waiting = asyncio.create_task(board.newer(0, 3600.0))
+    waiting = asyncio.create_task(board.wait_for_newer(0, 3600.0))
     await asyncio.sleep(0)
     board.close()
     assert await waiting is None
-    assert await board.newer(0, 3600.0) is None
+    assert await board.wait_for_newer(0, 3600.0) is None

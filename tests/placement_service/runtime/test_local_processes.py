@@ -1,3 +1,5 @@
+"""Backends as real processes: socket activation, idle exit, crashes and kills."""
+
 import asyncio
 import os
 import signal
@@ -10,11 +12,12 @@ import httpx
 import pytest
 
 from flstore_core.ids import ShardId
-from services.placement.runtime import Cause, Phase, ShardSpec, ShardState
+from services.placement.runtime import BackendSpec, BackendState, Cause, Phase, Start
+from services.placement.runtime.local.process import Program
 from services.placement.runtime.local.runtime import LocalRuntime
 from tests.waiting import alive, soon
 
-ROOT = str(Path(__file__).parents[2])
+ROOT = str(Path(__file__).parents[3])
 SHARD = ShardId("shard-0")
 
 
@@ -23,13 +26,13 @@ class Witness:
 
     def __init__(self) -> None:
         self.phases: list[Phase] = []
-        self.starts: list[tuple[Cause, float]] = []
+        self.starts: list[Start] = []
 
-    def changed(self, state: ShardState) -> None:
+    def changed(self, state: BackendState) -> None:
         self.phases.append(state.phase)
 
-    def started(self, shard: ShardId, cause: Cause, seconds: float) -> None:
-        self.starts.append((cause, seconds))
+    def started(self, backend: ShardId, start: Start) -> None:
+        self.starts.append(start)
 
 
 class Tiny:
@@ -41,20 +44,20 @@ class Tiny:
         files = {"TINY_LOG": str(self.log), "TINY_BROKEN": str(self.broken)}
         self.witness = Witness()
         whole = {**os.environ, "PYTHONPATH": ROOT, **files, **env}
-        self.runtime = LocalRuntime(self.witness, whole, module="tests.services.tiny_shard", grace_s=1.0)
+        self.runtime = LocalRuntime(self.witness, Program(whole, shard="tests.fakes.tiny_shard", grace_s=1.0))
         self.client = client
         self.url = ""
 
     async def begin(self, idle_s: float = 0.0) -> None:
-        self.url = await self.runtime.ensure(ShardSpec(SHARD, 1 << 20, "lru", idle_s))
+        self.url = await self.runtime.ensure(BackendSpec(SHARD, 1 << 20, "lru", idle_s))
 
     async def ask(self) -> dict[str, Any]:
         answer = await self.client.get(self.url, timeout=20.0)
         found: dict[str, Any] = answer.json()
         return found
 
-    async def state(self) -> ShardState:
-        return (await self.runtime.states())[0]
+    async def state(self) -> BackendState:
+        return (await self.runtime.observe())[0]
 
     async def reaches(self, phase: Phase) -> None:
         await soon(lambda: self.witness.phases[-1:] == [phase])
@@ -92,7 +95,8 @@ async def test_a_request_to_a_shard_at_zero_waits_and_is_answered(tiny: Tiny) ->
     await tiny.reaches(Phase.AWAKE)
     state = await tiny.state()
     assert (state.pid, state.starts) == (answer["pid"], 1)
-    assert tiny.witness.starts == [(Cause.REQUEST, state.last_start_s)]
+    assert tiny.witness.starts == [state.last_start]
+    assert (tiny.witness.starts[0].cause, tiny.witness.starts[0].reason) == (Cause.REQUEST, "")
     assert tiny.witness.phases == [Phase.STARTING, Phase.AWAKE]
 
 
@@ -110,7 +114,9 @@ async def test_an_idle_shard_goes_to_zero_and_comes_back_under_its_address(tiny:
     assert not alive(first["pid"])
     second = await tiny.ask()
     assert second["pid"] != first["pid"]
-    assert [cause for cause, _ in tiny.witness.starts] == [Cause.REQUEST, Cause.REQUEST]
+    await tiny.reaches(Phase.AWAKE)
+    causes = [(start.cause, start.reason) for start in tiny.witness.starts]
+    assert causes == [(Cause.REQUEST, ""), (Cause.REQUEST, "idle")]
 
 
 async def test_no_request_is_lost_while_a_shard_comes_and_goes(tiny: Tiny) -> None:
@@ -128,7 +134,10 @@ async def test_a_killed_shard_is_replaced_by_the_next_request(tiny: Tiny) -> Non
     second = await tiny.ask()
     assert second["pid"] != first["pid"]
     await tiny.reaches(Phase.AWAKE)
-    assert tiny.witness.starts[-1][0] is Cause.REPLACEMENT
+    last_start = (await tiny.state()).last_start
+    assert last_start is not None
+    assert (last_start.cause, last_start.reason) == (Cause.REPLACEMENT, "SIGKILL")
+    assert str(last_start) == "replacement (SIGKILL)"
 
 
 async def test_a_crash_loop_slows_down_and_the_waiting_request_is_answered_at_its_end(tiny: Tiny) -> None:
@@ -149,7 +158,7 @@ async def test_closing_leaves_no_process_and_no_address(tiny: Tiny, client: http
     pid = (await tiny.ask())["pid"]
     await tiny.runtime.close()
     assert not alive(pid)
-    assert not await tiny.runtime.states()
+    assert not await tiny.runtime.observe()
     with pytest.raises(httpx.ConnectError):
         await client.get(tiny.url)
 
@@ -179,9 +188,9 @@ async def test_a_shard_that_does_not_leave_is_ended_after_the_grace(tmp_path: Pa
 async def test_ensuring_the_same_again_changes_nothing_and_another_budget_replaces_the_shard(tiny: Tiny) -> None:
     await tiny.begin()
     pid = (await tiny.ask())["pid"]
-    assert await tiny.runtime.ensure(ShardSpec(SHARD, 1 << 20, "lru", 0.0)) == tiny.url
+    assert await tiny.runtime.ensure(BackendSpec(SHARD, 1 << 20, "lru", 0.0)) == tiny.url
     assert alive(pid)
-    await tiny.runtime.ensure(ShardSpec(SHARD, 2 << 20, "lru", 0.0))
+    await tiny.runtime.ensure(BackendSpec(SHARD, 2 << 20, "lru", 0.0))
     assert not alive(pid)
     assert (await tiny.state()).phase is Phase.ZERO
 

@@ -18,6 +18,7 @@ from flstore_core.schema import Schema, TensorSpec
 from flstore_core.storage import DirectoryStore
 from services.local.supervisor import Part, Supervisor
 from services.placement.runtime import Runtime, Watcher
+from services.placement.runtime.local.process import Program
 from services.placement.runtime.local.runtime import LocalRuntime
 from services.placement.settings import Settings
 from services.placement.state import State, create_state
@@ -141,7 +142,7 @@ def test_a_real_shard_is_woken_by_a_request_and_counted(placement: httpx.Client)
 async def state(tmp_path: Path) -> AsyncIterator[State]:
     def runtime(watcher: Watcher) -> Runtime:
         env = {**os.environ, "PYTHONPATH": ROOT}
-        return LocalRuntime(watcher, env, module="tests.services.tiny_shard", grace_s=1.0)
+        return LocalRuntime(watcher, Program(env, shard="tests.fakes.tiny_shard", grace_s=1.0))
 
     settings = Settings(idle_s=0.0, shards=2)
     state = create_state(settings, DirectoryStore(tmp_path / "store"), runtime)
@@ -173,4 +174,4 @@ async def test_an_awake_shard_is_told_of_every_table_and_none_at_zero_is_woken(s
     table = state.board.table
     owned = {job: [0] for job, placed in table.jobs.items() if placed.owners == (("shard-0",),)}
     assert json.loads(json.dumps(told)) == {"version": 5, "owned": owned}
-    assert [s.starts for s in await state.runtime.states()] == [1, 0]
+    assert [s.starts for s in await state.runtime.observe()] == [1, 0]

@@ -1,0 +1,66 @@
+"""One release's view of its cluster: all that the code which talks to Kubernetes shares, handed on as a whole."""
+
+from services.placement.kube.api import Api
+from services.placement.kube.errors import ClusterError, StandingErrors
+from services.placement.kube.events import EventRecorder, Severity
+from services.placement.kube.resources import OWNERS, Json
+from services.placement.kube.settings import KubernetesSettings
+from services.placement.timing import RealTime, Time
+
+
+class Cluster:
+    """The API of one namespace, and the release's settings, owner, events and standing errors."""
+
+    def __init__(self, api: Api, settings: KubernetesSettings, time: Time | None = None) -> None:
+        """Args: `api` is closed by whoever closes the controller; `time` is the machine's unless given."""
+        self.api = api
+        self.settings = settings
+        self.time = time or RealTime()
+        self.owner = Owner(api, settings)
+        self.events = EventRecorder(api, settings.identity, self.time)
+        self.errors = StandingErrors(self._announce)
+
+    def _announce(self, error: ClusterError) -> None:
+        self.events.emit(self.owner.placeholder, error.reason, error.detail, Severity.WARNING)
+
+
+class Owner:
+    """The object that owns everything the controller creates: deleting it garbage-collects all of that.
+
+    The chart creates the owner, so that `helm uninstall` removes shards, leases and mirrored jobs too.
+    """
+
+    def __init__(self, api: Api, settings: KubernetesSettings) -> None:
+        self._api = api
+        self._resource = OWNERS[settings.owner_kind]
+        self._name = settings.owner_name
+        self._uid = settings.owner_uid
+
+    async def fetch_references(self) -> list[Json]:
+        """Return the `ownerReferences` of a new object; an empty list when the settings name no owner.
+
+        The owner's uid comes from the settings, or once from the cluster.
+
+        Raises:
+            ClusterError: if the owner cannot be read. An object without an owner would outlive an uninstall.
+        """
+        if not self._name:
+            return []
+        if not self._uid:
+            self._uid = (await self._api.get(self._resource, self._name))["metadata"]["uid"]
+        return [
+            {
+                "apiVersion": self._resource.api_version,
+                "kind": self._resource.kind,
+                "name": self._name,
+                "uid": self._uid,
+            }
+        ]
+
+    @property
+    def placeholder(self) -> Json:
+        """The owner as far as it is known without a call; events about the whole release refer to it."""
+        head = self._resource.head(self._name or "flstore", namespace=self._api.namespace)
+        if self._uid:
+            head["metadata"]["uid"] = self._uid
+        return head
