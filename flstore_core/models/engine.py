@@ -57,7 +57,7 @@ class Engine:
     def access(self, request: RunRequest, running: Running | None = None) -> "Access":
         """Return access to the models and data sets that a request names, counted as one request of the cache."""
         tally = Tally()
-        job = self.library.job(request.job, request.digest)
+        job = self.library.jobs.get(request.job, request.digest)
         program = self.library.program(job, request.program, tally)
         keys = tuple(dict.fromkeys(ref.key(job.id) for ref in request.models))
         found = self._cache.request(Request(job.id, request.workload, request.pattern, keys)).values
@@ -66,7 +66,7 @@ class Engine:
 
     def forget_job(self, job: JobId) -> int:
         """Drop everything of a job; return how many objects went."""
-        self.library.forget(job)
+        self.library.jobs.forget(job)
         return self._cache.discard_job(job)
 
     def forget_client(self, job: JobId, client: ClientId) -> int:

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from flstore_core import buffers, codec, layout
 from flstore_core.cache import Cache
-from flstore_core.errors import InvalidParameters, NotFound
-from flstore_core.ids import JobId
+from flstore_core.errors import NotFound
 from flstore_core.model_names import ModelName
 from flstore_core.models.archive import Archive, read_archive
 from flstore_core.models.executor import Executable
@@ -26,6 +25,7 @@ from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Cause, Key, Request
 from flstore_core.records import Job, Member
 from flstore_core.schema import Schema
+from flstore_core.shard.jobs import Jobs
 from flstore_core.shard.protocol import Work
 from flstore_core.storage import ObjectStore, read_many
 from flstore_core.storage.documents import load_json
@@ -97,21 +97,8 @@ class Library:
     def __init__(self, store: ObjectStore, cache: Cache[Item]) -> None:
         self._store = store
         self._cache = cache
-        self._jobs: dict[JobId, Job] = {}
+        self.jobs = Jobs(store)
         self._lock = Lock()
-
-    def job(self, job: JobId, digest: str = "") -> Job:
-        """Return a job, read anew where `digest` says that its schema is another than the one known."""
-        known = self._jobs.get(job)
-        if known is None or (digest and known.schema.digest != digest):
-            known = self._jobs[job] = Job.from_json(load_json(self._store, layout.job(job)))
-        if digest and known.schema.digest != digest:
-            raise InvalidParameters(f"job {job!r} has another schema than the request expects")
-        return known
-
-    def forget(self, job: JobId) -> None:
-        """Forget a deleted job."""
-        self._jobs.pop(job, None)
 
     def program(self, job: Job, sha256: str, tally: Tally) -> Program:
         """Return a job's program; raise `InvalidProgram` where it cannot be run."""

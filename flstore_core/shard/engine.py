@@ -1,4 +1,4 @@
-"""The shard's engine: one object that keeps slices and answers questions over them."""
+"""The shard's engine: one object that keeps slices and runs workloads over them."""
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from flstore_core.storage import ObjectStore
 from flstore_core.workloads import SliceMember, SliceView, registry
 
 OPEN_ROUNDS = 64
-"""Rounds' slices whose statistics are kept while they grow; the least recently used go first and are built again."""
+"""Accumulators kept. The least recently used goes first; its statistics are built again when they are asked for."""
 
 RoundKey = tuple[SliceRef, int]
 
@@ -47,10 +47,10 @@ class Engine:
 
         Args:
             data: the slice's packed bytes, uint8, shape (expected_nbytes,). Kept, not copied.
-            base: the model the round's deltas are taken against, which the first caller for a round fixes.
+            base: the model that the round's deltas are taken against.
         """
         if data.nbytes != self.expected_nbytes(part):
-            raise InvalidParameters(f"slice of {data.nbytes} bytes; expected {self.expected_nbytes(part)}")
+            raise InvalidParameters(f"the slice has {data.nbytes} bytes; expected {self.expected_nbytes(part)}")
         self._loader.cached(part, member)
         outcome = self._cache.ingest(member.key(part), Slice(part, member, data))
         if self._loader.jobs.get(part.job, part.digest).statistics is StatisticsMode.EXACT:
@@ -68,8 +68,8 @@ class Engine:
         """Run a workload's `map`; return its partial as safetensors, and what the policy wants fetched next."""
         workload = registry.get_weights(request.workload)
         params = registry.params_from_json(workload, request.params)
-        wanted = [*request.members, request.base] if request.base else list(request.members)
-        rows, work, prefetches = self._loader.load(request.part, wanted, request.workload, request.pattern)
+        models = [*request.members, request.base] if request.base else list(request.members)
+        rows, work, prefetches = self._loader.load(request.part, models, request.workload, request.pattern)
         started = perf_counter()
         count = len(request.members)
         pairs = zip(request.members, request.weights or ((),) * count, strict=True)
@@ -86,7 +86,7 @@ class Engine:
         return self._cache.commit(part.job, number, part.index)
 
     def prefetch(self, part: SliceRef, key: Key, pattern: Pattern, member: MemberRef | None = None) -> None:
-        """Fetch one slice ahead of any request; `member` says where it lies, if that is known."""
+        """Fetch one slice ahead of any request; `member` says where it lies, None has the store asked."""
         self._loader.prefetch(part, key, pattern, member)
 
     def working_set(self) -> list[tuple[SliceRef, MemberRef]]:
@@ -95,19 +95,23 @@ class Engine:
         return [(value.part, value.member) for key in held if (value := self._cache.get(key))]
 
     def forget_job(self, job: JobId) -> int:
-        """Drop everything of a job; return how many slices went."""
+        """Drop everything of a deleted job; return how many slices were dropped."""
         self._forget_open(job)
         self._loader.jobs.forget(job)
         return self._cache.discard_job(job)
 
     def forget_client(self, job: JobId, client: ClientId) -> int:
-        """Drop an erased client's slices and every open round's statistics; return how many slices went."""
+        """Drop an erased client's slices and the job's accumulators; return how many slices were dropped."""
         self._forget_open(job)
         held = self._cache.keys()
         return sum(self._cache.discard(key) for key in held if key.job == job and key.client == client)
 
     def keep_only(self, owned: Mapping[JobId, Sequence[int]]) -> int:
-        """Drop slices of jobs that the placement table no longer gives to this shard; return how many went."""
+        """Drop the slices that the placement table gives to other shards; return how many were dropped.
+
+        Args:
+            owned: indices of this shard's slices, by job.
+        """
         held = self._cache.keys()
         return sum(self._cache.discard(key) for key in held if key.slice not in owned.get(JobId(key.job), ()))
 
@@ -124,9 +128,14 @@ class Engine:
         return {**self._cache.snapshot(), "jobs": jobs}
 
     def explain(self, key: Key) -> dict[str, Any]:
-        """Say why a key is cached, or when and why it left."""
-        found = self._cache.explain(key)
-        return {"cached": found.cached, "since": found.since, "why": found.why, "pinned": found.pinned}
+        """Say why a key is cached, or when and why it left, as plain JSON values."""
+        explanation = self._cache.explain(key)
+        return {
+            "cached": explanation.cached,
+            "since": explanation.since,
+            "why": explanation.why,
+            "pinned": explanation.pinned,
+        }
 
     def _forget_open(self, job: JobId) -> None:
         with self._lock:
@@ -136,11 +145,11 @@ class Engine:
     def _accumulator(self, part: SliceRef, number: int, base: MemberRef | None) -> Accumulator:
         key = (part, number)
         with self._lock:
-            found = self._open.pop(key, None)
-            if found is None or found.base != base:
+            accumulator = self._open.pop(key, None)
+            if accumulator is None or accumulator.base != base:
                 schema = self._loader.jobs.get(part.job, part.digest).schema
-                found = Accumulator(base, schema.segments, partial(self._loader.pieces, part))
-            self._open[key] = found
+                accumulator = Accumulator(base, schema.segments, partial(self._loader.pieces, part))
+            self._open[key] = accumulator
             while len(self._open) > OPEN_ROUNDS:
                 self._open.popitem(last=False)
-            return found
+            return accumulator

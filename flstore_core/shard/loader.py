@@ -1,8 +1,21 @@
-"""Gets slices from the cache, and the missing ones from the store by parallel range reads into their final place."""
+"""Gets slices from the cache, and the missing ones from the store by parallel range reads into their final place.
+
+A slice is a range of the flat parameter vector; in a file its bytes are one run, or several where the dtype changes.
+Each run is one range read, straight into its place in the slice's packed buffer: nothing is copied afterwards.
+
+Example: a job's model has a float64 tensor of 2 elements and a float32 tensor of 6, so 8 flat elements. Slice 0 of 2 is
+elements 0 to 3: float64 elements 0 and 1, then float32 elements 0 and 1. For a file whose data section begins at
+byte 200 that is read as
+
+    bytes 200..216 of the file → bytes  0..16 of the buffer     two float64
+    bytes 216..224 of the file → bytes 16..24 of the buffer     two float32
+
+`load` serves workloads and counts a request of the cache. `pieces` serves statistics: it counts none, since statistics
+are no user's access pattern, and what it must fetch it fetches in pieces that never enter the cache.
+"""
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
@@ -10,74 +23,54 @@ from numpy.typing import NDArray
 
 from flstore_core import buffers, layout
 from flstore_core.cache import Cache
-from flstore_core.errors import InsufficientCapacity, InvalidParameters, NotFound
+from flstore_core.errors import InsufficientCapacity, NotFound
 from flstore_core.flat import FlatView
 from flstore_core.ids import ClientId, JobId
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Cause, Key, Prefetch, Request
-from flstore_core.records import Job, Member
+from flstore_core.records import Member
 from flstore_core.schema import ITEMSIZE, Run
+from flstore_core.shard.jobs import Jobs
 from flstore_core.shard.protocol import MemberRef, SliceRef, Work
-from flstore_core.storage import ObjectStore, read_many
+from flstore_core.storage import ObjectStore, Read, read_many
 from flstore_core.storage.documents import load_json
 
 FETCH_WORKERS = 4
 """Range reads in flight at once for one request."""
 
 PIECE_BYTES = 32 * 2**20
-"""Memory for what statistics fetch beside the cache, at one time."""
+"""Limit on the bytes fetched at once for statistics, outside the cache's budget."""
 
 _WIDEST = max(ITEMSIZE.values())
 
 Piece = tuple[tuple[int, int], list[FlatView]]
-"""Flat elements [start, stop), and a view that covers them of each model asked for."""
+"""Flat elements [start, stop), and for each model a view that covers them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The packed bytes of one slice of one model, and whose they are."""
+    """The packed bytes of one slice of one model."""
 
     part: SliceRef
     member: MemberRef
     data: NDArray[np.uint8]
+    """Shape (bytes of the slice,)."""
 
     @property
     def nbytes(self) -> int:
         return self.data.nbytes
 
 
-@dataclass(slots=True)
-class _Jobs:
-    """Jobs read from the store, by name; re-read when a request knows another schema than we do."""
-
-    store: ObjectStore
-    known: dict[JobId, Job] = field(default_factory=dict)
-    lock: Lock = field(default_factory=Lock)
-
-    def get(self, job: JobId, digest: str | None = None) -> Job:
-        with self.lock:
-            found = self.known.get(job)
-            if found is None or (digest is not None and found.schema.digest != digest):
-                found = self.known[job] = Job.from_json(load_json(self.store, layout.job(job)))
-            if digest is not None and found.schema.digest != digest:
-                raise InvalidParameters(f"job {job!r} has another schema than the request expects")
-            return found
-
-    def forget(self, job: JobId) -> None:
-        with self.lock:
-            self.known.pop(job, None)
-
-
 class Loader:
-    """Reads slices through the cache."""
+    """Reads slices through the cache. Thread-safe."""
 
     def __init__(self, store: ObjectStore, cache: Cache[Slice]) -> None:
         self._store = store
         self._cache = cache
-        self.jobs = _Jobs(store)
+        self.jobs = Jobs(store)
 
     def runs(self, part: SliceRef) -> tuple[Run, ...]:
-        """Return the runs a slice is packed from."""
+        """Return the runs that a slice is packed from."""
         schema = self.jobs.get(part.job, part.digest).schema
         return schema.runs(*part.bounds(schema))
 
@@ -87,7 +80,7 @@ class Loader:
         """Return each member's slice, counted as one request of the cache.
 
         Returns:
-            Views in the order of `members`, what it took, and what the policy wants fetched next.
+            Views in the order of `members`, what the load took, and what the policy wants fetched next.
 
         Raises:
             InsufficientCapacity: if the members' slices together are larger than the cache.
@@ -110,50 +103,48 @@ class Loader:
             fetch_s=perf_counter() - started,
         )
         self._cache.fill(fetched, Cause.DEMAND, pattern)
-        found = {**lookup.values, **fetched}
-        return [FlatView(found[member.key(part)].data, runs) for member in members], work, lookup.access.prefetches
+        slices = {**lookup.values, **fetched}
+        return [FlatView(slices[member.key(part)].data, runs) for member in members], work, lookup.access.prefetches
 
     def pieces(
         self, part: SliceRef, members: Sequence[MemberRef], stored: Container[MemberRef]
     ) -> Iterator[Piece] | None:
-        """Return a slice of `members` piece by piece, so that fetching those not cached takes little memory.
-
-        Counts no request: what statistics read is no user's access pattern.
+        """Return a slice of `members` piece by piece, so that fetching what is not cached takes little memory.
 
         Args:
             stored: the members that the store is known to have.
 
         Returns:
-            Pairs of flat elements [start, stop) and a view of each member that covers them; None if a member that may
-            not be stored is not cached either.
+            Pairs of flat elements [start, stop) and a view of each member that covers them. None if a member is neither
+            cached nor known to be stored.
         """
-        held = {member: found for member in members if (found := self.cached(part, member))}
-        missing = [member for member in members if member not in held]
+        cached = {member: value for member in members if (value := self.cached(part, member))}
+        missing = [member for member in members if member not in cached]
         if not all(member in stored for member in missing):
             return None
-        return self._read_pieces(part, members, held, missing)
+        return self._read_pieces(part, members, cached, missing)
 
     def _read_pieces(
-        self, part: SliceRef, members: Sequence[MemberRef], held: Mapping[MemberRef, Slice], missing: list[MemberRef]
+        self, part: SliceRef, members: Sequence[MemberRef], cached: Mapping[MemberRef, Slice], missing: list[MemberRef]
     ) -> Iterator[Piece]:
         runs = self.runs(part)
         start, stop = part.bounds(self.jobs.get(part.job, part.digest).schema)
-        views = {member: FlatView(found.data, runs) for member, found in held.items()}
+        views = {member: FlatView(value.data, runs) for member, value in cached.items()}
         keys = {member.key(part): member for member in missing}
         step = max(1, PIECE_BYTES // (_WIDEST * len(missing))) if missing else stop - start
         for first in range(start, stop, step):
             bounds = first, min(first + step, stop)
             clipped = [piece for run in runs if (piece := run.clip(*bounds))]
             fetched = self._fetch(part, keys, clipped).values()
-            views |= {found.member: FlatView(found.data, clipped) for found in fetched}
+            views |= {value.member: FlatView(value.data, clipped) for value in fetched}
             yield bounds, [views[member] for member in members]
 
     def prefetch(self, part: SliceRef, key: Key, pattern: Pattern, member: MemberRef | None = None) -> None:
-        """Fetch a slice before anyone asks for it, unless it is there; pass over one that is not stored.
+        """Fetch a slice before anyone asks for it. Do nothing if it is cached already, or if the store lacks it.
 
         Args:
-            pattern: what it is expected to serve.
-            member: where it lies, if that is known.
+            pattern: the access pattern it is expected to serve.
+            member: where it lies; read from the store's record if None.
         """
         if self._cache.get(key) is not None:
             return
@@ -168,18 +159,11 @@ class Loader:
         record = load_json(self._store, layout.member(JobId(key.job), key.round, ClientId(key.client)))
         return MemberRef.of(key.round, Member.from_json(record))
 
-    def _check_budget(self, part: SliceRef, count: int, nbytes: int) -> None:
-        if count * nbytes > self._cache.budget:
-            raise InsufficientCapacity(
-                f"{count} slices of {nbytes} bytes do not fit into the shard's {self._cache.budget}; "
-                f"cut job {part.job!r} into more than {part.slices} slice(s), or raise the shards' cache"
-            )
-
     def cached(self, part: SliceRef, member: MemberRef) -> Slice | None:
-        """Return a cached slice of these very bytes.
+        """Return the cached slice if it has exactly these bytes, and discard one that has others.
 
-        Others are discarded: those of an upload that was not acknowledged and came again, and those of another cut of
-        the job.
+        The cache may hold other bytes under the same key: those of an upload that was never acknowledged and was then
+        sent again, or those of another cut of the job into slices.
         """
         key = member.key(part)
         value = self._cache.get(key)
@@ -188,17 +172,29 @@ class Loader:
             return None
         return value
 
+    def _check_budget(self, part: SliceRef, count: int, nbytes: int) -> None:
+        if count * nbytes > self._cache.budget:
+            raise InsufficientCapacity(
+                f"{count} slices of {nbytes} bytes each do not fit into the shard's cache of {self._cache.budget}; "
+                f"cut job {part.job!r} into more than {part.slices} slice(s), or give shards a larger cache"
+            )
+
     def _fetch(self, part: SliceRef, missing: Mapping[Key, MemberRef], runs: Sequence[Run]) -> dict[Key, Slice]:
         nbytes = sum(run.nbytes for run in runs)
         fetched: dict[Key, Slice] = {}
-        reads: list[tuple[str, int, memoryview]] = []
+        reads: list[Read] = []
         for key, member in missing.items():
             data = buffers.empty(nbytes, np.uint8)
             fetched[key] = Slice(part, member, data)
-            name = layout.tensors(JobId(key.job), key.round, ClientId(key.client))
-            offset = 0
-            for run in runs:
-                reads.append((name, member.data_offset + run.offset, data[offset : offset + run.nbytes].data))
-                offset += run.nbytes
+            file = layout.tensors(JobId(key.job), key.round, ClientId(key.client))
+            reads += _reads(file, member.data_offset, runs, data)
         read_many(self._store, reads, workers=FETCH_WORKERS)
         return fetched
+
+
+def _reads(file: str, data_offset: int, runs: Sequence[Run], data: NDArray[np.uint8]) -> Iterator[Read]:
+    """Yield one range read for each run, into the run's place in the packed `data`."""
+    place = 0
+    for run in runs:
+        yield file, data_offset + run.offset, data[place : place + run.nbytes].data
+        place += run.nbytes

@@ -57,7 +57,7 @@ class Versions:
             InvalidParameters: if version or inputs do not fit.
         """
         name = self._name(job, version)
-        record = self._engine.library.job(job)
+        record = self._engine.library.jobs.get(job)
         ref = self._engine.library.locate(record, name)
         request = RunRequest(job, "", self._known(job).program, {}, WORKLOAD, Pattern.P1, {}, (ref,))
         access = self._engine.access(request)
@@ -71,7 +71,7 @@ class Versions:
     def check(self, job: JobId, version: str) -> None:
         """Raise what `infer` would, without running anything."""
         name = self._name(job, version)
-        self._engine.library.locate(self._engine.library.job(job), name)
+        self._engine.library.locate(self._engine.library.jobs.get(job), name)
         self.inputs(job)
 
     def jobs(self) -> list[JobId]:
