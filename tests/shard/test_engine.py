@@ -213,7 +213,9 @@ def test_a_shard_that_was_away_comes_back_with_what_it_held(store: ObjectStore) 
 
 def test_more_than_the_budget_is_refused_with_the_numbers(store: ObjectStore) -> None:
     members = [write(store, seed) for seed in (1, 2, 3)]
-    with pytest.raises(InsufficientCapacity, match=r"3 slices of 118000 bytes each do not fit into the shard's cache of 300000"):
+    with pytest.raises(
+        InsufficientCapacity, match=r"3 slices of 118000 bytes each do not fit into the shard's cache of 300000"
+    ):
         mean(engine(store, 300_000), members)
     assert mean(engine(store, 300_000), members[:2])
 
