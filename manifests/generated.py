@@ -6,11 +6,13 @@ from typing import Any
 
 import yaml
 
+from flstore_core.policies import policy_names
 from manifests import chart, readme
 from manifests.dashboards import ALERTS, DASHBOARDS, grafana
 
 ROOT = Path(__file__).parent.parent
 CRD = Path("manifests/crd/fljobs.yaml")
+SCHEMA = "charts/flstore/values.schema.json"
 SAMPLES: dict[str, dict[str, Any]] = {
     "laptop": {
         "objectStore": {"accessKey": "sample", "secretKey": "sample-secret"},
@@ -39,6 +41,7 @@ def generated() -> dict[str, str]:
     files = {f"charts/flstore/dashboards/{each.slug}.json": _json(grafana.dashboard(each)) for each in DASHBOARDS}
     files["charts/flstore/files/alerts.yml"] = _yaml(grafana.rules(ALERTS))
     files["charts/flstore/README.md"] = readme.render(chart.CHART)
+    files[SCHEMA] = _values_schema((ROOT / SCHEMA).read_text(encoding="utf-8"))
     files["charts/flstore/crds/fljobs.yaml"] = (ROOT / CRD).read_text(encoding="utf-8")
     return files
 
@@ -51,6 +54,13 @@ def samples() -> dict[str, str]:
 def _sample(values: dict[str, Any]) -> str:
     objects = [each for each in chart.render(values) if "dashboard" not in each["metadata"]["name"]]
     return str(yaml.safe_dump_all(objects, sort_keys=False, width=120, allow_unicode=True))
+
+
+def _values_schema(text: str) -> str:
+    """Return the schema of the chart's values, with the caching policies that there are."""
+    schema = json.loads(text)
+    schema["properties"]["shards"]["properties"]["policy"] = {"enum": policy_names()}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def _json(value: Any) -> str:

@@ -7,7 +7,7 @@ from flstore_core.policies.classic.base import Classic
 
 
 class FIFO(Classic):
-    """Evicts the key that was cached first, used or not."""
+    """Evicts the key that was cached first, whether it was used or not."""
 
     base_name = "fifo"
     kept_because = "cached recently"

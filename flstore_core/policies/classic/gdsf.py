@@ -1,6 +1,10 @@
 """Greedy-Dual-Size with frequency: small and often used objects stay longest, and all of them age.
 
 Cherkasova, "Improving WWW proxies performance with Greedy-Dual-Size-Frequency caching policy", HP Labs 1998.
+
+An object's priority is the policy's clock at its last use plus uses / bytes; the least is evicted, and the clock then
+shows the victim's priority. So what was popular long ago falls behind what is used now. Two objects of 10 bytes: one
+used three times at clock 0 has priority 0.3; one used once at clock 0.25 has 0.25 + 0.1 = 0.35 and outlives it.
 """
 
 import heapq
@@ -11,7 +15,7 @@ from flstore_core.policies.classic.base import Classic
 
 
 class GDSF(Classic):
-    """Evicts the key with the least priority: the clock when it was last used plus uses per byte."""
+    """Evicts the key with the least priority."""
 
     base_name = "gdsf"
     kept_because = "used often for its size"
@@ -20,12 +24,12 @@ class GDSF(Classic):
     def __init__(self, on_arrival: bool = False) -> None:
         super().__init__(on_arrival)
         self._clock = 0.0
-        """Priority of the last victim: what is cached or used later starts from there."""
+        """Priority of the last victim."""
         self._uses: dict[Key, int] = {}
         self._sizes: dict[Key, int] = {}
         self._priorities: dict[Key, float] = {}
         self._heap: list[tuple[float, Key]] = []
-        """Least priority first; entries that are not their key's priority any more are skipped."""
+        """The least priority first; an entry that is no longer its key's priority is skipped."""
 
     def touched(self, keys: Sequence[Key]) -> None:
         for key in keys:
@@ -34,22 +38,22 @@ class GDSF(Classic):
                 self._rank(key)
 
     def choose_victims(self, needed: int, pinned: Container[Key]) -> Sizes:
-        gone: dict[Key, int] = {}
-        aside: list[tuple[float, Key]] = []
+        victims: dict[Key, int] = {}
+        skipped: list[tuple[float, Key]] = []
         while needed > 0 and self._heap:
             priority, key = entry = heapq.heappop(self._heap)
             if self._priorities.get(key) != priority:
                 continue
             if key in pinned:
-                aside.append(entry)
+                skipped.append(entry)
                 continue
-            gone[key] = self._sizes[key]
-            needed -= gone[key]
+            victims[key] = self._sizes[key]
+            needed -= victims[key]
             self._clock = priority
             self.discarded(key)
-        for entry in aside:
+        for entry in skipped:
             heapq.heappush(self._heap, entry)
-        return gone
+        return victims
 
     def inserted(self, sizes: Sizes, cause: Cause) -> None:
         self._sizes.update(sizes)

@@ -7,7 +7,7 @@ from flstore_core.policies.classic.fifo import FIFO
 
 
 class LRU(FIFO):
-    """Evicts the key whose last use is longest ago: a queue in which what is used goes to the end again."""
+    """Evicts the key whose last use is longest ago: a used key moves to the end of the queue."""
 
     base_name = "lru"
     kept_because = "recently used"

@@ -1,4 +1,16 @@
-"""S3-FIFO, by bytes (Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023)."""
+"""S3-FIFO, by bytes: three first-in-first-out queues that sort out what is requested only once.
+
+Yang, Zhang, Qiu, Yue and Rashmi, "FIFO queues are all you need for cache eviction", SOSP 2023.
+
+Most objects are never requested again. So newcomers enter a *small* queue with a tenth of the budget, and only those
+that were requested twice while in it move on to the *main* queue; the others leave quickly. The main queue evicts its
+oldest object unless that was requested: then it goes to the end again, with one use less to its credit. Keys that left
+the small queue are remembered as *ghosts*, without their bytes: one that comes back enters the main queue directly.
+
+Example (`tests/policies/classic/test_s3fifo.py` runs it): room for ten objects, and the requests a a a b c d e f g h i
+j k. The ten objects a to j fill the cache, all in the small queue. At k the oldest, a, has two uses: it moves to main.
+The next, b, has none: it is evicted and becomes a ghost. A later request for b puts it into main, and evicts c.
+"""
 
 from collections.abc import Container, Sequence
 
@@ -14,10 +26,10 @@ USES_TO_STAY = 2
 
 
 class S3FIFO(Classic):
-    """A small queue sorts out what is used once, a main queue gives used keys another round, ghosts are remembered."""
+    """Evicts newcomers that were hardly used before anything else."""
 
     base_name = "s3-fifo"
-    kept_because = "new, or used while queued"
+    kept_because = "new, or requested while queued"
     evicted_because = "unused-in-queue"
 
     def __init__(self, budget: int, on_arrival: bool = False) -> None:
@@ -38,11 +50,11 @@ class S3FIFO(Classic):
                 uses[key] += 1
 
     def choose_victims(self, needed: int, pinned: Container[Key]) -> Sizes:
-        gone: dict[Key, int] = {}
+        victims: dict[Key, int] = {}
         while needed > 0 and (key := self._victim(pinned)) is not None:
-            gone[key] = self._leave(key)
-            needed -= gone[key]
-        return gone
+            victims[key] = self._remove(key)
+            needed -= victims[key]
+        return victims
 
     def inserted(self, sizes: Sizes, cause: Cause) -> None:
         for key, size in sizes.items():
@@ -55,10 +67,11 @@ class S3FIFO(Classic):
                 self._small_bytes += size
 
     def discarded(self, key: Key) -> None:
-        self._leave(key)
+        self._remove(key)
 
     def _victim(self, pinned: Container[Key]) -> Key | None:
-        # Each pass moves one key or decides; every key moves at most once by use and `MOST_USES` times by age.
+        # Each pass finds a key or moves one. A key moves at most once out of the small queue and `MOST_USES` times
+        # around the main one, so after this many passes nothing but pinned keys can have stood in front.
         for _ in range((MOST_USES + 2) * len(self._uses)):
             if self._small and (self._small_bytes > SMALL_SHARE * self._budget or not self._main):
                 key = self._from_small(pinned)
@@ -68,8 +81,8 @@ class S3FIFO(Classic):
                 return key
         return next((key for key in self._uses if key not in pinned), None)
 
-    def _leave(self, key: Key) -> int:
-        """Forget a key but for its ghost; return its bytes."""
+    def _remove(self, key: Key) -> int:
+        """Forget a key, and remember its ghost if it was in the small queue; return its bytes."""
         del self._uses[key]
         if key not in self._small:
             return self._main.pop(key)
@@ -79,7 +92,7 @@ class S3FIFO(Classic):
         return size
 
     def _from_small(self, pinned: Container[Key]) -> Key | None:
-        """Return the oldest newcomer to evict, or move it on and return None."""
+        """Return the oldest newcomer to evict, or move it to the main queue and return None."""
         key, size = next(iter(self._small.items()))
         if self._uses[key] < USES_TO_STAY and key not in pinned:
             return key
@@ -90,7 +103,7 @@ class S3FIFO(Classic):
         return None
 
     def _from_main(self, pinned: Container[Key]) -> Key | None:
-        """Return the oldest unused key to evict, or give the oldest another round and return None."""
+        """Return the oldest unused key to evict, or move the oldest to the end and return None."""
         key = next(iter(self._main))
         if self._uses[key] == 0 and key not in pinned:
             return key
