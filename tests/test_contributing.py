@@ -57,7 +57,8 @@ def test_the_policy_of_the_recipe_is_simulated_by_name(tmp_path: Path) -> None:
     options = ["--policy", "mru,lru", "--budget", "80000", "--json", str(tmp_path / "figures")]
     result = CliRunner().invoke(main, ["simulate", str(tmp_path / "trace"), *options])
     assert result.exit_code == 0, result.output
-    hits = {row["policy"]: row["overall"]["hits"] for row in json.loads((tmp_path / "figures").read_text())}
+    figures = json.loads((tmp_path / "figures").read_text())["policies"]
+    hits = {name: figures[name]["overall"]["hits"] for name in figures}
     assert hits == {"mru": 6, "lru": 0}
 
 

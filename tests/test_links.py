@@ -23,8 +23,8 @@ def anchors(page: Path) -> set[str]:
 
 
 def paths(page: Path) -> set[str]:
-    """Return the files and folders of this repository that a page names in code spans."""
-    spans = re.findall(r"`([\w./-]+)`", page.read_text())
+    """Return the files and folders that a page names in code spans, without those that it tells its reader to write."""
+    spans = re.findall(r"(?<!Write )(?<!write )(?<!Why not )`([\w./-]+)`", page.read_text())
     return {span for span in spans if span.startswith(tuple(f"{folder}/" for folder in FOLDERS))}
 
 
