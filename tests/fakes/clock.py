@@ -16,3 +16,19 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
         self.now += seconds
+
+
+class FakeTime:
+    """A service's `Time` by a `Clock`: sleeping takes no time, but lets the clock's pass."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock(1_790_000_000.0)
+
+    def now(self) -> float:
+        return self.clock.now
+
+    def monotonic(self) -> float:
+        return self.clock.now
+
+    def sleep(self, seconds: float) -> None:
+        self.clock.sleep(seconds)

@@ -19,6 +19,7 @@ from flstore_core.errors import (
     ShortObject,
 )
 from flstore_core.storage import Body, ObjectInfo, ObjectStore, open_store, read_many
+from tests.fakes.store import MemoryStore
 from tests.servers import S3Server
 
 SIZES = [0, 1, 255, 1 << 20, (1 << 20) + 1, 9_000_001]
@@ -47,10 +48,13 @@ HOSTILE = [
 Ask = Callable[[str], object]
 
 
-@pytest.fixture(params=["directory", "s3"])
+@pytest.fixture(params=["directory", "s3", "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStore]:
+    opened: ObjectStore
     if request.param == "directory":
         opened = open_store(str(tmp_path / "store"), {})
+    elif request.param == "memory":
+        opened = MemoryStore()
     else:
         server: S3Server = request.getfixturevalue("s3_server")
         opened = open_store(f"s3://contract/{uuid4().hex}/deep", server.env)

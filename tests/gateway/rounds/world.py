@@ -1,0 +1,158 @@
+"""Gateways' rounds over one store in memory, without HTTP, threads or time."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save
+
+from flstore_core import layout
+from flstore_core.cache import Cache, Ledger
+from flstore_core.ids import AGGREGATE, ClientId, JobId
+from flstore_core.policies.registry import make_policy
+from flstore_core.records import Job, Member, Round, StatisticsMode, to_bytes
+from flstore_core.schema import Schema
+from flstore_core.statistics import RoundStatistics
+from services.common.timing import Time
+from services.gateway.jobs import Jobs
+from services.gateway.rounds.commit import Commit, CommitRequest
+from services.gateway.rounds.erase import Eraser, Erasure
+from services.gateway.rounds.index import Catalog
+from services.gateway.rounds.ingest import Ingest, Receipt
+from services.gateway.rounds.opening import Rounds
+from services.gateway.rounds.records import Document, Records
+from services.gateway.rounds.statistics import Statistics
+from services.gateway.rounds.upload import Upload
+from services.gateway.threads import Pools
+from tests.fakes.backends import FakeBackends
+from tests.fakes.clock import FakeTime
+from tests.fakes.executors import InlineExecutor
+from tests.fakes.store import MemoryStore
+
+SCHEMA = Schema.from_json(
+    [{"name": "bias", "dtype": "F32", "shape": [2]}, {"name": "weight", "dtype": "F32", "shape": [2, 2]}]
+)
+NAME = JobId("job")
+JOB = Job(NAME, SCHEMA, created_at=1.0)
+
+
+def values(seed: int) -> list[float]:
+    """Return an update's six numbers: small integers, so that sums of products are exact."""
+    return [float((seed * step) % 7 - 3) for step in range(1, 7)]
+
+
+def body(seed: int, metadata: Mapping[str, str] | None = None) -> bytes:
+    """Return an update as the safetensors library writes it."""
+    numbers = np.array(values(seed), np.float32)
+    return save({"bias": numbers[:2], "weight": numbers[2:].reshape(2, 2)}, dict(metadata) if metadata else None)
+
+
+def gram(seeds: Sequence[int], base: int | None = None) -> list[list[float]]:
+    """Return the inner products of updates' differences from the model of seed `base`, by the definition."""
+    start = values(base) if base is not None else [0.0] * 6
+    rows = [[value - other for value, other in zip(values(seed), start, strict=True)] for seed in seeds]
+    return [[sum(a * b for a, b in zip(one, other, strict=True)) for other in rows] for one in rows]
+
+
+@dataclass(frozen=True)
+class World:
+    """One gateway's rounds."""
+
+    store: MemoryStore
+    time: Time
+    backends: FakeBackends
+    cache: Cache[Document]
+    rounds: Rounds
+    statistics: Statistics
+    ingest: Ingest
+    commits: Commit
+    eraser: Eraser
+    jobs: Jobs
+
+    @classmethod
+    def make(
+        cls,
+        store: MemoryStore | None = None,
+        time: Time | None = None,
+        *,
+        slices: int = 1,
+        refresh_seconds: float = 10.0,
+        pools: Pools | None = None,
+        budget: int = 1 << 20,
+    ) -> "World":
+        """Return a gateway; give two of them one store and they are two gateways of one system."""
+        time = time or FakeTime()
+        store = store or MemoryStore(time.now)
+        pools = pools or inline_pools()
+        cache: Cache[Document] = Cache(
+            Ledger(make_policy("lru+arrival", budget, time.monotonic, Random(0)), budget, time.monotonic)
+        )
+        catalog = Catalog(store, pools, time, refresh_seconds, cache.discard_job)
+        rounds = Rounds.over(store, catalog, Records(store, cache, pools.readers))
+        backends = FakeBackends.over(store, slices)
+        statistics = Statistics(rounds.records, backends)
+        return cls(
+            store,
+            time,
+            backends,
+            cache,
+            rounds,
+            statistics,
+            Ingest(rounds, backends, pools, time),
+            Commit(rounds, statistics, backends, time),
+            Eraser(rounds, backends, time),
+            Jobs(store, catalog, backends.placement, backends.caches),
+        )
+
+    def put(
+        self, number: int, client: str, content: bytes | int, metrics: Mapping[str, Any] | None = None, job: Job = JOB
+    ) -> Receipt:
+        """Put an update: bytes, or the update of a seed."""
+        content = body(content) if isinstance(content, int) else content
+        return self.ingest.put(Upload(job, number, ClientId(client), memoryview(content), metrics or {}))
+
+    def put_aggregate(self, number: int, seed: int) -> Receipt:
+        return self.put(number, AGGREGATE, seed)
+
+    def commit(self, number: int, job: Job = JOB, **request: Any) -> Round:
+        return self.commits.commit(job, number, CommitRequest(**request))
+
+    def erase(self, client: str) -> Erasure:
+        return self.eraser.erase(NAME, ClientId(client))
+
+    def stored_record(self, number: int) -> Round | None:
+        """Return what the store has as a round's record, through no cache."""
+        content = self.store.contents.get(layout.round_record(NAME, number))
+        return Round.from_json(json.loads(content)) if content else None
+
+    def stored_member(self, number: int, client: str) -> Member | None:
+        """Return what the store has as an update's record, through no cache."""
+        content = self.store.contents.get(layout.member(NAME, number, ClientId(client)))
+        return Member.from_json(json.loads(content)) if content else None
+
+    def stored_tensors(self, number: int, client: str) -> bytes | None:
+        return self.store.contents.get(layout.tensors(NAME, number, ClientId(client)))
+
+    def stored_statistics(self, number: int) -> RoundStatistics | None:
+        content = self.store.contents.get(layout.statistics(NAME, number))
+        return RoundStatistics.from_bytes(content) if content else None
+
+
+def inline_pools() -> Pools:
+    """Return pools that work in the caller's thread."""
+    executor = InlineExecutor()
+    return Pools(executor, executor, executor, executor, executor)
+
+
+def world(job: Job = JOB, **options: Any) -> World:
+    """Return a gateway over a store that holds one job."""
+    made = World.make(**options)
+    made.store.put(layout.job(job.id), to_bytes(job.to_json()))
+    return made
+
+
+def without_statistics() -> Job:
+    return Job(NAME, SCHEMA, StatisticsMode.OFF, created_at=1.0)
