@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load
 
 from flstore_core import layout
-from flstore_core.errors import FLStoreError, Unavailable
+from flstore_core.errors import FLStoreError, NotFound, Unavailable
 from flstore_core.ids import ClientId, JobId, ShardId
 from flstore_core.placement.base import Assignment, Shard, Table
 from flstore_core.records import to_bytes
@@ -124,7 +124,7 @@ class FakeShards(Shards):
     def _load(self, part: SliceRef, ref: MemberRef) -> dict[str, NDArray[np.float64]]:
         body = self._store.contents.get(layout.tensors(part.job, ref.round, ref.client))
         if body is None:
-            raise Unavailable(f"the store has no {ref.client!r} in round {ref.round}")
+            raise NotFound(f"the store has no {ref.client!r} in round {ref.round}")
         return {name: array.astype(np.float64) for name, array in load(body).items()}
 
 

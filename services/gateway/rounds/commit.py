@@ -15,9 +15,10 @@ The states of a round, and what moves it on:
    list is certain to see the mark, and does not acknowledge (`services.gateway.rounds.ingest`).
 4. The members are listed, and their statistics computed and stored. They come before the record: whoever sees the
    record finds the statistics.
-5. The record is created by a conditional write. Of commits that race, one wins; the others answer as in step 1. Each
-   may have listed other members, and the statistics in the store may be the loser's: a reader compares the names in
-   both and repairs (`Statistics.repair`).
+5. The record is created by a conditional write. Of commits that race, one wins; the others fail here, or in step 4 at
+   an update that was too late for the winner and is gone, and then answer as in step 1. Each may have listed other
+   members, and the statistics in the store may be the loser's: a reader compares the names in both and repairs
+   (`Statistics.repair`).
 
 A commit that breaks off after step 3 leaves the round being committed. Uploads then end with `Unavailable`, and the
 next commit goes through all steps again.
@@ -28,7 +29,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flstore_core import layout
-from flstore_core.errors import Conflict, FLStoreError, PreconditionFailed, unknown
+from flstore_core.errors import Conflict, FLStoreError, unknown
 from flstore_core.ids import JobId
 from flstore_core.records import Job, Round, to_bytes
 from services.common.timing import Time
@@ -70,11 +71,15 @@ class Commit:
         if record := self._records.read_record(job.id, number):
             return _check_same(record, request)
         self._check(job.id, number, request)
-        record, created = self._close(job, number, request)
-        return record if created else _check_same(record, request)
+        try:
+            return self._close(job, number, request)
+        except FLStoreError:
+            if record := self._records.read_record(job.id, number):
+                return _check_same(record, request)
+            raise
 
-    def _close(self, job: Job, number: int, request: CommitRequest) -> tuple[Round, bool]:
-        """Take steps 3 to 5; return the round's record and whether it is this request's."""
+    def _close(self, job: Job, number: int, request: CommitRequest) -> Round:
+        """Take steps 3 to 5 and return the round's record; raise `PreconditionFailed` if another commit was first."""
         opening = self._openings.open_round(job.id, number)
         self._openings.mark_commit(job.id, number, opening)
         members = self._openings.read_members(job.id, number, opening)
@@ -84,14 +89,11 @@ class Commit:
         record = replace(
             members, metrics=request.metrics, hyperparameters=request.hyperparameters, committed_at=self._time.now()
         )
-        try:
-            self._store.put(layout.round_record(job.id, number), to_bytes(record.to_json()), if_none_match=True)
-        except PreconditionFailed:
-            return self._records.read_record(job.id, number) or record, False
+        self._store.put(layout.round_record(job.id, number), to_bytes(record.to_json()), if_none_match=True)
         self._records.remember(job.id, record, statistics)
         self._catalog.note_commit(job.id, record)
         self._notify_shards(job, number)
-        return record, True
+        return record
 
     def _check(self, job: JobId, number: int, request: CommitRequest) -> None:
         to_bytes([request.metrics, request.hyperparameters])

@@ -14,15 +14,18 @@
 
 Models made with a client's help, aggregates and artifacts, are not changed.
 
-Round records and statistics are read, changed and written back without a condition, so one erasure at a time is safe,
-and on rounds that nobody is committing at that moment.
+**What runs beside it.** Records and statistics are replaced by etag, so erasures at once do not undo each other. A
+commit is not held up: one that listed the client before step 3 writes a record that names it afterwards. The client's
+tensors are gone then, and erasing it again mends the record.
 """
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from flstore_core import layout
-from flstore_core.errors import NotFound, unknown
+from flstore_core.errors import NotFound, PreconditionFailed, unknown
 from flstore_core.ids import ClientId, JobId
 from flstore_core.records import Round, to_bytes
 from flstore_core.statistics import RoundStatistics
@@ -88,24 +91,40 @@ class Eraser:
 
     def _erase_from(self, job: JobId, number: int, client: ClientId) -> int:
         """Erase a client from one round and return how many objects were deleted."""
-        self._erase_from_statistics(job, number, client)
+        self._rewrite(layout.statistics(job, number), lambda body: _statistics_without(client, body))
         keys = (layout.tensors(job, number, client), layout.member(job, number, client))
         for key in keys:
             self._store.delete(key)
-        if record := self._records.read_record(job, number):
-            members = tuple(member for member in record.members if member.client != client)
-            self._write_record(job, replace(record, members=members))
+        self._rewrite(layout.round_record(job, number), lambda body: _record_without(client, body))
         return len(keys)
 
-    def _erase_from_statistics(self, job: JobId, number: int, client: ClientId) -> None:
-        key = layout.statistics(job, number)
-        try:
-            statistics = RoundStatistics.from_bytes(self._store.get(key))
-        except NotFound:
-            return
-        if client in statistics.members:
-            others = [member for member in statistics.members if member != client]
-            self._store.put(key, statistics.take(others).to_bytes())
+    def _rewrite(self, key: str, change: Callable[[bytes], bytes | None]) -> None:
+        """Replace an object, if there is one, by what `change` makes of it; leave it where that is None.
 
-    def _write_record(self, job: JobId, record: Round) -> None:
-        self._store.put(layout.round_record(job, record.number), to_bytes(record.to_json()))
+        Where another erasure replaced the object meanwhile, this begins again with what that one wrote.
+        """
+        while True:
+            try:
+                body, info = self._store.get_with_info(key)
+                if changed := change(body):
+                    self._store.put(key, changed, if_match=info.etag)
+            except PreconditionFailed:
+                continue
+            except NotFound:
+                pass
+            return
+
+
+def _statistics_without(client: ClientId, body: bytes) -> bytes | None:
+    statistics = RoundStatistics.from_bytes(body)
+    if client not in statistics.members:
+        return None
+    return statistics.take([member for member in statistics.members if member != client]).to_bytes()
+
+
+def _record_without(client: ClientId, body: bytes) -> bytes | None:
+    record = Round.from_json(json.loads(body))
+    if client not in record.by_client:
+        return None
+    members = tuple(member for member in record.members if member.client != client)
+    return to_bytes(replace(record, members=members).to_json())

@@ -8,8 +8,8 @@ are nobody's.
 
 1. The body is checked. Nothing is written for a bad one.
 2. If there is a record, this is a repeat: the same bytes go to step 6, others are refused.
-3. The round is opened, or its opening read. If that has the commit mark, and the round's record exists, the upload is
-   too late.
+3. The round is opened, or its opening read. If that has the commit mark, the round's record is waited for, and tells
+   whether this is a repeat after all or too late.
 4. The tensors are written, while the body is hashed and its slices are sent to their shards, all from one buffer.
    Shards are told early so that they work out statistics while the store writes; what does not get there they read
    from the store later, so a shard that fails is no error.
@@ -108,8 +108,8 @@ class Ingest:
             self._require_counted(upload)
             return Receipt(earlier, created=False)
         opening = self._openings.open_round(upload.job.id, upload.round)
-        if opening.commit_begun and self._await_commit(upload):
-            raise _too_late(upload)
+        if opening.commit_begun and (committed := self._await_commit(upload)):
+            return _find_repeat(upload, committed)
         return self._store_all(checked, opening)
 
     def _store_all(self, checked: CheckedUpload, opening: Opening) -> Receipt:
@@ -180,7 +180,7 @@ class Ingest:
     def _require_counted(self, upload: Upload) -> None:
         """Remove a stored upload and raise `RoundCommitted` if the round was committed without it."""
         committed = self._await_commit(upload)
-        if committed is None or _holds(committed, upload.client):
+        if committed is None or _find_member(committed, upload.client):
             return
         self._store.delete(layout.member(upload.job.id, upload.round, upload.client))
         self._store.delete(layout.tensors(upload.job.id, upload.round, upload.client))
@@ -226,8 +226,17 @@ def pack(data: memoryview, schema: Schema, part: SliceRef) -> list[memoryview]:
     return [data[run.offset : run.offset + run.nbytes] for run in schema.runs(*part.bounds(schema))]
 
 
-def _holds(record: Round, client: ClientId) -> bool:
-    return client in record.by_client or (record.aggregate is not None and client == AGGREGATE)
+def _find_member(record: Round, client: ClientId) -> Member | None:
+    return record.aggregate if client == AGGREGATE else record.by_client.get(client)
+
+
+def _find_repeat(upload: Upload, committed: Round) -> Receipt:
+    """Return the receipt of an upload that the committed round has already; raise `RoundCommitted` if it has not."""
+    member = _find_member(committed, upload.client)
+    if member is None:
+        raise _too_late(upload)
+    _refuse_other_bytes(upload, member, _digest(upload.body))
+    return Receipt(member, created=False)
 
 
 def _refuse_other_bytes(upload: Upload, stored: Member, sha256: str) -> None:
