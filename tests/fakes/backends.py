@@ -19,9 +19,10 @@ from flstore_core.statistics import RoundStatistics
 from services.gateway.backends.caches import Caches
 from services.gateway.backends.calls import Calls
 from services.gateway.backends.placement import Placement
+from services.gateway.backends.predictors import Predictors
 from services.gateway.backends.shards import Shards
 from services.gateway.backends.slices import Backends
-from tests.fakes.clock import Clock
+from tests.fakes.clock import FakeTime
 from tests.fakes.executors import InlineExecutor
 from tests.fakes.store import Call, Hook, MemoryStore
 
@@ -74,7 +75,7 @@ class FakeShards(Shards):
     """
 
     def __init__(self, store: MemoryStore) -> None:
-        super().__init__(Calls(1.0, Clock(), Clock().sleep))
+        super().__init__(Calls(1.0, FakeTime()))
         self._store = store
         self.before: Hook = lambda call: None
         self.slices: dict[tuple[int, int, ClientId], tuple[bytes, MemberRef | None]] = {}
@@ -136,7 +137,7 @@ class FakeCaches(Caches):
     """
 
     def __init__(self) -> None:
-        super().__init__(Calls(1.0, Clock(), Clock().sleep))
+        super().__init__(Calls(1.0, FakeTime()))
         self.forgotten: list[tuple[str, JobId, ClientId | None]] = []
 
     def forget_job(self, urls: Mapping[ShardId, str], job: JobId) -> None:
@@ -148,7 +149,7 @@ class FakeCaches(Caches):
 
 @dataclass(frozen=True, slots=True)
 class FakeBackends(Backends):
-    """Backends whose parts are the fakes."""
+    """Backends whose parts are the fakes, but for the predictors: there are none."""
 
     placement: FakePlacement
     shards: FakeShards
@@ -158,4 +159,5 @@ class FakeBackends(Backends):
     def over(cls, store: MemoryStore, slices: int = 1, callers: Executor | None = None) -> "FakeBackends":
         """Return backends that read `store`, with a shard for each slice."""
         placement = FakePlacement(tuple(f"shard-{index}" for index in range(slices)))
-        return cls(placement, FakeShards(store), FakeCaches(), callers or InlineExecutor())
+        predictors = Predictors(Calls(1.0, FakeTime()))
+        return cls(placement, FakeShards(store), predictors, FakeCaches(), callers or InlineExecutor())
