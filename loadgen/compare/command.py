@@ -13,16 +13,16 @@ from rich.console import Console
 from rich.live import Live
 
 from flstore_core.storage.network import PROFILES
-from loadgen.compare.compare import Comparison
+from loadgen.compare.comparison import Comparison
 from loadgen.run.command import FILE, told
-from loadgen.run.outcome import save
 from loadgen.run.page import page
-from loadgen.run.replay import Pace, Plan
+from loadgen.run.results import save
+from loadgen.run.runner import Pace, Plan
 from loadgen.run.scenario import Scenario, cut, load_scenario, resized
-from loadgen.run.view import LiveView, print_results
+from loadgen.run.terminal import LiveView, print_results
+from loadgen.systems.deployments import Deployment, System
 from loadgen.systems.seaweedfs import seaweedfs
-from loadgen.systems.systems import Deployment, System
-from loadgen.traces.models import MODEL_BYTES
+from loadgen.traces.generator import MODEL_BYTES
 
 NETWORK = click.Choice(list(PROFILES))
 LOG_WIDTH = 110

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from flstore_core.cli.session import json_option, reported, to_json
 from flstore_core.client import FLStore
+from loadgen.demo.demonstration import IDLE_S, demonstrate
 from loadgen.demo.report import Report
-from loadgen.demo.show import IDLE_S, demonstrate
 from loadgen.demo.training import Setup, Training
 from services.local.running import running
 

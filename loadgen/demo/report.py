@@ -9,9 +9,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from loadgen.demo.detection import Detection
 from loadgen.demo.findings import finding
 from loadgen.demo.measure import Hot, Question
-from loadgen.demo.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Report:
     accuracy: float
     """Of the last global model, on digits no client saw."""
     seconds: float
-    trial: Trial
+    detection: Detection
     rows: Sequence[Row]
     refused: Mapping[str, str]
     """Why a workload could not be asked, by name."""
@@ -73,7 +73,7 @@ class Report:
             "accuracy": round(self.accuracy, 4),
             "seconds": round(self.seconds, 1),
             "agrees": self.agrees,
-            "trial": self.trial.to_json(),
+            "detection": self.detection.to_json(),
             "workloads": [row.to_json() for row in self.rows],
             "refused": dict(self.refused),
         }
@@ -87,7 +87,7 @@ class Report:
         yield self._table()
         for name, reason in self.refused.items():
             yield Text(f"{name} could not be asked: {reason}", "yellow")
-        yield from _verdict(self.trial)
+        yield from _verdict(self.detection)
         yield self._agreement()
 
     def _table(self) -> Table:
@@ -110,11 +110,11 @@ class Report:
         return Text("FLStore and the aggregator DISAGREE:\n" + "\n".join(lines), "bold red")
 
 
-def _verdict(trial: Trial) -> Iterator[Text]:
-    for client, attack in trial.attackers.items():
-        verdict = "found" if client in trial.found else "MISSED"
-        times = f"accused in {trial.accusations.get(client, 0)} of its {trial.rounds.get(client, 0)} rounds"
+def _verdict(detection: Detection) -> Iterator[Text]:
+    for client, attack in detection.attackers.items():
+        verdict = "found" if client in detection.found else "MISSED"
+        times = f"accused in {detection.accusations.get(client, 0)} of its {detection.rounds.get(client, 0)} rounds"
         yield Text(f"{client} ({attack}): {verdict}, {times}", "green" if verdict == "found" else "red")
-    honest = trial.honest_accused
+    honest = detection.honest_accused
     said = f"accused honest clients: {', '.join(honest)}" if honest else "no honest client was accused"
     yield Text(f"{said[0].upper()}{said[1:]}.\n", "red" if honest else "green")

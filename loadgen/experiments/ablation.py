@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from flstore_core.patterns import Pattern
-from loadgen.compare.compare import Comparison
+from loadgen.compare.comparison import Comparison
 from loadgen.experiments.base import Cell, Measured, Outcome, Report, whole
 from loadgen.experiments.tables import table
-from loadgen.run.events import Ask, Event, parse_event
+from loadgen.run.events import Event, Request, parse_event
 from loadgen.run.plot import Axis, plot
-from loadgen.run.replay import JOB_SETTINGS, Pace, Plan
-from loadgen.systems.systems import Deployment, System
-from loadgen.traces.trace import generate
+from loadgen.run.runner import JOB_SETTINGS, Pace, Plan
+from loadgen.systems.deployments import Deployment, System
+from loadgen.traces.generator import generate
 
 SHARDS = 2
 BUDGET_ROUNDS = 2.0
@@ -73,8 +73,8 @@ class Ablation:
 
 def _of_models(events: Sequence[Event]) -> Iterator[Event]:
     for event in events:
-        about_models = isinstance(event, Ask) and event.pattern in (Pattern.P2, Pattern.P3)
-        yield replace(event, workload="norms") if about_models and isinstance(event, Ask) else event
+        about_models = isinstance(event, Request) and event.pattern in (Pattern.P2, Pattern.P3)
+        yield replace(event, workload="norms") if about_models and isinstance(event, Request) else event
 
 
 def _mean(requests: Measured, name: str) -> object:

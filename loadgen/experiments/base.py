@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from flstore_core.errors import Unavailable
-from loadgen.traces.trace import TraceSettings
+from loadgen.traces.generator import TraceSettings
 
 Measured = dict[str, Any]
 """JSON values."""

@@ -16,9 +16,9 @@ import numpy as np
 
 from flstore_core.client import FLStore
 from loadgen.experiments.base import Cell, Measured, Outcome, Report
-from loadgen.experiments.place import flstore_in
 from loadgen.experiments.tables import table, varied
 from loadgen.run.plot import Axis, plot
+from loadgen.systems.deployments import flstore_in
 
 REQUESTS = 20
 PARAMETERS = 2_542_856

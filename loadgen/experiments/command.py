@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 from rich.progress import Progress
 
-from loadgen.experiments.all import EXPERIMENTS
 from loadgen.experiments.base import Cell
 from loadgen.experiments.design import Design, load_design
 from loadgen.experiments.page import Section, write
+from loadgen.experiments.registry import EXPERIMENTS
 from loadgen.experiments.runner import Told, is_done, run
 from loadgen.run.command import told
 

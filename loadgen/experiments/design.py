@@ -11,7 +11,7 @@ import yaml
 from flstore_core.errors import InvalidParameters
 from loadgen.experiments.base import Cell
 from loadgen.run.scenario import known
-from loadgen.traces.trace import TraceSettings
+from loadgen.traces.generator import TraceSettings
 
 FOLDER = Path(__file__).parent
 _TRACED = frozenset(each.name for each in fields(TraceSettings))

@@ -14,12 +14,12 @@ import numpy as np
 from flstore_core.client import AsyncFLStore
 from loadgen.experiments.base import Cell, Measured, Outcome, Report, whole
 from loadgen.experiments.history import History
-from loadgen.experiments.place import flstore_in
 from loadgen.experiments.tables import averaged, table, varied
 from loadgen.run.events import Event
 from loadgen.run.plot import Axis, plot
-from loadgen.run.replay import Plan
+from loadgen.run.runner import Plan
 from loadgen.run.session import Session
+from loadgen.systems.deployments import flstore_in
 
 SHARDS, SLICES = 3, 3
 RATE, SECONDS = 2.0, 25.0

@@ -1,15 +1,22 @@
 """How latency, memory and cost grow with jobs, clients a round and rounds: exponents of power laws."""
 
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
+from flstore_core import layout
+from flstore_core.ids import JobId
+from flstore_core.records import Round, to_bytes
+from flstore_core.storage import open_store
+from flstore_core.storage.documents import load_json
 from loadgen.experiments.base import Cell, Measured, Outcome, Report
-from loadgen.experiments.fit import power_law
 from loadgen.experiments.history import History, asked_again
-from loadgen.experiments.past import lengthened
-from loadgen.experiments.place import flstore_in, store_in
+from loadgen.experiments.power_law import power_law
 from loadgen.experiments.tables import table
 from loadgen.run.plot import Axis, plot
+from loadgen.systems.deployments import flstore_in, store_folder
 from loadgen.systems.processes import descendants_rss
 
 MODEL_BYTES = 64 * 2**10
@@ -62,7 +69,7 @@ def _measure(size: Mapping[str, int], folder: str) -> Measured:
         stored = told.woken(url).store(url)
         if size["rounds"] == 1:
             return _looked_at(url, whole, stored)
-    lengthened(store_in(folder), "job-0", size["rounds"] - 1)
+    add_history(store_folder(folder), "job-0", size["rounds"] - 1)
     with flstore_in(folder, 1, "256MiB") as url:
         return _looked_at(url, whole, whole.woken(url).store_newest(url))
 
@@ -80,3 +87,23 @@ def _looked_at(url: str, history: History, stored: Mapping[str, Measured]) -> Me
         "request_udollars": 1e6 * similar["dollars"],
         "upload_udollars": 1e6 * costs["ingest"] / max(1, stored["uploads"]["count"]),
     }
+
+
+def add_history(store: Path, job: str, rounds: int) -> None:
+    """Copy round 0 of `job` to rounds 1 to `rounds` - 1, in a store that no process has open."""
+    name = JobId(job)
+    opened = open_store(str(store), {})
+    first = Round.from_json(load_json(opened, layout.round_record(name, 0)))
+    folder = store / layout.rounds_prefix(name)
+    origin = next(each for each in folder.iterdir() if each.is_dir())
+    for number in range(1, rounds):
+        shutil.copytree(origin, folder / f"{number:08d}", copy_function=_link)
+        path = store / layout.round_record(name, number)
+        path.unlink()
+        path.write_bytes(to_bytes(replace(first, number=number, base=number - 1).to_json()))
+    opened.close()
+
+
+def _link(source: str, target: str) -> None:
+    """Copy a file as a hard link: stored objects are never written to."""
+    Path(target).hardlink_to(source)

@@ -12,9 +12,9 @@ import uvloop
 from flstore_core.ids import METADATA
 from flstore_core.patterns import Pattern
 from loadgen.experiments.base import whole
-from loadgen.run.events import Ask, Commit, Event, Update
-from loadgen.run.http import Pool
-from loadgen.run.replay import JOB_SETTINGS, Pace, Plan
+from loadgen.run.connections import Pool
+from loadgen.run.events import Commit, Event, Request, Update
+from loadgen.run.runner import JOB_SETTINGS, Pace, Plan
 from loadgen.run.session import Session, run_session
 from loadgen.run.target import Target
 
@@ -60,19 +60,19 @@ class History:
         newest = [each for each in events if (each.job, each.round) == (f"{self.name}-0", self.rounds - 1)]
         return whole(run_session(Session(url, self.plan), newest))
 
-    def ask(self, workload: str, pattern: Pattern = Pattern.P2, job: int = 0) -> Ask:
+    def ask(self, workload: str, pattern: Pattern = Pattern.P2, job: int = 0) -> Request:
         """Return a request about the newest round."""
         keys = tuple((self.rounds - 1, f"client-{client}") for client in range(self.clients))
-        return Ask(0.0, f"{self.name}-{job}", workload, pattern, keys)
+        return Request(0.0, f"{self.name}-{job}", workload, pattern, keys)
 
-    def all_rounds(self, workload: str) -> Ask:
+    def all_rounds(self, workload: str) -> Request:
         """Return a request about every round's metadata."""
         keys = tuple((number, METADATA) for number in range(self.rounds))
-        return Ask(0.0, f"{self.name}-0", workload, Pattern.P4, keys)
+        return Request(0.0, f"{self.name}-0", workload, Pattern.P4, keys)
 
 
-def asked_again(url: str, ask: Ask, times: int, workers: int = 1) -> dict[str, float]:
-    """Ask one thing `times` times from `workers` that each wait for their answer.
+def asked_again(url: str, ask: Request, times: int, workers: int = 1) -> dict[str, float]:
+    """Request one thing `times` times from `workers` that each wait for their answer.
 
     Returns:
         `mean_ms` of an answer, `per_s` of all together, and `dollars` of one.
@@ -80,7 +80,7 @@ def asked_again(url: str, ask: Ask, times: int, workers: int = 1) -> dict[str, f
     return uvloop.run(_asked_again(url, ask, times, workers))
 
 
-async def _asked_again(url: str, ask: Ask, times: int, workers: int) -> dict[str, float]:
+async def _asked_again(url: str, ask: Request, times: int, workers: int) -> dict[str, float]:
     pool = Pool(url, timeout=120.0)
     try:
         target = Target(pool)

@@ -4,16 +4,16 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from loadgen.compare.compare import Comparison
-from loadgen.compare.hour import Hour, awake_share, paper_hour
+from loadgen.compare.comparison import Comparison
+from loadgen.compare.hourly_cost import HourlyCost, awake_share, paper_hour_cost
 from loadgen.experiments.base import Cell, Measured, Outcome, Report, whole
 from loadgen.experiments.tables import table, varied
 from loadgen.run.events import parse_event
 from loadgen.run.plot import Axis, plot
-from loadgen.run.replay import Pace, Plan
+from loadgen.run.runner import Pace, Plan
+from loadgen.systems.deployments import TITLES, Deployment, System
 from loadgen.systems.seaweedfs import seaweedfs
-from loadgen.systems.systems import TITLES, Deployment, System
-from loadgen.traces.trace import TraceSettings, generate
+from loadgen.traces.generator import TraceSettings, generate
 
 SHARDS = 2
 BUDGET_ROUNDS = 2.5
@@ -41,7 +41,7 @@ class Paper:
             found = Comparison(deployment, Plan(pace=Pace.SERIAL), lambda: events, {}).run()
         results = dict(zip(System, found, strict=True))
         awake = awake_share(map(parse_event, generate(TraceSettings())), IDLE_S)
-        hour = paper_hour(results, cell.trace.per_round + 1, SHARDS, cache_bytes, awake)
+        hour = paper_hour_cost(results, cell.trace.per_round + 1, SHARDS, cache_bytes, awake)
         return {**{system: _kept(whole(result)) for system, result in results.items()}, "hour": hour.to_json()}
 
     def report(self, outcomes: Sequence[Outcome]) -> Report:
@@ -76,7 +76,7 @@ def _headline(outcomes: Sequence[Outcome]) -> str:
 def _costs(outcomes: Sequence[Outcome]) -> str:
     rows = []
     for each in outcomes:
-        hour = Hour(**each.measured["hour"])
+        hour = HourlyCost(**each.measured["hour"])
         views = {"functions": hour.functions, "nodes": hour.nodes, "nodes, nobody asks": hour.idle_nodes}
         for view, ours in views.items():
             saved = [f"{100 * share:.2f} %" for share in hour.savings(ours).values()]

@@ -19,17 +19,17 @@ from statistics import mean
 from flstore_core.ids import JobId, ShardId
 from flstore_core.placement import Observed, Plan, Planner, Shard, Table
 from flstore_core.records import Job
-from loadgen.compare.hour import REQUESTS, ROUNDS
+from loadgen.compare.hourly_cost import REQUESTS, ROUNDS
 from loadgen.experiments.base import Cell, Measured, Outcome, Report
 from loadgen.experiments.history import History, asked_again
 from loadgen.experiments.network_of_queues import Flow, Station, offered, simulate
-from loadgen.experiments.place import flstore_in
 from loadgen.experiments.tables import table
-from loadgen.run.http import Pool
-from loadgen.run.models import Models, schema_of
+from loadgen.run.connections import Pool
 from loadgen.run.plot import Axis, plot
+from loadgen.run.synthetic_models import Models, schema_of
 from loadgen.run.target import Target
-from loadgen.traces.models import MODEL_BYTES
+from loadgen.systems.deployments import flstore_in
+from loadgen.traces.generator import MODEL_BYTES
 
 SHARDS, GATEWAYS, STORES = 1000, 64, 64
 """Store nodes are such as the one disk of this machine."""

@@ -8,10 +8,11 @@ from flstore_core.client import FLStore
 from flstore_core.simulator import read_trace
 from loadgen.experiments.base import Cell, Measured, Outcome, Report
 from loadgen.experiments.tables import table
-from loadgen.replay.command import compare, one_shard
-from loadgen.replay.replay import cut
+from loadgen.replay.command import one_shard
+from loadgen.replay.excerpt import cut
+from loadgen.replay.hit_rates import compare
 from loadgen.run.plot import Axis, plot
-from loadgen.traces.trace import generate
+from loadgen.traces.generator import generate
 
 SHRINK = Fraction(1, 1000)
 BUDGET_ROUNDS = 2.0

@@ -7,12 +7,12 @@ from dataclasses import replace
 from flstore_core.patterns import Pattern
 from loadgen.experiments.base import Cell, Measured, Outcome, Report, whole
 from loadgen.experiments.history import History, asked_again
-from loadgen.experiments.place import flstore_in
 from loadgen.experiments.tables import table, varied
-from loadgen.run.events import Ask, Event
+from loadgen.run.events import Event, Request
 from loadgen.run.plot import Axis, plot
-from loadgen.run.replay import Plan
+from loadgen.run.runner import Plan
 from loadgen.run.session import Session, run_session
+from loadgen.systems.deployments import flstore_in
 
 MODEL_BYTES = 4 * 2**20
 CLIENTS = 4
@@ -64,11 +64,11 @@ class Saturation:
         return Report(text + "\n![Requests a second](saturation.svg)\n", {"saturation": svg})
 
 
-def _step(url: str, ask: Ask, rate: float) -> dict[str, float]:
+def _step(url: str, ask: Request, rate: float) -> dict[str, float]:
     result = whole(run_session(Session(url, Plan()), _paced(ask, rate)))
     row = result["requests"]["overall"]
     return {"rate": rate, "answered_per_s": result["rate_per_s"], **{name: row[name] for name in ("p50_ms", "p99_ms")}}
 
 
-def _paced(ask: Ask, rate: float) -> Iterator[Event]:
+def _paced(ask: Request, rate: float) -> Iterator[Event]:
     return (replace(ask, t=index / rate, pattern=Pattern.P2) for index in range(max(1, int(rate * STEP_S))))

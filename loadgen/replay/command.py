@@ -1,52 +1,22 @@
 """`python -m loadgen replay`: does a running FLStore hit as often as the simulator says?"""
 
-import random
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from flstore_core.cache import Ledger
 from flstore_core.client import FLStore
-from flstore_core.errors import FLStoreError, InvalidParameters
-from flstore_core.patterns import Pattern
-from flstore_core.policies import Policy
-from flstore_core.policies.registry import make_policy
-from flstore_core.simulator import Trace, read_trace
-from flstore_core.simulator.replay import TraceClock, replay
-from loadgen.replay.replay import TOLERANCE, Piece, Player, cut, inventories, live_counts, parted, timed
+from flstore_core.errors import FLStoreError
+from flstore_core.simulator import read_trace
+from loadgen.replay.excerpt import cut
+from loadgen.replay.hit_rates import HitRates, compare
 from services.local.running import running
-
-RECORDS_BYTES = 256 * 2**20
-"""Budget of the gateway's cache, as by default."""
-
-Counts = Mapping[Pattern, tuple[int, int]]
-"""Requests and hits by pattern."""
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Hit rates of one pattern, or of all."""
-
-    name: str
-    requests: int
-    live: float
-    simulated: float
-    traced: float
-    """Simulated at the trace's own times and sizes, with its workloads' names and the metadata in the same cache."""
-
-    @property
-    def agree(self) -> bool:
-        """Within the tolerance; of fewer than a hundred requests one may differ, since half of one cannot."""
-        return abs(self.live - self.simulated) <= max(TOLERANCE, 1.001 / self.requests)
 
 
 class Shrink(click.ParamType[Fraction]):
@@ -80,62 +50,18 @@ def replay_command(
     Of a pattern with fewer than a hundred requests, one may differ.
     """
     try:
-        piece = cut(read_trace(trace), hours * 3600, shrink)
-        with one_shard(target, piece.budget(rounds), policy) as url, FLStore(url) as client:
-            rows = compare(client, piece, rounds, policy, speed)
+        excerpt = cut(read_trace(trace), hours * 3600, shrink)
+        with one_shard(target, excerpt.budget(rounds), policy) as url, FLStore(url) as client:
+            rows = compare(client, excerpt, rounds, policy, speed)
     except FLStoreError as error:
         raise click.ClickException(error.detail) from error
     Console().print(_table(rows))
     sys.exit(0 if all(row.agree for row in rows) else 1)
 
 
-def compare(client: FLStore, piece: Piece, rounds: float, policy: str, speed: float) -> list[Compared]:
-    """Replay `piece` live, then in the simulator at the times that it took; return hit rates by pattern and of all."""
-    times = Player(client, piece, speed).play()
-    caches = client.cache()
-    _check(inventories(caches), piece.budget(rounds))
-    live = live_counts(caches)
-    simulated = _simulated(timed(piece, times), piece.budget(rounds), policy)
-    traced = _counts(replay(piece.original, *_managed(policy, piece.original_budget(rounds))))
-    asked = [pattern for pattern in Pattern if simulated[pattern][0]]
-    groups = [*((pattern.value, [pattern]) for pattern in asked), ("all", asked)]
-    return [_row(name, patterns, live, simulated, traced) for name, patterns in groups]
-
-
-def _simulated(trace: Trace, budget: int, policy: str) -> Counts:
-    shard, gateway = parted(trace)
-    shards = _counts(replay(shard, *_managed(policy, budget)))
-    gateways = _counts(replay(gateway, *_managed("tailored", RECORDS_BYTES)))
-    return {**shards, Pattern.P4: gateways[Pattern.P4]}
-
-
-def _counts(ledger: Ledger) -> Counts:
-    return {pattern: (tally.requests, tally.hits) for pattern, tally in ledger.tallies.items()}
-
-
-def _managed(policy: str, budget: int) -> tuple[Policy, int, TraceClock]:
-    clock = TraceClock()
-    return make_policy(policy, budget, clock, random.Random(0)), budget, clock
-
-
-def _row(name: str, patterns: list[Pattern], live: Counts, *simulated: Counts) -> Compared:
-    requests = sum(simulated[0][pattern][0] for pattern in patterns)
-    asked = sum(live[pattern][0] for pattern in patterns)
-    if asked != requests:
-        raise InvalidParameters(f"the target counted {asked} requests of {requests}; use a fresh one")
-    rates = [sum(counts[pattern][1] for pattern in patterns) / requests for counts in (live, *simulated)]
-    return Compared(name, requests, *rates)
-
-
-def _check(shards: list[dict[str, Any]], budget: int) -> None:
-    budgets = [shard["budget_bytes"] for shard in shards]
-    if budgets != [budget]:
-        raise InvalidParameters(f"the target's shards have budgets of {budgets} bytes; use one shard of {budget}")
-
-
 @contextmanager
 def one_shard(url: str | None, budget: int, policy: str) -> Iterator[str]:
-    """Yield the URL of an FLStore with one shard of `budget`: the one given, or one that is started for the block."""
+    """Yield the URL of an FLStore with one shard of `budget` bytes: `url`, or, if None, one started for the block."""
     if url is not None:
         yield url
         return
@@ -147,7 +73,7 @@ def one_shard(url: str | None, budget: int, policy: str) -> Iterator[str]:
             yield started
 
 
-def _table(rows: list[Compared]) -> Table:
+def _table(rows: list[HitRates]) -> Table:
     table = Table("pattern", "requests", "live", "simulated", "agree", "at the trace's own pace")
     for row in rows:
         agree = "yes" if row.agree else "[red]no[/red]"

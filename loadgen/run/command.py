@@ -15,13 +15,13 @@ from rich.live import Live
 from flstore_core.errors import FLStoreError
 from loadgen.run.events import Event, read_events
 from loadgen.run.exporter import Exporter
-from loadgen.run.outcome import load, save
 from loadgen.run.page import page
-from loadgen.run.replay import Pace, Plan
+from loadgen.run.results import load, save
+from loadgen.run.runner import Pace, Plan
 from loadgen.run.scenario import Scenario, cut, load_scenario, resized, scenario_names
 from loadgen.run.session import Session, Watch, run_session
-from loadgen.run.view import LiveView, summary
-from loadgen.traces.models import MODEL_BYTES
+from loadgen.run.terminal import LiveView, summary
+from loadgen.traces.generator import MODEL_BYTES
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 

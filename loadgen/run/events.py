@@ -37,7 +37,7 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Request:
     """Somebody asks."""
 
     t: float
@@ -48,7 +48,7 @@ class Ask:
     """Round and member."""
 
 
-Event: TypeAlias = Update | Commit | Ask
+Event: TypeAlias = Update | Commit | Request
 
 
 def read_events(path: Path) -> Iterator[Event]:
@@ -83,5 +83,5 @@ def parse_event(data: Mapping[str, Any]) -> Event:
         return Commit(t, str(data["job"]), int(data["round"]), int(data["aggregate_bytes"]))
     if kind == "request":
         keys = tuple((int(key["round"]), str(key["client"])) for key in data["keys"])
-        return Ask(t, str(data["job"]), str(data["workload"]), Pattern(data["pattern"]), keys)
+        return Request(t, str(data["job"]), str(data["workload"]), Pattern(data["pattern"]), keys)
     raise InvalidParameters(f"event {kind!r} is unknown; there are update, commit and request")

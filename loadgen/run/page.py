@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import Any
 
 from loadgen.run.plot import Axis, Curve, plot
-from loadgen.run.view import COLUMNS
+from loadgen.run.terminal import COLUMNS
 
 Result = Mapping[str, Any]
 

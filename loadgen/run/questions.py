@@ -6,7 +6,7 @@ from typing import Any
 
 from flstore_core.errors import InvalidParameters
 from flstore_core.patterns import Pattern
-from loadgen.run.events import Ask
+from loadgen.run.events import Request
 
 DOWNLOAD = "download"
 """No workload: the models themselves are fetched, as a server of predictions does."""
@@ -50,7 +50,7 @@ class Catalogue:
     def __init__(self, described: Sequence[Mapping[str, Any]]) -> None:
         self._parameters = {entry["name"]: entry["parameters"] for entry in described}
 
-    def question(self, ask: Ask) -> Question:
+    def question(self, ask: Request) -> Question:
         """Return what a trace's request means here; raise `InvalidParameters` if the target has nothing like it."""
         own = (ask.workload,) if ask.workload in self._parameters else ()
         for name in (*_BY_NAME.get(ask.workload, own), *_BY_PATTERN[ask.pattern]):
@@ -60,7 +60,7 @@ class Catalogue:
                 return Question(name, params)
         raise InvalidParameters(f"the target has no workload for {ask.workload!r} ({ask.pattern})")
 
-    def _params(self, name: str, ask: Ask) -> tuple[Mapping[str, Any], ...] | None:
+    def _params(self, name: str, ask: Request) -> tuple[Mapping[str, Any], ...] | None:
         """Return the calls' parameters; None if the workload is not there or wants more than a trace says."""
         schema = self._parameters.get(name)
         if schema is None or len(ask.keys) < _LEAST_ROUNDS.get(name, 1):

@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from flstore_core.errors import InvalidParameters, unknown
-from loadgen.run.events import Ask, Commit, Event, Update, parse_event
-from loadgen.traces.trace import TraceSettings, generate
+from loadgen.run.events import Commit, Event, Request, Update, parse_event
+from loadgen.traces.generator import TraceSettings, generate
 
 FOLDER = Path(__file__).parent.parent / "scenarios"
 
@@ -76,7 +76,7 @@ def resized(events: Iterator[Event], nbytes: int) -> Iterator[Event]:
         if isinstance(event, Update | Commit):
             yield replace(event, nbytes=nbytes)
         else:
-            assert isinstance(event, Ask)
+            assert isinstance(event, Request)
             yield event
 
 

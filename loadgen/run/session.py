@@ -11,10 +11,10 @@ from typing import Any
 import uvloop
 
 from flstore_core.errors import FLStoreError
+from loadgen.run.connections import Pool
 from loadgen.run.events import Event
-from loadgen.run.http import Pool
-from loadgen.run.outcome import outcome
-from loadgen.run.replay import BudgetSpentError, Plan, Replay
+from loadgen.run.results import outcome
+from loadgen.run.runner import BudgetSpentError, Plan, Replay
 from loadgen.run.tally import Tally
 from loadgen.run.target import Target
 

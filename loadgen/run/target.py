@@ -11,9 +11,9 @@ from urllib.parse import quote
 from flstore_core.errors import FLStoreError, Unavailable, from_problem
 from flstore_core.ids import AGGREGATE
 from flstore_core.schema import Schema
-from loadgen.run.http import Pool, Reply
-from loadgen.run.models import Models
+from loadgen.run.connections import Pool, Reply
 from loadgen.run.questions import DOWNLOAD, Catalogue, Question
+from loadgen.run.synthetic_models import Models
 
 RETRIES = 6
 """Of an upload that is told to come back; a client would do the same."""

@@ -1,4 +1,4 @@
-"""Curves of hit rate against budget, as an SVG that needs nothing to be shown."""
+"""Curves of hit rate against budget, as a self-contained SVG."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ Curve = Sequence[tuple[float, float]]
 
 
 def chart(title: str, curves: Mapping[str, Curve]) -> str:
-    """Return an SVG with one line for each curve; budgets on a scale that doubles."""
+    """Return an SVG with one line for each curve; the axis of budgets is logarithmic."""
     budgets = sorted({budget for curve in curves.values() for budget, _ in curve})
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"',

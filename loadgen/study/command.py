@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 from rich.progress import Progress
 
+from loadgen.study.cells import Measured, all_cells, run_study
 from loadgen.study.report import write_report
-from loadgen.study.study import Measured, all_cells, run_study
 
 PATH = click.Path(dir_okay=False, path_type=Path)
 
@@ -18,7 +18,7 @@ PATH = click.Path(dir_okay=False, path_type=Path)
 @click.option("--page", type=PATH, default=Path("docs/policies.md"), help="Page to write the tables into.")
 @click.option("--processes", default=2, help="Simulations at once.")
 def study_command(results: Path, page: Path, processes: int) -> None:
-    """Simulate policies × mixes × budgets × seeds and write tables and curves. Goes on where it was stopped."""
+    """Simulate policies × mixes × budgets × seeds and write tables and curves. Continues where it was stopped."""
     cells = all_cells()
     measured: list[Measured] = []
     with Progress() as progress:

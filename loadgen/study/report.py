@@ -1,4 +1,4 @@
-"""Writes the study into `docs/policies.md`: tables between two marks, and curves beside it."""
+"""Writes the study into `docs/policies.md`: tables between two marks, and curves as SVG files."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -6,8 +6,8 @@ from statistics import mean, stdev
 from typing import TypeVar
 
 from flstore_core.policies.registry import BELADY, ablation_names, how_built, rival_names
+from loadgen.study.cells import ABLATED_MIX, BUDGETS, HOURS, PATTERNS, REQUESTS, ROUNDS, SEEDS, Measured
 from loadgen.study.chart import chart
-from loadgen.study.study import ABLATED_MIX, BUDGETS, HOURS, PATTERNS, REQUESTS, ROUNDS, SEEDS, Measured
 from loadgen.traces.mixes import MIXES
 
 BEGIN, END = "<!-- study: begin -->", "<!-- study: end -->"
@@ -16,11 +16,11 @@ POLICIES = ("tailored", *rival_names(), BELADY)
 CURVES = ("tailored", "belady", "lru", "lru+arrival", "s3-fifo", "gdsf+arrival", "lfu", "random")
 SHOWN_BUDGET = 2
 CLOSE = 0.005
-"""Hit rates nearer than this count as equal."""
+"""Hit rates that differ by less count as equal."""
 
 
 def write_report(measured: Sequence[Measured], page: Path) -> None:
-    """Put tables into `page` between its marks, and one SVG for each mix into `images` beside it."""
+    """Write tables into `page` between its marks, and one SVG for each mix into the folder `images` beside it."""
     images = page.parent / "images"
     images.mkdir(parents=True, exist_ok=True)
     for mix in MIXES:

@@ -1,4 +1,4 @@
-"""When requests come: arrival processes, each giving `count` sorted times in seconds between `start` and `end`."""
+"""Arrival processes: each returns `count` sorted times, in seconds, between `start` and `end`."""
 
 import math
 import random
@@ -7,7 +7,7 @@ from collections.abc import Callable
 BURST_REQUESTS = 10
 """Mean requests in a burst."""
 BURST_SECONDS = 60.0
-"""Mean distance of a request from its burst's beginning."""
+"""Mean delay of a request after its burst's beginning."""
 DAY = 24 * 3600.0
 DIURNAL_SWING = 0.8
 """The rate swings between 0.2 and 1.8 of its mean over a day."""
@@ -16,19 +16,19 @@ Arrivals = Callable[[int, float, float, random.Random], list[float]]
 
 
 def poisson(count: int, start: float, end: float, rng: random.Random) -> list[float]:
-    """A homogeneous Poisson process, conditioned on its count: uniform times, sorted."""
+    """Return a homogeneous Poisson process given its count: sorted uniform times."""
     return sorted(rng.uniform(start, end) for _ in range(count))
 
 
 def bursty(count: int, start: float, end: float, rng: random.Random) -> list[float]:
-    """A Neyman–Scott cluster process: bursts at Poisson times, exponential distances within."""
+    """Return a Neyman–Scott cluster process: bursts at uniform times, each request an exponential delay later."""
     centres = [rng.uniform(start, end) for _ in range(max(1, count // BURST_REQUESTS))]
     times = (rng.choice(centres) + rng.expovariate(1 / BURST_SECONDS) for _ in range(count))
     return sorted(min(t, end) for t in times)
 
 
 def diurnal(count: int, start: float, end: float, rng: random.Random) -> list[float]:
-    """An inhomogeneous Poisson process whose rate follows a sine over the day, by thinning (Lewis, Shedler 1979)."""
+    """Return an inhomogeneous Poisson process with a sinusoidal daily rate, by thinning (Lewis, Shedler 1979)."""
     times: list[float] = []
     while len(times) < count:
         t = rng.uniform(start, end)

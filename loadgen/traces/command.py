@@ -7,10 +7,9 @@ import click
 
 from flstore_core.errors import FLStoreError
 from loadgen.traces.arrivals import ARRIVALS
+from loadgen.traces.generator import MODEL_BYTES, TraceSettings, generate
 from loadgen.traces.mixes import MIXES
-from loadgen.traces.models import MODEL_BYTES
-from loadgen.traces.sampling import SAMPLERS
-from loadgen.traces.trace import TraceSettings, generate
+from loadgen.traces.samplers import SAMPLERS
 
 _DEFAULT = TraceSettings()
 

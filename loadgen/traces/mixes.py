@@ -1,4 +1,4 @@
-"""Mixes: which habits make up a trace, and in what shares."""
+"""Mixes: which habits make the requests of a trace, and in which shares."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,13 +20,13 @@ from loadgen.traces.habits import (
 
 
 class Part(NamedTuple):
-    """A habit with its share of the requests, over a part of the trace's time."""
+    """A habit, its share of the requests, and the part of the trace in which it makes them."""
 
     habit: Habit
     share: float
     begin: float = 0.0
     end: float = 1.0
-    """From when to when, as parts of the trace."""
+    """Where the part begins and ends, as shares of the trace's time."""
 
 
 def _p1() -> list[Part]:
@@ -79,4 +79,4 @@ MIXES: dict[str, Callable[[], list[Part]]] = {
     "adversarial": _adversarial,
     "shift": _shift,
 }
-"""Each call gives fresh habits: they remember where their users are."""
+"""Each call returns new habits, since a habit has state."""

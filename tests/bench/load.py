@@ -15,13 +15,13 @@ import uvloop
 
 from flstore_core.patterns import Pattern
 from flstore_core.units import parse_size
-from loadgen.compare.compare import Comparison
-from loadgen.compare.hour import awake_share, paper_hour
-from loadgen.run.events import Ask, Event, parse_event
-from loadgen.run.replay import Pace, Plan
+from loadgen.compare.comparison import Comparison
+from loadgen.compare.hourly_cost import awake_share, paper_hour_cost
+from loadgen.run.events import Event, Request, parse_event
+from loadgen.run.runner import Pace, Plan
 from loadgen.run.session import Session, run_session
-from loadgen.systems.systems import Deployment, System
-from loadgen.traces.trace import TraceSettings, generate
+from loadgen.systems.deployments import Deployment, System
+from loadgen.traces.generator import TraceSettings, generate
 from tests.bench.row import Row
 from tests.servers import S3Server, seaweedfs
 
@@ -79,7 +79,7 @@ def _ratios(results: Mapping[System, Any], network: str, targets: tuple[float, f
 def _savings(results: Mapping[System, Any]) -> Iterator[Row]:
     """Price an hour of the paper's trace: our requests as functions, against the machine that the baselines keep."""
     awake = awake_share(map(parse_event, generate(TraceSettings())), IDLE_S)
-    hour = paper_hour(results, TRACE.per_round + 1, SHARDS, parse_size(CACHE_SIZE), awake)
+    hour = paper_hour_cost(results, TRACE.per_round + 1, SHARDS, parse_size(CACHE_SIZE), awake)
     on_nodes = hour.savings(hour.nodes)
     for system, share in hour.savings(hour.functions).items():
         note = (
@@ -91,7 +91,7 @@ def _savings(results: Mapping[System, Any]) -> Iterator[Row]:
 
 
 def _generator() -> Iterator[Row]:
-    """Ask a server that answers at once, from a process of its own, as fast as the trace says."""
+    """Request a server that answers at once, from a process of its own, as fast as the trace says."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
     server = multiprocessing.get_context("fork").Process(target=_serve, args=(listening,), daemon=True)
     server.start()
@@ -113,7 +113,7 @@ def _generator() -> Iterator[Row]:
 
 def _small_asks(seconds: float) -> Iterator[Event]:
     keys = ((1, "metadata"),)
-    return (Ask(index / RATE, "j", "metrics", Pattern.P4, keys) for index in range(round(RATE * seconds)))
+    return (Request(index / RATE, "j", "metrics", Pattern.P4, keys) for index in range(round(RATE * seconds)))
 
 
 def _serve(listening: socket.socket) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from flstore_core.policies.registry import how_built, make_policy
 from flstore_core.simulator import Trace, read_trace
 from flstore_core.simulator.replay import TraceClock, replay
-from loadgen.traces.trace import TraceSettings, generate
+from loadgen.traces.generator import TraceSettings, generate
 from tests.bench.row import Row
 
 ROOT = Path(__file__).parents[2]

@@ -17,11 +17,11 @@ import urllib3
 
 from flstore_core.client import FLStore
 from loadgen.run.events import Event, parse_event
-from loadgen.run.replay import Pace, Plan
+from loadgen.run.runner import Pace, Plan
 from loadgen.run.session import Session, run_session
 from loadgen.run.tally import Tally
-from loadgen.systems.systems import Deployment, System, started
-from loadgen.traces.trace import TraceSettings, generate
+from loadgen.systems.deployments import Deployment, System, started
+from loadgen.traces.generator import TraceSettings, generate
 from tests.bench.row import Row
 
 SECONDS = float(os.environ.get("FLSTORE_SOAK_SECONDS", "30"))

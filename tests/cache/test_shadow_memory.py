@@ -10,7 +10,7 @@ from flstore_core.cache import Ledger
 from flstore_core.policies import make_policy, policy_names
 from flstore_core.simulator import read_trace
 from flstore_core.simulator.replay import TraceClock, replay
-from loadgen.traces.trace import TraceSettings, generate
+from loadgen.traces.generator import TraceSettings, generate
 
 
 @pytest.mark.parametrize("name", policy_names())

@@ -32,10 +32,10 @@ def check(report: dict[str, Any], accuracy: float) -> None:
     # Only a workload over weights has a shard to start: a process, where the rest is a round trip.
     assert rows["aggregate"]["from_zero_ms"] > 100
     assert rows["aggregate"]["where"] == "shards"
-    trial = report["trial"]
-    assert {each["attack"] for each in trial["attackers"].values()} == {"sign flip", "label flip", "scaled noise"}
-    assert len(trial["found"]) == 3
-    assert trial["honest_accused"] == []
+    detection = report["detection"]
+    assert {each["attack"] for each in detection["attackers"].values()} == {"sign flip", "label flip", "scaled noise"}
+    assert len(detection["found"]) == 3
+    assert detection["honest_accused"] == []
     assert report["accuracy"] > accuracy
 
 

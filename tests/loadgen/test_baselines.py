@@ -12,8 +12,8 @@ import pytest
 from flstore_core.client import FLStore
 from flstore_core.errors import Conflict, NotFound, RoundCommitted, SchemaMismatch
 from loadgen.demo.agreement import differences
+from loadgen.systems.deployments import Deployment, System, started
 from loadgen.systems.seaweedfs import wait_until
-from loadgen.systems.systems import Deployment, System, started
 
 pytestmark = pytest.mark.programs("redis-server")
 

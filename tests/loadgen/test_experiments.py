@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from flstore_core.errors import InvalidParameters
 from loadgen.__main__ import main
-from loadgen.compare.hour import awake_share
-from loadgen.experiments.all import EXPERIMENTS
+from loadgen.compare.hourly_cost import awake_share
 from loadgen.experiments.base import Cell, Measured, Outcome, Report
 from loadgen.experiments.design import load_design, parse_design
-from loadgen.experiments.fit import power_law
 from loadgen.experiments.network_of_queues import Flow, Station, offered, simulate
 from loadgen.experiments.page import BEGIN, END
+from loadgen.experiments.power_law import power_law
+from loadgen.experiments.registry import EXPERIMENTS
 from loadgen.experiments.runner import is_done, run
 from loadgen.run.events import Update
 

@@ -11,9 +11,9 @@ from flstore_core.client import FLStore
 from flstore_core.errors import InvalidParameters
 from flstore_core.simulator import read_trace
 from loadgen.__main__ import main
-from loadgen.replay.command import Compared, compare
-from loadgen.replay.replay import TOLERANCE, cut
-from loadgen.traces.trace import TraceSettings, generate
+from loadgen.replay.excerpt import cut
+from loadgen.replay.hit_rates import TOLERANCE, HitRates, compare
+from loadgen.traces.generator import TraceSettings, generate
 from services.local.running import running
 
 SETTINGS = TraceSettings(clients=25, per_round=10, rounds=8, requests=160, hours=0.4)
@@ -21,14 +21,14 @@ UPDATE = {"t": 0.0, "event": "update", "job": "j", "round": 0, "client": "a", "b
 
 
 def test_live_and_simulated_hit_rates_agree(tmp_path: Path) -> None:
-    piece = cut(read_trace(json.dumps(event) for event in generate(SETTINGS)), 3600.0, Fraction(1, 1000))
-    budget = piece.budget(2)
+    excerpt = cut(read_trace(json.dumps(event) for event in generate(SETTINGS)), 3600.0, Fraction(1, 1000))
+    budget = excerpt.budget(2)
     assert budget == 22 * 46_760  # Two rounds of ten updates and an aggregate, each of 11,690 float32.
     with (
         running(f"{tmp_path}/store", shards=1, cache_size=str(budget), idle_seconds=0, log=tmp_path / "log") as url,
         FLStore(url) as client,
     ):
-        rows = {row.name: row for row in compare(client, piece, 2, "tailored", speed=80.0)}
+        rows = {row.name: row for row in compare(client, excerpt, 2, "tailored", speed=80.0)}
         caches = client.cache()
     assert list(rows) == ["P1", "P2", "P3", "P4", "all"]
     assert all(row.agree for row in rows.values()), rows
@@ -41,10 +41,10 @@ def test_live_and_simulated_hit_rates_agree(tmp_path: Path) -> None:
 
 
 def test_rates_that_differ_do_not_agree() -> None:
-    assert Compared("all", 1000, 0.90, 0.909, 0.9).agree
-    assert not Compared("all", 1000, 0.90, 0.92, 0.9).agree
-    assert Compared("P1", 20, 0.90, 0.95, 0.9).agree
-    assert not Compared("P1", 20, 0.90, 1.00, 0.9).agree
+    assert HitRates("all", 1000, 0.90, 0.909, 0.9).agree
+    assert not HitRates("all", 1000, 0.90, 0.92, 0.9).agree
+    assert HitRates("P1", 20, 0.90, 0.95, 0.9).agree
+    assert not HitRates("P1", 20, 0.90, 1.00, 0.9).agree
 
 
 @pytest.mark.parametrize("other", [{"job": "k"}, {"client": "b", "bytes": 8000}])

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from flstore_core.client import FLStore
 from loadgen.__main__ import main
-from loadgen.systems.systems import Deployment, System, started
+from loadgen.systems.deployments import Deployment, System, started
 from tests.servers import free_ports
 
 SCENARIO = """

@@ -17,13 +17,13 @@ from flstore_core.errors import InvalidParameters, NotFound
 from flstore_core.patterns import Pattern
 from flstore_core.schema import ITEMSIZE
 from flstore_core.simulator import TraceError
-from loadgen.run.events import Ask, parse_lines
-from loadgen.run.http import Pool
+from loadgen.run.connections import Pool
+from loadgen.run.events import Request, parse_lines
 from loadgen.run.latencies import Latencies
-from loadgen.run.models import Models, schema_of
 from loadgen.run.questions import Catalogue
 from loadgen.run.scenario import cut, load_scenario, parse_scenario, scenario_names
-from loadgen.traces.models import MODEL_BYTES
+from loadgen.run.synthetic_models import Models, schema_of
+from loadgen.traces.generator import MODEL_BYTES
 from tests.waiting import soon
 
 sizes = st.integers(1, 50_000).map(lambda count: 4 * count)
@@ -105,18 +105,18 @@ DESCRIBED: list[dict[str, Any]] = [
 def test_requests_of_a_trace_become_questions_of_the_target(
     name: str, pattern: str, keys: list[tuple[int, str]], workload: str, params: list[dict[str, object]]
 ) -> None:
-    question = Catalogue(DESCRIBED).question(Ask(0.0, "j", name, Pattern(pattern), tuple(keys)))
+    question = Catalogue(DESCRIBED).question(Request(0.0, "j", name, Pattern(pattern), tuple(keys)))
     assert (question.workload, list(question.params)) == (workload, params)
 
 
 def test_a_target_without_the_pattern_is_told() -> None:
     with pytest.raises(InvalidParameters, match="no workload"):
-        Catalogue([]).question(Ask(0.0, "j", "audit", Pattern.P2, ((1, "a"),)))
+        Catalogue([]).question(Request(0.0, "j", "audit", Pattern.P2, ((1, "a"),)))
 
 
 def test_two_models_are_two_calls_of_a_workload_on_one() -> None:
     inspect = {"name": "inspect", "parameters": {"properties": {"round": {}, "client": {}}}}
-    ask = Ask(0.0, "j", "evaluation", Pattern.P1, ((3, "aggregate"), (4, "aggregate")))
+    ask = Request(0.0, "j", "evaluation", Pattern.P1, ((3, "aggregate"), (4, "aggregate")))
     question = Catalogue([inspect]).question(ask)
     assert [params["round"] for params in question.params] == [3, 4]
 

@@ -11,10 +11,9 @@ from flstore_core.errors import InvalidParameters, NotFound
 from flstore_core.simulator import read_trace
 from loadgen.traces.arrivals import ARRIVALS
 from loadgen.traces.command import trace_command
+from loadgen.traces.generator import MODEL_BYTES, TraceSettings, generate
 from loadgen.traces.mixes import MIXES
-from loadgen.traces.models import MODEL_BYTES
-from loadgen.traces.sampling import SAMPLERS
-from loadgen.traces.trace import TraceSettings, generate
+from loadgen.traces.samplers import SAMPLERS
 
 SMALL = {"clients": 30, "per_round": 5, "rounds": 40, "requests": 200, "hours": 2.0}
 

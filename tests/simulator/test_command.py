@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flstore_core.simulator.command import simulate_command
-from loadgen.traces.trace import TraceSettings, generate
+from loadgen.traces.generator import TraceSettings, generate
 
 FIELDS = {"requests", "hits", "hit_rate", "key_hit_rate", "byte_hit_rate", "evictions", "prefetches", "prefetches_used"}
 

@@ -18,7 +18,7 @@ REPLAY = """
 import json
 from flstore_core.simulator import read_trace, simulate, simulated_policies, to_json
 from flstore_core.policies.registry import how_built
-from loadgen.traces.trace import TraceSettings, generate
+from loadgen.traces.generator import TraceSettings, generate
 
 settings = TraceSettings(rounds=60, requests=300, hours=3.0, seed=7)
 trace = read_trace(json.dumps(event) for event in generate(settings))

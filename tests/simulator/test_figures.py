@@ -7,7 +7,7 @@ import pytest
 
 from flstore_core.patterns import Pattern
 from flstore_core.simulator import Result, read_trace, simulate
-from loadgen.traces.trace import TraceSettings, generate
+from loadgen.traces.generator import TraceSettings, generate
 
 SETTINGS = TraceSettings(rounds=500, requests=1500, hours=25.0)
 FEW_POINTS = 0.03

@@ -14,7 +14,7 @@ from flstore_core.codec import encode_header
 from flstore_core.errors import InvalidParameters
 from flstore_core.flat import narrow_to_bfloat16
 from flstore_core.schema import ITEMSIZE, Schema, TensorSpec
-from loadgen.traces.models import MODEL_BYTES
+from loadgen.traces.generator import MODEL_BYTES
 
 TENSORS = 60
 """About as many as the paper's models have."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flstore_core.errors import InvalidParameters
-from loadgen.run.replay import Pace, Plan, Replay
+from loadgen.run.runner import Pace, Plan, Replay
 from loadgen.run.tally import Tally
 
 FORM = "flstore-load/1"

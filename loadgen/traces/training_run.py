@@ -1,25 +1,25 @@
-"""The training run behind a trace: who trains when, and what exists at a moment."""
+"""The training run behind a trace: which clients train when, and which rounds are committed at a moment."""
 
 import random
 from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from loadgen.traces.sampling import Sampler
+from loadgen.traces.samplers import Sampler
 
 TRAINING_SHARE = 0.9
-"""Part of a round's time over which its updates arrive; the rest is aggregation."""
+"""Share of a round's time in which its updates arrive; the rest is aggregation."""
 
 
 @dataclass(frozen=True)
-class World:
-    """A finished training run, looked at from moments within it."""
+class TrainingRun:
+    """A finished training run, which can be asked what existed at any moment of it."""
 
     seconds_per_round: float
     members: list[list[str]]
     """Clients of each round in the order in which their updates arrive."""
     arrived: list[list[float]]
-    """Seconds at which they do."""
+    """Seconds at which those updates arrive, rising."""
     participations: dict[str, list[int]] = field(repr=False)
     """Rounds of each client, rising."""
 
@@ -32,7 +32,7 @@ class World:
         return (round + 1) * self.seconds_per_round
 
     def newest(self, t: float) -> int:
-        """Return the newest round committed at `t`; the first one before any is."""
+        """Return the newest round committed at `t`; round 0 if none is."""
         return max(0, min(self.rounds, int(t // self.seconds_per_round)) - 1)
 
     def last_participations(self, client: str, t: float, count: int) -> list[int]:
@@ -42,7 +42,7 @@ class World:
         return rounds[max(0, end - count) : end]
 
 
-def make_world(sampler: Sampler, rounds: int, hours: float, rng: random.Random) -> World:
+def make_training_run(sampler: Sampler, rounds: int, hours: float, rng: random.Random) -> TrainingRun:
     """Return a run of `rounds` equally long rounds over `hours`."""
     length = hours * 3600 / rounds
     members, arrived = [], []
@@ -53,4 +53,4 @@ def make_world(sampler: Sampler, rounds: int, hours: float, rng: random.Random) 
         arrived.append(sorted(number * length + rng.uniform(0, TRAINING_SHARE * length) for _ in clients))
         for client in clients:
             participations[client].append(number)
-    return World(length, members, arrived, dict(participations))
+    return TrainingRun(length, members, arrived, dict(participations))

@@ -14,9 +14,9 @@ from typing import Any
 
 from flstore_core.errors import FLStoreError, InvalidParameters
 from flstore_core.ids import AGGREGATE
-from loadgen.run.events import Ask, Commit, Event, Update
-from loadgen.run.models import Models, schema_of
+from loadgen.run.events import Commit, Event, Request, Update
 from loadgen.run.questions import Catalogue
+from loadgen.run.synthetic_models import Models, schema_of
 from loadgen.run.tally import Tally
 from loadgen.run.target import Target
 
@@ -188,7 +188,7 @@ class Replay:
         await self._target.commit(event.job, event.round)
         self._tally.commits.add(self._clock() - due)
 
-    async def _ask(self, event: Ask, due: float) -> None:
+    async def _ask(self, event: Request, due: float) -> None:
         self._tally.asked += 1
         if await self._committed(event):
             self._tally.postponed += 1
@@ -204,7 +204,7 @@ class Replay:
             return
         self._tally.answer(question.workload, event.pattern, self._clock() - due, self.elapsed, answered)
 
-    async def _committed(self, event: Ask) -> bool:
+    async def _committed(self, event: Request) -> bool:
         """Wait until all that is asked about is committed, and say whether that had to be waited for."""
         keys = {(event.job, number) for number, _ in event.keys}
         waiting = [task for key in keys if (task := self._commits.get(key)) and not task.done()]

@@ -1,4 +1,4 @@
-"""Which clients train in a round: samplers of `per_round` of `clients`."""
+"""Samplers: which `per_round` of `clients` clients train in a round."""
 
 import math
 import random
@@ -7,20 +7,23 @@ from typing import Protocol
 
 ZIPF_EXPONENT = 1.1
 OORT_EXPLORATION = 0.1
-"""Share of a round given to clients that never trained."""
+"""Share of a round reserved for clients that have not trained yet."""
 OORT_STALENESS = 0.1
-"""Weight of the bonus that brings long unseen clients back."""
+"""Weight of the bonus for clients that have not trained for long."""
+
+UTILITY_DECAY = 0.95
+"""Factor on a client's utility each time it trains."""
 
 
 class Sampler(Protocol):
-    """Picks the clients of one round after the other."""
+    """Picks the clients of each round, called in the order of the rounds."""
 
     def pick(self, round: int) -> list[int]:  # noqa: A002
         """Return the clients of `round`, without repetition."""
 
 
 class Uniform:
-    """Every client alike, as in FedAvg (McMahan et al., AISTATS 2017)."""
+    """Every client is equally likely, as in FedAvg (McMahan et al., AISTATS 2017)."""
 
     def __init__(self, clients: int, per_round: int, rng: random.Random) -> None:
         self._clients, self._per_round, self._rng = clients, per_round, rng
@@ -30,7 +33,7 @@ class Uniform:
 
 
 class Zipf:
-    """Availability by a power law: a few clients are nearly always there (weights 1 / rank^1.1)."""
+    """Power-law availability: client number r is picked with weight 1 / (r + 1)^1.1, so a few train nearly always."""
 
     def __init__(self, clients: int, per_round: int, rng: random.Random) -> None:
         self._per_round, self._rng = per_round, rng
@@ -43,7 +46,7 @@ class Zipf:
 
 
 class Oort:
-    """Guided selection after Oort (Lai et al., OSDI 2021): useful and fast clients, some unexplored, stale ones."""
+    """Guided selection after Oort (Lai et al., OSDI 2021): clients of high utility, some new, some long unseen."""
 
     def __init__(self, clients: int, per_round: int, rng: random.Random) -> None:
         self._per_round, self._rng = per_round, rng
@@ -66,9 +69,8 @@ class Oort:
     def _train(self, chosen: list[int], round: int) -> None:  # noqa: A002
         for client in chosen:
             self._last[client] = round
-            self._utility[client] *= (
-                0.95  # A client's loss, and with it its utility, falls as the model learns its data.
-            )
+            # A client's loss, and with it its utility, falls as the model learns its data.
+            self._utility[client] *= UTILITY_DECAY
 
 
 SAMPLERS: dict[str, Callable[[int, int, random.Random], Sampler]] = {"uniform": Uniform, "oort": Oort, "zipf": Zipf}

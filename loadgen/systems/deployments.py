@@ -1,9 +1,9 @@
-"""The three systems as processes of this machine, each over its own part of one object store."""
+"""Starts FLStore or a baseline as processes of this machine, each over its own part of one object store."""
 
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +16,7 @@ HOST = "127.0.0.1"
 
 
 class System(StrEnum):
-    """What load is put on."""
+    """The systems that are compared."""
 
     FLSTORE = "flstore"
     OBJSTORE = "objstore"
@@ -32,15 +32,15 @@ TITLES: Mapping[System, str] = {
 
 @dataclass(frozen=True)
 class Deployment:
-    """How the systems are run; all of them get the same memory and the same links."""
+    """Settings of the systems; all get the same memory and the same network links."""
 
     store: str
-    """URL or directory of the object store; each system gets a part of it."""
+    """URL or directory of the object store, of which each system gets a part."""
     env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     """Environment with the store's credentials."""
     shards: int = 2
     cache_size: str = "512MiB"
-    """Of each shard; the cache baseline has as much as all shards together."""
+    """Of each shard; the cache baseline gets as much as all shards together."""
     idle_seconds: float = 60.0
     store_network: str = "loopback"
     cache_network: str = "loopback"
@@ -48,7 +48,7 @@ class Deployment:
     log: Path | None = None
 
     def part(self, system: System) -> str:
-        """Return where `system` keeps its objects."""
+        """Return the URL or directory of the objects of `system`."""
         return f"{self.store.rstrip('/')}/{system}"
 
     @property
@@ -63,7 +63,7 @@ class Deployment:
 
 @contextmanager
 def started(system: System, deployment: Deployment) -> Iterator[str]:
-    """Run one of the systems and yield its URL once it answers; when the block ends, so does the system."""
+    """Run one of the systems for a block, and yield its URL once it answers."""
     if system is System.FLSTORE:
         with running(
             deployment.part(system),
@@ -91,3 +91,16 @@ def _baseline(system: System, deployment: Deployment) -> Iterator[str]:
         stack.callback(supervisor.stop)
         supervisor.start(READY_WITHIN_S)
         yield f"http://{HOST}:{listening.getsockname()[1]}"
+
+
+def store_folder(folder: str) -> Path:
+    """Return the folder of the objects of an FLStore that `flstore_in` runs."""
+    return Path(folder) / "store" / System.FLSTORE
+
+
+def flstore_in(folder: str, shards: int, cache_size: str, idle_seconds: float = 0.0) -> AbstractContextManager[str]:
+    """Run an FLStore for a block, with its objects and logs in `folder`, and yield its URL."""
+    deployment = Deployment(
+        f"{folder}/store", shards=shards, cache_size=cache_size, idle_seconds=idle_seconds, log=Path(folder) / "log"
+    )
+    return started(System.FLSTORE, deployment)

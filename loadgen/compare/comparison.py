@@ -1,23 +1,23 @@
-"""The same load on FLStore and both baselines, one after the other, each over its own part of one store."""
+"""Puts the same load on FLStore and both baselines, one after the other, each over its own part of one store."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from loadgen.run.events import Event
-from loadgen.run.replay import Plan
+from loadgen.run.runner import Plan
 from loadgen.run.session import Session, Watch, run_session
-from loadgen.systems.systems import TITLES, Deployment, System, started
+from loadgen.systems.deployments import TITLES, Deployment, System, started
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared, under which load."""
+    """The systems' deployment, the load on each, and facts for the report."""
 
     deployment: Deployment
     plan: Plan
     events: Callable[[], Iterable[Event]]
-    """Makes the events anew for each system."""
+    """Returns the events, once for each system."""
     about: Mapping[str, Any]
 
     def run(self, systems: Sequence[System] = tuple(System), watches: Iterable[Watch] = ()) -> list[dict[str, Any]]:

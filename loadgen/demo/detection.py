@@ -1,4 +1,4 @@
-"""Who is caught: the malicious filter over every round of the training."""
+"""Which attackers the malicious filter finds, over all rounds of the training."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -10,15 +10,15 @@ from loadgen.demo.training import Training
 
 FILTER = "malicious-filter"
 GUILTY = 0.5
-"""A client counts as accused if it was in more than this share of its rounds."""
+"""A client counts as accused if the filter named it in more than this share of its rounds."""
 
 
 @dataclass(frozen=True)
-class Trial:
-    """How often clients took part and were accused, and who really was an attacker."""
+class Detection:
+    """How often each client took part and was accused, and which clients were attackers."""
 
     attackers: Mapping[str, str]
-    """What each attacker did."""
+    """The attack of each attacker."""
     rounds: Mapping[str, int]
     accusations: Mapping[str, int]
 
@@ -52,7 +52,7 @@ class Trial:
         }
 
 
-def hold_trial(client: FLStore, job: str, training: Training) -> Trial:
+def detect_attackers(client: FLStore, job: str, training: Training) -> Detection:
     """Run the malicious filter on every round of the training."""
     rounds: Counter[str] = Counter()
     accusations: Counter[str] = Counter()
@@ -61,4 +61,4 @@ def hold_trial(client: FLStore, job: str, training: Training) -> Trial:
         rounds.update(verdict["client"] for verdict in result["verdicts"])
         accusations.update(result["malicious"])
     attackers = {str(name): attack.value for name, attack in training.attackers.items()}
-    return Trial(attackers, rounds, accusations)
+    return Detection(attackers, rounds, accusations)

@@ -1,7 +1,7 @@
 """The study of caching policies: policies × mixes × budgets × seeds, in simulation.
 
-A cell is one trace at one budget, replayed through every policy. Cells run in parallel and are kept in a file of JSON
-lines as they finish, so that a study that was stopped goes on where it was.
+A cell is one trace at one budget, replayed through every policy. Cells run in parallel. Each is added to a file of JSON
+lines when it finishes, so that a study that was stopped continues with the cells that are missing.
 """
 
 import json
@@ -16,8 +16,8 @@ from flstore_core.patterns import Pattern
 from flstore_core.policies.registry import BELADY, ablation_names, names_without_prefetch, rival_names
 from flstore_core.simulator import Result, Trace, read_trace, simulate
 from flstore_core.simulator.offline import farthest_next_use
+from loadgen.traces.generator import TraceSettings, generate
 from loadgen.traces.mixes import MIXES
-from loadgen.traces.trace import TraceSettings, generate
 
 BUDGETS = (0.5, 1, 2, 4, 8)
 """In rounds of the model: the updates of a round and its aggregate."""
@@ -47,7 +47,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one policy did in one cell: hit rates by pattern and "overall", and CPU seconds an event."""
+    """One policy's figures in one cell: hit rates by pattern and "overall", prefetches, CPU seconds an event."""
 
     cell: Cell
     policy: str
@@ -63,7 +63,7 @@ def all_cells() -> list[Cell]:
 
 
 def run_study(cells: Iterable[Cell], kept: Path, processes: int) -> Iterator[list[Measured]]:
-    """Yield every cell's measurements as they come: from the file `kept`, or run now and kept there."""
+    """Yield the measurements of every cell: first those in the file `kept`, then new ones, which are added to it."""
     done = dict(_read(kept)) if kept.exists() else {}
     todo = [cell for cell in cells if cell not in done]
     yield from (done[cell] for cell in cells if cell in done)
@@ -86,7 +86,7 @@ def run_cell(cell: Cell) -> list[Measured]:
 
 
 def _belady(trace: Trace, budget: int, results: Iterable[Result]) -> Result:
-    """Return the offline reference, given what the policies that it may imitate have done."""
+    """Return the best of the offline policy and of the online policies that it may imitate."""
     offline = [Result(BELADY, run.overall(), run.tallies, 0.0) for run in farthest_next_use(trace, budget)]
     imitated = (result for result in results if result.policy in names_without_prefetch())
     best = max((*offline, *imitated), key=lambda result: (result.overall.hits, result.overall.key_hits))
@@ -122,7 +122,7 @@ def _read(kept: Path) -> Iterator[tuple[Cell, list[Measured]]]:
         try:
             data: dict[str, Any] = json.loads(line)
         except ValueError:
-            continue  # The line that was being written when the study was stopped; its cell runs again.
+            continue  # The study was stopped while it wrote this line; its cell runs again.
         cell = Cell(*data["cell"])
         yield cell, [Measured(cell, *row) for row in data["measured"]]
 
