@@ -1,7 +1,7 @@
 """The sufficient statistics of a round: Gram matrix of its deltas and per-tensor norms.
 
-Here: how a slice's part is worked out (`gram`), and the immutable value that the parts add up to (`round`).
-Not here: what workloads conclude from them.
+Here belongs how a slice's part is computed (`gram`), and the immutable value that the parts add up to (`round`). What
+workloads conclude from it does not: that is mathematics in `flstore_core.workloads.methods`.
 """
 
 from flstore_core.statistics.gram import border

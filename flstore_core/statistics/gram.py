@@ -1,11 +1,24 @@
-"""Inner products of deltas, one pass over memory: float32 blocks, accumulated in float64.
+"""Inner products of deltas in one pass over memory: float32 within a block, float64 across blocks.
 
-A block of every row is read, its base subtracted and multiplied while it lies in the CPU's cache, so that memory is
-read once however many rows there are. A block's products are summed by BLAS in float32 over at most `BLOCK` elements,
-which keeps the relative error of a norm below 1e-6; everything above a block is float64.
+The idea: updates arrive one after the other, so the Gram matrix of a round's deltas grows by a border, a row (and by
+symmetry a column) for each new update. To compute it, a block of every model is read, the base is subtracted, and the
+blocks are multiplied while they lie in the CPU's cache. So each model is read from memory once, however many there
+are.
 
-float32 squares leave its range where elements are beyond 1e19 or below 1e-19 or so, as a hostile update's may be. Such
-rows are gone over again in float64, so that one client cannot spoil the statistics of a round.
+Example: the base is (1, 1), and the updates (2, 1) and (1, 3) are in the matrix; their deltas are (1, 0) and (0, 2).
+The update (3, 2) arrives, with the delta (2, 1). Its border is its products with both and with itself::
+
+    products = [[2, 2, 5]]        the matrix becomes   1  0  2
+                                                       0  4  2
+                                                       2  2  5
+
+If each of the two elements is a tensor of its own, its squared norms by tensor are [[4, 1]]. Products and squares are
+sums over elements, so those of slices add up to those of the whole vector.
+
+Precision: BLAS sums a block's products in float32 over at most `BLOCK` elements, which keeps the relative error of a
+norm below 1e-6; blocks are added in float64. Squares of elements beyond 1e19 or below 1e-19 leave the range of
+float32, and an attacker can send such elements. Products that did leave it are computed again in float64, so that no
+client can spoil the statistics of a round.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,10 +33,10 @@ from flstore_core.schema import Segment
 Float64 = NDArray[np.float64]
 
 BLOCK = 8192
-"""Elements: 32 KiB a row, so that ten rows stay within a core's second-level cache."""
+"""Elements of a block: 32 KiB a row, so that ten rows stay within a core's second-level cache."""
 
 _SMALLEST_SQUARE = 1e-36
-"""Mean square of a delta's elements below which float32 loses digits of the squares."""
+"""Mean square of a delta's elements below which their squares lose digits in float32."""
 
 
 def border(
@@ -33,18 +46,18 @@ def border(
     segments: Sequence[Segment],
     bounds: tuple[int, int] | None = None,
 ) -> tuple[Float64, Float64]:
-    """Return the rows that `new` deltas add to the Gram matrix of `known` ones.
+    """Return the rows that `new` deltas add to the Gram matrix of the `known` ones.
 
     Args:
         known: k updates that are in the matrix already, over one range of the flat vector.
         new: m updates over the same range.
-        base: the model the deltas are taken against; zero if None.
+        base: the model that deltas are taken against; zero if None.
         segments: the tensors, in flat order; only their parts within the range count.
-        bounds: first and last + 1 of the elements to look at, which all rows have; all of the first new one's if None.
+        bounds: start and stop of the elements to use, which all rows have; all of the first new row's if None.
 
     Returns:
-        The inner products, shape (m, k + m), columns first `known`, then `new`; and the squared norms of the new deltas
-        by tensor, shape (m, len(segments)).
+        The inner products, float64, shape (m, k + m), columns first `known`, then `new`; and the squared norms of the
+        new deltas by tensor, float64, shape (m, len(segments)).
     """
     if not new:
         return np.zeros((0, len(known))), np.zeros((0, len(segments)))
@@ -57,7 +70,7 @@ def border(
 
 
 def _is_sound(products: Float64, known: int, count: int) -> bool:
-    """Say whether nothing has left float32's range."""
+    """Return whether all products, and the new deltas' mean squares over `count` elements, are in float32's range."""
     return bool(np.isfinite(products).all() and (products[:, known:].diagonal() >= count * _SMALLEST_SQUARE).all())
 
 
@@ -70,6 +83,7 @@ def _accumulate(
     stop: int,
     dtype: np.dtype[Any],
 ) -> tuple[Float64, Float64]:
+    """Return what `border` returns, with the products of a block summed in `dtype`."""
     rows = [*known, *new]
     products = np.zeros((len(new), len(rows)))
     squares = np.zeros((len(new), len(segments)))
@@ -77,14 +91,14 @@ def _accumulate(
     for tensor, first, last in _blocks(segments, start, stop):
         block = deltas[:, : last - first]
         _read_deltas(rows, base, first, last, block)
-        part = block[len(known) :] @ block.T
-        products += part
-        squares[:, tensor] += part[:, len(known) :].diagonal()
+        block_products = block[len(known) :] @ block.T
+        products += block_products
+        squares[:, tensor] += block_products[:, len(known) :].diagonal()
     return products, squares
 
 
 def _blocks(segments: Sequence[Segment], start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """Yield (index of the tensor, first, last) of blocks that cover [start, stop) and cross no tensor's border."""
+    """Yield (tensor, first, last) of blocks [first, last) that cover [start, stop), each within one tensor."""
     for index, segment in enumerate(segments):
         last = min(stop, segment.stop)
         for first in range(max(start, segment.start), last, BLOCK):
@@ -92,6 +106,10 @@ def _blocks(segments: Sequence[Segment], start: int, stop: int) -> Iterator[tupl
 
 
 def _read_deltas(rows: Sequence[FlatView], base: FlatView | None, first: int, last: int, out: NDArray[Any]) -> None:
+    """Fill each row of `out` with a delta's elements [first, last).
+
+    float64 tensors are subtracted in float64, if `out` is float64, and rounded after, not before.
+    """
     origin = None if base is None else base.values(first, last)
     width = out.dtype if out.dtype == np.float64 else None
     for row, target in zip(rows, out, strict=True):

@@ -1,4 +1,4 @@
-"""The statistics of a round, or of one slice of it, and their safetensors form."""
+"""The statistics of a round, or of a slice of it, and their form as a safetensors file."""
 
 import json
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from flstore_core.statistics.gram import Float64
 
 @dataclass(frozen=True)
 class RoundStatistics:
-    """Sufficient statistics of n models of one round; the slices' parts add up to the round's.
+    """Sufficient statistics of n models of one round; those of slices add up to those of the whole vector.
 
     Attributes:
-        members: the models that the rows stand for: clients, and last the aggregate if it was stored.
+        members: the model of each row: clients, and last the aggregate if it is stored.
         gram: inner products of their deltas, float64, shape (n, n).
         squares: squared norms of their deltas by tensor, float64, shape (n, tensors).
     """
@@ -33,20 +33,21 @@ class RoundStatistics:
 
     @classmethod
     def add_up(cls, parts: Sequence["RoundStatistics"]) -> "RoundStatistics":
-        """Return the sum over slices, which must name the same members in the same order."""
+        """Return the sum over at least one slice; raise `ValueError` if slices have other members or another order."""
         return reduce(lambda total, part: total + part, parts)
 
     @property
     def clients(self) -> tuple[ClientId, ...]:
-        """The members that are clients, in row order."""
+        """The members that are clients, in the order of the rows."""
         return tuple(member for member in self.members if member != AGGREGATE)
 
     @property
     def nbytes(self) -> int:
+        """Size of both arrays in memory."""
         return self.gram.nbytes + self.squares.nbytes
 
     def take(self, members: Sequence[ClientId]) -> "RoundStatistics":
-        """Return the statistics of `members` alone, in that order; raise `KeyError` for one that is not there."""
+        """Return the statistics of `members` alone, in their order; raise `KeyError` for a model without a row."""
         if tuple(members) == self.members:
             return self
         position = {member: row for row, member in enumerate(self.members)}
@@ -60,6 +61,7 @@ class RoundStatistics:
 
     @classmethod
     def from_bytes(cls, body: bytes) -> "RoundStatistics":
+        """Return the statistics that `to_bytes` wrote."""
         arrays, metadata = codec.loads(body)
         members = tuple(ClientId(name) for name in json.loads(metadata["members"]))
         return cls(members, arrays["gram"], arrays["squares"])

@@ -9,10 +9,10 @@ from flstore_core.workloads.methods.kmeans import Labels, by_appearance
 
 
 def average_linkage(squared_distances: Float64) -> Iterator[Labels]:
-    """Yield partitions of n points, from n groups down to 1; each merges the two groups nearest on average.
+    """Yield partitions of n points, from n groups down to 1; each merges the two groups with the least mean distance.
 
     Args:
-        squared_distances: shape (n, n); the linkage averages the distances themselves.
+        squared_distances: among n points, shape (n, n); the linkage averages their roots.
     """
     distances = np.sqrt(squared_distances)
     np.fill_diagonal(distances, np.inf)
@@ -21,6 +21,7 @@ def average_linkage(squared_distances: Float64) -> Iterator[Labels]:
     yield labels.copy()
     for _ in range(len(distances) - 1):
         kept, merged = sorted(np.unravel_index(int(distances.argmin()), distances.shape))
+        # The distances to the merged group are means over its points: those of both groups, weighted by their sizes.
         mean = (sizes[kept] * distances[kept] + sizes[merged] * distances[merged]) / (sizes[kept] + sizes[merged])
         distances[kept] = distances[:, kept] = mean
         distances[merged] = distances[:, merged] = np.inf

@@ -1,4 +1,7 @@
-"""Clustered FL's split of clients in two where their updates disagree (Sattler et al. 2020, arXiv 1910.01991)."""
+"""Clustered federated learning: clients are split in two, again and again, while their updates disagree.
+
+Sattler, Müller, Samek 2020, Clustered Federated Learning (arXiv 1910.01991).
+"""
 
 from collections import deque
 
@@ -9,10 +12,13 @@ from flstore_core.workloads.methods.kmeans import Labels, by_appearance
 
 
 def bipartition(similar: Float64) -> Labels:
-    """Return clients in two groups, shape (n,), so that the greatest similarity across them is the least possible.
+    """Return clients in two groups, shape (n,), such that the greatest similarity across them is the least possible.
 
-    Such a split keeps together whatever is linked by a similarity above that value: it is single linkage, stopped at
-    two groups (algorithm 1 of the paper).
+    Such a split keeps together all clients that are linked by similarities above that value. So it is single linkage,
+    stopped at two groups (algorithm 1 of the paper).
+
+    Args:
+        similar: cosine similarities, shape (n, n).
     """
     labels = np.arange(len(similar))
     rows, columns = np.triu_indices(len(similar), 1)
@@ -24,25 +30,28 @@ def bipartition(similar: Float64) -> Labels:
 
 
 def clustered_fl(gram: Float64, stationary: float, disagreement: float) -> Labels:
-    """Return groups of clients, split again and again while the paper's criteria hold, shape (n,).
+    """Return each client's group, shape (n,); groups are split while both of the paper's criteria hold.
 
     Args:
-        stationary: a group is split only if its mean delta is shorter than this share of its longest delta: it has
-            come to rest as a whole (ε1),
-        disagreement: and only if sqrt((1 - α) / 2) is above this, for α the similarity across the best split (γmax).
+        gram: inner products of the clients' deltas, shape (n, n).
+        stationary: a group is split only if its mean delta is shorter than this share of its longest delta, that is,
+            if the group as a whole no longer moves (ε1).
+        disagreement: a group is split only if sqrt((1 - α) / 2) is above this, where α is the greatest similarity
+            across the split (γmax).
     """
     labels = np.zeros(len(gram), np.intp)
-    waiting = deque([np.arange(len(gram))])
-    while waiting:
-        rows = waiting.popleft()
+    groups = deque([np.arange(len(gram))])
+    while groups:
+        rows = groups.popleft()
         halves = _split(gram[np.ix_(rows, rows)], stationary, disagreement)
         if halves is not None:
             labels[rows[halves == 1]] = labels.max() + 1
-            waiting += [rows[halves == 0], rows[halves == 1]]
+            groups += [rows[halves == 0], rows[halves == 1]]
     return by_appearance(labels)
 
 
 def _split(gram: Float64, stationary: float, disagreement: float) -> Labels | None:
+    """Return the halves of a group, or None if it is not to be split; the mean delta's square is the Gram's mean."""
     longest = float(norms(gram).max())
     if len(gram) < 2 or not longest or np.sqrt(max(float(gram.mean()), 0.0)) >= stationary * longest:
         return None

@@ -1,6 +1,7 @@
-"""Combinations of models coordinate by coordinate, in blocks that stay in the CPU's cache.
+"""Coordinate-wise combinations of models: weighted sum, trimmed mean, median; in blocks that stay in the CPU's cache.
 
-Every model is read once, whatever the method; beside the output, memory is a few blocks.
+Yin, Chen, Ramchandran, Bartlett 2018, Byzantine-Robust Distributed Learning (ICML), for trimmed mean and median.
+Every model is read once, and beside the output only a few blocks of memory are used.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,17 +33,17 @@ class FlatRow(Protocol):
 
 
 class Combiner(Protocol):
-    """Combines one block of n rows."""
+    """Combines n rows, a block of coordinates at a time."""
 
     block: ClassVar[int]
-    """Elements of a block: as many as keep what is worked on within the CPU's second-level cache."""
+    """Coordinates of a block, so few that its rows stay within the CPU's second-level cache."""
 
     def __call__(self, rows: Sequence[FlatRow], start: int, stop: int, out: Float32) -> None:
-        """Fill `out` with the combination of flat elements [start, stop)."""
+        """Fill `out`, shape (stop - start,), with the combination of coordinates [start, stop)."""
 
 
 def combine_rows(rows: Sequence[FlatRow], combiner: Combiner, base: FlatRow | None) -> tuple[Float32, float]:
-    """Return the combination of `rows`, float32, and its squared distance from `base`, or from zero without one."""
+    """Return the combination of `rows`, float32, and its squared distance from `base`, or from zero if that is None."""
     first, last = rows[0].start, rows[0].stop
     combined = buffers.empty(last - first, np.float32)
     steps, moved = np.empty(combiner.block, np.float32), 0.0
@@ -55,7 +56,10 @@ def combine_rows(rows: Sequence[FlatRow], combiner: Combiner, base: FlatRow | No
 
 
 def aligned(first: int, last: int, block: int) -> Iterator[tuple[int, int]]:
-    """Yield (start, stop) of blocks that cover [first, last) and change at multiples of `block`, wherever it is cut."""
+    """Yield (start, stop) of blocks that cover [first, last); they end at multiples of `block`, and at `last`.
+
+    So the blocks of a whole vector are the same in whichever slices they are computed.
+    """
     start = first
     while start < last:
         stop = min(start - start % block + block, last)
@@ -64,23 +68,27 @@ def aligned(first: int, last: int, block: int) -> Iterator[tuple[int, int]]:
 
 
 def weighted_sums(rows: Sequence[FlatRow], weights: Float64) -> list[Float32]:
-    """Return k sums of n rows by `weights`, shape (n, k), each float32, added up in float64."""
+    """Return k weighted sums of n rows, each float32; they are added up in float64.
+
+    Args:
+        weights: shape (n, k); rows with a weight of 0 are left out of a sum.
+    """
     first, last = rows[0].start, rows[0].stop
     sums = [buffers.empty(last - first, np.float32) for _ in weights.T]
     for start, stop in aligned(first, last, _SUMS_BLOCK):
         block = np.zeros((len(sums), stop - start))
-        for row, parts in zip(rows, weights, strict=True):
+        for row, row_weights in zip(rows, weights, strict=True):
             values = row.read(start, stop).astype(np.float64)
-            for index in np.flatnonzero(parts).tolist():
-                block[index] += parts[index] * values
-        for total, found in zip(sums, block, strict=True):
-            total[start - first : stop - first] = found
+            for index in np.flatnonzero(row_weights).tolist():
+                block[index] += row_weights[index] * values
+        for total, block_total in zip(sums, block, strict=True):
+            total[start - first : stop - first] = block_total
     return sums
 
 
 @dataclass(frozen=True)
 class WeightedSum:
-    """The sum by `weights`, shape (n,)."""
+    """The sum of the rows, each times its weight; `weights` has shape (n,)."""
 
     block: ClassVar[int] = 65_536
 
@@ -97,7 +105,7 @@ class WeightedSum:
 
 @dataclass(frozen=True)
 class MeanOfRanks:
-    """The mean of the values that are left when the `cut` least and the `cut` greatest are dropped."""
+    """The trimmed mean: that of the values left without the `cut` least and the `cut` greatest."""
 
     block: ClassVar[int] = 16_384
 
@@ -115,5 +123,5 @@ class MeanOfRanks:
 
 
 def coordinate_median(clients: int) -> MeanOfRanks:
-    """Return the median of `clients` values: the middle one, or the mean of the middle two."""
+    """Return the median of `clients` values (the middle one, or the mean of the middle two) as a trimmed mean."""
     return MeanOfRanks((clients - 1) // 2)

@@ -1,7 +1,7 @@
 """The coalition game of a round's direction: a coalition is worth the cosine similarity of its delta with everybody's.
 
-Xu et al. 2021, Gradient-Driven Rewards to Guarantee Fairness in Collaborative Machine Learning (NeurIPS), whose Shapley
-values are "cosine gradient Shapley values".
+Xu et al. 2021, Gradient-Driven Rewards to Guarantee Fairness in Collaborative Machine Learning (NeurIPS), whose
+Shapley values are "cosine gradient Shapley values".
 """
 
 import numpy as np

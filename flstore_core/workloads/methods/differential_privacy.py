@@ -1,7 +1,7 @@
-"""Norm clipping and Gaussian noise, with what they promise: (ε, δ) of one release.
+"""Differential privacy of one release: norm clipping, Gaussian noise, and the (ε, δ) that they guarantee.
 
 Clipped, equally weighted means are McMahan et al. 2018, Learning Differentially Private Recurrent Language Models
-(ICLR); ε of the Gaussian mechanism is exact, by Balle and Wang 2018, Improving the Gaussian Mechanism (ICML).
+(ICLR). The ε of the Gaussian mechanism is exact, by Balle and Wang 2018, Improving the Gaussian Mechanism (ICML).
 """
 
 import math
@@ -15,17 +15,27 @@ from flstore_core.workloads.methods.coordinatewise import FlatRow, WeightedSum
 from flstore_core.workloads.methods.geometry import Float32, Float64, norms
 
 _MOST_EPSILON = 1e9
+"""Where the search for ε ends: next to no noise protects nothing."""
 
 
 def clipping_weights(gram: Float64, clip: float) -> Float64:
-    """Return the weights, shape (n,), by which the mean of deltas no longer than `clip` is a sum of the deltas."""
+    """Return the weights, shape (n,), of deltas in the mean of the deltas clipped to length `clip`.
+
+    Args:
+        gram: inner products of the deltas, shape (n, n).
+    """
     lengths = norms(gram)
-    shortened = np.divide(clip, lengths, out=np.ones(len(gram)), where=lengths > clip)
-    return np.asarray(shortened / len(gram))
+    factors = np.divide(clip, lengths, out=np.ones(len(gram)), where=lengths > clip)
+    return np.asarray(factors / len(gram))
 
 
 def gaussian_epsilon(multiplier: float, delta: float) -> float:
-    """Return the least ε for which noise of `multiplier` sensitivities is (ε, δ)-differentially private."""
+    """Return the least ε for which Gaussian noise is (ε, δ)-differentially private, found by bisection.
+
+    Args:
+        multiplier: standard deviation of the noise, over the sensitivity of what is released.
+        delta: δ, between 0 and 1.
+    """
     low, high = 0.0, 1.0
     while _gaussian_delta(multiplier, high) > delta and high < _MOST_EPSILON:
         low, high = high, 2 * high
@@ -37,15 +47,16 @@ def gaussian_epsilon(multiplier: float, delta: float) -> float:
 
 @dataclass(frozen=True)
 class NoisySum:
-    """The sum by `weights`, shape (n,), and Gaussian noise that follows from `seed` and the place of each element.
+    """A weighted sum plus Gaussian noise, which depends on `seed` and each element's place only.
 
-    Noise is drawn block by block of the whole flat vector, each block with a generator of its own, so it is the same
-    however the vector is cut into slices.
+    Each block of the whole flat vector has a random generator of its own, so the noise is the same in whichever slices
+    the vector is cut.
     """
 
     block: ClassVar[int] = WeightedSum.block
 
     weights: Float64
+    """Shape (n,)."""
     deviation: float
     """Standard deviation of the noise."""
     seed: int
@@ -57,7 +68,7 @@ class NoisySum:
 
 
 def gaussian_noise(seed: int, start: int, stop: int, block: int) -> Float32:
-    """Return standard normal noise for flat elements [start, stop) of one block, float32."""
+    """Return standard normal noise, float32, for flat elements [start, stop), which lie within one block."""
     number = start // block
     generator = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, number, 0]))
     first = number * block
@@ -65,7 +76,7 @@ def gaussian_noise(seed: int, start: int, stop: int, block: int) -> Float32:
 
 
 def _gaussian_delta(multiplier: float, epsilon: float) -> float:
-    """Return δ of noise of `multiplier` sensitivities for a given ε (Balle and Wang 2018, theorem 8)."""
+    """Return the least δ for a given ε: Φ(1/2m - εm) - e^ε Φ(-1/2m - εm), where m is `multiplier` (theorem 8)."""
     half = 1 / (2 * multiplier)
     return math.exp(_log_normal(half - epsilon * multiplier)) - math.exp(
         min(0.0, epsilon + _log_normal(-half - epsilon * multiplier))
@@ -73,7 +84,7 @@ def _gaussian_delta(multiplier: float, epsilon: float) -> float:
 
 
 def _log_normal(value: float) -> float:
-    """Return the logarithm of the standard normal distribution function, far out by its asymptotic series."""
+    """Return log Φ(value), Φ the standard normal distribution function; by its asymptotic series far below 0."""
     if value > -25:
         return math.log(math.erfc(-value / math.sqrt(2)) / 2)
     square = value * value

@@ -2,12 +2,14 @@
 
 TMC-Shapley (Ghorbani and Zou 2019, Data Shapley, ICML) walks random orders of the players, adds one player after the
 other, and credits each with the worth it added. It leaves an order once the coalition is worth as much as everybody
-together, within a tolerance. GTG-Shapley (Liu et al. 2022, GTG-Shapley: Efficient and Accurate Participant Contribution
-Evaluation in Federated Learning, ACM TIST) adds two things: a game in which everybody together is worth no more than
-nobody is over at once, and the players take turns in being first, since the first credit is mostly the greatest.
+together, within a tolerance. GTG-Shapley (Liu et al. 2022, GTG-Shapley: Efficient and Accurate Participant
+Contribution Evaluation in Federated Learning, ACM TIST) adds two things: a game in which everybody together is worth
+no more than nobody is over at once, and the players take turns in being first, since the first credit is mostly the
+greatest.
 
-Example: player 0 alone reaches the whole worth of 1, players 1 and 2 add nothing. In the order (0, 1, 2) the worth is 1
-after player 0, so neither {0, 1} nor the rest is ever valued. In the order (1, 2, 0), {1}, {1, 2} and everybody are::
+Example: player 0 alone reaches the whole worth of 1, players 1 and 2 add nothing. In the order (0, 1, 2) the worth is
+1 after player 0, so neither {0, 1} nor the rest is ever valued. In the order (1, 2, 0), {1}, {1, 2} and everybody
+are::
 
     >>> from collections import Counter
     >>> valued = Counter()

@@ -1,8 +1,12 @@
 """k-means from squared distances alone: k-means++ seeds (Arthur and Vassilvitskii 2007), Lloyd's iterations, restarts.
 
-A group's mean is never formed. The squared distance of a point to it is the mean squared distance to the group's
-members less half their mean squared distance among themselves, so points need no coordinates. All restarts for all
-numbers of groups run side by side as one batch: for the few points of a round, that takes a tenth of the time.
+A group's mean is never formed. The squared distance of a point to the mean is its mean squared distance to the
+group's members, less half the mean squared distance among the members; so points need no coordinates. For example,
+points 0 and 2 on a line have the mean 1. Point 5 has squared distances of 25 and 9 to them, 17 on average; the mean
+squared distance among them is (0 + 4 + 4 + 0) / 4 = 2; and 17 - 2 / 2 = 16 = (5 - 1)².
+
+All restarts for all numbers of groups run side by side as one batch: for the few points of a round, that takes a
+tenth of the time.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,10 +39,12 @@ def kmeans(
 
     Args:
         squared_distances: among n points, float64, shape (n, n).
-        counts: numbers of groups, each at least 1; fewer groups come out where points are equal.
+        counts: numbers of groups, each at least 1; a partition has fewer groups where points are equal.
+        restarts: runs from different seeds, for each number of groups.
+        rng: source of the seeds.
     """
-    wanted = np.repeat(np.asarray(counts, dtype=np.intp), restarts)
-    seeds, active = _seeds(squared_distances, wanted, rng)
+    groups_of_runs = np.repeat(np.asarray(counts, dtype=np.intp), restarts)
+    seeds, active = _seeds(squared_distances, groups_of_runs, rng)
     labels, inertia = _lloyd(squared_distances, seeds, active)
     best = {}
     for position, count in enumerate(counts):
@@ -49,7 +55,10 @@ def kmeans(
 
 
 def silhouettes(squared_distances: Float64, labels: Labels) -> Float64:
-    """Return each point's silhouette (Rousseeuw 1987), in the shape of `labels`; 0 where it is alone.
+    """Return each point's silhouette (Rousseeuw 1987), in the shape of `labels`; 0 for a point alone in its group.
+
+    With a the mean distance to the others of its group, and b the least mean distance to another group, a silhouette
+    is (b - a) / max(a, b).
 
     Args:
         squared_distances: among n points, shape (n, n).
@@ -84,7 +93,7 @@ def mean_silhouettes(squared_distances: Float64, partitions: Sequence[Partition]
     return [float(mean) for mean in means]
 
 
-def measured(squared_distances: Float64, labels: Labels) -> Partition:
+def measure_partition(squared_distances: Float64, labels: Labels) -> Partition:
     """Return the partition by `labels`, shape (n,), with its inertia: in each group, half the mean squared distance
     among its members, times its size.
     """
@@ -99,37 +108,40 @@ def by_appearance(labels: Labels) -> Labels:
     return np.asarray(np.argsort(np.argsort(first))[group])
 
 
-def _seeds(distances: Float64, wanted: Labels, rng: np.random.Generator) -> tuple[Labels, Flags]:
-    """Return each run's seeds, shape (runs, most), and which of them count."""
-    runs, most = len(wanted), int(wanted.max())
+def _seeds(distances: Float64, groups: Labels, rng: np.random.Generator) -> tuple[Labels, Flags]:
+    """Return each run's seeds, shape (runs, most groups), and flags of those in use.
+
+    A next seed is drawn with a chance in proportion to its squared distance to the nearest seed so far (k-means++).
+    """
+    runs, most = len(groups), int(groups.max())
     seeds = np.zeros((runs, most), np.intp)
     active = np.zeros((runs, most), np.bool_)
     seeds[:, 0], active[:, 0] = rng.integers(len(distances), size=runs), True
     nearest = distances[seeds[:, 0]]
     least = RESOLUTION * float(distances.max())
     for step in range(1, most):
-        active[:, step] = (step < wanted) & (nearest.max(axis=1) > least)
-        cumulated = nearest.cumsum(axis=1)
-        drawn = rng.random(runs) * cumulated[:, -1]
-        seeds[:, step] = np.minimum((cumulated <= drawn[:, None]).sum(axis=1), len(distances) - 1)
+        active[:, step] = (step < groups) & (nearest.max(axis=1) > least)
+        cumulative = nearest.cumsum(axis=1)
+        drawn = rng.random(runs) * cumulative[:, -1]
+        seeds[:, step] = np.minimum((cumulative <= drawn[:, None]).sum(axis=1), len(distances) - 1)
         closer = np.minimum(nearest, distances[seeds[:, step]])
         nearest = np.where(active[:, step, None], closer, nearest)
     return seeds, active
 
 
 def _lloyd(distances: Float64, seeds: Labels, active: Flags) -> tuple[Labels, Float64]:
-    """Return the labels of each run, shape (runs, n), and its inertia, once no run changes any more."""
+    """Return the labels of each run, shape (runs, n), and its inertia, once no point changes its group."""
     to_means = np.where(active[:, None, :], distances[:, seeds].transpose(1, 0, 2), np.inf)
     labels = to_means.argmin(axis=2)
     inertia = np.zeros(len(seeds))
-    going = np.arange(len(seeds))
+    running = np.arange(len(seeds))
     for _ in range(_ITERATIONS):
-        to_means, spread = _to_means(distances, labels[going], active[going], to_means)
+        to_means, spread = _to_means(distances, labels[running], active[running], to_means)
         moved = to_means.argmin(axis=2)
-        changed = (moved != labels[going]).any(axis=1)
-        inertia[going], labels[going] = spread.sum(axis=1), moved
-        going, to_means = going[changed], to_means[changed]
-        if not len(going):
+        changed = (moved != labels[running]).any(axis=1)
+        inertia[running], labels[running] = spread.sum(axis=1), moved
+        running, to_means = running[changed], to_means[changed]
+        if not len(running):
             break
     return labels, inertia
 
@@ -137,7 +149,7 @@ def _lloyd(distances: Float64, seeds: Labels, active: Flags) -> tuple[Labels, Fl
 def _to_means(distances: Float64, labels: Labels, active: Flags, before: Float64) -> tuple[Float64, Float64]:
     """Return squared distances to the groups' means, shape (runs, n, groups), and each group's inertia.
 
-    A group that lost all its points starts anew at the worst served one.
+    A group that lost all its points starts anew at the point farthest from its mean.
     """
     membership = (labels.T[:, :, None] == np.arange(active.shape[1])).astype(np.float64)
     sizes = membership.sum(axis=0)
@@ -146,10 +158,11 @@ def _to_means(distances: Float64, labels: Labels, active: Flags, before: Float64
     spread = 0.5 * (membership * totals).sum(axis=0) / held
     to_means = np.asarray((totals / held - spread / held).transpose(1, 0, 2))
     for run, group in _positions(active & (sizes == 0)):
-        worst = np.take_along_axis(before[run], labels[run][:, None], axis=1)[:, 0].argmax()
-        to_means[run, :, group] = distances[worst]
+        farthest = np.take_along_axis(before[run], labels[run][:, None], axis=1)[:, 0].argmax()
+        to_means[run, :, group] = distances[farthest]
     return np.where(active[:, None, :], to_means, np.inf), spread
 
 
 def _positions(flags: Flags) -> Iterable[tuple[int, int]]:
+    """Return the (row, column) of every flag that is set."""
     return zip(*(axis.tolist() for axis in np.nonzero(flags)), strict=True)

@@ -16,7 +16,7 @@ from flstore_core.workloads import RoundParams
 from flstore_core.workloads.methods.agglomerative import average_linkage
 from flstore_core.workloads.methods.clustered_fl import clustered_fl
 from flstore_core.workloads.methods.geometry import Float64, squared_distances
-from flstore_core.workloads.methods.kmeans import Partition, kmeans, mean_silhouettes, measured
+from flstore_core.workloads.methods.kmeans import Partition, kmeans, mean_silhouettes, measure_partition
 
 
 @dataclass(frozen=True)
@@ -43,28 +43,32 @@ class ClusteringParams(RoundParams):
 
 
 def group_by_updates(gram: Float64, params: ClusteringParams) -> tuple[Partition, dict[int, float]]:
-    """Return the partition of n vectors with inner products `gram`, and mean silhouettes by number of groups tried.
+    """Return the partition of n updates, and the mean silhouette of each number of groups that was tried.
+
+    Args:
+        gram: inner products of the updates' deltas, or their cosine similarities, shape (n, n).
+        params: the method, its settings, and the number of groups if it is given.
 
     Raises:
-        NotEnoughData: if they are fewer than the groups wanted.
+        NotEnoughData: if `params.clusters` is greater than n.
     """
     if params.clusters is not None and params.clusters > len(gram):
         raise NotEnoughData(f"{len(gram)} update(s) cannot form {params.clusters} clusters")
     distances = squared_distances(gram)
     if params.method == "cfl":
-        return measured(distances, clustered_fl(gram, params.stationary, params.disagreement)), {}
-    most = min(params.most, len(gram) - 1)
-    counts = [params.clusters] if params.clusters is not None else [1, *range(2, most + 1)]
-    partitions = _partitions(distances, counts, params)
+        return measure_partition(distances, clustered_fl(gram, params.stationary, params.disagreement)), {}
     if params.clusters is not None:
-        return partitions[params.clusters], {}
-    tried = dict(zip(counts[1:], mean_silhouettes(distances, [partitions[count] for count in counts[1:]]), strict=True))
+        return _partitions(distances, [params.clusters], params)[params.clusters], {}
+    counts = range(2, min(params.most, len(gram) - 1) + 1)
+    partitions = _partitions(distances, [1, *counts], params)
+    tried = dict(zip(counts, mean_silhouettes(distances, [partitions[count] for count in counts]), strict=True))
     best = max(tried, key=lambda count: tried[count], default=1)
     return partitions[best if tried.get(best, 0.0) > 0 else 1], tried
 
 
 def _partitions(distances: Float64, counts: Sequence[int], params: ClusteringParams) -> dict[int, Partition]:
+    """Return a partition into each of `counts` groups."""
     if params.method == "kmeans":
         return kmeans(distances, counts, params.restarts, np.random.default_rng(params.seed))
     levels = dict(zip(range(len(distances), 0, -1), average_linkage(distances), strict=True))
-    return {count: measured(distances, levels[count]) for count in counts}
+    return {count: measure_partition(distances, levels[count]) for count in counts}

@@ -1,4 +1,4 @@
-"""Clients' metrics over rounds as rows: one for each participation."""
+"""Clients' metrics over rounds as rows, one for each participation, and a round's own metric."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -14,14 +14,14 @@ _NUMBERS = (float, int)
 
 @dataclass(frozen=True)
 class Row:
-    """What one client reported in one round."""
+    """The metrics that one client reported in one round."""
 
     round: int
     client: str
     metrics: Mapping[str, Any]
 
     def value(self, name: str) -> Scalar:
-        """Return a metric, or `round` or `client`; None where it is missing or no scalar."""
+        """Return a metric, or the row's `round` or `client`; None if it is missing or not a scalar."""
         if name == "round":
             return self.round
         if name == "client":
@@ -30,7 +30,7 @@ class Row:
         return value if isinstance(value, _SCALARS) else None
 
     def number(self, name: str) -> float | None:
-        """Return a metric as a number; None where it is missing or none."""
+        """Return a metric as a number; None if it is missing, not a number or not finite."""
         value = self.value(name)
         if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not math.isfinite(value):
             return None
@@ -39,11 +39,11 @@ class Row:
 
 def rows_of(rounds: Iterable[Round]) -> list[Row]:
     """Return the participations in `rounds`, by round and then client."""
-    return [Row(entry.number, member.client, member.metrics) for entry in rounds for member in entry.members]
+    return [Row(record.number, member.client, member.metrics) for record in rounds for member in record.members]
 
 
 def metric_names(rows: Iterable[Row]) -> list[str]:
-    """Return every metric's name that occurs, sorted."""
+    """Return the names of all metrics in the rows, sorted."""
     return sorted({name for row in rows for name in row.metrics})
 
 

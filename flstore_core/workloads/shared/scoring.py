@@ -1,4 +1,4 @@
-"""How well a model does on a data set: loss, accuracy, and the confusion between classes, added up over batches."""
+"""Scores of a model on a data set: loss, accuracy and confusion between classes, summed over batches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,22 +12,24 @@ from flstore_core.workloads import ModelAccess, Partial, RunnableModel
 
 Loss = Literal["cross-entropy", "binary-cross-entropy", "mse"]
 MAX_CLASSES = 4096
-"""Up to so many classes the confusion between them is counted."""
+"""Most classes between which confusion is counted; beyond, only the correct predictions are."""
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs and targets, and the loss between a model's first output and the targets."""
+    """Inputs and targets of a data set, and the loss between a model's first output and the targets."""
 
     inputs: tuple[Array, ...]
     targets: Array
     loss: Loss
     batch: int
+    """Examples that are run at once."""
 
     @property
     def rows(self) -> int:
+        """Number of examples."""
         return len(self.targets)
 
 
@@ -72,7 +74,14 @@ def from_arrays(partial: Partial) -> list[ScoreTotals]:
 
 
 def examples(access: ModelAccess, dataset: str, loss: Loss | None, batch: int, rows: int | None = None) -> Examples:
-    """Return a data set's first `rows` examples; without a `loss`, the one that its targets are usual for.
+    """Return a data set's first `rows` examples, or all.
+
+    Args:
+        access: the models and data sets of a run.
+        dataset: name of the data set; of its tensors, `inputs` comes first, and others by name as further inputs.
+        loss: by default cross-entropy for whole-number targets, and mse (mean squared error) for others.
+        batch: examples that are run at once.
+        rows: how many examples are used.
 
     Raises:
         NotEnoughData: if the data set has no targets.
@@ -88,7 +97,7 @@ def examples(access: ModelAccess, dataset: str, loss: Loss | None, batch: int, r
 
 
 def score(model: RunnableModel, data: Examples) -> ScoreTotals:
-    """Return a model's sums over all examples, run batch by batch."""
+    """Return a model's totals over all examples, run batch by batch."""
     parts = []
     for start in range(0, data.rows, data.batch):
         stop = start + data.batch
@@ -98,56 +107,69 @@ def score(model: RunnableModel, data: Examples) -> ScoreTotals:
 
 
 def score_all(access: ModelAccess, data: Examples) -> list[ScoreTotals]:
-    """Return the sums of each of the models asked for, telling progress between them."""
-    found = []
+    """Return the totals of each of `access.models`, reporting progress between models."""
+    totals = []
     for done, name in enumerate(access.models):
         access.progress(done, len(access.models))
-        found.append(score(access.model(name), data))
-    return found
+        totals.append(score(access.model(name), data))
+    return totals
 
 
 def _cross_entropy(output: Array, targets: Array) -> ScoreTotals:
-    """Sum -log softmax(output)[target]; output (…, classes) as logits, targets (…) as class numbers."""
+    """Sum -log softmax(output)[target] over targets.
+
+    Args:
+        output: logits, shape (…, classes).
+        targets: class numbers, shape (…).
+    """
     classes = output.shape[-1]
     if output.shape[:-1] != targets.shape or targets.dtype.kind not in "iu":
         raise InvalidParameters(
             f"cross-entropy takes outputs (…, classes) and whole-number targets (…); the model gave "
             f"{list(output.shape)} for targets {targets.dtype} {list(targets.shape)}"
         )
-    logits, wanted = output.reshape(-1, classes), targets.reshape(-1).astype(np.int64)
-    if wanted.min(initial=0) < 0 or wanted.max(initial=0) >= classes:
-        raise InvalidParameters(f"targets reach from {wanted.min()} to {wanted.max()}; the model has {classes} classes")
-    shifted = logits - logits.max(1, keepdims=True)
+    logits, classes_of = output.reshape(-1, classes), targets.reshape(-1).astype(np.int64)
+    if classes_of.min(initial=0) < 0 or classes_of.max(initial=0) >= classes:
+        raise InvalidParameters(
+            f"targets reach from {classes_of.min()} to {classes_of.max()}; the model has {classes} classes"
+        )
+    shifted = logits - logits.max(1, keepdims=True)  # so that no exponential overflows
     log_sum = np.log(np.exp(shifted).sum(1, dtype=np.float64))
-    loss = float((log_sum - shifted[np.arange(len(wanted)), wanted]).sum(dtype=np.float64))
-    return ScoreTotals(loss, len(wanted), _confusion(wanted, logits.argmax(1), classes))
+    loss = float((log_sum - shifted[np.arange(len(classes_of)), classes_of]).sum(dtype=np.float64))
+    return ScoreTotals(loss, len(classes_of), _confusion(classes_of, logits.argmax(1), classes))
 
 
 def _binary_cross_entropy(output: Array, targets: Array) -> ScoreTotals:
-    """Sum the cross-entropy of logits with targets between 0 and 1, of the same shape or one size 1 more."""
-    logits = _alike(output, targets).astype(np.float64).ravel()
-    wanted = targets.astype(np.float64).ravel()
-    loss = np.maximum(logits, 0) - logits * wanted + np.log1p(np.exp(-np.abs(logits)))
-    met = _confusion((wanted > 0.5).astype(np.int64), (logits > 0).astype(np.int64), 2)
-    return ScoreTotals(float(loss.sum()), len(wanted), met)
+    """Sum the cross-entropy of logits and targets between 0 and 1; logits may have a further axis of size 1.
+
+    With logit x and target t it is log(1 + e^x) - t x, written so that no exponential overflows.
+    """
+    logits = _in_shape_of(targets, output).astype(np.float64).ravel()
+    shares = targets.astype(np.float64).ravel()
+    loss = np.maximum(logits, 0) - logits * shares + np.log1p(np.exp(-np.abs(logits)))
+    confusion = _confusion((shares > 0.5).astype(np.int64), (logits > 0).astype(np.int64), 2)
+    return ScoreTotals(float(loss.sum()), len(shares), confusion)
 
 
 def _squared_error(output: Array, targets: Array) -> ScoreTotals:
-    gap = _alike(output, targets).astype(np.float64) - targets
+    """Sum the squared differences of outputs and targets."""
+    gap = _in_shape_of(targets, output).astype(np.float64) - targets
     return ScoreTotals(float((gap * gap).sum()), gap.size, np.zeros((0, 0), np.int64))
 
 
 _LOSSES = {"cross-entropy": _cross_entropy, "binary-cross-entropy": _binary_cross_entropy, "mse": _squared_error}
 
 
-def _alike(output: Array, targets: Array) -> Array:
+def _in_shape_of(targets: Array, output: Array) -> Array:
+    """Return the output in the targets' shape; raise `InvalidParameters` if it has another one."""
     if output.shape != targets.shape and output.shape != (*targets.shape, 1):
         raise InvalidParameters(f"the model gave {list(output.shape)} for targets {list(targets.shape)}")
     return output.reshape(targets.shape)
 
 
-def _confusion(wanted: Array, given: Array, classes: int) -> NDArray[np.int64]:
+def _confusion(true: Array, predicted: Array, classes: int) -> NDArray[np.int64]:
+    """Return counts by true and predicted class; of too many classes, shape (1, 1) with the correct predictions."""
     if classes > MAX_CLASSES:
-        return np.array([[np.count_nonzero(wanted == given)]], np.int64)
-    counts = np.bincount(wanted * classes + given, minlength=classes * classes)
+        return np.array([[np.count_nonzero(true == predicted)]], np.int64)
+    counts = np.bincount(true * classes + predicted, minlength=classes * classes)
     return counts.reshape(classes, classes).astype(np.int64)
