@@ -1,7 +1,19 @@
-"""Large arrays whose memory is used again: at its first touch every fresh page costs a fault, and the kernel's zeroing.
+"""Large arrays whose memory is used again, because the first touch of fresh memory is slow.
 
-On virtual machines that hand free pages back to their host, a first touch can cost more than all that is computed with
-the array (docs/decisions/recycled-memory.md). Models of one job are all of one size, so what was let go of fits.
+The kernel hands out memory page by page: the first write to each 4 KiB page costs a page fault and the zeroing of the
+page. On virtual machines that give free pages back to their host it can cost more than all that is computed with the
+array (docs/decisions/recycled-memory.md). Models of one job have one size, so the memory of the last one fits the next.
+
+Example: with a limit of 1 MiB kept,
+
+    a = recycler.take(300 KiB)     maps 300 KiB, and the first write faults 75 times
+    del a                          its memory is kept: idle_nbytes = 300 KiB
+    b = recycler.take(300 KiB)     the same memory with a's bytes still in it; no fault
+    c = recycler.take(200 KiB)     below SMALLEST: plain numpy.empty, which malloc recycles by itself
+
+An array's memory is kept when nothing refers to it any more, views included: NumPy's views and memoryviews hold a
+reference to the array, and a finalizer on the array returns the memory. The finalizer may run at any moment, in any
+thread, even in the middle of `_reuse`, so it takes no lock: `deque.append` and `popleft` are atomic by themselves.
 """
 
 import ctypes

@@ -1,8 +1,22 @@
-"""Safetensors without copies: parse a body in place, read its flat parameter vector as float32, write a header.
+"""Safetensors without copies: parse a file in place, write its header, hand out its arrays as views.
 
-Format: 8 bytes of little-endian header length, a JSON header, the data section
-(https://huggingface.co/docs/safetensors). Only files whose data section lies in canonical order (`flstore_core.schema`)
-are accepted, so that every byte range of a job's updates follows from its schema and the header's length alone.
+A file is 8 bytes with the header's length (little-endian), a JSON header, and the data section. This is the whole file
+of two tensors, w = (1.0, −2.5) as float32 and n = 7 as int64, 136 bytes:
+
+    0     70 00 00 00 00 00 00 00                      the header takes 0x70 = 112 bytes
+    8     {"n":{"dtype":"I64","shape":[],"data_offsets":[0,8]},
+          "w":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}
+                                                       107 bytes, then 5 spaces: the data section begins at 120
+    120   07 00 00 00 00 00 00 00                      n
+    128   00 00 80 3f  00 00 20 c0                     w
+
+`n` comes first, since tensors lie by descending dtype rank, then by name: the canonical order, in which the safetensors
+library writes them (`flstore_core.schema`). No other order is accepted. So the place of every byte of a job's updates
+follows from its schema and one number, the header's length. The job's flat parameter vector is (1.0, −2.5): n is no
+float. Its element 1 lies at bytes 120 + 8 + 4 = 132 to 135, and no header has to be read to know that.
+
+A header comes from outside and is not trusted: its length is limited before it is parsed, and offsets must be exactly
+those that follow from names, dtypes and shapes. Source: https://huggingface.co/docs/safetensors, "Format".
 """
 
 import json

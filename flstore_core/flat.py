@@ -1,4 +1,10 @@
-"""The flat parameter vector as numbers: runs of packed bytes, read as float32 where they lie."""
+"""The flat parameter vector as numbers: runs of packed bytes, read as float32 where they lie.
+
+A slice of the vector is one or more *runs*, each with a dtype of its own (`flstore_core.schema`). Example: the packed
+bytes 00 00 80 3f | 20 c0 are two runs, one float32 element 1.0 and one bfloat16 element −2.5. `FlatView.read(0, 1)` is
+a view into those bytes; `read(0, 2)` is a new array (1.0, −2.5), since bfloat16 has to be widened: its 16 bits are the
+upper half of a float32, 0xc020 → 0xc0200000 = −2.5.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

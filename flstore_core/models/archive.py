@@ -1,8 +1,22 @@
 """Reads a `.pt2` archive without trusting it: a zip of stored entries, of which only JSON and raw tensors are opened.
 
-`torch.export.load` unpickles parts of the archive, evaluates its symbolic shapes and loads libraries it may contain
-(docs/decisions/exported-programs.md), so it is not used. The layout is that of PyTorch 2.9 and later
-(torch/export/pt2_archive/constants.py).
+This is the trust boundary for programs: the bytes come from whoever may upload. `torch.export.load` unpickles parts of
+an archive, evaluates its symbolic shapes and loads libraries it may contain (docs/decisions/exported-programs.md), so
+it is not used. What an attacker may try, and what stops it:
+
+    a zip bomb                      every entry must be stored, not compressed: 1 MB of upload stays 1 MB
+    two entries of one name         refused, so that no two readers see different files
+    an entry outside the body       its header must lie where the directory says, its bytes within the body
+    a pickle                        never opened; a tensor that is marked as pickled is refused
+    compiled code                   refused by its folder, data/aotinductor/
+    a tensor beyond its file        the last element of shape and strides must lie within the entry
+    endless JSON                    64 MiB at most; too deep a nesting is caught
+
+Example of a tensor beyond its file: a float32 tensor of shape (2, 3), strides (3, 1) and offset 1 has its last element at
+1 + 1·3 + 2·1 = 6, so the file must have (6 + 1) · 4 = 28 bytes; with 27 it is refused. PyTorch would read past the end.
+
+Source of the layout: torch/export/pt2_archive/constants.py of PyTorch 2.9 and later. Entries that are not named here,
+such as data/sample_inputs/model.pt, are there in every archive and are never opened.
 """
 
 import io
@@ -68,11 +82,13 @@ def read_archive(body: bytes) -> Archive:
     """Return the parts of an archive, its tensors as views into `body`.
 
     Raises:
-        InvalidProgram: if it is no archive of `torch.export.save`, or holds pickled objects or compiled code.
+        InvalidProgram: if it was not written by `torch.export.save`, or holds pickled objects or compiled code.
     """
     files = _files(body)
     if bytes(files.get("archive_format", b"")) != b"pt2" or bytes(files.get("byteorder", b"little")) != b"little":
-        raise InvalidProgram("no little-endian .pt2 archive; write one with torch.export.save of PyTorch 2.9 or later")
+        raise InvalidProgram(
+            "not a little-endian .pt2 archive; write one with torch.export.save of PyTorch 2.9 or later"
+        )
     if compiled := [name for name in files if name.startswith("data/aotinductor/")]:
         raise InvalidProgram(f"the archive holds compiled code ({compiled[0]}); upload the exported program alone")
     programs = [name for name in files if name.startswith("models/")]
@@ -86,12 +102,12 @@ def read_archive(body: bytes) -> Archive:
 
 
 def _files(body: bytes) -> dict[str, memoryview]:
-    """Return the entries by their names without the archive's own folder; only stored ones, so nothing can swell."""
+    """Return the entries' bytes by their names below the archive's own folder."""
     try:
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
-        raise InvalidProgram("not a .pt2 archive: it is no readable zip file") from error
+        raise InvalidProgram("not a .pt2 archive: it is not a readable zip file") from error
     if len(entries) > MAX_ENTRIES:
         raise InvalidProgram(f"the archive has {len(entries)} entries; at most {MAX_ENTRIES} are read")
     view, files = memoryview(body), dict[str, memoryview]()
@@ -124,12 +140,12 @@ def _json(files: Mapping[str, memoryview], name: str) -> Mapping[str, Any]:
     if len(data) > MAX_JSON_BYTES:
         raise InvalidProgram(f"{name} takes {len(data)} bytes; at most {MAX_JSON_BYTES} are parsed")
     try:
-        found = json.loads(bytes(data))
+        document = json.loads(bytes(data))
     except (ValueError, RecursionError) as error:
         raise InvalidProgram(f"{name} is not JSON") from error
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise InvalidProgram(f"{name} is not a JSON object")
-    return found
+    return document
 
 
 def _tensors(files: Mapping[str, memoryview], folder: str, config: str) -> dict[str, RawTensor]:
@@ -159,10 +175,10 @@ def _tensor(files: Mapping[str, memoryview], folder: str, name: str, entry: Any)
 
 
 def _integers(values: Any) -> tuple[int, ...]:
-    found = tuple(value["as_int"] for value in values)
-    if not all(type(value) is int and 0 <= value < 2**48 for value in found):
-        raise ValueError(f"{found!r:.100} are not sizes")
-    return found
+    sizes = tuple(value["as_int"] for value in values)
+    if not all(type(size) is int and 0 <= size < 2**48 for size in sizes):
+        raise ValueError(f"{sizes!r:.100} are not sizes")
+    return sizes
 
 
 def _check_extent(name: str, tensor: RawTensor) -> None:

@@ -1,8 +1,17 @@
-"""The operators that a program may use, by their ATen names.
+"""The operators that a program may use, by their ATen names. What is not listed is refused.
 
-Left out on purpose: what reads files (`from_file`), hands out uninitialised memory (`empty`, `resize_`), draws random
-numbers (answers are deterministic), writes into a given `out`, reinterprets storage (`set_`, `as_strided`), and
-whatever no exported network was seen to need. Higher-order operators carry programs of their own and are left out too.
+The rule for a name to be here: the result follows from the operands alone, and nothing but the result is written. So
+these are left out on purpose:
+
+    from_file                       reads files
+    empty, resize_, new_empty       hand out uninitialised memory, which may hold another job's weights
+    rand, bernoulli, …              draw random numbers: one question must always have one answer
+    set_, as_strided                reinterpret storage, beyond a tensor's own bounds
+    overloads with `out`            write into an operand
+    cond, while_loop, …             higher-order operators carry programs of their own
+
+Whatever no exported network was seen to need is left out too. `dropout` and `alpha_dropout` are listed because programs
+exported in evaluation mode contain them with train=False, where they return their input.
 """
 
 _ELEMENTWISE = """
@@ -66,7 +75,7 @@ CHECKS = frozenset(
         "sym_constrain_range_for_size",
     }
 )
-"""Checks that export leaves in a program; a wrong shape fails by itself, so they are passed over."""
+"""Checks that export leaves in a program. They are skipped, since a wrong shape fails by itself."""
 
 NEURONS = frozenset({"conv1d", "conv2d", "conv3d", "convolution", "linear", "addmm"})
 """Operators whose outputs count as neurons in differential testing."""

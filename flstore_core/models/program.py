@@ -1,7 +1,19 @@
 """An exported program as plain data: inputs, parameters by name, and the operators in the order in which they run.
 
-The JSON is that of `torch._export.serde.schema`, major version 8. Symbolic shapes are not evaluated: sizes are
-computed anew from the tensors at hand, by the operators that the program has for it.
+The JSON is that of `torch._export.serde.schema`, major version 8. It comes from outside, so every operator is checked
+against the list of `flstore_core.models.operators`, and every operand must be of a kind that `_OPERANDS` names. For
+relu(x @ wᵀ) the part of the JSON that is read, shortened, and what it becomes:
+
+    {"target": "torch.ops.aten.linear.default",
+     "inputs": [{"name": "input",  "arg": {"as_tensor": {"name": "x"}}, "kind": 1},
+                {"name": "weight", "arg": {"as_tensor": {"name": "p_weight"}}, "kind": 1}],
+     "outputs": [{"as_tensor": {"name": "linear"}}]}
+
+    Node("aten.linear.default", args=(Ref("x"), Ref("p_weight")), kwargs={}, results=["linear"])
+
+`kind` 1 is a positional operand, 2 one by keyword. A union is an object with one key, which says the kind of its value.
+Symbolic shapes ("expr_str") are never evaluated: sizes are computed anew from the tensors at hand, by the
+operators that the program has for it (`aten.sym_size`, `_operator.mul`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +26,8 @@ from flstore_core.models.operators import ARITHMETIC, ATEN, CHECKS
 
 SCHEMA_MAJOR = 8
 MAX_NODES = 200_000
+BY_KEYWORD = 2
+"""Kind of an operand that is passed by keyword."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +49,7 @@ Operand = Any
 """None, bool, int, float, str, `Ref`, `TorchValue`, or a list of those."""
 
 Names = list["str | Names | None"]
-"""Names of an operator's results, nested as they come; None for what is no value."""
+"""Names of an operator's results, nested as they come; None for a result that is not a tensor or number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +65,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An input tensor that a caller gives."""
+    """An input tensor that the caller passes."""
 
     name: str
     dtype: str
@@ -121,7 +135,7 @@ def _named_tensors(specs: Sequence[tuple[str, Any]]) -> tuple[dict[str, str], di
             case "user_input" | "constant_input":
                 pass
             case _:
-                raise InvalidProgram(f"the program takes a {kind}; only tensors and numbers can be given")
+                raise InvalidProgram(f"the program takes a {kind}; only tensors and numbers can be inputs")
     return parameters, constants
 
 
@@ -146,13 +160,15 @@ def _nodes(entries: Sequence[Any]) -> Iterator[Node]:
         operator = _allowed(entry["target"])
         if operator is None:
             continue
-        args = tuple(_operand(given["arg"]) for given in entry["inputs"] if given.get("kind") != 2)
-        kwargs = {str(given["name"]): _operand(given["arg"]) for given in entry["inputs"] if given.get("kind") == 2}
+        args = tuple(_operand(each["arg"]) for each in entry["inputs"] if each.get("kind") != BY_KEYWORD)
+        kwargs = {
+            str(each["name"]): _operand(each["arg"]) for each in entry["inputs"] if each.get("kind") == BY_KEYWORD
+        }
         yield Node(operator, args, kwargs, [_result(output) for output in entry["outputs"]])
 
 
 def _allowed(target: str) -> str | None:
-    """Return the operator's short name, or None for a check that is passed over; raise for one not allowed."""
+    """Return the operator's short name, None for a check that is skipped; raise `InvalidProgram` for any other."""
     if target in ARITHMETIC:
         return target
     operator = target.removeprefix("torch.ops.")
@@ -160,8 +176,8 @@ def _allowed(target: str) -> str | None:
     name, _, overload = rest.partition(".")
     if namespace == "aten" and name in CHECKS:
         return None
-    known = namespace == "aten" and name.removesuffix("_") in ATEN
-    if not known or not overload or "out" in overload.split("_"):
+    listed = namespace == "aten" and name.removesuffix("_") in ATEN
+    if not listed or not overload or "out" in overload.split("_"):
         raise InvalidProgram(f"operator {target[:100]!r} is not among those that programs may use")
     return operator
 
@@ -185,12 +201,12 @@ def _operands(values: Sequence[Mapping[str, Any]]) -> Operand:
 
 def _plain(value: Any) -> bool | int | str:
     if not isinstance(value, bool | int | str):
-        raise InvalidProgram(f"operand {value!r:.40} is no number or text")
+        raise InvalidProgram(f"operand {value!r:.40} is neither a number nor text")
     return value
 
 
 def _float(value: Any) -> float:
-    """Return a number, of which JSON writes infinities as `{"$float": "Infinity"}`."""
+    """Return a number; infinities and NaN are written as `{"$float": "Infinity"}`."""
     return float(value["$float"] if isinstance(value, dict) else value)
 
 
@@ -210,12 +226,12 @@ _OPERANDS: Mapping[str, Callable[[Any], Operand]] = {
     "as_layout": lambda code: TorchValue("as_layout", int(code)),
     "as_device": lambda _: TorchValue("as_device"),
 }
-"""How each kind of `Argument` is read. Programs, custom objects and operators as operands are not."""
+"""How each kind of `Argument` is read. Programs, custom objects and operators as operands are not among them."""
 
 
 def _result(union: Mapping[str, Any]) -> Any:
     """Return the name, or the list of names, that a result is bound to."""
-    found = _operand(union)
-    if isinstance(found, list):
-        return [part.name if isinstance(part, Ref) else None for part in found]
-    return found.name if isinstance(found, Ref) else None
+    result = _operand(union)
+    if isinstance(result, list):
+        return [part.name if isinstance(part, Ref) else None for part in result]
+    return result.name if isinstance(result, Ref) else None

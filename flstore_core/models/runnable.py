@@ -10,9 +10,10 @@ from torch import Tensor
 
 from flstore_core.errors import InvalidParameters, InvalidProgram
 from flstore_core.flat import NUMPY_DTYPE
-from flstore_core.models.executor import TORCH_DTYPES, Executable
+from flstore_core.models.executor import Executable
 from flstore_core.models.program import Input, Program
 from flstore_core.models.running import Running
+from flstore_core.models.torch_values import TORCH_DTYPES
 from flstore_core.workloads import InputSpec
 
 Array = NDArray[Any]

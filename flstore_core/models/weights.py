@@ -7,7 +7,7 @@ from torch import Tensor
 
 from flstore_core.errors import InvalidProgram
 from flstore_core.models.archive import RawTensor
-from flstore_core.models.executor import TORCH_DTYPES
+from flstore_core.models.torch_values import TORCH_DTYPES
 from flstore_core.schema import Schema
 
 

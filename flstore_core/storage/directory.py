@@ -1,4 +1,21 @@
-"""Objects as files under one directory, for a laptop or a shared volume."""
+"""Objects as files under one directory, for a laptop or a shared volume.
+
+A file system has no conditional writes and no atomic writes of content; a rename is atomic. So a put goes
+
+    1  write   root/.flstore/aside/3f2a…    the new bytes, at leisure and outside any lock
+    2  fsync   the file                     the bytes are on disk before anything points to them
+    3  lock    root/.flstore/lock           flock: excludes all processes that share the directory
+    4  check   root/jobs/j/job.json         if_match or if_none_match, now that nobody else can write
+    5  rename  aside/3f2a… → jobs/j/job.json
+    6  unlock, and fsync the folder         the name is on disk too
+
+A crash before 5 leaves the old object, after 5 the new one, and never a part. A reader takes no lock: it has opened one
+file or the other, and that file never changes. What a crash leaves in `aside` is removed at a later start.
+
+Two writers that both create `k` with if_none_match: both pass steps 1 and 2, one gets the lock first and renames, the
+other finds the object at step 4 and raises `PreconditionFailed`. Source: T. Pillai et al., "All File Systems Are Not
+Created Equal", OSDI 2014, for why the file and then its folder must be synced.
+"""
 
 import errno
 import fcntl

@@ -1,4 +1,22 @@
-"""Serving one ASGI app until a signal, its own wish, or the death of the process that started it."""
+"""Serving one ASGI app until a signal, its own wish, or the death of the process that started it.
+
+A service never opens its own address if somebody hands it one. The parent opens the listening socket and keeps it, so
+connections that come while the service is at zero wait in the kernel's backlog, and the parent starts a process as soon
+as the socket is readable. Two file descriptors are inherited, their numbers in the environment:
+
+    FLSTORE_LISTEN_FD=7      the listening socket, to accept from
+    FLSTORE_LIFELINE_FD=9    one end of a socket pair; the parent holds the other
+
+    parent                                            service
+    socketpair(), start the process with fds 7, 9 →
+                                                      imports, opens its side door on port 40123
+                                   "40123\n" ← 9      ready: accepts from 7
+    asks http://127.0.0.1:40123/… without waking anyone
+    dies or closes its end →       end-of-file → 9    leaves, as on SIGTERM
+
+The lifeline's end comes however the parent dies, SIGKILL included, so no service outlives its parent. A number of 0 on
+the lifeline means that there is no side door. Without either descriptor the service binds FLSTORE_HOST:FLSTORE_PORT.
+"""
 
 import asyncio
 import gc
