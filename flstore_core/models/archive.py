@@ -12,8 +12,8 @@ it is not used. What an attacker may try, and what stops it:
     a tensor beyond its file        the last element of shape and strides must lie within the entry
     endless JSON                    64 MiB at most; too deep a nesting is caught
 
-Example of a tensor beyond its file: a float32 tensor of shape (2, 3), strides (3, 1) and offset 1 has its last element at
-1 + 1·3 + 2·1 = 6, so the file must have (6 + 1) · 4 = 28 bytes; with 27 it is refused. PyTorch would read past the end.
+Example of a tensor beyond its file: a float32 tensor of shape (2, 3), strides (3, 1) and offset 1 has its last element
+at 1 + 1·3 + 2·1 = 6, so the file must have (6 + 1) · 4 = 28 bytes; with 27 it is refused.
 
 Source of the layout: torch/export/pt2_archive/constants.py of PyTorch 2.9 and later. Entries that are not named here,
 such as data/sample_inputs/model.pt, are there in every archive and are never opened.
