@@ -1,9 +1,11 @@
-"""How evenly a training serves its clients: spread of their performance, and balance of their participation.
+"""How evenly a training serves its clients: the spread of their performance, and of how often they take part.
 
-Uniformity of performance as fairness is Li et al. 2020, Fair Resource Allocation in Federated Learning (ICLR); the
-index is Jain, Chiu and Hawe 1984.
+Fairness as uniform performance is Li et al. 2020, Fair Resource Allocation in Federated Learning (ICLR). The index is
+Jain, Chiu and Hawe 1984: (Σx)² / (n Σx²). For accuracies 1, 2 and 3 it is 36 / (3 × 14) = 0.857; it is 1 if all clients
+have the same value, and 1/n if one client has everything.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,43 +16,43 @@ import numpy as np
 from flstore_core.errors import NotEnoughData, unknown
 from flstore_core.workloads import Context, Needs, Partial, Pattern, RangeParams, Result, RoundIndex, round_range
 from flstore_core.workloads.methods.geometry import Float64
-from flstore_core.workloads.shared.metric_rows import Row, metric_names, rows_of
+from flstore_core.workloads.shared.metric_rows import Row, check_magnitudes, metric_names, rows_of
 
 
 @dataclass(frozen=True)
 class FairnessParams(RangeParams):
-    """What counts as performance."""
+    """Which metric is compared between clients."""
 
     metric: str = "accuracy"
-    """The metric compared between clients; each client's newest value counts."""
+    """Name of the metric. Of each client, the newest value in the range counts."""
     better: Literal["higher", "lower"] = "higher"
-    """Whether high or low values are good, which says where the worst decile is."""
+    """Whether higher or lower values are better; this decides which end is the worst decile."""
 
 
 @dataclass(frozen=True)
 class FairnessResult(Result):
-    """How evenly clients fare."""
+    """How evenly clients are served."""
 
     rounds: list[int]
-    """The rounds looked at."""
+    """The rounds that were read."""
     clients: int
-    """Clients that took part in them."""
+    """Number of clients that took part in them."""
     reporting: int
-    """Clients that reported the metric."""
+    """Number of clients that reported the metric."""
     mean: float
     """Mean of the clients' newest values."""
     std: float
-    """Their standard deviation, of the population."""
+    """Population standard deviation of the clients' newest values."""
     jain: float
-    """Jain's index of the values: 1 all alike, 1/n one has it all. All zeros are alike."""
+    """Jain's index of the clients' newest values: 1 if all are equal (all 0 too), 1/n if one client has everything."""
     worst_decile: float
-    """Mean of the worst tenth of the clients, one at the least."""
+    """Mean value of the worst tenth of the clients, rounded up to whole clients."""
     best_decile: float
-    """Mean of the best tenth of the clients, one at the least."""
+    """Mean value of the best tenth of the clients, rounded up to whole clients."""
     participation_jain: float
-    """Jain's index of how often clients took part."""
+    """Jain's index of the numbers of participations."""
     participations: dict[str, int]
-    """How often each client took part."""
+    """Number of rounds that each client took part in."""
 
 
 class Fairness:
@@ -67,40 +69,45 @@ class Fairness:
         return round_range(params, index)
 
     def combine(self, partials: Sequence[Partial], context: Context, params: FairnessParams) -> FairnessResult:
-        table = rows_of(data.record for data in context.rounds)
-        if not table:
-            raise NotEnoughData("nobody took part in these rounds")
-        newest = _newest(table, params.metric)
-        values = np.sort(list(newest.values()))[:: 1 if params.better == "higher" else -1]
-        tenth = -(-len(values) // 10)
-        times = Counter(row.client for row in table)
+        rows = rows_of(data.record for data in context.rounds)
+        if not rows:
+            raise NotEnoughData("no client took part in these rounds; choose others with first and last")
+        from_worst = np.sort(_newest_values(rows, params.metric))[:: 1 if params.better == "higher" else -1]
+        tenth = math.ceil(len(from_worst) / 10)
+        participations = Counter(row.client for row in rows)
         return FairnessResult(
             rounds=[data.record.number for data in context.rounds],
-            clients=len(times),
-            reporting=len(values),
-            mean=float(values.mean()),
-            std=float(values.std()),
-            jain=jain(values),
-            worst_decile=float(values[:tenth].mean()),
-            best_decile=float(values[-tenth:].mean()),
-            participation_jain=jain(np.array(list(times.values()), np.float64)),
-            participations=dict(sorted(times.items())),
+            clients=len(participations),
+            reporting=len(from_worst),
+            mean=float(from_worst.mean()),
+            std=float(from_worst.std()),
+            jain=jain(from_worst),
+            worst_decile=float(from_worst[:tenth].mean()),
+            best_decile=float(from_worst[-tenth:].mean()),
+            participation_jain=jain(np.array(list(participations.values()), np.float64)),
+            participations=dict(sorted(participations.items())),
         )
 
 
 def jain(values: Float64) -> float:
-    """Return Jain's fairness index, (Σx)² / (n Σx²); 1 where all values are 0."""
+    """Return Jain's fairness index of values of shape (n,), n > 0: (Σx)² / (n Σx²), or 1 if all values are 0."""
     scaled = values / max(float(np.abs(values).max()), 1e-300)
     squares = float((scaled**2).sum())
     return float(scaled.sum()) ** 2 / (len(values) * squares) if squares else 1.0
 
 
-def _newest(table: Sequence[Row], metric: str) -> dict[str, float]:
-    """Return each client's newest value of `metric`; raise `NotFound` if nobody has one."""
-    found = {row.client: value for row in table if (value := row.number(metric)) is not None}
-    if not found:
-        raise unknown("numeric metric", metric, metric_names(table))
-    return found
+def _newest_values(rows: Sequence[Row], metric: str) -> Float64:
+    """Return each client's newest value of `metric`, shape (reporting clients,).
+
+    Raises:
+        NotFound: if no client reported it as a number.
+        InvalidParameters: if values are too large.
+    """
+    newest = {row.client: value for row in rows if (value := row.number(metric)) is not None}
+    if not newest:
+        raise unknown("numeric metric", metric, metric_names(rows))
+    check_magnitudes(metric, newest.values())
+    return np.array(list(newest.values()))
 
 
 FairnessOverRounds = Fairness  # the name in older installations; removed with them

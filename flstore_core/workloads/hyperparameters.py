@@ -1,7 +1,14 @@
-"""What recorded hyperparameters had to do with progress: variance explained, rank correlation, the best setting seen.
+"""How recorded hyperparameters relate to progress: variance explained, rank correlation, and the best setting so far.
 
-The correlation ratio η² is Fisher 1925 and the rank correlation Spearman 1904; with the round number held fixed it is
-Kendall's partial one (1942), as progress fades with time whatever is set. Nothing here tells cause from coincidence.
+Progress of a round is how much better a metric became since the round before it that has the metric. Two measures
+relate each hyperparameter to it:
+
+- the correlation ratio η² (Fisher 1925): the share of the variance of progress that lies between the values of the
+  hyperparameter. For progress 1, 1 under one value and 3, 3 under another it is 1; for 1, 3 and 1, 3 it is 0.
+- Spearman's rank correlation (1904). Progress fades over a training whatever is set, so it is also given with the round
+  number held fixed, as Kendall's partial correlation (1942).
+
+Neither separates cause from coincidence.
 """
 
 import json
@@ -19,9 +26,10 @@ from flstore_core.records import Round
 from flstore_core.workloads import Context, Needs, Partial, Pattern, RangeParams, Result, RoundIndex, round_range
 from flstore_core.workloads.methods.geometry import Float64
 from flstore_core.workloads.methods.rank_correlation import partial_correlation, rank_correlation
-from flstore_core.workloads.shared.metric_rows import round_metric
+from flstore_core.workloads.shared.metric_rows import Row, check_magnitudes, round_metric
 
-_LEAST = 2
+_LEAST_STEPS = 2
+"""Rounds with progress that a comparison needs."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +37,14 @@ class HyperparametersParams(RangeParams):
     """What counts as progress."""
 
     metric: str = "loss"
-    """The metric whose change from one round to the next is progress: the round's own, or else its clients' mean by
-    num_examples."""
+    """Name of the metric whose change from round to round is progress. Where a round reports none itself, the mean over
+    its clients, weighted by `num_examples`, is its value."""
     better: Literal["higher", "lower"] = "lower"
-    """Whether high or low values of the metric are good."""
+    """Whether higher or lower values of the metric are better."""
     relative: bool = True
-    """Whether progress is a share of the value before it, so that early rounds do not outweigh the rest."""
+    """Whether progress is divided by the value before it, so that early rounds do not outweigh later ones."""
     least_rounds: Annotated[int, Ge(1), Le(10_000)] = 1
-    """Rounds that a setting must have been used in to be called the best."""
+    """Number of rounds that a setting must have been used in to be considered for `best`."""
 
 
 @dataclass(frozen=True)
@@ -46,64 +54,69 @@ class ValueEffect(Result):
     value: str
     """The value, as JSON."""
     rounds: int
-    """Rounds with it."""
+    """Number of rounds with this value."""
     progress: float
-    """Their mean progress."""
+    """Mean progress of these rounds."""
     standard_error: float | None
-    """Of that mean; null for a single round."""
+    """Standard error of the mean progress; null for a single round."""
 
 
 @dataclass(frozen=True)
 class Effect(Result):
-    """What one hyperparameter had to do with progress."""
+    """How one hyperparameter relates to progress."""
 
     name: str
-    """The hyperparameter."""
+    """Name of the hyperparameter."""
     explained: float
-    """η²: share of the variance of progress between its values, 0 to 1; 0 if it never changed."""
+    """Correlation ratio η², 0 to 1: share of the variance of progress that lies between the hyperparameter's values; 0
+    if it never changed."""
     correlation: float | None
-    """Spearman's rank correlation with progress; null unless its values are numbers and both vary."""
+    """Spearman's rank correlation with progress, -1 to 1; null unless all values are numbers, and values and progress
+    both vary."""
     correlation_at_fixed_round: float | None
-    """The same with the round number held fixed; null also where one follows from the round number."""
+    """Partial rank correlation with the round number held fixed, -1 to 1; null also where values or progress follow
+    from the round number."""
     values: list[ValueEffect]
-    """Its values, the one with the greatest progress first."""
+    """Progress by value, greatest mean progress first."""
 
 
 @dataclass(frozen=True)
 class Setting(Result):
-    """All hyperparameters together."""
+    """A combination of values of all hyperparameters."""
 
     hyperparameters: dict[str, Any]
-    """Their values."""
+    """Value of each hyperparameter."""
     rounds: list[int]
-    """Rounds with that setting."""
+    """Rounds with this combination, ascending."""
     progress: float
-    """Their mean progress."""
+    """Mean progress of these rounds."""
 
 
 @dataclass(frozen=True)
 class HyperparametersResult(Result):
-    """What hyperparameters had to do with progress."""
+    """How hyperparameters relate to progress."""
 
     rounds: list[int]
-    """Rounds with hyperparameters, whose progress is known."""
+    """Rounds that have hyperparameters and progress, ascending."""
     progress: list[float]
-    """Progress in each: how much better the metric was than in the round before."""
+    """Progress of each of `rounds`: how much better the metric was than in the round before it."""
     effects: list[Effect]
-    """All recorded hyperparameters, the one that explains most first."""
+    """Every recorded hyperparameter, the one with the greatest `explained` first."""
     best: Setting | None
-    """The setting with the greatest mean progress; null where none was used in `least_rounds` rounds."""
+    """The combination with the greatest mean progress; null if none was used in `least_rounds` rounds."""
 
 
 @dataclass(frozen=True)
 class _Step:
+    """A round's progress, and the hyperparameters it was made with."""
+
     round: int
     progress: float
     setting: Mapping[str, Any]
 
 
 class Hyperparameters:
-    """What each recorded hyperparameter had to do with progress, and the best setting seen."""
+    """How each recorded hyperparameter relates to progress, and the best setting so far."""
 
     name = "hyperparameters"
     pattern = Pattern.P4
@@ -119,11 +132,6 @@ class Hyperparameters:
         self, partials: Sequence[Partial], context: Context, params: HyperparametersParams
     ) -> HyperparametersResult:
         steps = _steps([data.record for data in context.rounds], params)
-        if len(steps) < _LEAST:
-            raise NotEnoughData(
-                f"{len(steps)} round(s) have hyperparameters, and {params.metric!r} in them and in the round before; "
-                f"at least {_LEAST} are needed"
-            )
         names = sorted({name for step in steps for name in step.setting})
         effects = [_effect(name, [step for step in steps if name in step.setting]) for name in names]
         return HyperparametersResult(
@@ -135,63 +143,82 @@ class Hyperparameters:
 
 
 def _steps(records: Sequence[Round], params: HyperparametersParams) -> list[_Step]:
-    sign = 1.0 if params.better == "higher" else -1.0
-    known = [(record, value) for record in records if (value := round_metric(record, params.metric)) is not None]
-    found = []
-    for (_, before), (record, after) in pairwise(known):
-        if record.hyperparameters:
-            scale = max(abs(before), 1e-12) if params.relative else 1.0
-            found.append(_Step(record.number, sign * (after - before) / scale, record.hyperparameters))
-    return found
+    """Return every round that has hyperparameters and progress, ascending.
+
+    Raises:
+        NotEnoughData: if there are fewer than two.
+        InvalidParameters: if the metric's values are too large.
+    """
+    history = [(record, value) for record in records if (value := round_metric(record, params.metric)) is not None]
+    check_magnitudes(params.metric, (value for _, value in history))
+    steps = [
+        _Step(record.number, _progress(before, after, params), record.hyperparameters)
+        for (_, before), (record, after) in pairwise(history)
+        if record.hyperparameters
+    ]
+    if len(steps) < _LEAST_STEPS:
+        raise NotEnoughData(
+            f"{len(steps)} round(s) have hyperparameters, and {params.metric!r} both in them and in a round before; "
+            f"at least {_LEAST_STEPS} are needed: name another metric, or commit rounds with hyperparameters"
+        )
+    return steps
+
+
+def _progress(before: float, after: float, params: HyperparametersParams) -> float:
+    gain = after - before if params.better == "higher" else before - after
+    return gain / max(abs(before), 1e-12) if params.relative else gain
 
 
 def _effect(name: str, steps: Sequence[_Step]) -> Effect:
-    progress = np.array([step.progress for step in steps])
-    groups: dict[str, list[float]] = {}
+    progress_by_value: dict[str, list[float]] = {}
     for step in steps:
-        groups.setdefault(_as_json(step.setting[name]), []).append(step.progress)
-    between = sum(len(group) * (float(np.mean(group)) - progress.mean()) ** 2 for group in groups.values())
-    total = float(((progress - progress.mean()) ** 2).sum())
-    plain, fixed = _correlations(name, steps, progress)
-    values = [_value_effect(value, np.array(group)) for value, group in groups.items()]
+        progress_by_value.setdefault(_as_json(step.setting[name]), []).append(step.progress)
+    correlation, at_fixed_round = _correlations(name, steps)
+    values = [_value_effect(value, np.array(progress)) for value, progress in progress_by_value.items()]
     return Effect(
         name=name,
-        explained=min(float(between / total), 1.0) if total > 0 and len(groups) > 1 else 0.0,
-        correlation=plain,
-        correlation_at_fixed_round=fixed,
+        explained=correlation_ratio([np.array(progress) for progress in progress_by_value.values()]),
+        correlation=correlation,
+        correlation_at_fixed_round=at_fixed_round,
         values=sorted(values, key=lambda value: (-value.progress, value.value)),
     )
 
 
-def _correlations(name: str, steps: Sequence[_Step], progress: Float64) -> tuple[float | None, float | None]:
-    if not all(_is_number(step.setting[name]) for step in steps):
+def correlation_ratio(groups: Sequence[Float64]) -> float:
+    """Return η², 0 to 1: the share of the values' variance that lies between groups; 0 if nothing varies."""
+    everything = np.concatenate(groups)
+    between = sum(len(group) * (group.mean() - everything.mean()) ** 2 for group in groups)
+    total = float(((everything - everything.mean()) ** 2).sum())
+    return min(float(between / total), 1.0) if total > 0 and len(groups) > 1 else 0.0
+
+
+def _correlations(name: str, steps: Sequence[_Step]) -> tuple[float | None, float | None]:
+    """Return the rank correlation of a hyperparameter with progress, plain and with the round number held fixed."""
+    values = [Row(step.round, "", step.setting).number(name) for step in steps]
+    if any(value is None for value in values):
         return None, None
-    values = np.array([float(step.setting[name]) for step in steps])
-    time = np.array([float(step.round) for step in steps])
-    plain = rank_correlation(values, progress)
-    return plain, partial_correlation(plain, rank_correlation(values, time), rank_correlation(progress, time))
+    x, y, time = np.array([(value, step.progress, step.round) for value, step in zip(values, steps, strict=True)]).T
+    correlation = rank_correlation(x, y)
+    return correlation, partial_correlation(correlation, rank_correlation(x, time), rank_correlation(y, time))
 
 
 def _value_effect(value: str, progress: Float64) -> ValueEffect:
-    count = len(progress)
-    error = float(progress.std(ddof=1)) / math.sqrt(count) if count > 1 else None
-    return ValueEffect(value, count, float(progress.mean()), error)
+    rounds = len(progress)
+    error = float(progress.std(ddof=1)) / math.sqrt(rounds) if rounds > 1 else None
+    return ValueEffect(value, rounds, float(progress.mean()), error)
 
 
-def _best(steps: Sequence[_Step], least: int) -> Setting | None:
-    groups: dict[str, list[_Step]] = {}
+def _best(steps: Sequence[_Step], least_rounds: int) -> Setting | None:
+    by_setting: dict[str, list[_Step]] = {}
     for step in steps:
-        groups.setdefault(_as_json(step.setting), []).append(step)
-    settings = [
-        Setting(dict(group[0].setting), [step.round for step in group], float(np.mean([s.progress for s in group])))
-        for group in groups.values()
-        if len(group) >= least
-    ]
+        by_setting.setdefault(_as_json(step.setting), []).append(step)
+    settings = [_setting(group) for group in by_setting.values() if len(group) >= least_rounds]
     return max(settings, key=lambda setting: setting.progress, default=None)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _setting(steps: Sequence[_Step]) -> Setting:
+    mean = float(np.mean([step.progress for step in steps]))
+    return Setting(dict(steps[0].setting), [step.round for step in steps], mean)
 
 
 def _as_json(value: Any) -> str:

@@ -1,10 +1,17 @@
 """The next round's clients by statistical and system utility, with exploration: Oort (Lai et al. 2021, OSDI).
 
-A client is worth what it could still teach, |B| √(mean of squared losses), held down where it takes longer than the
-preferred duration T: × (T / t)^α. A share ε of the places explores clients that nothing is known of.
+- A client's statistical utility is |B| √(mean of its squared losses): its number of examples times its loss. They are
+  scaled to 0…1 over all clients, and a client that was not chosen for long gets a bonus (algorithm 1 of the paper).
+- A client whose duration t is longer than the preferred duration T has its utility multiplied by (T / t)^α. At α = 2, a
+  client that takes twice as long as preferred counts a quarter.
+- A share ε of the places goes to clients that never reported a loss. ε decays by the round.
+
+For reports of loss 2, 1.5 and 0.5 on 10 examples each, the statistical utilities are 20, 15 and 5.
 """
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -18,61 +25,69 @@ from flstore_core.workloads.methods.geometry import Float64
 from flstore_core.workloads.shared.metric_rows import Row, metric_names, rows_of
 
 _UNCERTAINTY = 0.1
+"""Factor of the bonus for clients not chosen lately, under the root: 0.1 × ln R / L, as in the paper."""
 _HIGHEST = 0.95
+"""Quantile at which statistical utilities are clipped, as in the authors' code."""
 _PACE_STEP = 0.05
-_BEYOND = 1e100
+"""By how much of a quantile the pacer lengthens the preferred duration when utility dwindles."""
+_LARGEST = 1e100
+"""Losses from this size on count as not reported: their products and sums might not be finite."""
 
 
 @dataclass(frozen=True)
 class SchedulePerformanceParams(RangeParams):
-    """How many clients are chosen, and what of."""
+    """How many clients are chosen, among which, and how their utility is computed."""
 
     count: Annotated[int, Ge(1), Le(10_000)] = 10
-    """Clients wanted for the next round."""
+    """Number of clients to choose for the next round."""
     candidates: Annotated[list[str], MinLen(1)] | None = None
-    """Clients that can be chosen, new ones too; all that took part in the range by default."""
+    """Clients that can be chosen, which may include new ones; by default all that took part in the range of rounds."""
     loss: str = "loss"
-    """The metric that holds a client's training loss: the root mean square over its examples, or the mean of them."""
+    """Name of the metric with a client's training loss: the root mean square over its examples, or their mean."""
     duration: str = "duration_s"
-    """The metric that tells how long a client took, in seconds."""
+    """Name of the metric with a client's duration in a round, in seconds."""
     preferred_duration_s: Annotated[float, Gt(0)] | None = None
-    """T, in seconds; by default Oort's pacer sets it: a quantile of durations that grows when utility dwindles."""
+    """Preferred duration T of a round, in seconds. By default Oort's pacer sets it: a quantile of the clients' newest
+    durations."""
     pace: Annotated[float, Gt(0), Le(1)] = 0.3
-    """The pacer's first quantile."""
+    """The quantile at which the pacer starts."""
     window: Annotated[int, Ge(1), Le(10_000)] = 20
-    """Rounds over which the pacer adds up utility; after each it may let durations grow by 0.05 of a quantile."""
+    """Number of rounds over which the pacer sums utility. Each window with less utility than the one before raises the
+    quantile by 0.05."""
     penalty: Annotated[float, Ge(0), Le(10)] = 2.0
-    """α, the exponent on T / t of clients slower than T; 0 leaves speed out."""
+    """Exponent α of the factor (T / t)^α for clients slower than T; 0 ignores speed."""
     exploration: Annotated[float, Ge(0), Le(1)] = 0.9
-    """ε before the first round."""
+    """Share ε of places for clients that never reported a loss, before the first round."""
     exploration_decay: Annotated[float, Gt(0), Le(1)] = 0.98
-    """What ε is multiplied by each round."""
+    """Factor by which ε shrinks with each round of the range."""
     least_exploration: Annotated[float, Ge(0), Le(1)] = 0.2
-    """Below which ε does not decay."""
+    """Value below which ε does not shrink."""
     cutoff: Annotated[float, Gt(0), Le(1)] = 0.95
-    """Clients are drawn among those above this share of the utility of the last that would be taken by rank."""
+    """Clients are drawn among those whose utility is at least this share of that of the last client who would be chosen
+    by rank."""
     most_participations: Annotated[int, Ge(1)] | None = None
-    """Leave out clients that took part more often; the paper gives 10, unlimited by default."""
+    """Clients with more participations than this in the range are not chosen; unlimited by default. The paper uses
+    10."""
     seed: Annotated[int, Ge(0), Le(2**63)] = 0
-    """Seed of the draws; the same seed gives the same answer."""
+    """Seed of the random draws; the same seed gives the same answer."""
 
 
 @dataclass(frozen=True)
 class Candidate(Result):
-    """What is known of one client."""
+    """One client that could be chosen."""
 
     client: str
-    """The client."""
+    """Name of the client."""
     statistical: float
-    """Statistical utility from its newest loss and number of examples; 0 if it is unknown."""
+    """Statistical utility: its newest loss times its number of examples; 0 if it never reported a loss."""
     duration_s: float | None
-    """Its newest duration; null if it told none."""
+    """Its newest duration, in seconds; null if it reported none."""
     system: float
     """Factor for its speed, 0 to 1."""
     utility: float
-    """Normalised statistical utility with a bonus for not having been seen lately, × `system`."""
+    """Statistical utility scaled to 0…1, plus a bonus if it was not chosen lately, times `system`."""
     last_round: int | None
-    """Its newest round with a loss; null for a client to explore."""
+    """The newest round in which it reported a loss; null if it never did."""
 
 
 @dataclass(frozen=True)
@@ -80,39 +95,43 @@ class Choice(Result):
     """One chosen client."""
 
     client: str
-    """The client."""
+    """Name of the client."""
     why: Literal["exploit", "explore"]
-    """For its utility, or because nothing is known of it."""
+    """`exploit`: for its utility; `explore`: because it never reported a loss."""
 
 
 @dataclass(frozen=True)
 class SchedulePerformanceResult(Result):
-    """Who should take part in the next round."""
+    """The clients that should take part in the next round."""
 
     rounds: list[int]
-    """The rounds looked at."""
+    """The rounds that were read."""
     chosen: list[Choice]
-    """The clients; fewer than asked for where there are no more."""
+    """The chosen clients; fewer than `count` if there are no more."""
     exploration: float
-    """ε, the share of places meant for exploration."""
+    """Share ε of places for exploration, 0 to 1."""
     preferred_duration_s: float | None
-    """T; null where no client told a duration."""
+    """Preferred duration T, in seconds; null if no client reported a duration."""
     candidates: list[Candidate]
-    """All that could be chosen, the most useful first."""
+    """All clients that could be chosen, the greatest utility first."""
 
 
 @dataclass(frozen=True)
-class _Known:
-    """A client's newest report, with a loss."""
+class _Report:
+    """What a client reported in a round, with its statistical utility."""
 
-    place: int
+    client: str
     round: int
-    statistical: float
+    place: int
+    """Place of the round in the range, from 1."""
+    utility: float | None
+    """None where the loss is missing, negative or too large."""
     duration: float | None
+    """In seconds; None where it is missing or not positive."""
 
 
 class SchedulePerformance:
-    """Next round's clients, by what they can still teach and how fast they are."""
+    """The next round's clients: those with the greatest loss and speed, and some that were never seen."""
 
     name = "schedule-performance"
     pattern = Pattern.P4
@@ -127,117 +146,131 @@ class SchedulePerformance:
     def combine(
         self, partials: Sequence[Partial], context: Context, params: SchedulePerformanceParams
     ) -> SchedulePerformanceResult:
-        table = rows_of(data.record for data in context.rounds)
+        rows = rows_of(data.record for data in context.rounds)
         numbers = [data.record.number for data in context.rounds]
-        utilities = [statistical_utility(row, params.loss) for row in table]
-        known = _newest(table, utilities, numbers, params)
-        if not known and params.candidates is None:
-            raise unknown("numeric metric", params.loss, metric_names(table))
-        preferred = params.preferred_duration_s or _paced(table, utilities, numbers, params)
-        candidates = _candidates(_able(table, params), known, preferred, len(numbers), params)
-        epsilon = max(
-            min(params.least_exploration, params.exploration),
-            params.exploration * params.exploration_decay ** len(numbers),
-        )
+        reports = _reports(rows, numbers, params)
+        newest = {report.client: report for report in reports if report.utility is not None}
+        if not newest and params.candidates is None:
+            raise unknown("numeric metric", params.loss, metric_names(rows))
+        preferred = params.preferred_duration_s or _paced(reports, len(numbers), params)
+        candidates = _candidates(_eligible(rows, params), newest, preferred, len(numbers), params)
+        exploration = _exploration(len(numbers), params)
         return SchedulePerformanceResult(
             rounds=numbers,
-            chosen=_choose(candidates, epsilon, params),
-            exploration=epsilon,
+            chosen=_choose(candidates, exploration, params),
+            exploration=exploration,
             preferred_duration_s=preferred,
             candidates=candidates,
         )
 
 
 def statistical_utility(row: Row, loss: str) -> float | None:
-    """Return |B| times the root mean square of the loss; None where the loss is missing, negative or beyond measure."""
+    """Return a client's loss times its number of examples; None where the loss is missing, negative or too large."""
     value, examples = row.number(loss), row.number("num_examples")
-    if value is None or not 0 <= value < _BEYOND:
+    if value is None or not 0 <= value < _LARGEST:
         return None
-    return value * min(max(1.0 if examples is None else examples, 0.0), _BEYOND)
+    return value * min(max(1.0 if examples is None else examples, 0.0), _LARGEST)
 
 
-def _system_utility(duration: float | None, preferred: float | None, penalty: float) -> float:
-    """Return (T / t)^α for a client slower than T; 1 for the others and where either is unknown."""
-    if duration is None or preferred is None or duration <= preferred:
-        return 1.0
-    return float((preferred / duration) ** penalty)
-
-
-def _newest(
-    table: Sequence[Row], utilities: Sequence[float | None], numbers: Sequence[int], params: SchedulePerformanceParams
-) -> dict[str, _Known]:
+def _reports(rows: Sequence[Row], numbers: Sequence[int], params: SchedulePerformanceParams) -> list[_Report]:
     places = {number: place for place, number in enumerate(numbers, start=1)}
-    found: dict[str, _Known] = {}
-    for row, utility in zip(table, utilities, strict=True):
-        if utility is not None:
-            found[row.client] = _Known(places[row.round], row.round, utility, _positive(row.number(params.duration)))
-    return found
+    return [
+        _Report(
+            client=row.client,
+            round=row.round,
+            place=places[row.round],
+            utility=statistical_utility(row, params.loss),
+            duration=_positive(row.number(params.duration)),
+        )
+        for row in rows
+    ]
 
 
 def _positive(value: float | None) -> float | None:
     return value if value is not None and value > 0 else None
 
 
-def _able(table: Sequence[Row], params: SchedulePerformanceParams) -> list[str]:
-    """Return who can be chosen, by name.
+def _exploration(rounds: int, params: SchedulePerformanceParams) -> float:
+    """Return ε after some rounds: it decays down to its least value, or stays where it starts below that."""
+    decayed = params.exploration * params.exploration_decay**rounds
+    return max(decayed, min(params.least_exploration, params.exploration))
+
+
+def _eligible(rows: Sequence[Row], params: SchedulePerformanceParams) -> list[str]:
+    """Return the clients that can be chosen, by name.
 
     Raises:
-        InvalidParameters: if everybody took part too often.
+        InvalidParameters: if all of them took part too often.
     """
-    times: dict[str, int] = {}
-    for row in table:
-        times[row.client] = times.get(row.client, 0) + 1
-    asked = sorted(times if params.candidates is None else set(params.candidates))
+    participations = Counter(row.client for row in rows)
+    candidates = sorted(participations if params.candidates is None else set(params.candidates))
     most = params.most_participations
-    able = [client for client in asked if most is None or times.get(client, 0) <= most]
-    if not able:
-        raise InvalidParameters(f"all {len(asked)} clients took part more than most_participations ({most}) times")
-    return able
+    eligible = [client for client in candidates if most is None or participations[client] <= most]
+    if not eligible:
+        raise InvalidParameters(
+            f"all {len(candidates)} clients took part more than most_participations ({most}) times; "
+            f"raise it, or name other candidates"
+        )
+    return eligible
 
 
-def _paced(
-    table: Sequence[Row], utilities: Sequence[float | None], numbers: Sequence[int], params: SchedulePerformanceParams
-) -> float | None:
-    """Return the quantile of clients' newest durations that the pacer has come to; None without durations."""
-    durations = {row.client: value for row in table if (value := _positive(row.number(params.duration))) is not None}
+def _paced(reports: Sequence[_Report], rounds: int, params: SchedulePerformanceParams) -> float | None:
+    """Return the quantile of clients' newest durations that the pacer has reached; None without durations."""
+    durations = {report.client: report.duration for report in reports if report.duration is not None}
     if not durations:
         return None
-    gained = dict.fromkeys(numbers, 0.0)
-    for row, utility in zip(table, utilities, strict=True):
-        gained[row.round] += utility or 0.0
-    by_round = list(gained.values())
-    ends = range(params.window, len(by_round) + 1, params.window)
-    windows = [sum(by_round[end - params.window : end]) for end in ends]
-    dwindled = sum(before > after for before, after in pairwise(windows))
+    utilities = np.zeros(rounds)
+    for report in reports:
+        utilities[report.place - 1] += report.utility or 0.0
+    ends = range(params.window, rounds + 1, params.window)
+    windows = [utilities[end - params.window : end].sum() for end in ends]
+    dwindled = sum(bool(before > after) for before, after in pairwise(windows))
     level = min(1.0, params.pace + _PACE_STEP * dwindled)
     return float(np.quantile(list(durations.values()), level, method="inverted_cdf"))
 
 
+def _system_utility(duration: float | None, preferred: float | None, penalty: float) -> float:
+    """Return (T / t)^α for a client slower than T; 1 for the others and where T or t is unknown."""
+    if duration is None or preferred is None or duration <= preferred:
+        return 1.0
+    return float((preferred / duration) ** penalty)
+
+
 def _candidates(
-    able: Sequence[str],
-    known: dict[str, _Known],
+    eligible: Sequence[str],
+    newest: Mapping[str, _Report],
     preferred: float | None,
     rounds: int,
     params: SchedulePerformanceParams,
 ) -> list[Candidate]:
-    """Return what is known of each client, the most useful first."""
-    seen = [client for client in able if client in known]
-    scores = dict(zip(seen, _normalised(np.array([known[client].statistical for client in seen])), strict=True))
-    found = []
-    for client in able:
-        if client not in known:
-            found.append(Candidate(client, 0.0, None, 1.0, 0.0, None))
-            continue
-        about = known[client]
-        system = _system_utility(about.duration, preferred, params.penalty)
-        bonus = float(np.sqrt(_UNCERTAINTY * np.log(max(rounds, 1)) / about.place))
-        utility = (float(scores[client]) + bonus) * system
-        found.append(Candidate(client, about.statistical, about.duration, system, utility, about.round))
-    return sorted(found, key=lambda each: (each.last_round is None, -each.utility, each.client))
+    """Return the eligible clients by utility, the greatest first; those without a loss come last."""
+    reports = [newest[client] for client in eligible if client in newest]
+    scores = _normalised(np.array([report.utility for report in reports], np.float64))
+    seen = [
+        _candidate(report, float(score), preferred, rounds, params)
+        for report, score in zip(reports, scores, strict=True)
+    ]
+    unseen = [Candidate(client, 0.0, None, 1.0, 0.0, None) for client in eligible if client not in newest]
+    return [*sorted(seen, key=lambda candidate: (-candidate.utility, candidate.client)), *unseen]
+
+
+def _candidate(
+    report: _Report, score: float, preferred: float | None, rounds: int, params: SchedulePerformanceParams
+) -> Candidate:
+    system = _system_utility(report.duration, preferred, params.penalty)
+    bonus = math.sqrt(_UNCERTAINTY * math.log(rounds) / report.place)
+    return Candidate(
+        client=report.client,
+        statistical=report.utility or 0.0,
+        duration_s=report.duration,
+        system=system,
+        utility=(score + bonus) * system,
+        last_round=report.round,
+    )
 
 
 def _normalised(utilities: Float64) -> Float64:
-    """Return utilities scaled to 0…1 as the authors' code does, clipped at the 95th percentile against outliers."""
+    """Return utilities scaled to 0…1, clipped at their 95th percentile against outliers, as the authors' code does."""
     if not len(utilities):
         return utilities
     clipped = np.minimum(utilities, np.quantile(utilities, _HIGHEST))
@@ -245,24 +278,29 @@ def _normalised(utilities: Float64) -> Float64:
     return np.asarray((clipped - low) / (high - low)) if high > low else np.ones(len(utilities))
 
 
-def _choose(candidates: Sequence[Candidate], epsilon: float, params: SchedulePerformanceParams) -> list[Choice]:
-    """Return up to `count` choices: a share ε of unknown clients, the rest drawn by utility."""
+def _choose(candidates: Sequence[Candidate], exploration: float, params: SchedulePerformanceParams) -> list[Choice]:
+    """Return up to `count` choices: a share ε of clients that were never seen, the others drawn by utility."""
     rng = np.random.default_rng(params.seed)
-    fresh = [each.client for each in candidates if each.last_round is None]
-    ranked = [each for each in candidates if each.last_round is not None]
-    explored = min(len(fresh), max(round(epsilon * params.count), params.count - len(ranked)))
-    exploited = min(len(ranked), params.count - explored)
-    drawn = _by_utility(ranked, exploited, params.cutoff, rng)
-    new = rng.choice(fresh, explored, replace=False).tolist() if explored else []
+    unseen = [candidate.client for candidate in candidates if candidate.last_round is None]
+    ranked = [candidate for candidate in candidates if candidate.last_round is not None]
+    explore = min(len(unseen), max(round(exploration * params.count), params.count - len(ranked)))
+    exploit = min(len(ranked), params.count - explore)
+    drawn = _by_utility(ranked, exploit, params.cutoff, rng)
+    new = rng.choice(unseen, explore, replace=False).tolist() if explore else []
     return [*(Choice(client, "exploit") for client in drawn), *(Choice(client, "explore") for client in new)]
 
 
 def _by_utility(ranked: Sequence[Candidate], count: int, cutoff: float, rng: np.random.Generator) -> list[str]:
-    """Draw `count` clients without replacement by utility, among those near or above the utility of number `count`."""
+    """Return `count` clients drawn by utility, without replacement, among those that reach `cutoff`.
+
+    Args:
+        ranked: candidates by utility, the greatest first; at least `count`.
+        cutoff: share of the utility of the candidate of rank `count`.
+    """
     if not count:
         return []
     bar = cutoff * ranked[count - 1].utility
-    pool = [each for each in ranked if each.utility >= bar]
-    chances = np.array([each.utility for each in pool]) + 1e-9
-    drawn = rng.choice(len(pool), count, replace=False, p=chances / chances.sum())
+    pool = [candidate for candidate in ranked if candidate.utility >= bar]
+    probabilities = np.array([candidate.utility for candidate in pool]) + 1e-9
+    drawn = rng.choice(len(pool), count, replace=False, p=probabilities / probabilities.sum())
     return [pool[row].client for row in sorted(drawn.tolist())]

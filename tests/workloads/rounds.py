@@ -74,6 +74,14 @@ def make_round(
     return RoundData(Round(number, None, members, stored, committed_at=1.0), statistics(rows, everyone, base, slices))
 
 
+def rounds_of(*rounds: Mapping[str, Mapping[str, Any]]) -> list[RoundData]:
+    """Return open rounds from 0 on, each given by its clients' metrics."""
+    return [
+        RoundData(Round(number, None, tuple(member(client, metrics) for client, metrics in clients.items())))
+        for number, clients in enumerate(rounds)
+    ]
+
+
 @dataclass
 class Artifacts:
     """Takes the models that workloads write."""

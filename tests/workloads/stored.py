@@ -1,7 +1,7 @@
-"""Workloads over weights asked as the gateway asks them: rounds of models, in any number of slices and any dtypes."""
+"""A job in memory that is asked as the gateway asks: rounds of models, in any number of slices and any dtypes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from flstore_core.flat import FlatView, from_float32
 from flstore_core.ids import AGGREGATE, JobId
 from flstore_core.records import Job
 from flstore_core.schema import Schema, TensorSpec
-from flstore_core.workloads import Context, RoundData, SliceView, wants_statistics
+from flstore_core.workloads import Context, Needs, Progress, RoundData, SliceView, no_progress, wants_statistics
+from tests.fakes.models import FakeAccess
 from tests.workloads.rounds import Artifacts, Index
 
 Vector = NDArray[Any]
@@ -33,35 +34,56 @@ class Stored:
 
     schema: Schema
     rounds: Sequence[RoundData]
-    models: Mapping[tuple[int, str], Vector]
+    models: Mapping[tuple[int, str], Vector] = field(default_factory=dict)
     artifacts: Artifacts = field(default_factory=Artifacts)
+    access: FakeAccess | None = None
+    """What runs models; needed by workloads that run some."""
 
     def ask(self, workload: Any, slices: int = 1, **params: Any) -> Any:
         """Return a workload's answer; the models it writes go to `artifacts`."""
         return self.ask_with(workload, workload.params(**params), slices)
 
-    def ask_with(self, workload: Any, asked: Any, slices: int = 1, progress: Any = lambda done, total: None) -> Any:
-        numbers = list(workload.select(asked, self.index))
-        rounds = tuple(data for data in self.rounds if data.record.number in numbers)
-        wanted = wants_statistics(workload, asked)
-        rounds = rounds if wanted else tuple(RoundData(data.record) for data in rounds)
-        members = tuple(workload.members(rounds, asked))
-        base = rounds[-1].record.base if workload.reads_base else None
-        partials = []
-        for index in range(slices):
-            rows = tuple(self._view(member.round, member.client, index, slices) for member in members)
-            origin = None if base is None else self._view(base, AGGREGATE, index, slices)
-            partials.append(workload.map(SliceView(members, rows, origin, self.schema.segments), asked))
-        context = Context(Job(JobId("job"), self.schema), rounds, self.artifacts, members, progress=progress)
-        return workload.combine(partials, context, asked)
+    def ask_with(self, workload: Any, params: Any, slices: int = 1, progress: Progress = no_progress) -> Any:
+        """Return a workload's answer by the gateway's steps: select, read, map or run, combine."""
+        rounds = self._read(workload, params)
+        context = Context(Job(JobId("job"), self.schema), rounds, self.artifacts, progress=progress)
+        partials: Sequence[Any] = []
+        if workload.needs is Needs.WEIGHTS:
+            context = replace(context, members=tuple(workload.members(rounds, params)))
+            base = rounds[-1].record.base if workload.reads_base else None
+            partials = [self._map(workload, params, context, base, index, slices) for index in range(slices)]
+        elif workload.needs is Needs.MODEL:
+            assert self.access is not None, "give `access` to a history whose models run"
+            self.access.models = workload.models(rounds, params)
+            context = replace(context, models=tuple(self.access.models))
+            partials = [workload.run(self.access, params)]
+        return workload.combine(partials, context, params)
 
     @property
     def index(self) -> Index:
-        taken: dict[str, list[int]] = {}
+        """What is known of the rounds before any is read."""
+        participations: dict[str, list[int]] = {}
+        numbers: dict[bool, list[int]] = {True: [], False: []}
         for data in self.rounds:
-            for member in data.record.members:
-                taken.setdefault(member.client, []).append(data.record.number)
-        return Index([data.record.number for data in self.rounds], (), taken)
+            numbers[data.record.committed].append(data.record.number)
+            for member in data.record.members if data.record.committed else ():
+                participations.setdefault(member.client, []).append(data.record.number)
+        return Index(numbers[True], numbers[False], participations)
+
+    def _read(self, workload: Any, params: Any) -> tuple[RoundData, ...]:
+        numbers = list(workload.select(params, self.index))
+        rounds = tuple(data for data in self.rounds if data.record.number in numbers)
+        return rounds if wants_statistics(workload, params) else tuple(RoundData(data.record) for data in rounds)
+
+    def _map(
+        self, workload: Any, params: Any, context: Context, base: int | None, index: int, slices: int
+    ) -> Mapping[str, Vector]:
+        rows = tuple(self._view(member.round, member.client, index, slices) for member in context.members)
+        origin = None if base is None else self._view(base, AGGREGATE, index, slices)
+        partial: Mapping[str, Vector] = workload.map(
+            SliceView(context.members, rows, origin, self.schema.segments), params
+        )
+        return partial
 
     def _view(self, number: int, client: str, index: int, slices: int) -> FlatView:
         return packed(self.models[number, client], self.schema, *self.schema.slice_bounds(index, slices))

@@ -6,12 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import theilslopes
 
-from flstore_core.errors import NotEnoughData
+from flstore_core.errors import InvalidParameters, NotEnoughData
 from flstore_core.records import Round
 from flstore_core.workloads import RoundData
-from flstore_core.workloads.convergence import Convergence, theil_sen
-from tests.workloads.rounds import ask, member
-from tests.workloads.test_metrics import rounds_of
+from flstore_core.workloads.convergence import Convergence, ConvergenceParams, theil_sen
+from tests.workloads.rounds import Index, ask, member
 
 ASKED = Convergence()
 
@@ -69,5 +68,34 @@ def test_where_a_round_has_no_metric_its_clients_mean_by_examples_stands_in() ->
 
 
 def test_too_short_a_history_is_refused() -> None:
-    with pytest.raises(NotEnoughData, match=r"2 round\(s\) have 'loss'"):
-        ask(ASKED, [*history([1.0, 2.0]), *rounds_of({"a": {}})])
+    rounds = [*history([1.0, 2.0]), RoundData(Round(9, None, ()))]
+    with pytest.raises(NotEnoughData, match=r"2 of 3 round\(s\) have a numeric metric 'loss'; .* at least 3"):
+        ask(ASKED, rounds)
+    assert len(ask(ASKED, [*rounds, RoundData(Round(11, None, (), metrics={"loss": 0.5}))]).rounds) == 3
+
+
+def test_the_documented_example() -> None:
+    answer = ask(ASKED, history([5.0, 4.0, 9.0, 2.0]), target=0.0)
+    assert (answer.slope, answer.rounds_to_target, answer.best_round) == (-1.0, 2, 3)
+
+
+def test_the_trend_is_that_of_the_newest_rounds_and_the_best_of_all() -> None:
+    values = [0.5, *(9.0 - number for number in range(8))]
+    answer = ask(ASKED, history(values), window=4)
+    assert (answer.slope, answer.best, answer.best_round, answer.newest) == (-1.0, 0.5, 0, 2.0)
+    assert ask(ASKED, history([1.0, 2, 3, 3, 3, 3]), window=4).state == "plateau"
+
+
+@pytest.mark.parametrize(("tolerance", "state"), [(0.09, "improving"), (0.11, "plateau")])
+def test_the_tolerance_is_a_share_of_the_median_magnitude(tolerance: float, state: str) -> None:
+    """Values fall by 1 a round around a median of 10."""
+    assert ask(ASKED, history([12.0, 11, 10, 9, 8]), tolerance=tolerance).state == state
+
+
+def test_only_a_range_of_rounds_is_followed() -> None:
+    assert ASKED.select(ConvergenceParams(first=2, last=4), Index(committed=range(9))) == [2, 3, 4]
+
+
+def test_values_too_large_to_compute_with_are_refused() -> None:
+    with pytest.raises(InvalidParameters, match=r"'loss' reaches 1e\+300 .* within ±1e\+100"):
+        ask(ASKED, history([1.0, 2.0, -1e300]))

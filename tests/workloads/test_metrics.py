@@ -1,26 +1,16 @@
 """Metrics against the standard library's statistics, and by hand."""
 
 import statistics
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
 from flstore_core.errors import InvalidParameters, NotEnoughData, NotFound
-from flstore_core.records import Round
-from flstore_core.workloads import RoundData
 from flstore_core.workloads.metrics import Condition, Metrics, MetricsParams
-from tests.workloads.rounds import Index, ask, member
+from tests.workloads.rounds import Index, ask, rounds_of
 
 ASKED = Metrics()
-
-
-def rounds_of(*rounds: Mapping[str, Mapping[str, Any]]) -> list[RoundData]:
-    return [
-        RoundData(Round(number, None, tuple(member(client, metrics) for client, metrics in clients.items())))
-        for number, clients in enumerate(rounds)
-    ]
 
 
 HISTORY = rounds_of(
@@ -87,7 +77,7 @@ def test_an_unknown_metric_is_answered_with_the_nearest() -> None:
 
 
 def test_sums_beyond_all_numbers_are_refused() -> None:
-    with pytest.raises(InvalidParameters, match=r"'loss' .*1e\+308"):
+    with pytest.raises(InvalidParameters, match=r"'loss' reaches 1e\+308 in size.* a condition in where"):
         ask(ASKED, rounds_of({"a": {"loss": 1e308}, "b": {"loss": 1e308}}), aggregations=["sum"])
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from flstore_core.errors import InvalidParameters, NotFound
 from flstore_core.workloads.schedule_performance import SchedulePerformance
-from tests.workloads.rounds import ask
-from tests.workloads.test_metrics import rounds_of
+from tests.workloads.rounds import ask, rounds_of
 
 ASKED = SchedulePerformance()
 

@@ -5,8 +5,7 @@ import pytest
 
 from flstore_core.errors import NotFound
 from flstore_core.workloads.stragglers import Stragglers
-from tests.workloads.rounds import ask
-from tests.workloads.test_metrics import rounds_of
+from tests.workloads.rounds import ask, rounds_of
 
 ASKED = Stragglers()
 

@@ -1,15 +1,18 @@
 """Clients' metrics over rounds as rows, one for each participation, and a round's own metric."""
 
-import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flstore_core.errors import InvalidParameters
 from flstore_core.records import Round
 
 Scalar = str | float | bool | None
 _SCALARS = (str, int, float, bool)
 _NUMBERS = (float, int)
+_LARGEST = 1e100
+"""Largest magnitude that workloads compute with: squares of such numbers, and sums of squares, are finite."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,9 @@ class Row:
         return value if isinstance(value, _SCALARS) else None
 
     def number(self, name: str) -> float | None:
-        """Return a metric as a number; None if it is missing, not a number or not finite."""
+        """Return a metric as a float; None if it is missing, not a number, not finite or too large for a float."""
         value = self.value(name)
-        if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not abs(value) <= sys.float_info.max:
             return None
         return float(value)
 
@@ -59,3 +62,17 @@ def round_metric(record: Round, metric: str) -> float | None:
     ]
     total = sum(examples for _, examples in reported)
     return sum(value * examples for value, examples in reported) / total if total > 0 else None
+
+
+def check_magnitudes(metric: str, values: Iterable[float]) -> None:
+    """Check that a metric's values can be computed with.
+
+    Raises:
+        InvalidParameters: if one is so large that squares and sums of such values are not finite.
+    """
+    largest = max(map(abs, values), default=0.0)
+    if not largest <= _LARGEST:
+        raise InvalidParameters(
+            f"metric {metric!r} reaches {largest:.3g} in size, which is too large to compute with; "
+            f"name a metric whose values lie within ±{_LARGEST:.0e}"
+        )
