@@ -19,6 +19,8 @@ import flstore_core
 ROOT = Path(__file__).parent.parent
 FOLDERS = {"flstore": ROOT, "flstore-server": ROOT / "distributions" / "server"}
 SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "distributions", "flstore_core", "services", "loadgen")
+MENTION = r"""(?<=['"`/])(flstore(?:-server)?|server)\[([\w,-]+)\]"""
+"""As in 'flstore[s3]' or ./distributions/server[dev]."""
 TEXTS = ("*.py", "*.md", "*.toml", "*.yaml", "*.txt", "Makefile", "Dockerfile", ".ci/run")
 
 
@@ -128,7 +130,7 @@ def mentions() -> list[tuple[str, str, str]]:
         (file, name, extra)
         for file in listing.stdout.split()
         if (ROOT / file).exists()
-        for name, extras in re.findall(r"\b(flstore(?:-server)?|distributions/server)\[([\w,-]+)\]", read(ROOT / file))
+        for name, extras in re.findall(MENTION, read(ROOT / file))
         for extra in extras.split(",")
     ]
 
@@ -141,5 +143,5 @@ def test_every_extra_that_a_message_or_a_page_names_exists() -> None:
     named = mentions()
     assert len(named) > 5
     for file, name, extra in named:
-        declared = project(name.replace("distributions/", "flstore-"))["optional-dependencies"]
+        declared = project("flstore" if name == "flstore" else "flstore-server")["optional-dependencies"]
         assert extra in declared, f"{file} names {name}[{extra}]; there are {', '.join(declared)}"

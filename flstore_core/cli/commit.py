@@ -14,7 +14,7 @@ from flstore_core.cli.values import merged, pairs
 @click.argument("round_", metavar="ROUND", type=int)
 @pairs("-m", "--metric", "metrics", help="Such as accuracy=0.93.")
 @pairs("-p", "--hyperparameter", "hyperparameters", help="Such as lr=0.01.")
-@click.option("--participant", "participants", multiple=True, help="A client whose update must be there.")
+@click.option("--participant", "participants", multiple=True, help="A client whose update must be stored.")
 @connected
 def commit_command(
     session: Session,
@@ -24,7 +24,7 @@ def commit_command(
     hyperparameters: Sequence[tuple[str, Any]],
     participants: tuple[str, ...],
 ) -> None:
-    """Close ROUND of JOB, for good."""
+    """Commit ROUND of JOB, after which it cannot change."""
     record = session.client.commit(
         job,
         round_,

@@ -22,9 +22,9 @@ from flstore_core.units import format_size
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="By default CLIENT.safetensors.")
 @connected
 def get_command(session: Session, job: str, round_: int, client: str, output: Path | None) -> None:
-    """Fetch what CLIENT sent in ROUND of JOB; without CLIENT, the model the round ended with.
+    """Fetch the update of CLIENT in ROUND of JOB; without CLIENT, the model the round ended with.
 
-    The file is checked against its hash. With `-o NAME.npz` it is written for NumPy, bfloat16 widened.
+    The file is checked against its hash. With `-o NAME.npz` it is written for NumPy, bfloat16 widened to float32.
     """
     path = output or Path(f"{client}.safetensors")
     if path.suffix not in SUFFIXES:

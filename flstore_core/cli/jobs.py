@@ -38,11 +38,11 @@ def list_command(session: Session) -> None:
 def show_command(session: Session, job: str) -> None:
     """Show one JOB and its rounds."""
     info, rounds = session.client.job(job), session.client.rounds(job)
-    known = {name: value for name, value in vars(info).items() if name not in ("schema", "placement")}
+    settings = {name: value for name, value in vars(info).items() if name not in ("schema", "placement")}
     tensors = table("Tensors", ["name", "dtype", "shape"], [[t["name"], t["dtype"], t["shape"]] for t in info.schema])
     columns = ["round", "committed", "clients", "base"]
     listed = table("Rounds", columns, [[r.round, r.committed, r.clients, r.base] for r in rounds])
-    session.show({**vars(info), "rounds": rounds}, *rendered(known), tensors, listed)
+    session.show({**vars(info), "rounds": rounds}, *rendered(settings), tensors, listed)
 
 
 @jobs_group.command("create")
@@ -81,7 +81,7 @@ def create_command(
 
 @jobs_group.command("delete")
 @click.argument("job")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @connected
 def delete_command(session: Session, job: str, yes: bool) -> None:
     """Remove JOB and everything stored for it."""

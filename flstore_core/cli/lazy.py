@@ -1,4 +1,4 @@
-"""Groups as a reader wants them, and commands imported only when they are called: `flstore --help` is there at once."""
+"""Groups that list their commands in order, and commands that are imported only when they are called."""
 
 from importlib import import_module
 from typing import Any
@@ -7,7 +7,7 @@ import click
 
 
 class LazyCommand(click.Command):
-    """Stands for the command at `target`, written `module:name`, until it is called."""
+    """Stands for the command at `target`, written `module:name`, until it is called, so that help is shown at once."""
 
     def __init__(self, name: str, target: str, summary: str) -> None:
         super().__init__(name, help=summary, short_help=summary)
@@ -34,7 +34,7 @@ class OrderedGroup(click.Group):
 
 
 class ListingGroup(OrderedGroup):
-    """Takes no subcommand for `list`, and any other word for `show WORD`."""
+    """Runs `list` if no subcommand is given, and `show WORD` for a word that is no subcommand."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or args[0] not in {*self.commands, *ctx.help_option_names}:

@@ -23,7 +23,7 @@ _AT_ONCE = 4
 @click.argument("job")
 @click.argument("round_", metavar="ROUND", type=int)
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FILE)
-@click.option("--client", help="The client's name; by default the file's, without its suffix.")
+@click.option("--client", help="The client's name; by default the name of its file, without the suffix.")
 @click.option("--aggregate", is_flag=True, help="Store the model that the round ended with.")
 @pairs("-m", "--metric", "metrics", help="Such as num_examples=120.")
 @connected
@@ -38,12 +38,14 @@ def put_command(
 ) -> None:
     """Store each FILE (.safetensors or .npz) as a client's update in ROUND of JOB."""
     if len(files) > 1 and (client or aggregate):
-        raise click.UsageError("--client and --aggregate go with one file")
+        raise click.UsageError("--client and --aggregate need exactly one file")
     names = [AGGREGATE if aggregate else client or file.stem for file in files]
-    given = merged(metrics)
+    shared_metrics = merged(metrics)
     with _bars(session) as bars, ThreadPoolExecutor(_AT_ONCE) as pool:
-        receipts = list(pool.map(lambda name, file: _put(session, bars, job, round_, name, file, given), names, files))
-    rows = [[r.client, format_size(r.nbytes), "stored" if r.created else "was there", r.sha256] for r in receipts]
+        receipts = list(
+            pool.map(lambda name, file: _put(session, bars, job, round_, name, file, shared_metrics), names, files)
+        )
+    rows = [[r.client, format_size(r.nbytes), "stored" if r.created else "stored before", r.sha256] for r in receipts]
     session.show(receipts, table("", ["client", "size", "", "sha256"], rows))
 
 

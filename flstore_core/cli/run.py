@@ -16,31 +16,32 @@ from flstore_core.units import format_size
 @click.argument("job")
 @click.argument("workload")
 @pairs("-p", "--param", "params", help="Such as round=12 or clients='[\"c1\"]'.")
-@click.option("--background", is_flag=True, help="Have the server run it by itself, and ask for the answer.")
+@click.option("--background", is_flag=True, help="Start it as an operation of the server, and wait for that.")
 @connected
 def run_command(session: Session, job: str, workload: str, params: Sequence[tuple[str, Any]], background: bool) -> None:
     """Run WORKLOAD on JOB and show its answer.
 
-    `flstore workloads` lists what there is, `flstore workloads NAME` the parameters of one.
+    `flstore workloads` lists the workloads, `flstore workloads NAME` the parameters of one.
     """
-    given = merged(params)
+    parameters = merged(params)
     if background:
-        answer = session.client.wait(session.client.submit(job, workload, **given))
+        answer = session.client.wait(session.client.submit(job, workload, **parameters))
     else:
-        answer = session.client.run(job, workload, **given)
+        answer = session.client.run(job, workload, **parameters)
     session.show(answer.raw, _headline(answer), *rendered(answer.result.raw), _execution(answer))
 
 
 def _headline(answer: Answer) -> str:
     rounds = answer.rounds
-    spoken = f"round {rounds[0]}" if len(rounds) == 1 else f"{len(rounds)} rounds"
-    return f"[bold]{answer.workload}[/] ({answer.pattern}) on {answer.job}, {spoken}\n"
+    about = f"round {rounds[0]}" if len(rounds) == 1 else f"{len(rounds)} rounds"
+    return f"[bold]{answer.workload}[/] ({answer.pattern}) on {answer.job}, {about}\n"
 
 
 def _execution(answer: Answer) -> str:
-    told = answer.execution
-    shards = ", ".join(told.shards) if told.get("shards") else "no shard"
+    execution = answer.execution
+    shards = ", ".join(execution.shards) if execution.get("shards") else "no shard"
     return (
-        f"\n[dim]answered by the {told.where} ({shards}) in {told.total_ms:.1f} ms: {told.hits} hits, "
-        f"{told.misses} misses, {format_size(told.bytes_touched)} touched, {format_size(told.bytes_fetched)} fetched[/]"
+        f"\n[dim]answered by the {execution.where} ({shards}) in {execution.total_ms:.1f} ms: "
+        f"{execution.hits} hits, {execution.misses} misses, "
+        f"{format_size(execution.bytes_touched)} touched, {format_size(execution.bytes_fetched)} fetched[/]"
     )

@@ -1,4 +1,4 @@
-"""What every command that talks to a server shares: the connection, `--json`, and errors as one clear line."""
+"""What commands share: the connection to a server, `--json`, and errors as one clear line."""
 
 import json
 import sys
@@ -18,22 +18,45 @@ P = ParamSpec("P")
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 _RETRIES = 2
+"""Fewer than the client's own: a person waits."""
 
 
 @dataclass(frozen=True)
-class Session:
-    """A command's connection and its way to say things."""
+class Output:
+    """Where a command prints, and in which form."""
 
-    client: FLStore
     as_json: bool
     console: Console = field(default_factory=Console)
 
     def show(self, data: Any, *lines: RenderableType) -> None:
-        """Print `data` as JSON if that was asked for, else the readable lines."""
+        """Print `data` as JSON with `--json`, otherwise the readable `lines`."""
         if self.as_json:
             click.echo(to_json(data))
         for line in () if self.as_json else lines:
             self.console.print(line)
+
+
+@dataclass(frozen=True)
+class Session:
+    """A command's connection and output."""
+
+    client: FLStore
+    output: Output
+
+    @property
+    def as_json(self) -> bool:
+        return self.output.as_json
+
+    def show(self, data: Any, *lines: RenderableType) -> None:
+        """Print as `Output.show` does."""
+        self.output.show(data, *lines)
+
+
+@contextmanager
+def open_session(url: str, token: str | None, as_json: bool) -> Iterator[Session]:
+    """Connect to the FLStore at `url` for a block."""
+    with FLStore(url, token or None, retries=_RETRIES) as client:
+        yield Session(client, Output(as_json))
 
 
 def connected(command: Callable[Concatenate[Session, P], None]) -> Callable[P, None]:
@@ -45,17 +68,23 @@ def connected(command: Callable[Concatenate[Session, P], None]) -> Callable[P, N
         default=DEFAULT_URL,
         show_default=True,
         show_envvar=True,
-        help="Where FLStore answers.",
+        help="Address of the FLStore.",
     )
-    @click.option("--token", envvar="FLSTORE_TOKEN", show_envvar=True, help="Bearer token, where one is needed.")
+    @token_option
     @json_option
     @wraps(command)
     def connect(*args: P.args, **options: P.kwargs) -> None:
         url, token, as_json = (options.pop(name) for name in ("url", "token", "as_json"))
-        with reported(bool(as_json)), FLStore(str(url), str(token) if token else None, retries=_RETRIES) as client:
-            command(Session(client, bool(as_json)), *args, **options)
+        with reported(bool(as_json)), open_session(str(url), str(token or ""), bool(as_json)) as session:
+            command(session, *args, **options)
 
     return connect
+
+
+def token_option(command: Callable[P, None]) -> Callable[P, None]:
+    """Add `--token` to a command."""
+    help_text = "Bearer token, if the server requires one."
+    return click.option("--token", envvar="FLSTORE_TOKEN", show_envvar=True, help=help_text)(command)
 
 
 def json_option(command: Callable[P, None]) -> Callable[P, None]:
@@ -75,7 +104,7 @@ def reported(as_json: bool = False) -> Iterator[None]:
 
 
 def to_json(data: Any) -> str:
-    """Return what the client returned as indented JSON."""
+    """Return a value of the client as indented JSON."""
     return json.dumps(data, indent=2, default=_plain)
 
 
@@ -100,7 +129,7 @@ def _problem(error: FLStoreError) -> dict[str, Any]:
 
 
 def _lines(error: FLStoreError) -> Iterator[str]:
-    """Yield what went wrong, then each field that did not fit unless the detail told of it, then the request's id."""
+    """Yield the error with its request's id, then each wrong field that the detail does not mention."""
     request = error.extensions.get("request_id")
     yield f"error: {error.title}: {error.detail}" + (f" (request {request})" if request else "")
     for field_error in error.extensions.get("errors") or ():

@@ -18,7 +18,7 @@ from flstore_core.units import format_size
 def status_command(session: Session) -> None:
     """Show shards, what they hold, and hit rates.
 
-    Asking wakes no shard: one at zero stays there.
+    This wakes no shard.
     """
     cache, placement = session.client.cache().raw, session.client.placement().raw
     jobs = session.client.jobs()
@@ -33,12 +33,12 @@ def _shards(cache: Mapping[str, Any]) -> Table:
 
 def _shard(row: Mapping[str, Any]) -> Iterator[str]:
     yield from (row["shard"], row["state"], _last_start(row.get("last_start")))
-    held = row.get("inventory") or {}
-    yield format_size(held["used_bytes"]) if "used_bytes" in held else "-"
-    yield format_size(held["budget_bytes"]) if "budget_bytes" in held else "-"
-    yield str(held.get("objects", "-"))
+    inventory = row.get("inventory") or {}
+    yield format_size(inventory["used_bytes"]) if "used_bytes" in inventory else "-"
+    yield format_size(inventory["budget_bytes"]) if "budget_bytes" in inventory else "-"
+    yield str(inventory.get("objects", "-"))
     for name in ("overall", *Pattern):
-        tally = held.get(name) or {}
+        tally = inventory.get(name) or {}
         yield percent(tally["hit_rate"]) if tally.get("requests") else "-"
 
 
@@ -56,8 +56,8 @@ def _jobs(jobs: list[JobInfo], placement: Mapping[str, Any]) -> Table:
 
 
 def _job(job: JobInfo, placed: Mapping[str, Any] | None) -> list[Any]:
-    known = [job.job, f"{job.parameters:,}", format_size(job.nbytes), job.committed, list(job.open), job.latest]
+    facts = [job.job, f"{job.parameters:,}", format_size(job.nbytes), job.committed, list(job.open), job.latest]
     if placed is None:
-        return [*known, None, None, "nowhere yet"]
+        return [*facts, None, None, "not placed yet"]
     owners = sorted({shard for owners in placed["owners"] for shard in owners})
-    return [*known, placed["slices"], placed["replicas"], owners]
+    return [*facts, placed["slices"], placed["replicas"], owners]

@@ -12,19 +12,19 @@ MOST_ROWS = 40
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    """Return rows under headings; columns of numbers to the right."""
+    """Return rows under headings; columns of numbers are right-aligned."""
     cells = [[shown(value) for value in row] for row in rows]
-    found = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
+    result = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
     for index, column in enumerate(columns):
         numeric = bool(cells) and all(_numeric(row[index]) for row in cells)
-        found.add_column(column, justify="right" if numeric else "left")
+        result.add_column(column, justify="right" if numeric else "left")
     for row in cells:
-        found.add_row(*map(Text, row))
-    return found
+        result.add_row(*map(Text, row))
+    return result
 
 
 def rendered(value: Mapping[str, Any], title: str = "") -> Iterator[RenderableType]:
-    """Yield any JSON object as tables: its plain members first, then its lists and objects."""
+    """Yield a JSON object as tables: its plain members first, then its lists and objects, in order."""
     plain = {name: each for name, each in value.items() if _is_plain(each)}
     if plain:
         grid = Table(title=title or None, title_justify="left", title_style="bold", box=None, show_header=False)
@@ -74,10 +74,11 @@ def _of_objects(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     return _cut(table(title, columns, [[row.get(name) for name in columns] for row in rows[:MOST_ROWS]]), len(rows))
 
 
-def _cut(found: Table, rows: int) -> Table:
+def _cut(shortened: Table, rows: int) -> Table:
+    """Say below a table of `rows` rows that not all are shown."""
     if rows > MOST_ROWS:
-        found.caption = f"{rows - MOST_ROWS} more; --json shows all"
-    return found
+        shortened.caption = f"{rows - MOST_ROWS} more; --json shows all"
+    return shortened
 
 
 def _is_plain(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Arguments as people write them: `key=value` pairs, and models in files."""
+"""Arguments of commands: `key=value` pairs, and models in files."""
 
 import json
 import zipfile
@@ -23,7 +23,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def pairs(*names: str, help: str) -> Callable[[Command], Command]:  # noqa: A002 - click's own word
-    """Return a repeatable option whose values are `key=value`: JSON where it can be read as such, text otherwise."""
+    """Return a repeatable option of `key=value` pairs: each value is read as JSON if it is JSON, else as text."""
     return click.option(*names, type=_pair, multiple=True, metavar="KEY=VALUE", help=help)
 
 
@@ -37,19 +37,19 @@ def _pair(text: str) -> tuple[str, Any]:
         return key, value
 
 
-def merged(given: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Return pairs as one object; raise `InvalidParameters` for a key given twice."""
-    values = dict(given)
-    if len(values) < len(given):
-        raise InvalidParameters(f"a key is given twice in {', '.join(key for key, _ in given)}")
+def merged(key_values: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return pairs as one object; raise `InvalidParameters` for a repeated key."""
+    values = dict(key_values)
+    if len(values) < len(key_values):
+        raise InvalidParameters(f"a key is given twice in {', '.join(key for key, _ in key_values)}")
     return values
 
 
 def tensors_in(path: Path) -> Arrays | Path:
-    """Return what the client is to send: the path of a .safetensors file, or the arrays of an .npz file.
+    """Return a model for the client to send: the path of a .safetensors file, or the arrays of an .npz file.
 
     Raises:
-        InvalidParameters: for other files, and for arrays of Python objects: nothing is ever unpickled.
+        InvalidParameters: for other files, and for arrays of Python objects, since nothing is ever unpickled.
     """
     if path.suffix == ".safetensors":
         return path
@@ -63,7 +63,7 @@ def tensors_in(path: Path) -> Arrays | Path:
 
 
 def schema_in(path: Path) -> Schema:
-    """Return names, dtypes and shapes of the tensors in a file, of which a .safetensors file's data is not read."""
+    """Return the schema of the tensors in a file; of a .safetensors file only the header is read."""
     tensors = tensors_in(path)
     if isinstance(tensors, Mapping):
         return schema_of(tensors)

@@ -2,12 +2,18 @@
 
 import hashlib
 import json
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from click.testing import CliRunner
 
+from flstore_core.cli import main
+from flstore_core.records import Round
+from flstore_core.workloads import registry
 from tests.cli.conftest import Flstore
 from tests.client.scripted import Script
 from tests.client.test_api import ANSWER, ARRAYS, RECEIPT, ROUND
@@ -36,7 +42,7 @@ TABLE = {
     "shards": {},
     "jobs": {"j": {"slices": 2, "replicas": 1, "owners": [["shard-0"], ["shard-1"]]}},
 }
-WORKLOADS = {
+WORKLOADS: dict[str, list[dict[str, Any]]] = {
     "workloads": [
         {
             "name": "clustering",
@@ -190,6 +196,106 @@ def test_workloads_and_their_parameters_are_listed(flstore: Flstore, script: Scr
     assert "integer" in shown
     assert json.loads(flstore("workloads", "--json").output) == WORKLOADS["workloads"]
     assert "nearest: clustering" in flstore("workloads", "clusters").stderr
+
+
+BRACKETED = {
+    "workloads": [{**WORKLOADS["workloads"][0], "summary": "Groups [bold]clients[/bold].", "source": "[dim]Lloyd[/]"}]
+}
+
+
+def test_a_workloads_own_words_are_shown_as_they_are(flstore: Flstore, script: Script) -> None:
+    script.reply(BRACKETED)
+    output = flstore("workloads", "clustering").output
+    assert "Groups [bold]clients[/bold]." in output
+    assert "[dim]Lloyd[/]" in output
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({"type": "integer"}, "integer"),
+        ({"anyOf": [{"type": "integer"}, {"type": "string"}, {"type": "null"}]}, "integer or string"),
+        ({"enum": ["krum", "median"]}, "krum | median"),
+        ({"type": "array", "items": {"$ref": "#/$defs/Named"}}, "list of Named"),
+        ({"const": "mean"}, "mean"),
+        ({}, "object"),
+    ],
+)
+def test_a_parameters_type_is_shown_in_words(
+    flstore: Flstore, script: Script, schema: dict[str, object], text: str
+) -> None:
+    workload = {**WORKLOADS["workloads"][0], "parameters": {"properties": {"parameter": schema}}}
+    script.reply({"workloads": [workload]})
+    (row,) = [line for line in flstore("workloads", "clustering").output.splitlines() if " parameter " in line]
+    assert row.split("parameter", 1)[1].removesuffix("None").strip().removesuffix("None").strip() == text
+
+
+def test_the_workloads_that_are_installed_need_no_server() -> None:
+    runner = CliRunner(env={"FLSTORE_URL": None, "COLUMNS": "200"})
+    listed = json.loads(runner.invoke(main, ["workloads", "--json"]).output)
+    assert [each["name"] for each in listed] == registry.names()
+    shown = runner.invoke(main, ["workloads", "malicious-filter"]).output
+    assert "malicious-filter (P2, from statistics)" in shown
+    assert all(field.name in shown for field in fields(registry.get("malicious-filter").params))
+    assert "nearest: norms" in runner.invoke(main, ["workloads", "normz"]).stderr
+
+
+def test_a_put_of_several_files_takes_no_single_clients_options(flstore: Flstore, tmp_path: Path) -> None:
+    files = [str(saved(tmp_path / name)) for name in ("a.npz", "b.npz")]
+    for option in (["--client", "c1"], ["--aggregate"]):
+        result = flstore("put", "j", "3", *files, *option)
+        assert result.exit_code == 2
+        assert "--client and --aggregate need exactly one file" in result.stderr
+
+
+def test_a_model_is_not_fetched_into_a_file_of_another_kind(flstore: Flstore, script: Script) -> None:
+    result = flstore("get", "j", "3", "-o", "model.pt")
+    assert result.exit_code == 1
+    assert "output 'model.pt' is not usable; name a .safetensors or .npz file" in result.stderr
+    assert not script.seen
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(flstore: Flstore, script: Script, tmp_path: Path) -> None:
+    script.reply_bytes(safetensors.numpy.save(ARRAYS))
+    output = tmp_path / "missing" / "model.safetensors"
+    result = flstore("get", "j", "3", "c1", "-o", str(output))
+    assert result.exit_code == 1
+    assert f"file '{output}' cannot be written: No such file or directory" in result.stderr
+
+
+def test_a_job_without_shards_is_shown_as_not_placed(flstore: Flstore, script: Script) -> None:
+    for reply in (CACHE, {**TABLE, "jobs": {}}, {"jobs": [JOB]}):
+        script.reply(reply)
+    assert "not placed yet" in flstore("status").output
+
+
+@pytest.mark.parametrize(
+    ("start", "shown"),
+    [
+        ({"cause": "restart", "reason": "OOMKilled", "seconds": 3.21}, "restart (OOMKilled), 3.2 s"),
+        ({"cause": "request", "reason": "", "seconds": 0.5}, "request, 0.5 s"),
+    ],
+)
+def test_status_says_why_a_shard_was_started(
+    flstore: Flstore, script: Script, start: dict[str, object], shown: str
+) -> None:
+    shards = [{"shard": "shard-0", "state": "awake", "last_start": start}, {"shard": "shard-1", "state": "zero"}]
+    for reply in ({"gateway": {}, "shards": shards}, TABLE, {"jobs": []}):
+        script.reply(reply)
+    first, second = (line for line in flstore("status").output.splitlines() if line.strip().startswith("shard-"))
+    assert shown in first
+    assert second.split()[:3] == ["shard-1", "zero", "-"]
+
+
+def test_a_record_is_printed_as_the_servers_json(flstore: Flstore, script: Script) -> None:
+    script.reply(ROUND)
+    assert json.loads(flstore("commit", "j", "3", "--json").output) == Round.from_json(ROUND).to_json()
+
+
+def test_a_deleted_job_is_confirmed_in_both_forms(flstore: Flstore, script: Script) -> None:
+    script.reply(None, 204)
+    assert flstore("jobs", "delete", "j", input="y\n").stdout == "job j is removed\n"
+    assert json.loads(flstore("jobs", "delete", "j", "--yes", "--json").output) == {"deleted": "j"}
 
 
 def saved(path: Path) -> Path:

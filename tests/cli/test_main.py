@@ -6,12 +6,16 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console, RenderableType
 
+from flstore_core import __version__
 from flstore_core.cli import main
 from flstore_core.cli.lazy import LazyCommand
 from flstore_core.cli.main import COMMANDS
 from flstore_core.cli.plugins import entries
-from flstore_core.cli.tables import rendered, shown
+from flstore_core.cli.session import to_json
+from flstore_core.cli.tables import MOST_ROWS, percent, rendered, shown, table
+from flstore_core.client import Fields
 from tests.cli.conftest import Flstore
 from tests.client.scripted import Script
 from tests.servers import free_ports
@@ -58,6 +62,17 @@ def test_scripts_get_errors_as_json_too(flstore: Flstore, script: Script) -> Non
     assert result.exit_code == 1
     error = json.loads(result.stderr)["error"]
     assert (error["code"], error["status"], error["nearest"]) == ("not-found", 404, ["j"])
+
+
+def test_the_module_runs_as_the_command_does() -> None:
+    done = subprocess.run([sys.executable, "-m", "flstore_core.cli", "--version"], capture_output=True, text=True)
+    assert done.stdout == f"flstore, version {__version__}\n"
+
+
+def test_to_json_refuses_what_has_no_json_form() -> None:
+    assert json.loads(to_json({"answer": Fields({"a": 1})})) == {"answer": {"a": 1}}
+    with pytest.raises(TypeError, match="object has no JSON form"):
+        to_json(object())
 
 
 def test_an_unreachable_server_is_named_with_a_way_out() -> None:
@@ -114,3 +129,43 @@ def test_any_answer_can_be_shown() -> None:
         "nested": {"deep": [{"z": 0}], "k": 3},
     }
     assert len(list(rendered(answer))) == 6
+
+
+def lines(*renderables: RenderableType, width: int = 100) -> list[str]:
+    """Return what a terminal shows, without empty lines and trailing blanks."""
+    console = Console(width=width)
+    with console.capture() as capture:
+        for each in renderables:
+            console.print(each)
+    return [line.rstrip() for line in capture.get().splitlines() if line.strip(" ─")]
+
+
+def test_columns_of_numbers_are_right_aligned_and_text_is_not() -> None:
+    _, *rows = lines(table("", ["client", "loss"], [["a", 0.5], ["bb", 10], ["c", None]]))
+    assert [row.split() for row in rows] == [["a", "0.5"], ["bb", "10"], ["c", "-"]]
+    assert len({len(row) for row in rows}) == 1, "figures end in one column"
+    assert len({len(row) - len(row.lstrip()) for row in rows}) == 1, "names begin in one column"
+
+
+def test_nested_objects_are_tables_with_their_path_as_title() -> None:
+    output = lines(*rendered({"k": 3, "deep": {"n": 1, "rows": [{"a": 1, "b": 2}]}}))
+    assert [line.split() for line in output] == [
+        ["k", "3"],
+        ["deep"],
+        ["n", "1"],
+        ["deep.rows"],
+        ["a", "b"],
+        ["1", "2"],
+    ]
+
+
+def test_a_long_table_is_cut_and_says_how_much_is_missing() -> None:
+    rows = [{"n": index} for index in range(MOST_ROWS + 7)]
+    output = " ".join(" ".join(lines(*rendered({"rows": rows}))).split())
+    assert output.endswith(f" {MOST_ROWS - 2} {MOST_ROWS - 1} 7 more; --json shows all")
+    assert "more" not in "".join(lines(*rendered({"rows": rows[:MOST_ROWS]})))
+
+
+@pytest.mark.parametrize(("rate", "text"), [(None, "-"), (0.0, "0 %"), (0.934, "93 %"), (1.0, "100 %")])
+def test_rates_are_shown_in_per_cent(rate: float | None, text: str) -> None:
+    assert percent(rate) == text

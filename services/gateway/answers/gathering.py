@@ -108,7 +108,7 @@ class ModelRuns:
         if not self._backends.placement.table.predictors:
             raise NoPredictor(
                 f"workload {workload.name!r} runs models, and this deployment has no predictor; "
-                "pip install 'flstore[torch]', or set FLSTORE_PREDICTORS to 1 or more"
+                "pip install 'flstore-server[torch]', or set FLSTORE_PREDICTORS to 1 or more"
             )
         datasets = {name: self._programs.read_dataset(job.id, name).sha256 for name in workload.datasets(params)}
         names = dict.fromkeys(workload.models(question.rounds, params))
