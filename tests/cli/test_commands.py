@@ -280,8 +280,9 @@ def test_status_says_why_a_shard_was_started(
     flstore: Flstore, script: Script, start: dict[str, object], shown: str
 ) -> None:
     shards = [{"shard": "shard-0", "state": "awake", "last_start": start}, {"shard": "shard-1", "state": "zero"}]
-    for reply in ({"gateway": {}, "shards": shards}, TABLE, {"jobs": []}):
-        script.reply(reply)
+    script.reply({"gateway": {}, "shards": shards})
+    script.reply(TABLE)
+    script.reply({"jobs": []})
     first, second = (line for line in flstore("status").output.splitlines() if line.strip().startswith("shard-"))
     assert shown in first
     assert second.split()[:3] == ["shard-1", "zero", "-"]
