@@ -29,13 +29,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 SMALLEST = 256 * 1024
-"""Bytes from which on memory is worth keeping; below, malloc does so itself."""
+"""Least bytes of an array whose memory is kept; malloc recycles smaller ones itself."""
 IDLE_SHARE = 8
-"""One over the part of its budget that a service keeps of memory that it has let go of."""
+"""A service keeps at most its cache budget divided by this in unused memory."""
 MALLOC_KEEPS = 64 * 2**20
-"""Bytes that malloc keeps at the end of each of its arenas, once told to."""
+"""Bytes that malloc keeps at the end of each arena after `keep_freed`."""
 LARGEST_IN_ARENA = 32 * 2**20
-"""Bytes from which on malloc maps a block of its own, once told to keep what is freed: the most that glibc accepts."""
+"""Least bytes of a block that malloc maps by itself after `keep_freed`; glibc accepts no more."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Numbers of malloc.h."""
 
@@ -54,11 +54,11 @@ class Recycler:
 
     @property
     def idle_nbytes(self) -> int:
-        """Bytes kept for the next who asks."""
+        """Bytes kept for the next arrays."""
         return sum(map(len, tuple(self._idle)))
 
     def take(self, nbytes: int) -> NDArray[np.uint8]:
-        """Return an array of shape (nbytes,), uint8, with anything in it."""
+        """Return a uint8 array of shape (nbytes,) with arbitrary contents."""
         if nbytes < SMALLEST:
             return np.empty(nbytes, np.uint8)
         memory = self._reuse(nbytes) or mmap.mmap(-1, nbytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -68,7 +68,7 @@ class Recycler:
 
     def _reuse(self, nbytes: int) -> mmap.mmap | None:
         """Return idle memory of that size, if there is any."""
-        with self._lock, suppress(IndexError):  # a finalizer may have let go of the last one meanwhile
+        with self._lock, suppress(IndexError):  # a finalizer may have dropped the last one meanwhile
             for _ in range(len(self._idle)):
                 memory = self._idle.popleft()
                 if len(memory) == nbytes:
@@ -87,16 +87,16 @@ _recycler = Recycler(0)
 
 
 def keep(limit: int) -> None:
-    """Have this process keep up to `limit` bytes of memory that is let go of; none before this is called."""
+    """Have this process keep up to `limit` bytes of unused memory. Until this is called it keeps none."""
     global _recycler
     _recycler = Recycler(limit)
 
 
 def keep_freed() -> None:
-    """Have malloc keep what is freed as well: PyTorch's operators take memory for their results from nowhere else.
+    """Have malloc keep freed memory as well, since PyTorch's operators allocate their results with malloc.
 
-    By itself glibc maps a large result afresh and gives it back with its last use, operator after operator. Without
-    glibc, or where it refuses, this does nothing.
+    By default glibc maps each large result anew and unmaps it when it is freed, operator after operator. Without glibc,
+    or if it refuses the settings, this does nothing.
     """
     with suppress(AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -105,7 +105,11 @@ def keep_freed() -> None:
 
 
 def empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """Return an array like `numpy.empty`, over memory that may have been used before."""
+    """Return an array like `numpy.empty`, over memory that may have been used before.
+
+    Args:
+        shape: number of elements, or extents.
+    """
     kind = np.dtype(dtype)
     count = shape if isinstance(shape, int) else math.prod(shape)
     return _recycler.take(count * kind.itemsize).view(kind).reshape(shape)

@@ -60,11 +60,11 @@ def parse(body: memoryview, max_header_bytes: int = MAX_HEADER_BYTES) -> Header:
 
 
 def parse_header(start: memoryview, max_header_bytes: int = MAX_HEADER_BYTES) -> Header:
-    """Return the header at the `start` of a file, of which the data section need not be there.
+    """Return the header of a file from its `start`, which need not reach into the data section.
 
     Args:
-        max_header_bytes: longest header to read. Hostile JSON takes some thirty times its length in memory, so who
-            knows what header to expect should say so.
+        max_header_bytes: longest header to read. Hostile JSON takes some thirty times its length in memory, so a
+            caller that knows what header to expect should say so.
     """
     if len(start) < 8:
         raise InvalidTensors(f"{len(start)} bytes cannot be safetensors: the header length alone takes 8")
@@ -72,7 +72,7 @@ def parse_header(start: memoryview, max_header_bytes: int = MAX_HEADER_BYTES) ->
     if length > max_header_bytes:
         raise InvalidTensors(f"not safetensors: a header of {length} bytes is over the limit of {max_header_bytes}")
     if 8 + length > len(start):
-        raise InvalidTensors(f"truncated: the header takes {length} bytes, {len(start) - 8} are there")
+        raise InvalidTensors(f"truncated: the header takes {length} bytes, but only {len(start) - 8} follow")
     entries = _load_json(bytes(start[8 : 8 + length]))
     metadata = _metadata(entries.pop("__metadata__", {}))
     return Header(_schema(entries), metadata, 8 + length)
@@ -179,10 +179,10 @@ def _schema(entries: Mapping[str, Any]) -> Schema:
     schema = Schema.of(specs.values())
     offset = 0
     for tensor in schema.tensors:
-        found = entries[tensor.name]["data_offsets"]
-        if found != [offset, offset + tensor.nbytes]:
+        offsets = entries[tensor.name]["data_offsets"]
+        if offsets != [offset, offset + tensor.nbytes]:
             raise InvalidTensors(
-                f"tensor {tensor.name!r} lies at {found}, expected {[offset, offset + tensor.nbytes]}: tensors must "
+                f"tensor {tensor.name!r} lies at {offsets}, expected {[offset, offset + tensor.nbytes]}: tensors must "
                 "lie without gaps by descending dtype, then name, as the safetensors library writes them",
                 tensor=tensor.name,
             )

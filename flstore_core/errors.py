@@ -161,10 +161,10 @@ _BY_STATUS: Mapping[int, type[FLStoreError]] = {
 
 def _by_code() -> Mapping[str, type[FLStoreError]]:
     """Return each code's class: of those that share a code with their parent, the parent."""
-    known: dict[str, type[FLStoreError]] = {}
+    classes: dict[str, type[FLStoreError]] = {}
     for error in _tree(FLStoreError):
-        known.setdefault(error.code, error)
-    return known
+        classes.setdefault(error.code, error)
+    return classes
 
 
 def _tree(root: type[FLStoreError]) -> Iterator[type[FLStoreError]]:

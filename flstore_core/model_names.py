@@ -1,6 +1,7 @@
-"""Names of single stored models, as the version of a job in the Open Inference Protocol and in workloads' parameters.
+"""Names of single stored models: versions in the Open Inference Protocol, and values of workloads' parameters.
 
-`12` is the aggregate of round 12, `12:client-7` what that client sent in it, `artifact:ID` what a workload made.
+`12` is the aggregate of round 12, `12:client-7` the update of that client in round 12, `artifact:ID` a model that a
+workload stored.
 """
 
 from dataclasses import dataclass

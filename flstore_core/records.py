@@ -17,13 +17,13 @@ Metrics = Mapping[str, Any]
 
 
 class StatisticsMode(StrEnum):
-    """How much is worked out while a round is ingested."""
+    """Which statistics are computed while a round is ingested."""
 
     EXACT = "exact"
     """The full Gram matrix of deltas and per-tensor norms."""
 
     OFF = "off"
-    """Nothing: workloads that need statistics answer 422 for the job."""
+    """None: workloads that need statistics answer 422 for the job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Job:
     slices: int | None = None
     """Slices of the parameter vector; planned from the working set when None."""
     created_at: float = field(default=0.0, compare=False)
-    """Seconds since the epoch: tells a job from an earlier one of the same name."""
+    """Seconds since the epoch; distinguishes a job from an earlier one of the same name."""
 
     def __post_init__(self) -> None:
         limits = {"clients_per_round": 10_000, "hot_rounds": 1_000, "replicas": 8, "slices": 1_024}
@@ -95,7 +95,7 @@ class Member:
 
     @property
     def num_examples(self) -> float:
-        """Weight of the client in FedAvg; 1 where it was not given."""
+        """Weight of the client in FedAvg; 1 if its metrics name none."""
         return float(self.metrics.get("num_examples", 1.0))
 
     def to_json(self) -> dict[str, Any]:
@@ -122,11 +122,11 @@ class Member:
 
 @dataclass(frozen=True)
 class Round:
-    """A round as it is known: its members and, once committed, what closed it."""
+    """A round: its members and, once committed, what was committed with them."""
 
     number: int
     base: int | None
-    """The round whose aggregate this one started from; None where there was none: deltas are taken against zero."""
+    """The round whose aggregate this one started from. None if there was none: deltas are taken against zero."""
     members: tuple[Member, ...]
     """Clients' updates, by name."""
     aggregate: Member | None = None
@@ -173,7 +173,7 @@ class Round:
 
 
 def to_bytes(value: Any) -> bytes:
-    """Return a record's JSON as bytes; raise `InvalidParameters` where it has a value that JSON cannot say."""
+    """Return a record's JSON as bytes; raise `InvalidParameters` for a value that JSON cannot express."""
     try:
         return json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:

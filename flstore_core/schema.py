@@ -80,7 +80,7 @@ class Run:
         return self.count * ITEMSIZE[self.dtype]
 
     def clip(self, start: int, stop: int) -> "Run | None":
-        """Return the part of this run within flat elements [start, stop), if there is any."""
+        """Return the part of this run within flat elements [start, stop), or None if they do not overlap."""
         first, last = max(start, self.start), min(stop, self.start + self.count)
         if first >= last:
             return None
@@ -182,18 +182,19 @@ class Schema:
         if other.tensors == self.tensors:
             return
         expected = {t.name: t for t in self.tensors}
-        found = {t.name: t for t in other.tensors}
-        if missing := [name for name in expected if name not in found]:
+        actual = {t.name: t for t in other.tensors}
+        if missing := [name for name in expected if name not in actual]:
             raise SchemaMismatch(
                 f"tensor {missing[0]!r} is missing ({len(missing)} missing in all)", missing=missing[:10]
             )
-        if extra := [name for name in found if name not in expected]:
+        if extra := [name for name in actual if name not in expected]:
             raise SchemaMismatch(
                 f"tensor {extra[0]!r} is not in the schema ({len(extra)} extra in all)", extra=extra[:10]
             )
-        name = next(name for name in expected if expected[name] != found[name])
-        want, got = expected[name], found[name]
+        name = next(name for name in expected if expected[name] != actual[name])
+        theirs, ours = actual[name], expected[name]
         raise SchemaMismatch(
-            f"tensor {name!r} is {got.dtype} {list(got.shape)}; the schema expects {want.dtype} {list(want.shape)}",
+            f"tensor {name!r} is {theirs.dtype} {list(theirs.shape)}; "
+            f"the schema expects {ours.dtype} {list(ours.shape)}",
             tensor=name,
         )

@@ -1,4 +1,4 @@
-"""The predictor's engine: keeps whole models and runs them."""
+"""The predictor's engine: one object that keeps whole models and runs workloads over them."""
 
 from collections.abc import Mapping, Sequence
 from time import monotonic, perf_counter
@@ -60,8 +60,8 @@ class Engine:
         job = self.library.jobs.get(request.job, request.digest)
         program = self.library.program(job, request.program, tally)
         keys = tuple(dict.fromkeys(ref.key(job.id) for ref in request.models))
-        found = self._cache.request(Request(job.id, request.workload, request.pattern, keys)).values
-        tally.add(hits=len(found), bytes_touched=sum(value.nbytes for value in found.values()))
+        cached = self._cache.request(Request(job.id, request.workload, request.pattern, keys)).values
+        tally.add(hits=len(cached), bytes_touched=sum(value.nbytes for value in cached.values()))
         return Access(self.library, job, program, request, tally, running or self.begin())
 
     def forget_job(self, job: JobId) -> int:
@@ -71,14 +71,13 @@ class Engine:
 
     def forget_client(self, job: JobId, client: ClientId) -> int:
         """Drop an erased client's models; return how many went."""
-        held = self._cache.keys()
-        return sum(self._cache.discard(key) for key in held if key.job == job and key.client == client)
+        keys = self._cache.keys()
+        return sum(self._cache.discard(key) for key in keys if key.job == job and key.client == client)
 
     def inventory(self) -> dict[str, Any]:
         """Return the cache's counters, and objects and rounds held by job, as plain JSON values."""
         jobs: dict[str, dict[str, Any]] = {}
-        held = self._cache.keys()
-        for key in held:
+        for key in self._cache.keys():  # noqa: SIM118 - the method of a cache, which is no mapping
             entry = jobs.setdefault(key.job, {"objects": 0, "slices": [], "rounds": set()})
             entry["objects"] += 1
             if isinstance(self._cache.get(key), Model):
@@ -89,8 +88,13 @@ class Engine:
 
     def explain(self, key: Key) -> dict[str, Any]:
         """Say why a key is cached, or when and why it left."""
-        found = self._cache.explain(key)
-        return {"cached": found.cached, "since": found.since, "why": found.why, "pinned": found.pinned}
+        explanation = self._cache.explain(key)
+        return {
+            "cached": explanation.cached,
+            "since": explanation.since,
+            "why": explanation.why,
+            "pinned": explanation.pinned,
+        }
 
 
 class Access:
@@ -127,14 +131,14 @@ class Access:
 
     def mixture(self, parts: Sequence[tuple[float, ModelName]]) -> Runnable:
         if not parts:
-            raise NotEnoughData("a mixture of no models is no model")
+            raise NotEnoughData("a mixture needs at least one model")
         stored = [(weight, self._stored(name)) for weight, name in parts]
         data = mixture(self._job.schema, [(weight, model.data) for weight, model in stored])
         return self._runnable(Model("", self._job.schema, data), 1.0)
 
     def dataset(self, name: str) -> Mapping[str, NDArray[Any]]:
         if name not in self._datasets:
-            raise NotFound(f"data set {name!r} is not among those asked for")
+            raise NotFound(f"data set {name!r} is not in the request")
         return self._library.dataset(self._job, name, self._datasets[name], self.tally).arrays
 
     def _stored(self, name: ModelName) -> Model:
@@ -144,7 +148,7 @@ class Access:
         try:
             return self._refs[name]
         except KeyError:
-            raise NotFound(f"model {str(name)!r} is not among those asked for") from None
+            raise NotFound(f"model {str(name)!r} is not in the request") from None
 
     def _runnable(self, model: Model, scale: float) -> Runnable:
         program = self._program

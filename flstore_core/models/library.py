@@ -31,11 +31,11 @@ from flstore_core.storage import ObjectStore, read_many
 from flstore_core.storage.documents import load_json
 
 PROGRAM, DATASET = "program:", "dataset:"
-"""Beginnings of the cache's member names for what is no model; no client's name has a colon."""
+"""Prefixes of the cache's member names for programs and data sets; no client's name contains a colon."""
 CHUNK = 16 * 2**20
 """Bytes of one range read."""
 HEADER_GUESS = 64 * 2**10
-"""Bytes read to get at an artifact's header."""
+"""Bytes read in the hope that an artifact's header ends within them."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class Tally:
 
     work: Work = field(default_factory=Work)
 
-    def add(self, **more: Any) -> None:
-        self.work += Work(**more)
+    def add(self, **counts: Any) -> None:
+        self.work += Work(**counts)
 
 
 class Library:
@@ -103,44 +103,44 @@ class Library:
     def program(self, job: Job, sha256: str, tally: Tally) -> Program:
         """Return a job's program; raise `InvalidProgram` where it cannot be run."""
         key = Key(job.id, 0, PROGRAM)
-        found = self._held(key, sha256, "program", tally)
-        if isinstance(found, Program) and found.digest == job.schema.digest:
-            return found
-        with self._lock:  # Binding takes long and is the same for everybody who waits.
-            again = self._cache.get(key)
-            if isinstance(again, Program) and (again.sha256, again.digest) == (sha256, job.schema.digest):
-                return again
+        cached = self._cached(key, sha256, "program", tally)
+        if isinstance(cached, Program) and cached.digest == job.schema.digest:
+            return cached
+        with self._lock:  # binding takes long, and one is enough for all that wait
+            other = self._cache.get(key)
+            if isinstance(other, Program) and (other.sha256, other.digest) == (sha256, job.schema.digest):
+                return other
             self._cache.discard(key)
             started = perf_counter()
             body = self._store.get(layout.program(job.id))
-            made = make_program(job.schema, body, sha256)
+            program = make_program(job.schema, body, sha256)
             tally.add(misses=1, bytes_touched=len(body), bytes_fetched=len(body), fetch_s=perf_counter() - started)
-            self._cache.fill({key: made}, Cause.DEMAND, Pattern.P1)
-            return made
+            self._cache.fill({key: program}, Cause.DEMAND, Pattern.P1)
+            return program
 
     def dataset(self, job: Job, name: str, sha256: str, tally: Tally) -> Dataset:
         """Return a data set; raise `NotFound` if it is gone."""
         key = Key(job.id, 0, DATASET + name)
-        found = self._held(key, sha256, "dataset", tally)
-        if isinstance(found, Dataset):
-            return found
+        cached = self._cached(key, sha256, "dataset", tally)
+        if isinstance(cached, Dataset):
+            return cached
         file = layout.dataset(job.id, name)
         data = self._read(file, 0, self._store.stat(file).size, tally)
-        made = Dataset(sha256, codec.loads(data.data)[0], data.nbytes)
-        self._cache.fill({key: made}, Cause.DEMAND, Pattern.P1)
-        return made
+        dataset = Dataset(sha256, codec.loads(data.data)[0], data.nbytes)
+        self._cache.fill({key: dataset}, Cause.DEMAND, Pattern.P1)
+        return dataset
 
     def model(self, job: Job, ref: ModelRef, pattern: Pattern, tally: Tally) -> Model:
         """Return a model that a request of the cache was counted for already."""
         key = ref.key(job.id)
-        held = self._cache.get(key)
-        if isinstance(held, Model) and held.sha256 == ref.sha256:
-            return held
+        cached = self._cache.get(key)
+        if isinstance(cached, Model) and cached.sha256 == ref.sha256:
+            return cached
         self._cache.discard(key)
         file, offset = self._place(job, ref)
-        made = Model(ref.sha256, job.schema, self._read(file, offset, job.schema.nbytes, tally))
-        self._cache.fill({key: made}, Cause.DEMAND, pattern)
-        return made
+        model = Model(ref.sha256, job.schema, self._read(file, offset, job.schema.nbytes, tally))
+        self._cache.fill({key: model}, Cause.DEMAND, pattern)
+        return model
 
     def locate(self, job: Job, name: ModelName) -> ModelRef:
         """Return where a model lies; raise `NotFound` if it is not stored."""
@@ -152,15 +152,15 @@ class Library:
             raise NotFound(f"job {job.id!r} stores no model {str(name)!r}") from None
         return ModelRef.of(name, Member.from_json(record))
 
-    def _held(self, key: Key, sha256: str, reader: str, tally: Tally) -> Item | None:
-        """Return what is cached under a key if it is the wanted content, counted as a request."""
-        found = self._cache.request(Request(key.job, reader, Pattern.P1, (key,))).values.get(key)
-        if found is None or found.sha256 != sha256:
-            if found is not None:
+    def _cached(self, key: Key, sha256: str, reader: str, tally: Tally) -> Item | None:
+        """Return what is cached under a key if it has that content; counted as a request of the cache."""
+        cached = self._cache.request(Request(key.job, reader, Pattern.P1, (key,))).values.get(key)
+        if cached is None or cached.sha256 != sha256:
+            if cached is not None:
                 self._cache.discard(key)
             return None
-        tally.add(hits=1, bytes_touched=found.nbytes)
-        return found
+        tally.add(hits=1, bytes_touched=cached.nbytes)
+        return cached
 
     def _place(self, job: Job, ref: ModelRef) -> tuple[str, int]:
         """Return a model's file and where its data section begins."""

@@ -46,20 +46,20 @@ def sources(program: Program, archive: Archive, schema: Schema) -> Sources:
         InvalidProgram: if a parameter is in neither.
     """
     specs = {spec.name: spec for spec in schema.tensors}
-    wanted = set(program.parameters.values())
-    stored = {name: found for name in wanted if (found := _stored_name(name, specs, archive))}
+    parameters = set(program.parameters.values())
+    stored = {name: tensor for name in parameters if (tensor := _stored_name(name, specs, archive))}
     for name, tensor in stored.items():
         _check(name, archive, specs[tensor].shape, specs[tensor].dtype)
-    adapted = _adapters(wanted - stored.keys(), schema)
+    adapted = _adapters(parameters - stored.keys(), schema)
     frozen: dict[str, RawTensor] = {}
-    for name in wanted - stored.keys():
+    for name in parameters - stored.keys():
         if name not in archive.weights:
             raise InvalidProgram(f"parameter {name!r} is neither in the job's schema nor in the archive")
         frozen[name] = archive.weights[name]
     used = {*stored.values(), *(factor for pair in adapted.values() for factor in pair)}
     if unknown := [spec.name for spec in schema.tensors if spec.name not in used and spec.dtype in FLOATS]:
         raise SchemaMismatch(
-            f"the job stores {unknown[0]!r}, which the program has no parameter for ({len(unknown)} such); "
+            f"the job stores {unknown[0]!r}, for which the program has no parameter ({len(unknown)} such tensors); "
             "export the module whose state_dict the clients send",
             extra=unknown[:10],
         )
@@ -70,10 +70,12 @@ def _stored_name(name: str, specs: Mapping[str, TensorSpec], archive: Archive) -
     """Return the job's tensor for a parameter: the one of its name, or of another that shares its memory (tied)."""
     if name in specs:
         return name
-    mine = archive.weights.get(name)
-    if mine is None:
+    exported = archive.weights.get(name)
+    if exported is None:
         return None
-    tied = (other for other, raw in archive.weights.items() if raw.file == mine.file and raw.offset == mine.offset)
+    tied = (
+        other for other, raw in archive.weights.items() if raw.file == exported.file and raw.offset == exported.offset
+    )
     return next((other for other in tied if other in specs), None)
 
 
@@ -90,10 +92,10 @@ def _check(name: str, archive: Archive, shape: tuple[int, ...], dtype: str) -> N
 def _adapters(parameters: set[str], schema: Schema) -> dict[str, tuple[str, str]]:
     """Return the parameters for which the job stores a LoRA pair (Hu et al. 2022), as PEFT names them."""
     names = {spec.name for spec in schema.tensors}
-    found: dict[str, tuple[str, str]] = {}
+    pairs: dict[str, tuple[str, str]] = {}
     for factor_a in (name for name in names if name.endswith(LORA_A)):
         stem = factor_a.removesuffix(LORA_A)
         target, factor_b = stem.removeprefix(PEFT_PREFIX) + ".weight", stem + LORA_B
         if target in parameters and factor_b in names:
-            found[target] = (factor_a, factor_b)
-    return found
+            pairs[target] = (factor_a, factor_b)
+    return pairs

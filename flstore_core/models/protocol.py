@@ -39,7 +39,7 @@ class ModelRef:
     name: ModelName
     sha256: str
     data_offset: int | None = None
-    """First byte of the data section; None where the file's own header has to be asked."""
+    """First byte of the data section; None if only the file's header says it."""
     num_examples: float = 1.0
 
     @classmethod

@@ -41,18 +41,18 @@ class Runnable:
         seen: list[str] = []
 
         def watched(batch: Sequence[Tensor]) -> list[Array]:
-            found: dict[str, Tensor] = {}
-            self._executable.run(self._weights, self._constants, batch, self._running, found.__setitem__)
-            seen[:] = found
-            return [_to_numpy(value) for value in found.values()]
+            outputs: dict[str, Tensor] = {}
+            self._executable.run(self._weights, self._constants, batch, self._running, outputs.__setitem__)
+            seen[:] = outputs
+            return [_to_numpy(value) for value in outputs.values()]
 
         return dict(zip(seen, self._in_batches(inputs, watched), strict=True)) if inputs else {}
 
     def _outputs(self, batch: Sequence[Tensor]) -> list[Array]:
-        found = self._executable.run(self._weights, self._constants, batch, self._running)
-        if not all(isinstance(value, Tensor) for value in found):
-            raise InvalidProgram("the program returns something that is no tensor")
-        return [_to_numpy(value) for value in found]
+        outputs = self._executable.run(self._weights, self._constants, batch, self._running)
+        if not all(isinstance(value, Tensor) for value in outputs):
+            raise InvalidProgram("the program returns something other than a tensor")
+        return [_to_numpy(value) for value in outputs]
 
     def _in_batches(self, inputs: Sequence[Array], run: Callable[[Sequence[Tensor]], list[Array]]) -> list[Array]:
         """Run as many rows at once as the program was exported for; any number where it left that open."""
@@ -63,8 +63,8 @@ class Runnable:
             return run([_to_torch(array, spec) for array, spec in zip(arrays, program.inputs, strict=True)])
         parts = []
         for start in range(0, rows, fixed):
-            wanted = np.minimum(np.arange(start, start + fixed), rows - 1)
-            batch = [_to_torch(array[wanted], spec) for array, spec in zip(arrays, program.inputs, strict=True)]
+            picked = np.minimum(np.arange(start, start + fixed), rows - 1)
+            batch = [_to_torch(array[picked], spec) for array, spec in zip(arrays, program.inputs, strict=True)]
             parts.append([out[: rows - start] for out in run(batch)])
         return [np.concatenate(outs) for outs in zip(*parts, strict=True)]
 
@@ -77,21 +77,23 @@ def input_specs(program: Program) -> list[InputSpec]:
 def _counted(inputs: Sequence[Array], program: Program) -> Sequence[Array]:
     if len(inputs) != len(program.inputs):
         names = ", ".join(each.name for each in program.inputs)
-        raise InvalidParameters(f"the program takes {len(program.inputs)} input(s) ({names}); {len(inputs)} given")
+        raise InvalidParameters(
+            f"the program takes {len(program.inputs)} input(s) ({names}); {len(inputs)} were passed"
+        )
     return inputs
 
 
 def _fitting(array: Array, spec: Input) -> Array:
-    """Return the array in the program's dtype; raise where that would lose something, or its shape does not fit."""
+    """Return the array in the program's dtype; raise `InvalidParameters` if that loses values or its shape differs."""
     dtype = _numpy_dtype(spec)
     if array.dtype != dtype:
         if not np.can_cast(array.dtype, dtype, casting="same_kind"):
             raise InvalidParameters(f"input {spec.name!r} is {array.dtype}; the program takes {dtype}")
         array = array.astype(dtype)
     sizes = zip(array.shape[1:], spec.shape[1:], strict=False)
-    if array.ndim != len(spec.shape) or any(want not in (None, got) for got, want in sizes):
-        wanted = ["any" if size is None else size for size in spec.shape]
-        raise InvalidParameters(f"input {spec.name!r} has shape {list(array.shape)}; the program takes {wanted}")
+    if array.ndim != len(spec.shape) or any(expected not in (None, actual) for actual, expected in sizes):
+        expected = ["any" if size is None else size for size in spec.shape]
+        raise InvalidParameters(f"input {spec.name!r} has shape {list(array.shape)}; the program takes {expected}")
     if array.ndim and not array.shape[0]:
         raise InvalidParameters(f"input {spec.name!r} has no rows")
     return array
@@ -121,5 +123,5 @@ def _to_torch(array: Array, spec: Input) -> Tensor:
 
 
 def _to_numpy(tensor: Tensor) -> Array:
-    found: Array = (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
-    return found
+    array: Array = (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
+    return array

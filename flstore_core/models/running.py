@@ -20,7 +20,7 @@ class Limits:
 
 
 class Running:
-    """A run under way: the thread that works tells it, any other thread asks it or ends it.
+    """A run under way: the working thread reports its progress, any other thread reads it or ends the run.
 
     Args:
         clock: seconds, never going back.
@@ -29,13 +29,13 @@ class Running:
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self.limits = limits
         self.progress = (0, 1)
-        """Steps done, and steps there are."""
+        """Steps done, and steps in all."""
         self._clock = clock
         self._end = clock() + limits.seconds
         self._cancelled = False
 
     def tell(self, done: int, total: int) -> None:
-        """Note how far the run has come; raise where it is to end."""
+        """Note how far the run has come; raise what `check` raises."""
         self.progress = (done, total)
         self.check()
 
@@ -44,9 +44,9 @@ class Running:
         self._cancelled = True
 
     def check(self) -> None:
-        """Raise `RunTooLong` or `OperationCancelled` where the run is to end."""
+        """Raise `RunTooLong` past the time limit, `OperationCancelled` after `cancel`."""
         if self._cancelled:
-            raise OperationCancelled("nobody waits for this run any more")
+            raise OperationCancelled("nobody is waiting for this run any more")
         if self._clock() > self._end:
             done, total = self.progress
             raise RunTooLong(
@@ -59,12 +59,12 @@ class Held:
     """Memory that one execution's results hold: each storage counts once, however many views there are of it.
 
     Args:
-        given: addresses of the storages of weights and inputs, which do not count.
+        shared: addresses of the storages of weights and inputs, which do not count.
     """
 
-    def __init__(self, limit: int, given: Collection[int]) -> None:
+    def __init__(self, limit: int, shared: Collection[int]) -> None:
         self._limit = limit
-        self._users = dict.fromkeys(given, 1)
+        self._users = dict.fromkeys(shared, 1)
         self._total = 0
 
     def take(self, value: object, operator: str) -> None:
@@ -84,7 +84,7 @@ class Held:
                 )
 
     def leave(self, value: object) -> None:
-        """Count a result as gone that is not read any more."""
+        """Stop counting a result that nobody reads any more."""
         if not isinstance(value, Tensor):
             return
         storage = value.untyped_storage()

@@ -91,8 +91,8 @@ class Engine:
 
     def working_set(self) -> list[tuple[SliceRef, MemberRef]]:
         """Return what is cached, so that another process can fetch it again."""
-        held = self._cache.keys()
-        return [(value.part, value.member) for key in held if (value := self._cache.get(key))]
+        keys = self._cache.keys()
+        return [(value.part, value.member) for key in keys if (value := self._cache.get(key))]
 
     def forget_job(self, job: JobId) -> int:
         """Drop everything of a deleted job; return how many slices were dropped."""
@@ -103,8 +103,8 @@ class Engine:
     def forget_client(self, job: JobId, client: ClientId) -> int:
         """Drop an erased client's slices and the job's accumulators; return how many slices were dropped."""
         self._forget_open(job)
-        held = self._cache.keys()
-        return sum(self._cache.discard(key) for key in held if key.job == job and key.client == client)
+        keys = self._cache.keys()
+        return sum(self._cache.discard(key) for key in keys if key.job == job and key.client == client)
 
     def keep_only(self, owned: Mapping[JobId, Sequence[int]]) -> int:
         """Drop the slices that the placement table gives to other shards; return how many were dropped.
@@ -112,8 +112,8 @@ class Engine:
         Args:
             owned: indices of this shard's slices, by job.
         """
-        held = self._cache.keys()
-        return sum(self._cache.discard(key) for key in held if key.slice not in owned.get(JobId(key.job), ()))
+        keys = self._cache.keys()
+        return sum(self._cache.discard(key) for key in keys if key.slice not in owned.get(JobId(key.job), ()))
 
     def inventory(self) -> dict[str, Any]:
         """Return the cache's counters, and objects and bytes held by job, as plain JSON values."""

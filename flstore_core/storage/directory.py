@@ -72,38 +72,38 @@ class DirectoryStore:
                 with self._locked():
                     _check(path, key, if_none_match, if_match)
                     self._make_folders(path.parent, key)
-                    found = _move(aside, path, key)
+                    stat = _move(aside, path, key)
             finally:
                 aside.unlink(missing_ok=True)
             _sync(path.parent)
-        return _info(key, found)
+        return _info(key, stat)
 
     def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
         return b"".join(self.stream(key, offset=offset, length=length, chunk=1 << 30))
 
     def get_with_info(self, key: str) -> tuple[bytes, ObjectInfo]:
-        with self._opened(key) as (file, found):
-            return b"".join(_chunks(file, 0, found.st_size, found.st_size)), _info(key, found)
+        with self._opened(key) as (file, stat):
+            return b"".join(_chunks(file, 0, stat.st_size, stat.st_size)), _info(key, stat)
 
     def read_into(self, key: str, buffer: memoryview, *, offset: int = 0) -> None:
         view = buffer.cast("B")
-        with self._opened(key) as (file, found):
-            if found.st_size < offset + len(view):
+        with self._opened(key) as (file, stat):
+            if stat.st_size < offset + len(view):
                 raise ShortObject(
-                    f"object {key!r} has {found.st_size} bytes; {len(view)} from {offset} were to be read"
+                    f"object {key!r} has {stat.st_size} bytes, so {len(view)} bytes from {offset} cannot be read"
                 )
             done = 0
             while done < len(view):
                 done += os.preadv(file, [view[done:]], offset + done)
 
     def stream(self, key: str, *, offset: int = 0, length: int | None = None, chunk: int = MIB) -> Iterator[bytes]:
-        with self._opened(key) as (file, found):
-            end = found.st_size if length is None else min(found.st_size, offset + length)
+        with self._opened(key) as (file, stat):
+            end = stat.st_size if length is None else min(stat.st_size, offset + length)
             yield from _chunks(file, offset, end, chunk)
 
     def stat(self, key: str) -> ObjectInfo:
-        with self._opened(key) as (_, found):
-            return _info(key, found)
+        with self._opened(key) as (_, stat):
+            return _info(key, stat)
 
     def list(self, prefix: str = "", *, recursive: bool = True) -> Iterator[ObjectInfo]:
         prefix = checked_prefix(prefix)
@@ -158,10 +158,10 @@ class DirectoryStore:
             except (FileNotFoundError, NotADirectoryError) as error:
                 raise self._missing(key) from error
             try:
-                found = os.fstat(file)
-                if not S_ISREG(found.st_mode):
+                stat = os.fstat(file)
+                if not S_ISREG(stat.st_mode):
                     raise self._missing(key)
-                yield file, found
+                yield file, stat
             finally:
                 os.close(file)
 
@@ -265,9 +265,9 @@ def _sync(folder: Path) -> None:
         os.close(file)
 
 
-def _info(key: str, found: os.stat_result) -> ObjectInfo:
-    etag = f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"
-    return ObjectInfo(key, found.st_size, etag, found.st_mtime)
+def _info(key: str, stat: os.stat_result) -> ObjectInfo:
+    etag = f"{stat.st_mtime_ns:x}-{stat.st_size:x}-{stat.st_ino:x}"
+    return ObjectInfo(key, stat.st_size, etag, stat.st_mtime)
 
 
 @contextmanager

@@ -92,8 +92,8 @@ class RequestLog:
             _log_access(scope, status, time.perf_counter() - started)
 
 
-def _accepted(given: str) -> str:
-    return given if _USABLE_ID.fullmatch(given) else uuid.uuid4().hex
+def _accepted(header: str) -> str:
+    return header if _USABLE_ID.fullmatch(header) else uuid.uuid4().hex
 
 
 def _log_access(scope: Scope, status: int, seconds: float) -> None:

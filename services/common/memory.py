@@ -1,4 +1,4 @@
-"""How much memory this process may use, as its control group says, and whether a cache leaves enough of it."""
+"""The memory limit of this process's control group, and whether a cache leaves enough of it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,18 +7,18 @@ from flstore_core.errors import InvalidParameters
 from flstore_core.units import format_size
 
 CACHE_SHARE = 0.6
-"""Most of a pod's memory that its cache may take: the autoscaler knows no memory, and out of it is a bare 502."""
+"""Largest share of a pod's memory for its cache. The autoscaler ignores memory; a pod out of it answers bare 502s."""
 
 _UNLIMITED = 2**60
-"""Control groups of version 1 write a number beyond this for no limit."""
+"""Control groups of version 1 write a larger number than this for "no limit"."""
 _FILES = {"": "sys/fs/cgroup/{}/memory.max", "memory": "sys/fs/cgroup/memory/{}/memory.limit_in_bytes"}
-"""Controllers of a line of /proc/self/cgroup (none in version 2) → where the limit of a group stands."""
+"""File with a group's limit, by the controllers in a line of /proc/self/cgroup (none in version 2)."""
 
 
 def memory_limit(root: Path = Path("/")) -> int | None:
-    """Return the least limit in bytes of this process' control group and those around it; None where none is set."""
-    found = (_read(path) for path in _limit_files(root))
-    return min((limit for limit in found if limit is not None), default=None)
+    """Return the smallest limit in bytes of this process's control group and its parents; None if none is set."""
+    limits = (_read(path) for path in _limit_files(root))
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def check_cache(cache_bytes: int, limit: int | None) -> None:
@@ -31,7 +31,10 @@ def check_cache(cache_bytes: int, limit: int | None) -> None:
 
 
 def _limit_files(root: Path) -> Iterator[Path]:
-    """In a container the group's path may be the host's, while its own files stand at the top: both are looked at."""
+    """Yield the files that may hold a limit.
+
+    Inside a container the group's path may be the host's while its files stand at the top, so both places are listed.
+    """
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:

@@ -38,10 +38,10 @@ KEEP_ALIVE_S = 75
 
 BACKLOG = 2048
 GARBAGE = 10_000
-"""Objects made, less those gone, between two looks for cycles among the young. Each request makes hundreds and hardly
-ever a cycle; what was there at the start, most of all objects, is never looked through again."""
+"""Threshold of the garbage collector's youngest generation: net objects allocated between two collections. A request
+allocates hundreds and hardly ever a cycle. The objects of the start, most of all, are frozen and never scanned."""
 LINGER_S = 0.5
-"""How long threads still in a call that nobody waits for any more may keep the process from ending."""
+"""Seconds that threads still in a call, whose caller has gone, may keep the process from ending."""
 
 _LAST_WORDS_S = 0.02
 """Time for requests on connections that were accepted just before listening ended to reach the app."""
@@ -49,7 +49,7 @@ _LAST_WORDS_S = 0.02
 
 @dataclass(frozen=True)
 class Listen:
-    """Where a service is reached, and by what it knows that its parent lives."""
+    """Where a service listens, and how it learns that its parent has died."""
 
     host: str = "127.0.0.1"
     """FLSTORE_HOST: address to bind."""
@@ -124,7 +124,7 @@ def ready_message(side_port: int) -> bytes:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server that can decide to leave, says when it is ready, and loses no accepted connection on its way."""
+    """uvicorn's server, which also leaves by its own wish, reports readiness, and loses no accepted connection."""
 
     def __init__(
         self,
@@ -182,7 +182,7 @@ def _follow(lifeline_fd: int, grace_s: float) -> None:
 
 
 def _exit_after(seconds: float, code: int) -> None:
-    """End the process if it is still there then, whatever its threads are waiting for."""
+    """End the process after so many seconds, whatever its threads are waiting for."""
     timer = threading.Timer(seconds, os._exit, [code])
     timer.daemon = True
     timer.start()

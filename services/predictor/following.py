@@ -1,7 +1,7 @@
-"""Runs that somebody waits for: short ones are answered at once, long ones by lines that tell how far they have come.
+"""Answers runs: a short one at once, a long one by lines of progress and then the result.
 
-The lines also keep the connection in use, so that the one who waits needs no patience beyond `TELL_S`, and notices
-soon if the predictor is gone; and whoever hangs up ends the run.
+A line goes out every `TELL_S` seconds, so the caller can tell a long run from a predictor that is gone. A caller that
+closes the connection ends the run. The lines' format stands in `flstore_core.models.protocol`.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ from services.predictor.state import State
 logger = logging.getLogger(__name__)
 
 TELL_S = 0.5
-"""Seconds after which a run counts as long, and between the lines that tell of it."""
+"""Seconds after which a run counts as long, and between two lines of progress."""
 
 
 async def follow(request: Request, state: State, message: RunRequest) -> Response:
-    """Answer with what a run made: as it is, or after lines of progress."""
+    """Answer with a run's result: alone, or after lines of progress."""
     running = state.engine.begin()
     task = asyncio.create_task(state.compute(state.engine.run, message, running), name="run")
     await asyncio.wait({task}, timeout=TELL_S)
@@ -58,17 +58,17 @@ async def _lines(request: Request, task: asyncio.Task[Answer], running: Running)
     finally:
         if not task.done():
             running.cancel()
-            logger.info("a run was given up: whoever asked for it has hung up")
+            logger.info("a run was cancelled, since its caller has closed the connection")
 
 
 def _problem(request: Request, error: BaseException) -> Mapping[str, Any]:
-    """Return what would have been answered, had the answer not begun."""
+    """Return the problem that would have been the answer if no line had gone out yet."""
     if not isinstance(error, FLStoreError):
         logger.error("run failed", exc_info=error)
-        error = FLStoreError("something unforeseen happened; the predictor's log has it under this request_id")
-    told: Mapping[str, Any] = json.loads(bytes(from_error(request, error).body))
-    return told
+        error = FLStoreError("an unexpected error happened; the predictor's log has it under this request_id")
+    problem: Mapping[str, Any] = json.loads(bytes(from_error(request, error).body))
+    return problem
 
 
-def _line(told: object) -> bytes:
-    return json.dumps(told, separators=(",", ":")).encode() + b"\n"
+def _line(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"

@@ -46,9 +46,9 @@ class JobModel(Model):  # type: ignore[misc]
     async def predict(self, payload: InferRequest, headers: Mapping[str, str] | None = None) -> InferResponse:
         """Infer with the version that the request names."""
         inputs = {each.name: each.as_numpy() for each in payload.inputs}
-        version, found = await self._state.compute(self._state.versions.infer, self._job, _version.get(), inputs)
+        version, arrays = await self._state.compute(self._state.versions.infer, self._job, _version.get(), inputs)
         outputs = []
-        for index, array in enumerate(found):
+        for index, array in enumerate(arrays):
             output = InferOutput(f"output_{index}", list(array.shape), from_np_dtype(array.dtype))
             output.set_data_from_numpy(array, binary_data=bool(payload.use_binary_outputs))
             outputs.append(output)
@@ -67,24 +67,24 @@ class JobModel(Model):  # type: ignore[misc]
 
 
 class JobRepository(ModelRepository):  # type: ignore[misc]
-    """Jobs as models, made when they are first asked for."""
+    """Jobs as KServe's models, created on first use."""
 
     def __init__(self, state: State) -> None:
         super().__init__()
         self._state = state
 
     def get_model(self, name: str) -> JobModel:
-        """Return a job's model; whether it has a program shows when it is used."""
+        """Return a job's model, without asking whether the job has a program."""
         if name not in self.models:
             self.update(JobModel(job_id(name), self._state))
-        found: JobModel = self.models[name]
-        return found
+        model: JobModel = self.models[name]
+        return model
 
     def get_models(self) -> dict[str, JobModel]:
         return {str(job): self.get_model(job) for job in self._state.versions.jobs()}
 
     async def is_model_ready(self, name: str) -> bool:
-        """Say whether a version could answer; raises what is wrong where it could not."""
+        """Return True if a version can answer; raise what `Versions.check` raises if it cannot."""
         await self._state.compute(self._state.versions.check, job_id(name), _version.get())
         return True
 
@@ -107,8 +107,8 @@ class VersionedEndpoints(V2Endpoints):  # type: ignore[misc]
     async def versioned_metadata(self, model_name: str, model_version: str) -> ModelMetadataResponse:
         """Describe a version: its inputs are those of the program."""
         _version.set(model_version)
-        found: ModelMetadataResponse = await self.model_metadata(model_name)
-        return found.model_copy(update={"versions": [model_version]})
+        metadata: ModelMetadataResponse = await self.model_metadata(model_name)
+        return metadata.model_copy(update={"versions": [model_version]})
 
     async def versioned_ready(self, model_name: str, model_version: str) -> ModelReadyResponse:
         """Say whether a version can answer."""

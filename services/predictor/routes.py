@@ -45,8 +45,8 @@ async def forget_client(request: Request) -> Response:
 async def inventory(request: Request) -> Response:
     """Tell what the predictor holds and how well that served."""
     state = _state(request)
-    told = {"shard": state.settings.predictor, "awake_s": state.activity.awake_seconds, **state.engine.inventory()}
-    return JSONResponse(told)
+    itself = {"shard": state.settings.predictor, "awake_s": state.activity.awake_seconds}
+    return JSONResponse({**itself, **state.engine.inventory()})
 
 
 async def explain(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Which models there are to infer with: a job's program, its newest aggregate, and any version that is named."""
+"""Finds the model that a version of a job names, the newest aggregate by default, and infers with it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ WORKLOAD = "inference"
 
 
 @dataclass
-class _Known:
-    """What was read of a job, and when."""
+class _Current:
+    """A job's program and newest aggregate, and when they were read."""
 
     program: str
     newest: ModelName | None
@@ -43,7 +43,7 @@ class Versions:
         self._engine = engine
         self._clock = clock
         self._refresh_seconds = refresh_seconds
-        self._jobs: dict[JobId, _Known] = {}
+        self._jobs: dict[JobId, _Current] = {}
 
     def infer(self, job: JobId, version: str, inputs: Mapping[str, NDArray[Any]]) -> tuple[str, list[NDArray[Any]]]:
         """Return the version that answered, and its outputs.
@@ -53,19 +53,19 @@ class Versions:
             inputs: arrays by name, or in order under any names.
 
         Raises:
-            NotFound: if there is no such job, program or model.
+            NotFound: if the job, its program or the model does not exist.
             InvalidParameters: if version or inputs do not fit.
         """
         name = self._name(job, version)
         record = self._engine.library.jobs.get(job)
         ref = self._engine.library.locate(record, name)
-        request = RunRequest(job, "", self._known(job).program, {}, WORKLOAD, Pattern.P1, {}, (ref,))
+        request = RunRequest(job, "", self._current(job).program, {}, WORKLOAD, Pattern.P1, {}, (ref,))
         access = self._engine.access(request)
         return str(name), list(access.model(name)(*_ordered(inputs, access.inputs)))
 
     def inputs(self, job: JobId) -> Sequence[InputSpec]:
         """Return what a job's program takes; raise `NotFound` if it has none."""
-        request = RunRequest(job, "", self._known(job).program, {}, WORKLOAD, Pattern.P1, {}, ())
+        request = RunRequest(job, "", self._current(job).program, {}, WORKLOAD, Pattern.P1, {}, ())
         return self._engine.access(request).inputs
 
     def check(self, job: JobId, version: str) -> None:
@@ -85,7 +85,7 @@ class Versions:
 
     def _has_program(self, job: JobId) -> bool:
         try:
-            self._known(job)
+            self._current(job)
         except NotFound:
             return False
         return True
@@ -93,17 +93,17 @@ class Versions:
     def _name(self, job: JobId, version: str) -> ModelName:
         if version:
             return ModelName.parse(version)
-        newest = self._known(job).newest
+        newest = self._current(job).newest
         if newest is None:
             raise NotEnoughData(f"job {job!r} has no committed round with an aggregate; name a version")
         return newest
 
-    def _known(self, job: JobId) -> _Known:
-        known = self._jobs.get(job)
-        if known is None or self._clock() - known.read_at > self._refresh_seconds:
+    def _current(self, job: JobId) -> _Current:
+        current = self._jobs.get(job)
+        if current is None or self._clock() - current.read_at > self._refresh_seconds:
             read_at = self._clock()
-            known = self._jobs[job] = _Known(self._program(job), self._newest(job, known), read_at)
-        return known
+            current = self._jobs[job] = _Current(self._program(job), self._newest(job, current), read_at)
+        return current
 
     def _program(self, job: JobId) -> str:
         try:
@@ -112,9 +112,9 @@ class Versions:
             raise NotFound(f"job {job!r} has no program; PUT /v1/jobs/{job}/model uploads one") from None
         return sha256
 
-    def _newest(self, job: JobId, known: _Known | None) -> ModelName | None:
-        """Return the newest committed round's aggregate; rounds before the one known are not looked at again."""
-        floor = known.newest.round if known and known.newest else -1
+    def _newest(self, job: JobId, earlier: _Current | None) -> ModelName | None:
+        """Return the newest committed round's aggregate, looking only at rounds after that of the `earlier` answer."""
+        floor = earlier.newest.round if earlier and earlier.newest else -1
         numbers = (int(name) for name in self._store.folders(layout.rounds_prefix(job)) if name.isdecimal())
         for number in sorted((number for number in numbers if number > floor), reverse=True):
             try:
@@ -123,11 +123,11 @@ class Versions:
                 continue
             if record["aggregate"]:
                 return ModelName(number, AGGREGATE)
-        return known.newest if known else None
+        return earlier.newest if earlier else None
 
 
 def _ordered(inputs: Mapping[str, NDArray[Any]], specs: Sequence[InputSpec]) -> list[NDArray[Any]]:
-    """Return the inputs in the program's order: by name where all names are the program's, as given otherwise."""
+    """Return the inputs in the program's order: by name if the names are the program's, as they come otherwise."""
     names = [spec.name for spec in specs]
     ordered = [inputs[name] for name in names] if set(names) == set(inputs) else list(inputs.values())
     return [np.asarray(array) for array in ordered]

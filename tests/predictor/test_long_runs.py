@@ -100,7 +100,7 @@ def test_a_run_that_is_given_up_ends_in_the_predictor_too(
     with pytest.raises(OperationCancelled, match="no more"):
         caller.run([predictor], large, give_up)
     log = predicting.shard_logs
-    eventually(lambda: "a run was given up" in log(), 10.0)
+    eventually(lambda: "a run was cancelled" in log(), 10.0)
 
 
 def test_a_run_past_its_time_is_told_how_far_it_came(limited: JobOverHttp) -> None:

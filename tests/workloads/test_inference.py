@@ -57,7 +57,10 @@ def test_an_artifact_is_inferred_like_a_stored_model(digits_job: JobOverHttp) ->
         ({"inputs": [{"name": "x", "datatype": "FP32", "shape": [2, 64], "data": [0] * 64}]}, "shape"),
         ({"inputs": [{"name": "x", "datatype": "BYTES", "shape": [1], "data": ["a"]}]}, "BYTES"),
         ({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 64], "data": ["a"] * 64}]}, "data"),
-        ({"inputs": [{"name": n, "datatype": "FP32", "shape": [1, 64], "data": [0] * 64} for n in "ab"]}, "2 given"),
+        (
+            {"inputs": [{"name": n, "datatype": "FP32", "shape": [1, 64], "data": [0] * 64} for n in "ab"]},
+            "2 were passed",
+        ),
     ],
 )
 def test_inputs_that_do_not_fit_are_told(digits_job: JobOverHttp, params: dict[str, object], said: str) -> None:

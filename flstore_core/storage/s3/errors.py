@@ -48,8 +48,8 @@ def translated(what: str) -> Iterator[None]:
 
 def code_of(response: BaseHTTPResponse) -> str:
     """Return the S3 error code in the body of a failed request, or ""."""
-    found = _CODE.search(response.data)
-    return found[1].decode() if found else ""
+    match = _CODE.search(response.data)
+    return match[1].decode() if match else ""
 
 
 def refusal(what: str, status: int, code: str) -> FLStoreError | RangeBeyondEnd:
