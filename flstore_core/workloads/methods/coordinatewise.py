@@ -4,6 +4,7 @@ Yin, Chen, Ramchandran, Bartlett 2018, Byzantine-Robust Distributed Learning (IC
 Every model is read once, and beside the output only a few blocks of memory are used.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -50,9 +51,19 @@ def combine_rows(rows: Sequence[FlatRow], combiner: Combiner, base: FlatRow | No
     for start, stop in aligned(first, last, combiner.block):
         block = combined[start - first : stop - first]
         combiner(rows, start, stop, block)
-        step = block if base is None else np.subtract(block, base.read(start, stop), out=steps[: stop - start])
-        moved += float(np.dot(step, step))
+        moved += _squared_distance(block, None if base is None else base.read(start, stop), steps[: stop - start])
     return combined, moved
+
+
+def _squared_distance(block: Float32, origin: Float32 | None, scratch: Float32) -> float:
+    """Return the squared distance of a block from `origin` or zero; in float64 where float32 overflows."""
+    with np.errstate(over="ignore"):
+        step = block if origin is None else np.subtract(block, origin, out=scratch)
+        square = float(np.dot(step, step))
+    if math.isfinite(square):
+        return square
+    wide = block.astype(np.float64) if origin is None else np.subtract(block, origin, dtype=np.float64)
+    return float(np.dot(wide, wide))
 
 
 def aligned(first: int, last: int, block: int) -> Iterator[tuple[int, int]]:
