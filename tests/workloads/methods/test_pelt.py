@@ -63,14 +63,14 @@ def test_a_single_outlier_is_not_a_change_of_its_own() -> None:
 
 @pytest.mark.parametrize("length", [2, 3])
 def test_series_too_short_for_two_segments_have_no_change(length: int) -> None:
-    assert change_points(np.linspace(0.0, 500.0, length)[:, None], 0.01) == []
+    assert change_points(100 * np.arange(length, dtype=np.float64)[:, None], 0.01) == []
 
 
-@given(seeds, st.floats(-1e6, 1e6))
+@given(seeds, st.integers(-(10**6), 10**6))
 @settings(max_examples=20)
-def test_a_shift_of_all_values_changes_nothing(seed: int, shift: float) -> None:
-    series = np.round(vectors(30, 1, seed) + 8 * (np.arange(30) >= 12)[:, None], 3)
-    assert change_points(series + round(shift), 12.0) == change_points(series, 12.0)
+def test_a_shift_of_all_values_changes_nothing(seed: int, shift: int) -> None:
+    series = vectors(30, 1, seed) + 8 * (np.arange(30) >= 12)[:, None]
+    assert change_points(series + float(shift), 12.0) == change_points(series, 12.0)
 
 
 @given(seeds)
