@@ -18,7 +18,9 @@ Example, times in seconds:
 Each step of an owner replaces the very version of the record that it saw last, by etag. So of two gateways that take
 one operation over, one succeeds; and an owner that was only stopped for a while, and lost its operation meanwhile,
 finds out at its next write and gives the work up: an end that was once readable stays. That some work is done twice is
-safe: workloads are deterministic and write nothing but artifacts named by their content.
+safe: workloads are deterministic and write nothing but artifacts named by their content. Only deleting is
+unconditional, for want of such a call: a gateway that reads a record a day after its end, and is stopped before it
+deletes it, may hit a new operation under the same idempotency key. While that one runs, its owner stores it anew.
 
 Anybody may cancel, and only the owner writes the record; so cancelling leaves a marker beside the record, which the
 owner looks for whenever it renews.

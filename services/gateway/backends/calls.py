@@ -36,10 +36,12 @@ class Calls:
 
     Args:
         timeout_s: seconds that one attempt may take, a cold start included; no attempt begins later than that.
+        http: makes single requests; by default one that keeps connections open.
     """
 
-    def __init__(self, timeout_s: float, time: Time) -> None:
-        self._http = urllib3.PoolManager(num_pools=64, maxsize=32, retries=False, timeout=urllib3.Timeout(timeout_s))
+    def __init__(self, timeout_s: float, time: Time, http: urllib3.PoolManager | None = None) -> None:
+        timeout = urllib3.Timeout(timeout_s)
+        self._http = http or urllib3.PoolManager(num_pools=64, maxsize=32, retries=False, timeout=timeout)
         self._retry = Retry(
             PAUSES_S, attempts=len(PAUSES_S) + 1, give_up_s=timeout_s, clock=time.monotonic, sleep=time.sleep
         )
@@ -64,6 +66,8 @@ class Calls:
                 cannot be reached is raised after one turn: the backend tried for long enough itself.
             Unavailable: if no backend answers.
         """
+        if not urls:
+            raise Unavailable(f"no backend is known that could answer {method} {path}")
         headers = {**(headers or {}), REQUEST_ID_HEADER: current_request_id()}
         attempts = self._retry.begin()
         while True:
@@ -80,7 +84,7 @@ class Calls:
             attempts.wait()
         if isinstance(cause, FLStoreError):
             raise cause
-        raise Unavailable(f"{', '.join(urls) or 'no backend'} does not answer {method} {path}") from cause
+        raise Unavailable(f"{', '.join(urls)} does not answer {method} {path}") from cause
 
     def close(self) -> None:
         self._http.clear()

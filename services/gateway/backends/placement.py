@@ -42,12 +42,14 @@ class Placement:
     Args:
         url: address of the placement controller.
         store: has a copy of the table, for a start while the controller is away.
+        http: makes single requests; by default one that keeps connections open.
     """
 
-    def __init__(self, url: str, store: ObjectStore) -> None:
+    def __init__(self, url: str, store: ObjectStore, http: urllib3.PoolManager | None = None) -> None:
         self._url = url
         self._store = store
-        self._http = urllib3.PoolManager(maxsize=4, retries=False, timeout=urllib3.Timeout(LONG_POLL_S + 10.0))
+        timeout = urllib3.Timeout(LONG_POLL_S + 10.0)
+        self._http = http or urllib3.PoolManager(maxsize=4, retries=False, timeout=timeout)
         self._table = Table()
         self._lock = Lock()
 
