@@ -57,9 +57,9 @@ class FakeWire(urllib3.PoolManager):
         self.sent: list[Sent] = []
         self.closed = False
 
-    def request(
+    def request(  # type: ignore[override]  # of what urllib3 takes, what callers send
         self, method: str, url: str, body: Any = None, fields: Any = None, headers: Any = None, **_: Any
-    ) -> Any:
+    ) -> urllib3.BaseHTTPResponse:
         content = b"".join(bytes(piece) for piece in body) if isinstance(body, list) else body or b""
         sent = Sent(method, url, dict(headers or {}), content, dict(fields or {}))
         self.sent.append(sent)

@@ -33,7 +33,7 @@ from tests.fakes.executors import InlineExecutor
 from tests.fakes.store import MemoryStore
 from tests.fakes.wire import FakeWire, Reply, Sent
 
-TENSORS = [
+TENSORS: list[dict[str, Any]] = [
     {"name": "bias", "dtype": "F32", "shape": [2]},
     {"name": "steps", "dtype": "I64", "shape": []},
     {"name": "weight", "dtype": "F32", "shape": [2, 2]},
@@ -162,7 +162,7 @@ def world(
     placement = Placement("http://placement", store, FakeWire(controller))
     placement.wait_for_news()
     backends = Backends(placement, Shards(calls), Predictors(calls), Caches(calls), InlineExecutor())
-    state = assemble(Settings(**{"refresh_seconds": 10.0, **settings}), store, backends, pools or inline_pools(), time)
+    state = assemble(Settings(**{"refresh_seconds": 1e9, **settings}), store, backends, pools or inline_pools(), time)
     return World(state, store, time, shards, controller)
 
 

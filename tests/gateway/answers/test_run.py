@@ -11,7 +11,6 @@ from flstore_core.errors import (
     InsufficientCapacity,
     InvalidParameters,
     NoPredictor,
-    NotEnoughData,
     NotFound,
     Unavailable,
 )
@@ -26,7 +25,7 @@ from services.gateway.answers.question import NotModified, Options
 from services.gateway.programs import StoredFile
 from tests.fakes.engines import PredictorWire
 from tests.fakes.store import Call
-from tests.gateway.world import NAME, World, body, vector, world
+from tests.gateway.world import NAME, World, vector, world
 
 
 @pytest.fixture
@@ -52,7 +51,7 @@ def cosines(seeds: list[int], base: int) -> Any:
 def test_metadata_is_answered_from_records_alone(filled: World) -> None:
     filled.shards.trouble = Unavailable("no shard is needed")
     outcome = filled.run("metrics", metrics=["num_examples"], aggregations=["mean"], first=1)
-    assert outcome.result["groups"][0]["metrics"]["num_examples"]["mean"] == 11.0
+    assert outcome.result["groups"][0]["values"]["num_examples"]["mean"] == 11.0
     assert outcome.rounds == (1, 2)
     execution = outcome.execution
     assert (execution.where, execution.backends, execution.slices) == ("gateway", (), 0)
@@ -104,11 +103,11 @@ def test_weights_are_mapped_by_the_shards_of_every_slice(slices: int) -> None:
 
 
 def test_a_workload_that_wants_no_model_asks_no_shard(filled: World) -> None:
-    """Personalising for a client alone in its cluster, an example of one that maps nothing."""
+    """Provenance, unless it is to make the model again."""
+    link = filled.run("aggregate", round=1).result["artifact"]
     filled.shards.trouble = Unavailable("no shard is needed")
-    filled.put(5, "only", 2)
-    with pytest.raises((NotEnoughData, Unavailable)):
-        filled.run("aggregate", round=4)
+    outcome = filled.run("provenance", artifact=link["sha256"][:32], verify=False)
+    assert (outcome.execution.where, outcome.execution.slices) == ("gateway", 0)
 
 
 def test_deltas_are_taken_against_the_newest_round_s_base(filled: World) -> None:
@@ -363,4 +362,3 @@ def test_an_operation_runs_the_workload(filled: World) -> None:
     end = filled.state.operations.get(operation.id)
     assert end.state == "succeeded"
     assert end.result["result"] == filled.run("cosine-similarity", round=1).result
-    assert body(1)
