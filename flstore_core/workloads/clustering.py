@@ -1,7 +1,10 @@
-"""Clients of a round grouped by their updates, from the Gram matrix: k-means, average linkage, clustered FL.
+"""Which clients of a round sent similar updates, in groups, from the inner products of the updates alone.
 
-Clustering clients by the direction of their updates is Sattler et al. 2020 (arXiv 1910.01991); the choice of the number
-of groups is Rousseeuw 1987.
+Updates are compared by direction (Sattler et al. 2020, arXiv 1910.01991) or by Euclidean distance. k-means, average
+linkage or clustered FL forms the groups. The number of groups is the one with the greatest mean silhouette (Rousseeuw
+1987): (b - a) / max(a, b) for a client at the mean distance a from its own group and b from the nearest other group.
+The updates (5, 0), (0, 1), (1, 0) and (0, 9) form two groups by direction, first with third and second with fourth;
+every silhouette is 1, as all distances within the groups are 0.
 """
 
 from collections.abc import Sequence
@@ -17,34 +20,35 @@ from flstore_core.workloads.shared.grouping import ClusteringParams, group_by_up
 
 @dataclass(frozen=True)
 class Cluster(Result):
-    """One group."""
+    """One group of clients."""
 
     clients: list[str]
-    """Who is in it."""
+    """Names of its clients."""
     silhouette: float
-    """Mean silhouette of its clients: 1 well apart, 0 in between, negative misplaced."""
+    """Mean silhouette of its clients, -1 to 1: 1 if they are far from all other groups, 0 if they lie between two
+    groups, negative if they are nearer to another group."""
 
 
 @dataclass(frozen=True)
 class ClusteringResult(Result):
-    """Clients in groups."""
+    """The clients of a round, in groups."""
 
     round: int
-    """The round answered for."""
+    """The round that was read."""
     clusters: list[Cluster]
     """The groups, in the order of their first clients."""
     labels: dict[str, int]
-    """Each client's group, by its place in `clusters`."""
+    """Index in `clusters` of each client's group."""
     inertia: float
-    """Sum of squared distances to the groups' means."""
+    """Sum of the squared distances of updates to the means of their groups."""
     silhouette: float
-    """Mean silhouette of all clients; 0 for a single group."""
+    """Mean silhouette of all clients, -1 to 1; 0 for a single group."""
     tried: dict[str, float] = field(default_factory=dict)
-    """Mean silhouette by number of groups, where that was looked for."""
+    """Mean silhouette by number of groups, for each number tried; empty if `clusters` was given, or for `cfl`."""
 
 
 class Clustering:
-    """Which clients of a round resemble each other, in groups."""
+    """Which clients of a round sent similar updates, in groups."""
 
     name = "clustering"
     pattern = Pattern.P2
@@ -72,8 +76,5 @@ class Clustering:
 
 
 def _clusters(clients: Sequence[str], partition: Partition, scores: Float64) -> list[Cluster]:
-    groups = []
-    for label in range(int(partition.labels.max()) + 1):
-        rows = np.flatnonzero(partition.labels == label)
-        groups.append(Cluster([clients[row] for row in rows.tolist()], float(scores[rows].mean())))
-    return groups
+    members = [np.flatnonzero(partition.labels == label) for label in range(partition.labels.max() + 1)]
+    return [Cluster([clients[row] for row in rows.tolist()], float(scores[rows].mean())) for rows in members]

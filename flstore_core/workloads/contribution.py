@@ -1,7 +1,10 @@
-"""What each client contributed to its round: Shapley values of the coalitions' agreement with the round's direction.
+"""How much each client contributed to the direction of its round, as Shapley values.
 
-The worth of a coalition is the cosine similarity of its FedAvg delta with everybody's (Xu et al. 2021, Gradient-Driven
-Rewards, NeurIPS). Exact values are Shapley 1953; the estimate is Ghorbani and Zou 2019, Data Shapley (ICML).
+The worth of a coalition of clients is the cosine similarity of its FedAvg delta with the FedAvg delta of all clients
+(Xu et al. 2021, Gradient-Driven Rewards, NeurIPS). A client's Shapley value (1953) is the worth that it adds when it
+joins, averaged over all orders in which clients can join. For the updates (4, 0), (1, 0) and (-1, 0) of equal weight
+the round points along the first axis; by the closed form (`alignment`) the clients contribute 1, 0.25 and -0.25. The
+estimate from random orders is Ghorbani and Zou 2019, Data Shapley (ICML).
 """
 
 import math
@@ -14,32 +17,33 @@ from flstore_core.workloads.shared.contributions import ContributionParams, rank
 
 @dataclass(frozen=True)
 class ClientContribution(Result):
-    """One client's part."""
+    """The contribution of one client."""
 
     client: str
-    """The client."""
+    """Name of the client."""
     value: float
-    """Its contribution; negative if the round would be better without it."""
+    """Its contribution; negative if the client moves the round away from its direction."""
     standard_error: float
-    """Of an estimated value; 0 for an exact one."""
+    """Standard error of an estimated value; 0 for an exact one."""
 
 
 @dataclass(frozen=True)
 class ContributionResult(Result):
-    """Who contributed what."""
+    """The contributions of all clients of a round."""
 
     round: int
-    """The round answered for."""
+    """The round that was read."""
     method: str
-    """How contributions were measured."""
+    """The method by which contributions were computed."""
     contributions: list[ClientContribution]
-    """Everybody's, the greatest first."""
+    """One entry for each client, the greatest contribution first."""
     total: float
-    """Their sum: 1 where they are Shapley values, as the round agrees with itself fully."""
+    """Sum of all contributions. For Shapley values it is 1, the worth of all clients together, or 0 if the round has no
+    direction."""
 
 
 class Contribution:
-    """What each client contributed to the direction of its round."""
+    """How much each client contributed to the direction of its round (Shapley values)."""
 
     name = "contribution"
     pattern = Pattern.P2

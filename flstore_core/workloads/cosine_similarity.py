@@ -1,6 +1,8 @@
-"""Cosine similarity of updates, between clients and with the aggregate.
+"""How similar the updates of a round are in direction, among each other and to the aggregate.
 
-The pairwise measure behind similarity-based filtering and clustering in FL (Sattler et al. 2020, arXiv 1910.01991).
+The cosine similarity of two deltas is ⟨a, b⟩ / (|a| |b|): 1 for the same direction, 0 for orthogonal ones, -1 for
+opposite ones. It is the measure behind similarity-based filtering and clustering of clients (Sattler et al. 2020, arXiv
+1910.01991). (3, 0) and (1, 1) have a similarity of 3 / (3 √2) = 0.707.
 """
 
 from collections.abc import Sequence
@@ -12,24 +14,25 @@ from flstore_core.workloads.methods.geometry import cosines, norms, similarity_t
 
 @dataclass(frozen=True)
 class CosineSimilarityResult(Result):
-    """How alike the updates of a round are, as directions. A zero update is similar to nothing: 0 throughout."""
+    """Cosine similarities of the deltas of a round, -1 to 1. Those of a zero delta are all 0, its own included."""
 
     round: int
-    """The round answered for."""
+    """The round that was read."""
     clients: list[str]
-    """Order of the rows and columns."""
+    """The clients, in the order of the rows and columns of `matrix`."""
     matrix: list[list[float]]
-    """Cosine similarity between clients' deltas."""
+    """Cosine similarity of each pair of clients' deltas."""
     with_aggregate: list[float]
-    """Cosine similarity of each client's delta with the aggregate's."""
+    """Cosine similarity of each client's delta with the aggregate's delta."""
     norms: list[float]
     """Euclidean length of each client's delta."""
     aggregate: str
-    """`stored` if the round's aggregate was stored; `fedavg` if the mean by num_examples stands in for it."""
+    """`stored` if the round's own aggregate was used; `fedavg` if the round stores none, and the mean of all its
+    updates, weighted by `num_examples`, was used instead."""
 
 
 class CosineSimilarity:
-    """How alike the clients' updates of a round are, among each other and with the aggregate."""
+    """How similar the updates of a round are in direction, among each other and to the aggregate."""
 
     name = "cosine-similarity"
     pattern = Pattern.P2
@@ -43,14 +46,14 @@ class CosineSimilarity:
 
     def combine(self, partials: Sequence[Partial], context: Context, params: RoundParams) -> CosineSimilarityResult:
         data = context.round
-        chosen = data.deltas(params.clients)
-        everyone, weights = data.aggregate()
-        aligned = dict(zip(everyone.members, similarity_to(everyone.gram, weights).tolist(), strict=True))
+        deltas = data.deltas(params.clients)
+        models, weights = data.aggregate()
+        to_aggregate = dict(zip(models.members, similarity_to(models.gram, weights).tolist(), strict=True))
         return CosineSimilarityResult(
             round=data.record.number,
-            clients=list(chosen.members),
-            matrix=cosines(chosen.gram).tolist(),
-            with_aggregate=[aligned[client] for client in chosen.members],
-            norms=norms(chosen.gram).tolist(),
+            clients=list(deltas.members),
+            matrix=cosines(deltas.gram).tolist(),
+            with_aggregate=[to_aggregate[client] for client in deltas.members],
+            norms=norms(deltas.gram).tolist(),
             aggregate="stored" if data.stores_aggregate else "fedavg",
         )

@@ -1,7 +1,9 @@
-"""A round's budget paid out by contribution, in whole units, with an optional floor and cap.
+"""How a budget is split among a round's clients by what they contributed, in whole units.
 
-Payment in proportion to Shapley values is Song, Tong and Wei 2019, Profit Allocation for Federated Learning (IEEE Big
-Data); units left over by rounding go to the largest remainders (Hamilton's method).
+Clients are paid in proportion to their contributions (Song, Tong and Wei 2019, Profit Allocation for Federated
+Learning, IEEE Big Data), within an optional floor and cap. Amounts are rounded down, and the remaining units go to the
+largest remainders (Hamilton's method). A budget of 100 for contributions of 3 and 1 is split into 75 and 25; for 8, 1
+and 1 with a cap of 50, into 50, 25 and 25.
 """
 
 from collections.abc import Sequence
@@ -16,47 +18,49 @@ from flstore_core.workloads import Context, Needs, Partial, Pattern, Result, Rou
 from flstore_core.workloads.methods.geometry import Float64
 from flstore_core.workloads.shared.contributions import ContributionParams, rank_contributions
 
-_MOST = 10**12
+_LARGEST = 10**12
+"""Largest amount; up to it floating-point numbers tell single units apart."""
 
 
 @dataclass(frozen=True)
 class IncentivesParams(ContributionParams):
-    """What is paid out, and within which bounds."""
+    """How much is paid, within which bounds, and how contributions are computed."""
 
-    budget: Annotated[int, Ge(0), Le(_MOST)] = 1_000_000
-    """What is paid out in all, in the smallest unit of the currency."""
-    floor: Annotated[int, Ge(0), Le(_MOST)] = 0
-    """Least payment to each client."""
-    cap: Annotated[int, Ge(0), Le(_MOST)] | None = None
-    """Greatest payment to each client; none by default."""
+    budget: Annotated[int, Ge(0), Le(_LARGEST)] = 1_000_000
+    """Sum of all payments, in the smallest unit of the currency."""
+    floor: Annotated[int, Ge(0), Le(_LARGEST)] = 0
+    """Least payment to each client, in the same unit."""
+    cap: Annotated[int, Ge(0), Le(_LARGEST)] | None = None
+    """Greatest payment to each client, in the same unit; no cap by default."""
 
 
 @dataclass(frozen=True)
 class Payment(Result):
-    """What one client gets."""
+    """The payment to one client."""
 
     client: str
-    """The client."""
+    """Name of the client."""
     amount: int
-    """Its share of the budget, in the same unit."""
+    """Its payment, in the unit of the budget."""
     contribution: float
-    """What it is paid for; nothing is paid beyond the floor for a negative one, while others can take it."""
+    """Its contribution. A client with a negative or no contribution gets no more than the floor, unless the caps of the
+    others leave something."""
 
 
 @dataclass(frozen=True)
 class IncentivesResult(Result):
-    """The budget, paid out."""
+    """The payments for a round."""
 
     round: int
-    """The round paid for."""
+    """The round that is paid for."""
     budget: int
-    """Sum of all amounts, exactly."""
+    """The budget, which is exactly the sum of all amounts."""
     payments: list[Payment]
-    """Everybody's, by contribution, the greatest first."""
+    """One payment for each client, the greatest contribution first."""
 
 
 class Incentives:
-    """A budget split among a round's clients by what they contributed."""
+    """How a budget is split among a round's clients by what they contributed."""
 
     name = "incentives"
     pattern = Pattern.P2
@@ -80,33 +84,38 @@ class Incentives:
 
 
 def split(budget: int, contributions: Float64, floor: int = 0, cap: int | None = None) -> list[int]:
-    """Return whole amounts within [floor, cap] that sum to `budget`, otherwise in proportion to contributions.
+    """Return whole amounts within [floor, cap] that sum to `budget`, in proportion to the contributions, shape (n,).
 
     Raises:
-        InvalidParameters: if floors alone are over the budget, or caps cannot take it up.
+        InvalidParameters: if the floors exceed the budget, or the caps together fall short of it.
     """
     count, most = len(contributions), budget if cap is None else min(cap, budget)
     if floor * count > budget:
-        raise InvalidParameters(f"a floor of {floor} for {count} clients is over the budget of {budget}")
+        raise InvalidParameters(
+            f"a floor of {floor} for {count} clients exceeds the budget of {budget}; use {budget // count} or less"
+        )
     if most * count < budget or floor > most:
-        raise InvalidParameters(f"a cap of {most} for {count} clients cannot take up the budget of {budget}")
-    wanted = np.clip(_level(budget, _weights(contributions), floor, most), floor, most)
-    amounts = np.floor(wanted).astype(np.int64)
-    for row in np.argsort(amounts - wanted, kind="stable").tolist():
+        raise InvalidParameters(
+            f"a cap of {most} for {count} clients cannot pay out the budget of {budget}; "
+            f"use {max(-(-budget // count), floor)} or more"
+        )
+    exact = np.clip(_level(budget, _weights(contributions), floor, most), floor, most)
+    amounts = np.floor(exact).astype(np.int64)
+    for row in np.argsort(amounts - exact, kind="stable").tolist():  # the largest remainder first
         amounts[row] += min(max(budget - int(amounts.sum()), 0), most - int(amounts[row]), 1)
     return _settle(amounts.tolist(), budget, floor, most)
 
 
 def _weights(contributions: Float64) -> Float64:
-    """Return positive weights: contributions, and next to nothing for who contributed nothing."""
+    """Return positive weights in proportion to the contributions; next to nothing for one that is not positive."""
     gained = np.maximum(contributions, 0.0)
     return gained / gained.max() + 1e-12 if gained.max() > 0 else np.ones(len(gained))
 
 
 def _level(budget: int, weights: Float64, floor: int, most: int) -> Float64:
-    """Return weights times the factor at which the clipped amounts sum to the budget.
+    """Return the weights times the factor at which the amounts, clipped to floor and cap, sum to the budget.
 
-    That sum grows with the factor along straight lines, which bend where a client leaves the floor or meets the cap.
+    As a function of the factor that sum is piecewise linear. It bends where a client leaves the floor or meets the cap.
     """
     bends = np.unique(np.concatenate([floor / weights, most / weights]))
     sums = np.clip(bends[:, None] * weights, floor, most).sum(axis=1)
@@ -114,7 +123,7 @@ def _level(budget: int, weights: Float64, floor: int, most: int) -> Float64:
 
 
 def _settle(amounts: list[int], budget: int, floor: int, most: int) -> list[int]:
-    """Return the amounts with what rounding left over or overspent settled within the bounds."""
+    """Return the amounts with any units that rounding left over, or spent too many, given to or taken from clients."""
     left = budget - sum(amounts)
     for row, amount in enumerate(amounts):
         settled = min(max(amount + left, floor), most)

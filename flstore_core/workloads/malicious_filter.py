@@ -1,7 +1,16 @@
-"""Which updates of a round look malicious, and why: multi-Krum, robust z-scores on length, opposition over rounds.
+"""Which clients' updates of a round look malicious, and why; nobody if none stands out.
 
-Krum's distances are those of Blanchard et al. 2017 (NeurIPS); a client is accused past a threshold in robust standard
-deviations, never because somebody has to be. What the thresholds rest on is measured in tests/workloads.
+Four methods, all from the inner products of updates:
+
+- `robust`: length, Krum distance (Blanchard et al. 2017) and resemblance to others within the round, each against a
+  threshold in robust standard deviations, and opposition to others over many rounds (Javanmard et al. 2016). The
+  evidence and an example are in `methods.evidence`.
+- `foolsgold`: clients whose updates, summed over rounds, resemble each other too much (Fung et al. 2018).
+- `fltrust`: clients whose update points away from one that the server trained itself (Cao et al. 2021).
+- `flame`: clients outside the majority that density clustering finds (Nguyen et al. 2022).
+
+A client is accused for what it sent, never because a fixed share must be. `multi_krum` in the answer does drop a
+fixed share. What the methods find in real trainings is measured in tests/truth, and told in docs/workloads.md.
 """
 
 from collections.abc import Sequence
@@ -36,96 +45,105 @@ from flstore_core.workloads.methods.z2_synchronization import opposition
 
 @dataclass(frozen=True)
 class MaliciousFilterParams(RoundParams):
-    """How far an update may stand out before its client is accused."""
+    """Which method judges, over which rounds, and how far an update may stand out before its client is accused."""
 
     method: Literal["robust", "foolsgold", "fltrust", "flame"] = "robust"
-    """`robust`: opposition to others over rounds, Krum distance, robust scores of length. `foolsgold`: clients that
-    resemble each other too much, as sybils do; honest clients with like data do too. `fltrust`: clients that go against
-    `root`. `flame`: clients outside the majority that density clustering by direction finds."""
+    """`robust`: accuses by opposition to others over rounds, by length, by Krum distance and by resemblance.
+    `foolsgold`: accuses clients that resemble each other too much, as sybils do, and as honest clients with the same
+    data do too. `fltrust`: accuses clients whose update points away from that of `root`. `flame`: accuses clients
+    outside the majority that density clustering by direction finds."""
     least_trust: Annotated[float, Ge(0), Le(1)] = 0.05
-    """Trust below which `foolsgold` and `fltrust` accuse a client."""
+    """Trust, 0 to 1, below which `foolsgold` and `fltrust` accuse a client."""
     flame_margin: Annotated[float, Ge(1), Le(100)] = 1.5
-    """How many times farther from the majority than its own widest gap a client must be for `flame` to accuse it; 1 is
-    the paper's rule, which nearly always leaves somebody out."""
+    """`flame` accuses a client whose distance from the majority is more than this many times the widest gap within the
+    majority. 1 is the paper's rule, which nearly always accuses somebody."""
     history: Annotated[int, Ge(1), Le(1000)] = 20
-    """Committed rounds, the one asked about included, over which `robust` adds up who opposes whom and `foolsgold`
-    who is like whom. Two updates are compared within a round only, so clients that never met count as not alike."""
+    """Number of committed rounds up to and including the one asked about, over which `robust` sums opposition and
+    `foolsgold` sums updates. Updates are compared within a round only: clients that never shared one count as
+    dissimilar."""
     hindsight: Annotated[int, Ge(0), Le(1000)] = 20
-    """Committed rounds after the one asked about that add to it as well; 0 judges by what was known at the time."""
+    """Number of committed rounds after the one asked about that are summed as well; 0 judges by what was known at the
+    time."""
     root: str | None = None
-    """The client whose update the server trained itself on clean data; needed by `fltrust`."""
+    """The client whose update the server trained itself, on clean data; required by `fltrust`, and by it alone."""
     opposition_threshold: Annotated[float, Gt(0), Le(1e6)] = Thresholds.opposition
-    """Log odds that a client sends the opposite of what it learned, by the rounds looked at."""
+    """`robust` accuses above these log odds that a client sends the opposite of what it learned."""
     alignment_threshold: Annotated[float, Gt(0), Le(1e6)] = Thresholds.alignment
-    """Robust standard deviations below the usual alignment with the others, for an update that points away from all
-    that are aligned, of a client for whom no round speaks."""
+    """`robust` accuses an update whose alignment with the others is this many robust standard deviations below the
+    usual one, if no aligned update goes the same way and no round speaks for its client."""
     norm_threshold: Annotated[float, Gt(0), Le(1e6)] = Thresholds.norm
-    """Robust standard deviations above the usual length."""
+    """`robust` accuses an update whose length is this many robust standard deviations above the usual one."""
     krum_threshold: Annotated[float, Gt(0), Le(1e6)] = Thresholds.krum
-    """Robust standard deviations of Krum distance, for an update that is long and not aligned with the others; missing
-    alignment counts towards it for a client that no round speaks for."""
+    """`robust` accuses an update that is long, not aligned, and whose Krum distance is this many robust standard
+    deviations above the usual one. If no round speaks for the client, missing alignment is added to the distance."""
     least_resemblance: Annotated[float, Ge(0), Le(1)] = Thresholds.least_resemblance
-    """Share of the usual similarity with others, of either sign, below which an update that is not aligned with
-    them resembles nobody; 0 allows it."""
+    """`robust` accuses an update that is not aligned and whose similarity with the others, of either sign, is below
+    this share of the usual one, if no round speaks for its client; 0 accuses none for that."""
     least_norm: Annotated[float, Ge(0), Lt(1)] = Thresholds.least_norm
-    """Share of the usual length below which an update contributes nothing and its client rides free; 0 allows it."""
+    """`robust` accuses an update whose length is below this share of the median length, as a free rider; 0 accuses none
+    for that."""
     byzantine: Annotated[float, Ge(0), Lt(0.5)] = BYZANTINE
-    """Share of a round's clients that Krum is to withstand."""
+    """Share of a round's clients that Krum must withstand."""
 
     def __post_init__(self) -> None:
-        if (self.method == "fltrust") != (self.root is not None):
-            raise InvalidParameters("root names the update that fltrust compares with: give it with that method alone")
+        if self.method == "fltrust" and self.root is None:
+            raise InvalidParameters("method 'fltrust' needs root: name the client whose update the server trained")
+        if self.method != "fltrust" and self.root is not None:
+            raise InvalidParameters(f"root is for method 'fltrust' alone; leave it out with {self.method!r}")
 
 
 @dataclass(frozen=True)
 class Verdict(Result):
-    """What is held for and against one client."""
+    """The evidence on one client, and whether it is accused."""
 
     client: str
-    """The client."""
+    """Name of the client."""
     malicious: bool
-    """Whether it is accused."""
+    """Whether the client is accused."""
     reasons: list[str]
-    """Why, in words; empty for a client that is not accused."""
+    """The reasons in words; empty if the client is not accused."""
     norm: float
-    """Length of its delta."""
+    """Euclidean length of its delta."""
     norm_score: float
-    """Robust standard deviations of its logarithm from the usual one."""
+    """Robust standard deviations of the logarithm of its length above the usual one; negative if below."""
     alignment: float
-    """Cosine similarity with the robust direction of the others."""
+    """Cosine similarity of its delta with the robust direction of the others', -1 to 1."""
     alignment_score: float
-    """Robust standard deviations of the alignment from the usual one; negative if lower."""
+    """Robust standard deviations of its alignment above the usual one; negative if below."""
     krum: float
     """Krum score: sum of the squared distances to its nearest neighbours."""
     krum_score: float
-    """Robust standard deviations of its logarithm, halved, from the usual one."""
+    """Robust standard deviations of the logarithm of its Krum distance (the root of the Krum score) above the usual
+    one; negative if below."""
     opposition: float
-    """Log odds that it sends the opposite of what it learned, by who opposes whom in the rounds looked at."""
+    """Log odds that it sends the opposite of what it learned, by the rounds in `looked_at`; negative for a client that
+    agrees with the majority."""
     resemblance: float
-    """Root mean square of its cosine similarities with the others, as a share of the usual; near 0 for noise."""
+    """Root mean square of its cosine similarities with the others, as a share of the usual one; near 0 for noise."""
     trust: float | None = None
-    """What `foolsgold` or `fltrust` trust it, 0 to 1; of `flame` the factor that it clips the delta by, 0 for the
-    accused; null for the method `robust`."""
+    """Trust of `foolsgold` or `fltrust`, 0 to 1. For `flame`, the factor by which the paper clips the delta, and 0 for
+    an accused client. Null for `robust`."""
 
 
 @dataclass(frozen=True)
 class MaliciousFilterResult(Result):
-    """Who looks malicious in a round."""
+    """Which clients of a round look malicious."""
 
     round: int
-    """The round answered for."""
+    """The round that was judged."""
     looked_at: list[int]
-    """The rounds that it was judged by."""
+    """The rounds whose updates were used as evidence."""
     malicious: list[str]
-    """The accused clients; empty when nobody stands out."""
+    """Names of the accused clients; empty if none stands out."""
     verdicts: list[Verdict]
-    """All clients looked at."""
+    """One verdict for each client of the round, or each of `clients`."""
     multi_krum: list[str]
-    """The clients that multi-Krum alone would keep: always n - f, whether or not anybody is malicious."""
+    """The n - f clients that multi-Krum would keep, where f is the share `byzantine` of the n clients. They are always
+    that many, whether or not anybody is malicious."""
 
 
 class MaliciousFilter:
-    """Which clients' updates of a round look malicious, and why; nobody when nobody does."""
+    """Which clients' updates of a round look malicious, and why; nobody if none stands out."""
 
     name = "malicious-filter"
     pattern = Pattern.P2
@@ -138,73 +156,87 @@ class MaliciousFilter:
     result = MaliciousFilterResult
 
     def select(self, params: MaliciousFilterParams, index: RoundIndex) -> Sequence[int]:
-        (asked,) = one_round(params, index)
+        (judged,) = one_round(params, index)
         if params.method not in _OVER_ROUNDS:
-            return (asked,)
-        before = [*(number for number in index.committed if number < asked), asked]
-        after = [number for number in index.committed if number > asked]
-        return [*before[-params.history :], *after[: params.hindsight]]
+            return (judged,)
+        up_to = [*(number for number in index.committed if number < judged), judged]
+        after = [number for number in index.committed if number > judged]
+        return [*up_to[-params.history :], *after[: params.hindsight]]
 
     def combine(
         self, partials: Sequence[Partial], context: Context, params: MaliciousFilterParams
     ) -> MaliciousFilterResult:
-        data = _asked(context.rounds, params)
+        data = _judged_round(context.rounds, params)
         deltas = data.deltas(params.clients, LEAST_UPDATES)
-        others = [each.deltas() for each in context.rounds if each is not data and each.record.members]
-        verdicts = judge(deltas, others, params)
-        if params.method != "robust":
-            trust, reasons = _trust(deltas, others, data.record.number, params)
-            verdicts = [_by_trust(*each) for each in zip(verdicts, trust.tolist(), reasons, strict=True)]
-        kept = np.argsort([verdict.krum for verdict in verdicts], kind="stable")
-        kept = kept[: len(verdicts) - tolerated(len(verdicts), params.byzantine)]
+        others = [other.deltas() for other in context.rounds if other is not data and other.record.members]
+        evidence = gather(deltas.gram, opposed(deltas, others), params.byzantine)
+        verdicts = _verdicts(evidence, deltas, others, params)
         return MaliciousFilterResult(
             round=data.record.number,
-            looked_at=[each.record.number for each in context.rounds],
+            looked_at=[entry.record.number for entry in context.rounds],
             malicious=[verdict.client for verdict in verdicts if verdict.malicious],
             verdicts=verdicts,
-            multi_krum=[deltas.members[row] for row in sorted(kept.tolist())],
+            multi_krum=_multi_krum(evidence.krum, deltas.members, params.byzantine),
         )
 
 
-def judge(deltas: RoundStatistics, others: Sequence[RoundStatistics], params: MaliciousFilterParams) -> list[Verdict]:
-    """Return a verdict on each client of a round, by that round and others."""
-    against = opposed(deltas, others)
-    evidence, limits = _evidence(deltas.gram, against, params)
-    return [_verdict(client, evidence, row, limits) for row, client in enumerate(deltas.members)]
+_OVER_ROUNDS = ("robust", "foolsgold")
+"""Methods that use more rounds than the one they judge."""
 
 
 def opposed(deltas: RoundStatistics, others: Sequence[RoundStatistics]) -> Float64:
-    """Return the opposition of each client of a round, shape (n,), by that round and others."""
+    """Return the opposition of each client of a round, shape (n,), by the deltas of that round and of others."""
     rounds = [deltas, *others]
-    numbers = {
-        client: number for number, client in enumerate(dict.fromkeys(c for each in rounds for c in each.members))
-    }
-    placed = [(np.array([numbers[client] for client in each.members]), each.gram) for each in rounds]
-    return opposition(placed, len(numbers))[: len(deltas.members)]
+    clients = dict.fromkeys(client for statistics in rounds for client in statistics.members)
+    numbers = {client: number for number, client in enumerate(clients)}
+    numbered = [
+        (np.array([numbers[client] for client in statistics.members]), statistics.gram) for statistics in rounds
+    ]
+    return opposition(numbered, len(numbers))[: len(deltas.members)]
 
 
-_OVER_ROUNDS = ("robust", "foolsgold")
+def summed_gram(rounds: Sequence[RoundStatistics], clients: Sequence[ClientId]) -> Float64:
+    """Return the inner products of `clients`, shape (n, n), summed over the rounds that both of a pair took part in."""
+    total = np.zeros((len(clients), len(clients)))
+    for statistics in rounds:
+        present = [row for row, client in enumerate(clients) if client in statistics.members]
+        total[np.ix_(present, present)] += statistics.take([clients[row] for row in present]).gram
+    return total
 
 
-def _asked(rounds: Sequence[RoundData], params: MaliciousFilterParams) -> RoundData:
-    """Return the round asked about, the newest by default."""
+def _judged_round(rounds: Sequence[RoundData], params: MaliciousFilterParams) -> RoundData:
+    """Return the round asked about; with its hindsight it need not be the last one."""
     return next((data for data in rounds if data.record.number == params.round), rounds[-1])
 
 
-def _evidence(gram: Float64, against: Float64, params: MaliciousFilterParams) -> tuple[Evidence, Thresholds]:
-    limits = Thresholds(
-        params.opposition_threshold,
-        params.alignment_threshold,
-        params.norm_threshold,
-        params.krum_threshold,
-        params.least_norm,
-        params.least_resemblance,
+def _verdicts(
+    evidence: Evidence, deltas: RoundStatistics, others: Sequence[RoundStatistics], params: MaliciousFilterParams
+) -> list[Verdict]:
+    limits = _thresholds(params)
+    verdicts = [
+        _verdict(client, evidence, row, evidence.reasons(row, limits)) for row, client in enumerate(deltas.members)
+    ]
+    if params.method == "robust":
+        return verdicts
+    trust, reasons = _TRUST[params.method](deltas, others, params)
+    return [
+        replace(verdict, malicious=reason is not None, trust=trusted, reasons=[reason] if reason else [])
+        for verdict, trusted, reason in zip(verdicts, trust.tolist(), reasons, strict=True)
+    ]
+
+
+def _thresholds(params: MaliciousFilterParams) -> Thresholds:
+    return Thresholds(
+        opposition=params.opposition_threshold,
+        alignment=params.alignment_threshold,
+        norm=params.norm_threshold,
+        krum=params.krum_threshold,
+        least_norm=params.least_norm,
+        least_resemblance=params.least_resemblance,
     )
-    return gather(gram, against, params.byzantine), limits
 
 
-def _verdict(client: str, evidence: Evidence, row: int, limits: Thresholds) -> Verdict:
-    reasons = evidence.reasons(row, limits)
+def _verdict(client: str, evidence: Evidence, row: int, reasons: list[str]) -> Verdict:
     return Verdict(
         client=client,
         malicious=bool(reasons),
@@ -220,45 +252,41 @@ def _verdict(client: str, evidence: Evidence, row: int, limits: Thresholds) -> V
     )
 
 
-def _trust(
-    deltas: RoundStatistics, others: Sequence[RoundStatistics], number: int, params: MaliciousFilterParams
-) -> tuple[Float64, Sequence[str | None]]:
-    """Return how far the method trusts each client, 0 to 1, and why it accuses one; None where it does not."""
-    if params.method == "flame":
-        return _flame(deltas.gram, params.flame_margin)
-    if params.method == "foolsgold":
-        trust = foolsgold(summed_gram([deltas, *others], deltas.members))
-        return trust, _distrusted(trust, params.least_trust, "resembles another client too much")
-    if params.root not in deltas.members:
-        raise unknown(f"root in round {number}", str(params.root), deltas.members)
-    trust = fltrust(deltas.gram, [str(member) for member in deltas.members].index(str(params.root)))
-    accused = _distrusted(trust, params.least_trust, "goes against the root update")
-    return trust, [None if client == params.root else why for client, why in zip(deltas.members, accused, strict=True)]
+def _multi_krum(scores: Float64, clients: Sequence[str], byzantine: float) -> list[str]:
+    kept = np.argsort(scores, kind="stable")[: len(clients) - tolerated(len(clients), byzantine)]
+    return [clients[row] for row in sorted(kept.tolist())]
 
 
-def _flame(gram: Float64, margin: float) -> tuple[Float64, Sequence[str | None]]:
-    found = majority(gram)
-    outside = found.gap > margin * max(found.widest, RESOLUTION)
+Trust = tuple[Float64, Sequence[str | None]]
+"""How far a method trusts each client, shape (n,), 0 to 1; and why it accuses each, None where it does not."""
+
+
+def _flame(deltas: RoundStatistics, others: Sequence[RoundStatistics], params: MaliciousFilterParams) -> Trust:
+    cohort = majority(deltas.gram)
+    outside = cohort.gap > params.flame_margin * max(cohort.widest, RESOLUTION)
     reasons = [
-        f"is {gap:.2f} from the majority, whose widest gap is {found.widest:.2f}" if out else None
-        for gap, out in zip(found.gap.tolist(), outside.tolist(), strict=True)
+        f"is {gap:.2f} from the majority, whose widest gap is {cohort.widest:.2f}" if accused else None
+        for gap, accused in zip(cohort.gap.tolist(), outside.tolist(), strict=True)
     ]
-    return np.where(outside, 0.0, clip_factors(gram)), reasons
+    return np.where(outside, 0.0, clip_factors(deltas.gram)), reasons
 
 
-def _distrusted(trust: Float64, least: float, why: str) -> Sequence[str | None]:
-    return [f"{why}: trust {each:.2f}" if each < least else None for each in trust.tolist()]
+def _foolsgold(deltas: RoundStatistics, others: Sequence[RoundStatistics], params: MaliciousFilterParams) -> Trust:
+    trust = foolsgold(summed_gram([deltas, *others], deltas.members))
+    return trust, _distrusted(trust, params.least_trust, "resembles another client too much")
 
 
-def summed_gram(rounds: Sequence[RoundStatistics], clients: Sequence[ClientId]) -> Float64:
-    """Return the inner products of `clients`, shape (n, n), added up over the rounds that both of a pair were in."""
-    total = np.zeros((len(clients), len(clients)))
-    for statistics in rounds:
-        present = [row for row, client in enumerate(clients) if client in statistics.members]
-        total[np.ix_(present, present)] += statistics.take([clients[row] for row in present]).gram
-    return total
+def _fltrust(deltas: RoundStatistics, others: Sequence[RoundStatistics], params: MaliciousFilterParams) -> Trust:
+    root = ClientId(str(params.root))
+    if root not in deltas.members:
+        raise unknown("among the judged clients, root", root, deltas.members)
+    trust = fltrust(deltas.gram, deltas.members.index(root))
+    reasons = _distrusted(trust, params.least_trust, "points away from the update of the root")
+    return trust, [None if client == root else reason for client, reason in zip(deltas.members, reasons, strict=True)]
 
 
-def _by_trust(verdict: Verdict, trust: float, reason: str | None) -> Verdict:
-    """Return the verdict with `reason` as the one thing that accuses."""
-    return replace(verdict, malicious=reason is not None, trust=trust, reasons=[reason] if reason else [])
+_TRUST = {"flame": _flame, "foolsgold": _foolsgold, "fltrust": _fltrust}
+
+
+def _distrusted(trust: Float64, least: float, reason: str) -> Sequence[str | None]:
+    return [f"{reason}: trust {value:.2f}" if value < least else None for value in trust.tolist()]

@@ -1,7 +1,10 @@
-"""A client's reputation from its past rounds: the beta distribution with forgetting.
+"""How far a client can be trusted, from its past updates: a beta distribution with forgetting.
 
-Jøsang and Ismail 2002, The Beta Reputation System; in FL as Kang et al. 2019 (IEEE IoT Journal 6:6), who weigh
-negative interactions and recent ones more.
+Each past round is evidence for the client, from 0 to 1, and the rest to 1 is evidence against it. Summed up they are
+the parameters of a beta distribution, whose mean is the reputation: (positive + 1) / (positive + negative + 2)
+(Jøsang and Ismail 2002, The Beta Reputation System). Older evidence counts less, and negative evidence can count more
+(Kang et al. 2019, IEEE IoT Journal 6:6). With nothing forgotten, three good rounds and one bad one make
+(3 + 1) / (3 + 1 + 2) = 0.67; a client without history has 0.5.
 """
 
 from collections.abc import Sequence
@@ -10,6 +13,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Gt, Le
 
+from flstore_core.ids import ClientId
 from flstore_core.workloads import (
     ClientParams,
     Context,
@@ -22,22 +26,21 @@ from flstore_core.workloads import (
     client_history,
 )
 from flstore_core.workloads.methods.evidence import LEAST_UPDATES, Thresholds, gather_alone
-from flstore_core.workloads.methods.geometry import stacked_alignments
-
-Evidence = Literal["alignment", "filter"]
+from flstore_core.workloads.methods.geometry import Float64, stacked_alignments
 
 
 @dataclass(frozen=True)
 class ReputationParams(ClientParams):
-    """What counts for a client, and for how long."""
+    """Which client is judged, by which evidence, and how it is weighted."""
 
-    evidence: Evidence = "alignment"
-    """`alignment` counts a round as good as the client's update was aligned with the others' direction; `filter` counts
-    it good or bad by the malicious-filter's verdict."""
+    evidence: Literal["alignment", "filter"] = "alignment"
+    """`alignment`: evidence for the client is (1 + alignment) / 2, by the cosine similarity of its update with the
+    others' direction. `filter`: it is 1 unless the workload `malicious-filter`, with its default parameters and that
+    round alone, would accuse the client; then it is 0."""
     forgetting: Annotated[float, Gt(0), Le(1)] = 0.9
     """Weight of a participation relative to the one after it; 1 forgets nothing."""
     negative_weight: Annotated[float, Gt(0), Le(1000)] = 1.0
-    """How much more a bad round weighs than a good one."""
+    """Factor on evidence against the client."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,13 @@ class Participation(Result):
     """One past round of the client."""
 
     round: int
-    """The round."""
+    """Number of the round."""
     good: float
-    """Evidence for the client, 0 to 1; what is missing to 1 speaks against it."""
+    """Evidence for the client, 0 to 1; the rest to 1 is evidence against it."""
     alignment: float
-    """Cosine similarity of its update with the robust direction of the others'."""
+    """Cosine similarity of its delta with the robust direction of the others', -1 to 1."""
     weight: float
-    """What is left of the evidence after forgetting."""
+    """Weight of this evidence after forgetting, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -59,23 +62,23 @@ class ReputationResult(Result):
     """How far a client can be trusted."""
 
     client: str
-    """The client."""
+    """Name of the client."""
     reputation: float
-    """Expected share of good behaviour, 0 to 1: (positive + 1) / (positive + negative + 2)."""
+    """Expected share of good rounds, 0 to 1: (positive + 1) / (positive + negative + 2)."""
     uncertainty: float
-    """Weight of what is not known, 0 to 1: 2 / (positive + negative + 2)."""
+    """How little evidence there is, 0 to 1: 2 / (positive + negative + 2); 1 without any."""
     positive: float
-    """Remembered evidence for the client."""
+    """Weighted sum of the evidence for the client."""
     negative: float
-    """Remembered evidence against it, weighted."""
+    """Weighted sum of the evidence against the client, times `negative_weight`."""
     history: list[Participation]
-    """The rounds that count, oldest first."""
+    """The rounds that were judged, oldest first."""
     skipped: list[int]
-    """Rounds with too few updates to judge anybody by."""
+    """Rounds with too few updates to judge by: fewer than 2, or fewer than 4 for the evidence `filter`."""
 
 
 class Reputation:
-    """How far a client can be trusted, from how its past updates went along with the others'."""
+    """How far a client can be trusted, from how well its past updates agree with the others'."""
 
     name = "reputation"
     pattern = Pattern.P3
@@ -90,11 +93,7 @@ class Reputation:
     def combine(self, partials: Sequence[Partial], context: Context, params: ReputationParams) -> ReputationResult:
         least = LEAST_UPDATES if params.evidence == "filter" else 2
         judged = [data for data in context.rounds if len(data.record.members) >= least]
-        ages = range(len(judged) - 1, -1, -1)
-        history = [
-            Participation(data.record.number, good, alignment, params.forgetting**age)
-            for age, data, (good, alignment) in zip(ages, judged, _evidence(judged, params), strict=True)
-        ]
+        history = _history(judged, params)
         positive = sum(past.weight * past.good for past in history)
         negative = params.negative_weight * sum(past.weight * (1 - past.good) for past in history)
         return ReputationResult(
@@ -104,21 +103,26 @@ class Reputation:
             positive=positive,
             negative=negative,
             history=history,
-            skipped=[data.record.number for data in context.rounds if data not in judged],
+            skipped=[data.record.number for data in context.rounds if len(data.record.members) < least],
         )
 
 
-def _evidence(rounds: Sequence[RoundData], params: ReputationParams) -> list[tuple[float, float]]:
-    """Return the evidence for the client in each round, 0 to 1, and its alignment."""
-    everyone = [data.deltas() for data in rounds]
-    rows = [[str(member) for member in deltas.members].index(params.client) for deltas in everyone]
-    aligned = stacked_alignments([deltas.gram for deltas in everyone])
-    own = [float(found[row]) for found, row in zip(aligned, rows, strict=True)]
-    if params.evidence == "alignment":
-        return [((1 + alignment) / 2, alignment) for alignment in own]
-    limits = Thresholds()
-    accused = [gather_alone(deltas.gram).reasons(row, limits) for row, deltas in zip(rows, everyone, strict=True)]
-    return [(float(not guilty), alignment) for guilty, alignment in zip(accused, own, strict=True)]
+def _history(rounds: Sequence[RoundData], params: ReputationParams) -> list[Participation]:
+    """Return the client's evidence in each round, oldest first; the newest has weight 1."""
+    grams = [data.deltas().gram for data in rounds]
+    rows = [list(data.record.by_client).index(ClientId(params.client)) for data in rounds]
+    history = []
+    for place, (alignments, row) in enumerate(zip(stacked_alignments(grams), rows, strict=True)):
+        alignment = float(alignments[row])
+        good = (1 + alignment) / 2 if params.evidence == "alignment" else float(not _is_accused(grams[place], row))
+        weight = params.forgetting ** (len(rounds) - 1 - place)
+        history.append(Participation(rounds[place].record.number, good, alignment, weight))
+    return history
+
+
+def _is_accused(gram: Float64, row: int) -> bool:
+    """Return whether the malicious filter's default method accuses the client of that row, by this round alone."""
+    return bool(gather_alone(gram).reasons(row, Thresholds()))
 
 
 BetaReputation = Reputation  # the name in older installations; removed with them

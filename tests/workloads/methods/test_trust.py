@@ -81,18 +81,19 @@ def test_history_and_hindsight_read_the_committed_rounds_around_the_one_asked_ab
     assert ASKED.select(MaliciousFilterParams(round=5, method="flame"), index) == (5,)
 
 
-def test_fltrust_accuses_who_goes_against_the_root() -> None:
+def test_fltrust_accuses_who_points_away_from_the_root() -> None:
     rows = diverse() + 1.0
     rows[[2, 4]] *= -1
     answer = ask(ASKED, make_round(rows), method="fltrust", root="c0")
     assert answer.malicious == ["c2", "c4"]
     assert answer.verdicts[0].trust == pytest.approx(1.0)
-    assert "against the root" in answer.verdicts[2].reasons[0]
+    assert "points away from the update of the root" in answer.verdicts[2].reasons[0]
 
 
 def test_the_root_must_be_named_for_fltrust_alone_and_be_there() -> None:
-    for params in ({"method": "fltrust"}, {"root": "c0"}):
-        with pytest.raises(InvalidParameters, match="root names"):
-            MaliciousFilterParams(**params)  # type: ignore[arg-type]
+    with pytest.raises(InvalidParameters, match="'fltrust' needs root: name the client"):
+        MaliciousFilterParams(method="fltrust")
+    with pytest.raises(InvalidParameters, match="root is for method 'fltrust' alone; leave it out with 'robust'"):
+        MaliciousFilterParams(root="c0")
     with pytest.raises(NotFound, match="nearest: c0"):
         ask(ASKED, make_round(diverse()), method="fltrust", root="c00")
