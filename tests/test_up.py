@@ -14,9 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flstore_core.errors import InvalidParameters, Unavailable
 from services.local.running import running
-from services.local.supervisor import Part, Supervisor
 from tests.waiting import alive, children_of, eventually
 
 FLSTORE = [sys.executable, "-c", "from flstore_core.cli import main; main()"]
@@ -102,28 +100,3 @@ def pid_of(part: str, others: set[int]) -> int:
         return f"services.{part}" in Path(f"/proc/{pid}/cmdline").read_text()
 
     return next(pid for pid in children_of(os.getpid()) if pid not in others and is_part(pid))
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"shards": 0}, "shards is 0"),
-        ({"cache_size": "plenty"}, "plenty"),
-        ({"port": 70000}, "port 70000 is not usable"),
-        ({"idle_seconds": float("nan")}, "idle_seconds is nan"),
-    ],
-)
-def test_settings_that_are_not_usable_are_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(InvalidParameters, match=message), running(str(tmp_path), **options):
-        pass
-
-
-def test_a_part_that_cannot_start_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
-    others = set(children_of(os.getpid()))
-    with socket.create_server(("127.0.0.1", 0)) as listening, (tmp_path / "log").open("wb") as log:
-        supervisor = Supervisor([Part("nothing", "services.no_such_module", listening, os.environ)], log)
-        with pytest.raises(Unavailable, match="nothing ended before it was ready"):
-            supervisor.start(20.0)
-        supervisor.stop()
-    assert not set(children_of(os.getpid())) - others
-    assert b"No module named services.no_such_module" in (tmp_path / "log").read_bytes()

@@ -1,4 +1,4 @@
-"""All of FLStore as processes of this machine, for `flstore up`, the demo, benchmarks and tests."""
+"""Runs all of FLStore as processes of this machine."""
 
 import errno
 import http.client
@@ -18,7 +18,7 @@ from services.local.supervisor import Part, Supervisor
 HOST = "127.0.0.1"
 BACKLOG = 1024
 READY_WITHIN_S = 60.0
-_LOOK_S = 0.02
+_POLL_S = 0.02
 
 
 @contextmanager
@@ -37,20 +37,20 @@ def running(
 
     Args:
         store: URL or directory of the object store.
-        shards: how many there are to be; each is at zero until it is needed.
-        port: of the gateway, on loopback; 0 takes a free one.
+        shards: their number; each is at zero until it is needed.
+        port: the gateway's, on loopback; 0 takes a free one.
         cache_size: budget of each shard's cache, such as `512MiB`.
         policy: caching policy of the shards, by name.
-        idle_seconds: a shard goes to zero after so long without a data request; 0 for never.
-        env: environment of the processes (by default this process's own), with credentials and further settings.
-        log: file to which they append their logs; by default they write to this process's stderr.
+        idle_seconds: a shard goes to zero after so many seconds without a data request; 0 for never.
+        env: environment of the processes, with credentials and further settings; by default this process's own.
+        log: file that takes the processes' logs; by default they go to this process's stderr.
 
-    What dies is started again under the same address. When the block ends, or this process does, all of them end.
+    A process that dies is started again under the same address. All end when the block or this process ends.
 
     Raises:
-        InvalidParameters: for a port in use, or a setting that is not usable.
-        StoreUnavailable: when the store does not answer.
-        Unavailable: when a process does not become ready.
+        InvalidParameters: if the port is in use, or a setting is not usable.
+        StoreUnavailable: if the store does not answer.
+        Unavailable: if a process does not become ready.
     """
     base = dict(os.environ if env is None else env)
     settings = _settings(store, shards, cache_size, policy, idle_seconds)
@@ -93,7 +93,7 @@ def _listening(port: int) -> socket.socket:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise InvalidParameters(
-                f"port {port} of {HOST} is in use; choose another, or stop what listens there"
+                f"port {port} of {HOST} is in use; choose another, or stop the program that listens there"
             ) from error
         raise InvalidParameters(f"port {port} of {HOST} cannot be used: {error.strerror}") from error
 
@@ -114,7 +114,7 @@ def _wait_until_ready(listening: socket.socket, deadline: float) -> None:
     while not _is_ready(listening):
         if time.monotonic() > deadline:
             raise Unavailable(f"the gateway was not ready within {READY_WITHIN_S:g} s; its log says why")
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
 
 
 def _is_ready(listening: socket.socket) -> bool:

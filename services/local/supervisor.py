@@ -1,4 +1,21 @@
-"""Child processes kept running from the outside, until they are stopped or this process is gone."""
+"""Keeps child processes running until they are stopped or this process is gone.
+
+Each child inherits two descriptors: its listening socket and one end of a socket pair, its lifeline.
+
+    supervisor                                  child
+    binds its address, starts it           →
+                                                starts; connections wait in the socket's backlog
+                          ready  ←  a byte      answers requests
+                                                dies
+    starts it again, under the same address →
+    stops, or is killed      end of file  →     leaves
+
+The supervisor keeps the listening socket open, so a child has its address before it runs and keeps it when it is
+replaced. The lifeline ends even if the supervisor is killed, so no child outlives it.
+
+Example: a child that dies three times before it is ready is started again after 0.1, 0.2 and 0.4 s. One that was ready
+and then dies is started again after 0.1 s, however often that happens.
+"""
 
 import logging
 import socket
@@ -17,7 +34,7 @@ from flstore_core.retry import Retry
 logger = logging.getLogger(__name__)
 
 GRACE_S = 10.0
-"""Between asking a child to leave and making it."""
+"""Seconds between SIGTERM and SIGKILL."""
 
 
 @dataclass(frozen=True)
@@ -31,37 +48,44 @@ class Part:
 
 
 class Supervisor:
-    """Runs parts as children, starts again what dies, and leaves none behind.
+    """Runs parts as children, starts a child again when it dies, and leaves none behind.
 
-    A child inherits its listening socket, so it has its address before it runs and keeps it when it is replaced, and
-    one end of a socket pair, its lifeline: it writes a byte there once it answers, and leaves when it reads the end,
-    which comes even when this process is killed.
+    Args:
+        log: takes what the children write to stdout and stderr; by default they write to this process's own.
+        grace_s: seconds between SIGTERM and SIGKILL when the parts are stopped.
     """
 
-    def __init__(self, parts: Sequence[Part], log: IO[bytes] | None = None) -> None:
-        """`log` takes what the children write to stdout and stderr; None lets them write to this process's own."""
+    def __init__(self, parts: Sequence[Part], log: IO[bytes] | None = None, grace_s: float = GRACE_S) -> None:
         self._children = [_Child(part, log) for part in parts]
+        self._grace_s = grace_s
 
-    def start(self, deadline_s: float) -> None:
-        """Start all parts at once and return when each has said that it answers; raise `Unavailable` if one does not.
+    def start(self, within_s: float) -> None:
+        """Start all parts at once and return when all are ready. Call `stop` even if this raises.
 
-        After an error `stop` is still to be called.
+        Raises:
+            Unavailable: if a part ends before it is ready, or is not ready within `within_s` seconds.
         """
+        deadline = time.monotonic() + within_s
         for child in self._children:
             child.begin()
         for child in self._children:
-            child.wait_until_ready(deadline_s)
+            child.wait_until_ready(deadline, within_s)
 
     def stop(self) -> None:
         """Ask all parts to leave, the last one first, and return when they are gone."""
         for child in reversed(self._children):
             child.ask_to_leave()
-        deadline = time.monotonic() + GRACE_S
+        deadline = time.monotonic() + self._grace_s
         for child in reversed(self._children):
             child.end(deadline)
 
 
 class _Child:
+    """One part and the thread that runs it again and again.
+
+    `_settled` is set once the part's first process is ready or has ended; `_ready` says which.
+    """
+
     def __init__(self, part: Part, log: IO[bytes] | None) -> None:
         self._part = part
         self._log = log
@@ -75,9 +99,9 @@ class _Child:
     def begin(self) -> None:
         self._thread.start()
 
-    def wait_until_ready(self, deadline_s: float) -> None:
-        if not self._settled.wait(deadline_s):
-            raise Unavailable(f"{self._part.name} was not ready within {deadline_s:g} s; its log says why")
+    def wait_until_ready(self, deadline: float, within_s: float) -> None:
+        if not self._settled.wait(max(0.0, deadline - time.monotonic())):
+            raise Unavailable(f"{self._part.name} was not ready within {within_s:g} s; its log says why")
         if not self._ready:
             raise Unavailable(f"{self._part.name} ended before it was ready; its log says why")
 
@@ -88,7 +112,7 @@ class _Child:
                 self._process.terminate()
 
     def end(self, deadline: float) -> None:
-        """Wait until the process is gone, and from `deadline` on make it."""
+        """Wait until the process is gone; kill it at `deadline`."""
         if self._process is not None:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(max(0.0, deadline - time.monotonic()))
@@ -105,7 +129,7 @@ class _Child:
             attempts.failed()
 
     def _run_once(self) -> bool:
-        """Start the part and return when it has ended: whether it was ready in between."""
+        """Run the part's process until it ends, and return whether it was ready in between."""
         ours, theirs = socket.socketpair()
         with ours:
             with theirs, self._lock:
@@ -132,5 +156,5 @@ class _Child:
             stdout=self._log,
             stderr=self._log,
             pass_fds=(listening.fileno(), lifeline.fileno()),
-            start_new_session=True,  # a terminal's Ctrl-C is for the supervisor, which ends the rest in order
+            start_new_session=True,  # so that a terminal's Ctrl-C reaches only the supervisor, which stops the parts
         )

@@ -19,8 +19,8 @@ PORT = 8080
 
 
 @click.command("up")
-@click.option("--shards", type=click.IntRange(1, 1000), default=2, show_default=True, help="How many shards there are.")
-@click.option("--store", default=STORE, show_default=True, metavar="DIR|s3://…", help="Where everything is kept.")
+@click.option("--shards", type=click.IntRange(1, 1000), default=2, show_default=True, help="Number of shards.")
+@click.option("--store", default=STORE, show_default=True, metavar="DIR|s3://…", help="The object store.")
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 takes a free one.")
 @click.option(
     "--cache-size", default="512MiB", show_default=True, metavar="BYTES", help="Memory of each shard's cache."
@@ -32,7 +32,7 @@ PORT = 8080
     default=60.0,
     show_default=True,
     metavar="SECONDS",
-    help="A shard goes to zero after so long without a request; 0 for never.",
+    help="A shard goes to zero after so many seconds without a request; 0 for never.",
 )
 @click.option(
     "--log", type=click.Path(path_type=Path, dir_okay=False), help="File for the services' logs.  [default: stderr]"
@@ -43,10 +43,10 @@ def up_command(
 ) -> None:
     """Run FLStore on this machine until Ctrl-C.
 
-    Gateway, placement controller and shards run as processes on 127.0.0.1; shards are started by the first request
-    that needs them. With --json the address comes as one line of JSON, once it answers.
+    Gateway, placement controller and shards run as processes on 127.0.0.1; the first request that needs a shard
+    starts it. With --json, one line of JSON gives the address once the gateway answers.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts its background jobs deaf to SIGINT
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell lets its background jobs ignore SIGINT
         signal.signal(number, signal.default_int_handler)
     with reported(as_json):
         try:

@@ -1,0 +1,164 @@
+"""What `running` refuses before it starts anything, and what it hands to the processes."""
+
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+from unittest.mock import Mock
+
+import pytest
+
+from flstore_core.errors import InvalidParameters, Unavailable
+from services.local import running as module
+from services.local.running import running
+from services.local.supervisor import Part
+
+
+class Recorded:
+    """A supervisor that starts nothing and remembers its parts."""
+
+    parts: Sequence[Part] = ()
+    log: IO[bytes] | None = None
+    stopped = 0
+
+    def __init__(self, parts: Sequence[Part], log: IO[bytes] | None = None) -> None:
+        Recorded.parts, Recorded.log, Recorded.stopped = parts, log, 0
+
+    def start(self, within_s: float) -> None:
+        """Start nothing."""
+
+    def stop(self) -> None:
+        Recorded.stopped += 1
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> type[Recorded]:
+    monkeypatch.setattr(module, "Supervisor", Recorded)
+    monkeypatch.setattr(module, "_is_ready", lambda _: True)
+    return Recorded
+
+
+def environment(part: str) -> Mapping[str, str]:
+    return next(each.env for each in Recorded.parts if each.name == part)
+
+
+def test_settings_reach_both_processes_and_the_gateway_knows_the_controller(
+    recorded: type[Recorded], tmp_path: Path
+) -> None:
+    store = str(tmp_path / "store")
+    with running(store, shards=3, cache_size="1MiB", policy="lru", idle_seconds=5, env={"A": "b"}) as url:
+        placement, gateway = recorded.parts
+        assert (placement.module, gateway.module) == ("services.placement", "services.gateway")
+        assert url == f"http://127.0.0.1:{gateway.listening.getsockname()[1]}"
+        controller = f"http://127.0.0.1:{placement.listening.getsockname()[1]}"
+    assert environment("placement") == {
+        "A": "b",
+        "FLSTORE_STORE": store,
+        "FLSTORE_SHARDS": "3",
+        "FLSTORE_CACHE_BYTES": str(1 << 20),
+        "FLSTORE_POLICY": "lru",
+        "FLSTORE_IDLE_SECONDS": "5",
+    }
+    assert environment("gateway") == {**environment("placement"), "FLSTORE_PLACEMENT_URL": controller}
+
+
+def test_everything_is_stopped_and_closed_when_the_block_fails(recorded: type[Recorded], tmp_path: Path) -> None:
+    block = running(str(tmp_path), log=tmp_path / "logs" / "log")
+    block.__enter__()
+    with pytest.raises(RuntimeError, match="in the block"):
+        block.__exit__(RuntimeError, RuntimeError("in the block"), None)
+    assert recorded.stopped == 1
+    assert recorded.log is not None
+    assert recorded.log.closed
+    assert all(part.listening.fileno() == -1 for part in recorded.parts)
+
+
+def test_a_gateway_that_does_not_become_ready_is_an_error(
+    recorded: type[Recorded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_is_ready", lambda _: False)
+    monkeypatch.setattr(module, "READY_WITHIN_S", 0.0)
+    with pytest.raises(Unavailable, match="the gateway was not ready within 0 s"), running(str(tmp_path)):
+        pass
+    assert recorded.stopped == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shards": 0}, "shards is 0; use 1 to 1000"),
+        ({"shards": 1001}, "shards is 1001; use 1 to 1000"),
+        ({"cache_size": "plenty"}, "plenty"),
+        ({"port": 70000}, "port 70000 is not usable; choose 0 to 65535"),
+        ({"port": -1}, "port -1 is not usable"),
+        ({"idle_seconds": float("nan")}, "idle_seconds is nan; use a number that is not negative"),
+        ({"idle_seconds": -1.0}, "idle_seconds is -1"),
+    ],
+)
+def test_settings_that_are_not_usable_are_refused(
+    recorded: type[Recorded], tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    recorded.parts = ()
+    with pytest.raises(InvalidParameters, match=message), running(str(tmp_path), **options):
+        pass
+    assert recorded.parts == ()
+
+
+def test_a_log_that_cannot_be_written_is_refused(recorded: type[Recorded], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    log = tmp_path / "file" / "log"
+    with pytest.raises(InvalidParameters, match="cannot be written"), running(str(tmp_path / "store"), log=log):
+        pass
+
+
+def test_a_port_in_use_is_named(recorded: type[Recorded], tmp_path: Path) -> None:
+    recorded.parts = ()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(InvalidParameters, match=f"port {port} of 127.0.0.1 is in use"),
+            running(str(tmp_path), port=port),
+        ):
+            pass
+    assert recorded.parts == ()
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[socket.socket]:
+    """Serve one connection with these bytes, and hang up."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listening
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "ready"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", True),
+        (b"HTTP/1.1 503 Unavailable\r\nContent-Length: 0\r\n\r\n", False),
+        (b"not HTTP at all\r\n\r\n", False),
+        (b"", False),
+    ],
+)
+def test_the_gateway_is_ready_when_its_probe_says_so(answer: bytes, ready: bool) -> None:
+    with answering(answer) as listening:
+        assert module._is_ready(listening) is ready
+
+
+def test_an_address_that_nobody_serves_is_not_ready() -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    address = listening.getsockname()
+    listening.close()
+    closed = Mock(getsockname=lambda: address)
+    assert module._is_ready(closed) is False
