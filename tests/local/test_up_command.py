@@ -42,7 +42,7 @@ def options(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(up, "running", running)
-    monkeypatch.setattr(up.threading, "Event", Interrupted)
+    monkeypatch.setattr("services.local.up.threading.Event", Interrupted)
     return seen
 
 
@@ -106,10 +106,8 @@ def test_scripts_get_the_address_as_one_line(options: dict[str, Any]) -> None:
 
 
 def test_what_keeps_it_from_starting_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    @contextmanager
-    def refusing(store: str, **options: Any) -> Iterator[str]:
+    def refusing(store: str, **options: Any) -> None:
         raise InvalidParameters("port 8080 of 127.0.0.1 is in use")
-        yield ""
 
     monkeypatch.setattr(up, "running", refusing)
     result = flstore()
