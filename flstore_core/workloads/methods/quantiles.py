@@ -69,8 +69,8 @@ def _sorted(values: Float32) -> Sketch:
     """Return the sketch, its bounds the least and the greatest value of each stretch."""
     ordered = np.sort(values + np.float32(0))  # -0.0 + 0.0 is 0.0, also in its bits
     starts = np.flatnonzero(np.diff(_upper_half(ordered), prepend=-1))
-    ends = np.append(starts[1:], len(ordered))
-    return Sketch(ordered[starts], ordered[ends - 1], ends - starts) if len(ordered) else Sketch(ordered, ordered, ends)
+    ends = np.append(starts, len(ordered))[1:]
+    return Sketch(ordered[starts], ordered[ends - 1], ends - starts)
 
 
 def _counted(values: Float32) -> Sketch:
