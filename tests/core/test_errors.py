@@ -1,0 +1,123 @@
+"""The error tree: codes and statuses that stay, problems that come back as the error they were, near names."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flstore_core import errors
+from flstore_core.errors import FLStoreError, NotFound, Unavailable, from_problem, unknown
+
+
+def tree(root: type[FLStoreError]) -> Iterator[type[FLStoreError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from tree(child)
+
+
+OURS = [kind for kind in tree(FLStoreError) if kind.__module__ == errors.__name__]
+
+
+def problem_of(error: FLStoreError) -> dict[str, object]:
+    """As the services write it, in JSON and back."""
+    body = {
+        **error.extensions,
+        "type": f"urn:flstore:problem:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+    }
+    parsed: dict[str, object] = json.loads(json.dumps(body))
+    return parsed
+
+
+@pytest.mark.parametrize("kind", OURS, ids=lambda kind: kind.__name__)
+def test_an_error_comes_back_from_its_problem(kind: type[FLStoreError]) -> None:
+    error = kind("what was wrong", tensor="w", row=3)
+    back = from_problem(problem_of(error))
+    assert type(back) is kind
+    assert (back.detail, str(back), back.extensions) == ("what was wrong", "what was wrong", {"tensor": "w", "row": 3})
+
+
+@pytest.mark.parametrize("kind", OURS, ids=lambda kind: kind.__name__)
+def test_every_class_has_a_code_of_its_own_a_title_and_an_error_status(kind: type[FLStoreError]) -> None:
+    assert [other for other in OURS if other.code == kind.code] == [kind]
+    assert kind.title
+    assert 400 <= kind.status < 600
+    assert set(kind.code) <= set("abcdefghijklmnopqrstuvwxyz-")
+
+
+def test_only_what_a_retry_can_help_is_retryable() -> None:
+    assert {kind.__name__ for kind in OURS if kind.retryable} == {"TooSlow", "Busy", "Unavailable", "StoreUnavailable"}
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, errors.Unauthorized),
+        (403, errors.Forbidden),
+        (404, NotFound),
+        (408, errors.TooSlow),
+        (409, errors.Conflict),
+        (412, errors.PreconditionFailed),
+        (413, errors.TooLarge),
+        (429, errors.Busy),
+        (502, Unavailable),
+        (503, Unavailable),
+        (504, Unavailable),
+        (418, FLStoreError),
+        (500, FLStoreError),
+    ],
+)
+def test_an_answer_of_a_proxy_is_judged_by_its_status(status: int, kind: type[FLStoreError]) -> None:
+    error = from_problem({"status": status, "title": "from a proxy"})
+    assert type(error) is kind
+    assert error.detail == "from a proxy"
+
+
+@pytest.mark.parametrize(
+    ("problem", "detail"),
+    [
+        ({}, "no detail was given"),
+        ({"title": "t"}, "t"),
+        ({"title": "t", "detail": "d"}, "d"),
+        ({"detail": ""}, "no detail was given"),
+    ],
+)
+def test_a_problem_says_what_it_can(problem: dict[str, str], detail: str) -> None:
+    assert from_problem(problem).detail == detail
+
+
+def test_an_unknown_code_falls_back_to_the_status_and_keeps_what_it_says() -> None:
+    error = from_problem({"code": "from-the-future", "status": 404, "detail": "d", "code_of_planet": 7})
+    assert type(error) is NotFound
+    assert error.extensions == {"code_of_planet": 7}
+
+
+def test_a_subclass_that_shares_its_parents_code_comes_back_as_the_parent() -> None:
+    class Passing(errors.StoreUnavailable):
+        """As the S3 store has one: only its own module tells it from its parent."""
+
+    assert type(from_problem(problem_of(Passing("d")))) is errors.StoreUnavailable
+
+
+def test_a_name_nearly_right_is_suggested() -> None:
+    error = unknown("workload", "clusterin", ["clustering", "norms"])
+    assert error.detail == "workload 'clusterin' does not exist; nearest: clustering"
+    assert error.extensions == {"nearest": ["clustering"]}
+
+
+def test_nothing_is_suggested_where_nothing_is_near() -> None:
+    error = unknown("policy", "zzzz", ["lru", "fifo"])
+    assert error.detail == "policy 'zzzz' does not exist"
+    assert error.extensions == {"nearest": []}
+
+
+@given(st.text(max_size=20), st.lists(st.text(min_size=1, max_size=10), max_size=6))
+def test_only_existing_names_are_suggested_and_three_at_most(name: str, names: list[str]) -> None:
+    nearest = unknown("thing", name, names).extensions["nearest"]
+    assert set(nearest) <= set(names)
+    assert len(nearest) <= 3

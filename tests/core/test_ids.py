@@ -1,0 +1,79 @@
+"""Names from outside are either safe everywhere or refused, with the rule in the message."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flstore_core.errors import InvalidId
+from flstore_core.ids import AGGREGATE, MAX_ROUND, METADATA, client_id, job_id, object_name, round_number, shard_id
+from flstore_core.storage.base import checked_key
+
+FIRST = st.sampled_from("abcXYZ019")
+REST = st.text(st.sampled_from("abcXYZ019._-"), max_size=127)
+usable = st.builds(str.__add__, FIRST, REST)
+
+CHECKS: dict[str, Callable[[str], str]] = {
+    "job": job_id,
+    "client": client_id,
+    "shard": shard_id,
+    "data set": lambda text: object_name("data set", text),
+}
+
+
+@pytest.mark.parametrize("kind", CHECKS)
+@given(text=usable.filter(lambda text: text not in (AGGREGATE, METADATA)))
+def test_a_usable_name_is_returned_as_it_is(kind: str, text: str) -> None:
+    assert CHECKS[kind](text) == text
+
+
+@given(usable)
+def test_a_usable_name_is_one_part_of_an_objects_key(text: str) -> None:
+    assert checked_key(f"jobs/{job_id(text)}/job.json") == f"jobs/{text}/job.json"
+
+
+@pytest.mark.parametrize("kind", CHECKS)
+@pytest.mark.parametrize(
+    "text", ["", ".", "..", "-a", "_a", "a/b", "a b", "a\n", "a\0", "ä", "١", "a" * 129, "a:b", "~"]
+)
+def test_an_unusable_name_is_refused_with_the_rule(kind: str, text: str) -> None:
+    with pytest.raises(InvalidId, match=re.escape(f"{kind} name")) as caught:
+        CHECKS[kind](text)
+    assert "1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit" in caught.value.detail
+
+
+@given(st.text())
+def test_any_text_is_either_safe_or_refused(text: str) -> None:
+    try:
+        name = job_id(text)
+    except InvalidId:
+        return
+    assert re.fullmatch(r"[A-Za-z0-9._-]+", name, re.ASCII)
+    assert name[0].isalnum()
+
+
+def test_a_long_name_is_cut_short_in_the_message() -> None:
+    with pytest.raises(InvalidId) as caught:
+        job_id("a/" * 1000)
+    assert len(caught.value.detail) < 160
+
+
+@pytest.mark.parametrize("name", [AGGREGATE, METADATA])
+def test_names_that_mean_something_else_are_no_clients(name: str) -> None:
+    with pytest.raises(InvalidId, match=f"client '{name}' is a reserved name; choose another than") as caught:
+        client_id(name)
+    assert "['aggregate', 'metadata']" in caught.value.detail
+    assert job_id(name) == name
+
+
+@pytest.mark.parametrize("number", [0, 1, MAX_ROUND])
+def test_round_numbers_within_the_range_are_returned(number: int) -> None:
+    assert round_number(number) == number
+
+
+@pytest.mark.parametrize("number", [-1, MAX_ROUND + 1, 10**30])
+def test_round_numbers_beyond_eight_digits_are_refused(number: int) -> None:
+    with pytest.raises(InvalidId, match=f"round {number} is out of range; use 0 to 99999999"):
+        round_number(number)
