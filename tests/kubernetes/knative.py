@@ -8,6 +8,7 @@ from tests.kubernetes.hand import Hand
 
 Json = dict[str, Any]
 
+REVISION = "serving.knative.dev/revision"
 DRAIN = "flstore.test/drain"
 """Finalizer that keeps a pod Terminating, as its grace does."""
 
@@ -28,11 +29,12 @@ class Knative:
     async def rejects(self, service: str, reason: str, message: str) -> None:
         await self._report(service, "False", reason, message)
 
-    async def makes_pod(self, service: str, pod: str) -> None:
+    async def makes_pod(self, service: str, pod: str, revision: str = "") -> None:
         found = await self._hand.get(KNATIVE_SERVICES, service)
         assert found is not None
         template = found["spec"]["template"]
-        metadata = {"name": pod, "labels": template["metadata"]["labels"], "finalizers": [DRAIN]}
+        labels = {**template["metadata"]["labels"], **({REVISION: revision} if revision else {})}
+        metadata = {"name": pod, "labels": labels, "finalizers": [DRAIN]}
         container = template["spec"]["containers"][0]
         spec = {"containers": [{"name": container["name"], "image": container["image"]}]}
         await self._hand.create(PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
@@ -41,9 +43,36 @@ class Knative:
     async def readies(self, pod: str, address: str = "127.0.0.1") -> None:
         await self._status(pod, {"phase": "Running", "podIP": address, "conditions": [_condition("Ready", "True")]})
 
-    async def wakes(self, service: str, pod: str) -> None:
-        await self.makes_pod(service, pod)
+    async def wakes(self, service: str, pod: str, revision: str = "") -> None:
+        await self.makes_pod(service, pod, revision)
         await self.readies(pod)
+
+    async def unreadies(self, pod: str) -> None:
+        """Report that a pod does not answer its probe at the moment; its container runs on."""
+        await self._status(pod, {"phase": "Running", "conditions": [_condition("Ready", "False")]})
+
+    async def restarts(self, pod: str, count: int, ended: Json, ready: bool = False) -> None:
+        """Report that a pod's container ended and was started again, `count` times by now."""
+        container = {
+            "name": "shard",
+            "image": "flstore:test",
+            "imageID": "",
+            "ready": ready,
+            "restartCount": count,
+            "state": {"running": {"startedAt": _now()}},
+            "lastState": {"terminated": ended},
+        }
+        ready_condition = _condition("Ready", "True" if ready else "False")
+        await self._status(pod, {"conditions": [ready_condition], "containerStatuses": [container]})
+
+    async def evicts(self, pod: str, message: str) -> None:
+        """Have the kubelet end a pod because its node runs out of something."""
+        await self._status(pod, {"phase": "Failed", "reason": "Evicted", "message": message, "conditions": []})
+
+    async def preempts(self, pod: str, reason: str) -> None:
+        """Announce that the cluster takes a pod away, and tell it to leave."""
+        await self._status(pod, {"conditions": [{**_condition("DisruptionTarget", "True"), "reason": reason}]})
+        await self.drains(pod)
 
     async def cannot_schedule(self, pod: str, message: str) -> None:
         condition = {**_condition("PodScheduled", "False"), "reason": "Unschedulable", "message": message}
@@ -83,4 +112,8 @@ class Knative:
 
 
 def _condition(kind: str, value: str) -> Json:
-    return {"type": kind, "status": value, "lastTransitionTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    return {"type": kind, "status": value, "lastTransitionTime": _now()}
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
