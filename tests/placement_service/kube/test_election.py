@@ -31,8 +31,7 @@ class Controller:
     working: list[bool]
     task: asyncio.Task[None]
 
-    @property
-    def leading(self) -> bool:
+    def leads(self) -> bool:
         return self.election.leading
 
     async def leave(self) -> None:
@@ -72,7 +71,7 @@ class Contest:
     async def pass_while_at_most_one_leads(self, seconds: float) -> None:
         for _ in range(round(2 * seconds)):
             await self.time.advance(0.5)
-            assert sum(each.leading for each in self.controllers) <= 1
+            assert sum(each.leads() for each in self.controllers) <= 1
 
 
 @asynccontextmanager
@@ -88,7 +87,7 @@ async def test_the_first_candidate_creates_the_lease_and_leads() -> None:
     async with contest() as here:
         one = here.join("one")
         await here.time.advance(0.0)
-        assert one.leading
+        assert one.leads()
         assert one.working == [True]
         lease = await here.lease()
         assert lease["spec"]["holderIdentity"] == "one"
@@ -118,7 +117,7 @@ async def test_who_stands_by_knows_the_leader_and_its_address() -> None:
         two = here.join("two")
         await here.time.advance(1.0)
         assert two.election.leader == Candidate("one", "http://one")
-        assert not two.leading
+        assert not two.leads()
         assert two.working == []
 
 
@@ -131,14 +130,14 @@ async def test_the_example_in_the_module_s_docstring() -> None:
         await here.time.advance(0.5)
         a.api.cut = True
         await here.time.advance(8.4)
-        assert a.leading, "9.9 s after its last renewal"
+        assert a.leads(), "9.9 s after its last renewal"
         await here.time.advance(0.2)
-        assert not a.leading, "10.1 s after it"
+        assert not a.leads(), "10.1 s after it"
         assert a.working == []
         await here.time.advance(15.0 - 10.1 + 0.8)
-        assert not b.leading, "14.8 s after b saw the lease change"
+        assert not b.leads(), "14.8 s after b saw the lease change"
         await here.time.advance(RETRY_S)
-        assert b.leading
+        assert b.leads()
         assert (await here.lease())["spec"]["leaseTransitions"] == 2
 
 
@@ -151,7 +150,7 @@ async def test_a_leader_that_leaves_empties_the_lease_and_the_next_leads_within_
         await one.leave()
         assert (await here.lease())["spec"]["holderIdentity"] == ""
         await here.time.advance(RETRY_S)
-        assert two.leading
+        assert two.leads()
 
 
 async def test_a_controller_that_restarts_under_its_own_name_leads_at_once() -> None:
@@ -162,7 +161,7 @@ async def test_a_controller_that_restarts_under_its_own_name_leads_at_once() -> 
         await one.leave()
         again = here.join("one")
         await here.time.advance(0.0)
-        assert again.leading
+        assert again.leads()
         assert (await here.lease())["spec"]["leaseTransitions"] == 1
 
 
@@ -173,7 +172,7 @@ async def test_a_lease_that_somebody_else_has_taken_ends_the_term_at_the_next_re
         taken = {"spec": {"holderIdentity": "usurper", "leaseTransitions": 7}}
         await FakeApi(here.objects, here.time).merge(LEASES, LEASE, taken)
         await here.time.advance(RETRY_S)
-        assert not one.leading
+        assert not one.leads()
         assert one.election.leader == Candidate("usurper", "http://one")
 
 
@@ -199,12 +198,12 @@ async def test_a_slow_acquisition_counts_from_when_it_was_sent() -> None:
         one = here.join("one")
         one.api.answer_s = 7.0
         await here.time.advance(6.9)
-        assert not one.leading
+        assert not one.leads()
         await here.time.advance(0.2)
-        assert one.leading
+        assert one.leads()
         one.api.cut = True
         await here.time.advance(RENEW_DEADLINE_S - 7.1 + 0.1)
-        assert not one.leading
+        assert not one.leads()
 
 
 @pytest.mark.parametrize(("hang_s", "still_leads"), [(1.5, True), (2.5, False), (60.0, False)])
@@ -215,7 +214,7 @@ async def test_renewals_too_slow_to_come_in_time_end_the_term(hang_s: float, sti
         await here.time.advance(0.0)
         one.api.request_s = hang_s
         await here.time.advance(RENEW_DEADLINE_S + 2 * hang_s)
-        assert one.leading == still_leads
+        assert one.leads() == still_leads
 
 
 async def test_a_refusal_is_a_standing_error_until_it_ends() -> None:
@@ -223,11 +222,11 @@ async def test_a_refusal_is_a_standing_error_until_it_ends() -> None:
         one = here.join("one")
         one.api.refusals["get", "leases"] = NotPermitted("may not get leases")
         await here.time.advance(3 * RETRY_S)
-        assert not one.leading
+        assert not one.leads()
         assert one.api.calls.count(("get", "leases")) == 4, "the wish to lead outlives refusals"
         one.api.refusals.clear()
         await here.time.advance(RETRY_S)
-        assert one.leading
+        assert one.leads()
 
 
 async def test_two_that_take_an_expired_lease_at_once_do_not_both_get_it() -> None:
@@ -239,7 +238,7 @@ async def test_two_that_take_an_expired_lease_at_once_do_not_both_get_it() -> No
         one.api.cut = True
         two.api.request_s = three.api.request_s = 0.25  # both read before either writes
         await here.pass_while_at_most_one_leads(25.0)
-        assert sorted([two.leading, three.leading]) == [False, True]
+        assert sorted([two.leads(), three.leads()]) == [False, True]
 
 
 rates = st.floats(0.9, 1.1)
@@ -261,4 +260,4 @@ async def test_however_clocks_and_connections_behave_two_never_lead(
         for each in here.controllers:
             each.api.cut = False
         await here.pass_while_at_most_one_leads(60.0)
-        assert sum(each.leading for each in here.controllers) == 1, "once all can reach the server, one leads"
+        assert sum(each.leads() for each in here.controllers) == 1, "once all can reach the server, one leads"
