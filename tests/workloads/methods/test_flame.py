@@ -65,3 +65,38 @@ def test_the_papers_own_rule_leaves_out_all_but_the_majority() -> None:
     accused = ask(ASKED, make_round(rows), method="flame", flame_margin=1.0).malicious
     assert accused == [f"c{row}" for row, kept in enumerate(hdbscan(rows)) if not kept]
     assert accused
+
+
+def test_the_majority_by_hand() -> None:
+    """At 0, 10, 25 and 100 degrees: three of four are linked by 10 and 15 degrees, and the last is 75 from them."""
+    angles = np.radians([0.0, 10.0, 25.0, 100.0])
+    group = majority(np.cos(angles[:, None] - angles[None, :]))
+    assert group.admitted.tolist() == [True, True, True, False]
+    assert group.widest == pytest.approx(1 - np.cos(np.radians(15)))
+    assert group.gap.tolist() == pytest.approx([0, 0, 0, 1 - np.cos(np.radians(75))])
+
+
+def test_half_of_the_clients_are_no_majority() -> None:
+    halves = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    assert majority(halves @ halves.T).admitted.all()
+
+
+@given(st.integers(1, 10), st.integers(0, 10**6))
+@settings(max_examples=20, deadline=None)
+def test_length_and_order_do_not_matter_for_the_majority(clients: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((clients, 12)) + 0.5
+    order = rng.permutation(clients)
+    longer = rows * rng.uniform(0.1, 10, clients)[:, None]
+    one, other = majority(rows @ rows.T), majority(longer[order] @ longer[order].T)
+    assert other.admitted.tolist() == one.admitted[order].tolist()
+    assert other.widest == pytest.approx(one.widest)
+
+
+@given(st.integers(1, 8), st.integers(0, 10**6))
+@settings(max_examples=20, deadline=None)
+def test_clipping_shortens_to_the_median_length_and_lengthens_nothing(clients: int, seed: int) -> None:
+    rows = np.random.default_rng(seed).standard_normal((clients, 5))
+    lengths = np.linalg.norm(rows, axis=1)
+    factors = clip_factors(rows @ rows.T)
+    np.testing.assert_allclose(factors * lengths, np.minimum(lengths, np.median(lengths)))

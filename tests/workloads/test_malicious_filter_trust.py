@@ -1,50 +1,16 @@
-"""FoolsGold and FLTrust, by the papers' algorithms in plain loops and on planted attackers."""
+"""The filter by FoolsGold and FLTrust on planted attackers, and the rounds that it reads."""
 
-import math
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from flstore_core.errors import InvalidParameters, NotFound
 from flstore_core.workloads.malicious_filter import MaliciousFilter, MaliciousFilterParams
-from flstore_core.workloads.methods.fltrust import fltrust
-from flstore_core.workloads.methods.foolsgold import foolsgold
 from tests.workloads.rounds import Index, ask, make_round
 
 ASKED = MaliciousFilter()
 Rows = np.ndarray[Any, Any]
-
-
-def foolsgold_by_the_paper(rows: Rows) -> list[float]:
-    """Algorithm 1, line by line."""
-    n = len(rows)
-    similar = [
-        [float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) if i != j else -math.inf for j, b in enumerate(rows)]
-        for i, a in enumerate(rows)
-    ]
-    most = [max(line) for line in similar]
-    for i in range(n):
-        for j in range(n):
-            if most[j] > most[i] > 0:
-                similar[i][j] *= most[i] / most[j]
-    rates = [min(max(1 - max(line), 0.0), 1.0) for line in similar]
-    scaled = [min(rate / max(rates), 1 - 1e-12) for rate in rates]
-    return [min(max(math.log(max(s, 1e-12) / (1 - s)) + 0.5, 0.0), 1.0) for s in scaled]
-
-
-@given(st.integers(2, 8), st.integers(0, 10**6))
-@settings(max_examples=40, deadline=None)
-def test_foolsgold_is_the_papers_algorithm(clients: int, seed: int) -> None:
-    rows = np.random.default_rng(seed).standard_normal((clients, 12)) + 1.0
-    np.testing.assert_allclose(foolsgold(rows @ rows.T), foolsgold_by_the_paper(rows), atol=1e-9)
-
-
-def test_fltrust_is_the_positive_part_of_the_similarity_with_the_root() -> None:
-    rows = np.array([[2.0, 0], [3, 3], [0, 5], [-1, 1], [0, 0]])
-    np.testing.assert_allclose(fltrust(rows @ rows.T, 0), [1, math.sqrt(0.5), 0, 0, 0])
 
 
 def diverse() -> Rows:
