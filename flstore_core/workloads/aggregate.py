@@ -1,8 +1,15 @@
-"""The updates of a round, aggregated anew into a model: FedAvg, or one of the rules that withstand bad updates.
+"""The updates of a round, aggregated anew into a model: by FedAvg, or by a rule that withstands malicious updates.
 
-FedAvg is McMahan et al. 2017 (AISTATS); the median and the trimmed mean are Yin et al. 2018 (ICML); the others are
-cited where they stand. All but the coordinate-wise rules are weighted sums, whose weights follow from the round's
-statistics before any weights are read.
+There are two kinds of rules:
+
+- *Weighted sums*: FedAvg (McMahan et al. 2017, AISTATS), the geometric median, Krum, multi-Krum and the clipped mean.
+  The weight of each update follows from the round's record or statistics before any model is read, and each shard then
+  sums its slice by these weights.
+- *Coordinate-wise rules*: the median and the trimmed mean (Yin et al. 2018, ICML) look at each coordinate by itself.
+  Bulyan is both: it chooses updates by Krum, then takes the mean around the median of each coordinate.
+
+For one coordinate with the values 1, 2, 3, 4 and 100, FedAvg with equal weights gives 22, the median 3, and the trimmed
+mean with `trim` 0.2, which drops one value at each end, also 3. The rules' sources are in `methods`.
 """
 
 import math
@@ -51,83 +58,86 @@ UNWEIGHTED = ("median", "trimmed-mean")
 
 @dataclass(frozen=True)
 class AggregateParams(RoundParams):
-    """How the updates are combined."""
+    """By which rule the updates are aggregated."""
 
     method: Method = "fedavg"
-    """`fedavg` and `geometric-median` weigh by num_examples, the others do not. `median` and `trimmed-mean` take every
-    coordinate by itself; `krum` is the one update nearest to its neighbours, `multi-krum` the mean of the best such;
-    `bulyan` chooses by Krum, then takes every coordinate's mean around its median; `clipped-mean` is the mean of deltas
-    shortened to `clip`, with Gaussian noise for differential privacy if wanted."""
+    """`fedavg`: mean weighted by `num_examples`. `median`, `trimmed-mean`: of each coordinate, unweighted.
+    `geometric-median`: the point with the least sum of distances to all updates, weighted by `num_examples`. `krum`:
+    the one update nearest to its neighbours. `multi-krum`: the mean of several such updates. `bulyan`: chooses updates
+    by Krum, then takes the mean of the values around the median of each coordinate. `clipped-mean`: the mean of deltas
+    shortened to the length `clip`, with Gaussian noise for differential privacy if `noise` is given."""
     trim: Annotated[float, Ge(0), Lt(0.5)] = 0.1
-    """Share of the values dropped at each end by `trimmed-mean`; floor(trim × clients) of them."""
+    """Share of values that `trimmed-mean` drops at each end of a coordinate; floor(trim × clients) values."""
     byzantine: Annotated[int, Ge(0), Le(100_000)] | None = None
-    """How many malicious clients `krum`, `multi-krum` (of 2 f + 3 at the least) and `bulyan` (of 4 f + 3) are to
-    withstand; by default as many as they can."""
+    """Number f of malicious clients that `krum` and `multi-krum` (of 2 f + 3 clients or more) or `bulyan` (of 4 f + 3
+    or more) must withstand; by default the greatest number that the round allows."""
     keep: Annotated[int, Ge(1), Le(100_000)] | None = None
-    """How many updates `multi-krum` averages; all but the malicious by default."""
+    """Number of updates that `multi-krum` averages; by default all but f."""
     smoothing: Annotated[float, Ge(1e-3), Le(1)] = 1e-3
-    """Share of the updates' usual distance from each other, below which `geometric-median` counts distances as that
-    much."""
+    """`geometric-median` counts distances below this share of the usual distance between updates as that share."""
     clip: Annotated[float, Gt(0), Le(1e30)] | None = None
-    """Longest delta of `clipped-mean`; by default the median length, which allows no noise."""
+    """Greatest Euclidean length of a delta for `clipped-mean`; by default the median length, which allows no noise."""
     noise: Annotated[float, Ge(0), Le(1e3)] = 0.0
-    """Noise multiplier z of `clipped-mean`: every coordinate gets noise of deviation z × clip / clients."""
+    """Noise multiplier z of `clipped-mean`: noise of standard deviation z × clip / clients is added to each
+    coordinate."""
     delta: Annotated[float, Gt(0), Lt(1)] = 1e-5
-    """δ for which ε is told."""
+    """The δ of differential privacy for which the answer gives ε."""
     seed: Annotated[int, Ge(0), Le(2**63)] = 0
-    """Seed of the noise. Whoever knows it can take the noise away: keep it secret, and choose another every time."""
+    """Seed of the noise. Anyone who knows it can subtract the noise: keep it secret, and choose another each time."""
 
     def __post_init__(self) -> None:
         if self.noise and (self.method != "clipped-mean" or self.clip is None):
             raise InvalidParameters(
-                "noise needs method 'clipped-mean' and a clip that does not follow from the updates; name both"
+                "noise needs method 'clipped-mean' and a fixed clip, which does not depend on the updates; give both"
             )
 
 
 @dataclass(frozen=True)
 class Privacy(Result):
-    """What one release promises, by the analytic Gaussian mechanism (Balle and Wang 2018).
+    """Differential privacy of one release, by the analytic Gaussian mechanism (Balle and Wang 2018).
 
-    Neighbouring rounds differ in that one client's delta is zero instead; the number of clients is no secret. Releases
-    add up: this accounts for this one alone. It covers the model, not the other fields of the answer.
+    Two rounds are neighbours if one client's delta is zero in one of them; the number of clients is not secret. Privacy
+    losses of several releases add up; this is the loss of this release alone. It covers the model, not the other fields
+    of the answer.
     """
 
     epsilon: float
-    """ε."""
+    """ε, the privacy loss."""
     delta: float
-    """δ."""
+    """δ, the probability with which the loss may exceed ε."""
     sensitivity: float
-    """Greatest Euclidean distance that one client can move the mean: clip / clients."""
+    """Greatest Euclidean distance by which one client can move the mean: clip / clients."""
     deviation: float
-    """Standard deviation of the noise on every coordinate."""
+    """Standard deviation of the noise on each coordinate."""
 
 
 @dataclass(frozen=True)
 class AggregateResult(Result):
-    """A new model, and how it came about."""
+    """A new aggregate, and how it was made."""
 
     round: int
-    """The round whose updates went in."""
+    """The round whose updates were aggregated."""
     method: str
-    """How they were combined."""
+    """The rule by which they were aggregated."""
     clients: list[str]
-    """Whose updates went in."""
+    """The clients whose updates were used."""
     weights: list[float]
-    """Each client's weight, equal for the coordinate-wise methods; by `clipped-mean` that of its delta."""
+    """Weight of each of `clients`: of its model, or of its delta for `clipped-mean`; all equal for coordinate-wise
+    rules."""
     left_out: list[str]
     """Clients that Krum or Bulyan did not choose."""
     dropped: int
-    """Values left out of every coordinate, both ends together."""
+    """Number of values dropped from each coordinate, both ends together."""
     moved: float
-    """Euclidean distance from the round's base, or from zero if it has none."""
+    """Euclidean distance of the aggregate from the round's base, or from zero if it has none."""
     privacy: Privacy | None
-    """What noise promises; null without."""
+    """Differential privacy of the model; null without noise."""
     artifact: ArtifactLink
-    """The model."""
+    """Where the model is stored."""
 
 
 class Aggregate:
-    """A round's updates aggregated anew, by one of eight rules, into a stored model."""
+    """A round's updates aggregated anew into a stored model, by one of eight rules."""
 
     name = "aggregate"
     pattern = Pattern.P2
@@ -151,7 +161,7 @@ class Aggregate:
         (data,) = rounds
         members = data.members(params.clients)
         if not members:
-            raise NotEnoughData(f"round {data.record.number} has no updates to aggregate")
+            raise NotEnoughData(f"round {data.record.number} has no updates to aggregate; name another round")
         weights = _weights(data, params).tolist()
         return [
             SliceMember(data.record.number, member.client, member.num_examples, (weight,))
@@ -166,14 +176,14 @@ class Aggregate:
     def combine(self, partials: Sequence[Partial], context: Context, params: AggregateParams) -> AggregateResult:
         members = context.members
         record = context.round.record
-        chosen = {member.client for member in members}
+        used = {member.client for member in members}
         metadata = origin_of(self.name, context, params).to_metadata()
         return AggregateResult(
             round=record.number,
             method=params.method,
             clients=[member.client for member in members],
             weights=[member.weights[0] for member in members],
-            left_out=[m.client for m in context.round.members(params.clients) if m.client not in chosen],
+            left_out=[m.client for m in context.round.members(params.clients) if m.client not in used],
             dropped=_dropped(members, params),
             moved=math.sqrt(sum(float(partial["moved"][0]) for partial in partials)),
             privacy=_privacy(len(members), params),
@@ -193,12 +203,12 @@ def _multi_krum(gram: Float64, _: Float64, params: AggregateParams) -> Float64:
     byzantine = _byzantine(len(gram), params)
     keep = len(gram) - byzantine if params.keep is None else params.keep
     if keep > len(gram):
-        raise NotEnoughData(f"{len(gram)} update(s) are too few to keep {keep}")
+        raise NotEnoughData(f"{len(gram)} update(s) are fewer than keep ({keep}); lower it")
     return _even(krum_choice(gram, byzantine, keep), len(gram))
 
 
 def _bulyan(gram: Float64, _: Float64, params: AggregateParams) -> Float64:
-    """Return 1 / β for the clients chosen, of whose values β count at each coordinate; 0 for the others."""
+    """Return 1 / β for the chosen clients, of whose values β count in each coordinate, and 0 for the others."""
     byzantine = _byzantine(len(gram), params)
     weights = np.zeros(len(gram))
     weights[bulyan_choice(gram, byzantine)] = 1 / (len(gram) - 4 * byzantine)
@@ -216,27 +226,30 @@ _FROM_STATISTICS: Mapping[str, Callable[[Float64, Float64, AggregateParams], Flo
     "bulyan": _bulyan,
     "clipped-mean": _clipped,
 }
+"""The rules whose weights follow from the statistics: from the Gram matrix of deltas, shape (n, n), and FedAvg's
+weights, shape (n,)."""
 _CHOOSING = ("krum", "multi-krum", "bulyan")
+"""The rules that use some of the updates only."""
 
 
 def _weights(data: RoundData, params: AggregateParams) -> Float64:
-    """Return what each client's update counts, shape (n,); 0 for one that is not chosen."""
+    """Return the weight of each client's update, shape (n,); 0 for one that is not chosen."""
     members = data.members(params.clients)
-    even = params.method in UNWEIGHTED
-    masses = fedavg_weights([1.0 if even else member.num_examples for member in members])
+    unweighted = params.method in UNWEIGHTED
+    weights = fedavg_weights([1.0 if unweighted else member.num_examples for member in members])
     if params.method not in _FROM_STATISTICS:
-        return masses
-    return _FROM_STATISTICS[params.method](data.deltas(params.clients).gram, masses, params)
+        return weights
+    return _FROM_STATISTICS[params.method](data.deltas(params.clients).gram, weights, params)
 
 
 def _byzantine(clients: int, params: AggregateParams) -> int:
-    """Return f; raise `NotEnoughData` if the method cannot withstand as many as it is told to."""
+    """Return f; raise `NotEnoughData` if the rule cannot withstand that many malicious clients."""
     share = 4 if params.method == "bulyan" else 2
     most = max(0, (clients - 3) // share)
     if params.byzantine is not None and params.byzantine > most:
         raise NotEnoughData(
-            f"{params.method} withstands {params.byzantine} malicious clients among "
-            f"{share * params.byzantine + 3} or more; these are {clients}"
+            f"{params.method} withstands {params.byzantine} malicious clients only among "
+            f"{share * params.byzantine + 3} or more; these are {clients}: lower byzantine"
         )
     return most if params.byzantine is None else params.byzantine
 
@@ -248,7 +261,7 @@ def _even(rows: NDArray[np.intp], clients: int) -> Float64:
 
 
 def _rows(view: SliceView, params: AggregateParams) -> Sequence[FlatView]:
-    """Return the rows that are combined; clipped deltas leave part of the base standing."""
+    """Return the rows to combine; clipped deltas need the base too, as part of it remains."""
     return (*view.rows, view.base) if params.method == "clipped-mean" and view.base else view.rows
 
 

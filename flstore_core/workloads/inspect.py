@@ -1,6 +1,8 @@
-"""One stored model, tensor by tensor: norms, sparsity, quantiles, distance to the base.
+"""One stored model, tensor by tensor: norm, mean, sparsity, quantiles, and distance from the base.
 
-Plain figures; no publication.
+Each shard computes totals of every tensor's part in its slice: sum of squares, sum, number of zeros, and squared
+distance from the base. Totals add up over slices. Quantiles do not, so each part is summarized by counts of values in
+fixed stretches, and these sketches merge exactly (`methods.quantiles`). Descriptive statistics; no publication.
 """
 
 import math
@@ -42,66 +44,67 @@ _NOTHING = (np.inf, -np.inf)
 
 @dataclass(frozen=True)
 class InspectParams(Params):
-    """Which model is looked at, and how."""
+    """Which model is inspected, and at which quantiles."""
 
     round: Annotated[int, Ge(0), Le(MAX_ROUND)] | None = None
-    """Its round; the newest committed one by default."""
+    """Number of the model's round; the newest committed one by default."""
     client: str = AGGREGATE
-    """The client that sent it, or `aggregate`."""
+    """The client that sent the model, or `aggregate` for the round's aggregate."""
     quantiles: Annotated[list[Annotated[float, Ge(0), Le(1)]], MaxLen(100)] = field(
         default_factory=lambda: [0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0]
     )
-    """Shares at which the quantiles of every tensor are told."""
+    """Quantiles to compute of every tensor, each between 0 (the least element) and 1 (the greatest)."""
 
 
 @dataclass(frozen=True)
 class TensorFigures(Result):
-    """One tensor."""
+    """Figures of one tensor."""
 
     name: str
-    """Its name."""
+    """Name of the tensor."""
     dtype: str
-    """Its type, in safetensors' words."""
+    """Its element type as safetensors calls it, such as `F32`."""
     shape: list[int]
     """Its shape."""
     norm: float
-    """Euclidean norm."""
+    """Euclidean norm of its elements."""
     mean: float
     """Mean of its elements; 0 if it has none."""
     sparsity: float
-    """Share of its elements that are exactly 0."""
+    """Share of its elements that are exactly 0, 0 to 1."""
     quantiles: list[float]
-    """At the shares asked for, within 1/128 of their magnitude, extremes exact; empty if it has no elements."""
+    """The requested quantiles, in the same order, with a relative error of at most 1/128; least and greatest are exact.
+    Empty if the tensor has no elements."""
     distance: float | None
-    """Euclidean distance from the base's tensor; null if the round has no base."""
+    """Euclidean distance from the same tensor of the round's base; null if the round has no base."""
 
 
 @dataclass(frozen=True)
 class InspectResult(Result):
-    """One model, tensor by tensor."""
+    """Figures of one model."""
 
     round: int
-    """Its round."""
+    """Number of the model's round."""
     client: str
-    """Who sent it, or `aggregate`."""
+    """The client that sent the model, or `aggregate`."""
     base: int | None
-    """The round whose aggregate distances are taken from."""
+    """The round whose aggregate is the base, from which distances are taken; null if the round has no base."""
     parameters: int
-    """Elements of its floating-point tensors."""
+    """Number of elements of all floating-point tensors."""
     norm: float
-    """Euclidean norm of all of them."""
+    """Euclidean norm of all these elements."""
     sparsity: float
-    """Share of them that are exactly 0."""
+    """Share of these elements that are exactly 0, 0 to 1."""
     distance: float | None
     """Euclidean distance from the base; null if the round has none."""
     tensors: list[TensorFigures]
-    """Its floating-point tensors."""
+    """Figures of each floating-point tensor, in the order of the schema."""
     others: list[str]
-    """Names of its integer and boolean tensors, which are not looked at."""
+    """Names of the integer and boolean tensors, which have no figures."""
 
 
 class Inspect:
-    """One stored model, tensor by tensor: norm, mean, sparsity, quantiles, distance to the base."""
+    """One stored model, tensor by tensor: norm, mean, sparsity, quantiles, and distance from the base."""
 
     name = "inspect"
     pattern = Pattern.P1
@@ -141,9 +144,9 @@ class Inspect:
         record, schema = context.round.record, context.job.schema
         totals = np.sum([partial["totals"] for partial in partials], axis=0)
         specs = {tensor.name: tensor for tensor in schema.tensors}
-        known, shares = record.base is not None, np.array(params.quantiles)
+        has_base, shares = record.base is not None, np.array(params.quantiles)
         tensors = [
-            _figures(specs[segment.name], totals[index], _quantiles(partials, index, shares), known)
+            _figures(specs[segment.name], totals[index], _quantiles(partials, index, shares), has_base)
             for index, segment in enumerate(schema.segments)
         ]
         whole = totals.sum(axis=0)
@@ -154,14 +157,14 @@ class Inspect:
             parameters=schema.parameters,
             norm=math.sqrt(whole[_SQUARES]),
             sparsity=float(whole[_ZEROS] / schema.parameters),
-            distance=math.sqrt(whole[_MOVED]) if known else None,
+            distance=math.sqrt(whole[_MOVED]) if has_base else None,
             tensors=tensors,
             others=[tensor.name for tensor, _ in schema.buffers()],
         )
 
 
 def _tensors(segments: Sequence[Segment], row: FlatView) -> Iterator[tuple[int, int, int]]:
-    """Yield each tensor's index and its part [first, last) of a slice, if it has one."""
+    """Yield, for each tensor that has elements in a slice, its index and these elements' range [first, last)."""
     for index, segment in enumerate(segments):
         first, last = max(segment.start, row.start), min(segment.stop, row.stop)
         if first < last:
@@ -182,34 +185,35 @@ def _totals(row: FlatView, base: FlatView | None, first: int, last: int) -> Floa
     return totals
 
 
-def _joined(found: Sequence[Sketch]) -> Partial:
+def _joined(tensors: Sequence[Sketch]) -> Partial:
+    """Return the tensors' sketches as three arrays, one tensor after the other."""
     none = np.empty(0, np.float32)
-    sketches = [Sketch(none, none, np.empty(0, np.int64)), *found]
+    sketches = [Sketch(none, none, np.empty(0, np.int64)), *tensors]
     return {
-        "low": np.concatenate([summary.low for summary in sketches]),
-        "high": np.concatenate([summary.high for summary in sketches]),
-        "count": np.concatenate([summary.count for summary in sketches]),
+        "low": np.concatenate([each.low for each in sketches]),
+        "high": np.concatenate([each.high for each in sketches]),
+        "count": np.concatenate([each.count for each in sketches]),
     }
 
 
 def _quantiles(partials: Sequence[Partial], index: int, shares: Float64) -> list[float]:
-    """Return a tensor's quantiles from the sketches of its parts; none if it has no elements."""
+    """Return a tensor's quantiles from the sketches of its parts; an empty list if it has no elements."""
     parts = [_part(partial, index) for partial in partials if partial["stretches"][index]]
     if not parts:
         return []
     least = min(partial["extremes"][index, 0] for partial in partials)
     greatest = max(partial["extremes"][index, 1] for partial in partials)
-    found: list[float] = quantile(merge(parts), shares, least, greatest).tolist()
-    return found
+    return list(map(float, quantile(merge(parts), shares, least, greatest)))
 
 
 def _part(partial: Partial, index: int) -> Sketch:
+    """Return the sketch of a tensor's part in one slice, from the arrays of `_joined`."""
     stop = int(partial["stretches"][: index + 1].sum())
     part = slice(stop - int(partial["stretches"][index]), stop)
     return Sketch(partial["low"][part], partial["high"][part], partial["count"][part])
 
 
-def _figures(spec: TensorSpec, totals: Float64, quantiles: list[float], known: bool) -> TensorFigures:
+def _figures(spec: TensorSpec, totals: Float64, quantiles: list[float], has_base: bool) -> TensorFigures:
     return TensorFigures(
         name=spec.name,
         dtype=spec.dtype,
@@ -218,7 +222,7 @@ def _figures(spec: TensorSpec, totals: Float64, quantiles: list[float], known: b
         mean=float(totals[_SUM] / max(spec.size, 1)),
         sparsity=float(totals[_ZEROS] / max(spec.size, 1)),
         quantiles=quantiles,
-        distance=math.sqrt(totals[_MOVED]) if known else None,
+        distance=math.sqrt(totals[_MOVED]) if has_base else None,
     )
 
 

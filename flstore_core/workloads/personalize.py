@@ -1,8 +1,9 @@
-"""A model for each group of clients that resemble each other, mixed with the global one.
+"""A personalized model for each group of clients with similar updates.
 
-A model per group is clustered federated learning (Sattler, Müller, Samek 2020, arXiv 1910.01991); interpolation between
-such a model and the global one is Mansour, Mohri, Ro, Suresh 2020, Three Approaches for Personalization (arXiv
-2002.10619).
+Clients are grouped as by the workload `clustering` (clustered federated learning: Sattler, Müller, Samek 2020, arXiv
+1910.01991). A group's model is the FedAvg of its clients' models, interpolated with the global model: (1 - λ) group +
+λ global, where λ is `global_share` (Mansour, Mohri, Ro, Suresh 2020, Three Approaches for Personalization, arXiv
+2002.10619). With λ = 0.5, a group whose FedAvg is 2 gets 1.5 if the global model is 1.
 """
 
 from collections.abc import Sequence
@@ -43,10 +44,10 @@ from flstore_core.workloads.shared.weighted_models import (
 
 @dataclass(frozen=True)
 class PersonalizeParams(ClusteringParams):
-    """How clients are grouped, and how much of the global model each group's has."""
+    """How clients are grouped, and how much of the global model each group's model contains."""
 
     global_share: Annotated[float, Ge(0), Le(1)] = 0.0
-    """Part of the global model in every group's: 0 for the group's own FedAvg, 1 for the global model."""
+    """Share of the global model in each group's model: 0 for the group's own FedAvg, 1 for the global model."""
 
 
 @dataclass(frozen=True)
@@ -54,31 +55,31 @@ class GroupModel(Result):
     """The model of one group of clients."""
 
     clients: list[str]
-    """Who is in the group."""
+    """Names of the group's clients."""
     num_examples: float
-    """How many examples they have together."""
+    """Sum of the clients' numbers of examples."""
     distance: float
-    """Euclidean distance of the model from the global one."""
+    """Euclidean distance of the group's model from the global model."""
     artifact: ArtifactLink
-    """The model."""
+    """Where the group's model is stored."""
 
 
 @dataclass(frozen=True)
 class PersonalizeResult(Result):
-    """A model per group."""
+    """A model for each group of clients."""
 
     round: int
-    """The round whose updates went in."""
+    """The round whose updates were grouped."""
     global_share: float
-    """Part of the global model in every group's."""
+    """Share of the global model in each group's model."""
     labels: dict[str, int]
-    """Each client's group, by its place in `models`."""
+    """Index in `models` of each client's group."""
     models: list[GroupModel]
     """The groups, in the order of their first clients."""
 
 
 class Personalize:
-    """A model for each group of similar clients, mixed with the global model."""
+    """A personalized model for each group of clients with similar updates."""
 
     name = "personalize"
     pattern = Pattern.P2
@@ -98,34 +99,36 @@ class Personalize:
         (data,) = rounds
         record = data.record
         whole = aggregate_sum(record)
-        groups = [_mixed(data, clients, whole, params) for clients in _groups(data, params)]
+        models = [_interpolated(data, clients, whole, params) for clients in _groups(data, params)]
         examples = {(record.number, member.client): member.num_examples for member in record.members}
-        return members_of_sums(groups, [whole] * len(groups), examples)
+        return members_of_sums(models, [whole] * len(models), examples)
 
     def map(self, view: SliceView, params: PersonalizeParams) -> Partial:
         return map_sums(view)
 
     def combine(self, partials: Sequence[Partial], context: Context, params: PersonalizeParams) -> PersonalizeResult:
-        record = context.round.record
-        groups = _groups(context.round, params)
+        data = context.round
+        groups = _groups(data, params)
         metadata = origin_of(self.name, context, params).to_metadata()
         models = []
         for index, (clients, distance) in enumerate(zip(groups, distances(partials).tolist(), strict=True)):
             context.progress(index, len(groups))
             link = context.write_model(vector_pieces(partials, index), {**metadata, "group": str(index)})
-            examples = sum(member.num_examples for member in context.round.members(clients))
-            models.append(GroupModel(clients, examples, distance, link))
+            num_examples = sum(member.num_examples for member in data.members(clients))
+            models.append(GroupModel(clients, num_examples, distance, link))
         labels = {client: index for index, clients in enumerate(groups) for client in clients}
-        return PersonalizeResult(record.number, params.global_share, labels, models)
+        return PersonalizeResult(data.record.number, params.global_share, labels, models)
 
 
 def _groups(data: RoundData, params: PersonalizeParams) -> list[list[str]]:
+    """Return the groups of clients, in the order of their first clients."""
     deltas = data.deltas(params.clients)
     partition, _ = group_by_updates(cosines(deltas.gram) if params.metric == "cosine" else deltas.gram, params)
     labels = partition.labels
     return [[deltas.members[row] for row in np.flatnonzero(labels == label)] for label in range(labels.max() + 1)]
 
 
-def _mixed(data: RoundData, clients: Sequence[str], whole: ModelSum, params: PersonalizeParams) -> ModelSum:
-    own, share = fedavg_sum(data.record.number, data.members(clients)), params.global_share
-    return add(scale(own, 1 - share), scale(whole, share))
+def _interpolated(data: RoundData, clients: Sequence[str], whole: ModelSum, params: PersonalizeParams) -> ModelSum:
+    """Return a group's model: FedAvg of its clients, interpolated with the global model, `whole`."""
+    own = fedavg_sum(data.record.number, data.members(clients))
+    return add(scale(own, 1 - params.global_share), scale(whole, params.global_share))

@@ -1,6 +1,8 @@
-"""What made a model: the updates, by their hashes, of an aggregate and of those it came from, or of an artifact.
+"""Which stored models, by their hashes, an aggregate or an artifact was made of.
 
-With `verify`, made again from what is stored, and compared. No publication.
+An aggregate is traced to the updates of its round, and from its base to the rounds before. An artifact names the
+workload, parameters and models that it was made of in its own metadata. With `verify`, either is made again from what
+is stored, and compared. No publication.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,72 +43,73 @@ from flstore_core.workloads.shared.weighted_models import aggregate_sum, fedavg_
 
 @dataclass(frozen=True)
 class ProvenanceParams(Params):
-    """Whose making is asked for."""
+    """Which model is traced, how far back, and whether it is made again."""
 
     round: Annotated[int, Ge(0), Le(MAX_ROUND)] | None = None
-    """The round whose aggregate is asked about; the newest committed one by default."""
+    """The round whose aggregate is traced; the newest committed one by default."""
     last: Annotated[int, Ge(1), Le(100_000)] = 1
-    """How many rounds are gone back, from each to its base."""
+    """Number of rounds to trace, from each round to the round of its base."""
     artifact: str | None = None
-    """An artifact to ask about instead, by its id."""
+    """Id of an artifact to trace instead."""
     verify: bool = False
-    """Make it again and compare: an aggregate by FedAvg, an artifact by its workload with the same parameters."""
+    """Whether the model is made again and compared: an aggregate by FedAvg, an artifact by its workload with the same
+    parameters."""
     tolerance: Annotated[float, Gt(0), Le(1)] = 1e-5
-    """Distance from FedAvg, as a share of an aggregate's norm, up to which the aggregate counts as made by it."""
+    """Greatest distance from FedAvg, as a share of the aggregate's norm, at which an aggregate counts as verified."""
     metadata: dict[str, str] | None = None
-    """What the artifact says of itself; filled in where the question arrives, not to be given."""
+    """The artifact's metadata. The gateway fills it in; leave it out."""
 
 
 @dataclass(frozen=True)
 class Update(Result):
-    """An update that went into an aggregate."""
+    """An update that an aggregate was made of."""
 
     client: str
-    """Who sent it."""
+    """The client that sent it."""
     sha256: str
-    """Of its whole file, in hexadecimal."""
+    """SHA-256 of its whole file, in hexadecimal."""
     weight: float
-    """What it counts in FedAvg."""
+    """Its weight in FedAvg, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Generation(Result):
-    """A round and what its aggregate was made of."""
+    """A round, and what its aggregate was made of."""
 
     round: int
-    """The round."""
+    """Number of the round."""
     base: int | None
-    """The round whose aggregate it started from."""
+    """The round whose aggregate it started from; null if it has no base."""
     aggregate: str | None
-    """Hash of the stored aggregate; null if none is stored."""
+    """SHA-256 of the stored aggregate, in hexadecimal; null if none is stored."""
     updates: list[Update]
-    """What its clients sent."""
+    """The updates of the round."""
     distance: float | None
-    """Euclidean distance of the stored aggregate from FedAvg of the updates; null where it was not made again."""
+    """Euclidean distance of the stored aggregate from FedAvg of the updates; null if it was not made again."""
     verified: bool | None
-    """Whether that is within the tolerance."""
+    """Whether that distance is within the tolerance; null if it was not made again."""
 
 
 @dataclass(frozen=True)
 class ProvenanceResult(Result):
-    """What made a model."""
+    """What a model was made of."""
 
     generations: list[Generation]
-    """The aggregate's round and those before, newest first; empty for an artifact."""
+    """The aggregate's round and the rounds before it, newest first; empty for an artifact."""
     workload: str | None
-    """What made the artifact."""
+    """Name of the workload that made the artifact; null for an aggregate."""
     inputs: list[Input]
-    """The models that went into the artifact."""
+    """The models that the artifact was made of; empty for an aggregate."""
     changed: list[Input]
-    """Those of them that are no longer stored, or not with this hash."""
+    """Those of `inputs` that are no longer stored, or are stored with another hash."""
     verified: bool | None
-    """Whether all that was made again came out the same; null where nothing was."""
+    """Whether everything that was made again came out the same; null if nothing was made again."""
     remade: ArtifactLink | None
-    """The artifact as it comes out now, where it does not come out the same."""
+    """The artifact as it comes out now, if it does not come out the same; null otherwise."""
 
 
 class Provenance:
-    """Which updates, of which hashes, made an aggregate or artifact; on demand it is made again and compared."""
+    """Which stored models, by their hashes, made an aggregate or an artifact; it can be made again and compared."""
 
     name = "provenance"
     pattern = Pattern.P3
@@ -117,17 +120,17 @@ class Provenance:
     result = ProvenanceResult
 
     def with_artifact(self, params: ProvenanceParams, metadata_of: MetadataOf) -> ProvenanceParams:
-        """Return the parameters with what the artifact says of itself."""
+        """Return the parameters, completed by the metadata of the artifact they name."""
         if params.metadata is not None:
-            raise InvalidParameters("metadata is read from the artifact; leave it out")
+            raise InvalidParameters("metadata is read from the artifact itself; leave it out")
         return params if params.artifact is None else replace(params, metadata=dict(metadata_of(params.artifact)))
 
     def select(self, params: ProvenanceParams, index: RoundIndex) -> Sequence[int]:
         if maker := _maker(params):
             return maker.workload.select(maker.params, index)
-        (asked,) = one_round(RoundParams(params.round), index)
-        earlier = [number for number in index.committed if number < asked]
-        return [*earlier, asked][-params.last :]
+        (newest,) = one_round(RoundParams(params.round), index)
+        earlier = [number for number in index.committed if number < newest]
+        return [*earlier, newest][-params.last :]
 
     def reads_statistics(self, params: ProvenanceParams) -> bool:
         maker = _maker(params)
@@ -138,39 +141,37 @@ class Provenance:
             return []
         if maker := _maker(params):
             return maker.members(rounds)
-        records = _to_verify(rounds)
-        made = [fedavg_sum(record.number, record.members) for record in records]
-        return members_of_sums(made, [aggregate_sum(record) for record in records], {}) if records else []
+        records = _verifiable(rounds)
+        remade = [fedavg_sum(record.number, record.members) for record in records]
+        return members_of_sums(remade, [aggregate_sum(record) for record in records], {}) if records else []
 
     def map(self, view: SliceView, params: ProvenanceParams) -> Partial:
         if not view.rows:
             return {}
         if maker := _maker(params):
             return maker.workload.map(view, maker.params)
-        weights = view.weights
-        count = weights.shape[1] // 2
-        made, stored = weights[:, :count], weights[:, count:]
-        return {"apart": _squares(view, made - stored), "whole": _squares(view, stored)}
+        remade, stored = np.split(view.weights, 2, axis=1)
+        return {"apart": _squares(view, remade - stored), "whole": _squares(view, stored)}
 
     def combine(self, partials: Sequence[Partial], context: Context, params: ProvenanceParams) -> ProvenanceResult:
         if maker := _maker(params):
             return _of_artifact(maker, partials, context, params)
-        found = _distances(partials, context.rounds, params)
-        generations = [_generation(record, found.get(record.number)) for record in _line(context.rounds)]
-        told = [entry.verified for entry in generations if entry.verified is not None]
-        return ProvenanceResult(generations, None, [], [], all(told) if told else None, None)
+        comparisons = _comparisons(partials, context.rounds, params)
+        generations = [_generation(record, comparisons.get(record.number)) for record in _line(context.rounds)]
+        verdicts = [entry.verified for entry in generations if entry.verified is not None]
+        return ProvenanceResult(generations, None, [], [], all(verdicts) if verdicts else None, None)
 
 
 @dataclass(frozen=True)
 class Maker:
-    """The workload that made an artifact, as it was asked then."""
+    """The workload that made an artifact, with the parameters and models it was given."""
 
     workload: WeightsWorkload[Any, Any]
     params: Any
     inputs: tuple[Input, ...]
 
     def members(self, rounds: Sequence[RoundData]) -> Sequence[SliceMember]:
-        """Return what it read; nothing if some of that is gone."""
+        """Return the models that the workload reads; none if one of them is no longer stored."""
         try:
             return self.workload.members(rounds, self.params)
         except NotFound:
@@ -178,12 +179,20 @@ class Maker:
 
 
 def _maker(params: ProvenanceParams) -> Maker | None:
+    """Return what made the artifact; None if an aggregate is traced.
+
+    Raises:
+        InvalidParameters: if the artifact's metadata does not say how it was made.
+        NotFound: if its workload is no longer registered.
+    """
     if params.metadata is None:
         return None
     try:
         origin = Origin.from_metadata(params.metadata)
     except (KeyError, ValueError, TypeError) as error:
-        raise InvalidParameters(f"artifact {params.artifact!r} does not tell how it was made") from error
+        raise InvalidParameters(
+            f"artifact {params.artifact!r} does not say in its metadata how it was made; only those of workloads do"
+        ) from error
     workload = registry.get_weights(origin.workload)
     return Maker(workload, registry.params_from_json(workload, origin.params), origin.inputs)
 
@@ -210,7 +219,7 @@ def _of_artifact(
 
 
 def _made_again(maker: Maker, partials: Sequence[Partial], context: Context) -> list[ArtifactLink]:
-    """Return links to what the maker writes now; the same content has the same place."""
+    """Return links to what the workload writes now; the same content gets the same link."""
     links: list[ArtifactLink] = []
 
     def write(vector: Sequence[Float32], metadata: Mapping[str, str]) -> ArtifactLink:
@@ -221,12 +230,12 @@ def _made_again(maker: Maker, partials: Sequence[Partial], context: Context) -> 
     return links
 
 
-def _to_verify(rounds: Sequence[RoundData]) -> list[Round]:
+def _verifiable(rounds: Sequence[RoundData]) -> list[Round]:
     return [record for record in _line(rounds) if record.aggregate and record.members]
 
 
 def _line(rounds: Sequence[RoundData]) -> list[Round]:
-    """Return the newest round, its base, the base's base, and so on, as far as they were selected."""
+    """Return the newest round, the round of its base, and so on, as far as these were selected."""
     by_number = {data.record.number: data.record for data in rounds}
     line = [rounds[-1].record]
     while (base := line[-1].base) is not None and base in by_number:
@@ -238,21 +247,22 @@ def _squares(view: SliceView, weights: Float64) -> Float64:
     return np.array([squared_norm(total) for total in weighted_sums(view.rows, weights)])
 
 
-def _distances(
+def _comparisons(
     partials: Sequence[Partial], rounds: Sequence[RoundData], params: ProvenanceParams
 ) -> dict[int, tuple[float, bool]]:
-    """Return by round how far its aggregate is from FedAvg, and whether that is within the tolerance."""
-    records = _to_verify(rounds)
+    """Return, by round, the distance of its aggregate from FedAvg, and whether that is within the tolerance."""
+    records = _verifiable(rounds)
     if not params.verify or not records:
         return {}
-    apart, whole = (np.sqrt(np.sum([part[name] for part in partials], axis=0)) for name in ("apart", "whole"))
+    apart, whole = (np.sqrt(np.sum([partial[name] for partial in partials], axis=0)) for name in ("apart", "whole"))
     within = apart <= params.tolerance * whole
-    return {r.number: (far, near) for r, far, near in zip(records, apart.tolist(), within.tolist(), strict=True)}
+    pairs = zip(apart.tolist(), within.tolist(), strict=True)
+    return {record.number: pair for record, pair in zip(records, pairs, strict=True)}
 
 
-def _generation(record: Round, found: tuple[float, bool] | None) -> Generation:
+def _generation(record: Round, comparison: tuple[float, bool] | None) -> Generation:
     weights = fedavg_sum(record.number, record.members) if record.members else {}
-    distance, verified = found or (None, None)
+    distance, verified = comparison or (None, None)
     return Generation(
         round=record.number,
         base=record.base,

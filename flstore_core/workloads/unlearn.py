@@ -1,8 +1,11 @@
-"""The aggregates without one client, from what the others sent.
+"""What the aggregates would be had one client never taken part.
 
-Replay of the stored updates, and the calibration of FedEraser (Liu et al. 2021, IWQoS). Replay needs nobody's help, but
-keeps what the others did in answer to the client's harm; calibration takes that away too, for a few further steps of
-training by the others.
+- `replay` repeats every round since the client's first one, with the others' stored updates alone. It needs no further
+  training. Its limit: the others' updates were trained from aggregates that contained the client's influence.
+- `calibrate` removes that influence too, as FedEraser does (Liu et al. 2021, IWQoS): the other clients train a little
+  from the unlearned model, and each of their new updates is scaled to the length of the stored one it replaces.
+
+The algebra, with an example, is in `shared.counterfactual`.
 """
 
 from collections.abc import Sequence
@@ -42,26 +45,30 @@ RoundNumber = Annotated[int, Ge(0), Le(MAX_ROUND)]
 
 @dataclass(frozen=True)
 class UnlearnParams(Params):
-    """Whom to forget, and how."""
+    """Which client is unlearned, and by which method."""
 
     client: str
     """The client whose updates are left out."""
     method: Literal["replay", "calibrate"] = "replay"
-    """`replay` adds up the others' stored updates from the client's first round on. `calibrate` adds up updates that
-    the others trained from the unlearned model, each as long as the stored one it stands for."""
+    """`replay`: sums the others' stored updates from the client's first round on. `calibrate`: sums updates that the
+    others trained from the unlearned model, each scaled to the length of the stored update that it replaces."""
     last: RoundNumber | None = None
-    """The round up to which is replayed; the newest committed one by default."""
+    """The last round that `replay` repeats; the newest committed one by default."""
     every: bool = False
-    """Whether `replay` writes the model of every round from the client's first on, not of the last one alone."""
+    """Whether `replay` stores the model of every round from the client's first on, or of the last round only."""
     calibrations: Annotated[list[Annotated[list[RoundNumber], MinLen(2), MaxLen(2)]], MaxLen(1000)] = field(
         default_factory=list
     )
-    """For `calibrate`: pairs of a stored round and the committed round, in this job, that holds the others' calibration
-    updates for it. The first pair's calibration starts from the unlearned model so far: its base."""
+    """For `calibrate`: pairs of a stored round and of the committed round of this job with the others' calibration
+    updates for it. The base of the first pair's calibration round is the unlearned model to start from."""
 
     def __post_init__(self) -> None:
-        if (self.method == "calibrate") != bool(self.calibrations):
-            raise InvalidParameters("calibrations are needed by method 'calibrate', and by it alone")
+        if self.method == "calibrate" and not self.calibrations:
+            raise InvalidParameters("method 'calibrate' needs calibrations: pairs [stored round, calibration round]")
+        if self.method != "calibrate" and self.calibrations:
+            raise InvalidParameters(
+                f"calibrations are for method 'calibrate' alone; leave them out with {self.method!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -73,25 +80,25 @@ class UnlearnedModel(Result):
     distance: float
     """Euclidean distance from the original aggregate."""
     artifact: ArtifactLink
-    """The model."""
+    """Where the model is stored."""
 
 
 @dataclass(frozen=True)
 class UnlearnResult(Result):
-    """A client forgotten."""
+    """The aggregates without one client."""
 
     client: str
-    """Whose updates were left out."""
+    """The client whose updates were left out."""
     method: str
-    """How."""
+    """The method by which it was unlearned."""
     rounds: list[int]
-    """The rounds, of those gone through, that the client had taken part in."""
+    """The rounds that were read and that the client took part in."""
     models: list[UnlearnedModel]
-    """The new aggregates, by round."""
+    """The new aggregates, by round ascending."""
 
 
 class Unlearn:
-    """The aggregates without one client, by replay of the others' updates or FedEraser's calibration."""
+    """What the aggregates would be had one client never taken part."""
 
     name = "unlearn"
     pattern = Pattern.P2
@@ -102,28 +109,30 @@ class Unlearn:
     result = UnlearnResult
 
     def select(self, params: UnlearnParams, index: RoundIndex) -> Sequence[int]:
-        taken = index.rounds_of(params.client)
+        first, *_ = index.rounds_of(params.client)
         if params.method == "calibrate":
-            return _named(params, index)
+            return _calibration_rounds(params, index)
         last = index.committed[-1] if params.last is None else params.last
-        if last < taken[0]:
-            raise NotEnoughData(f"client {params.client!r} first took part in round {taken[0]}, after round {last}")
-        return [number for number in index.committed if taken[0] <= number <= last]
+        if last < first:
+            raise NotEnoughData(
+                f"client {params.client!r} first took part in round {first}, after round {last}; raise last"
+            )
+        return [number for number in index.committed if first <= number <= last]
 
     def reads_statistics(self, params: UnlearnParams) -> bool:
         return params.method == "calibrate"
 
     def members(self, rounds: Sequence[RoundData], params: UnlearnParams) -> Sequence[SliceMember]:
-        found = _sums(rounds, params)
-        by_number = {data.record.number: data.record for data in rounds}
-        examples = {(n, m.client): m.num_examples for n, record in by_number.items() for m in record.members}
-        return members_of_sums([*found.values()], [aggregate_sum(by_number[number]) for number in found], examples)
+        models = _unlearned(rounds, params)
+        records = {data.record.number: data.record for data in rounds}
+        examples = {(number, m.client): m.num_examples for number, record in records.items() for m in record.members}
+        return members_of_sums([*models.values()], [aggregate_sum(records[number]) for number in models], examples)
 
     def map(self, view: SliceView, params: UnlearnParams) -> Partial:
         return map_sums(view)
 
     def combine(self, partials: Sequence[Partial], context: Context, params: UnlearnParams) -> UnlearnResult:
-        numbers = list(_sums(context.rounds, params))
+        numbers = list(_unlearned(context.rounds, params))
         metadata = origin_of(self.name, context, params).to_metadata()
         models = []
         for index, (number, distance) in enumerate(zip(numbers, distances(partials).tolist(), strict=True)):
@@ -131,26 +140,31 @@ class Unlearn:
             link = context.write_model(vector_pieces(partials, index), {**metadata, "round": str(number)})
             models.append(UnlearnedModel(number, distance, link))
         context.progress(len(numbers), len(numbers))
-        taken = [data.record.number for data in context.rounds if params.client in data.record.by_client]
-        return UnlearnResult(params.client, params.method, taken, models)
+        participations = [data.record.number for data in context.rounds if params.client in data.record.by_client]
+        return UnlearnResult(params.client, params.method, participations, models)
 
 
-def _named(params: UnlearnParams, index: RoundIndex) -> list[int]:
-    wanted = sorted({number for pair in params.calibrations for number in pair})
-    for number in wanted:
+def _calibration_rounds(params: UnlearnParams, index: RoundIndex) -> list[int]:
+    """Return every round that the calibrations name; raise `NotFound` for one that is not committed."""
+    numbers = sorted({number for pair in params.calibrations for number in pair})
+    for number in numbers:
         if number not in index.committed:
-            raise NotFound(f"round {number}, named in calibrations, is not committed")
-    return wanted
+            raise NotFound(f"round {number} in calibrations is not committed; commit it, or name another")
+    return numbers
 
 
-def _sums(rounds: Sequence[RoundData], params: UnlearnParams) -> dict[int, ModelSum]:
-    """Return the models to be written, by the round whose aggregate they replace."""
+def _unlearned(rounds: Sequence[RoundData], params: UnlearnParams) -> dict[int, ModelSum]:
+    """Return the models to store, by the round whose aggregate each replaces.
+
+    Raises:
+        NotEnoughData: if no other client took part.
+    """
     if params.method == "calibrate":
         by_number = {data.record.number: data for data in rounds}
         pairs = [(by_number[stored], by_number[calibration]) for stored, calibration in params.calibrations]
         return {pairs[-1][0].record.number: calibrate_without(pairs, params.client)}
-    found = replay_without([data.record for data in rounds], params.client)
-    numbers = list(found) if params.every else list(found)[-1:]
-    if not any(found[number] for number in numbers):
-        raise NotEnoughData(f"nobody but client {params.client!r} took part: nothing is left without it")
-    return {number: found[number] for number in numbers}
+    replayed = replay_without([data.record for data in rounds], params.client)
+    numbers = list(replayed) if params.every else list(replayed)[-1:]
+    if not any(replayed[number] for number in numbers):
+        raise NotEnoughData(f"no client but {params.client!r} took part: without it nothing is left to aggregate")
+    return {number: replayed[number] for number in numbers}

@@ -71,7 +71,7 @@ def test_what_an_artifact_says_of_itself_cannot_be_put_into_its_mouth() -> None:
     with pytest.raises(InvalidParameters, match="leave it out"):
         ASKED.with_artifact(ProvenanceParams(artifact="a", metadata={}), lambda _: {})
     nothing = ASKED.with_artifact(ProvenanceParams(artifact="a"), lambda _: {"workload": "aggregate"})
-    with pytest.raises(InvalidParameters, match="does not tell how it was made"):
+    with pytest.raises(InvalidParameters, match="does not say in its metadata how it was made"):
         ASKED.select(nothing, made().index)
 
 
