@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from flstore_core.cache import Cache, Ledger
-from flstore_core.cache.shadow import Shadow
 from flstore_core.patterns import Pattern
 from flstore_core.policies import Cause, Key, Request, make_policy
 
@@ -72,11 +71,47 @@ def test_threads_never_see_keys_and_values_apart() -> None:
     assert cache.snapshot()["objects"] == len(values)
 
 
-def test_a_shadow_counts_what_its_policy_would_have_hit() -> None:
-    sizes = {Key("j", number, "a"): 10 for number in range(3)}
-    policy = make_policy("lru", 20, lambda: 0.0, random.Random(0))
-    shadow = Shadow(Ledger(policy, 20, lambda: 0.0), sizes)
-    for number in (0, 1, 0, 2, 1):
-        shadow.request(Request("j", "w", Pattern.P2, (Key("j", number, "a"),)))
-    assert shadow.ledger.overall().hits == 1
-    assert shadow.ledger.used == 20
+def test_a_cache_says_its_budget_and_what_it_holds() -> None:
+    cache = _cache(30)
+    assert cache.budget == 30
+    for number in (2, 0):
+        cache.ingest(Key("j", number, "a"), _value())
+    assert cache.keys() == [Key("j", 2, "a"), Key("j", 0, "a")]
+    assert cache.snapshot()["used_bytes"] == 20
+
+
+def test_a_key_is_explained_as_the_ledger_does() -> None:
+    cache = _cache(10)
+    for number in (0, 1):
+        cache.ingest(Key("j", number, "a"), _value())
+    assert cache.explain(Key("j", 1, "a")).why == "arrival; recently used"
+    assert cache.explain(Key("j", 0, "a")).why == "evicted: least-recent"
+
+
+def test_a_commit_returns_what_to_prefetch_and_prefetched_values_are_served() -> None:
+    policy = make_policy("tailored", 30, lambda: 0.0, random.Random(0))
+    cache: Cache[Array] = Cache(Ledger(policy, 30, lambda: 0.0))
+    first, second = Key("j", 0, "a"), Key("j", 0, "b")
+    for key in (first, second):
+        cache.ingest(key, _value())
+    cache.discard(first)
+    assert cache.commit("j", 0) == [({first: 10}, Pattern.P2)]
+    value = _value()
+    cache.fill({first: value}, Cause.PREFETCH, Pattern.P2)
+    assert cache.get(first) is value
+
+
+def test_a_value_in_use_stays_whole_when_it_is_evicted() -> None:
+    cache, value = _cache(10), np.arange(10, dtype=np.uint8)
+    cache.ingest(Key("j", 0, "a"), value)
+    held = cache.request(Request("j", "w", Pattern.P1, (Key("j", 0, "a"),))).values[Key("j", 0, "a")]
+    cache.ingest(Key("j", 1, "a"), _value())
+    assert cache.get(Key("j", 0, "a")) is None
+    assert held.tolist() == list(range(10))
+
+
+def test_an_offer_twice_keeps_the_first_value() -> None:
+    cache, first = _cache(30), _value()
+    cache.ingest(Key("j", 0, "a"), first)
+    cache.fill({Key("j", 0, "a"): _value()}, Cause.DEMAND, Pattern.P2)
+    assert cache.get(Key("j", 0, "a")) is first

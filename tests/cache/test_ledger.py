@@ -14,18 +14,9 @@ from flstore_core.patterns import Pattern
 from flstore_core.policies import Cause, Key, PolicyDefect, Request, make_policy
 from flstore_core.policies.base import Victims
 from flstore_core.policies.classic.lru import LRU
+from tests.fakes.clock import Clock
 
 JOB = "job"
-
-
-class Clock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def _ledger(name: str = "lru+arrival", budget: int = 30, clock: Clock | None = None) -> Ledger:
@@ -39,6 +30,24 @@ def _key(number: int, client: str = "a") -> Key:
 
 def _ask(*keys: Key, pattern: Pattern = Pattern.P2) -> Request:
     return Request(JOB, "clustering", pattern, keys)
+
+
+def test_the_example_in_the_module() -> None:
+    ledger = _ledger()
+    a, b, c, d = (_key(0, client) for client in "abcd")
+    tally = ledger.tallies[Pattern.P2]
+    for key in (a, b, c):
+        ledger.ingest(key, 10)
+    assert ledger.used == 30
+    ledger.request(_ask(a, d))
+    assert (tally.requests, tally.keys, tally.key_hits, tally.bytes_hit) == (1, 2, 1, 10)
+    assert ledger.fill({d: 10}, Cause.DEMAND, Pattern.P2).evicted == [b]
+    assert (tally.bytes_missed, tally.evictions) == (10, 1)
+    ledger.request(_ask(a, d))
+    assert (tally.requests, tally.hits, tally.keys, tally.key_hits, tally.bytes_hit) == (2, 1, 4, 3, 30)
+    assert ([key for key in (a, b, c, d) if key in ledger], ledger.used) == ([a, c, d], 30)
+    with pytest.raises(InsufficientCapacity):
+        ledger.fill({_key(0, "e"): 40}, Cause.DEMAND, Pattern.P2)
 
 
 def test_a_request_hits_only_if_every_key_is_cached() -> None:
@@ -62,7 +71,7 @@ def test_bytes_are_counted_where_they_were_found() -> None:
     assert figures["byte_hit_rate"] == pytest.approx(1 / 3)
 
 
-def test_room_is_made_by_evicting_and_every_eviction_is_told() -> None:
+def test_room_is_made_by_evicting_and_every_eviction_is_reported() -> None:
     ledger = _ledger(budget=30)
     for number in range(3):
         ledger.ingest(_key(number), 10)
@@ -187,6 +196,47 @@ def test_snapshot_is_plain_json() -> None:
     assert snapshot["policy"] == "lru+arrival"
     assert (snapshot["budget_bytes"], snapshot["used_bytes"], snapshot["objects"]) == (30, 10, 1)
     assert snapshot["overall"]["hit_rate"] == snapshot["P2"]["hit_rate"] == 1.0
+
+
+def test_unpinning_what_is_not_pinned_is_a_mistake() -> None:
+    with pytest.raises(KeyError):
+        _ledger().unpin(_key(0))
+
+
+def test_a_key_may_be_pinned_before_it_is_cached() -> None:
+    ledger = _ledger(budget=10)
+    ledger.pin(_key(0))
+    ledger.ingest(_key(0), 10)
+    assert ledger.explain(_key(0)).pinned
+    assert not ledger.ingest(_key(1), 10).admitted
+
+
+def test_the_newest_explanation_of_a_key_counts() -> None:
+    clock = Clock()
+    ledger = _ledger(budget=10, clock=clock)
+    for number in (0, 1, 0, 1):
+        clock.now += 1.0
+        ledger.ingest(_key(number), 10)
+    assert ledger.explain(_key(0)).since == 4.0
+    assert ledger.discard(_key(1))
+    assert ledger.explain(_key(1)).why == "evicted: discarded"
+    assert not ledger.discard(_key(1))
+
+
+def test_objects_of_no_bytes_are_cached_without_room() -> None:
+    ledger = _ledger(budget=10)
+    ledger.ingest(_key(0), 10)
+    assert ledger.ingest(_key(1), 0).admitted
+    assert (len(ledger), ledger.used, ledger.eviction_reasons) == (2, 10, {})
+
+
+def test_an_offer_of_what_is_cached_already_admits_all_of_it() -> None:
+    ledger = _ledger(budget=30)
+    ledger.ingest(_key(0), 10)
+    outcome = ledger.fill({_key(0): 10, _key(1): 10}, Cause.DEMAND, Pattern.P2)
+    assert (list(outcome.admitted), list(outcome.evicted)) == ([_key(0), _key(1)], [])
+    assert ledger.fill({_key(0): 10}, Cause.PREFETCH, Pattern.P2).admitted == [_key(0)]
+    assert ledger.overall().prefetches == 0
 
 
 class Inventive(LRU):

@@ -1,13 +1,17 @@
-"""Shadow caches beside a live one see the same requests, change nothing, and stay small."""
+"""Shadow caches see the same requests as a live one, change nothing, and stay small."""
+
+import random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flstore_core.cache import Cache, Ledger
-from flstore_core.cache.shadow import ENTRY_BYTES, SHARE, Shadows
+from flstore_core.cache.shadow import ENTRY_BYTES, SHARE, Shadow, Shadows
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Cause, Key, Request
 from flstore_core.policies.classic.lru import LRU
+from flstore_core.policies.registry import make_policy
+from tests.fakes.clock import Clock
 
 
 class Blob:
@@ -47,6 +51,60 @@ def test_a_shadow_with_the_policy_in_charge_counts_what_the_cache_counts(events:
     snapshot = cache.snapshot()
     assert snapshot["shadows"]["shadow"]["P1"]["hits"] == snapshot["P1"]["hits"]
     assert snapshot["shadows"]["shadow"]["P1"]["requests"] == snapshot["P1"]["requests"]
+
+
+def test_a_shadow_counts_what_its_policy_would_have_hit() -> None:
+    sizes = {Key("j", number, "a"): 10 for number in range(3)}
+    shadow = Shadow(Ledger(LRU(), 20, lambda: 0.0), sizes)
+    for number in (0, 1, 0, 2, 1):
+        shadow.request(Request("j", "w", Pattern.P2, (Key("j", number, "a"),)))
+    assert shadow.ledger.overall().hits == 1
+    assert shadow.ledger.used == 20
+
+
+def test_a_key_whose_size_nobody_knows_weighs_nothing() -> None:
+    shadow = Shadow(Ledger(LRU(), 20, lambda: 0.0), {})
+    shadow.request(Request("j", "w", Pattern.P2, (Key("j", 0, "a"),)))
+    assert (len(shadow.ledger), shadow.ledger.used) == (1, 0)
+
+
+def test_a_shadow_prefetches_by_itself() -> None:
+    clock = Clock()
+    policy = make_policy("tailored", 30, clock, random.Random(0))
+    keys = {Key("j", number, client): 10 for number in (0, 1) for client in "ab"}
+    shadow = Shadow(Ledger(policy, 30, clock), keys)
+    for number in (0, 1):
+        for key in keys:
+            if key.round == number:
+                shadow.ingest(key, 10)
+        clock.now += 60.0
+        shadow.ledger.discard(Key("j", number, "a"))
+        shadow.commit("j", number)
+    assert shadow.ledger.overall().prefetches > 0
+    assert Key("j", 1, "a") in shadow.ledger
+
+
+def test_the_shadows_of_a_cache_learn_of_commits_and_erasures() -> None:
+    cache = lru_beside_lru()
+    for number in (0, 1):
+        cache.ingest(key(number), Blob())
+    cache.commit("job", 0)
+    cache.discard(key(0))
+    ask(cache, 0)
+    counters = cache.snapshot()["shadows"]["shadow"]
+    assert (counters["P1"]["hits"], counters["P2"]["evictions"]) == (0, 1)
+
+
+def test_the_size_that_was_learned_first_is_forgotten_first() -> None:
+    """With room for six sizes, the first key's is gone, so its miss weighs nothing in the shadow."""
+    entries = 12
+    budget = int(entries * ENTRY_BYTES / SHARE)
+    shadows = Shadows({"lru": LRU()}, budget, lambda: 0.0)
+    for number in range(7):
+        shadows.learn({key(number): 1000})
+    for number in (0, 6):
+        shadows.request(Request("job", "w", Pattern.P1, (key(number),)))
+    assert shadows.snapshot()["lru"]["P1"]["bytes_missed"] == 1000
 
 
 def test_shadows_end_before_their_bookkeeping_outgrows_its_share() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flstore_core.cost import Bill, Usage, idle_hour_bill, lambda_bill, node_bill, saving, storage_bill
+from flstore_core.cost import Usage, idle_hour_bill, lambda_bill, node_bill, storage_bill
 from flstore_core.cost.serverless import shard_gb
 
 times = st.floats(0, 1e4)
@@ -48,11 +48,22 @@ def test_what_two_pieces_of_work_cost_adds_up(one: Usage, other: Usage) -> None:
     assert together.total == pytest.approx(apart.total)
 
 
-def test_a_bill_adds_by_kind_and_in_all() -> None:
-    bill = Bill(1.0, 2.0, 4.0) + Bill(compute=0.5)
-    assert bill.to_json() == {"dollars": 7.5, "compute": 1.5, "requests": 2.0, "storage": 4.0}
+@given(usages, usages)
+def test_usage_adds_field_by_field(one: Usage, other: Usage) -> None:
+    both = one + other
+    assert both.gateway_s == one.gateway_s + other.gateway_s
+    assert both.shard_gb_s == one.shard_gb_s + other.shard_gb_s
+    assert (both.invocations, both.gets, both.puts) == (
+        one.invocations + other.invocations,
+        one.gets + other.gets,
+        one.puts + other.puts,
+    )
 
 
-@pytest.mark.parametrize(("ours", "theirs", "saved"), [(0.0, 2.0, 1.0), (0.5, 2.0, 0.75), (3.0, 2.0, -0.5)])
-def test_a_saving_is_the_share_not_paid(ours: float, theirs: float, saved: float) -> None:
-    assert saving(ours, theirs) == pytest.approx(saved)
+@given(st.floats(0, 1e5), st.floats(0, 64), st.floats(0, 256))
+def test_twice_the_time_costs_twice_as_much(seconds: float, cpus: float, gib: float) -> None:
+    assert node_bill(2 * seconds, cpus, gib).total == pytest.approx(2 * node_bill(seconds, cpus, gib).total)
+
+
+def test_nothing_used_costs_nothing() -> None:
+    assert lambda_bill(Usage()).total == node_bill(0.0, 2.0, 4.0).total == storage_bill(0.0, 100.0).total == 0.0

@@ -1,3 +1,5 @@
+"""Slices are spread fairly over shards, and as few as possible move."""
+
 import math
 from collections import Counter
 
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 
 from flstore_core.ids import JobId, ShardId
 from flstore_core.placement.allocation import Owners, allocate, fair_shares
+from flstore_core.placement.rendezvous import rank_shards
 
 JOB = JobId("digits")
 
@@ -123,3 +126,68 @@ def test_the_first_holder_is_the_one_the_slice_prefers() -> None:
     single = fresh(1, 1, equal(5))
     both = fresh(1, 2, equal(5))
     assert both[0][0] == single[0][0]
+
+
+def test_the_example_in_the_module() -> None:
+    a, b, c = ShardId("a"), ShardId("b"), ShardId("c")
+    orders = [rank_shards(f"digits/{index}", {a: 1, b: 1}) for index in range(4)]
+    assert orders == [(a, b), (b, a), (b, a), (b, a)]
+    owners = fresh(4, 1, {a: 1, b: 1})
+    assert owners == ((a,), (b,), (b,), (a,))
+    assert allocate(JOB, 1, {a: 1}, owners) == ((a,),) * 4
+    assert allocate(JOB, 1, {a: 1, b: 1, c: 1}, owners) == owners
+
+
+@given(cases())
+def test_no_shard_has_more_than_its_share_where_every_slice_is_placed_anew(
+    case: tuple[int, int, dict[ShardId, int]],
+) -> None:
+    slices, replicas, weights = case
+    fair = fair_shares(slices, replicas, weights)
+    over = {shard: count - fair[shard] for shard, count in load(fresh(*case)).items() if count > fair[shard]}
+    assert replicas > 1 or not over
+
+
+@given(cases(), st.data())
+def test_a_holder_within_its_share_keeps_its_slices_when_shards_come(
+    case: tuple[int, int, dict[ShardId, int]], data: st.DataObject
+) -> None:
+    slices, _, weights = case
+    before = fresh(slices, 1, weights)
+    more = weights | {ShardId("new"): data.draw(st.integers(1, 64))}
+    after = allocate(JOB, 1, more, before)
+    for old, new in zip(before, after, strict=True):
+        assert new == old or new == (ShardId("new"),) or load(before)[old[0]] > fair_shares(slices, 1, more)[old[0]]
+
+
+@given(cases())
+def test_the_allocation_does_not_depend_on_the_order_in_which_shards_are_named(
+    case: tuple[int, int, dict[ShardId, int]],
+) -> None:
+    slices, replicas, weights = case
+    assert fresh(slices, replicas, dict(reversed(list(weights.items())))) == fresh(*case)
+
+
+def test_holders_that_are_gone_are_replaced_and_at_most_one_copy_steps_aside() -> None:
+    a, b, c = ShardId("a"), ShardId("b"), ShardId("c")
+    kept = ((a, ShardId("gone")), (b, a), ())
+    owners = allocate(JOB, 2, {a: 1, b: 1, c: 1}, kept)
+    stayed = len({a} & set(owners[0])) + len({a, b} & set(owners[1]))
+    assert stayed >= 2
+    assert all(len(set(holders)) == 2 for holders in owners)
+    assert load(owners) == {a: 2, b: 2, c: 2}
+
+
+def test_more_holders_than_replicas_are_cut_to_the_first() -> None:
+    a, b = ShardId("a"), ShardId("b")
+    assert allocate(JOB, 1, {a: 1, b: 1}, ((a, b), (b, a))) == ((a,), (b,))
+
+
+def test_shares_of_equal_shards_are_equal_and_rounded_up() -> None:
+    assert set(fair_shares(7, 1, equal(3)).values()) == {3}
+    assert set(fair_shares(6, 2, equal(4)).values()) == {3}
+
+
+def test_a_heavy_shard_gets_every_slice_once_and_the_others_share_the_rest() -> None:
+    weights = {ShardId("big"): 100, ShardId("a"): 1, ShardId("b"): 1}
+    assert fair_shares(6, 2, weights) == {"big": 6, "a": 3, "b": 3}

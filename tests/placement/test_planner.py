@@ -1,3 +1,5 @@
+"""Every job is placed or refused with a reason, and placing again moves nothing."""
+
 from dataclasses import replace
 
 import pytest
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 
 from flstore_core.errors import InsufficientCapacity, InvalidParameters
 from flstore_core.ids import JobId, ShardId
-from flstore_core.placement import Assignment, Observed, Plan, Planner, Shard, Table, plan, planner
+from flstore_core.placement import Assignment, Observed, Plan, Planner, Shard, plan, planner
 from flstore_core.placement.planner import count_slices, place, working_set_bytes
 from flstore_core.records import Job
 from flstore_core.schema import Schema, TensorSpec
@@ -137,38 +139,17 @@ def test_one_refused_job_does_not_stand_in_the_way_of_others() -> None:
     assert isinstance(outcome.refused[JobId("large")], InsufficientCapacity)
 
 
-def test_a_table_comes_back_from_its_json() -> None:
-    holders = (ShardId("a"), ShardId("b"))
-    table = Table(
-        7,
-        {
-            ShardId("a"): Shard(ShardId("a"), MIB, "http://127.0.0.1:1"),
-            ShardId("b"): Shard(ShardId("b"), MIB, "http://x"),
-        },
-        {JobId("digits"): Assignment((holders, holders[::-1]), 2)},
-    )
-    assert Table.from_json(table.to_json()) == table
-    assert table.to_json()["jobs"] == {"digits": {"slices": 2, "replicas": 2, "owners": [["a", "b"], ["b", "a"]]}}
-    assert table.to_json()["shards"]["a"] == {"url": "http://127.0.0.1:1", "cache_bytes": MIB}
-
-
-def test_a_table_says_what_each_shard_owns() -> None:
-    a, b = ShardId("a"), ShardId("b")
-    table = Table(1, {}, {JobId("x"): Assignment(((a,), (b,), (a, b)), 1), JobId("y"): Assignment(((b,),), 1)})
-    assert table.owned() == {a: {"x": [0, 2]}, b: {"x": [1, 2], "y": [0]}}
-
-
 @given(st.lists(situations(), min_size=1, max_size=4))
 def test_a_planner_that_remembers_plans_as_one_that_does_not(moments: list[Observed]) -> None:
     remembering, current = Planner(), dict[JobId, Assignment]()
     for moment in moments:
         for observed in (replace(moment, current=current), replace(moment, jobs=moment.jobs[1:], current=current)):
-            found, expected = remembering.plan(observed), plan(observed)
-            assert found.jobs == expected.jobs
-            assert {job: str(why) for job, why in found.refused.items()} == {
+            outcome, expected = remembering.plan(observed), plan(observed)
+            assert outcome.jobs == expected.jobs
+            assert {job: str(why) for job, why in outcome.refused.items()} == {
                 job: str(why) for job, why in expected.refused.items()
             }
-            current = dict(found.jobs)
+            current = dict(outcome.jobs)
 
 
 def test_a_planner_places_only_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,3 +166,56 @@ def test_a_planner_places_only_what_is_new(monkeypatch: pytest.MonkeyPatch) -> N
     remembering.plan(Observed(shards(2), jobs, {**second.jobs, jobs[0].id: Assignment(((ShardId("gone"),),), 1)}))
     remembering.plan(Observed(shards(3), jobs[:1], second.jobs))
     assert placed == ["job-0", "job-1", "job-2", "job-0", "job-0"]
+
+
+def test_the_example_in_the_module() -> None:
+    resnet = job(11_690_000)
+    assert resnet.schema.nbytes == 46_760_000
+    assert working_set_bytes(resnet) == 33 * 46_760_000
+    assert round(working_set_bytes(resnet) / (512 * MIB), 2) == 2.87
+    assert place(resnet, shards(8)).slices == 3
+
+
+@given(situations())
+def test_a_slice_has_its_replicas_on_distinct_shards_that_exist(observed: Observed) -> None:
+    names = {shard.id for shard in observed.shards}
+    for wanted in observed.jobs:
+        if placed := plan(observed).jobs.get(wanted.id):
+            assert placed.replicas == wanted.replicas
+            assert all(len(set(holders)) == wanted.replicas for holders in placed.owners)
+            assert {shard for holders in placed.owners for shard in holders} <= names
+
+
+@given(situations(), st.data())
+def test_losing_a_shard_moves_no_single_copy_that_it_did_not_hold(observed: Observed, data: st.DataObject) -> None:
+    single = replace(observed, jobs=tuple(replace(wanted, replicas=1, slices=None) for wanted in observed.jobs))
+    before = plan(single)
+    lost = data.draw(st.sampled_from(single.shards))
+    rest = tuple(shard for shard in single.shards if shard != lost)
+    if not rest:
+        return
+    after = plan(replace(single, shards=rest, current=before.jobs))
+    for name, placed in after.jobs.items():
+        held = before.jobs[name].owners
+        if len(held) == placed.slices:
+            assert all(new == old for old, new in zip(held, placed.owners, strict=True) if old != (lost.id,))
+
+
+def test_a_change_of_the_asked_number_of_slices_places_all_anew() -> None:
+    placed = place(job(100_000, slices=4), shards(4))
+    changed = place(job(100_000, slices=2), shards(4), placed)
+    assert changed.slices == 2
+    assert place(job(100_000, slices=2), shards(4)) == changed
+
+
+def test_planning_needs_shards() -> None:
+    with pytest.raises(InvalidParameters, match="replicas is 1, but there are 0 shards; use at most 0, or add shards"):
+        place(job(1000), ())
+
+
+def test_a_planner_forgets_a_job_that_is_gone_and_places_it_again_when_it_is_back() -> None:
+    remembering = Planner()
+    both = Observed(shards(2), (job(1000, "a"), job(1000, "b")))
+    first = remembering.plan(both)
+    assert set(remembering.plan(replace(both, jobs=both.jobs[:1], current=first.jobs)).jobs) == {"a"}
+    assert remembering.plan(replace(both, current={})).jobs == first.jobs

@@ -1,5 +1,11 @@
-from collections import Counter
+"""Every key ranks the shards by itself, in proportion to their weights."""
 
+import hashlib
+import math
+from collections import Counter
+from itertools import pairwise
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,3 +72,32 @@ def test_raising_a_weight_moves_keys_to_that_shard_only() -> None:
 def test_the_order_is_the_same_in_every_process_and_release() -> None:
     """Changing the hash would move every slice of every installation."""
     assert rank_shards("digits/0", equal(4)) == ("shard-3", "shard-2", "shard-0", "shard-1")
+
+
+def test_the_example_in_the_module() -> None:
+    ranked = [shard(index) for index in (3, 2, 0, 1)]
+    assert list(rank_shards("digits/0", equal(4))) == ranked
+    assert rank_shards("digits/0", equal(4) | {shard(1): 6.0})[0] == shard(1)
+    uniform = {}
+    for name in equal(4):
+        digest = hashlib.blake2b(f"digits/0\n{name}".encode(), digest_size=8).digest()
+        uniform[name] = int.from_bytes(digest, "big") / 2**64
+    assert [round(uniform[shard(index)], 3) for index in range(4)] == [0.413, 0.366, 0.677, 0.841]
+    assert [round(-1 / math.log(uniform[shard(index)]), 2) for index in range(4)] == [1.13, 1.00, 2.56, 5.78]
+    assert round(-6 / math.log(uniform[shard(1)]), 2) == 5.97
+
+
+@given(st.text(max_size=20), weights)
+def test_the_order_is_that_of_the_scores_by_their_definition(key: str, given_weights: dict[ShardId, int]) -> None:
+    def score(name: ShardId) -> float:
+        number = int.from_bytes(hashlib.blake2b(f"{key}\n{name}".encode(), digest_size=8).digest(), "big") / 2**64
+        return -given_weights[name] / math.log(number)
+
+    scores = [score(name) for name in rank_shards(key, given_weights)]
+    assert all(later <= earlier * (1 + 1e-9) for earlier, later in pairwise(scores))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_few_shards_are_ranked_too(count: int) -> None:
+    assert sorted(rank_shards("k", equal(count))) == sorted(equal(count))
+    assert rank_shards("k", {}) == ()

@@ -58,3 +58,23 @@ def test_a_truncated_trace_is_refused_by_line(trace: Path) -> None:
     result = _run(trace)
     assert result.exit_code == 1
     assert f"line {text.count(chr(10))}: not a whole JSON object" in result.output
+
+
+def test_the_table_has_a_row_for_all_and_one_for_each_pattern_that_was_requested(trace: Path) -> None:
+    lines = _run(trace, "--policy", "lru").output.splitlines()
+    assert lines[0].startswith("trace.jsonl: ")
+    rows = [line.split() for line in lines if line.strip() and line.split()[0] in {"lru", "P1", "P2", "P3", "P4"}]
+    assert [row[0] for row in rows] == ["lru", "P1", "P2", "P3", "P4"]
+    hits, misses = (sum(int(row[column]) for row in rows[1:]) for column in (1, 2))
+    assert (rows[0][1:4], hits + misses) == (["all", str(hits), str(misses)], 60)
+
+
+def test_a_seed_makes_a_random_policy_repeatable(trace: Path) -> None:
+    runs = {seed: [_run(trace, "--policy", "random", "--seed", seed).output for _ in range(2)] for seed in ("1", "2")}
+    assert all(first == second for first, second in runs.values())
+
+
+def test_the_help_names_the_policies() -> None:
+    shown = _run("--help").output
+    assert "Policies: tailored," in shown
+    assert "belady" in shown

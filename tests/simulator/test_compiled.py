@@ -22,8 +22,8 @@ from loadgen.traces.generator import TraceSettings, generate
 
 settings = TraceSettings(rounds=60, requests=300, hours=3.0, seed=7)
 trace = read_trace(json.dumps(event) for event in generate(settings))
-found = [to_json(simulate(trace, simulated_policies(), rounds * settings.round_bytes)) for rounds in (1, 3)]
-print(json.dumps({"built": how_built(), "found": found}))
+results = [to_json(simulate(trace, simulated_policies(), rounds * settings.round_bytes)) for rounds in (1, 3)]
+print(json.dumps({"built": how_built(), "results": results}))
 """
 
 
@@ -46,10 +46,10 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_compiled_policies_decide_as_their_source_does(compiled: Path) -> None:
     fast, plain = _replayed(compiled), _replayed(ROOT)
     assert (fast["built"], plain["built"]) == ("compiled", "interpreted")
-    assert fast["found"] == plain["found"]
+    assert fast["results"] == plain["results"]
 
 
 def _replayed(package: Path) -> dict[str, Any]:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (package, ROOT)))}
-    found: dict[str, Any] = json.loads(subprocess.check_output([sys.executable, "-P", "-c", REPLAY], env=env))
-    return found
+    replayed: dict[str, Any] = json.loads(subprocess.check_output([sys.executable, "-P", "-c", REPLAY], env=env))
+    return replayed

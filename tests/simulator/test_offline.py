@@ -11,6 +11,7 @@ from flstore_core.policies.belady import Belady
 from flstore_core.policies.registry import names_without_prefetch
 from flstore_core.simulator import simulate
 from flstore_core.simulator.events import Created, Requested, Trace
+from flstore_core.simulator.offline import farthest_next_use, replay_belady
 from flstore_core.simulator.replay import TraceClock, replay
 from tests.policies.histories import JOB, traces
 
@@ -64,3 +65,22 @@ def _most_hits(trace: Trace, slots: int) -> int:
         return max(best(at + 1, frozenset(choice)) for choice in choices)
 
     return best(0, frozenset())
+
+
+@settings(max_examples=40, deadline=None)
+@given(trace=traces(), spare=st.integers(0, 60))
+def test_farthest_next_use_stays_within_its_budget_and_never_prefetches(trace: Trace, spare: int) -> None:
+    budget = max(1, *trace.sizes.values()) + spare
+    for ledger in farthest_next_use(trace, budget):
+        assert ledger.used <= budget
+        assert ledger.overall().prefetches == 0
+
+
+def test_the_reference_may_repeat_what_another_policy_decided() -> None:
+    """Equal scores apart, it is one of the runs it was chosen from."""
+    a, b = Key(JOB, 0, "a"), Key(JOB, 0, "b")
+    asked = [Request(JOB, "w", Pattern.P1, (key,)) for key in (a, b, a, b)]
+    trace = Trace([Created(0.0, a, 10), Created(0.0, b, 10), *(Requested(1.0, each) for each in asked)], 6, {})
+    trace.sizes.update({a: 10, b: 10})
+    overall = replay_belady(trace, 20, seed=0).overall()
+    assert (overall.hits, overall.key_hits) == (4, 4)

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flstore_core.patterns import Pattern
 from flstore_core.policies import Key
@@ -65,3 +67,45 @@ def _changed(line: str, **fields: object) -> str:
 def test_bad_lines_are_named(lines: list[str], complaint: str) -> None:
     with pytest.raises(TraceError, match=complaint):
         read_trace(lines)
+
+
+numbers = st.integers(0, 5)
+clients = st.sampled_from(["a", "b", "17"])
+updates = st.tuples(numbers, clients, st.integers(0, 10**9))
+
+
+@given(st.lists(updates, min_size=1, max_size=20, unique_by=lambda row: row[:2]), st.floats(0, 1e9))
+def test_what_is_written_is_read(rows: list[tuple[int, str, int]], t: float) -> None:
+    lines = [
+        json.dumps({"t": t, "event": "update", "job": "j", "round": number, "client": client, "bytes": size})
+        for number, client, size in rows
+    ]
+    trace = read_trace(lines)
+    assert trace.lines == len(rows)
+    expected = {Key("j", number, client): size for number, client, size in rows}
+    metadata = {Key("j", number, "metadata"): METADATA_BYTES for number, _, _ in rows}
+    assert trace.sizes == expected | metadata
+    created = [event for event in trace.events if isinstance(event, Created)]
+    assert {event.key: event.size for event in created} == trace.sizes
+    assert {event.t for event in created} == {t}
+
+
+def test_equal_keys_of_a_trace_are_one_object() -> None:
+    trace = read_trace([UPDATE, COMMIT, REQUEST])
+    created = {event.key: event.key for event in trace.events if isinstance(event, Created)}
+    asked = trace.events[-1]
+    assert isinstance(asked, Requested)
+    assert all(created[key] is key for key in asked.request.keys)
+
+
+def test_a_commit_that_is_sent_again_changes_nothing_and_another_size_is_refused() -> None:
+    assert read_trace([UPDATE, COMMIT, COMMIT]).events == read_trace([UPDATE, COMMIT]).events
+    with pytest.raises(TraceError, match="line 3: round 3 aggregate of job 'j' has 5 bytes, but 46796528"):
+        read_trace([UPDATE, COMMIT, _changed(COMMIT, aggregate_bytes=5)])
+
+
+def test_a_missing_field_is_named_and_the_line_is_in_the_problem() -> None:
+    line = json.dumps({name: value for name, value in json.loads(UPDATE).items() if name != "bytes"})
+    with pytest.raises(TraceError, match="line 1: bytes is missing; see the format of traces") as caught:
+        read_trace([line])
+    assert caught.value.extensions == {"line": 1}
