@@ -1,11 +1,13 @@
 """Jobs are created and deleted: a record in the store, a place among the shards."""
 
 import logging
+from dataclasses import replace
 
 from flstore_core import layout
 from flstore_core.errors import Conflict, FLStoreError, NotFound, PreconditionFailed
 from flstore_core.ids import JobId
 from flstore_core.records import Job, to_bytes
+from services.common.timing import Time
 from services.gateway.backends.slices import Backends
 from services.gateway.rounds.index import JobIndex
 from services.gateway.rounds.opening import Rounds
@@ -16,22 +18,23 @@ logger = logging.getLogger(__name__)
 class Jobs:
     """Creates and deletes jobs. Safe to share between threads."""
 
-    def __init__(self, rounds: Rounds, backends: Backends) -> None:
+    def __init__(self, rounds: Rounds, backends: Backends, time: Time) -> None:
         self._store = rounds.store
         self._catalog = rounds.catalog
         self._placement = backends.placement
         self._caches = backends.caches
+        self._time = time
 
     def create(self, job: Job) -> tuple[JobIndex, bool]:
         """Store a job and have it placed; return what is known of it, and whether it is new.
 
-        A new job that no shard can hold is deleted again.
+        A new job is created now, whatever its `created_at` says. One that no shard can hold is deleted again.
 
         Raises:
             Conflict: if another job has that name.
             InsufficientCapacity: if no shard can hold a slice of it.
         """
-        created = self._put(job)
+        created = self._put(replace(job, created_at=self._time.now()))
         index = self._catalog.refresh(job.id)
         if index.job != job:
             raise Conflict(f"job {job.id!r} exists with another schema or other settings; choose another name")

@@ -93,7 +93,7 @@ def assemble(settings: Settings, store: ObjectStore, backends: Backends, pools: 
         uploads=ByteBudget(settings.in_flight_bytes, settings.upload_limit),
         rounds=rounds,
         backends=backends,
-        jobs=Jobs(rounds, backends),
+        jobs=Jobs(rounds, backends, time),
         ingest=Ingest(rounds, backends, pools, time),
         commit=Commit(rounds, statistics, backends, time),
         eraser=Eraser(rounds, backends, time),

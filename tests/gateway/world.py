@@ -33,9 +33,9 @@ from tests.fakes.executors import InlineExecutor
 from tests.fakes.store import MemoryStore
 from tests.fakes.wire import FakeWire, Reply, Sent
 
-TENSORS: list[dict[str, Any]] = [
-    {"name": "bias", "dtype": "F32", "shape": [2]},
+TENSORS: list[dict[str, Any]] = [  # in canonical order: widest dtype first, then by name
     {"name": "steps", "dtype": "I64", "shape": []},
+    {"name": "bias", "dtype": "F32", "shape": [2]},
     {"name": "weight", "dtype": "F32", "shape": [2, 2]},
 ]
 NAME = JobId("job")

@@ -1,4 +1,4 @@
-"""What every endpoint asks first: are the names usable, and may the caller do this?"""
+"""Checks before every endpoint: the names are usable, the caller may do this, the body is not too long."""
 
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
@@ -34,7 +34,7 @@ async def client_in_path(client: str) -> ClientId:
 
 
 class JsonRoute(APIRoute):
-    """A route that reads no JSON body before it knows that it is short."""
+    """A route that checks a JSON body's length before it reads the body."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
@@ -48,9 +48,9 @@ class JsonRoute(APIRoute):
 
 
 class PlainRoute(APIRoute):
-    """A route described like any other, whose endpoint is called with the request and the names in the path alone.
+    """A route that is described like any other, but calls its endpoint with the request and the path's names alone.
 
-    For what is asked thousands of times a second: resolving dependencies takes as long as a short answer.
+    For endpoints that are called thousands of times a second: to resolve dependencies takes as long as a short answer.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -62,12 +62,12 @@ class PlainRoute(APIRoute):
 
 
 def check_length(request: Request, limit: int = MAX_JSON_BYTES) -> None:
-    """Raise `TooLarge` or `LengthRequired` unless the body is known to have at most `limit` bytes."""
+    """Raise `TooLarge` if the body has over `limit` bytes, `LengthRequired` if the request does not say how many."""
     if "transfer-encoding" in request.headers:
         raise LengthRequired("send Content-Length, so that the body's size is known before it is read")
     length = int(request.headers.get("content-length", "0"))
     if length > limit:
-        raise TooLarge(f"the body has {length} bytes; at most {limit} are read here")
+        raise TooLarge(f"the body has {length} bytes; at most {limit} are accepted here")
 
 
 def _admitted(request: Request, *, write: bool) -> State:

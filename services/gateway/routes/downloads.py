@@ -1,4 +1,4 @@
-"""Answers with an object's bytes: whole or a range, or not at all if the caller has them."""
+"""Answers with an object's bytes: all, a range, or none if the caller has them already."""
 
 import re
 from itertools import chain
@@ -13,18 +13,18 @@ _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 def download(request: Request, store: ObjectStore, key: str, nbytes: int, sha256: str) -> Response:
-    """Return the answer for an immutable object of `nbytes`, whose hash is its ETag."""
+    """Return the response with an immutable object of `nbytes`, whose ETag is its hash. Reads its first chunk."""
     headers = {"ETag": f'"{sha256}"', "Accept-Ranges": "bytes", "Cache-Control": "private, immutable"}
     if _has(request.headers.get("if-none-match", ""), sha256):
         return Response(status_code=304, headers=headers)
-    wanted = byte_range(request.headers.get("range", ""), nbytes)
-    start, stop = wanted or (0, nbytes)
-    if wanted:
+    part = byte_range(request.headers.get("range", ""), nbytes)
+    start, stop = part or (0, nbytes)
+    if part:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{nbytes}"
     headers["Content-Length"] = str(stop - start)
     chunks = store.stream(key, offset=start, length=stop - start)
-    first = next(chunks, b"")  # what is wrong with the store is told before the status is
-    status = 206 if wanted else 200
+    first = next(chunks, b"")  # an error of the store comes here, while the status can still say so
+    status = 206 if part else 200
     return StreamingResponse(chain([first], chunks), status, headers, media_type="application/octet-stream")
 
 
@@ -35,10 +35,13 @@ def _has(if_none_match: str, sha256: str) -> bool:
 
 
 def byte_range(header: str, nbytes: int) -> tuple[int, int] | None:
-    """Return the bytes [start, stop) that a Range header asks for; None for all, also where it is no single range.
+    """Return the bytes [start, stop) that a Range header asks for; None, which means all, unless it is a single range.
+
+    Example, of 100 bytes: `bytes=10-19` is (10, 20), `bytes=90-` is (90, 100), `bytes=-7` is (93, 100), and
+    `bytes=0-1,4-5` is None.
 
     Raises:
-        RangeNotSatisfiable: if it lies outside of the object.
+        RangeNotSatisfiable: if the range lies outside of the object.
     """
     match = _RANGE.fullmatch(header.strip())
     if match is None or match.group(0) == "bytes=-":

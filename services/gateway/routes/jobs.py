@@ -1,6 +1,5 @@
-"""Jobs: created, listed, read, removed; clients erased from them."""
+"""Jobs: created, listed, read, deleted; clients erased from them."""
 
-import time
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -18,11 +17,13 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
 
 
 @router.put(
-    "/{job}", status_code=201, responses=answers(s200="the same job was there") | problems(409, 411, 413, 422, 507)
+    "/{job}",
+    status_code=201,
+    responses=answers(s200="this very job existed before") | problems(409, 411, 413, 422, 507),
 )
 async def create_job(job: JobName, body: NewJob, state: Writes) -> JSONResponse:
-    """Create a job. The same job again is answered 200; another one of that name, 409."""
-    wanted = Job(
+    """Create a job. The same job again is answered 200; a different one under that name, 409."""
+    record = Job(
         job,
         Schema.from_json([tensor.model_dump() for tensor in body.tensors]),
         body.statistics,
@@ -30,9 +31,8 @@ async def create_job(job: JobName, body: NewJob, state: Writes) -> JSONResponse:
         body.hot_rounds,
         body.replicas,
         body.slices,
-        time.time(),
     )
-    index, created = await state.workers.run(state.jobs.create, wanted)
+    index, created = await state.workers.run(state.jobs.create, record)
     return JSONResponse(_shape(state, index), 201 if created else 200)
 
 
@@ -40,9 +40,9 @@ async def create_job(job: JobName, body: NewJob, state: Writes) -> JSONResponse:
 async def list_jobs(request: Request, state: Reads) -> JSONResponse:
     """List the jobs that the caller may read."""
     names = await state.workers.run(state.rounds.catalog.list_names)
-    seen = state.tokens.visible(request.headers.get("authorization", ""), [str(name) for name in names])
-    found = await state.workers.run(state.rounds.catalog.read_indices, [JobId(name) for name in seen])
-    return JSONResponse({"jobs": [_counts(index) for index in found]})
+    visible = state.tokens.visible(request.headers.get("authorization", ""), [str(name) for name in names])
+    indices = await state.workers.run(state.rounds.catalog.read_indices, [JobId(name) for name in visible])
+    return JSONResponse({"jobs": [_counts(index) for index in indices]})
 
 
 @router.get("/{job}", responses=problems(404, 422))
@@ -54,14 +54,14 @@ async def read_job(job: JobName, state: Reads) -> JSONResponse:
 
 @router.delete("/{job}", status_code=204, responses=problems(404, 422))
 async def delete_job(job: JobName, state: Writes) -> Response:
-    """Remove a job and everything it stored."""
+    """Delete a job and everything it stored."""
     await state.workers.run(state.jobs.delete, job)
     return Response(status_code=204)
 
 
 @router.delete("/{job}/clients/{client}", responses=problems(404, 422, 507))
 async def erase_client(job: JobName, client: ClientName, state: Writes) -> JSONResponse:
-    """Erase a client's updates and statistics from all rounds; an audit record of it stays."""
+    """Erase a client's updates and statistics from all rounds. An audit record of the erasure stays."""
     erasure = await state.workers.run(state.eraser.erase, job, client)
     return JSONResponse(erasure.to_json())
 

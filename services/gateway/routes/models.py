@@ -36,12 +36,12 @@ async def put_program(request: Request, job: JobName, state: Writes) -> JSONResp
 async def get_program(request: Request, job: JobName, state: Reads) -> Response:
     """Return the program's bytes."""
     stored = await state.workers.run(state.programs.read_program, job)
-    return download(request, state.rounds.store, layout.program(job), stored.nbytes, stored.sha256)
+    return await _download(request, state, layout.program(job), stored)
 
 
 @router.delete("/model", status_code=204, responses=problems(404, 422))
 async def delete_program(job: JobName, state: Writes) -> Response:
-    """Remove the program."""
+    """Delete the program."""
     await state.workers.run(state.programs.delete_program, job)
     return Response(status_code=204)
 
@@ -66,12 +66,12 @@ async def put_dataset(request: Request, job: JobName, dataset: DatasetName, stat
 async def get_dataset(request: Request, job: JobName, dataset: DatasetName, state: Reads) -> Response:
     """Return a data set's bytes."""
     stored = await state.workers.run(state.programs.read_dataset, job, dataset)
-    return download(request, state.rounds.store, layout.dataset(job, dataset), stored.nbytes, stored.sha256)
+    return await _download(request, state, layout.dataset(job, dataset), stored)
 
 
 @router.delete("/datasets/{dataset}", status_code=204, responses=problems(404, 422))
 async def delete_dataset(job: JobName, dataset: DatasetName, state: Writes) -> Response:
-    """Remove a data set."""
+    """Delete a data set."""
     await state.workers.run(state.programs.delete_dataset, job, dataset)
     return Response(status_code=204)
 
@@ -81,6 +81,10 @@ async def get_artifact(request: Request, job: JobName, artifact: str, state: Rea
     """Return the bytes of a model that a workload wrote; ranges are served."""
     key, store = layout.artifact(job, object_name("artifact", artifact)), state.rounds.store
     return await state.workers.run(lambda: download(request, store, key, store.stat(key).size, artifact))
+
+
+async def _download(request: Request, state: State, key: str, stored: StoredFile) -> Response:
+    return await state.workers.run(download, request, state.rounds.store, key, stored.nbytes, stored.sha256)
 
 
 async def _put(

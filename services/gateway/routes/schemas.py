@@ -1,4 +1,4 @@
-"""Bodies of requests and answers, for validation and for the OpenAPI description."""
+"""Schemas of requests and answers: they validate bodies and describe the API (OpenAPI)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,19 +26,26 @@ class NewJob(Strict):
     """A job to create."""
 
     tensors: list[Tensor] = Field(alias="schema", min_length=1, max_length=100_000)
-    statistics: StatisticsMode = Field(StatisticsMode.EXACT, description="worked out while rounds are ingested")
+    statistics: StatisticsMode = Field(
+        StatisticsMode.EXACT,
+        description="what is computed of a round while it is ingested: `exact`, or `off` for nothing",
+    )
     clients_per_round: int = Field(10, ge=1, le=10_000, description="updates expected in a round")
-    hot_rounds: int = Field(2, ge=1, le=1_000, description="committed rounds meant to stay in memory")
+    hot_rounds: int = Field(2, ge=1, le=1_000, description="newest committed rounds that are planned to stay in memory")
     replicas: int = Field(1, ge=1, le=8, description="shards that hold each slice")
-    slices: int | None = Field(None, ge=1, le=1_024, description="planned from the working set when left out")
+    slices: int | None = Field(
+        None, ge=1, le=1_024, description="slices of the parameter vector; by default planned from the working set"
+    )
 
 
 class CommitBody(Strict):
-    """What is recorded as a round is closed."""
+    """What a commit records about its round."""
 
     metrics: dict[str, Any] = {}
     hyperparameters: dict[str, Any] = {}
-    participants: list[str] | None = Field(None, description="clients that must have delivered")
+    participants: list[str] | None = Field(
+        None, description="clients whose updates must be stored; by default whoever has sent one"
+    )
 
 
 class Stored(BaseModel):
@@ -50,14 +57,14 @@ class Stored(BaseModel):
     sha256: str
     nbytes: int
     parameters: int
-    created: bool = Field(description="false where the same bytes were there before")
+    created: bool = Field(description="false if these very bytes were stored before")
 
 
 class Execution(BaseModel):
     """Where a workload ran and what it took."""
 
-    where: str = Field(description="gateway or shards")
-    cached: bool = Field(description="the same question on the same rounds had been answered before")
+    where: str = Field(description="gateway, shards or predictors")
+    cached: bool = Field(description="a kept answer was given again")
     shards: list[str]
     slices: int
     hits: int
@@ -68,7 +75,9 @@ class Execution(BaseModel):
     shard_compute_ms: float
     stages_ms: dict[str, float]
     total_ms: float
-    cost: dict[str, float] = Field(description="dollars here, and for an aggregator with object store or cache")
+    cost: dict[str, float] = Field(
+        description="dollars, here and at an aggregator that reads from an object store or a cache"
+    )
 
 
 class Answer(BaseModel):
@@ -101,41 +110,43 @@ _ALWAYS = (401, 403, 429, 500, 503)
 
 _PROBLEMS: Mapping[int, str] = {
     401: "no valid bearer token",
-    403: "the token does not reach as far",
-    404: "no such job, round, client or workload; names the nearest",
+    403: "the token does not allow this",
+    404: "no such job, round, client, workload or operation; the nearest names are suggested",
     408: "the body did not come in time",
-    409: "contradicts what is stored",
-    411: "Content-Length is needed",
-    413: "over the size limit",
+    409: "the request contradicts what is stored",
+    411: "the request lacks Content-Length",
+    413: "the body is over the size limit",
     416: "the range lies outside of the object",
-    422: "a name, parameter or tensor is not acceptable; says which",
+    422: "a name, parameter or tensor is not acceptable; the message says which",
     429: "too much in flight; Retry-After says when to come back",
-    500: "something unforeseen, or a workload that does not keep to its contract; the log has it by request_id",
-    501: "this deployment has no predictor, which runs models",
+    500: "something unforeseen, or a workload that breaks its contract; the log has it under request_id",
+    501: "the workload runs models, and this deployment has no predictor",
     503: "the object store or a shard cannot be reached; Retry-After says when to come back",
     507: "no shard can hold this, or the object store is full",
 }
 
 
 def problems(*statuses: int) -> Responses:
-    """Return the OpenAPI description of problem answers, `statuses` and those that every route may give."""
+    """Return the OpenAPI description of error responses: `statuses`, and those that every route may give."""
     schema = {"application/problem+json": {"schema": Problem.model_json_schema()}}
     return {status: {"description": _PROBLEMS[status], "content": schema} for status in sorted({*_ALWAYS, *statuses})}
 
 
 def answers(**descriptions: str) -> Responses:
-    """Return the OpenAPI description of further good answers, such as `s200="it was there before"`."""
+    """Return the OpenAPI description of further successful responses, such as `s200="it existed before"`."""
     return {int(status.removeprefix("s")): {"description": text} for status, text in descriptions.items()}
 
 
 def headers(**descriptions: str) -> dict[str, Any]:
     """Return the OpenAPI description of optional request headers that an endpoint reads by itself.
 
-    Injected by FastAPI, four of them and the dependencies take longer than an answer from the statistics does.
+    To have FastAPI pass four headers in takes longer than to answer from statistics.
     """
     text = {"type": "string"}
-    described = [(name.replace("_", "-"), description) for name, description in descriptions.items()]
-    parameters = [{"in": "header", "name": name, "schema": text, "description": told} for name, told in described]
+    parameters = [
+        {"in": "header", "name": name.replace("_", "-"), "schema": text, "description": description}
+        for name, description in descriptions.items()
+    ]
     return {"parameters": parameters}
 
 
@@ -145,9 +156,9 @@ BINARY = {"requestBody": {"content": _BYTES}}
 """OpenAPI description of a request whose body is a file."""
 
 DOWNLOAD: Responses = {
-    200: {"description": "the whole file, safetensors", "content": _BYTES},
+    200: {"description": "the whole file", "content": _BYTES},
     206: {"description": "the range asked for", "content": _BYTES},
     304: {"description": "the caller has these very bytes"},
     **problems(404, 416, 422),
 }
-"""OpenAPI description of what a download answers."""
+"""OpenAPI description of the responses to a download."""

@@ -8,7 +8,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from flstore_core.errors import FLStoreError, InvalidParameters
-from flstore_core.ids import job_id
+from flstore_core.ids import JobId
+from flstore_core.shard.protocol import parse_key
 from services.gateway.routes.access import Reads
 from services.gateway.routes.schemas import answers, problems
 from services.gateway.state import State, state_of
@@ -20,24 +21,24 @@ AWAKE = "awake"
 
 @router.get("/v1/placement", responses=problems())
 async def placement(request: Request, state: Reads) -> JSONResponse:
-    """Tell which shards hold which slices of the jobs that the caller may read."""
+    """Return which shards hold which slices of the jobs that the caller may read."""
     table = state.backends.placement.table.to_json()
     return JSONResponse({**table, "jobs": _visible(request, state, table["jobs"])})
 
 
 @router.get("/v1/cache", responses=problems())
 async def caches(request: Request, state: Reads) -> JSONResponse:
-    """Tell what is cached where and how well it serves. Wakes no shard."""
-    found = await state.workers.run(_caches, state)
-    for shard in found["shards"]:
+    """Return what is cached where, and how often requests find it there. Wakes no shard."""
+    snapshot = await state.workers.run(_caches, state)
+    for shard in snapshot["shards"]:
         if inventory := shard.get("inventory"):
             inventory["jobs"] = _visible(request, state, inventory["jobs"])
-    return JSONResponse(found)
+    return JSONResponse(snapshot)
 
 
 @router.get("/v1/cache/explain", responses=problems(404, 422))
 async def explain(request: Request, key: str, state: Reads) -> JSONResponse:
-    """Tell since when and why a key, `job/round/client` or `job/round/client/slice`, is cached or is not."""
+    """Return since when and why a key is cached or is not: `job/round/client` or `job/round/client/slice`."""
     state.tokens.check(request.headers.get("authorization", ""), key.partition("/")[0], write=False)
     return JSONResponse(await state.workers.run(_explain, state, key))
 
@@ -66,8 +67,8 @@ async def metrics(request: Request) -> Response:
 
 def _visible(request: Request, state: State, by_job: Mapping[str, Any]) -> dict[str, Any]:
     """Return what belongs to jobs that the caller's token reaches."""
-    seen = state.tokens.visible(request.headers.get("authorization", ""), list(by_job))
-    return {job: by_job[job] for job in seen}
+    visible = state.tokens.visible(request.headers.get("authorization", ""), list(by_job))
+    return {job: by_job[job] for job in visible}
 
 
 def _caches(state: State) -> dict[str, Any]:
@@ -79,30 +80,30 @@ def _with_inventory(state: State, shard: dict[str, Any]) -> dict[str, Any]:
     if shard["state"] != AWAKE:
         return shard
     try:
-        return {**shard, "inventory": state.backends.caches.inventory(_direct(shard))}
+        return {**shard, "inventory": state.backends.caches.inventory(_direct_url(shard))}
     except FLStoreError:
         return shard
 
 
-def _direct(shard: dict[str, Any]) -> str:
+def _direct_url(shard: dict[str, Any]) -> str:
     """Return the address at which asking a shard neither wakes it nor keeps it awake."""
     return str(shard.get("direct_url") or shard["url"])
 
 
 def _explain(state: State, key: str) -> dict[str, Any]:
-    job, _, rest = key.partition("/")
-    parts = rest.split("/")
-    index = int(parts[2]) if len(parts) == 3 and parts[2].isdecimal() else 0
-    assignment = state.backends.placement.find_or_place(state.rounds.catalog.read_job(job_id(job)).id)
-    if index >= assignment.slices:
-        raise InvalidParameters(f"slice {index} does not exist; job {job!r} has {assignment.slices}")
-    states = {shard["shard"]: shard for shard in state.backends.placement.fetch_backends()}
-    found = []
-    for owner in assignment.owners[index]:
-        shard = states[owner]
-        if shard["state"] == AWAKE:
-            told = state.backends.caches.explain(_direct(shard), key)
-        else:
-            told = {"cached": False, "since": None, "why": "the shard is at zero", "pinned": False}
-        found.append({"shard": owner, **told})
-    return {"key": key, "shards": found}
+    parsed = parse_key(key)
+    assignment = state.backends.placement.find_or_place(state.rounds.catalog.read_job(JobId(parsed.job)).id)
+    if parsed.slice >= assignment.slices:
+        raise InvalidParameters(
+            f"slice {parsed.slice} does not exist; job {parsed.job!r} has {assignment.slices}, counted from 0"
+        )
+    backends = {row["shard"]: row for row in state.backends.placement.fetch_backends()}
+    owners = assignment.owners[parsed.slice]
+    return {"key": key, "shards": [{"shard": owner, **_why(state, backends.get(owner), key)} for owner in owners]}
+
+
+def _why(state: State, shard: dict[str, Any] | None, key: str) -> dict[str, Any]:
+    """Return why a shard has a key or does not. Wakes no shard."""
+    if shard is None or shard["state"] != AWAKE:
+        return {"cached": False, "since": None, "why": "the shard is at zero", "pinned": False}
+    return state.backends.caches.explain(_direct_url(shard), key)

@@ -104,7 +104,7 @@ class World:
             Ingest(rounds, backends, pools, time),
             Commit(rounds, statistics, backends, time),
             Eraser(rounds, backends, time),
-            Jobs(rounds, backends),
+            Jobs(rounds, backends, time),
         )
 
     def put(

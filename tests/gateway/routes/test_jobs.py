@@ -1,0 +1,154 @@
+"""Jobs over HTTP: created once, listed, deleted with all they have."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from flstore_core import layout
+from flstore_core.ids import JobId
+from tests.gateway.world import NAME, TENSORS, World, stored, vector, world
+from tests.services.models import problem
+
+JOB = {"schema": TENSORS}
+
+
+async def test_a_job_is_created_once(http: httpx.AsyncClient, gateway: World) -> None:
+    answer = await http.put("/v1/jobs/job", json={**JOB, "hot_rounds": 3})
+    assert answer.status_code == 201
+    assert answer.json() == {
+        "job": "job",
+        "schema": TENSORS,
+        "statistics": "exact",
+        "clients_per_round": 10,
+        "hot_rounds": 3,
+        "replicas": 1,
+        "slices": None,
+        "created_at": gateway.time.now(),
+        "parameters": 6,
+        "nbytes": 4 * 6 + 8,
+        "committed": 0,
+        "first": None,
+        "latest": None,
+        "open": [],
+        "clients": 0,
+        "placement": {"slices": 2, "replicas": 1, "shards": ["shard-0", "shard-1"]},
+    }
+    gateway.time.sleep(5.0)
+    again = await http.put("/v1/jobs/job", json={**JOB, "hot_rounds": 3})
+    assert (again.status_code, again.json()) == (200, answer.json())
+    other = await http.put("/v1/jobs/job", json={**JOB, "hot_rounds": 4})
+    assert "exists with another schema or other settings" in problem(other, 409, "conflict")["detail"]
+
+
+async def test_a_job_tells_how_far_it_has_come(http: httpx.AsyncClient, gateway: World) -> None:
+    gateway.create()
+    for number in (3, 5):
+        gateway.fill(number, 2)
+        gateway.commit(number)
+    gateway.fill(7, 1)
+    told = (await http.get("/v1/jobs/job")).json()
+    counts = {name: told[name] for name in ("committed", "first", "latest", "open", "clients")}
+    assert counts == {"committed": 2, "first": 3, "latest": 5, "open": [7], "clients": 2}
+    listed = (await http.get("/v1/jobs")).json()["jobs"]
+    assert listed == [{**counts, "job": "job", "parameters": 6, "nbytes": 32}]
+
+
+async def test_a_job_that_no_table_has_is_described_without_a_place(http: httpx.AsyncClient, gateway: World) -> None:
+    job = gateway.create()
+    store = gateway.store
+    other = world(store=store)
+    store.put(layout.job(JobId("another")), json.dumps({**job.to_json(), "job": "another"}).encode())
+    assert other.state.rounds.catalog.read_job(JobId("another")).id == "another"
+    assert (await http.get("/v1/jobs/another")).json()["placement"] is None
+
+
+async def test_what_no_shard_can_hold_leaves_nothing(http: httpx.AsyncClient, gateway: World) -> None:
+    gateway.controller.problem = {"status": 507, "code": "insufficient-capacity", "detail": "no", "update_bytes": 24}
+    told = problem(await http.put("/v1/jobs/job", json=JOB), 507, "insufficient-capacity")
+    assert told["update_bytes"] == 24
+    assert gateway.store.contents == {}
+    problem(await http.get("/v1/jobs/job"), 404, "not-found")
+    gateway.controller.problem = None
+    assert (await http.put("/v1/jobs/job", json=JOB)).status_code == 201
+    gateway.controller.problem = {"status": 503, "code": "unavailable", "detail": "no"}
+    problem(await http.put("/v1/jobs/job", json=JOB), 503, "unavailable")
+    assert (await http.get("/v1/jobs/job")).status_code == 200, "a job that was there before stays"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"schema": []}, "body.schema"),
+        ({"schema": "x"}, "body.schema"),
+        ({"schema": [{"name": "w", "dtype": "F32"}]}, "body.schema.0.shape"),
+        ({"schema": [{"name": "", "dtype": "F32", "shape": []}]}, "body.schema.0.name"),
+        ({"statistics": "some"}, "body.statistics"),
+        ({"clients_per_round": 0}, "body.clients_per_round"),
+        ({"hot_rounds": "many"}, "body.hot_rounds"),
+        ({"replicas": 9}, "body.replicas"),
+        ({"slices": 1025}, "body.slices"),
+        ({"more": 1}, "body.more"),
+    ],
+)
+async def test_each_field_that_does_not_fit_is_named(http: httpx.AsyncClient, change: Any, field: str) -> None:
+    told = problem(await http.put("/v1/jobs/job", json={**JOB, **change}), 422, "invalid-parameters")
+    assert field in [error["field"] for error in told["errors"]]
+    assert field in told["detail"]
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ([{"name": "w", "dtype": "F33", "shape": [1]}], "F33"),
+        ([{"name": "w", "dtype": "I64", "shape": [1]}], "no floating-point parameters"),
+        ([{"name": "w", "dtype": "F32", "shape": [1]}] * 2, "'w'"),
+    ],
+)
+async def test_a_schema_that_describes_no_model_is_refused(http: httpx.AsyncClient, tensors: Any, message: str) -> None:
+    told = problem(await http.put("/v1/jobs/job", json={"schema": tensors}), 422, "invalid-parameters")
+    assert message in told["detail"]
+
+
+async def test_a_deleted_job_is_gone_everywhere(http: httpx.AsyncClient, gateway: World) -> None:
+    gateway.create()
+    gateway.fill(0, 2)
+    gateway.commit(0)
+    assert gateway.shards.engine.inventory()["used_bytes"] > 0
+    answer = await http.delete("/v1/jobs/job")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert gateway.store.contents == {}
+    assert gateway.controller.deleted == ["job"]
+    problem(await http.get("/v1/jobs/job"), 404, "not-found")
+    problem(await http.delete("/v1/jobs/job"), 404, "not-found")
+    assert (await http.get("/v1/jobs")).json() == {"jobs": []}
+
+
+async def test_a_job_made_anew_inherits_nothing(http: httpx.AsyncClient, gateway: World) -> None:
+    """Of a deletion that broke off right after it had deleted the job's record."""
+    gateway.create()
+    gateway.fill(0, 1)
+    gateway.commit(0)
+    gateway.run("aggregate", round=0)
+    for key in (layout.program(NAME), layout.program_record(NAME), layout.dataset_record(NAME, "d")):
+        gateway.store.put(key, b"{}")
+    gateway.store.delete(layout.job(NAME))
+    gateway.state.rounds.catalog.forget(NAME)
+    assert (await http.put("/v1/jobs/job", json=JOB)).status_code == 201
+    assert list(gateway.store.contents) == [layout.job(NAME)]
+    assert (await http.get("/v1/jobs/job/rounds")).json() == {"rounds": []}
+
+
+async def test_an_erased_client_is_told_with_its_rounds(http: httpx.AsyncClient, gateway: World) -> None:
+    gateway.create()
+    for number in (1, 2):
+        gateway.fill(number, 3)
+    gateway.commit(1)
+    told = (await http.delete("/v1/jobs/job/clients/c1")).json()
+    assert (told["client"], told["rounds"]) == ("c1", [1, 2])
+    tombstone = stored(gateway.store, told["tombstone"])
+    assert (tombstone["client"], tombstone["rounds"], tombstone["objects"]) == ("c1", [1, 2], told["objects"])
+    problem(await http.delete("/v1/jobs/job/clients/c1"), 404, "not-found")
+    problem(await http.delete("/v1/jobs/job/clients/aggregate"), 422, "invalid-id")
+    assert len(vector(1)) == 6

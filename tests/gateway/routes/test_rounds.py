@@ -1,0 +1,299 @@
+"""Updates, aggregates and commits over HTTP: what is stored, what comes back, what is refused and why."""
+
+import asyncio
+import hashlib
+import json
+import struct
+from collections.abc import AsyncIterable, AsyncIterator
+
+import httpx
+import numpy as np
+import pytest
+from safetensors.numpy import load, save
+
+from flstore_core import layout
+from flstore_core.errors import StoreUnavailable
+from tests.fakes.store import Call
+from tests.gateway.routes.conftest import client_of
+from tests.gateway.world import NAME, World, body, world
+from tests.services.models import problem
+
+ROUND = "/v1/jobs/job/rounds/0"
+GOOD = body(1)
+
+
+@pytest.fixture
+def job(gateway: World) -> World:
+    """A job that exists, and nothing in it."""
+    gateway.create()
+    return gateway
+
+
+async def put(
+    http: httpx.AsyncClient, client: str = "c", content: bytes = GOOD, headers: dict[str, str] | None = None
+) -> httpx.Response:
+    return await http.put(f"{ROUND}/clients/{client}", content=content, headers=headers)
+
+
+async def test_an_update_comes_back_as_it_was_sent(http: httpx.AsyncClient, job: World) -> None:
+    answer = await put(http)
+    sha256 = hashlib.sha256(body(1)).hexdigest()
+    assert answer.status_code == 201
+    assert answer.json() == {
+        "job": "job",
+        "round": 0,
+        "client": "c",
+        "sha256": sha256,
+        "nbytes": len(body(1)),
+        "parameters": 6,
+        "created": True,
+    }
+    again = await put(http)
+    assert (again.status_code, again.json()) == (200, {**answer.json(), "created": False})
+    told = problem(await put(http, content=body(2)), 409, "conflict")
+    assert "has other bytes from 'c'" in told["detail"]
+    back = await http.get(f"{ROUND}/clients/c")
+    assert (back.content, back.headers["etag"]) == (body(1), f'"{sha256}"')
+    assert back.headers["content-length"] == str(len(body(1)))
+    assert back.headers["accept-ranges"] == "bytes"
+
+
+async def test_metrics_come_in_the_file_or_in_a_header_which_wins(http: httpx.AsyncClient, job: World) -> None:
+    inside = {"metrics": json.dumps({"loss": 1.0, "device": "phone"})}
+    await put(http, content=body(1, inside), headers={"X-FLStore-Metrics": '{"loss": 0.25}'})
+    (member,) = (await http.get(ROUND)).json()["members"]
+    assert member["metrics"] == {"loss": 0.25, "device": "phone"}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ("x", "X-FLStore-Metrics is not JSON"),
+        ("[1]", "X-FLStore-Metrics must be a JSON object"),
+        ("[" * 100_000, "X-FLStore-Metrics is not JSON"),
+        ('{"num_examples": 0}', "num_examples"),
+        ('{"loss": NaN}', "not JSON"),
+    ],
+)
+async def test_metrics_that_do_not_fit_are_refused(
+    http: httpx.AsyncClient, job: World, metrics: str, message: str
+) -> None:
+    answer = await put(http, headers={"X-FLStore-Metrics": metrics})
+    assert message in problem(answer, 422, "invalid-parameters")["detail"]
+    assert layout.member(NAME, 0, "c") not in job.store.contents  # type: ignore[arg-type]
+
+
+WRONG = load(body(1))
+BAD_BODIES = {
+    "empty": (b"", "invalid-tensors"),
+    "no safetensors": (b"hello, this is no tensor at all", "invalid-tensors"),
+    "cut short": (body(1)[:-3], "invalid-tensors"),
+    "header beyond the body": (struct.pack("<Q", 5000) + b"{}", "invalid-tensors"),
+    "missing tensor": (save({name: array for name, array in WRONG.items() if name != "bias"}), "schema-mismatch"),
+    "wrong dtype": (save({**WRONG, "bias": np.zeros(2, np.float64)}), "schema-mismatch"),
+    "NaN": (save({**WRONG, "bias": np.array([0.0, np.nan], np.float32)}), "invalid-tensors"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_BODIES)
+async def test_a_bad_body_is_refused_and_not_stored(http: httpx.AsyncClient, job: World, name: str) -> None:
+    content, code = BAD_BODIES[name]
+    problem(await put(http, content=content), 422, code)
+    assert list(job.store.contents) == [layout.job(NAME)]
+
+
+async def test_an_aggregate_is_the_next_round_s_base(http: httpx.AsyncClient, job: World) -> None:
+    assert (await http.put(f"{ROUND}/aggregate", content=body(3))).status_code == 201
+    assert (await http.get(f"{ROUND}/aggregate")).content == body(3)
+    assert (await http.post(f"{ROUND}/commit")).status_code == 200
+    await http.put("/v1/jobs/job/rounds/1/clients/c", content=body(1))
+    assert (await http.get("/v1/jobs/job/rounds/1")).json()["base"] == 0
+
+
+async def test_a_commit_is_final_and_answered_alike_again(http: httpx.AsyncClient, job: World) -> None:
+    await put(http)
+    said = {"metrics": {"accuracy": 0.5}, "hyperparameters": {"lr": 0.1}, "participants": ["c"]}
+    answer = await http.post(f"{ROUND}/commit", json=said)
+    assert answer.status_code == 200
+    record = answer.json()
+    assert (record["metrics"], record["hyperparameters"]) == ({"accuracy": 0.5}, {"lr": 0.1})
+    assert [member["client"] for member in record["members"]] == ["c"]
+    assert (await http.post(f"{ROUND}/commit", json=said)).json() == record
+    problem(await http.post(f"{ROUND}/commit", json={}), 409, "conflict")
+    problem(await put(http, "d", body(2)), 409, "round-committed")
+    assert (await http.get(ROUND)).json() == record
+
+
+async def test_a_participant_who_has_not_delivered_keeps_a_round_open(http: httpx.AsyncClient, job: World) -> None:
+    await put(http, "client-1")
+    answer = await http.post(f"{ROUND}/commit", json={"participants": ["client-1", "client-2"]})
+    assert problem(answer, 404, "not-found")["nearest"] == ["client-1"]
+    assert (await http.get(ROUND)).json()["committed_at"] is None
+
+
+async def test_a_commit_s_body_is_checked(http: httpx.AsyncClient, job: World) -> None:
+    told = problem(await http.post(f"{ROUND}/commit", json={"metric": {}}), 422, "invalid-parameters")
+    assert told["errors"] == [{"field": "body.metric", "message": "Extra inputs are not permitted"}]
+
+
+async def test_rounds_are_listed_with_their_clients(http: httpx.AsyncClient, job: World) -> None:
+    job.fill(4, 1)
+    job.fill(0, 2)
+    job.commit(0)
+    assert (await http.get("/v1/jobs/job/rounds")).json()["rounds"] == [
+        {"round": 0, "committed": True, "clients": 2},
+        {"round": 4, "committed": False},
+    ]
+
+
+async def test_unknown_rounds_and_clients_are_named_with_the_nearest(http: httpx.AsyncClient, job: World) -> None:
+    await http.put("/v1/jobs/job/rounds/1/clients/client-7", content=body(1))
+    assert problem(await http.get("/v1/jobs/job/rounds/11"), 404, "not-found")["nearest"] == ["1"]
+    told = problem(await http.get("/v1/jobs/job/rounds/1/clients/client-8"), 404, "not-found")
+    assert told["nearest"] == ["client-7"]
+    problem(await http.get("/v1/jobs/job/rounds/1/aggregate"), 404, "not-found")
+    problem(await http.put("/v1/jobs/jab/rounds/1/clients/c", content=body(1)), 404, "not-found")
+
+
+@pytest.mark.parametrize("number", ["-1", "x", "100000000", "1e3"])
+async def test_rounds_are_small_numbers(http: httpx.AsyncClient, job: World, number: str) -> None:
+    told = problem(await http.get(f"/v1/jobs/job/rounds/{number}"), 422, "invalid-parameters")
+    assert told["errors"][0]["field"] == "path.round"
+
+
+@pytest.mark.parametrize(
+    ("client", "message"),
+    [("aggregate", "reserved"), ("metadata", "reserved"), (".x", "is not usable"), ("x" * 129, "is not usable")],
+)
+async def test_names_are_checked(http: httpx.AsyncClient, job: World, client: str, message: str) -> None:
+    assert message in problem(await put(http, client), 422, "invalid-id")["detail"]
+
+
+# Downloads
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "last"),
+    [
+        ("bytes=0-0", 0, 0),
+        ("bytes=10-19", 10, 19),
+        ("bytes=90-", 90, -1),
+        ("bytes=-7", -7, -1),
+        ("bytes=5-99999999", 5, -1),
+        (" bytes=0-0 ", 0, 0),
+    ],
+)
+async def test_a_range_is_served(http: httpx.AsyncClient, job: World, header: str, first: int, last: int) -> None:
+    await put(http)
+    whole, size = body(1), len(body(1))
+    first, last = first % size, last % size
+    answer = await http.get(f"{ROUND}/clients/c", headers={"range": header})
+    assert (answer.status_code, answer.content) == (206, whole[first : last + 1])
+    assert answer.headers["content-range"] == f"bytes {first}-{last}/{size}"
+    assert answer.headers["content-length"] == str(last - first + 1)
+
+
+@pytest.mark.parametrize("header", ["bytes=5-3", "bytes=0-1,4-5", "bytes=-", "lines=1-2", "bytes=" + "9" * 50 + "-"])
+async def test_what_is_no_range_is_passed_over(http: httpx.AsyncClient, job: World, header: str) -> None:
+    await put(http)
+    answer = await http.get(f"{ROUND}/clients/c", headers={"range": header})
+    assert (answer.status_code, answer.content) == (200, body(1))
+
+
+@pytest.mark.parametrize("header", ["bytes=99999999-", "bytes=-0"])
+async def test_a_range_outside_is_refused(http: httpx.AsyncClient, job: World, header: str) -> None:
+    await put(http)
+    answer = await http.get(f"{ROUND}/clients/c", headers={"range": header})
+    assert f"outside of the object's {len(body(1))} bytes" in problem(answer, 416, "range-not-satisfiable")["detail"]
+
+
+async def test_who_has_the_bytes_gets_none(http: httpx.AsyncClient, job: World) -> None:
+    await put(http)
+    tag = f'"{hashlib.sha256(body(1)).hexdigest()}"'
+    for known in (tag, f'"x", W/{tag}', "*"):
+        answer = await http.get(f"{ROUND}/clients/c", headers={"if-none-match": known})
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
+    answer = await http.get(f"{ROUND}/clients/c", headers={"if-none-match": '"other"'})
+    assert answer.status_code == 200
+
+
+async def test_an_object_that_cannot_be_read_is_a_problem_not_a_broken_body(
+    http: httpx.AsyncClient, job: World
+) -> None:
+    await put(http)
+
+    def fail(call: Call) -> None:
+        if call.method == "stream":
+            raise StoreUnavailable("the object store does not answer")
+
+    job.store.before = fail
+    answer = await http.get(f"{ROUND}/clients/c")
+    problem(answer, 503, "store-unavailable")
+    assert answer.headers["retry-after"] == "1"
+
+
+# Sizes
+
+
+async def chunks(*pieces: bytes) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("PUT", f"{ROUND}/clients/c"), ("POST", "/v1/jobs/job/workloads/metrics"), ("PUT", "/v1/jobs/other")],
+)
+async def test_a_body_of_unknown_length_is_refused(http: httpx.AsyncClient, job: World, method: str, path: str) -> None:
+    answer = await http.request(method, path, content=chunks(b"{", b"}"))
+    assert "send Content-Length" in problem(answer, 411, "length-required")["detail"]
+
+
+async def test_a_body_of_another_length_than_announced_is_refused(http: httpx.AsyncClient, job: World) -> None:
+    answer = await put(http, content=GOOD[:-4], headers={"content-length": str(len(GOOD))})
+    assert f"Content-Length says {len(body(1))}" in problem(answer, 422, "invalid-parameters")["detail"]
+
+
+class Unread(AsyncIterable[bytes]):
+    """A body of which nothing may be read."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        raise AssertionError("the body is not to be read")
+
+
+async def test_limits_are_told_before_a_body_is_read() -> None:
+    gateway = world(upload_limit=1000, in_flight_bytes=1500)
+    gateway.create()
+
+    async with client_of(gateway) as http:
+
+        async def send(path: str, nbytes: int) -> httpx.Response:
+            return await http.put(path, content=Unread(), headers={"content-length": str(nbytes)})
+
+        large = problem(await send(f"{ROUND}/clients/c", 1001), 413, "too-large")
+        assert "1001 bytes; at most 1000 are accepted" in large["detail"]
+        problem(await send("/v1/jobs/another", 99_000_000), 413, "too-large")
+        problem(await send("/v1/jobs/job/model", 1001), 413, "too-large")
+        with gateway.state.uploads.hold(1000):
+            busy = await send(f"{ROUND}/clients/c", 501)
+            assert "1000 of 1500 bytes of uploads are in flight" in problem(busy, 429, "busy")["detail"]
+            assert busy.headers["retry-after"] == "1"
+            assert (await http.put(f"{ROUND}/clients/c", content=body(1))).status_code == 201
+        assert gateway.state.uploads.used == 0
+
+
+async def test_a_body_that_does_not_come_is_given_up() -> None:
+    gateway = world(upload_patience_seconds=0.0)
+    gateway.create()
+
+    async def stalled() -> AsyncIterator[bytes]:
+        yield body(1)[:1]
+        await asyncio.Event().wait()
+
+    async with client_of(gateway) as http:
+        size = str(len(body(1)))
+        answer = await http.put(f"{ROUND}/clients/c", content=stalled(), headers={"content-length": size})
+        told = problem(answer, 408, "too-slow")
+        assert f"of the body's {size} bytes came in time; send at least 65536 a second" in told["detail"]
+        assert answer.headers["connection"] == "close"
+    assert gateway.state.uploads.used == 0
