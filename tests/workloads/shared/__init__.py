@@ -1,0 +1,1 @@
+"""Tests of what several workloads share, on records and models by hand."""

@@ -1,0 +1,69 @@
+"""Clients' metrics as rows, and what counts as a scalar, a number or a round's metric."""
+
+from typing import Any
+
+import pytest
+
+from flstore_core.records import Round
+from flstore_core.workloads.shared.metric_rows import Row, metric_names, round_metric, rows_of
+from tests.workloads.rounds import member
+
+
+def test_rows_come_by_round_and_then_client() -> None:
+    rounds = [
+        Round(1, None, (member("a", {"loss": 1}), member("b"))),
+        Round(2, None, ()),
+        Round(3, None, (member("a"),)),
+    ]
+    assert [(row.round, row.client, dict(row.metrics)) for row in rows_of(rounds)] == [
+        (1, "a", {"loss": 1}),
+        (1, "b", {}),
+        (3, "a", {}),
+    ]
+    assert metric_names(rows_of(rounds)) == ["loss"]
+
+
+@pytest.mark.parametrize(
+    ("value", "scalar", "number"),
+    [
+        (3, 3, 3.0),
+        (0.5, 0.5, 0.5),
+        ("fast", "fast", None),
+        (True, True, None),
+        (None, None, None),
+        ([1, 2], None, None),
+        ({"a": 1}, None, None),
+        (float("nan"), pytest.approx(float("nan"), nan_ok=True), None),
+        (float("inf"), float("inf"), None),
+    ],
+)
+def test_values_are_scalars_and_numbers_are_finite(value: Any, scalar: Any, number: float | None) -> None:
+    row = Row(1, "a", {"metric": value})
+    assert row.value("metric") == scalar
+    assert row.number("metric") == number
+
+
+def test_a_rows_round_and_client_are_values_too_and_cannot_be_shadowed() -> None:
+    row = Row(7, "a", {"round": 1, "client": "b"})
+    assert (row.value("round"), row.value("client"), row.number("round"), row.number("client")) == (7, "a", 7.0, None)
+    assert row.value("missing") is None
+
+
+def test_a_rounds_own_metric_comes_before_its_clients() -> None:
+    clients = (member("a", {"loss": 1.0}),)
+    assert round_metric(Round(1, None, clients, metrics={"loss": 5}), "loss") == 5.0
+    assert round_metric(Round(1, None, clients, metrics={"loss": "high"}), "loss") == 1.0
+
+
+def test_clients_are_averaged_by_their_examples_and_those_without_the_metric_do_not_count() -> None:
+    clients = (
+        member("a", {"loss": 1.0, "num_examples": 30}),
+        member("b", {"loss": 4.0, "num_examples": 10}),
+        member("c", {"num_examples": 1000}),
+    )
+    assert round_metric(Round(1, None, clients), "loss") == pytest.approx((30 * 1 + 10 * 4) / 40)
+
+
+@pytest.mark.parametrize("clients", [(), (member("a"),), (member("a", {"loss": 1.0, "num_examples": 0}),)])
+def test_there_is_none_where_nobody_tells_it(clients: Any) -> None:
+    assert round_metric(Round(1, None, clients), "loss") is None
