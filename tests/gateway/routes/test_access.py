@@ -1,0 +1,162 @@
+"""Who may do what: every route asks for a token that reaches the job and allows the verb, before it does anything."""
+
+import hashlib
+import json
+
+import httpx
+import pytest
+
+from flstore_core.errors import FLStoreError
+from services.gateway.app import create_app
+from tests.gateway.routes.conftest import client_of
+from tests.gateway.world import World, body, world
+from tests.services.models import problem
+
+TOKENS = [
+    {"token": "writer-of-a", "jobs": ["a-*"], "access": "write"},
+    {"token": "reader-of-a", "jobs": ["a-*"], "access": "read"},
+    {"sha256": hashlib.sha256(b"master").hexdigest().upper(), "jobs": ["*"], "access": "write"},
+]
+SCHEMA = {"schema": [{"name": "w", "dtype": "F32", "shape": [4]}]}
+READS = [
+    "/v1/jobs/{job}",
+    "/v1/jobs/{job}/rounds",
+    "/v1/jobs/{job}/rounds/0",
+    "/v1/jobs/{job}/rounds/0/clients/c",
+    "/v1/jobs/{job}/rounds/0/aggregate",
+    "/v1/jobs/{job}/model",
+    "/v1/jobs/{job}/datasets",
+    "/v1/jobs/{job}/datasets/d",
+    "/v1/jobs/{job}/artifacts/a",
+    "/v1/cache/explain?key={job}/0/c",
+]
+WRITES = [
+    ("PUT", "/v1/jobs/{job}"),
+    ("DELETE", "/v1/jobs/{job}"),
+    ("DELETE", "/v1/jobs/{job}/clients/c"),
+    ("PUT", "/v1/jobs/{job}/rounds/0/clients/c"),
+    ("PUT", "/v1/jobs/{job}/rounds/0/aggregate"),
+    ("POST", "/v1/jobs/{job}/rounds/0/commit"),
+    ("PUT", "/v1/jobs/{job}/model"),
+    ("DELETE", "/v1/jobs/{job}/model"),
+    ("PUT", "/v1/jobs/{job}/datasets/d"),
+    ("DELETE", "/v1/jobs/{job}/datasets/d"),
+]
+
+
+@pytest.fixture
+def guarded() -> World:
+    return world(tokens=json.dumps(TOKENS))
+
+
+def bearing(gateway: World, token: str) -> httpx.AsyncClient:
+    client = client_of(gateway)
+    client.headers["authorization"] = token if " " in token else f"Bearer {token}"
+    return client
+
+
+async def send(client: httpx.AsyncClient, method: str, path: str) -> httpx.Response:
+    """Send what the path takes: a job, a commit, or some file."""
+    if path.endswith("/commit"):
+        return await client.request(method, path, json={})
+    if path.count("/") == 3:
+        return await client.request(method, path, json=SCHEMA)
+    return await client.request(method, path, content=body(1))
+
+
+@pytest.mark.parametrize("path", READS)
+async def test_reading_takes_a_token_that_reaches_the_job(guarded: World, path: str) -> None:
+    async with bearing(guarded, "reader-of-a") as reader:
+        problem(await reader.get(path.format(job="b-1")), 403, "forbidden")
+        problem(await reader.get(path.format(job="a-1")), 404, "not-found")
+    async with bearing(guarded, "master") as master:
+        problem(await master.get(path.format(job="b-1")), 404, "not-found")
+
+
+@pytest.mark.parametrize(("method", "path"), WRITES)
+async def test_writing_takes_a_token_that_may_write(guarded: World, method: str, path: str) -> None:
+    async with bearing(guarded, "reader-of-a") as reader, bearing(guarded, "writer-of-a") as writer:
+        refused = await send(reader, method, path.format(job="a-1"))
+        assert problem(refused, 403, "forbidden")["detail"] == "this token may read, not write"
+        refused = await send(writer, method, path.format(job="b-1"))
+        assert problem(refused, 403, "forbidden")["detail"] == "this token does not reach job 'b-1'"
+        assert guarded.store.contents == {}
+        allowed = await send(writer, method, path.format(job="a-1"))
+        assert allowed.status_code == (201 if (method, path) == WRITES[0] else 404), allowed.text
+
+
+async def test_running_a_workload_takes_a_token_that_may_read(guarded: World) -> None:
+    async with bearing(guarded, "reader-of-a") as reader:
+        problem(await reader.post("/v1/jobs/a-1/workloads/metrics"), 404, "not-found")
+        problem(await reader.post("/v1/jobs/b-1/workloads/metrics"), 403, "forbidden")
+
+
+@pytest.mark.parametrize("header", ["", "Bearer wrong", "Basic master", "master ", "Bearer"])
+async def test_without_a_known_token_nothing_is_told(guarded: World, header: str) -> None:
+    async with client_of(guarded) as client:
+        headers = {"authorization": header} if header else {}
+        paths = [path.format(job="a-1") for path in READS]
+        for path in [*paths, "/v1/jobs", "/v1/workloads", "/v1/placement", "/v1/cache", "/v1/operations/x"]:
+            answer = await client.get(path, headers=headers)
+            assert "Authorization: Bearer <token>" in problem(answer, 401, "unauthorized")["detail"]
+            assert answer.headers["www-authenticate"] == "Bearer"
+        for path in ("/healthz", "/readyz", "/metrics"):
+            assert (await client.get(path, headers=headers)).status_code == 200
+
+
+async def test_lists_show_only_the_jobs_that_a_token_reaches(guarded: World) -> None:
+    async with bearing(guarded, "master") as master, bearing(guarded, "reader-of-a") as reader:
+        for job in ("a-1", "b-1"):
+            assert (await master.put(f"/v1/jobs/{job}", json=SCHEMA)).status_code == 201
+        assert [row["job"] for row in (await master.get("/v1/jobs")).json()["jobs"]] == ["a-1", "b-1"]
+        assert [row["job"] for row in (await reader.get("/v1/jobs")).json()["jobs"]] == ["a-1"]
+        assert list((await reader.get("/v1/placement")).json()["jobs"]) == ["a-1"]
+        assert list((await master.get("/v1/placement")).json()["jobs"]) == ["a-1", "b-1"]
+
+
+async def test_operations_are_for_who_may_read_their_job(guarded: World) -> None:
+    async with bearing(guarded, "master") as master, bearing(guarded, "reader-of-a") as reader:
+        await master.put("/v1/jobs/b-1", json=SCHEMA)
+        started = await master.post("/v1/jobs/b-1/workloads/metrics", headers={"prefer": "respond-async"})
+        location = started.headers["location"]
+        problem(await reader.get(location), 403, "forbidden")
+        problem(await reader.delete(location), 403, "forbidden")
+        assert (await master.get(location)).status_code == 200
+
+
+async def test_every_route_is_described_with_what_it_answers() -> None:
+    described = create_app(world().state).openapi()
+    operations = {
+        (method, path): operation
+        for path, methods in described["paths"].items()
+        for method, operation in methods.items()
+        if path.startswith("/v1")
+    }
+    guarded_routes = {(method.lower(), path) for method, path in WRITES} | {("get", path) for path in READS}
+    names = {("{round}", "0"), ("{client}", "c"), ("{dataset}", "d"), ("{artifact}", "a")}
+    documented = set()
+    for method, path in operations:
+        for name, value in names:
+            path = path.replace(name, value)
+        documented.add((method, path))
+    assert {(method, path.partition("?")[0]) for method, path in guarded_routes} <= documented, "no route is forgotten"
+    for (method, path), operation in operations.items():
+        assert operation.get("description"), (method, path)
+        codes = operation["responses"].keys()
+        assert {"401", "403", "429", "500", "503"} <= codes, (method, path)
+        if "{" in path and (method, path) != ("put", "/v1/jobs/{job}"):
+            assert {"404", "422"} <= codes, (method, path)
+        if method in ("put", "post"):
+            assert {"409", "411", "413", "422"} <= codes, (method, path)
+        for code, answer in operation["responses"].items():
+            if int(code) >= 400:
+                assert "application/problem+json" in answer["content"], (method, path, code)
+    known = {code for operation in operations.values() for code in operation["responses"]}
+    assert {str(error.status) for error in every_error()} - {"412"} <= known
+
+
+def every_error() -> list[type[FLStoreError]]:
+    errors = [FLStoreError]
+    for error in errors:
+        errors += error.__subclasses__()
+    return [error for error in errors if error.__module__.startswith("flstore_core")]

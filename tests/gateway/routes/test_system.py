@@ -1,0 +1,131 @@
+"""What a gateway tells about the whole: placement, caches, readiness, metrics, and what leads nowhere."""
+
+import httpx
+import pytest
+
+from flstore_core.errors import StoreUnavailable
+from tests.fakes.store import Call
+from tests.gateway.routes.conftest import client_of
+from tests.gateway.world import World, world
+from tests.services.models import problem
+
+
+@pytest.fixture
+def filled(gateway: World) -> World:
+    gateway.create()
+    gateway.fill(0, 2)
+    gateway.commit(0)
+    return gateway
+
+
+async def test_the_placement_table_is_shown(http: httpx.AsyncClient, filled: World) -> None:
+    table = (await http.get("/v1/placement")).json()
+    assert table["version"] == 2
+    assert table["jobs"]["job"] == {"slices": 2, "replicas": 1, "owners": [["shard-0"], ["shard-1"]]}
+    assert table["shards"]["shard-0"] == {"url": "http://shard-0", "cache_bytes": 60_000_000}
+
+
+async def test_caches_are_shown_without_waking_a_shard(http: httpx.AsyncClient, filled: World) -> None:
+    filled.controller.states["shard-1"] = "zero"
+    told = (await http.get("/v1/cache")).json()
+    first, second = told["shards"]
+    assert (first["shard"], second["shard"], "inventory" in second) == ("shard-0", "shard-1", False)
+    assert first["inventory"]["jobs"]["job"]["objects"] == 4
+    assert told["gateway"]["used_bytes"] > 0
+
+
+async def test_a_shard_that_cannot_tell_is_shown_without_its_inventory(http: httpx.AsyncClient, filled: World) -> None:
+    filled.shards.trouble = StoreUnavailable("not now")
+    assert [row.keys() for row in (await http.get("/v1/cache")).json()["shards"]] == [{"shard", "url", "state"}] * 2
+
+
+async def test_a_key_is_explained_by_the_shards_of_its_slice(http: httpx.AsyncClient, filled: World) -> None:
+    told = (await http.get("/v1/cache/explain", params={"key": "job/0/c0/1"})).json()
+    assert told["key"] == "job/0/c0/1"
+    assert [(row["shard"], row["cached"]) for row in told["shards"]] == [("shard-1", True)]
+    filled.controller.states["shard-0"] = "zero"
+    (row,) = (await http.get("/v1/cache/explain", params={"key": "job/0/c0"})).json()["shards"]
+    assert row == {
+        "shard": "shard-0",
+        "cached": False,
+        "since": None,
+        "why": "the shard is at zero",
+        "pinned": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "status", "message"),
+    [
+        ("job/0/c0/2", 422, "slice 2 does not exist; job 'job' has 2, counted from 0"),
+        ("job", 422, "is not job/round/client"),
+        ("job/x/c0", 422, "is not job/round/client"),
+        ("jub/0/c0", 404, "job 'jub' does not exist"),
+    ],
+)
+async def test_a_key_that_cannot_be_is_refused(
+    http: httpx.AsyncClient, filled: World, key: str, status: int, message: str
+) -> None:
+    answer = await http.get("/v1/cache/explain", params={"key": key})
+    assert answer.status_code == status
+    assert message in answer.json()["detail"]
+
+
+async def test_a_gateway_is_ready_with_a_table_even_without_a_store(http: httpx.AsyncClient, gateway: World) -> None:
+    def fail(call: Call) -> None:
+        raise StoreUnavailable("away")
+
+    gateway.store.before = fail
+    assert (await http.get("/readyz")).json() == {"status": "ready"}
+    assert (await http.get("/healthz")).json() == {"status": "ok"}
+
+
+async def test_a_gateway_without_a_table_waits_for_one() -> None:
+    gateway = world()
+    gateway.state.backends.placement._table = type(gateway.controller.table)()
+    async with client_of(gateway) as http:
+        answer = await http.get("/readyz")
+        assert (answer.status_code, answer.json()) == (503, {"status": "waiting for a placement table"})
+
+
+async def test_metrics_count_what_was_done(http: httpx.AsyncClient, gateway: World) -> None:
+    gateway.create()
+    await http.put("/v1/jobs/job/rounds/0/clients/c", content=b"x")
+    await http.post("/v1/jobs/job/rounds/0/commit")
+    await http.get("/v1/jobs/job")
+    await http.get("/nowhere")
+    text = (await http.get("/metrics")).text
+    for line in (
+        'flstore_requests_total{method="PUT",route="/v1/jobs/{job}/rounds/{round}/clients/{client}",status="422"} 1.0',
+        'flstore_requests_total{method="GET",route="unmatched",status="404"} 1.0',
+        'flstore_request_seconds_count{route="/v1/jobs/{job}"} 1.0',
+        'flstore_rounds_committed_total{job="job"} 1.0',
+        "flstore_table_version 2.0",
+        "flstore_in_flight_bytes 0.0",
+        'flstore_records_requests_total{pattern="P2"} 0.0',
+    ):
+        assert line in text, line
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs/", "/v1/jobs/j/rounds/0/clients/", "/v2", "/v1/jobs//rounds/0"])
+async def test_paths_that_lead_nowhere_are_problems_too(http: httpx.AsyncClient, path: str) -> None:
+    problem(await http.get(path), 404, "not-found")
+
+
+async def test_methods_that_a_path_has_not_are_named(http: httpx.AsyncClient) -> None:
+    problem(await http.post("/v1/jobs/job"), 405, "method-not-allowed")
+
+
+async def test_what_is_unforeseen_tells_nothing_of_the_inside(http: httpx.AsyncClient, filled: World) -> None:
+    def fail(call: Call) -> None:
+        raise ZeroDivisionError("secret")
+
+    filled.store.before = fail
+    told = problem(await http.get("/v1/jobs/job/rounds/0/clients/c0"), 500, "internal")
+    assert "secret" not in str(told)
+
+
+async def test_a_request_s_id_is_taken_over_if_it_is_harmless(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/healthz", headers={"x-request-id": "trace-1"})).headers["x-request-id"] == "trace-1"
+    made = (await http.get("/healthz", headers={"x-request-id": "a b<script>"})).headers["x-request-id"]
+    assert made not in ("", "a b<script>")
