@@ -31,6 +31,7 @@ extensions = [
 html_theme = "furo"
 myst_heading_anchors = 3
 
+suppress_warnings = ["ref.python"]  # a field that is called `bytes` is not what an annotation means
 default_role = "code"  # docstrings name things in single backticks
 napoleon_use_ivar = True
 autodoc_member_order = "bysource"
