@@ -27,7 +27,7 @@ class Committed(NamedTuple):
 
 
 class Requested(NamedTuple):
-    """A workload asked for `request.keys`."""
+    """A workload requested `request.keys`."""
 
     t: float
     request: Request

@@ -44,19 +44,19 @@ def read(client: FLStore, number: int) -> None:
 
 def inventory(url: str) -> dict[str, Any]:
     (shard,) = [each for each in httpx.get(f"{url}/v1/cache").json()["shards"] if each["shard"] == "shard-0"]
-    found: dict[str, Any] = shard["inventory"]
-    return found
+    shown: dict[str, Any] = shard["inventory"]
+    return shown
 
 
 def explained(url: str, key: str) -> dict[str, Any]:
-    (told,) = httpx.get(f"{url}/v1/cache/explain", params={"key": key}).json()["shards"]
-    return dict(told)
+    (answer,) = httpx.get(f"{url}/v1/cache/explain", params={"key": key}).json()["shards"]
+    return dict(answer)
 
 
 def test_shadows_say_what_rivals_would_have_hit(url: str) -> None:
     shadows = inventory(url)["shadows"]
     assert {"lru+arrival", "s3-fifo+arrival", "gdsf+arrival"} <= shadows.keys()
-    # Each round is asked for right after it was stored: whoever keeps what arrives, the oldest leaving first, has it.
+    # Each round is requested right after it was stored: a policy that caches what arrives and evicts the oldest has it.
     assert shadows["lru+arrival"]["P2"]["requests"] == inventory(url)["P2"]["requests"]
     assert shadows["lru+arrival"]["P2"]["hit_rate"] == 1.0
 
@@ -71,26 +71,26 @@ def test_a_shadow_misses_what_its_policy_would_have_dropped(url: str) -> None:
 
 def test_a_cached_key_is_explained(url: str) -> None:
     eventually(lambda: inventory(url)["prefetches_due"] == 0)
-    told = explained(url, "job/5/aggregate")
-    assert told["cached"]
-    assert told["since"] > 0
-    assert told["why"].endswith("newest model (P1)")
+    explanation = explained(url, "job/5/aggregate")
+    assert explanation["cached"]
+    assert explanation["since"] > 0
+    assert explanation["why"].endswith("newest model (P1)")
 
 
 def test_an_evicted_key_is_explained(url: str) -> None:
-    told = [explained(url, f"job/1/{name}") for name in CLIENTS]
-    gone = [one for one in told if not one["cached"]]
+    explanations = [explained(url, f"job/1/{name}") for name in CLIENTS]
+    gone = [one for one in explanations if not one["cached"]]
     assert gone
     assert all(one["why"].startswith("evicted: ") and one["since"] > 0 for one in gone)
 
 
 def test_a_key_that_never_was_is_said_to_be_unknown(url: str) -> None:
-    told = explained(url, "job/77/a")
-    assert (told["cached"], told["since"]) == (False, None)
+    explanation = explained(url, "job/77/a")
+    assert (explanation["cached"], explanation["since"]) == (False, None)
 
 
 def test_occupancy_stays_within_the_budget_and_evictions_have_reasons(url: str) -> None:
-    told = inventory(url)
-    assert told["budget_bytes"] == BUDGET
-    assert told["used_bytes"] == told["objects"] * BYTES <= BUDGET
-    assert sum(told["eviction_reasons"].values()) == told["overall"]["evictions"] > 0
+    shard = inventory(url)
+    assert shard["budget_bytes"] == BUDGET
+    assert shard["used_bytes"] == shard["objects"] * BYTES <= BUDGET
+    assert sum(shard["eviction_reasons"].values()) == shard["overall"]["evictions"] > 0

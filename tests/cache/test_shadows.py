@@ -33,8 +33,8 @@ def lru_beside_lru() -> Cache[Blob]:
 
 
 def ask(cache: Cache[Blob], number: int) -> None:
-    found = cache.request(Request("job", "workload", Pattern.P1, (key(number),)))
-    for missing in found.access.missing:
+    lookup = cache.request(Request("job", "workload", Pattern.P1, (key(number),)))
+    for missing in lookup.access.missing:
         cache.fill({missing: Blob()}, Cause.DEMAND, Pattern.P1)
 
 

@@ -1,4 +1,4 @@
-"""Counters add up, and rates are shares of what was asked for."""
+"""Counters add up, and rates are shares of what was requested."""
 
 from dataclasses import astuple, fields
 

@@ -33,18 +33,18 @@ def test_an_answer_names_its_price_and_what_an_aggregator_would_cost(url: str) -
 def test_costs_are_counted_by_kind(url: str) -> None:
     with FLStore(url) as store:
         _ingest(store)
-        told = store.run("priced", "cosine-similarity", round=1).execution.cost.raw
+        cost = store.run("priced", "cosine-similarity", round=1).execution.cost.raw
     text = urllib3.request("GET", url + "/metrics").data.decode()
-    found = {
+    dollars_by_kind = {
         sample.labels["kind"]: sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
         if sample.name == "flstore_cost_dollars_total"
     }
-    assert found["requests"] == pytest.approx(told["dollars"])
-    assert found["requests_at_objstore"] == pytest.approx(told["objstore_dollars"])
-    assert found["ingest"] > 0
-    assert found["commits"] > 0
+    assert dollars_by_kind["requests"] == pytest.approx(cost["dollars"])
+    assert dollars_by_kind["requests_at_objstore"] == pytest.approx(cost["objstore_dollars"])
+    assert dollars_by_kind["ingest"] > 0
+    assert dollars_by_kind["commits"] > 0
 
 
 def _ingest(store: FLStore) -> None:

@@ -20,7 +20,7 @@ def requests(asked: str) -> list[Request]:
     return [Request("j", "w", Pattern.P2, tuple(map(key, word))) for word in asked.split()]
 
 
-def found(policy: Policy, asked: str, budget: int, sizes: dict[str, int] | None = None) -> str:
+def replayed(policy: Policy, asked: str, budget: int, sizes: dict[str, int] | None = None) -> str:
     """Return h for each hit and m for each miss; letters have ten bytes unless `sizes` says otherwise."""
     known = {key(letter): (sizes or {}).get(letter, 10) for letter in asked if letter != " "}
     shadow = Shadow(Ledger(policy, budget, lambda: 0.0), known)
@@ -29,14 +29,14 @@ def found(policy: Policy, asked: str, budget: int, sizes: dict[str, int] | None 
 
 def test_the_example_in_the_module() -> None:
     asked = "a b c a b a"
-    assert found(Belady(20, requests(asked)), asked, 20) == "mmmhhh"
-    assert found(make_policy("lru", 20, lambda: 0.0, random.Random(0)), asked, 20) == "mmmmmh"
+    assert replayed(Belady(20, requests(asked)), asked, 20) == "mmmhhh"
+    assert replayed(make_policy("lru", 20, lambda: 0.0, random.Random(0)), asked, 20) == "mmmmmh"
 
 
 def test_the_published_string_has_seven_faults() -> None:
     """Belady, Nelson and Shedler's reference string in three frames: OPT has seven faults, FIFO nine."""
     asked = " ".join("123412512345")
-    assert found(Belady(30, requests(asked)), asked, 30).count("m") == 7
+    assert replayed(Belady(30, requests(asked)), asked, 30).count("m") == 7
 
 
 def test_what_arrives_and_is_used_later_than_all_that_is_cached_is_left_out() -> None:
@@ -58,8 +58,8 @@ def test_only_whole_requests_are_given_up(whole: bool, expected: str) -> None:
 
 def test_a_large_object_takes_the_place_of_several_that_are_used_later() -> None:
     asked = "a b L a b"
-    assert found(Belady(30, requests("a b L L a b")), "a b L L a b", 30, {"L": 30}) == "mmmhmm"
-    assert found(Belady(30, requests(asked)), asked, 30, {"L": 30}) == "mmmhh"
+    assert replayed(Belady(30, requests("a b L L a b")), "a b L L a b", 30, {"L": 30}) == "mmmhmm"
+    assert replayed(Belady(30, requests(asked)), asked, 30, {"L": 30}) == "mmmhh"
 
 
 def test_small_objects_stay_where_a_larger_one_makes_the_room_alone() -> None:

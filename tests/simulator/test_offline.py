@@ -35,7 +35,7 @@ def test_farthest_next_use_alone_is_the_optimum_for_equal_sizes_and_single_keys(
 
 
 def test_a_request_that_lost_a_key_no_longer_holds_the_others() -> None:
-    # Room for two. Keeping half of (a, b) until it is asked for earns nothing; keeping c does.
+    # Room for two. Keeping half of (a, b) until it is requested earns nothing; keeping c does.
     a, b, c = (Key(JOB, 0, name) for name in "abc")
     asked = [Request(JOB, "w", Pattern.P2, keys) for keys in ((c,), (a, b, c), (c,))]
     trace = Trace(

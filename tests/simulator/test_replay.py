@@ -28,7 +28,7 @@ def ask(t: float, *keys: Key) -> Requested:
 
 
 class Diary(LRU):
-    """Writes down what it is told and when, and asks for B ahead at each commit."""
+    """Writes down every event with its time, and prefetches B at each commit."""
 
     def __init__(self, clock: TraceClock) -> None:
         super().__init__(on_arrival=False)

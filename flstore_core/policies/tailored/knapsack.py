@@ -53,7 +53,7 @@ def choose_candidates(candidates: Iterable[Candidate], room: int) -> tuple[list[
 def _worth_less(chosen: list[Candidate], candidate: Candidate, needed: int) -> list[Candidate]:
     """Return some of `chosen`, last first, that free `needed` bytes and together are worth less than `candidate`.
 
-    Empty if there are none such. One that alone is worth too much is skipped.
+    Return none if that is impossible. One that alone is worth too much is skipped.
     """
     worth = candidate.density * candidate.bytes
     replaced: list[Candidate] = []

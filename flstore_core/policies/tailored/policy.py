@@ -122,9 +122,9 @@ class Tailored(Policy):
         planned = self._planned
         if sizes.keys() <= planned.keys():
             return sizes
-        wanted = {key: size for key, size in sizes.items() if key in planned or key.client == METADATA}
-        others = {key: size for key, size in sizes.items() if key not in wanted}
-        return {**last_that_fit(others, self._room() - sum(wanted.values())), **wanted}
+        certain = {key: size for key, size in sizes.items() if key in planned or key.client == METADATA}
+        others = {key: size for key, size in sizes.items() if key not in certain}
+        return {**last_that_fit(others, self._room() - sum(certain.values())), **certain}
 
     def evict(self, needed: int, pinned: Container[Key]) -> Sequence[Victims]:
         victims: list[Victims] = []

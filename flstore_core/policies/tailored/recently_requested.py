@@ -2,7 +2,7 @@
 
 How soon a thing is requested again depends on two facts, and each combination has a hazard of its own:
 
-- the request count: a second request makes a third one likelier; counts from `COUNTED_REQUESTS` on are not told apart;
+- the request count: a second request makes a third one likelier; counts from `COUNTED_REQUESTS` on share one hazard;
 - supersession: once another thing of the kind was requested, users have moved on and seldom come back.
 
 Example (`tests/policies/tailored/test_recently_requested.py` runs it): requests for clients a, a, b. After the second

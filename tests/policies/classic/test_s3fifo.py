@@ -20,8 +20,8 @@ def test_the_example_in_the_module() -> None:
 
 def test_the_used_stay_through_a_scan_that_washes_lru_out() -> None:
     scan = "".join(chr(200 + number) for number in range(40))
-    for name, found in (("s3-fifo", "hh"), ("lru", "mm")):
-        assert Asked(name, 100).ask("ababab" + scan + "ab")[-2:] == found
+    for name, expected in (("s3-fifo", "hh"), ("lru", "mm")):
+        assert Asked(name, 100).ask("ababab" + scan + "ab")[-2:] == expected
 
 
 def test_ghosts_are_forgotten_beyond_nine_tenths_of_the_budget() -> None:

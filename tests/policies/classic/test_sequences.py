@@ -12,7 +12,7 @@ from tests.policies.classic.asking import Asked, key
 
 
 @pytest.mark.parametrize(
-    ("name", "asked", "found"),
+    ("name", "asked", "expected"),
     [
         # The reference string of Belady, Nelson and Shedler (CACM 1969), three frames: FIFO has nine faults, LRU ten.
         ("fifo", "123412512345", "mmmmmmmhhmmh"),
@@ -20,8 +20,8 @@ from tests.policies.classic.asking import Asked, key
         ("lfu", "aaabbcdab", "mhhmhmmhh"),
     ],
 )
-def test_published_sequences(name: str, asked: str, found: str) -> None:
-    assert Asked(name, 30).ask(asked) == found
+def test_published_sequences(name: str, asked: str, expected: str) -> None:
+    assert Asked(name, 30).ask(asked) == expected
 
 
 def test_fifo_shows_beladys_anomaly() -> None:
