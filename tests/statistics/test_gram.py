@@ -140,3 +140,50 @@ def test_statistics_travel_and_are_picked_from() -> None:
         kept.take([ClientId("c")])
     with pytest.raises(ValueError, match="disagree"):
         kept + taken
+
+
+def test_the_example_in_the_text() -> None:
+    """Base (1, 1), updates (2, 1) and (1, 3) in the matrix, and (3, 2) arrives; each element is a tensor."""
+    schema = Schema.of([TensorSpec("x", "F32", (1,)), TensorSpec("y", "F32", (1,))])
+    base, one, two, new = (view(schema, np.array(pair))[0] for pair in ([1.0, 1], [2.0, 1], [1.0, 3], [3.0, 2]))
+    known, _ = border([], [one, two], base, schema.segments)
+    assert known.tolist() == [[1, 0], [0, 4]]
+    products, squares = border([one, two], [new], base, schema.segments)
+    assert (products.tolist(), squares.tolist()) == ([[2, 2, 5]], [[4, 1]])
+
+
+@given(st.integers(1, 4), st.floats(0.25, 4), st.integers(0, 2**32))
+@settings(max_examples=20, deadline=None)
+def test_products_grow_with_the_square_of_the_scale_and_ignore_a_common_shift(
+    count: int, factor: float, seed: int
+) -> None:
+    schema = Schema.of([TensorSpec("w", "F64", (50,))])
+    rng = np.random.default_rng(seed)
+    base, *rows = rng.standard_normal((count + 1, 50))
+
+    def products(scale: float, shift: float) -> Vector:
+        origin, *updates = (view(schema, scale * row + shift)[0] for row in (base, *rows))
+        return border([], updates, origin, schema.segments)[0]
+
+    np.testing.assert_allclose(products(factor, 0.0), factor**2 * products(1.0, 0.0), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(products(1.0, 3.0), products(1.0, 0.0), rtol=1e-4, atol=1e-4)
+
+
+@given(st.permutations(range(4)))
+@settings(max_examples=10, deadline=None)
+def test_the_order_of_updates_only_reorders_the_matrix(order: list[int]) -> None:
+    schema = schema_of("F32")
+    rows = [view(schema, row)[0] for row in np.random.default_rng(8).standard_normal((4, schema.parameters))]
+    straight, squares = border([], rows, None, schema.segments)
+    shuffled, mixed = border([], [rows[place] for place in order], None, schema.segments)
+    np.testing.assert_allclose(shuffled, straight[np.ix_(order, order)], rtol=1e-5, atol=1e-2)
+    np.testing.assert_allclose(mixed, squares[order], rtol=1e-6)
+
+
+def test_the_matrix_is_symmetric_and_has_no_negative_squares() -> None:
+    schema = schema_of("F32", "F16")
+    rows = [view(schema, row)[0] for row in np.random.default_rng(9).standard_normal((5, schema.parameters))]
+    gram, _ = border([], rows, rows[0], schema.segments)
+    np.testing.assert_allclose(gram, gram.T, rtol=1e-6, atol=1e-2)
+    assert gram[0].tolist() == pytest.approx([0.0] * 5, abs=1e-6)
+    assert np.linalg.eigvalsh(gram).min() > -1e-2

@@ -1,11 +1,11 @@
-"""The Gram matrix against float64, and slices against the whole."""
+"""A round's statistics: from slices, through their file, and for some of the members."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flstore_core.ids import ClientId
+from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.statistics import RoundStatistics
 from tests.workloads.rounds import schema_of, statistics
 
@@ -65,3 +65,44 @@ def test_slices_of_different_rounds_do_not_add() -> None:
     one = statistics(np.ones((1, 3)), ["a"])
     with pytest.raises(ValueError, match="disagree"):
         one + statistics(np.ones((1, 3)), ["b"])
+
+
+@given(st.integers(1, 5), st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_the_order_in_which_slices_add_does_not_matter(slices: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    parts = [statistics(rng.standard_normal((3, 30)), ["a", "b", "c"]) for _ in range(slices)]
+    forwards, backwards = RoundStatistics.add_up(parts), RoundStatistics.add_up(parts[::-1])
+    np.testing.assert_allclose(backwards.gram, forwards.gram, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(backwards.squares, forwards.squares, rtol=1e-12)
+
+
+def test_squares_of_the_tensors_add_up_to_the_squared_lengths() -> None:
+    kept = statistics(np.random.default_rng(0).standard_normal((4, 300)), ["a", "b", "c", "d"])
+    np.testing.assert_allclose(kept.squares.sum(axis=1), kept.gram.diagonal(), rtol=1e-6)
+
+
+@given(st.permutations(["a", "b", "c", "d"]), st.integers(1, 4))
+def test_taking_in_two_steps_is_taking_at_once(order: list[str], count: int) -> None:
+    kept = statistics(np.random.default_rng(0).standard_normal((4, 12)), ["a", "b", "c", "d"])
+    wanted = [ClientId(name) for name in order[:count]]
+    by_name = kept.take(list(map(ClientId, order))).take(wanted)
+    np.testing.assert_array_equal(by_name.gram, kept.take(wanted).gram)
+    np.testing.assert_array_equal(by_name.squares, kept.take(wanted).squares)
+
+
+def test_taking_all_members_in_their_order_copies_nothing() -> None:
+    kept = statistics(np.eye(3), ["a", "b", "c"])
+    assert kept.take(kept.members) is kept
+    assert kept.take([]).gram.shape == (0, 0)
+
+
+def test_the_aggregate_is_a_member_and_no_client() -> None:
+    kept = statistics(np.eye(3), ["a", "b", AGGREGATE])
+    assert (kept.members, kept.clients) == (("a", "b", AGGREGATE), ("a", "b"))
+
+
+def test_its_size_is_that_of_its_arrays_and_its_file_little_more() -> None:
+    kept = statistics(np.ones((10, 30)), [f"client-{row}" for row in range(10)])
+    assert kept.nbytes == 8 * (10 * 10 + 10 * 2)
+    assert kept.nbytes < len(kept.to_bytes()) < kept.nbytes + 600
