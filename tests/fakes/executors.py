@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -21,9 +22,14 @@ class InlineExecutor(Executor):
 
 
 class HeldExecutor(Executor):
-    """Keeps the work until the test has it done."""
+    """Keeps the work until the test has it done.
 
-    def __init__(self) -> None:
+    Args:
+        submitted: called whenever work comes in, such as to let a fake clock go on.
+    """
+
+    def __init__(self, submitted: Callable[[], object] = lambda: None) -> None:
+        self._submitted = submitted
         self._held: list[Callable[[], None]] = []
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -36,6 +42,7 @@ class HeldExecutor(Executor):
                 future.set_exception(error)
 
         self._held.append(work)
+        self._submitted()
         return future
 
     def __len__(self) -> int:
@@ -45,3 +52,24 @@ class HeldExecutor(Executor):
         """Do what was submitted, in order."""
         while self._held:
             self._held.pop(0)()
+
+
+class LazyExecutor(Executor):
+    """Does the work in the thread that asks for its result, once it asks: for work that is submitted under a lock."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        return _LazyFuture(partial(fn, *args, **kwargs))
+
+
+class _LazyFuture(Future[T]):
+    def __init__(self, work: Callable[[], T]) -> None:
+        super().__init__()
+        self._work = work
+
+    def result(self, timeout: float | None = None) -> T:
+        if not self.done():
+            try:
+                self.set_result(self._work())
+            except Exception as error:
+                self.set_exception(error)
+        return super().result(timeout)

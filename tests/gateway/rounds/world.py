@@ -29,7 +29,7 @@ from services.gateway.rounds.upload import Upload
 from services.gateway.threads import Pools
 from tests.fakes.backends import FakeBackends
 from tests.fakes.clock import FakeTime
-from tests.fakes.executors import InlineExecutor
+from tests.fakes.executors import InlineExecutor, LazyExecutor
 from tests.fakes.store import MemoryStore
 
 SCHEMA = Schema.from_json(
@@ -143,8 +143,8 @@ class World:
 
 def inline_pools() -> Pools:
     """Return pools that work in the caller's thread."""
-    executor = InlineExecutor()
-    return Pools(executor, executor, executor, executor, executor)
+    inline = InlineExecutor()
+    return Pools(inline, LazyExecutor(), inline, inline, inline)
 
 
 def world(job: Job = JOB, **options: Any) -> World:

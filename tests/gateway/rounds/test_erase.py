@@ -1,0 +1,187 @@
+"""How a client is erased: what goes, what stays, and who learns of it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from flstore_core import layout
+from flstore_core.errors import NotFound, StoreUnavailable
+from flstore_core.ids import ClientId
+from services.gateway.rounds.erase import Erasure
+from tests.fakes.clock import FakeTime
+from tests.fakes.store import Call
+from tests.gateway.rounds.world import NAME, World, body, gram, world
+
+
+def settled(**options: Any) -> World:
+    """Return a gateway with rounds 0 (a, b, c; committed), 1 (b; committed) and 2 (a, b; open)."""
+    gateway = world(**options)
+    for number, clients in ((0, "abc"), (1, "b"), (2, "ab")):
+        for client in clients:
+            gateway.put(number, client, ord(client))
+        if number < 2:
+            gateway.commit(number)
+    return gateway
+
+
+def tombstones(gateway: World) -> dict[str, dict[str, Any]]:
+    contents = gateway.store.contents
+    return {key: json.loads(contents[key]) for key in contents if key.startswith(layout.audit_prefix(NAME))}
+
+
+def test_nothing_of_the_client_is_left() -> None:
+    gateway = settled()
+    erasure = gateway.erase("a")
+    assert (erasure.rounds, erasure.objects) == ((0, 2), 4)
+    for number in (0, 2):
+        assert gateway.stored_tensors(number, "a") is None
+        assert gateway.stored_member(number, "a") is None
+    record, statistics = gateway.stored_record(0), gateway.stored_statistics(0)
+    assert record is not None
+    assert statistics is not None
+    assert [member.client for member in record.members] == ["b", "c"]
+    assert statistics.members == ("b", "c")
+    assert statistics.gram.tolist() == gram([ord("b"), ord("c")])
+    assert json.dumps(erasure.to_json()) == json.dumps(
+        {"client": "a", "rounds": [0, 2], "objects": 4, "tombstone": erasure.tombstone}
+    )
+
+
+def test_everything_else_stays() -> None:
+    gateway = settled()
+    before = gateway.store.contents
+    gateway.erase("a")
+    after = gateway.store.contents
+    changed = {key for key in before if before[key] != after.get(key)}
+    gone = [place(NAME, number, ClientId("a")) for place in (layout.tensors, layout.member) for number in (0, 2)]
+    assert changed == {layout.round_record(NAME, 0), layout.statistics(NAME, 0), *gone}
+    assert gateway.stored_tensors(2, "b") == body(ord("b"))
+
+
+def test_the_tombstone_tells_when_it_began_and_ended() -> None:
+    time = FakeTime()
+    gateway = settled(time=time)
+    began = time.now()
+    early: list[dict[str, dict[str, Any]]] = []
+
+    def look(call: Call) -> None:
+        if call.method == "delete" and not early:
+            early.append(tombstones(gateway))
+            time.sleep(3.0)
+
+    gateway.store.before = look
+    erasure = gateway.erase("a")
+    entry = {"job": "job", "client": "a", "rounds": [0, 2], "asked_at": began}
+    assert early == [{erasure.tombstone: {**entry, "done_at": None}}]
+    assert tombstones(gateway) == {erasure.tombstone: {**entry, "objects": 4, "done_at": began + 3.0}}
+
+
+def test_this_gateway_forgets_and_awake_shards_too() -> None:
+    gateway = settled(slices=2)
+    assert list(gateway.rounds.catalog.read_index(NAME).rounds_of("a")) == [0]
+    gateway.erase("a")
+    index = gateway.rounds.catalog.read_index(NAME)
+    assert sorted(index.participations) == ["b", "c"]
+    assert gateway.backends.caches.forgotten == [("shard-0", NAME, "a"), ("shard-1", NAME, "a")]
+
+
+def test_another_gateway_notices_though_it_looked_in_the_middle() -> None:
+    gateway = settled()
+    other = World.make(gateway.store)
+
+    def look(call: Call) -> None:
+        if call == Call("put", layout.round_record(NAME, 0)):
+            gateway.store.before = lambda call: None
+            other.rounds.catalog.refresh(NAME)
+            assert other.rounds.records.read_record(NAME, 0) is not None
+
+    gateway.store.before = look
+    gateway.erase("a")
+    assert sorted(other.rounds.catalog.refresh(NAME).participations) == ["b", "c"]
+    record = other.rounds.records.read_record(NAME, 0)
+    assert record is not None
+    assert "a" not in record.by_client
+
+
+@pytest.mark.parametrize("client", ["nobody", "bb"])
+def test_who_never_took_part_is_not_found(client: str) -> None:
+    gateway = settled()
+    before = gateway.store.contents
+    with pytest.raises(NotFound, match=f"client '{client}' does not exist"):
+        gateway.erase(client)
+    assert gateway.store.contents == before
+
+
+def test_an_erased_client_cannot_be_erased_again_but_may_come_back() -> None:
+    gateway = settled()
+    gateway.erase("a")
+    with pytest.raises(NotFound):
+        gateway.erase("a")
+    gateway.put(2, "a", 5)
+    assert [member.client for member in gateway.commit(2).members] == ["a", "b"]
+
+
+CUTS = [
+    ("put", layout.statistics(NAME, 0)),
+    ("delete", layout.tensors(NAME, 0, ClientId("a"))),
+    ("delete", layout.member(NAME, 0, ClientId("a"))),
+    ("put", layout.round_record(NAME, 0)),
+    ("delete", layout.tensors(NAME, 2, ClientId("a"))),
+    ("delete", layout.member(NAME, 2, ClientId("a"))),
+]
+
+
+@pytest.mark.parametrize("call", [Call(*cut) for cut in CUTS], ids=str)
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_one_that_broke_off_goes_on_when_it_is_asked_for_again(call: Call, after: bool) -> None:
+    gateway = settled()
+
+    def fail(made: Call) -> None:
+        if made == call:
+            raise StoreUnavailable("the store is away")
+
+    setattr(gateway.store, "after" if after else "before", fail)
+    with pytest.raises(StoreUnavailable):
+        gateway.erase("a")
+    gateway.store.before = gateway.store.after = lambda call: None
+    again = World.make(gateway.store)
+    if call.key == layout.member(NAME, 2, ClientId("a")) and after:
+        with pytest.raises(NotFound):  # that was the last there was of it
+            again.erase("a")
+    else:
+        assert isinstance(again.erase("a"), Erasure)
+    record, statistics = gateway.stored_record(0), gateway.stored_statistics(0)
+    assert record is not None
+    assert statistics is not None
+    assert "a" not in {*record.by_client, *statistics.members}
+    assert not [key for key in gateway.store.contents if "/clients/a." in key]
+
+
+def test_a_commit_metric_written_beside_it_is_kept() -> None:
+    gateway = settled()
+    other = World.make(gateway.store)
+
+    def erase_another(call: Call) -> None:
+        if call == Call("put", layout.round_record(NAME, 0)):
+            gateway.store.before = lambda call: None
+            other.erase("c")
+
+    gateway.store.before = erase_another
+    gateway.erase("a")
+    record = gateway.stored_record(0)
+    assert record is not None
+    assert list(record.by_client) == ["b"]
+
+
+def test_an_erasure_of_which_every_round_went_meanwhile_does_no_harm() -> None:
+    gateway = settled()
+
+    def delete_job(call: Call) -> None:
+        if call == Call("get_with_info", layout.statistics(NAME, 0)):
+            gateway.store.before = lambda call: None
+            World.make(gateway.store).jobs.delete(NAME)
+
+    gateway.store.before = delete_job
+    gateway.erase("a")
+    assert not [key for key in gateway.store.contents if key.startswith("jobs/")]

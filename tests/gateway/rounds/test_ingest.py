@@ -1,0 +1,321 @@
+"""How updates are taken in: what is written in which order, and what becomes of trouble on the way."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from flstore_core import layout
+from flstore_core.errors import (
+    Conflict,
+    InvalidTensors,
+    NotFound,
+    RoundCommitted,
+    StoreUnavailable,
+    Unavailable,
+)
+from flstore_core.ids import AGGREGATE, ClientId
+from flstore_core.records import Member
+from flstore_core.shard.protocol import MemberRef, SliceRef
+from services.gateway.rounds.ingest import COMMIT_POLL_SECONDS, COMMIT_POLLS, ORPHAN_SECONDS, Receipt, pack
+from services.gateway.rounds.opening import Opening
+from tests.fakes.clock import FakeTime
+from tests.fakes.store import Call, MemoryStore
+from tests.gateway.rounds.world import JOB, NAME, World, body, world
+
+CLIENT = ClientId("c")
+TENSORS, MEMBER = layout.tensors(NAME, 0, CLIENT), layout.member(NAME, 0, CLIENT)
+OPENING, RECORD = layout.opening(NAME, 0), layout.round_record(NAME, 0)
+
+
+def on_call(store: MemoryStore, method: str, key: str, act: Callable[[], object], *, after: bool = False) -> None:
+    """Have `act` done once, before or after a store's first call of `method` for `key`."""
+
+    def hook(call: Call) -> None:
+        if call == Call(method, key):
+            setattr(store, name, lambda call: None)
+            act()
+
+    name = "after" if after else "before"
+    setattr(store, name, hook)
+
+
+def fail() -> None:
+    raise StoreUnavailable("the store is away")
+
+
+class TestAcknowledged:
+    """What is there once an update is acknowledged."""
+
+    def test_tensors_and_record_are_in_the_store(self) -> None:
+        time = FakeTime()
+        gateway = world(time=time)
+        content = body(1)
+        receipt = gateway.put(0, "c", content, {"num_examples": 7})
+        digest = hashlib.sha256(content).hexdigest()
+        offset = 8 + int.from_bytes(content[:8], "little")
+        expected = Member(CLIENT, digest, len(content), offset, {"num_examples": 7}, time.now())
+        assert receipt == Receipt(expected, created=True)
+        assert gateway.stored_tensors(0, "c") == content
+        assert gateway.stored_member(0, "c") == expected
+
+    def test_an_aggregate_is_taken_in_likewise(self) -> None:
+        gateway = world()
+        gateway.put_aggregate(0, 5)
+        assert gateway.store.contents[layout.tensors(NAME, 0, AGGREGATE)] == body(5)
+        assert gateway.stored_member(0, AGGREGATE) == gateway.rounds.records.read_member(NAME, 0, AGGREGATE)
+
+    def test_the_record_is_written_after_the_tensors_and_the_mark_read_last(self) -> None:
+        gateway = world()
+        gateway.put(0, "other", 2)
+        calls: list[Call] = []
+        gateway.store.before = calls.append
+        gateway.put(0, "c", 1)
+        assert calls == [
+            Call("get", MEMBER),
+            Call("get", OPENING),
+            Call("put", TENSORS),
+            Call("put", MEMBER),
+            Call("get", OPENING),
+        ]
+
+    def test_the_first_update_of_a_round_opens_it(self) -> None:
+        gateway = world()
+        gateway.put(3, "c", 1)
+        assert list(gateway.rounds.catalog.read_index(NAME).open) == [3]
+
+    def test_the_same_bytes_again_are_no_news(self) -> None:
+        gateway = world()
+        first = gateway.put(0, "c", 1, {"loss": 1.0})
+        assert gateway.put(0, "c", 1, {"loss": 2.0}) == replace(first, created=False)
+
+    def test_the_same_bytes_after_the_commit_are_no_news(self) -> None:
+        gateway = world()
+        first = gateway.put(0, "c", 1)
+        gateway.commit(0)
+        assert gateway.put(0, "c", 1) == replace(first, created=False)
+
+    def test_the_same_aggregate_after_the_commit_is_no_news(self) -> None:
+        gateway = world()
+        first = gateway.put_aggregate(0, 1)
+        gateway.commit(0)
+        assert gateway.put_aggregate(0, 1) == replace(first, created=False)
+
+
+class TestRefused:
+    """What is refused, and what is left of it: nothing."""
+
+    def test_a_bad_body_touches_nothing(self) -> None:
+        gateway = world()
+        calls: list[Call] = []
+        gateway.store.before = calls.append
+        with pytest.raises(InvalidTensors):
+            gateway.put(0, "c", b"junk")
+        assert calls == []
+
+    def test_other_bytes_conflict(self) -> None:
+        gateway = world()
+        gateway.put(0, "c", 1)
+        with pytest.raises(Conflict, match="round 0 of job 'job' has other bytes from 'c'; an update cannot"):
+            gateway.put(0, "c", 2)
+        assert gateway.stored_tensors(0, "c") == body(1)
+
+    def test_other_bytes_at_once_conflict(self) -> None:
+        gateway = world()
+        other = World.make(gateway.store)
+        on_call(gateway.store, "put", TENSORS, lambda: other.put(0, "c", 3))
+        with pytest.raises(Conflict):
+            gateway.put(0, "c", 4)
+        assert gateway.stored_tensors(0, "c") == body(3)
+
+    def test_a_committed_round_takes_nothing_more(self) -> None:
+        gateway = world()
+        gateway.put(0, "a", 1)
+        gateway.commit(0)
+        before = gateway.store.contents
+        with pytest.raises(RoundCommitted, match="round 0 of job 'job' is committed; 'c' cannot join it any more"):
+            gateway.put(0, "c", 1)
+        assert gateway.store.contents == before
+
+    def test_what_the_commit_passed_over_is_removed(self) -> None:
+        gateway = world()
+        gateway.put(0, "a", 1)
+        other = World.make(gateway.store)
+        on_call(gateway.store, "put", MEMBER, lambda: other.commit(0))
+        with pytest.raises(RoundCommitted):
+            gateway.put(0, "c", 1)
+        assert gateway.stored_tensors(0, "c") is None
+        assert gateway.stored_member(0, "c") is None
+
+    def test_an_update_for_a_deleted_job_is_not_acknowledged(self) -> None:
+        gateway = world()
+        gateway.put(0, "a", 1)
+        on_call(gateway.store, "put", TENSORS, lambda: World.make(gateway.store).jobs.delete(NAME))
+        with pytest.raises(NotFound, match="round 0 of job 'job' is gone"):
+            gateway.put(0, "c", 1)
+
+
+class TestBesideACommit:
+    """An upload that comes upon the commit mark."""
+
+    def mark(self, gateway: World) -> None:
+        gateway.put(0, "a", 1)
+        gateway.rounds.openings.mark_commit(NAME, 0, Opening(None))
+
+    def test_it_waits_for_the_commit_to_end(self) -> None:
+        time = FakeTime()
+        gateway = world(time=time)
+        self.mark(gateway)
+        other = World.make(gateway.store)
+        waited = time.now()
+
+        def commit_at_last(call: Call) -> None:
+            if time.now() - waited > 10 * COMMIT_POLL_SECONDS:
+                gateway.store.before = lambda call: None
+                other.commit(0)
+
+        gateway.store.before = commit_at_last
+        with pytest.raises(RoundCommitted):
+            gateway.put(0, "c", 2)
+        assert len(time.clock.pauses) == 11
+
+    def test_it_gives_up_on_a_commit_that_broke_off(self) -> None:
+        time = FakeTime()
+        gateway = world(time=time)
+        self.mark(gateway)
+        with pytest.raises(Unavailable, match="is being committed; send the update again to learn"):
+            gateway.put(0, "c", 2)
+        assert sum(time.clock.pauses) == pytest.approx((COMMIT_POLLS - 1) * COMMIT_POLL_SECONDS)
+        assert gateway.stored_member(0, "c") is None
+        gateway.commit(0)
+        with pytest.raises(RoundCommitted):
+            gateway.put(0, "c", 2)
+
+    def test_a_retry_that_was_counted_after_all_is_acknowledged(self) -> None:
+        gateway = world()
+        other = World.make(gateway.store)
+        on_call(gateway.store, "get", OPENING, lambda: (other.put(0, "c", 1), other.commit(0)))
+        receipt = gateway.put(0, "c", 1)
+        assert receipt == Receipt(gateway.commit(0).members[0], created=False)
+
+    def test_a_record_that_is_removed_while_it_is_sent_again_is_not_acknowledged(self) -> None:
+        gateway = world()
+        other = World.make(gateway.store)
+
+        def store_first() -> None:
+            other.put(0, "c", 1)
+            on_call(gateway.store, "get", MEMBER, lambda: other.store.delete(MEMBER))
+
+        on_call(gateway.store, "put", TENSORS, store_first)
+        with pytest.raises(Unavailable, match="'c' was removed from round 0 of job 'job' while it was sent"):
+            gateway.put(0, "c", 1)
+
+
+class TestCutOff:
+    """Uploads that broke off, and what the next one makes of their remains."""
+
+    @pytest.mark.parametrize(("method", "key"), [("put", TENSORS), ("put", MEMBER), ("get", OPENING)])
+    @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+    def test_a_retry_succeeds_wherever_the_store_failed(self, method: str, key: str, after: bool) -> None:
+        gateway = world()
+        on_call(gateway.store, method, key, fail, after=after)
+        with pytest.raises(StoreUnavailable):
+            gateway.put(0, "c", 1)
+        gateway.store.before = gateway.store.after = lambda call: None
+        gateway.put(0, "c", 1)
+        assert [member.client for member in gateway.commit(0).members] == ["c"]
+        assert gateway.stored_tensors(0, "c") == body(1)
+
+    def leave_tensors(self, gateway: World, seed: int = 1) -> None:
+        on_call(gateway.store, "put", MEMBER, fail)
+        with pytest.raises(StoreUnavailable):
+            gateway.put(0, "c", seed)
+
+    def test_the_same_bytes_are_adopted_without_writing_them_again(self) -> None:
+        gateway = world()
+        self.leave_tensors(gateway)
+        calls: list[Call] = []
+        gateway.store.after = calls.append
+        assert gateway.put(0, "c", 1).created
+        assert Call("put", TENSORS) not in calls
+
+    def test_other_bytes_wait_until_the_upload_must_be_dead(self) -> None:
+        time = FakeTime()
+        gateway = world(time=time)
+        self.leave_tensors(gateway, 1)
+        time.sleep(ORPHAN_SECONDS - 0.1)
+        with pytest.raises(Conflict):
+            gateway.put(0, "c", 2)
+        time.sleep(0.1)
+        assert gateway.put(0, "c", 2).created
+        assert gateway.stored_tensors(0, "c") == body(2)
+
+    def test_old_tensors_that_got_their_record_are_not_replaced(self) -> None:
+        time = FakeTime()
+        gateway = world(time=time)
+        self.leave_tensors(gateway, 1)
+        time.sleep(ORPHAN_SECONDS)
+        on_call(gateway.store, "stat", TENSORS, lambda: World.make(gateway.store, time).put(0, "c", 1))
+        with pytest.raises(Conflict):
+            gateway.put(0, "c", 2)
+        assert gateway.stored_tensors(0, "c") == body(1)
+
+    @pytest.mark.parametrize("method", ["stat", "stream"])
+    def test_tensors_that_vanish_while_they_are_looked_at_are_written(self, method: str) -> None:
+        gateway = world()
+        self.leave_tensors(gateway)
+        on_call(gateway.store, method, TENSORS, lambda: gateway.store.delete(TENSORS))
+        assert gateway.put(0, "c", 1).created
+        assert gateway.stored_tensors(0, "c") == body(1)
+
+    def test_of_two_heirs_of_old_tensors_one_wins(self) -> None:
+        time = FakeTime()
+        gateway = world(time=time)
+        self.leave_tensors(gateway, 1)
+        time.sleep(ORPHAN_SECONDS)
+        other = World.make(gateway.store, time)
+        on_call(gateway.store, "stat", TENSORS, lambda: other.put(0, "c", 3), after=True)
+        with pytest.raises(Conflict):
+            gateway.put(0, "c", 2)
+        assert gateway.stored_tensors(0, "c") == body(3)
+
+
+class TestSlices:
+    """What the shards are handed while the store writes."""
+
+    def test_each_shard_gets_its_part_of_the_data(self) -> None:
+        gateway = world(slices=2)
+        content = body(1)
+        gateway.put(0, "c", content)
+        data = content[-24:]
+        slices = gateway.backends.shards.slices
+        assert {key: sent[0] for key, sent in slices.items()} == {(0, 0, "c"): data[:12], (1, 0, "c"): data[12:]}
+
+    def test_shards_learn_the_base(self) -> None:
+        gateway = world()
+        gateway.put_aggregate(0, 5)
+        aggregate = gateway.commit(0).aggregate
+        assert aggregate is not None
+        gateway.put(1, "c", 1)
+        assert gateway.backends.shards.slices[0, 1, CLIENT][1] == MemberRef.of(0, aggregate)
+        assert gateway.backends.shards.slices[0, 0, AGGREGATE][1] is None
+
+    def test_shards_in_trouble_hinder_no_upload(self, caplog: pytest.LogCaptureFixture) -> None:
+        gateway = world(slices=2)
+        gateway.backends.shards.trouble = Unavailable("the shard is gone")
+        assert gateway.put(0, "c", 1).created
+        logged = [(record.message, *map(vars(record).get, ("slice", "error"))) for record in caplog.records]
+        assert logged == [("slice not sent", index, "the shard is gone") for index in (0, 1)]
+
+    def test_a_controller_in_trouble_hinders_no_upload(self, caplog: pytest.LogCaptureFixture) -> None:
+        gateway = world()
+        gateway.backends.placement.trouble = Unavailable("no controller")
+        assert gateway.put(0, "c", 1).created
+        assert [record.message for record in caplog.records] == ["slices not sent"]
+
+    def test_a_slice_is_cut_out_without_copying(self) -> None:
+        data = memoryview(bytes(range(24)))
+        pieces = [pack(data, JOB.schema, SliceRef(NAME, JOB.schema.digest, 4, index)) for index in range(4)]
+        assert b"".join(piece for part in pieces for piece in part) == bytes(data)
+        assert all(piece.obj is data.obj for part in pieces for piece in part)

@@ -1,0 +1,104 @@
+"""What is refused before a byte is written."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from flstore_core.errors import FLStoreError, InvalidParameters, InvalidTensors, SchemaMismatch
+from flstore_core.ids import ClientId
+from services.gateway.rounds.upload import MAX_METRICS_BYTES, CheckedUpload, Upload, check, merge_metrics
+from tests.gateway.rounds.world import JOB, body
+
+DEEP = "[" * 100_000
+
+
+def checked(content: bytes, **metrics: Any) -> CheckedUpload:
+    return check(Upload(JOB, 0, ClientId("c"), memoryview(content), metrics))
+
+
+def test_a_good_upload_tells_where_its_data_begin() -> None:
+    content = body(1)
+    header_length = int.from_bytes(content[:8], "little")
+    assert checked(content).data_offset == 8 + header_length
+    assert content[checked(content).data_offset :] == np.array([-2, -1, 0, 1, 2, 3], "<f4").tobytes()
+
+
+def test_metrics_beside_the_body_override_those_in_it() -> None:
+    content = body(1, {"metrics": json.dumps({"num_examples": 7, "loss": 0.5})})
+    upload = checked(content, loss=0.25, accuracy=0.75)
+    assert upload.metrics == {"num_examples": 7, "loss": 0.25, "accuracy": 0.75}
+    assert upload.num_examples == 7.0
+
+
+def test_an_update_without_a_weight_counts_once() -> None:
+    assert checked(body(1)).num_examples == 1.0
+    assert checked(body(1)).metrics == {}
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_the_tensor_that_is_not_finite_is_named(bad: float) -> None:
+    content = save({"bias": np.zeros(2, np.float32), "weight": np.array([[0, 1], [bad, 2]], np.float32)})
+    with pytest.raises(InvalidTensors, match="tensor 'weight' has a NaN, an infinity") as caught:
+        checked(content)
+    assert caught.value.extensions["tensor"] == "weight"
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"", InvalidTensors),
+        (b"no safetensors file", InvalidTensors),
+        (body(1)[:-1], InvalidTensors),
+        (save({"bias": np.zeros(2, np.float32)}), SchemaMismatch),
+        (save({"bias": np.zeros(2, np.float32), "weight": np.zeros((4, 1), np.float32)}), SchemaMismatch),
+        (save({"bias": np.zeros(2, np.float32), "weight": np.zeros((2, 2), np.float16)}), SchemaMismatch),
+    ],
+    ids=["empty", "text", "cut", "missing tensor", "other shape", "other dtype"],
+)
+def test_what_is_not_in_the_jobs_schema_is_refused(content: bytes, error: type[FLStoreError]) -> None:
+    with pytest.raises(error):
+        checked(content)
+
+
+def test_a_header_much_longer_than_the_schemas_is_not_read() -> None:
+    with pytest.raises(InvalidTensors):
+        checked(body(1, {"filler": "x" * (2**20 + 1000)}))
+    assert checked(body(1, {"filler": "x" * 2**19})).num_examples == 1.0
+
+
+@pytest.mark.parametrize(
+    ("in_file", "message"),
+    [
+        ("{", "is not JSON"),
+        (DEEP, "is not JSON"),
+        ("[]", "must be a JSON object"),
+        ("3", "must be a JSON object"),
+        ('{"loss": NaN}', "NaN, infinities and endless nesting are not JSON"),
+        (r'{"name": "\ud800"}', "half of a surrogate pair"),
+        (json.dumps({"note": "x" * MAX_METRICS_BYTES}), "at most 65536 are kept"),
+    ],
+)
+def test_metrics_that_cannot_be_kept_are_refused(in_file: str, message: str) -> None:
+    with pytest.raises(InvalidParameters, match=message):
+        merge_metrics({"metrics": in_file}, {})
+
+
+def test_metrics_may_be_as_long_as_is_said() -> None:
+    metrics = {"note": "x" * (MAX_METRICS_BYTES - len('{"note":""}'))}
+    assert merge_metrics({}, metrics) == metrics
+    with pytest.raises(InvalidParameters, match="metrics take 65537 bytes"):
+        merge_metrics({}, {"note": metrics["note"] + "x"})
+
+
+@pytest.mark.parametrize("value", [0, -1, 1e15, 10**400, "7", True, None, [1]], ids=repr)
+def test_a_weight_is_a_number_above_zero(value: Any) -> None:
+    with pytest.raises(InvalidParameters, match="use a number above 0"):
+        checked(body(1), num_examples=value)
+
+
+@pytest.mark.parametrize("value", [1, 0.5, 10**14])
+def test_weights_need_not_be_whole(value: float) -> None:
+    assert checked(body(1), num_examples=value).num_examples == value
