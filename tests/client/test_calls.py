@@ -1,0 +1,250 @@
+"""Every call of the API without a transport: the request it makes, and the value its response becomes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from flstore_core.client import Answer, Erasure, JobInfo, Operation, Receipt, RoundInfo
+from flstore_core.client.api import Api
+from flstore_core.client.exchange import Exchange, Response
+from flstore_core.client.retry import retry_for
+from flstore_core.errors import InvalidParameters, NotFound, Unavailable
+from flstore_core.schema import Schema, TensorSpec
+from tests.client.conversation import Sent, converse, ok
+from tests.client.test_api import ANSWER, ARRAYS, RECEIPT, ROUND
+
+API = Api(retry_for(0))
+JOB = {"job": "j", "parameters": 7, "nbytes": 32, "open": [4, 5], "schema": [{"name": "w"}], "unknown": "ignored"}
+OPERATION = {"id": "op1", "state": "running", "created_at": 2.5, "progress": "a newer server's"}
+
+
+def call(exchange: Exchange[Any], data: Any = None, **headers: str) -> tuple[Sent, Any]:
+    """Return the one request of an exchange, and its answer to a response that holds `data`."""
+    sent: list[Sent] = []
+    answer = converse(exchange, ok(data, **headers), sent=sent)
+    [request] = sent
+    return request, answer
+
+
+Make = Callable[[], Exchange[Any]]
+
+
+@pytest.mark.parametrize(
+    ("exchange", "method", "path"),
+    [
+        (lambda: API.jobs(), "GET", "/v1/jobs"),
+        (lambda: API.job("j"), "GET", "/v1/jobs/j"),
+        (lambda: API.delete_job("j"), "DELETE", "/v1/jobs/j"),
+        (lambda: API.create_job("j", like=ARRAYS), "PUT", "/v1/jobs/j"),
+        (lambda: API.put_update("j", 3, "c", ARRAYS), "PUT", "/v1/jobs/j/rounds/3/clients/c"),
+        (lambda: API.put_aggregate("j", 3, ARRAYS), "PUT", "/v1/jobs/j/rounds/3/aggregate"),
+        (lambda: API.put_program("j", b"pt2"), "PUT", "/v1/jobs/j/model"),
+        (lambda: API.put_dataset("j", "test", ARRAYS), "PUT", "/v1/jobs/j/datasets/test"),
+        (lambda: API.commit("j", 3), "POST", "/v1/jobs/j/rounds/3/commit"),
+        (lambda: API.rounds("j"), "GET", "/v1/jobs/j/rounds"),
+        (lambda: API.round("j", 3), "GET", "/v1/jobs/j/rounds/3"),
+        (lambda: API.get_update("j", 3, "c"), "GET", "/v1/jobs/j/rounds/3/clients/c"),
+        (lambda: API.get_aggregate("j", 3), "GET", "/v1/jobs/j/rounds/3/aggregate"),
+        (lambda: API.get_artifact("j", "a1"), "GET", "/v1/jobs/j/artifacts/a1"),
+        (lambda: API.download_raw("j", 3, "c"), "GET", "/v1/jobs/j/rounds/3/clients/c"),
+        (lambda: API.download_raw("j", 3, "aggregate"), "GET", "/v1/jobs/j/rounds/3/aggregate"),
+        (lambda: API.erase_client("j", "c"), "DELETE", "/v1/jobs/j/clients/c"),
+        (lambda: API.workloads(), "GET", "/v1/workloads"),
+        (lambda: API.run("j", "metrics"), "POST", "/v1/jobs/j/workloads/metrics"),
+        (lambda: API.run_anew("j", "metrics"), "POST", "/v1/jobs/j/workloads/metrics"),
+        (lambda: API.submit("j", "metrics"), "POST", "/v1/jobs/j/workloads/metrics"),
+        (lambda: API.operation("op1"), "GET", "/v1/operations/op1"),
+        (lambda: API.wait("op1"), "GET", "/v1/operations/op1"),
+        (lambda: API.placement(), "GET", "/v1/placement"),
+        (lambda: API.cache(), "GET", "/v1/cache"),
+    ],
+)
+def test_each_call_makes_its_request(exchange: Make, method: str, path: str) -> None:
+    request = next(exchange())
+    assert (request.method, request.path, request.delay_s) == (method, path, 0.0)
+
+
+def test_a_job_is_created_by_its_schema_and_settings() -> None:
+    schema = Schema((TensorSpec("w", "BF16", (2, 3)),))
+    request, job = call(API.create_job("j", schema=schema, statistics="off", replicas=2), JOB)
+    assert request.json == {
+        "schema": [{"name": "w", "dtype": "BF16", "shape": [2, 3]}],
+        "statistics": "off",
+        "clients_per_round": 10,
+        "hot_rounds": 2,
+        "replicas": 2,
+        "slices": None,
+    }
+    assert job == JobInfo(job="j", parameters=7, nbytes=32, open=(4, 5), schema=({"name": "w"},))
+
+
+@pytest.mark.parametrize("given", [{}, {"like": ARRAYS, "schema": Schema(())}])
+def test_a_job_takes_its_schema_from_exactly_one_place(given: dict[str, Any]) -> None:
+    with pytest.raises(InvalidParameters, match="give either `like`, arrays of a model, or `schema`"):
+        next(API.create_job("j", **given))
+
+
+def test_deleting_returns_nothing() -> None:
+    assert call(API.delete_job("j"), {"anything": 1})[1] is None
+
+
+@pytest.mark.parametrize(
+    ("metrics", "header"), [(None, None), ({}, None), ({"loss": 0.5, "ok": True}, '{"loss": 0.5, "ok": true}')]
+)
+def test_metrics_of_a_ready_file_travel_in_a_header(metrics: dict[str, Any] | None, header: str | None) -> None:
+    body = safetensors.numpy.save(ARRAYS)
+    request, receipt = call(API.put_update("j", 3, "c1", body, metrics=metrics), RECEIPT)
+    assert request.body == body
+    assert request.headers.get("X-FLStore-Metrics") == header
+    assert request.headers["Content-Type"] == "application/octet-stream"
+    assert receipt == Receipt.from_json(RECEIPT)
+
+
+def test_a_file_is_sent_from_the_disk(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    safetensors.numpy.save_file(ARRAYS, path)
+    request, _ = call(API.put_aggregate("j", 3, path), RECEIPT)
+    assert request.body == path.read_bytes()
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameters, match=r"gone\.safetensors' cannot be read: No such file or directory"):
+        next(API.put_update("j", 1, "c", tmp_path / "gone.safetensors"))
+
+
+def test_a_program_is_sent_as_it_is_and_its_description_is_read_by_attribute() -> None:
+    request, fields = call(API.put_program("j", b"\x80program"), {"inputs": [{"shape": [1, 64]}]})
+    assert (request.body, request.headers) == (b"\x80program", {"Content-Type": "application/octet-stream"})
+    assert fields.inputs[0].shape == [1, 64]
+
+
+def test_a_data_set_is_a_safetensors_file() -> None:
+    data = {"inputs": np.zeros((3, 2), np.float32), "targets": np.arange(3)}
+    request, fields = call(API.put_dataset("j", "test", data), {"rows": 3})
+    assert {name: array.tolist() for name, array in safetensors.numpy.load(request.body).items()} == {
+        "inputs": [[0.0, 0.0]] * 3,
+        "targets": [0, 1, 2],
+    }
+    assert fields.rows == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "body"),
+    [
+        ({}, {"metrics": {}, "hyperparameters": {}}),
+        ({"participants": ("a", "b")}, {"metrics": {}, "hyperparameters": {}, "participants": ["a", "b"]}),
+        ({"participants": []}, {"metrics": {}, "hyperparameters": {}, "participants": []}),
+        ({"metrics": {"n": np.float32(0.5)}}, {"metrics": {"n": 0.5}, "hyperparameters": {}}),
+    ],
+)
+def test_a_commit_names_its_participants_only_if_they_are_given(
+    arguments: dict[str, Any], body: dict[str, Any]
+) -> None:
+    request, record = call(API.commit("j", 3, **arguments), ROUND)
+    assert request.json == body
+    assert (record.number, record.base, [member.client for member in record.members]) == (3, 2, ["c1"])
+
+
+def test_lists_become_values() -> None:
+    _, rounds = call(API.rounds("j"), {"rounds": [{"round": 1, "committed": False, "clients": None, "base": None}]})
+    assert rounds == [RoundInfo(round=1, committed=False)]
+    _, erasure = call(API.erase_client("j", "c"), {"client": "c", "rounds": [1, 2], "objects": 4, "tombstone": "t"})
+    assert erasure == Erasure("c", (1, 2), 4, "t"), "lists are frozen to tuples, as the fields promise"
+    _, jobs = call(API.jobs(), {"jobs": [JOB]})
+    assert jobs[0].open == (4, 5)
+
+
+@pytest.mark.parametrize("artifact", ["a1", "/v1/jobs/j/artifacts/a1", {"href": "/v1/jobs/j/artifacts/a1", "bytes": 9}])
+def test_an_artifact_is_fetched_by_id_path_or_link(artifact: Any) -> None:
+    sent: list[Sent] = []
+    arrays = converse(
+        API.get_artifact("j", artifact), Response(200, {}, bytearray(safetensors.numpy.save(ARRAYS))), sent=sent
+    )
+    assert sent[0].path == "/v1/jobs/j/artifacts/a1"
+    assert {name: array.tolist() for name, array in arrays.items()} == {n: a.tolist() for n, a in ARRAYS.items()}
+
+
+def test_a_download_of_half_a_hash_is_checked_against_that_half() -> None:
+    body = bytearray(b"model")
+    half = Response(200, {}, body).sha256[:32]
+    assert converse(API.download_raw("j", 1, "c"), Response(200, {"etag": f'"{half}"'}, body)) == body
+    other = Response(200, {"etag": f'"{half[::-1]}"'}, body)
+    with pytest.raises(Unavailable, match=f"arrived as {Response(200, {}, body).sha256}, but the server names"):
+        converse(API.download_raw("j", 1, "c"), other)
+
+
+def test_a_run_sends_its_parameters_and_a_run_anew_refuses_kept_answers() -> None:
+    request, answer = call(API.run("j", "cosine-similarity", round=3, clients=["c1"]), ANSWER)
+    assert request.json == {"round": 3, "clients": ["c1"]}
+    assert "Cache-Control" not in request.headers
+    assert isinstance(answer, Answer)
+    anew, _ = call(API.run_anew("j", "cosine-similarity", round=3), ANSWER)
+    assert anew.headers["Cache-Control"] == "no-cache"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"deep": [float("-inf")]}])
+def test_numbers_that_json_lacks_are_refused_before_anything_is_sent(value: Any) -> None:
+    with pytest.raises(InvalidParameters, match="only finite numbers can be sent as JSON"):
+        next(API.run("j", "metrics", limit=value))
+
+
+def test_a_submission_that_is_answered_at_once_has_succeeded() -> None:
+    request, operation = call(API.submit("j", "metrics"), ANSWER)
+    assert request.headers["Prefer"] == "respond-async"
+    assert operation == Operation("", "succeeded", Answer.from_json(ANSWER))
+    assert converse_without_requests(API.wait(operation)) == Answer.from_json(ANSWER)
+
+
+def converse_without_requests(exchange: Exchange[Any]) -> Any:
+    with pytest.raises(StopIteration) as end:
+        next(exchange)
+    return end.value.value
+
+
+def test_waiting_asks_after_doubled_pauses_of_at_most_a_second() -> None:
+    sent: list[Sent] = []
+    still = [ok(OPERATION)] * 8
+    done = ok({**OPERATION, "state": "succeeded", "result": ANSWER})
+    answer = converse(API.wait("op1"), *still, done, sent=sent)
+    assert answer.result.clients == ["c1"]
+    assert [request.delay_s for request in sent] == pytest.approx([0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0])
+
+
+def test_waiting_gives_up_after_its_timeout_and_says_that_the_operation_goes_on() -> None:
+    sent: list[Sent] = []
+    with pytest.raises(Unavailable, match=r"operation op1 still runs after 0.3 s; wait again"):
+        converse(API.wait(Operation("op1", "running"), timeout=0.3), *[ok(OPERATION)] * 9, sent=sent)
+    assert [request.delay_s for request in sent] == pytest.approx([0.05, 0.1, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("problem", "kind", "message"),
+    [
+        ({"code": "not-found", "status": 404, "detail": "round 9 does not exist"}, NotFound, "round 9 does not exist"),
+        (None, Exception, "operation op1 failed"),
+    ],
+)
+def test_a_failed_operation_raises_its_problem(problem: Any, kind: type[Exception], message: str) -> None:
+    failed = ok({**OPERATION, "state": "failed", "problem": problem})
+    with pytest.raises(kind, match=message):
+        converse(API.wait("op1"), failed)
+
+
+def test_an_answer_of_another_server_is_told_by_its_form() -> None:
+    page = Response(200, {}, bytearray(b"<html>"))
+    for exchange in (API.jobs(), API.job("j"), API.run("j", "metrics")):
+        with pytest.raises(Unavailable, match=r"the server's answer is not JSON .*; is this FLStore's URL"):
+            converse(exchange, page)
+
+
+def test_tables_are_read_by_attribute() -> None:
+    _, table = call(API.placement(), {"version": 3, "jobs": {"j": {"slices": 2}}})
+    assert (table.version, table.jobs.j.slices) == (3, 2)
+    _, cache = call(API.cache(), {"shards": [{"shard": "shard-0"}]})
+    assert [shard.shard for shard in cache.shards] == ["shard-0"]
+    assert json.loads(json.dumps(cache.raw)) == {"shards": [{"shard": "shard-0"}]}
