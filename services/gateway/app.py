@@ -28,10 +28,10 @@ from services.gateway.state import State
 logger = logging.getLogger(__name__)
 
 SWEEP_EVERY = 30
-"""Renewals of running operations between two looks for abandoned and outdated ones."""
+"""Renewals of running operations between two sweeps for abandoned and expired ones."""
 
 RETRY_S = 1.0
-"""Pause before the controller is asked again after it did not answer."""
+"""Seconds to pause before a controller that did not answer is asked again."""
 
 
 def create_app(state: State) -> FastAPI:
@@ -51,7 +51,7 @@ def create_app(state: State) -> FastAPI:
     app = FastAPI(
         title="FLStore",
         version=__version__,
-        description="Federated-learning rounds in, workloads answered next to the data.",
+        description="Stores the rounds of federated learning and answers workloads next to the data.",
         middleware=[Middleware(RequestLog), Middleware(Measure, metrics=state.metrics)],
         exception_handlers={**exception_handlers, RequestValidationError: _invalid},
         lifespan=lifespan,
@@ -69,12 +69,12 @@ async def follow(placement: Placement) -> None:
         try:
             await to_thread.run_sync(placement.wait_for_news, abandon_on_cancel=True)
         except FLStoreError as error:
-            logger.warning("placement controller away", extra={"error": error.detail})
+            logger.warning("placement controller does not answer", extra={"error": error.detail})
             await asyncio.sleep(RETRY_S)
 
 
 async def keep(operations: Operations) -> None:
-    """Renew the records of operations under way; now and then, look for abandoned and outdated ones."""
+    """Renew this gateway's operations every `RENEW_S` seconds; every `SWEEP_EVERY` times, sweep all operations."""
     for turn in itertools.count():
         try:
             await to_thread.run_sync(operations.renew)
@@ -86,9 +86,9 @@ async def keep(operations: Operations) -> None:
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> Response:
-    """A path, header or body that is not as described: name each field."""
-    bad: list[dict[str, Any]] = [
+    """Answer a path, header or body that is not as described, with each field that does not fit."""
+    errors: list[dict[str, Any]] = [
         {"field": ".".join(str(part) for part in entry["loc"]), "message": entry["msg"]} for entry in error.errors()
     ]
-    told = "; ".join(f"{entry['field']}: {entry['message']}" for entry in bad)
-    return from_error(request, InvalidParameters(told, errors=bad))
+    detail = "; ".join(f"{entry['field']}: {entry['message']}" for entry in errors)
+    return from_error(request, InvalidParameters(detail, errors=errors))

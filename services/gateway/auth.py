@@ -21,7 +21,7 @@ class Grant:
 
 
 class Tokens:
-    """The tokens a gateway knows.
+    """The tokens that a gateway accepts.
 
     Args:
         text: JSON list of `{"token": …, "jobs": ["*"], "access": "read" | "write"}`; `"sha256"` may stand in place of
@@ -37,11 +37,11 @@ class Tokens:
             ) from error
 
     def check(self, authorization: str, job: str | None, *, write: bool) -> None:
-        """Raise `Unauthorized` for an unknown token, `Forbidden` for one that does not reach as far.
+        """Raise `Unauthorized` for an unknown token, `Forbidden` for one that does not allow this.
 
         Args:
             authorization: the request's header, `Bearer …`.
-            job: the job asked about; None for what belongs to no job.
+            job: the job that is read or written; None for what belongs to no job.
         """
         if not self._grants:
             return
@@ -61,13 +61,15 @@ class Tokens:
     def _find(self, authorization: str) -> Grant:
         scheme, _, token = authorization.partition(" ")
         digest = _digest(token.strip())
-        found = [grant for grant in self._grants if compare_digest(grant.digest, digest)]
-        if scheme.lower() != "bearer" or not found:
-            raise Unauthorized("send 'Authorization: Bearer <token>' with a token this gateway knows")
-        return found[0]
+        grants = [grant for grant in self._grants if compare_digest(grant.digest, digest)]
+        if scheme.lower() != "bearer" or not grants:
+            raise Unauthorized("send 'Authorization: Bearer <token>' with a token that this gateway accepts")
+        return grants[0]
 
 
-def _grant(entry: dict[str, object]) -> Grant:
+def _grant(entry: object) -> Grant:
+    if not isinstance(entry, dict):
+        raise TypeError(entry)
     access = entry.get("access", "read")
     if access not in ("read", "write"):
         raise ValueError(access)

@@ -1,4 +1,4 @@
-"""Every metric of a gateway and its labels."""
+"""Every metric of a gateway, and its labels."""
 
 from collections.abc import Iterator
 from time import perf_counter
@@ -18,7 +18,7 @@ LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 
 class GatewayMetrics:
-    """The metrics, in a registry of their own."""
+    """The metrics of one gateway, in a registry of their own."""
 
     def __init__(self, records: Cache[Any]) -> None:
         self.registry = registry = CollectorRegistry()
@@ -51,7 +51,7 @@ class GatewayMetrics:
         registry.register(_RecordsCollector(records))
 
     def count_cost(self, cost: RequestCost) -> None:
-        """Count what a request cost, and would have cost elsewhere."""
+        """Add what a request cost here and would have cost at both baselines."""
         for kind, bill in ((REQUESTS, cost.ours), (AT_OBJSTORE, cost.objstore), (AT_CACHE, cost.cache)):
             self.cost_dollars.labels(kind).inc(bill.total)
 
@@ -67,7 +67,7 @@ REQUESTS, AT_OBJSTORE, AT_CACHE, INGEST, COMMITS = (
 
 
 class _RecordsCollector(Collector):
-    """Reads the counters of the cache of records and statistics."""
+    """Shows the counters of the cache of records and statistics."""
 
     def __init__(self, records: Cache[Any]) -> None:
         self._records = records

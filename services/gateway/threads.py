@@ -1,4 +1,4 @@
-"""Worker threads that know for which request they work, and a queue before them that ends somewhere."""
+"""Worker threads that know for which request they work, and a bounded queue of requests before them."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 WAITING_PER_THREAD = 8
-"""Requests that may wait for each thread before further ones are told to come back."""
+"""Requests that may wait for each thread; further ones are answered 429."""
 
 
 class Pool(ThreadPoolExecutor):
@@ -59,8 +59,8 @@ class Pools:
 class Workers:
     """Runs the blocking part of requests.
 
-    On the event loop's own executor protocol: a quarter of what a hop through anyio's limiter costs where many
-    requests are under way.
+    A hop through the event loop's own executor costs a quarter of one through anyio's limiter where many requests are
+    under way.
     """
 
     def __init__(self, threads: int) -> None:
@@ -68,9 +68,9 @@ class Workers:
         self._room = threads * (1 + WAITING_PER_THREAD)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what `function` returns, called in a thread; raise `Busy` where too many wait for one already."""
+        """Return what `function` returns in a thread; raise `Busy` if too many requests wait for a thread."""
         if not self._room:
-            raise Busy("every worker of this gateway is taken and many wait; try again shortly")
+            raise Busy("all workers of this gateway are busy and many requests wait; try again shortly")
         self._room -= 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self.pool, partial(function, *args, **kwargs))

@@ -1,4 +1,10 @@
-"""What requests cost, priced as they are answered: here, and at an aggregator that would have read what they needed."""
+"""Prices requests as they are answered: what they cost here, and at an aggregator that has to read what they need.
+
+Example (a test runs it): two shards have 1 GB of memory each. A question takes the gateway 0.4 s; on its two slices
+shards work 0.6 s together, and fetch 3 objects from the store. That is 0.4 s × 0.5 GB + 0.6 s × 1 GB = 0.8 GB-seconds
+of functions ($13.33e-6), 3 invocations ($0.6e-6) and 3 GETs ($1.2e-6): $15.13e-6. The aggregator's part follows from
+the models that it would have read, whatever is cached here.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,19 +16,19 @@ from services.gateway.answers.execution import Execution
 from services.gateway.backends.placement import Placement
 
 INGEST_PUTS = 2
-"""Writes to the store for a model: its tensors, its record."""
+"""Writes to the store for a model: its tensors and its record."""
 COMMIT_PUTS = 3
-"""Writes to the store for a commit: that it began, the statistics, the record."""
+"""Writes to the store for a commit: its mark, the statistics and the record."""
 
 
 class Pricing:
-    """Prices work by the shards there are."""
+    """Prices work by the memory of the shards in the placement table. Safe to share between threads."""
 
     def __init__(self, placement: Placement) -> None:
         self._placement = placement
 
     def price(self, execution: Execution, reads: Reads) -> Execution:
-        """Return `execution` with its cost."""
+        """Return `execution` with its cost; `reads` is what an aggregator reads for the same answer."""
         work = execution.work
         shard_s = work.fetch_s + work.compute_s
         usage = Usage(
@@ -34,17 +40,18 @@ class Pricing:
         return replace(execution, cost=price_request(usage, reads, sum(self._budgets)))
 
     def price_again(self, execution: Execution, earlier: RequestCost | None) -> Execution:
-        """Return an `execution` that gave an earlier answer again, with its cost; elsewhere it costs what it cost."""
+        """Return an `execution` that gave a kept answer again, with its cost. An aggregator keeps no answers, so it
+        pays the `earlier` cost once more.
+        """
         again = self.price(execution, Reads()).cost
-        return (
-            execution
-            if again is None or earlier is None
-            else replace(execution, cost=replace(earlier, ours=again.ours))
-        )
+        if again is None or earlier is None:
+            return execution
+        return replace(execution, cost=replace(earlier, ours=again.ours))
 
     def price_ingest(self, seconds: float, puts: int) -> Bill:
-        """Return what taking in a model, or closing a round, costs: gateway and shards are busy for all its `seconds`,
-        which is more than they are, and statistics are part of that.
+        """Return what it costs to ingest a model or to commit a round, its statistics included.
+
+        The gateway and every shard are taken to be busy for all of `seconds`, which is more than they are.
         """
         shards = seconds * sum(map(shard_gb, self._budgets))
         invocations = 1 + len(self._budgets)
@@ -61,7 +68,7 @@ class Pricing:
 
 
 def aggregator_reads(needs: Needs, context: Context) -> Reads:
-    """Return what an aggregator would have to read for a request over the rounds of `context`."""
+    """Return what an aggregator reads for a question over the rounds of `context`: every model that it needs, whole."""
     records = len(context.rounds)
     if needs is Needs.STATISTICS:
         objects = sum(map(_models, context.rounds))
@@ -73,6 +80,6 @@ def aggregator_reads(needs: Needs, context: Context) -> Reads:
 
 
 def _models(round_: RoundData) -> int:
-    """Return the number of a round's models, the base of its deltas included."""
+    """Return the number of a round's models, with the base that its deltas are taken against."""
     record = round_.record
     return len(record.members) + (record.aggregate is not None) + (record.base is not None)

@@ -1,0 +1,105 @@
+"""A gateway's life: it reads the table first, follows news, keeps operations, and closes everything at the end."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from threading import Event
+from typing import Any
+
+import pytest
+
+from flstore_core.errors import FLStoreError, Unavailable
+from flstore_core.ids import JobId
+from flstore_core.storage import ObjectStore
+from services.gateway import app
+from services.gateway.app import create_app, follow, keep
+from services.gateway.settings import Settings
+from services.gateway.state import create_state
+from tests.fakes.store import MemoryStore
+from tests.gateway.world import NAME, world
+
+
+class Called:
+    """Counts calls, raises what it is given in turn, and sets `enough` after so many."""
+
+    def __init__(self, enough: int, *errors: FLStoreError | None) -> None:
+        self.calls = 0
+        self.enough = Event()
+        self._limit = enough
+        self._errors = list(errors)
+
+    def __call__(self) -> None:
+        self.calls += 1
+        if self.calls == self._limit:
+            self.enough.set()
+        if self._errors and (error := self._errors.pop(0)):
+            raise error
+
+
+async def run_until(work: Callable[[], Any], enough: Event) -> None:
+    """Run a task that never ends until something was done often enough, then cancel it."""
+    task = asyncio.ensure_future(work())
+    await asyncio.to_thread(enough.wait, 20.0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_news_is_waited_for_again_and_again_whatever_happens(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(app, "RETRY_S", 0.0)
+    gateway = world()
+    placement = gateway.state.backends.placement
+    wait = Called(3, None, Unavailable("away"))
+    monkeypatch.setattr(placement, "wait_for_news", wait)
+    with caplog.at_level(logging.WARNING):
+        await run_until(lambda: follow(placement), wait.enough)
+    assert [record.message for record in caplog.records] == ["placement controller does not answer"]
+
+
+async def test_operations_are_renewed_and_now_and_then_swept(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(app, "RENEW_S", 0.0)
+    gateway = world()
+    operations = gateway.state.operations
+    renew, sweep = Called(1, None, Unavailable("away")), Called(3)
+    monkeypatch.setattr(operations, "renew", renew)
+    monkeypatch.setattr(operations, "sweep", sweep)
+    with caplog.at_level(logging.WARNING):
+        await run_until(lambda: keep(operations), sweep.enough)
+    assert renew.calls == 2 * app.SWEEP_EVERY + 1
+    assert [record.message for record in caplog.records] == ["operations not renewed"]
+
+
+async def test_a_gateway_has_its_table_before_the_first_request_and_closes_at_the_end() -> None:
+    gateway = world()
+    closed: list[str] = []
+    gateway.state.rounds.store.close = lambda: closed.append("store")  # type: ignore[method-assign]
+    application = create_app(gateway.state)
+    async with application.router.lifespan_context(application):
+        names = {task.get_name() for task in asyncio.all_tasks()}
+        assert {"placement-follower", "operations-keeper"} <= names
+    assert closed == ["store"]
+    assert not {"placement-follower", "operations-keeper"} & {task.get_name() for task in asyncio.all_tasks()}
+
+
+def test_the_real_parts_fit_together() -> None:
+    store: ObjectStore = MemoryStore()
+    state = create_state(Settings(threads=2, upload_limit=10, in_flight_bytes=20), store)
+    assert create_app(state).state.gateway is state
+    with pytest.raises(FLStoreError):
+        state.rounds.catalog.read_job(JobId("nothing"))
+    state.close()
+    with pytest.raises(RuntimeError):
+        state.pools.readers.submit(int)
+
+
+def test_an_operation_s_progress_is_the_workload_s() -> None:
+    gateway = world()
+    gateway.create()
+    gateway.fill(0, 1)
+    gateway.commit(0)
+    operation = gateway.state.operations.start(NAME, "metrics", {}, None)
+    assert gateway.state.operations.get(operation.id).result["workload"] == "metrics"

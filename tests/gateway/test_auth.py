@@ -1,0 +1,91 @@
+"""Tokens: what each grants, and texts that are no tokens."""
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from flstore_core.errors import Forbidden, InvalidParameters, Unauthorized
+from services.gateway.auth import Tokens
+
+TOKENS = Tokens(
+    json.dumps(
+        [
+            {"token": "reader", "jobs": ["team-a-*", "shared"]},
+            {"token": "writer", "jobs": ["team-a-?"], "access": "write"},
+            {"sha256": hashlib.sha256(b"master").hexdigest().upper(), "access": "write"},
+        ]
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("token", "job", "write"),
+    [
+        ("reader", "team-a-1", False),
+        ("reader", "shared", False),
+        ("reader", None, False),
+        ("writer", "team-a-1", True),
+        ("writer", None, True),
+        ("master", "anything", True),
+    ],
+)
+def test_what_a_token_allows(token: str, job: str | None, write: bool) -> None:
+    for scheme in ("Bearer", "bearer"):
+        TOKENS.check(f"{scheme} {token}", job, write=write)
+
+
+@pytest.mark.parametrize(
+    ("token", "job", "write", "message"),
+    [
+        ("reader", "team-a-1", True, "may read, not write"),
+        ("reader", "Team-a-1", False, "does not reach job 'Team-a-1'"),
+        ("writer", "team-a-10", False, "does not reach job 'team-a-10'"),
+        ("writer", "shared", True, "does not reach job 'shared'"),
+    ],
+)
+def test_what_a_token_does_not_allow(token: str, job: str, write: bool, message: str) -> None:
+    with pytest.raises(Forbidden, match=message):
+        TOKENS.check(f"Bearer {token}", job, write=write)
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer nobody", "Basic reader", "reader"])
+def test_without_a_token_that_is_accepted_nothing_is_allowed(header: str) -> None:
+    with pytest.raises(Unauthorized, match="a token that this gateway accepts"):
+        TOKENS.check(header, None, write=False)
+    with pytest.raises(Unauthorized):
+        TOKENS.visible(header, ["shared"])
+
+
+def test_only_jobs_that_a_token_reaches_are_visible() -> None:
+    jobs = ["other", "shared", "team-a-1", "team-a-10"]
+    assert TOKENS.visible("Bearer reader", jobs) == ["shared", "team-a-1", "team-a-10"]
+    assert TOKENS.visible("Bearer writer", jobs) == ["team-a-1"]
+    assert TOKENS.visible("Bearer master", jobs) == jobs
+
+
+@pytest.mark.parametrize("text", ["", "[]"])
+def test_without_tokens_everybody_may_do_everything(text: str) -> None:
+    tokens = Tokens(text)
+    tokens.check("", "any", write=True)
+    assert tokens.visible("", ["a", "b"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{",
+        {"token": "x"},
+        ["x"],
+        [{"jobs": ["*"]}],
+        [{"token": "x", "access": "admin"}],
+        [{"token": "x", "jobs": "*"}],
+        7,
+    ],
+)
+def test_a_text_that_is_no_list_of_tokens_is_refused_and_not_repeated(value: Any) -> None:
+    text = value if isinstance(value, str) else json.dumps(value)
+    with pytest.raises(InvalidParameters, match="FLSTORE_TOKENS must be a JSON list") as caught:
+        Tokens(text)
+    assert '"x"' not in caught.value.detail
