@@ -1,4 +1,7 @@
-"""Outputs of any stored model for given inputs, in the form of the Open Inference Protocol v2.
+"""The outputs of a stored model for given inputs, in the form of the Open Inference Protocol v2.
+
+Tensors travel as in that protocol: name, datatype, shape, and data in row-major order. A batch of two rows of three
+numbers is `{"name": "x", "datatype": "FP32", "shape": [2, 3], "data": [1, 2, 3, 4, 5, 6]}`.
 
 https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol
 """
@@ -21,81 +24,85 @@ DATATYPES: Mapping[str, np.dtype[Any]] = {
     **{f"INT{bits}": np.dtype(f"i{bits // 8}") for bits in (8, 16, 32, 64)},
     **{f"FP{bits}": np.dtype(f"f{bits // 8}") for bits in (16, 32, 64)},
 }
-"""The protocol's datatypes; BYTES, which no program takes, is left out."""
+"""The protocol's datatypes, without BYTES, which no program takes."""
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor in the protocol's form."""
+    """A tensor in the form of the protocol."""
 
     name: str
-    """As the program calls it; any name, in order, will do."""
+    """Name of the input in the program. If the names differ from the program's, inputs are taken in order."""
     datatype: str
-    """Such as `FP32` or `INT64`."""
+    """Element type, such as `FP32` or `INT64`."""
     shape: list[int]
-    """Sizes."""
+    """Sizes of the dimensions."""
     data: list[Any]
-    """Numbers in row-major order, nested or flat."""
+    """The elements in row-major order, nested or flat."""
 
     def array(self) -> NDArray[Any]:
-        """Return the tensor; raise `InvalidParameters` where data, datatype and shape do not fit together."""
+        """Return the tensor as an array; raise `InvalidParameters` if data do not fit datatype or shape."""
         if self.datatype not in DATATYPES:
-            raise InvalidParameters(f"datatype {self.datatype!r:.40} is not one of {', '.join(DATATYPES)}")
+            raise InvalidParameters(
+                f"input {self.name!r:.80}: datatype {self.datatype!r:.40} is unknown; use one of {', '.join(DATATYPES)}"
+            )
         try:
             return np.array(self.data, DATATYPES[self.datatype]).reshape(self.shape)
         except (ValueError, TypeError, OverflowError) as error:
-            raise InvalidParameters(f"input {self.name!r:.80}: data do not fit datatype and shape: {error}") from error
+            raise InvalidParameters(
+                f"input {self.name!r:.80}: data do not fit datatype {self.datatype} and shape {self.shape}: {error}"
+            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceParams(OneModelParams):
-    """The model asked, and what it is asked for: `inputs`, or rows of a stored data set."""
+    """Which model is run, and on what: on `inputs`, or on rows of a stored data set."""
 
     inputs: Annotated[list[Tensor], MinLen(1)] | None = None
-    """Tensors in the protocol's form."""
+    """Input tensors, in the form of the protocol."""
     dataset: str | None = None
-    """A stored data set whose `inputs` are taken."""
+    """Name of a stored data set to take inputs from instead."""
     first: Annotated[int, Ge(0)] = 0
-    """First row taken of the data set."""
+    """First row of the data set to use, counted from 0."""
     rows: Annotated[int, Ge(1), Le(100_000)] = 16
-    """How many rows are taken of the data set."""
+    """Number of rows of the data set to use; fewer if it ends before."""
 
     def __post_init__(self) -> None:
         if (self.inputs is None) == (self.dataset is None):
-            raise InvalidParameters("give either inputs or dataset")
+            raise InvalidParameters("give either inputs or dataset, and not both")
         if self.inputs is not None:
-            given = [Tensor(**each) if isinstance(each, dict) else each for each in self.inputs]
-            object.__setattr__(self, "inputs", given)
+            tensors = [Tensor(**tensor) if isinstance(tensor, dict) else tensor for tensor in self.inputs]
+            object.__setattr__(self, "inputs", tensors)
 
 
 @dataclass(frozen=True)
 class OutputTensor(Result):
-    """One output."""
+    """One output tensor."""
 
     name: str
-    """`output_0`, `output_1`, …"""
+    """`output_0`, `output_1` and so on, in the order of the program's outputs."""
     datatype: str
-    """Such as `FP32`."""
+    """Element type, such as `FP32`."""
     shape: list[int]
-    """Sizes."""
+    """Sizes of the dimensions."""
     data: list[Any]
-    """Numbers in row-major order, flat."""
+    """The elements in row-major order, flat."""
 
 
 @dataclass(frozen=True)
 class InferenceResult(Result):
-    """The protocol's answer."""
+    """The answer, in the form of the protocol."""
 
     model_name: str
-    """The job."""
+    """Name of the job."""
     model_version: str
-    """The model of it that answered."""
+    """Name of the model of that job, such as `12` or `12:client-7`."""
     outputs: list[OutputTensor]
-    """What the program returned."""
+    """The outputs of the program."""
 
 
 class Inference(RunsOneModel):
-    """Outputs of a stored model for given inputs."""
+    """The outputs of a stored model for given inputs."""
 
     name = "inference"
     pattern = Pattern.P1
@@ -119,19 +126,29 @@ class Inference(RunsOneModel):
 
 
 def _inputs(access: ModelAccess, params: InferenceParams) -> list[NDArray[Any]]:
-    if params.dataset is not None:
-        arrays = access.dataset(params.dataset)
-        more = sorted(name for name in arrays if name not in ("inputs", "targets"))
-        names = ["inputs", *more[: len(access.inputs) - 1]]
-        return [arrays[name][params.first : params.first + params.rows] for name in names]
-    return _ordered({each.name: each.array() for each in params.inputs or ()}, access.inputs)
+    if params.dataset is None:
+        return _in_order({tensor.name: tensor.array() for tensor in params.inputs or ()}, access.inputs)
+    arrays = access.dataset(params.dataset)
+    if params.first >= len(arrays["inputs"]):
+        raise InvalidParameters(
+            f"first is {params.first}; data set {params.dataset!r} has {len(arrays['inputs'])} rows, numbered from 0"
+        )
+    more = sorted(name for name in arrays if name not in ("inputs", "targets"))
+    names = ["inputs", *more[: len(access.inputs) - 1]]
+    return [arrays[name][params.first : params.first + params.rows] for name in names]
 
 
-def _ordered(given: Mapping[str, NDArray[Any]], specs: Sequence[InputSpec]) -> list[NDArray[Any]]:
+def _in_order(tensors: Mapping[str, NDArray[Any]], specs: Sequence[InputSpec]) -> list[NDArray[Any]]:
+    """Return the tensors in the order of the program's inputs if they have their names, else as they came."""
     names = [spec.name for spec in specs]
-    return [given[name] for name in names] if set(names) == set(given) else list(given.values())
+    return [tensors[name] for name in names] if set(names) == set(tensors) else list(tensors.values())
 
 
 def _output(name: str, array: NDArray[Any]) -> OutputTensor:
+    if not np.isfinite(array).all():
+        raise InvalidParameters(
+            f"{name} of the model has a NaN or an infinity, which JSON cannot express; ask another model, or with "
+            "other inputs"
+        )
     datatype = next((code for code, dtype in DATATYPES.items() if dtype == array.dtype), str(array.dtype))
     return OutputTensor(name, datatype, list(array.shape), array.ravel().tolist())

@@ -1,12 +1,14 @@
-"""Greedy generation from a causal language model that was exported with the job, stored LoRA adapters applied.
+"""Text generation by a causal language model that was exported with the job, with stored LoRA adapters applied.
 
-The program takes token numbers, int64 of shape (batch, length), and returns logits, (batch, length, vocabulary). Where
-the job's models are low-rank adapters (Hu et al. 2022, ICLR), they are merged into the program's frozen weights.
+The program takes token numbers, int64 of shape (batch, length), and returns logits, (batch, length, vocabulary).
+Decoding is greedy: the token with the greatest logit after the last token is appended, and the model runs again on the
+longer text. If the job stores low-rank adapters (Hu et al. 2022, ICLR), they are merged into the program's frozen
+weights.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Le, MaxLen, MinLen
@@ -22,42 +24,42 @@ Token = Annotated[int, Ge(0), Le(2**31 - 1)]
 
 @dataclass(frozen=True, kw_only=True)
 class LLMInferenceParams(OneModelParams):
-    """What is to be continued, and how far."""
+    """Which prompts are continued, and how far."""
 
     prompts: Annotated[list[Annotated[list[Token], MinLen(1), MaxLen(32_768)]], MinLen(1), MaxLen(256)]
     """Token numbers of each prompt."""
     max_new_tokens: Annotated[int, Ge(1), Le(4_096)] = 16
-    """Most tokens added to each prompt."""
+    """Greatest number of tokens to generate for each prompt."""
     stop_token: Token | None = None
-    """A prompt is complete once this token has been added."""
+    """Token that ends a continuation; it is part of the continuation."""
     window: Annotated[int, Ge(1), Le(32_768)] | None = None
-    """The model sees this many of the last tokens; all by default, or as many as it was exported for."""
+    """Number of last tokens that the model sees; by default all, or as many as the program was exported for."""
 
 
 @dataclass(frozen=True)
 class Continuation(Result):
-    """What one prompt was continued with."""
+    """The continuation of one prompt."""
 
     tokens: list[int]
-    """The new tokens."""
+    """The generated tokens."""
     log_probability: float
-    """Sum of their natural log probabilities."""
+    """Sum of the natural logarithms of their probabilities."""
     stopped: bool
-    """Whether the stop token ended it."""
+    """Whether the stop token ended the continuation."""
 
 
 @dataclass(frozen=True)
 class LLMInferenceResult(Result):
-    """What the prompts were continued with."""
+    """The continuations of the prompts."""
 
     model: str
-    """The model that answered."""
+    """Name of the model that was run."""
     continuations: list[Continuation]
-    """In the order of the prompts."""
+    """One continuation for each prompt, in the order of the prompts."""
 
 
 class LLMInference(RunsOneModel):
-    """Greedy generation from a causal language model exported with the job, with stored LoRA adapters applied."""
+    """Text generation by a causal language model exported with the job, with stored LoRA adapters applied."""
 
     name = "llm-inference"
     pattern = Pattern.P1
@@ -72,75 +74,91 @@ class LLMInference(RunsOneModel):
     def run(self, access: ModelAccess, params: LLMInferenceParams) -> Partial:
         (name,) = access.models
         if len(access.inputs) != 1 or access.inputs[0].dtype.kind != "i" or len(access.inputs[0].shape) != 2:
-            raise InvalidParameters("the program takes no tokens: whole numbers of shape (batch, length)")
-        model = access.model(name, params.scale)
-        reader = Reader(model, access.inputs[0].shape[1], params.window)
+            raise InvalidParameters(
+                "the program takes no tokens: its one input must hold whole numbers, of shape (batch, length)"
+            )
+        reader = Reader(access.model(name, params.scale), access.inputs[0].shape[1], params.window)
         tokens = np.full((len(params.prompts), params.max_new_tokens), -1, np.int64)
-        likely = np.zeros(len(params.prompts))
-        groups = list(_of_one_length(params.prompts))
-        for done, rows in enumerate(groups):
-            access.progress(done, len(groups))
+        log_probability = np.zeros(len(params.prompts))
+        batches = _of_one_length(params.prompts)
+        for done, rows in enumerate(batches):
+            access.progress(done, len(batches))
             prompts = np.array([params.prompts[row] for row in rows], np.int64)
-            tokens[rows], likely[rows] = generate(reader, prompts, params.max_new_tokens, params.stop_token)
-        return {"tokens": tokens, "log_probability": likely}
+            tokens[rows], log_probability[rows] = generate(reader, prompts, params.max_new_tokens, params.stop_token)
+        return {"tokens": tokens, "log_probability": log_probability}
 
     def combine(self, partials: Sequence[Partial], context: Context, params: LLMInferenceParams) -> LLMInferenceResult:
         (partial,) = partials
         rows = zip(partial["tokens"].tolist(), partial["log_probability"].tolist(), strict=True)
         return LLMInferenceResult(
-            str(context.models[0]), [_continuation(tokens, likely, params.stop_token) for tokens, likely in rows]
+            str(context.models[0]), [_continuation(*row, stop_token=params.stop_token) for row in rows]
         )
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Asks the model for the next token."""
+    """Runs the model to get the logits of the next token."""
 
     model: RunnableModel
     length: int | None
-    """Tokens that the program was exported for; None for any number."""
+    """Number of tokens that the program was exported for; None for any number."""
     window: int | None
+    """Number of last tokens that the model sees; None for all."""
 
     def next_logits(self, tokens: Tokens) -> NDArray[np.float64]:
-        """Return the logits after the last token, shape (batch, vocabulary)."""
-        most = min(each for each in (self.window, self.length, tokens.shape[1]) if each is not None)
-        seen = tokens[:, tokens.shape[1] - most :]
-        if self.length is not None:  # What follows does not change a causal model's answer here.
-            seen = np.pad(seen, ((0, 0), (0, self.length - most)))
+        """Return the logits after the last token, shape (batch, vocabulary).
+
+        Raises:
+            InvalidParameters: if the program's output has not the shape of logits, or they are not finite.
+        """
+        count = min(limit for limit in (self.window, self.length, tokens.shape[1]) if limit is not None)
+        seen = tokens[:, tokens.shape[1] - count :]
+        if self.length is not None:  # A causal model's answer at a token does not depend on the padding after it.
+            seen = np.pad(seen, ((0, 0), (0, self.length - count)))
         logits = self.model(seen)[0]
         if logits.ndim != 3:
-            raise InvalidParameters(f"the program returned {list(logits.shape)}; not (batch, length, vocabulary)")
-        return np.asarray(logits[:, most - 1], np.float64)
+            raise InvalidParameters(f"the program returned shape {list(logits.shape)}; not (batch, length, vocabulary)")
+        last = np.asarray(logits[:, count - 1], np.float64)
+        if not np.isfinite(last.max(axis=1)).all():  # -inf is a token that is ruled out; not all of them can be
+            raise InvalidParameters("the model's logits are not finite, as of a model that diverged; ask another model")
+        return last
 
 
 def generate(reader: Reader, prompts: Tokens, count: int, stop_token: int | None) -> tuple[Tokens, NDArray[np.float64]]:
-    """Return the likeliest next tokens, one at a time, -1 after the stop token; and their summed log probabilities.
+    """Return the tokens generated for each prompt, and the sums of their log probabilities.
 
     Args:
+        reader: gives the logits of the next token.
         prompts: shape (batch, length).
+        count: tokens to generate; after the stop token come -1.
+        stop_token: ends a continuation.
+
+    Returns:
+        Tokens, int64, shape (batch, count), and log probabilities, float64, shape (batch,).
     """
     batch = len(prompts)
-    tokens, added = prompts, np.full((batch, count), -1, np.int64)
-    likely, going = np.zeros(batch), np.ones(batch, bool)
+    text, generated = prompts, np.full((batch, count), -1, np.int64)
+    log_probability, going = np.zeros(batch), np.ones(batch, bool)
     for step in range(count):
-        logits = reader.next_logits(tokens)
-        best = logits.argmax(1)
-        peak = logits.max(1)
-        likely -= np.where(going, np.log(np.exp(logits - peak[:, None]).sum(1)), 0.0)
-        added[going, step] = best[going]
+        logits = reader.next_logits(text)
+        best, greatest = logits.argmax(axis=1), logits.max(axis=1)
+        log_probability -= np.where(going, np.log(np.exp(logits - greatest[:, None]).sum(axis=1)), 0.0)
+        generated[going, step] = best[going]
         going &= best != stop_token
-        tokens = np.concatenate([tokens, best[:, None]], axis=1)
+        text = np.concatenate([text, best[:, None]], axis=1)
         if not going.any():
             break
-    return added, likely
+    return generated, log_probability
 
 
-def _of_one_length(prompts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Yield the rows of prompts that are as long as each other: they run as one batch."""
-    for length in sorted({len(prompt) for prompt in prompts}):
-        yield [row for row, prompt in enumerate(prompts) if len(prompt) == length]
+def _of_one_length(prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Return the rows of prompts grouped by length: prompts of one length run as one batch."""
+    rows: dict[int, list[int]] = {}
+    for row, prompt in enumerate(prompts):
+        rows.setdefault(len(prompt), []).append(row)
+    return [rows[length] for length in sorted(rows)]
 
 
-def _continuation(tokens: list[Any], likely: float, stop_token: int | None) -> Continuation:
-    added = [token for token in tokens if token >= 0]
-    return Continuation(added, likely, bool(added) and added[-1] == stop_token)
+def _continuation(generated: Sequence[int], log_probability: float, *, stop_token: int | None) -> Continuation:
+    tokens = [token for token in generated if token >= 0]
+    return Continuation(tokens, log_probability, bool(tokens) and tokens[-1] == stop_token)

@@ -1,7 +1,7 @@
-"""The next round's clients: those whose models of a round do best on a stored data set.
+"""The next round's clients: those whose models do best, or worst, on a stored data set.
 
-Selection by measured accuracy, as in Power-of-Choice (Cho et al. 2022, AISTATS), which takes the highest local losses;
-and in the accuracy-driven schedulers of FLStore (arXiv 2503.00323), which take the best models.
+Power-of-Choice (Cho et al. 2022, AISTATS) chooses the clients with the highest losses, so that training catches up on
+their data; the accuracy-driven schedulers of FLStore (arXiv 2503.00323) choose those with the best models.
 """
 
 from collections.abc import Sequence
@@ -25,53 +25,54 @@ from flstore_core.workloads import (
     one_round,
 )
 from flstore_core.workloads.shared.named_models import update_names
-from flstore_core.workloads.shared.scoring import Loss, examples, from_arrays, score_all, to_arrays
+from flstore_core.workloads.shared.scoring import Loss, check_loss, examples, from_arrays, score_all, to_arrays
 
 
 @dataclass(frozen=True)
 class ScheduleAccuracyParams(RoundParams):
-    """How many clients are chosen, and by what."""
+    """How many clients are chosen, and by which order."""
 
     k: Annotated[int, Ge(1), Le(10_000)] = 5
-    """Clients to choose; all where the round has fewer."""
+    """Number of clients to choose; all of them if the round has fewer."""
     dataset: str = "test"
-    """The stored data set: `inputs` and `targets`."""
+    """Name of a stored data set with the tensors `inputs` and `targets`."""
     prefer: Literal["best", "worst"] = "best"
-    """`best` takes the lowest losses, `worst` the highest (Power-of-Choice)."""
+    """`best`: the lowest losses first; `worst`: the highest losses first, as Power-of-Choice."""
     loss: Loss | None = None
-    """Of the model's first output; by default cross-entropy for whole-number targets and mse for others."""
+    """Loss between the model's first output and the targets; by default `cross-entropy` for whole-number targets and
+    `mse` for others."""
     batch_size: Annotated[int, Ge(1), Le(65_536)] = 256
-    """Examples run at once."""
+    """Number of examples that the model is run on at once."""
 
 
 @dataclass(frozen=True)
 class Ranked(Result):
-    """One client's place."""
+    """One client in the ranking."""
 
     client: str
-    """The client."""
+    """Name of the client."""
     accuracy: float | None
-    """Of its model; null where the targets are no classes."""
+    """Accuracy of its model, 0 to 1; null if the targets are not classes."""
     loss: float
-    """Mean loss of its model."""
+    """Mean loss of its model over the targets."""
     chosen: bool
-    """Whether it is among the k."""
+    """Whether the client is chosen."""
 
 
 @dataclass(frozen=True)
 class ScheduleAccuracyResult(Result):
-    """Whom to ask next."""
+    """The clients that should take part in the next round."""
 
     round: int
-    """The round answered for."""
+    """The round whose models were evaluated."""
     chosen: list[str]
-    """The k clients, the most preferred first."""
+    """The chosen clients, the most preferred first."""
     ranking: list[Ranked]
-    """All clients, the most preferred first."""
+    """All clients, the most preferred first; clients of equal loss by name."""
 
 
 class ScheduleAccuracy:
-    """The next round's clients by how well their models do on a stored data set."""
+    """The next round's clients: those whose models do best, or worst, on a stored data set."""
 
     name = "schedule-accuracy"
     pattern = Pattern.P2
@@ -85,10 +86,10 @@ class ScheduleAccuracy:
 
     def models(self, rounds: Sequence[RoundData], params: ScheduleAccuracyParams) -> Sequence[ModelName]:
         (data,) = rounds
-        found = update_names(data, params.clients)
-        if not found:
-            raise NotEnoughData(f"round {data.record.number} has no clients to choose from")
-        return found
+        names = update_names(data, params.clients)
+        if not names:
+            raise NotEnoughData(f"round {data.record.number} has no clients to choose from; name another round")
+        return names
 
     def datasets(self, params: ScheduleAccuracyParams) -> Sequence[str]:
         return [params.dataset]
@@ -101,13 +102,17 @@ class ScheduleAccuracy:
         self, partials: Sequence[Partial], context: Context, params: ScheduleAccuracyParams
     ) -> ScheduleAccuracyResult:
         (partial,) = partials
+        scores = list(zip(context.models, from_arrays(partial), strict=True))
+        for name, totals in scores:
+            check_loss(str(name), totals)
         sign = 1.0 if params.prefer == "best" else -1.0
-        scored = zip(context.models, from_arrays(partial), strict=True)
-        ordered = sorted(scored, key=lambda pair: (sign * pair[1].mean_loss, pair[0].client))
+        preferred_first = sorted(scores, key=lambda score: (sign * score[1].mean_loss, score[0].client))
         ranking = [
             Ranked(str(name.client), totals.accuracy, totals.mean_loss, place < params.k)
-            for place, (name, totals) in enumerate(ordered)
+            for place, (name, totals) in enumerate(preferred_first)
         ]
         return ScheduleAccuracyResult(
-            context.round.record.number, [each.client for each in ranking if each.chosen], ranking
+            round=context.round.record.number,
+            chosen=[entry.client for entry in ranking if entry.chosen],
+            ranking=ranking,
         )

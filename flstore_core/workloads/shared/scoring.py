@@ -1,5 +1,6 @@
 """Scores of a model on a data set: loss, accuracy and confusion between classes, summed over batches."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -113,6 +114,18 @@ def score_all(access: ModelAccess, data: Examples) -> list[ScoreTotals]:
         access.progress(done, len(access.models))
         totals.append(score(access.model(name), data))
     return totals
+
+
+def check_loss(model: str, totals: ScoreTotals) -> None:
+    """Check that a model's mean loss is a number.
+
+    Raises:
+        InvalidParameters: if there are no targets, or a loss is not finite.
+    """
+    if not totals.targets:
+        raise InvalidParameters("the data set's tensor 'targets' has no elements; name a data set that has targets")
+    if not math.isfinite(totals.loss):
+        raise InvalidParameters(f"the loss of {model} is not finite, as of a model that diverged; leave that model out")
 
 
 def _cross_entropy(output: Array, targets: Array) -> ScoreTotals:
