@@ -1,14 +1,21 @@
-"""Evaluation against bare PyTorch and scikit-learn."""
+"""Evaluation against bare PyTorch, scikit-learn and SciPy."""
 
 import numpy as np
 import pytest
 import torch
+from scipy.special import log_softmax
 from sklearn.metrics import precision_recall_fscore_support
 
+from flstore_core.errors import InvalidParameters, NotEnoughData, NotFound
+from flstore_core.workloads.evaluate import Evaluate, EvaluateParams
+from tests.fakes.models import linear
 from tests.models import digits
 from tests.models.fixtures import ask, put_dataset
 from tests.models.networks import Perceptron
 from tests.services.models import JobOverHttp, problem
+from tests.workloads.rounds import Index
+from tests.workloads.running import running_job
+from tests.workloads.stored import Stored
 
 
 def test_loss_and_accuracy_are_those_of_a_bare_loop(digits_job: JobOverHttp) -> None:
@@ -79,3 +86,123 @@ def test_what_cannot_be_evaluated_is_told(
     digits_job: JobOverHttp, params: dict[str, object], status: int, code: str, said: str
 ) -> None:
     assert said in problem(digits_job.run("evaluate", **params), status, code)["detail"]
+
+
+ASKED = Evaluate()
+RNG = np.random.default_rng(0)
+INPUTS = RNG.standard_normal((50, 2)).astype(np.float32)
+TARGETS = RNG.integers(0, 3, 50)
+MODELS = {name: RNG.standard_normal(6).astype(np.float32) for name in ("a", "b")}
+AGGREGATE = np.mean(list(MODELS.values()), axis=0)
+
+
+def job(**changes: object) -> Stored:
+    datasets = {
+        "test": {"inputs": INPUTS, "targets": TARGETS},
+        "bare": {"inputs": INPUTS},
+        "none": {"inputs": INPUTS, "targets": np.zeros((50, 0), np.float32)},
+        "flags": {"inputs": INPUTS, "targets": (TARGETS[:, None] == np.arange(3)).astype(np.float32)},
+    }
+    return running_job(linear(2, 3), MODELS, **{"aggregate": AGGREGATE, "datasets": datasets, **changes})  # type: ignore[arg-type]
+
+
+def logits(vector: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    return INPUTS.astype(np.float64) @ np.asarray(vector, np.float64).reshape(3, 2).T
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 50, 256])
+def test_the_loss_is_the_mean_cross_entropy_for_any_batch_size(batch_size: int) -> None:
+    answer = job().ask(ASKED, batch_size=batch_size)
+    assert [score.model for score in answer.models] == ["1:a", "1:b", "1"]
+    for score, vector in zip(answer.models, [*MODELS.values(), AGGREGATE], strict=True):
+        expected = -log_softmax(logits(vector), axis=1)[np.arange(50), TARGETS]
+        assert score.loss == pytest.approx(expected.mean(), rel=1e-5)
+        assert score.accuracy == np.mean(logits(vector).argmax(axis=1) == TARGETS)
+    assert (answer.dataset, answer.loss, answer.examples) == ("test", "cross-entropy", 50)
+    assert answer.best == min(answer.models, key=lambda score: score.loss).model
+
+
+def test_figures_of_one_class_are_those_of_scikit_learn() -> None:
+    (score,) = job().ask(ASKED, models=["1:b"]).models
+    precision, recall, _, support = precision_recall_fscore_support(
+        TARGETS, logits(MODELS["b"]).argmax(axis=1), labels=range(3), zero_division=0
+    )
+    assert [each.label for each in score.classes] == [0, 1, 2]
+    assert [each.examples for each in score.classes] == support.tolist()
+    assert [each.recall for each in score.classes] == pytest.approx(recall.tolist())
+    assert [each.precision or 0.0 for each in score.classes] == pytest.approx(precision.tolist())
+
+
+def test_a_class_without_examples_or_predictions_has_no_figures() -> None:
+    datasets = {"test": {"inputs": np.ones((4, 2), np.float32), "targets": np.array([0, 0, 0, 1])}}
+    (score,) = job(datasets=datasets, aggregate=[1, 1, 0, 0, 0, 0]).ask(ASKED, models=["1"]).models
+    assert [(each.recall, each.precision) for each in score.classes] == [(1.0, 0.75), (0.0, None), (None, None)]
+
+
+def test_binary_cross_entropy_and_mse_are_those_of_pytorch() -> None:
+    targets = torch.from_numpy((TARGETS[:, None] == np.arange(3)).astype(np.float64))
+    found = {
+        loss: job().ask(ASKED, models=["1"], dataset="flags", loss=loss) for loss in ("binary-cross-entropy", "mse")
+    }
+    output = torch.from_numpy(logits(AGGREGATE))
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(output, targets).item()
+    assert found["binary-cross-entropy"].models[0].loss == pytest.approx(expected, rel=1e-5)
+    assert found["mse"].models[0].loss == pytest.approx(torch.nn.functional.mse_loss(output, targets).item(), rel=1e-5)
+    assert found["binary-cross-entropy"].models[0].accuracy == torch.mean(
+        (output > 0) == (targets > 0.5), dtype=torch.float64
+    )
+    assert (found["mse"].examples, found["mse"].models[0].accuracy, found["mse"].models[0].classes) == (150, None, [])
+
+
+def test_only_the_first_rows_and_the_named_clients_count() -> None:
+    answer = job().ask(ASKED, rows=10, clients=["b"], aggregate=False)
+    (score,) = answer.models
+    assert (score.model, answer.examples) == ("1:b", 10)
+    assert score.accuracy == np.mean(logits(MODELS["b"])[:10].argmax(axis=1) == TARGETS[:10])
+
+
+def test_models_named_in_the_request_choose_the_rounds_to_read() -> None:
+    index = Index(committed=[1, 2, 4], open=[5])
+    assert ASKED.select(EvaluateParams(models=["4", "1:a", "artifact:x", "5:b"]), index) == [1, 4, 5]
+    assert ASKED.select(EvaluateParams(), index) == (4,)
+    with pytest.raises(NotFound, match="round 3 has no updates"):
+        ASKED.select(EvaluateParams(models=["3"]), index)
+    with pytest.raises(InvalidParameters, match="write 12"):
+        ASKED.select(EvaluateParams(models=["newest"]), index)
+
+
+def test_progress_is_reported_between_models() -> None:
+    stored = job()
+    stored.ask(ASKED)
+    assert stored.access is not None
+    assert stored.access.steps == [(0, 3), (1, 3), (2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "params", "error", "said"),
+    [
+        ({}, {"dataset": "bare"}, NotEnoughData, "'bare' has no tensor 'targets'"),
+        ({}, {"dataset": "none", "loss": "mse"}, InvalidParameters, "targets"),
+        ({}, {"dataset": "flags", "loss": "cross-entropy"}, InvalidParameters, "whole-number targets"),
+        ({}, {"loss": "mse"}, InvalidParameters, r"\[50, 3\] for targets \[50\]"),
+        ({}, {"clients": ["z"]}, NotFound, "client in round 1 'z'"),
+        ({"aggregate": None}, {"clients": None, "aggregate": False, "round": 0}, NotFound, "round 0 has no updates"),
+        ({"aggregate": np.full(6, 1e38)}, {"models": ["1"], "dataset": "flags", "loss": "mse"}, InvalidParameters,
+         "the loss of 1 is not finite"),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+def test_what_cannot_be_evaluated_is_refused(
+    changes: dict[str, object], params: dict[str, object], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        job(**changes).ask(ASKED, **params)
+
+
+def test_a_round_without_any_model_to_evaluate_is_refused() -> None:
+    stored = running_job(
+        linear(2, 3), {}, aggregate=AGGREGATE, datasets={"test": {"inputs": INPUTS, "targets": TARGETS}}
+    )
+    assert [score.model for score in stored.ask(ASKED).models] == ["1"]
+    with pytest.raises(NotEnoughData, match="round 1 has no model to evaluate; name another round, or models"):
+        stored.ask(ASKED, aggregate=False)
