@@ -1,5 +1,7 @@
 """Evaluation against bare PyTorch, scikit-learn and SciPy."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -96,14 +98,14 @@ MODELS = {name: RNG.standard_normal(6).astype(np.float32) for name in ("a", "b")
 AGGREGATE = np.mean(list(MODELS.values()), axis=0)
 
 
-def job(**changes: object) -> Stored:
+def job(**changes: Any) -> Stored:
     datasets = {
         "test": {"inputs": INPUTS, "targets": TARGETS},
         "bare": {"inputs": INPUTS},
         "none": {"inputs": INPUTS, "targets": np.zeros((50, 0), np.float32)},
         "flags": {"inputs": INPUTS, "targets": (TARGETS[:, None] == np.arange(3)).astype(np.float32)},
     }
-    return running_job(linear(2, 3), MODELS, **{"aggregate": AGGREGATE, "datasets": datasets, **changes})  # type: ignore[arg-type]
+    return running_job(linear(2, 3), MODELS, **{"aggregate": AGGREGATE, "datasets": datasets, **changes})
 
 
 def logits(vector: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -193,7 +195,7 @@ def test_progress_is_reported_between_models() -> None:
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
 def test_what_cannot_be_evaluated_is_refused(
-    changes: dict[str, object], params: dict[str, object], error: type[Exception], said: str
+    changes: dict[str, Any], params: dict[str, Any], error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=said):
         job(**changes).ask(ASKED, **params)
