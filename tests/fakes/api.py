@@ -90,8 +90,7 @@ class FakeApi(Api):
                     after = change.version
                     if change.kind == kind and selected(change.body, selector):
                         yield change.what, self._whole(resource, change.body)
-                if not any(each.version > after for each in self.objects.history):
-                    await self._wait_for_change(dropped)
+                await self._wait_for_change(after, dropped)
         finally:
             self._watches.discard(dropped)
 
@@ -103,10 +102,10 @@ class FakeApi(Api):
     async def close(self) -> None:
         self.cut = True
 
-    async def _wait_for_change(self, dropped: asyncio.Event) -> None:
+    async def _wait_for_change(self, after: int, dropped: asyncio.Event) -> None:
         async def changed() -> None:
             async with self.objects.changed:
-                await self.objects.changed.wait()
+                await self.objects.changed.wait_for(lambda: any(each.version > after for each in self.objects.history))
 
         waiting = [asyncio.ensure_future(changed()), asyncio.ensure_future(dropped.wait())]
         try:

@@ -1,7 +1,7 @@
 """Stands in for a shard: says who it is, keeps what it is assigned, and misbehaves on request.
 
 TINY_LOG: file to which each start adds its time. TINY_BROKEN: file whose existence makes the start fail.
-TINY_STUBBORN: when set, it does not leave when it is told to.
+TINY_HELD: file for whose end it waits before it serves. TINY_STUBBORN: when set, it does not leave when it is told to.
 """
 
 import json
@@ -48,6 +48,8 @@ if __name__ == "__main__":
             file.write(json.dumps(time.monotonic()) + "\n")
     if os.path.exists(os.environ.get("TINY_BROKEN", "")):
         sys.exit(3)
+    while os.path.exists(os.environ.get("TINY_HELD", "")):
+        time.sleep(0.01)
     app = Starlette(routes=[Route("/", who), Route("/v1/assignment", assign, methods=["POST"])])
     stubborn = never_leave if "TINY_STUBBORN" in os.environ else None
     run(app, Listen.from_env(os.environ), should_leave=idle, on_leave=stubborn)

@@ -1,6 +1,7 @@
 """Our custom resource as an API server treats it: defaults, pruning, validation, and rules that compare old and new."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ UNCHANGED = "self == oldSelf"
 """The one rule that is evaluated here; a real server knows the others too."""
 
 
+@cache
 def schema() -> Json:
     found: Json = yaml.safe_load(CRD.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     return found

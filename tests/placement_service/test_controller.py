@@ -1,12 +1,13 @@
 import asyncio
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from flstore_core import layout
-from flstore_core.errors import InsufficientCapacity, NotFound, StoreUnavailable
+from flstore_core.errors import InsufficientCapacity, NotFound, PreconditionFailed, StoreUnavailable, Unavailable
 from flstore_core.ids import JobId, ShardId
 from flstore_core.placement import Table
 from flstore_core.records import Job, to_bytes
@@ -18,8 +19,9 @@ from services.placement.controller import Controller
 from services.placement.fleet import Fleet
 from services.placement.memory import Memory
 from services.placement.metrics import Metrics
-from services.placement.runtime import BackendSpec
+from services.placement.runtime import BackendSpec, Kind
 from tests.fakes.runtime import FakeRuntime
+from tests.fakes.time import FakeTime
 from tests.waiting import soon
 
 MIB = 1 << 20
@@ -203,3 +205,77 @@ async def test_a_closed_board_lets_everybody_go() -> None:
     board.close()
     assert await waiting is None
     assert await board.wait_for_newer(0, 3600.0) is None
+
+
+class CountedTime(FakeTime):
+    """Notes every pause that begins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        await super().sleep(seconds)
+
+    def has_paused(self, times: int) -> bool:
+        return len(self.pauses) >= times
+
+
+async def test_after_failures_pauses_grow_up_to_the_time_between_two_looks(tmp_path: Path) -> None:
+    folder, time = tmp_path / "store", CountedTime()
+    store = DirectoryStore(folder)
+    away = folder.rename(tmp_path / "away")
+    fleet = Fleet(FakeRuntime(), [BackendSpec(ShardId("shard-0"), MIB, "lru", 0.0)])
+    controller = Controller(Memory(store), fleet, Board(), Metrics(), time)
+    running = tasks.begin(controller.run(resync_s=1.0), "reconciler")
+    for count in range(1, 8):
+        await soon(partial(time.has_paused, count))
+        if count == 5:
+            away.rename(folder)
+        await time.advance(1.0)
+    assert time.pauses[:7] == [0.2, 0.4, 0.8, 1.0, 1.0, 1.0, 1.0]
+    assert controller.ready
+    await tasks.end(running)
+
+
+async def test_a_table_that_others_change_without_end_is_given_up_for_now(store: DirectoryStore) -> None:
+    class Contested(Memory):
+        def swap_table(self, table: Table, etag: str | None) -> str:
+            raise PreconditionFailed("somebody was faster")
+
+    fleet, metrics = Fleet(FakeRuntime(), [BackendSpec(ShardId("shard-0"), MIB, "lru", 0.0)]), Metrics()
+    with pytest.raises(
+        Unavailable, match="the placement table changed 10 times while it was being replaced; try again"
+    ):
+        await Controller(Contested(store), fleet, Board(), metrics).resync()
+    assert metrics.registry.get_sample_value("flstore_placement_table_conflicts_total") == 10
+
+
+async def test_an_elastic_fleet_has_predictors_only_while_a_job_has_a_program(store: DirectoryStore) -> None:
+    specs = [
+        BackendSpec(ShardId("shard-0"), 64 * MIB, "lru", 0.0),
+        BackendSpec(ShardId("predictor-0"), MIB, "lru", 0.0, Kind.PREDICTOR),
+    ]
+    board = Board()
+    controller = Controller(Memory(store), Fleet(FakeRuntime(), specs, elastic=True), board, Metrics())
+    job = create(store, "digits")
+    await controller.resync()
+    assert (set(board.table.shards), set(board.table.predictors)) == ({"shard-0"}, set())
+    store.put(layout.program_record(job), b"{}")
+    await controller.resync()
+    assert board.table.predictors == {"predictor-0": "http://host/predictor-0"}
+    store.delete_prefix(layout.job_prefix(job))
+    await controller.resync()
+    assert (set(board.table.shards), set(board.table.predictors)) == (set(), set())
+
+
+async def test_a_placed_job_that_no_longer_fits_is_refused_and_kept_for_when_it_does(store: DirectoryStore) -> None:
+    here = site(store, cache_bytes=MIB)
+    job = create(store, "digits")
+    await here.controller.place(job)
+    create(store, "digits", 10 * MIB)
+    with pytest.raises(InsufficientCapacity):
+        await here.controller.place(job)
+    create(store, "digits")
+    assert job in (await here.controller.place(job)).jobs

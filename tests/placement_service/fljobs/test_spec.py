@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flstore_core.errors import FLStoreError, InvalidId, InvalidParameters
@@ -157,6 +157,7 @@ def test_similar_jobs_get_different_mirrors() -> None:
     assert choose_object_name(JobId("___")).startswith("job-")
 
 
+@settings(max_examples=25, deadline=None)
 @given(
     st.integers(1, 8),
     st.sampled_from(StatisticsMode),

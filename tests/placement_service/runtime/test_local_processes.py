@@ -163,7 +163,10 @@ async def test_closing_leaves_no_process_and_no_address(tiny: Tiny, client: http
         await client.get(tiny.url)
 
 
-async def test_closing_while_a_shard_starts_leaves_no_process(tiny: Tiny) -> None:
+async def test_closing_while_a_shard_starts_leaves_no_process(tmp_path: Path, client: httpx.AsyncClient) -> None:
+    held = tmp_path / "held"
+    held.touch()
+    tiny = Tiny(tmp_path, client, TINY_HELD=str(held))
     await tiny.begin()
     asking = asyncio.create_task(tiny.ask())
     await tiny.reaches(Phase.STARTING)
