@@ -214,7 +214,7 @@ class TestCoherence:
         gateway.commit(0)
         other = World.make(gateway.store)
         other.jobs.delete(NAME)
-        other.jobs.create(Job(NAME, SCHEMA, created_at=2.0))
+        other.jobs.create(Job(NAME, SCHEMA))
         index = gateway.rounds.catalog.refresh(NAME)
         assert (list(index.committed), index.participations) == ([], {})
         assert gateway.cache.keys() == []
@@ -273,18 +273,18 @@ class TestCoherence:
         gateway = world()
         gateway.put(0, "a", 1)
         gateway.commit(0)
-        catalog, anew = gateway.rounds.catalog, Job(NAME, SCHEMA, created_at=2.0)
+        catalog = gateway.rounds.catalog
 
         def replace_meanwhile(call: Call) -> None:
             if call.method == "folders":
                 gateway.store.after = lambda call: None
                 gateway.jobs.delete(NAME)
-                gateway.jobs.create(anew)
+                gateway.jobs.create(Job(NAME, SCHEMA))
 
         gateway.store.after = replace_meanwhile
         catalog.refresh(NAME)
         index = catalog.refresh(NAME)
-        assert (index.job.created_at, list(index.committed)) == (2.0, [])
+        assert (index.job.created_at, list(index.committed)) == (gateway.time.now(), [])
 
 
 class TestWaiting:
