@@ -62,7 +62,7 @@ class Scheduler:
     """Holds up the threads of one run."""
 
     def __init__(self) -> None:
-        self._tasks: dict[int, _Task] = {}
+        self._tasks: dict[int, Task] = {}
 
     def pause(self, call: Call) -> None:
         """Stop the calling thread before a call until its turn comes. Threads of no operation go on."""
@@ -73,16 +73,16 @@ class Scheduler:
         """Stop the calling thread until another has written something, or none has anything else to do."""
         self.pause(Call(SLEEP))
 
-    def start(self, operations: Mapping[str, Callable[[], object]]) -> "list[_Task]":
+    def start(self, operations: Mapping[str, Callable[[], object]]) -> "list[Task]":
         """Start every operation, and return them stopped before their first calls."""
-        tasks = [_Task(name, operation) for name, operation in operations.items()]
+        tasks = [Task(name, operation) for name, operation in operations.items()]
         for task in tasks:
             task.start(self._tasks)
         return tasks
 
 
-class _Task:
-    """One operation's thread. Either it runs, or the walk does."""
+class Task:
+    """One operation's thread. It runs only while `step` waits for it."""
 
     def __init__(self, name: str, operation: Callable[[], object]) -> None:
         self.name = name
@@ -93,11 +93,11 @@ class _Task:
         self.stale = False
         """It sleeps, and nothing was written since."""
         self._operation = operation
-        self._tasks: dict[int, _Task] = {}
+        self._tasks: dict[int, Task] = {}
         self._go, self._stopped = Semaphore(0), Semaphore(0)
         self._thread = Thread(target=self._run, name=name, daemon=True)
 
-    def start(self, tasks: "dict[int, _Task]") -> None:
+    def start(self, tasks: "dict[int, Task]") -> None:
         self._tasks = tasks
         self._thread.start()
         self._await_stop()
@@ -116,6 +116,17 @@ class _Task:
         self._await_stop()
         return call
 
+    def run_until(self, call: Call) -> None:
+        """Let the thread go on until it stands before `call`."""
+        while self.pending != call:
+            self.step()
+
+    def finish(self) -> object:
+        """Let the thread go on to its end, and return the operation's outcome."""
+        while self.pending:
+            self.step()
+        return self.outcome
+
     def _await_stop(self) -> None:
         assert self._stopped.acquire(timeout=DEADLINE_S), f"{self.name} does not come to its next call: a deadlock?"
 
@@ -127,6 +138,19 @@ class _Task:
             self.outcome = error
         self.pending = None
         self._stopped.release()
+
+
+class RacingTime:
+    """A service's `Time` that stands still at 1000 s; who sleeps waits for what others write."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.sleep = scheduler.sleep
+
+    def now(self) -> float:
+        return 1000.0
+
+    def monotonic(self) -> float:
+        return 1000.0
 
 
 @dataclass
@@ -192,7 +216,7 @@ class Walk:
         return False
 
     def _stop(
-        self, tasks: "Sequence[_Task]", runnable: list[int], asleep: dict[int, Call], previous: int, switches: float
+        self, tasks: Sequence[Task], runnable: list[int], asleep: dict[int, Call], previous: int, switches: float
     ) -> _Stop:
         may_switch = switches < self.preemptions or previous not in runnable
         options = sorted(runnable, key=lambda task: task != previous) if may_switch else [previous]
@@ -200,7 +224,7 @@ class Walk:
         calls = {task: call for task in runnable if (call := tasks[task].pending)}
         return _Stop(options, dict(asleep), calls)
 
-    def _abandon(self, tasks: "Sequence[_Task]") -> list[str]:
+    def _abandon(self, tasks: Sequence[Task]) -> list[str]:
         """Let a run come to its end that can show nothing that another has not."""
         while runnable := _runnable(tasks):
             _step(tasks, runnable[0])
@@ -245,13 +269,13 @@ def sample(make: Callable[[Scheduler], Scenario], runs: int, seed: int) -> None:
         _check(scenario, tasks, steps)
 
 
-def _runnable(tasks: Sequence[_Task]) -> list[int]:
+def _runnable(tasks: Sequence[Task]) -> list[int]:
     """Return the threads that can go on: sleepers only if something was written, or if all sleep."""
     pending = [index for index, task in enumerate(tasks) if task.pending]
     return [index for index in pending if not tasks[index].stale] or pending
 
 
-def _step(tasks: Sequence[_Task], chosen: int) -> Call:
+def _step(tasks: Sequence[Task], chosen: int) -> Call:
     call = tasks[chosen].step()
     if call.writes:
         for task in tasks:
@@ -259,7 +283,7 @@ def _step(tasks: Sequence[_Task], chosen: int) -> Call:
     return call
 
 
-def _check(scenario: Scenario, tasks: Sequence[_Task], steps: list[str]) -> None:
+def _check(scenario: Scenario, tasks: Sequence[Task], steps: list[str]) -> None:
     try:
         scenario.check({task.name: task.outcome for task in tasks})
     except AssertionError as error:

@@ -1,27 +1,31 @@
-"""Commits rounds: lists a round's members, stores their statistics, then the record that makes the round immutable.
+"""Commits rounds. A commit lists a round's members, stores their statistics, and then makes the round immutable.
 
-Three things, three names. A `CommitRequest` is what a caller sends. The *commit mark* (`Opening.commit_begun`) says in
-the store that a commit has begun. The *record*, `round.json`, says that the round is committed, and what is in it.
+**Three things with three names.** The `CommitRequest` is what a caller sends. The *commit mark*
+(`Opening.commit_begun`) is a flag in the store: a commit has begun. The *round record*, `round.json`, says that the
+round is committed and what is in it.
 
-The states of a round, and what moves it on:
+**The states of a round:**
 
-    absent ──first upload, or a commit──▶ open ──commit mark──▶ being committed ──record──▶ committed
+    absent ──first upload or commit──▶ open ──commit mark──▶ being committed ──round record──▶ committed
 
-**The steps of a commit, and why they come in this order.**
+**The steps of a commit, and the reason for their order.**
 
-1. If there is a record, this is a repeat: the same request is answered with the record, another is refused.
-2. The request is checked, so that a bad one does not mark the round.
-3. The commit mark is set. It comes before the members are listed: an upload that stores its record too late for the
-   list is certain to see the mark, and does not acknowledge (`services.gateway.rounds.ingest`).
-4. The members are listed, and their statistics computed and stored. They come before the record: whoever sees the
-   record finds the statistics.
-5. The record is created by a conditional write. Of commits that race, one wins; the others fail here, or in step 4 at
-   an update that was too late for the winner and is gone, and then answer as in step 1. Each may have listed other
-   members, and the statistics in the store may be the loser's: a reader compares the names in both and repairs
-   (`Statistics.repair`).
+1. Look for the round record. If there is one, this is a repeat: the same request gets the record as its answer, a
+   different request is refused.
+2. Check the request, so that a bad one leaves no mark.
+3. Set the commit mark. This comes before the listing: an upload that is too late for the list is then certain to see
+   the mark, and to find out (`services.gateway.rounds.ingest`).
+4. List the members, and compute and store their statistics. This comes before the record, so that a reader who sees
+   the record finds the statistics.
+5. Create the round record by a conditional write.
 
-A commit that breaks off after step 3 leaves the round being committed. Uploads then end with `Unavailable`, and the
-next commit goes through all steps again.
+If several commits of a round race, one creates the record. The others fail in step 5, or in step 4 when they try to
+read an upload that the winner's list did not include and that was removed. They then answer as in step 1. The
+statistics in the store may be those of a loser, which may have listed other members. Therefore readers compare the
+members of both, and have the statistics computed again if they differ (`Statistics.repair`).
+
+A commit that breaks off after step 3 leaves the round "being committed". Uploads into it end with `Unavailable` until
+somebody commits the round again, which takes all steps from the beginning.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,12 +44,12 @@ from services.gateway.rounds.statistics import Statistics
 
 @dataclass(frozen=True, slots=True)
 class CommitRequest:
-    """What a caller says of a round as they commit it."""
+    """What a caller wants to be recorded with a round."""
 
     metrics: Mapping[str, Any] = field(default_factory=dict)
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     participants: Sequence[str] | None = None
-    """Clients that must have delivered; None takes whoever has."""
+    """Clients whose updates must be there; None accepts the round as it is."""
 
 
 class Commit:
@@ -61,11 +65,11 @@ class Commit:
         self._time = time
 
     def commit(self, job: Job, number: int, request: CommitRequest) -> Round:
-        """Make a round immutable and return its record. The same request again changes nothing.
+        """Make a round immutable and return its record. Repeating the request changes nothing.
 
         Raises:
             InvalidParameters: if metrics or hyperparameters are not JSON.
-            NotFound: if a named participant has not delivered.
+            NotFound: if a required participant has no update in the round.
             Conflict: if the round was committed with other metrics or hyperparameters.
         """
         if record := self._records.read_record(job.id, number):
@@ -79,7 +83,7 @@ class Commit:
             raise
 
     def _close(self, job: Job, number: int, request: CommitRequest) -> Round:
-        """Take steps 3 to 5 and return the round's record; raise `PreconditionFailed` if another commit was first."""
+        """Take steps 3 to 5 and return the round record; raise `PreconditionFailed` if another commit created it."""
         opening = self._openings.open_round(job.id, number)
         self._openings.mark_commit(job.id, number, opening)
         members = self._openings.read_members(job.id, number, opening)
@@ -105,7 +109,7 @@ class Commit:
                 raise unknown(f"participant in round {number}", client, delivered)
 
     def _notify_shards(self, job: Job, number: int) -> None:
-        """Tell the shards, whose policies learn from it. Nothing else depends on it, so failures are ignored."""
+        """Tell the shards, so that their policies can prefetch. Nothing else depends on it: ignore failures."""
         try:
             for held in self._backends.locate_slices(job):
                 self._backends.shards.committed(held.urls, held.part, number)
@@ -114,7 +118,7 @@ class Commit:
 
 
 def _check_same(record: Round, request: CommitRequest) -> Round:
-    """Return a committed round's record; raise `Conflict` if it was committed by another request."""
+    """Return a committed round's record; raise `Conflict` if a different request committed it."""
     if record.metrics != request.metrics or record.hyperparameters != request.hyperparameters:
         raise Conflict(f"round {record.number} is committed already, with other metrics or hyperparameters")
     return record

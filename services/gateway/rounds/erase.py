@@ -1,22 +1,23 @@
-"""Erases a client from a job: its updates, its rows in statistics, its entries in records. A tombstone tells of it.
+"""Erases a client from a job: its updates, its rows in statistics and its entries in round records.
 
-**The steps.**
+**The steps, and the reason for their order.**
 
-1. The client's rounds are looked up, committed and open ones.
-2. A tombstone is written that names them, with `done_at` null. From now on other gateways that look at the store drop
-   what they remember of the job (`services.gateway.rounds.index`).
-3. For each round: the client's row leaves the statistics, then its tensors and its record are deleted, and last the
-   round's record is written without it. The round's record is last because it is what leads a second erasure to the
-   round, should this one break off.
-4. This gateway drops what it remembers; the shards that are awake drop the client's slices.
-5. The tombstone is written again, with `done_at`. Its new etag makes other gateways drop what they have read during
-   step 3.
+1. Look up the client's rounds, both committed and open ones.
+2. Write a tombstone that lists them, with `done_at` null. Other gateways see a new tombstone at their next look at the
+   store, and drop what they have cached about the job (`services.gateway.rounds.index`).
+3. In each round, take the client's row out of the statistics, delete its tensors and its member record, and last take
+   the client out of the round record. If the erasure breaks off, the member record or the round record leads the next
+   erasure to the round, so the round record has to be the last to go.
+4. Drop what this gateway has cached about the job, and have the shards that are awake drop the client's slices.
+5. Write the tombstone again, with `done_at`. Its etag changes, so other gateways drop what they cached during step 3.
 
-Models made with a client's help, aggregates and artifacts, are not changed.
+Models to which the client contributed, such as aggregates and artifacts, stay as they are.
 
-**What runs beside it.** Records and statistics are replaced by etag, so erasures at once do not undo each other. A
-commit is not held up: one that listed the client before step 3 writes a record that names it afterwards. The client's
-tensors are gone then, and erasing it again mends the record.
+**Concurrent writers.** Round records and statistics are replaced only if they have not changed since they were read, so
+two erasures at once do not undo each other. A commit is not stopped: one that listed the client before step 3 may
+write a round record and statistics that still name it. The client's tensors are gone even then. Erasing the client
+again removes it from the round record. If only the statistics name it, they are not served (`Statistics.repair`), but
+stay in the store.
 """
 
 import json
@@ -36,12 +37,12 @@ from services.gateway.rounds.opening import Rounds
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What was erased."""
+    """What an erasure removed."""
 
     client: ClientId
     rounds: tuple[int, ...]
     objects: int
-    """Objects deleted from the store."""
+    """How many objects were deleted from the store."""
     tombstone: str
     """Key of the audit record in the object store."""
 
@@ -65,7 +66,7 @@ class Eraser:
         self._time = time
 
     def erase(self, job: JobId, client: ClientId) -> Erasure:
-        """Erase a client from every round of a job. One that broke off goes on when it is asked for again.
+        """Erase a client from every round of a job. Call it again after an error to finish the work.
 
         Raises:
             NotFound: if the client never took part.
@@ -99,9 +100,9 @@ class Eraser:
         return len(keys)
 
     def _rewrite(self, key: str, change: Callable[[bytes], bytes | None]) -> None:
-        """Replace an object, if there is one, by what `change` makes of it; leave it where that is None.
+        """Replace an object by what `change` returns for its bytes; None means that there is nothing to change.
 
-        Where another erasure replaced the object meanwhile, this begins again with what that one wrote.
+        If somebody else replaces the object meanwhile, begin again with the new one. Does nothing if there is none.
         """
         while True:
             try:

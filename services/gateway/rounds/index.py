@@ -1,31 +1,32 @@
-"""Which jobs there are, which rounds each has, and who took part: read from the store and remembered.
+"""The catalog: which jobs exist, which rounds each has, and which clients took part. A cache of what the store says.
 
-**Why this can be cached.** A committed round never changes, so a record that was read once stays true. Only three
-things happen to a job after that: it gets more rounds, a client is erased from it, or it is deleted (and perhaps
-created anew). Any gateway may do each of them, and gateways do not talk to each other: they meet in the store.
+**Why a cache is possible.** A committed round never changes, so its record is read once. Afterwards only three things
+can happen to a job: it gets more rounds, a client is erased from it, or it is deleted (and perhaps created again). Any
+gateway may do each of these. Gateways do not talk to each other, so each has to look at the store to learn of it.
 
-**How a gateway notices.** `Catalog.refresh` looks at the store once:
+**How a gateway looks.** `Catalog.refresh` reads, in this order:
 
-1. the job's record: if it is missing, or was created at another time, the job that was remembered is gone;
-2. the etags of the job's tombstones: an erasure rewrites the records of committed rounds, but it writes a tombstone
-   before and again after, so a changed set of etags means that remembered records may be wrong;
-3. the names of the round folders: for each that is not remembered as committed, whether it is committed by now, and
-   if not, whether it was opened.
+1. The job's record. If it is missing or has another creation time, the job that the cache knows is gone.
+2. The etags of the job's tombstones. An erasure rewrites the records of committed rounds. It writes a tombstone before
+   it does so, and writes it again afterwards. If the etags have changed, cached records may be wrong.
+3. The names of the round folders. Each round that the cache does not know as committed is looked at: it may have been
+   committed by now, or be open.
 
-After 1 or 2 everything remembered of the job is dropped (`outdated` tells the cache of records) and read again. Else
-only the rounds of step 3 are read, which are few. The first look at a long job reads every round's record, side by
-side.
+If step 1 or 2 found a change, everything cached about the job is dropped and read again; `outdated` is called, so that
+the cache of records does the same. Otherwise only the few rounds of step 3 are read. The first look at a job reads the
+record of every round, many at a time.
 
-**When it looks.** An index is served for `refresh_seconds`; after that, the next reader sets off a refresh and waits
-for it `NEWS_WAIT_SECONDS` at most, then is answered from what is remembered. A caller that misses something in the
-index calls `refresh` itself before it says that it does not exist: so whatever was acknowledged is found at once
-through any gateway, and only lists may be as old as `refresh_seconds`.
+**When a gateway looks.** An index is good for `refresh_seconds`. The next reader after that starts a refresh and waits
+for it, but for `NEWS_WAIT_SECONDS` at most: then it gets the old index. A caller that does not find a round or client
+in the index calls `refresh` before it reports that there is none. So everything that one gateway has acknowledged is
+found through any other at once; only listings can be up to `refresh_seconds` old.
 
-For example, at `refresh_seconds` = 1: gateway A commits round 7 at 0.0 s. B looked at -0.4 s and lists rounds up to 6
-until 0.6 s; a workload that names round 7 finds it through B at 0.1 s, because B refreshes first.
+Example, with `refresh_seconds` = 1: gateway B looks at 0.0 s. Gateway A commits round 7 at 0.4 s. At 0.5 s B still
+lists rounds 0 to 6, but a request that names round 7 is answered: B does not find it, refreshes and then does. From
+1.0 s on B lists round 7 too.
 
-**Indices are snapshots.** A `JobIndex` never changes: what happens makes a new one, which replaces the old under the
-lock. A reader can walk through its snapshot while rounds are committed beside it.
+**Indices are snapshots.** A `JobIndex` never changes. Whatever happens makes a new one, which replaces the old one
+under the lock, so a reader can iterate over its index while another thread commits a round.
 """
 
 from collections import Counter
@@ -45,12 +46,12 @@ from services.common.timing import Time
 from services.gateway.threads import Pools
 
 NEWS_WAIT_SECONDS = 0.5
-"""Seconds that a reader waits for a refresh while it could be answered from what is remembered."""
+"""Seconds for which a reader waits for a refresh, when the alternative is an index that is slightly too old."""
 
 
 @dataclass(frozen=True)
 class JobIndex:
-    """A job and its rounds at one moment; implements `flstore_core.workloads.RoundIndex`."""
+    """A job and its rounds at one moment. Implements `flstore_core.workloads.RoundIndex`."""
 
     job: Job
     committed: Sequence[int] = ()
@@ -62,9 +63,9 @@ class JobIndex:
     participations: Mapping[ClientId, Sequence[int]] = field(default_factory=dict)
     """Committed rounds by client, ascending."""
     erasures: frozenset[str] = frozenset()
-    """Keys and etags of the job's tombstones. They change with each erasure."""
+    """Keys and etags of the job's tombstones: every erasure changes them."""
     read_at: float = 0.0
-    """Monotonic seconds when the reading of it began."""
+    """Monotonic time in seconds at which the gateway began to read it."""
 
     def rounds_of(self, client: str) -> Sequence[int]:
         """Return the committed rounds a client took part in; raise `NotFound` if there are none."""
@@ -78,13 +79,13 @@ class JobIndex:
         return Counter(number for numbers in self.participations.values() for number in numbers)
 
     def with_opened(self, number: int) -> "JobIndex":
-        """Return the index with one more open round; the same if the round is in it."""
+        """Return the index with one more open round, or the index itself if it has the round already."""
         if number in self.open or number in self.committed:
             return self
         return replace(self, open=sorted([*self.open, number]))
 
     def with_committed(self, records: Iterable[Round]) -> "JobIndex":
-        """Return the index with these rounds committed; those that it has as committed stay as they are."""
+        """Return the index with these rounds as committed ones. Rounds that it has as committed stay as they are."""
         known = frozenset(self.committed)
         new = {record.number: record for record in records if record.number not in known}
         if not new:
@@ -102,7 +103,7 @@ class JobIndex:
         )
 
     def is_outdated(self, job: Job, erasures: frozenset[str]) -> bool:
-        """Say whether the store has another job by now, or clients have been erased since."""
+        """Say whether the job was replaced or a client erased since the index was read."""
         return self.job != job or self.job.created_at != job.created_at or self.erasures != erasures
 
 
@@ -110,9 +111,9 @@ class Catalog:
     """Jobs and their indices. Safe to share between threads.
 
     Args:
-        pools: `refreshers` run refreshes, which in turn read through `readers`.
-        refresh_seconds: how old an index may be before it is read again.
-        outdated: called with a job of which nothing read so far can be relied on.
+        pools: `refreshers` run refreshes, and these read through `readers`.
+        refresh_seconds: age up to which an index is used without a look at the store.
+        outdated: called with a job's name when nothing that was read about the job holds any more.
     """
 
     def __init__(
@@ -131,15 +132,15 @@ class Catalog:
         self._outdated = outdated
         self._indices: dict[JobId, JobIndex] = {}
         self._refreshes: dict[JobId, tuple[float, Future[JobIndex]]] = {}
-        """The newest refresh that a reader has set off, and when."""
+        """The newest refresh that a reader started, and the monotonic time of its start."""
         self._lock = Lock()
 
     def list_names(self) -> list[JobId]:
-        """Return the names of what may be jobs in the store, sorted. Some may be deleted already."""
+        """Return the sorted names of all jobs, and perhaps of some that were just deleted."""
         return sorted(JobId(name) for name in self._store.folders("jobs"))
 
     def read_indices(self, names: Iterable[JobId]) -> list[JobIndex]:
-        """Return the indices of those of `names` that are jobs."""
+        """Return the index of each job in `names`, leaving out those that do not exist."""
         indices = []
         for name in names:
             with suppress(NotFound):
@@ -147,13 +148,16 @@ class Catalog:
         return indices
 
     def read_job(self, job: JobId) -> Job:
-        """Return a job; errors and effort as `read_index`."""
+        """Return a job. Reads and raises as `read_index`."""
         return self.read_index(job).job
 
     def read_index(self, job: JobId) -> JobIndex:
-        """Return a job's index, at most `refresh_seconds` old while the store answers.
+        """Return a job's index, which is at most `refresh_seconds` old as long as the store answers.
 
-        The first call for a job reads the record of every round. Raises `NotFound` naming the nearest jobs.
+        The first call for a job reads the record of every round.
+
+        Raises:
+            NotFound: if there is no such job; the message suggests similar names.
         """
         with self._lock:
             index = self._indices.get(job)
@@ -170,7 +174,7 @@ class Catalog:
             return index
 
     def refresh(self, job: JobId) -> JobIndex:
-        """Look at the store now and return the job's index; raise `NotFound` for no such job."""
+        """Look at the store and return the job's index as of now; raise `NotFound` if there is no such job."""
         read_at = self._time.monotonic()
         job_record, erasures = self._read_job_record(job), self._read_erasures(job)
         before = self._start_from(job_record, erasures)
@@ -187,25 +191,25 @@ class Catalog:
         return index
 
     def note_commit(self, job: JobId, record: Round) -> None:
-        """Take in a round that was committed through this gateway."""
+        """Learn of a round that was committed through this gateway."""
         with self._lock:
             if index := self._indices.get(job):
                 self._indices[job] = index.with_committed([record])
 
     def note_opening(self, job: JobId, number: int) -> None:
-        """Take in a round that was opened through this gateway."""
+        """Learn of a round that was opened through this gateway."""
         with self._lock:
             if index := self._indices.get(job):
                 self._indices[job] = index.with_opened(number)
 
     def forget(self, job: JobId) -> None:
-        """Drop everything remembered of a job."""
+        """Drop everything that is cached about a job."""
         with self._lock:
             self._indices.pop(job, None)
         self._outdated(job)
 
     def _await_refresh(self, job: JobId) -> JobIndex:
-        """Set off a refresh, or join the one under way; raise `TimeoutError` `NEWS_WAIT_SECONDS` after it began."""
+        """Start a refresh or join the one that is running; raise `TimeoutError` `NEWS_WAIT_SECONDS` after its start."""
         with self._lock:
             since, refresh = self._refreshes.get(job, (0.0, None))
             if refresh is None or refresh.done():
@@ -214,13 +218,13 @@ class Catalog:
         return refresh.result(timeout=max(0.0, since + NEWS_WAIT_SECONDS - self._time.monotonic()))
 
     def _call_fresh(self, job: JobId, index: JobIndex) -> None:
-        """Leave the store in peace for `refresh_seconds`: while it is away, each look costs its whole timeout."""
+        """Use the index for another `refresh_seconds`: every look at a store that is down takes a whole timeout."""
         with self._lock:
             if self._indices.get(job) is index:
                 self._indices[job] = replace(index, read_at=self._time.monotonic())
 
     def _start_from(self, job: Job, erasures: frozenset[str]) -> JobIndex:
-        """Return the remembered index if it still holds. Else drop what was remembered, and return an empty index."""
+        """Return the cached index if it is up to date. If not, drop all that is cached and return an empty index."""
         with self._lock:
             index = self._indices.get(job.id)
             if index is None or index.is_outdated(job, erasures):
@@ -253,7 +257,7 @@ class Catalog:
             return None
 
     def _select_opened(self, job: JobId, numbers: Sequence[int]) -> list[int]:
-        """Return those of `numbers` that were opened: some servers go on naming a deleted job's folders for a while."""
+        """Return those of `numbers` that have an opening. Some servers list a deleted job's folders for a while."""
         opened = self._readers.map(lambda number: self._has_opening(job, number), numbers)
         return [number for number, is_opened in zip(numbers, opened, strict=True) if is_opened]
 
@@ -266,7 +270,7 @@ class Catalog:
 
 
 def newest_before(numbers: Iterable[int], limit: int) -> int | None:
-    """Return the largest of `numbers` that is below `limit`, or None."""
+    """Return the largest of `numbers` below `limit`, or None if there is none."""
     return max((number for number in numbers if number < limit), default=None)
 
 

@@ -1,36 +1,37 @@
-"""Takes updates and aggregates in: acknowledged once the object store has them and the round will count them.
+"""Stores updates and aggregates. An upload is acknowledged once the store has it and its round is sure to count it.
 
-**The objects of one update.** Its tensors, and a small record beside them that holds their hash. Both are only ever
-created, by conditional writes. The record makes an update count: commits list records, and tensors without a record
-are nobody's.
+**The objects of one upload.** There are two: its tensors, and a small *member record* beside them with their hash. A
+conditional write creates each. The member record makes the upload count, because a commit lists member records.
 
-**The steps of a put, and why they come in this order.**
+**The steps of a put, and the reason for their order.**
 
-1. The body is checked. Nothing is written for a bad one.
-2. If there is a record, this is a repeat: the same bytes go to step 6, others are refused.
-3. The round is opened, or its opening read. If that has the commit mark, the round's record is waited for, and tells
-   whether this is a repeat after all or too late.
-4. The tensors are written, while the body is hashed and its slices are sent to their shards, all from one buffer.
-   Shards are told early so that they work out statistics while the store writes; what does not get there they read
-   from the store later, so a shard that fails is no error.
-5. The record is written, after the tensors: where it is, they are whole.
-6. The opening is read once more. Without a commit mark the update is acknowledged. With it, a commit may have listed
-   the round's members before step 5: the upload waits for the round's record. If the record names the client, the
-   update is acknowledged; if not, it is removed and refused.
+1. Check the body. A bad one leaves nothing behind.
+2. Look for a member record. If there is one, this upload is a repeat: the same bytes go on to step 6, other bytes are
+   refused.
+3. Open the round, or read its opening. If the opening has the commit mark, wait for the round's record. It says whether
+   this upload is a repeat after all, or comes too late.
+4. Write the tensors. Meanwhile, hash the body and send its slices to their shards, all from one buffer. Shards can so
+   compute statistics while the store writes. A shard that fails is no error: it reads from the store what it missed.
+5. Write the member record. It comes after the tensors, so where it exists, they are whole.
+6. Read the opening again. Without the commit mark, acknowledge. With the mark, a commit may have listed the members
+   before step 5, so wait for the round's record. If it names the client, acknowledge. If not, remove the upload and
+   refuse it.
 
-**Why no acknowledged update is left out.** A commit sets the mark and then lists. An upload writes its record and then
-looks for the mark. Whatever the order, one of the two sees the other:
+**Why a commit never omits an acknowledged upload.** A commit sets the mark and then lists. An upload writes its member
+record and then looks for the mark. In every order, at least one of the two sees the other:
 
-    upload: record ──▶ mark?                     commit: mark ──▶ list
-    record, mark?, mark, list    no mark seen: acknowledged, and the list, which is later, has it
-    record, mark, mark?, list    mark seen: waits; the list has it: acknowledged
-    mark, list, record, mark?    mark seen: waits; the list has it not: removed and refused
+    order of events                          what the upload sees             what becomes of it
+    record, look, mark, list                 no mark                          acknowledged; the list includes it
+    record, mark, look, list                 mark, then its name in the list  acknowledged
+    mark, list, record, look                 mark, then a list without it     removed and refused
 
-Whatever acknowledges takes step 6 last, a repeat too: the record that it found may be one that another upload of the
-same bytes is about to remove.
+A repeat takes step 6 too. The member record that it found may belong to another upload of the same bytes, one that is
+about to be removed.
 
-**Cut-off uploads.** Tensors without a record block their client's name. A new upload adopts them if they are the very
-bytes, and replaces them if they are older than `ORPHAN_SECONDS`, which an upload under way never is.
+**Uploads that were cut off** leave tensors without a member record. A later upload for the same name adopts them if the
+bytes are the same, and otherwise replaces them once they are `ORPHAN_SECONDS` old. An upload that stalls for longer
+than that between steps 4 and 5 could thus end with a member record for bytes that were replaced; the object layout of
+version 1 cannot exclude it.
 """
 
 import hashlib
@@ -62,21 +63,21 @@ from services.gateway.threads import Pools
 logger = logging.getLogger(__name__)
 
 COMMIT_POLLS = 100
-"""How often an upload looks whether a commit that it came upon has ended."""
+"""How often an upload looks for the record of a round that is being committed."""
 COMMIT_POLL_SECONDS = 0.05
-"""Seconds between two looks: about 5 seconds in all."""
+"""Seconds between two such looks. All of them together take about 5 seconds."""
 
 ORPHAN_SECONDS = 60.0
-"""Age at which tensors without a record count as left by an upload that was cut off."""
+"""Age at which tensors without a member record count as left behind by an upload that was cut off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of an upload."""
+    """The acknowledgement of an upload."""
 
     member: Member
     created: bool
-    """False where the same bytes were stored before."""
+    """False if the same bytes were stored before."""
 
 
 class Ingest:
@@ -92,14 +93,14 @@ class Ingest:
         self._polling = Retry((COMMIT_POLL_SECONDS,), attempts=COMMIT_POLLS, clock=time.monotonic, sleep=time.sleep)
 
     def put(self, upload: Upload) -> Receipt:
-        """Store an update, or the round's aggregate; return once the object store has it.
+        """Store an update or an aggregate, and return once the store has it and its round is sure to count it.
 
         Raises:
             InvalidTensors, SchemaMismatch, InvalidParameters: as `services.gateway.rounds.upload.check`.
             Conflict: if other bytes are stored under the same name.
             RoundCommitted: if the round was committed without the upload.
             StoreUnavailable: if the store failed. Sending the upload again is safe.
-            Unavailable: if it cannot be said yet whether the commit under way has the upload in it.
+            Unavailable: if the round is being committed and its record does not appear in time.
             NotFound: if the job was deleted meanwhile.
         """
         checked = check(upload)
@@ -113,7 +114,7 @@ class Ingest:
         return self._store_all(checked, opening)
 
     def _store_all(self, checked: CheckedUpload, opening: Opening) -> Receipt:
-        """Write to store and shards at once; the record last, which makes the upload count."""
+        """Take steps 4 to 6."""
         upload = checked.upload
         tensors = self._writers.submit(self._put_tensors, upload)
         sha256 = _digest(upload.body)
@@ -139,10 +140,13 @@ class Ingest:
                     return
 
     def _adopt(self, key: str, upload: Upload) -> bool:
-        """Make stored tensors this upload's own; False if they have been removed or replaced meanwhile.
+        """Take over the tensors that are stored under this upload's key.
+
+        Returns:
+            False if they were removed or replaced meanwhile, so that the caller has to begin again.
 
         Raises:
-            Conflict: if they are other bytes, and not left by an upload that was cut off.
+            Conflict: if they are other bytes, unless an upload that was cut off left them.
         """
         try:
             info = self._store.stat(key)
@@ -168,7 +172,7 @@ class Ingest:
         return Receipt(member, created=True)
 
     def _join_other(self, upload: Upload, member: Member) -> Receipt:
-        """Return the receipt of an upload that wrote its record while this one was under way."""
+        """Acknowledge with the member record that another upload wrote while this one was under way."""
         other = self._records.read_member(upload.job.id, upload.round, upload.client)
         if other:
             _refuse_other_bytes(upload, other, member.sha256)
@@ -178,7 +182,7 @@ class Ingest:
         return Receipt(other, created=False)
 
     def _require_counted(self, upload: Upload) -> None:
-        """Remove a stored upload and raise `RoundCommitted` if the round was committed without it."""
+        """Take step 6: remove a stored upload and raise `RoundCommitted` if the round was committed without it."""
         committed = self._await_commit(upload)
         if committed is None or _find_member(committed, upload.client):
             return
@@ -187,7 +191,7 @@ class Ingest:
         raise _too_late(upload)
 
     def _await_commit(self, upload: Upload) -> Round | None:
-        """Return the round's record once it is there; None if no commit has begun."""
+        """Wait for the round's record and return it; return None at once if no commit has begun."""
         polls = self._polling.begin()
         while self._openings.has_commit_begun(upload.job.id, upload.round):
             if record := self._records.read_record(upload.job.id, upload.round):
@@ -198,7 +202,7 @@ class Ingest:
         return None
 
     def _send_slices(self, upload: Upload, ref: MemberRef, opening: Opening) -> list[Future[None]]:
-        """Hand the slices to their shards; what does not get there is read from the store when it is needed."""
+        """Send the slices to their shards. A shard that misses one reads it from the store when it needs it."""
         job = upload.job
         try:
             slices = self._backends.locate_slices(job)
@@ -222,7 +226,7 @@ class Ingest:
 
 
 def pack(data: memoryview, schema: Schema, part: SliceRef) -> list[memoryview]:
-    """Return the pieces of a data section that make up a slice, in order, without copying."""
+    """Return the pieces of a file's data section that make up a slice, in order. Nothing is copied."""
     return [data[run.offset : run.offset + run.nbytes] for run in schema.runs(*part.bounds(schema))]
 
 
@@ -231,7 +235,7 @@ def _find_member(record: Round, client: ClientId) -> Member | None:
 
 
 def _find_repeat(upload: Upload, committed: Round) -> Receipt:
-    """Return the receipt of an upload that the committed round has already; raise `RoundCommitted` if it has not."""
+    """Return the receipt of an upload that is in the committed round; raise `RoundCommitted` if it is not."""
     member = _find_member(committed, upload.client)
     if member is None:
         raise _too_late(upload)

@@ -1,14 +1,16 @@
-"""How a round begins, and the mark that says that its commit has begun.
+"""Opens rounds: the first upload into a round fixes the model that its deltas are taken against.
 
-The first thing put into a round writes its *opening*, `open.json`. It fixes the round's base: the newest earlier round
-that has an aggregate at that moment. For example, where round 0 was committed with an aggregate, the first update of
-round 2 fixes base 0; an aggregate of round 1 that arrives later changes nothing about that, and every delta of round 2
-is taken against the same model. Of several gateways that open a round at once one writes the opening, by a conditional
-write, and all others read it.
+**The opening** is the small object `open.json`. The first upload or commit of a round creates it by a conditional
+write, so if several gateways open a round at once, one creates the opening and the others read it. It holds the
+round's *base*: the newest earlier round that has an aggregate at this moment.
 
-The same object carries the *commit mark*. `mark_commit` sets it before a commit lists the round's members; whoever
-stores an update looks at it after storing (`Ingest` explains why). It is never taken back: a commit that broke off is
-sent again.
+Example: round 0 was committed with an aggregate. The first update of round 2 fixes base 0. An aggregate of round 1
+that arrives later does not change this, so all deltas of round 2 are taken against the same model. Round 3, opened
+after that, has base 1.
+
+**The commit mark** is part of the same object. A commit sets it before it lists the round's members, and an upload
+looks for it after it has stored its update (`services.gateway.rounds.ingest` explains why). It is never removed: if a
+commit breaks off, somebody has to commit the round again.
 """
 
 from collections.abc import Mapping
@@ -27,12 +29,12 @@ from services.gateway.rounds.records import Records
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What the first thing put into a round fixed."""
+    """What is fixed when a round is opened, and the commit mark."""
 
     base: int | None
-    """The round whose aggregate deltas are taken against; None where they are taken against zero."""
+    """The round whose aggregate the deltas are taken against; None if they are taken against zero."""
     commit_begun: bool = False
-    """The commit mark: an update that arrives now may come too late."""
+    """The commit mark: an update that is stored from now on may be too late for the round."""
 
     def to_json(self) -> dict[str, Any]:
         return {"base": self.base, "closing": self.commit_begun}
@@ -43,7 +45,7 @@ class Opening:
 
 
 class Openings:
-    """Opens rounds, sets their commit marks, and reads them while they are open. Safe to share between threads."""
+    """Opens rounds, sets commit marks, and reads open rounds. Safe to share between threads."""
 
     def __init__(self, store: ObjectStore, catalog: Catalog, records: Records) -> None:
         self._store = store
@@ -51,7 +53,7 @@ class Openings:
         self._records = records
 
     def open_round(self, job: JobId, number: int) -> Opening:
-        """Open a round if it is not open, and return its opening."""
+        """Return a round's opening, and create it if there is none."""
         while True:
             if opening := self._read(job, number) or self._create(job, number):
                 return opening
@@ -61,20 +63,20 @@ class Openings:
         return self._require(job, number).commit_begun
 
     def mark_commit(self, job: JobId, number: int, opening: Opening) -> None:
-        """Set the commit mark: whoever stores an update from now on learns that it may be too late."""
+        """Set the commit mark of a round whose opening is `opening`."""
         self._store.put(layout.opening(job, number), to_bytes(Opening(opening.base, commit_begun=True).to_json()))
 
     def read_members(self, job: JobId, number: int, opening: Opening) -> Round:
-        """Return a round as an uncommitted record: its opening's base, and the members that the store has now."""
+        """Return an uncommitted round: the base of its opening, and the members that the store has now."""
         members = self._records.read_members(job, number)
         return Round(number, opening.base, members, self._records.read_member(job, number, AGGREGATE))
 
     def read_open(self, job: JobId, number: int) -> Round:
-        """Return an open round as the store has it now; raise `NotFound` if it was not opened."""
+        """Return an open round as the store has it now; raise `NotFound` if it has no opening."""
         return self.read_members(job, number, self._require(job, number))
 
     def read_round(self, job: JobId, number: int) -> Round:
-        """Return a round, committed or open; raise `NotFound` if nothing was ever put into it."""
+        """Return a round, committed or open; raise `NotFound` if it was never opened."""
         index = self._catalog.read_index(job)
         if record := self._records.read_record(job, number):
             return record
@@ -87,7 +89,7 @@ class Openings:
         raise unknown(f"round of job {job!r}:", str(number), map(str, (*index.committed, *index.open)))
 
     def _create(self, job: JobId, number: int) -> Opening | None:
-        """Write a round's opening and return it; None if another caller was first."""
+        """Create a round's opening and return it; return None if somebody else created one meanwhile."""
         opening = Opening(self._choose_base(job, number))
         try:
             self._store.put(layout.opening(job, number), to_bytes(opening.to_json()), if_none_match=True)
@@ -122,7 +124,7 @@ class Openings:
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """The rounds in a store, as this gateway reads and opens them: what ingest, commit and erasure share."""
+    """Everything about the rounds in a store that ingest, commit and erasure share."""
 
     store: ObjectStore
     catalog: Catalog
@@ -131,5 +133,5 @@ class Rounds:
 
     @classmethod
     def over(cls, store: ObjectStore, catalog: Catalog, records: Records) -> "Rounds":
-        """Return the rounds in `store`; `catalog` and `records` read the same one."""
+        """Return the rounds in `store`, which `catalog` and `records` have to read too."""
         return cls(store, catalog, records, Openings(store, catalog, records))

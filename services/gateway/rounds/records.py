@@ -1,7 +1,8 @@
-"""Records as the store has them: of single updates, and of committed rounds with their statistics.
+"""Reads records: the member records of updates and aggregates, and the records and statistics of committed rounds.
 
-The record of an update or aggregate is read from the store each time, since an open round changes. A committed round's
-two small objects, its record and its statistics, go through a byte-bounded cache; `Catalog` says when to empty it.
+Member records are read from the store each time, because an open round changes. A committed round has two small
+objects, its record and its statistics. Both are read through a byte-bounded cache, which the catalog empties when a
+job was deleted or a client erased from it (`services.gateway.rounds.index`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,19 +26,23 @@ RoundAndStatistics = tuple[Round, RoundStatistics | None]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A committed round's record or statistics, with the bytes it takes in the store."""
+    """A committed round's record or statistics, and its size in the store in bytes."""
 
     value: Round | RoundStatistics | None
-    """None where the round has no statistics."""
+    """None if these are the statistics of a round that has none."""
     nbytes: int
 
 
 _NO_STATISTICS = Document(None, 1)
-"""Takes a byte, because a cache holds nothing that takes none."""
+"""Its size is one byte, because a cache cannot hold objects of no size."""
 
 
 class Records:
-    """Reads records, those of committed rounds through a cache. Safe to share between threads."""
+    """Reads records. Safe to share between threads.
+
+    Attributes:
+        cache: holds the documents of committed rounds.
+    """
 
     def __init__(self, store: ObjectStore, cache: Cache[Document], readers: Executor) -> None:
         self._store = store
@@ -45,7 +50,7 @@ class Records:
         self._readers = readers
 
     def read_members(self, job: JobId, number: int) -> tuple[Member, ...]:
-        """Return the records of a round's updates as the store has them now, by client."""
+        """Return the member records of a round's updates as the store has them now, sorted by client."""
         suffix = ".json"
         names = [info.key.rpartition("/")[2] for info in self._store.list(layout.clients_prefix(job, number))]
         clients = sorted(name.removesuffix(suffix) for name in names if name.endswith(suffix))
@@ -53,18 +58,18 @@ class Records:
         return tuple(member for member in members if member)
 
     def read_member(self, job: JobId, number: int, client: ClientId) -> Member | None:
-        """Return the record of a stored update, or of the aggregate for the name `AGGREGATE`; None if there is none."""
+        """Return the member record of an update, or None. The aggregate goes by the client name `AGGREGATE`."""
         try:
             return Member.from_json(load_json(self._store, layout.member(job, number, client)))
         except NotFound:
             return None
 
     def locate_base(self, job: JobId, record: Round) -> MemberRef | None:
-        """Return where the model lies that a round's deltas are taken against; None if they are taken against zero."""
+        """Return a reference to the model that a round's deltas are taken against; None if that is zero."""
         return None if record.base is None else self.locate_aggregate(job, record.base)
 
     def locate_aggregate(self, job: JobId, number: int) -> MemberRef:
-        """Return where a round's aggregate lies; raise `NotFound` if the round has none."""
+        """Return a reference to a round's aggregate; raise `NotFound` if the round has none."""
         record = self.read_record(job, number)
         aggregate = record.aggregate if record else self.read_member(job, number, AGGREGATE)
         if aggregate is None:
@@ -72,7 +77,7 @@ class Records:
         return MemberRef.of(number, aggregate)
 
     def read_record(self, job: JobId, number: int) -> Round | None:
-        """Return a committed round's record, or None if the round is not committed. Counts no request of the cache."""
+        """Return a committed round's record, or None if the round is not committed. The cache counts no request."""
         key = _record_key(job, number)
         document = self.cache.get(key)
         if document is None:
@@ -87,7 +92,14 @@ class Records:
     def read_committed(
         self, job: JobId, numbers: Sequence[int], workload: str, pattern: Pattern, *, statistics: bool
     ) -> tuple[list[RoundAndStatistics], Work]:
-        """Return committed rounds' records, with `statistics` if asked for, as one request of the cache.
+        """Return the records of committed rounds, and on demand their statistics. The cache counts one request.
+
+        Args:
+            workload, pattern: what the request is for, as the cache's policy is to know it.
+            statistics: read statistics too; without it, None stands in their place.
+
+        Returns:
+            For each of `numbers` its record and statistics, and the work that reading them took.
 
         Raises:
             NotFound: if one of the rounds is not committed.
@@ -107,7 +119,7 @@ class Records:
         return [_pair(documents, job, number) for number in numbers], work
 
     def remember(self, job: JobId, record: Round, statistics: RoundStatistics | None) -> None:
-        """Cache a committed round's record and statistics."""
+        """Put a committed round's record and statistics into the cache."""
         document = Document(record, len(to_bytes(record.to_json())))
         self.cache.ingest(_record_key(job, record.number), document)
         document = Document(statistics, statistics.nbytes) if statistics else _NO_STATISTICS

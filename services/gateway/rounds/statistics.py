@@ -1,9 +1,11 @@
-"""Statistics of rounds for which the store has none: open ones, and committed ones whose stored statistics are wrong.
+"""Computes statistics that the store does not have: those of open rounds, and those that do not match their round.
 
-Each shard keeps its slice's part of an open round's statistics and brings it up to date when it is asked. A Gram
-matrix of the whole parameter vector is the sum of those of its slices, so the parts add up exactly: with the updates
-(1, 2) and (3, 4) cut into two slices, the first shard answers ((1, 3), (3, 9)), the second ((4, 8), (8, 16)), and their
-sum ((5, 11), (11, 25)) is what the whole vectors give.
+Each shard computes the statistics of its slice. The Gram matrix of whole parameter vectors is the sum of the Gram
+matrices of their slices, so the parts add up exactly.
+
+Example: the updates are (1, 2) and (3, 4), cut into two slices of one number. The shard of the first slice has 1 and
+3 and answers ((1, 3), (3, 9)). The shard of the second has 2 and 4 and answers ((4, 8), (8, 16)). The sum is
+((5, 11), (11, 25)), the inner products of the whole vectors.
 """
 
 from flstore_core.records import Job, Member, Round, StatisticsMode
@@ -14,14 +16,17 @@ from services.gateway.rounds.records import Records
 
 
 class Statistics:
-    """Has shards work out rounds' statistics. Safe to share between threads."""
+    """Has shards compute the statistics of rounds. Safe to share between threads."""
 
     def __init__(self, records: Records, backends: Backends) -> None:
         self._records = records
         self._backends = backends
 
     def compute(self, job: Job, record: Round) -> tuple[RoundStatistics | None, Work]:
-        """Return the statistics of a round's members; None if the job keeps none or the round has no members."""
+        """Return the statistics of a round's members, and the shards' work. Raises what shards and placement raise.
+
+        The statistics are None if the job keeps none, or if the round has no members.
+        """
         members = _models(record)
         if job.statistics is StatisticsMode.OFF or not members:
             return None, Work()
@@ -38,9 +43,9 @@ class Statistics:
     def repair(
         self, job: Job, record: Round, statistics: RoundStatistics | None
     ) -> tuple[RoundStatistics | None, Work]:
-        """Return a committed round's `statistics`, or compute and cache them if they are not those of its members.
+        """Return a committed round's `statistics`; compute and cache them if they do not match the round's members.
 
-        They differ where two gateways committed the round at once, or while a client is being erased from it.
+        They do not match if several commits raced, or while a client is being erased.
         """
         members = tuple(member.client for member in _models(record))
         if job.statistics is StatisticsMode.OFF or not members or (statistics and statistics.members == members):
@@ -51,5 +56,5 @@ class Statistics:
 
 
 def _models(record: Round) -> list[Member]:
-    """Return a round's updates and then its aggregate: the rows of its statistics."""
+    """Return the rows of a round's statistics: its updates, and last its aggregate if it has one."""
     return [*record.members, *([record.aggregate] if record.aggregate else [])]

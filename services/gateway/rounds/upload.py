@@ -1,4 +1,4 @@
-"""One upload, and everything that is checked of it before a byte is written."""
+"""An upload, and all checks that it has to pass before a byte of it is stored."""
 
 import json
 from collections.abc import Mapping
@@ -14,15 +14,15 @@ MAX_METRICS_BYTES = 64 * 1024
 """Longest JSON of one update's metrics."""
 
 HEADER_SLACK_BYTES = 2**20
-"""Bytes that a header may be longer than the job's schema needs: for metadata, and for other ways to write JSON."""
+"""Bytes by which a file's header may exceed the one that the job's schema needs: room for metadata and for spaces."""
 
 MAX_NUM_EXAMPLES = 1e15
-"""Weights of FedAvg add up without loss below this."""
+"""Bound of an update's weight in FedAvg: whole numbers up to about this add up exactly in float64."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One body that was received whole."""
+    """The body of one request, received completely."""
 
     job: Job
     round: int
@@ -30,7 +30,7 @@ class Upload:
     """A client, or `AGGREGATE`."""
     body: memoryview
     metrics: Mapping[str, Any]
-    """Metrics that were sent beside the body; they override those in it."""
+    """Metrics from the request's header; they override those in the body."""
 
     def __str__(self) -> str:
         return f"round {self.round} of job {self.job.id!r}"
@@ -38,20 +38,20 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class CheckedUpload:
-    """An upload that the job's schema fits, and what its header says."""
+    """An upload that passed all checks, and what the file's header says."""
 
     upload: Upload
     data_offset: int
-    """First byte of the data section."""
+    """Position of the file's data section in bytes."""
     metrics: Mapping[str, Any]
     num_examples: float
 
 
 def check(upload: Upload) -> CheckedUpload:
-    """Check a body against its job's schema, and its metrics.
+    """Check an upload's body and metrics.
 
     Raises:
-        InvalidTensors: if the body is no safetensors file, or a number in it is not finite in float32.
+        InvalidTensors: if the body is not a safetensors file, or a number in it is not finite in float32.
         SchemaMismatch: if its tensors are not those of the job.
         InvalidParameters: as `merge_metrics`, and if `num_examples` is not a number above 0.
     """

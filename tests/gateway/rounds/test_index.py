@@ -170,6 +170,23 @@ class TestReading:
         time.sleep(REFRESH_SECONDS + 0.1)
         assert list(gateway.rounds.catalog.read_index(NAME).committed) == [0]
 
+    def test_the_example_of_the_module(self) -> None:
+        time = FakeTime()
+        a = world(time=time, refresh_seconds=1.0)
+        b = World.make(a.store, time, refresh_seconds=1.0)
+        for number in range(8):
+            a.put(number, "c", 1)
+        for number in range(7):
+            a.commit(number)
+        b.rounds.catalog.read_index(NAME)
+        time.sleep(0.4)
+        a.commit(7)
+        time.sleep(0.1)
+        assert list(b.rounds.catalog.read_index(NAME).committed) == list(range(7))
+        assert b.rounds.openings.read_round(NAME, 7).committed
+        time.sleep(0.6)
+        assert list(b.rounds.catalog.read_index(NAME).committed) == list(range(8))
+
     def test_what_went_through_this_gateway_shows_at_once(self) -> None:
         gateway = world()
         catalog = gateway.rounds.catalog

@@ -16,11 +16,12 @@ from flstore_core.errors import (
     Unavailable,
 )
 from flstore_core.ids import AGGREGATE, ClientId
-from flstore_core.records import Member
+from flstore_core.records import Member, Round
 from flstore_core.shard.protocol import MemberRef, SliceRef
 from services.gateway.rounds.ingest import COMMIT_POLL_SECONDS, COMMIT_POLLS, ORPHAN_SECONDS, Receipt, pack
 from services.gateway.rounds.opening import Opening
 from tests.fakes.clock import FakeTime
+from tests.fakes.interleaving import RacingTime, Scheduler
 from tests.fakes.store import Call, MemoryStore
 from tests.gateway.rounds.world import JOB, NAME, World, body, world
 
@@ -179,6 +180,40 @@ class TestBesideACommit:
         with pytest.raises(RoundCommitted):
             gateway.put(0, "c", 2)
         assert len(time.clock.pauses) == 11
+
+    @pytest.mark.parametrize(
+        ("order", "counted"),
+        [
+            (["record", "look", "mark", "list"], True),
+            (["record", "mark", "look", "list"], True),
+            (["mark", "list", "record", "look"], False),
+        ],
+        ids=["after", "between", "before"],
+    )
+    def test_the_orders_of_the_modules_table(self, order: list[str], counted: bool) -> None:
+        """Let an upload that has read the opening and a commit go on step by step, in this order."""
+        scheduler = Scheduler()
+        time = RacingTime(scheduler)
+        setting = world(time=time)
+        setting.put(0, "a", 2)
+        one, other = World.make(setting.store, time), World.make(setting.store, time)
+        setting.store.before = scheduler.pause
+        upload, commit = scheduler.start({"upload": lambda: one.put(0, "c", 1), "commit": lambda: other.commit(0)})
+        steps = {
+            "record": (upload, Call("put", MEMBER)),
+            "look": (upload, Call("get", OPENING)),
+            "mark": (commit, Call("put", OPENING)),
+            "list": (commit, Call("list", layout.clients_prefix(NAME, 0))),
+        }
+        upload.run_until(Call("put", MEMBER))
+        for step in order:
+            task, call = steps[step]
+            task.run_until(call)
+            task.step()
+        record, receipt = commit.finish(), upload.finish()
+        assert isinstance(record, Round)
+        assert ("c" in record.by_client) is counted
+        assert isinstance(receipt, Receipt if counted else RoundCommitted)
 
     def test_it_gives_up_on_a_commit_that_broke_off(self) -> None:
         time = FakeTime()

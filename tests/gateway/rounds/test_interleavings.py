@@ -13,25 +13,12 @@ from flstore_core import layout
 from flstore_core.errors import Conflict, NotFound, RoundCommitted
 from flstore_core.records import Round
 from services.gateway.rounds.ingest import Receipt
-from tests.fakes.interleaving import Scenario, Scheduler, explore, sample
+from tests.fakes.interleaving import RacingTime, Scenario, Scheduler, explore, sample
 from tests.gateway.rounds.world import JOB, NAME, World, body, gram, world
 
 Outcomes = Mapping[str, object]
 Operation = Callable[[World], object]
 Check = Callable[[World, Outcomes], None]
-
-
-class RacingTime:
-    """Time that stands still; who sleeps waits for what others do."""
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self.sleep = scheduler.sleep
-
-    def now(self) -> float:
-        return 1000.0
-
-    def monotonic(self) -> float:
-        return 1000.0
 
 
 def racing(before: Operation, operations: Mapping[str, Operation], check: Check) -> Callable[[Scheduler], Scenario]:
