@@ -1,14 +1,16 @@
-"""What the gateway tells of workloads, and how values go in and out of it."""
+"""Descriptions of workloads, and how values become parameters and answers become JSON."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from inspect import getdoc
 
 import pytest
 
 from flstore_core.errors import BrokenWorkload, InvalidParameters
 from flstore_core.workloads import Result, registry
-from flstore_core.workloads.describe import describe, dump, validate
+from flstore_core.workloads.describe import describe, describe_all, dump, validate
 from flstore_core.workloads.malicious_filter import MaliciousFilterParams
+from flstore_core.workloads.norms import Norms
 
 
 @pytest.mark.parametrize("name", registry.names())
@@ -22,6 +24,17 @@ def test_every_field_of_every_workload_is_documented(name: str) -> None:
         assert not undocumented
 
 
+def test_everything_the_command_line_and_the_gateway_show_is_known_without_a_server() -> None:
+    described = {description.name: description for description in describe_all()}
+    assert list(described) == registry.names()
+    norms = described["norms"]
+    assert (norms.pattern, norms.needs, norms.source) == ("P2", "weights", "Euclidean norm")
+    assert norms.summary == (getdoc(Norms) or "").splitlines()[0]
+    assert norms.parameters["required"] == ["models"]
+    assert norms.result["properties"]["norms"]["items"] == {"$ref": "#/$defs/Norm"}
+    assert json.dumps([asdict(description) for description in described.values()])
+
+
 def test_inherited_fields_keep_their_description_and_bounds() -> None:
     fields = describe(registry.get("malicious-filter")).parameters["properties"]
     assert "newest committed one by default" in fields["round"]["description"]
@@ -30,8 +43,8 @@ def test_inherited_fields_keep_their_description_and_bounds() -> None:
 
 
 def test_valid_parameters_become_the_workloads_own() -> None:
-    found = validate(registry.get("malicious-filter"), {"round": 3, "norm_threshold": 2})
-    assert found == MaliciousFilterParams(round=3, norm_threshold=2.0)
+    params = validate(registry.get("malicious-filter"), {"round": 3, "norm_threshold": 2})
+    assert params == MaliciousFilterParams(round=3, norm_threshold=2.0)
 
 
 def test_every_bad_field_is_named() -> None:
@@ -75,3 +88,32 @@ def test_answers_become_json() -> None:
 def test_an_answer_that_is_not_finite_is_refused_with_its_place(value: float) -> None:
     with pytest.raises(BrokenWorkload, match=r"Numbers\.values\.a\[1\]"):
         dump(Numbers({"a": [1.0, value]}))
+
+
+@dataclass(frozen=True)
+class Part(Result):
+    score: float
+
+
+@dataclass(frozen=True)
+class Whole(Result):
+    parts: list[Part]
+    name: str = "whole"
+
+
+def test_a_number_that_is_not_finite_is_found_in_nested_parts() -> None:
+    assert dump(Whole([Part(1.0)])) == {"parts": [{"score": 1.0}], "name": "whole"}
+    with pytest.raises(BrokenWorkload, match=r"Whole\.parts\[1\]\.score is a number that is not finite"):
+        dump(Whole([Part(1.0), Part(float("nan"))]))
+
+
+def test_parameters_of_another_type_are_not_converted() -> None:
+    """A request that says "3" for a number is a mistake of the caller's, and told as one."""
+    with pytest.raises(InvalidParameters) as caught:
+        validate(registry.get("metrics"), {"first": "3"})
+    assert [(error["field"], error["input"]) for error in caught.value.extensions["errors"]] == [("first", "3")]
+
+
+def test_a_condition_over_several_fields_is_refused_in_its_own_words() -> None:
+    with pytest.raises(InvalidParameters, match="method 'fltrust' needs root"):
+        validate(registry.get("malicious-filter"), {"method": "fltrust"})

@@ -3,13 +3,19 @@
 import logging
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import iter_modules
 
+import grimp
 import pytest
 
+from flstore_core import workloads
 from flstore_core.errors import BrokenWorkload, InvalidParameters, NotFound
-from flstore_core.workloads import registry
+from flstore_core.workloads import Needs, registry
+
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 GOOD = '''
 """A user's own workload."""
@@ -46,6 +52,26 @@ class Nameless(HowMany):
 
 class Halved:
     name = "halved"
+
+
+class Mapless(HowMany):
+    name = "mapless"
+    needs = Needs.WEIGHTS
+
+
+class Runless(HowMany):
+    name = "runless"
+    needs = Needs.MODEL
+
+
+class Loose(HowMany):
+    name = "loose"
+    params = dict
+
+
+class Shapeless(HowMany):
+    name = "shapeless"
+    result = dict
 '''
 
 
@@ -63,6 +89,11 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "misnamed = their_workloads:Nameless\n"
         "halved = their_workloads:Halved\n"
         "unlicensed = their_broken_module:Anything\n"
+        "missing = their_workloads:Gone\n"
+        "mapless = their_workloads:Mapless\n"
+        "runless = their_workloads:Runless\n"
+        "loose = their_workloads:Loose\n"
+        "shapeless = their_workloads:Shapeless\n"
         "aggregate = their_workloads:HowMany\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -84,13 +115,40 @@ def test_a_broken_package_is_reported_by_name_and_takes_no_other_down(caplog: py
     with caplog.at_level(logging.WARNING):
         loaded = registry.load()
     assert {"how-many", "cosine-similarity", "aggregate"} <= loaded.keys()
-    assert registry.broken().keys() == {"misnamed", "halved", "unlicensed"}
-    assert "no licence" in registry.broken()["unlicensed"]
-    assert "calls itself 'another'" in registry.broken()["misnamed"]
-    assert "lacks pattern" in registry.broken()["halved"]
+    assert registry.broken().keys() == set(BROKEN)
     assert "'unlicensed' is left out" in caplog.text
     with pytest.raises(BrokenWorkload, match="no licence"):
         registry.get("unlicensed")
+
+
+BROKEN = {
+    "unlicensed": "(their_broken_module:Anything) cannot be loaded: RuntimeError: no licence",
+    "missing": "(their_workloads:Gone) cannot be loaded: AttributeError",
+    "misnamed": "is not a workload: it calls itself 'another'; name and entry point must agree",
+    "halved": "is not a workload: it lacks pattern, needs, source, params, result, select, combine",
+    "mapless": "is not a workload: it lacks reads_base, members, map",
+    "runless": "is not a workload: it lacks models, datasets, run",
+    "loose": "is not a workload: params must be a dataclass below flstore_core.workloads.Params",
+    "shapeless": "is not a workload: result must be a dataclass",
+}
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize(("name", "reason"), BROKEN.items(), ids=str)
+def test_each_mistake_is_named_with_what_would_be_right(name: str, reason: str) -> None:
+    assert reason in registry.broken()[name]
+    with pytest.raises(BrokenWorkload) as caught:
+        registry.get(name)
+    assert reason in caught.value.detail
+
+
+def test_a_workload_is_got_only_for_the_place_where_it_runs() -> None:
+    assert registry.get_weights("norms").reads_base is False
+    assert registry.get_model("inference").needs is Needs.MODEL
+    with pytest.raises(InvalidParameters, match="'inference' needs model, not weights: it has nothing to map"):
+        registry.get_weights("inference")
+    with pytest.raises(InvalidParameters, match="'norms' needs weights, not a model: it has nothing to run"):
+        registry.get_model("norms")
 
 
 @pytest.mark.usefixtures("package")
@@ -106,11 +164,28 @@ def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:
     assert caught.value.extensions["nearest"][0] == "cosine-similarity"
 
 
+FRAMEWORK = {"base", "describe", "model_access", "params", "registry", "results", "select", "views"}
+
+
+def test_every_file_of_a_workload_is_registered_and_the_installed_entries_are_those_of_pyproject() -> None:
+    """A file without an entry is never found; an entry made since the last `make setup` is not installed."""
+    declared = tomllib.loads(PYPROJECT.read_text())["project"]["entry-points"]["flstore.workloads"]
+    files = {module.name for module in iter_modules(workloads.__path__) if not module.ispkg} - FRAMEWORK
+    assert {target.partition(":")[0].rpartition(".")[2] for target in declared.values()} == files
+    assert sorted(declared) == registry.names()
+
+
+def test_no_workload_imports_another() -> None:
+    """What two of them need is in `methods` or `shared`; `provenance` asks the registry for the one it runs again."""
+    graph = grimp.build_graph("flstore_core", include_external_packages=False)
+    modules = {type(workload).__module__ for workload in registry.load().values()}
+    for module in sorted(modules):
+        others = modules - {module}
+        assert not others & graph.find_upstream_modules(module), module
+
+
 def test_every_built_in_workload_loads_under_its_own_name() -> None:
     built_in = registry.load()
-    assert {"aggregate", "clustering", "cosine-similarity", "malicious-filter", "metrics", "reputation"} <= set(
-        built_in
-    )
     assert not registry.broken()
     assert [workload.name for workload in built_in.values()] == list(built_in)
 

@@ -26,9 +26,11 @@ def foolsgold(gram: Float64) -> Float64:
     similarities = cosines(gram)
     np.fill_diagonal(similarities, -np.inf)
     nearest = similarities.max(axis=1)
+    # A client that resembles nobody (no positive similarity) needs no pardon. With a negative ratio, as in the paper's
+    # text, its negative similarities would become positive and count against it.
     ratios = np.divide(nearest[:, None], nearest[None, :], out=np.ones_like(similarities), where=nearest[None, :] > 0)
-    nearer = nearest[None, :] > np.maximum(nearest[:, None], 0.0)
-    pardoned = np.where(nearer, similarities * ratios, similarities)
+    needs_pardon = (nearest[None, :] > nearest[:, None]) & (nearest[:, None] > 0)
+    pardoned = np.where(needs_pardon, similarities * ratios, similarities)
     weights = np.clip(1.0 - pardoned.max(axis=1), 0.0, 1.0)
     if not weights.any():
         return np.zeros(len(gram))

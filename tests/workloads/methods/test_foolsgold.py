@@ -30,7 +30,7 @@ def by_the_paper(rows: Float64) -> list[float]:
 
 @given(st.integers(2, 8), seeds)
 def test_weights_are_those_of_the_papers_algorithm(clients: int, seed: int) -> None:
-    rows = vectors(clients, 12, seed, shift=1.0)
+    rows = np.abs(vectors(clients, 12, seed))  # all alike to some degree
     np.testing.assert_allclose(foolsgold(gram_of(rows)), by_the_paper(rows), atol=1e-9)
 
 
@@ -62,6 +62,12 @@ def test_an_honest_client_like_a_sybil_is_pardoned_by_its_own_distance_from_othe
     weights = foolsgold(gram_of(rows))
     assert weights.tolist() == pytest.approx([0.0, 0.0, 1.0])
     assert by_the_paper(rows) == pytest.approx([0.0, 0.0, 1.0])
+
+
+def test_a_client_that_resembles_nobody_is_fully_trusted_however_little_the_others_are_alike() -> None:
+    """The first is at -0.1 to both others, which are at 0.001 to each other: a ratio of -100 must not count."""
+    similar = np.array([[1.0, -0.1, -0.1], [-0.1, 1.0, 0.001], [-0.1, 0.001, 1.0]])
+    assert foolsgold(similar).tolist() == [1.0, 1.0, 1.0]
 
 
 def test_opposite_updates_are_not_alike() -> None:

@@ -78,11 +78,12 @@ def test_as_many_groups_as_points_leave_nothing_over() -> None:
 
 
 def test_a_group_that_loses_all_its_points_starts_anew() -> None:
-    """Seeds close together on a line with one far point: many restarts meet the case, and none ends with less."""
-    rows = np.array([[0.0], [0.1], [0.2], [0.3], [100.0], [200.0]])
-    for seed in range(20):
-        found = kmeans(distances_of(rows), [3], 1, np.random.default_rng(seed))[3]
-        assert len(set(found.labels.tolist())) == 3
+    """From these seeds, the points of one of five groups all move to the others in the course of the iterations."""
+    places = "5,10 5,2 8,0 5,3 11,5 0,7 10,5 0,8 3,0 10,0 2,0 2,2 2,7"
+    rows = np.array([[float(x) for x in place.split(",")] for place in places.split()])
+    found = kmeans(distances_of(rows), [5], 1, np.random.default_rng(0))[5]
+    assert len(set(found.labels.tolist())) == 5
+    assert found.inertia == pytest.approx(inertia_of(rows, found.labels.tolist()))
 
 
 def test_the_same_seed_gives_the_same_partition_and_another_order_the_same_groups() -> None:
