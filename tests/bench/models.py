@@ -14,7 +14,7 @@ from tests.bench.row import Row, seconds
 from tests.bench.system import System, flstore, s3
 from tests.models.fixtures import job_of, put_dataset, put_round
 from tests.models.networks import ResNet, exported
-from tests.services.models import JobOverHttp
+from tests.running.jobs import JobOverHttp
 
 MODELS = 10
 ROWS = 128

@@ -12,8 +12,8 @@ from torch import nn
 
 from tests.models import digits
 from tests.models.networks import Perceptron, exported
-from tests.services.models import JobOverHttp
-from tests.services.processes import System, system
+from tests.running.jobs import JobOverHttp
+from tests.running.processes import System, system
 
 SETTINGS = {
     "FLSTORE_CACHE_BYTES": "64MiB",

@@ -20,8 +20,8 @@ from services.gateway.backends.predictors import Predictors
 from tests.models import digits
 from tests.models.fixtures import SETTINGS, ask, job_of, put_dataset, put_round
 from tests.models.networks import Perceptron, exported
-from tests.services.models import JobOverHttp, problem
-from tests.services.processes import System, system
+from tests.running.jobs import JobOverHttp, problem
+from tests.running.processes import System, system
 from tests.waiting import eventually
 
 ROWS = 5_000

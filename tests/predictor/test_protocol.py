@@ -12,8 +12,8 @@ from kserve.constants.constants import PredictorProtocol
 from tests.models import digits
 from tests.models.fixtures import job_of, put_round
 from tests.models.networks import Perceptron, exported
-from tests.services.models import JobOverHttp
-from tests.services.processes import System
+from tests.running.jobs import JobOverHttp
+from tests.running.processes import System
 
 
 @pytest.fixture(scope="module")

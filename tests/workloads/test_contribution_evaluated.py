@@ -4,7 +4,7 @@ import pytest
 
 from tests.models import digits
 from tests.models.fixtures import ask
-from tests.services.models import JobOverHttp, problem
+from tests.running.jobs import JobOverHttp, problem
 
 
 def test_the_client_trained_on_noise_contributes_least(digits_job: JobOverHttp) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from flstore_core.workloads.debug import common_without
 from tests.models import digits
 from tests.models.fixtures import ask
-from tests.services.models import JobOverHttp, problem
+from tests.running.jobs import JobOverHttp, problem
 
 
 @given(st.integers(3, 7), st.integers(1, 4), st.integers(1, 40), st.integers(0, 2**31))

@@ -14,7 +14,7 @@ from tests.fakes.models import linear
 from tests.models import digits
 from tests.models.fixtures import ask, put_dataset
 from tests.models.networks import Perceptron
-from tests.services.models import JobOverHttp, problem
+from tests.running.jobs import JobOverHttp, problem
 from tests.workloads.rounds import Index
 from tests.workloads.running import running_job
 from tests.workloads.stored import Stored

@@ -9,7 +9,7 @@ import torch
 from tests.models import digits
 from tests.models.fixtures import ask
 from tests.models.networks import Perceptron
-from tests.services.models import JobOverHttp, problem
+from tests.running.jobs import JobOverHttp, problem
 
 
 def outputs(state: digits.State, inputs: torch.Tensor) -> Any:

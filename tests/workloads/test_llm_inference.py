@@ -9,8 +9,8 @@ from torch.export import Dim
 
 from tests.models.fixtures import ask, job_of, plain, put_round
 from tests.models.networks import Causal, exported
-from tests.services.models import JobOverHttp, problem
-from tests.services.processes import System
+from tests.running.jobs import JobOverHttp, problem
+from tests.running.processes import System
 
 PROMPTS = [[1, 2, 3], [5], [9, 8, 7], [4, 4, 4, 4, 4]]
 OPEN = {0: Dim("batch"), 1: Dim("length", max=64)}

@@ -4,7 +4,7 @@ import pytest
 
 from tests.models import digits
 from tests.models.fixtures import ask
-from tests.services.models import JobOverHttp
+from tests.running.jobs import JobOverHttp
 
 
 @pytest.mark.parametrize(("prefer", "sign"), [("best", 1), ("worst", -1)])

@@ -251,6 +251,32 @@ def test_a_record_deleted_under_a_running_operation_comes_back(here: Gateway, st
     assert here.operations.get(name).state == SUCCEEDED
 
 
+def test_an_operation_that_is_deleted_and_started_anew_is_the_new_owner_s(
+    here: Gateway, there: Gateway, store: MemoryStore, time: FakeTime
+) -> None:
+    """Between a renewal that finds its record gone and the one that stores it anew, another gateway starts it."""
+    name = here.start("key").id
+    started: list[Operation] = []
+
+    def start_there(call: Call) -> None:
+        if call.method == "put":
+            store.before = lambda call: None
+            time.clock.now = 1.0
+            started.append(there.start("key"))
+
+    def wait_for_the_look(call: Call) -> None:
+        if call.method == "get_with_info":
+            store.before = start_there
+
+    store.delete(f"operations/{name}.json")
+    store.before = wait_for_the_look
+    here.operations.renew()
+    here.held.run_all()
+    assert [here.operations.get(name)] == started
+    there.held.run_all()
+    assert here.operations.get(name).state == SUCCEEDED
+
+
 def test_a_write_whose_answer_was_lost_is_no_loss(here: Gateway, store: MemoryStore, time: FakeTime) -> None:
     """The store tries again and finds its own object in the way."""
     name = here.start().id

@@ -116,6 +116,16 @@ def test_deltas_are_taken_against_the_newest_round_s_base(filled: World) -> None
     assert outcome.result["moved"] == pytest.approx(float(np.linalg.norm(mean)), rel=1e-5)
 
 
+def test_an_aggregate_and_a_model_of_an_open_round_are_read_like_updates(filled: World) -> None:
+    """Inspecting them maps one model each: the sum of squares is that of the vectors."""
+    filled.put_aggregate(3, 5)
+    for name, seed in (("aggregate", 5), ("c9", 2)):
+        if name == "c9":
+            filled.put(3, name, seed)
+        result = filled.run("inspect", round=3, client=name).result
+        assert result["norm"] == pytest.approx(float(np.linalg.norm(vector(seed))), rel=1e-6), result
+
+
 def test_a_shard_that_cannot_answer_fails_the_question(filled: World) -> None:
     filled.shards.trouble = InsufficientCapacity("the models do not fit together")
     with pytest.raises(InsufficientCapacity, match="do not fit together"):

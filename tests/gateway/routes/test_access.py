@@ -10,7 +10,7 @@ from flstore_core.errors import FLStoreError
 from services.gateway.app import create_app
 from tests.gateway.routes.conftest import client_of
 from tests.gateway.world import World, body, world
-from tests.services.models import problem
+from tests.running.jobs import problem
 
 TOKENS = [
     {"token": "writer-of-a", "jobs": ["a-*"], "access": "write"},

@@ -7,9 +7,10 @@ import httpx
 import pytest
 
 from flstore_core import layout
+from flstore_core.errors import Unavailable
 from flstore_core.ids import JobId
 from tests.gateway.world import NAME, TENSORS, World, stored, vector, world
-from tests.services.models import problem
+from tests.running.jobs import problem
 
 JOB = {"schema": TENSORS}
 
@@ -104,6 +105,9 @@ async def test_each_field_that_does_not_fit_is_named(http: httpx.AsyncClient, ch
         ([{"name": "w", "dtype": "F33", "shape": [1]}], "F33"),
         ([{"name": "w", "dtype": "I64", "shape": [1]}], "no floating-point parameters"),
         ([{"name": "w", "dtype": "F32", "shape": [1]}] * 2, "'w'"),
+        ([{"name": "w", "dtype": "F32", "shape": [-1]}], "'w'"),
+        ([{"name": "w", "dtype": "F32", "shape": [2**200]}], "'w'"),
+        ([{"name": "__metadata__", "dtype": "F32", "shape": [1]}], "'__metadata__'"),
     ],
 )
 async def test_a_schema_that_describes_no_model_is_refused(http: httpx.AsyncClient, tensors: Any, message: str) -> None:
@@ -152,3 +156,16 @@ async def test_an_erased_client_is_told_with_its_rounds(http: httpx.AsyncClient,
     problem(await http.delete("/v1/jobs/job/clients/c1"), 404, "not-found")
     problem(await http.delete("/v1/jobs/job/clients/aggregate"), 422, "invalid-id")
     assert len(vector(1)) == 6
+
+
+async def test_a_deletion_does_not_wait_for_a_controller_that_is_away(
+    http: httpx.AsyncClient, gateway: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.create()
+
+    def fail(job: JobId) -> None:
+        raise Unavailable("away")
+
+    monkeypatch.setattr(gateway.state.backends.placement, "forget", fail)
+    assert (await http.delete("/v1/jobs/job")).status_code == 204
+    assert gateway.store.contents == {}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tests.gateway.world import World
 from tests.models.networks import exported
-from tests.services.models import problem
+from tests.running.jobs import problem
 
 MODEL = "/v1/jobs/job/model"
 DATASETS = "/v1/jobs/job/datasets"

@@ -5,6 +5,7 @@ import hashlib
 import json
 import struct
 from collections.abc import AsyncIterable, AsyncIterator
+from typing import Any
 
 import httpx
 import numpy as np
@@ -16,7 +17,7 @@ from flstore_core.errors import StoreUnavailable
 from tests.fakes.store import Call
 from tests.gateway.routes.conftest import client_of
 from tests.gateway.world import NAME, World, body, world
-from tests.services.models import problem
+from tests.running.jobs import problem
 
 ROUND = "/v1/jobs/job/rounds/0"
 GOOD = body(1)
@@ -83,23 +84,56 @@ async def test_metrics_that_do_not_fit_are_refused(
     assert layout.member(NAME, 0, "c") not in job.store.contents  # type: ignore[arg-type]
 
 
-WRONG = load(body(1))
+def changed(**arrays: Any) -> bytes:
+    """Return an update with some tensors replaced, or left out where they are None."""
+    tensors = {**load(GOOD), **arrays}
+    return save({name: array for name, array in tensors.items() if array is not None})
+
+
+def with_header(text: str) -> bytes:
+    return struct.pack("<Q", len(text.encode())) + text.encode()
+
+
+def floats(*values: float) -> Any:
+    return np.array(values, np.float32)
+
+
 BAD_BODIES = {
-    "empty": (b"", "invalid-tensors"),
-    "no safetensors": (b"hello, this is no tensor at all", "invalid-tensors"),
-    "cut short": (body(1)[:-3], "invalid-tensors"),
-    "header beyond the body": (struct.pack("<Q", 5000) + b"{}", "invalid-tensors"),
-    "missing tensor": (save({name: array for name, array in WRONG.items() if name != "bias"}), "schema-mismatch"),
-    "wrong dtype": (save({**WRONG, "bias": np.zeros(2, np.float64)}), "schema-mismatch"),
-    "NaN": (save({**WRONG, "bias": np.array([0.0, np.nan], np.float32)}), "invalid-tensors"),
+    "empty": (b"", "invalid-tensors", "0 bytes"),
+    "text": (b"hello, this is no tensor at all", "invalid-tensors", "not safetensors"),
+    "huge header length": (struct.pack("<Q", 2**63) + b"{}", "invalid-tensors", "limit"),
+    "header length beyond the body": (struct.pack("<Q", 5000) + b"{}", "invalid-tensors", "truncated"),
+    "header is a list": (with_header("[1]"), "invalid-tensors", "not a JSON object"),
+    "deep JSON": (with_header('{"a":' + "[" * 60_000 + "]" * 60_000 + "}"), "invalid-tensors", "JSON"),
+    "half a surrogate pair": (with_header('{"\\ud800":[]}'), "invalid-tensors", "JSON"),
+    "doubled key": (with_header('{"a":1,"a":2}'), "invalid-tensors", "distinct keys"),
+    "cut short": (GOOD[:-3], "invalid-tensors", "bytes, but the body has"),
+    "too long": (GOOD + b"\0", "invalid-tensors", "bytes, but the body has"),
+    "header longer than the schema needs": (with_header("{}" + " " * 2**21), "invalid-tensors", "limit"),
+    "missing tensor": (changed(bias=None), "schema-mismatch", "'bias' is missing"),
+    "extra tensor": (changed(more=floats(0.0)), "schema-mismatch", "'more' is not in the schema"),
+    "wrong shape": (changed(bias=floats(1, 2, 3)), "schema-mismatch", "'bias' is F32 [3]; the schema expects F32 [2]"),
+    "wrong dtype": (
+        changed(bias=np.zeros(2, np.float16)),
+        "schema-mismatch",
+        "'bias' is F16 [2]; the schema expects F32 [2]",
+    ),
+    "NaN": (changed(bias=floats(0, np.nan)), "invalid-tensors", "'bias' has a NaN"),
+    "infinity": (changed(bias=floats(-np.inf, 0)), "invalid-tensors", "'bias' has a NaN, an infinity"),
 }
 
 
 @pytest.mark.parametrize("name", BAD_BODIES)
 async def test_a_bad_body_is_refused_and_not_stored(http: httpx.AsyncClient, job: World, name: str) -> None:
-    content, code = BAD_BODIES[name]
-    problem(await put(http, content=content), 422, code)
+    content, code, message = BAD_BODIES[name]
+    assert message in problem(await put(http, content=content), 422, code)["detail"]
     assert list(job.store.contents) == [layout.job(NAME)]
+
+
+async def test_the_largest_finite_number_is_no_infinity(http: httpx.AsyncClient, job: World) -> None:
+    largest = float(np.finfo(np.float32).max)
+    content = changed(bias=floats(largest, -largest))
+    assert (await put(http, content=content)).status_code == 201
 
 
 async def test_an_aggregate_is_the_next_round_s_base(http: httpx.AsyncClient, job: World) -> None:

@@ -7,7 +7,7 @@ from flstore_core.errors import StoreUnavailable
 from tests.fakes.store import Call
 from tests.gateway.routes.conftest import client_of
 from tests.gateway.world import World, world
-from tests.services.models import problem
+from tests.running.jobs import problem
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from services.gateway.threads import Pools
 from tests.fakes.executors import HeldExecutor, InlineExecutor
 from tests.gateway.routes.conftest import client_of
 from tests.gateway.world import World, vector, world
-from tests.services.models import problem
+from tests.running.jobs import problem
 
 RUN = "/v1/jobs/job/workloads"
 

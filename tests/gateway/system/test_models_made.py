@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
-from tests.services.models import PARAMETERS, JobOverHttp, body, flat, problem
+from tests.running.jobs import PARAMETERS, JobOverHttp, body, flat, problem
 
 ROUND = 2
 CLIENTS = 7

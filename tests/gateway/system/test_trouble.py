@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from tests.gateway.system.conftest import SETTINGS
+from tests.running import raw
+from tests.running.jobs import SCHEMA, JobOverHttp, body, create, problem
+from tests.running.processes import System, gateway, system
 from tests.servers import S3Server
-from tests.services import raw
-from tests.services.conftest import SETTINGS
-from tests.services.models import SCHEMA, JobOverHttp, body, create, problem
-from tests.services.processes import System, gateway, system
 from tests.storage.faults import FaultyProxy, faulty
 
 

@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import pytest
 
+from tests.running.jobs import JobOverHttp, create
+from tests.running.processes import System, system
 from tests.servers import S3Server
-from tests.services.models import JobOverHttp, create
-from tests.services.processes import System, system
 
 SETTINGS = {"FLSTORE_CACHE_BYTES": "64MiB", "FLSTORE_IDLE_SECONDS": "0", "FLSTORE_REFRESH_SECONDS": "0.3"}
 

@@ -1,4 +1,4 @@
-"""Who may do what, and how answers are described: tokens, downloads, operations, erasure, several gateways."""
+"""Several gateways, tokens, erasures and long work in running services, over each kind of store."""
 
 import hashlib
 import json
@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from flstore_core import errors
 from flstore_core.statistics import RoundStatistics
+from tests.running.jobs import SCHEMA, JobOverHttp, body, create, flat, problem
+from tests.running.processes import Service, System, gateway
 from tests.servers import wait_until
-from tests.services.models import SCHEMA, JobOverHttp, body, create, flat, problem
-from tests.services.processes import Service, System, gateway
 
 TOKENS = [
     {"token": "writer-of-a", "jobs": ["a-*"], "access": "write"},
@@ -56,30 +55,6 @@ def test_tokens_reach_their_jobs_and_no_further(guarded: str) -> None:
         problem(writer.get("/v1/jobs/b-1"), 403, "forbidden")
 
 
-def test_tokens_see_only_their_jobs(guarded: str) -> None:
-    with bearing(guarded, "master") as master, bearing(guarded, "reader-of-a") as reader:
-        mine, other = create(master, f"a-{uuid4().hex[:8]}"), create(master, f"b-{uuid4().hex[:8]}")
-        other.fill(0, 1)
-        for path in ("/v1/jobs", "/v1/placement", "/v1/cache"):
-            assert other.name in master.get(path).text
-            assert other.name not in reader.get(path).text
-        assert mine.name in reader.get("/v1/placement").json()["jobs"]
-        problem(reader.get("/v1/cache/explain", params={"key": f"{other.name}/0/c0"}), 403, "forbidden")
-        assert master.get("/v1/cache/explain", params={"key": f"{other.name}/0/c0"}).status_code == 200
-        asked = other.http.post(f"{other.url}/workloads/metrics", headers={"prefer": "respond-async"})
-        problem(reader.get(asked.headers["location"]), 403, "forbidden")
-
-
-@pytest.mark.parametrize("header", ["", "Bearer wrong", "Basic master", "master", "Bearer"])
-def test_without_a_known_token_nothing_is_told(guarded: str, header: str) -> None:
-    headers = {"authorization": header} if header else {}
-    for path in ("/v1/jobs", "/v1/jobs/a-1", "/v1/workloads", "/v1/placement", "/v1/cache", "/v1/operations/x"):
-        answer = httpx.get(guarded + path, headers=headers)
-        problem(answer, 401, "unauthorized")
-        assert answer.headers["www-authenticate"] == "Bearer"
-    assert httpx.get(f"{guarded}/healthz").status_code == 200
-
-
 @pytest.mark.parametrize(
     ("header", "start", "stop"),
     [
@@ -100,33 +75,6 @@ def test_ranges_are_served(job: JobOverHttp, header: str, start: int, stop: int 
     assert answer.headers["content-range"] == f"bytes {first}-{first + len(answer.content) - 1}/{len(body(1))}"
 
 
-@pytest.mark.parametrize(
-    "header", ["bytes=5-3", "bytes=0-1,4-5", "bytes=-", "lines=1-2", "bytes=x-", "bytes=" + "9" * 5000 + "-"]
-)
-def test_ranges_that_make_no_sense_are_passed_over(local_job: JobOverHttp, header: str) -> None:
-    local_job.put(0, "c", body(1))
-    answer = local_job.http.get(local_job.client_url(0, "c"), headers={"range": header})
-    assert (answer.status_code, answer.content) == (200, body(1))
-
-
-@pytest.mark.parametrize("header", ["bytes=99999999-", "bytes=-0"])
-def test_ranges_outside_are_told(local_job: JobOverHttp, header: str) -> None:
-    local_job.put(0, "c", body(1))
-    answer = local_job.http.get(local_job.client_url(0, "c"), headers={"range": header})
-    problem(answer, 416, "range-not-satisfiable")
-
-
-def test_who_has_the_bytes_gets_none(local_job: JobOverHttp) -> None:
-    tag = f'"{hashlib.sha256(body(1)).hexdigest()}"'
-    local_job.put_aggregate(0, body(1))
-    path = f"{local_job.url}/rounds/0/aggregate"
-    assert local_job.http.get(path).headers["etag"] == tag
-    for known in (tag, f'"x", W/{tag}', "*"):
-        answer = local_job.http.get(path, headers={"if-none-match": known})
-        assert (answer.status_code, answer.content) == (304, b"")
-    assert local_job.http.get(path, headers={"if-none-match": '"other"'}).status_code == 200
-
-
 def test_long_work_is_started_once_for_an_idempotency_key(job: JobOverHttp) -> None:
     job.fill(0, 3)
     job.commit(0)
@@ -141,26 +89,6 @@ def test_long_work_is_started_once_for_an_idempotency_key(job: JobOverHttp) -> N
     done = finished(job.http, first.headers["location"])
     assert done["state"] == "succeeded"
     assert done["result"]["result"] == job.run("aggregate", round=0).json()["result"]
-
-
-def test_an_idempotency_key_has_a_greatest_length(local_job: JobOverHttp) -> None:
-    headers = {"prefer": "respond-async", "idempotency-key": "k" * 257}
-    refused = local_job.http.post(f"{local_job.url}/workloads/metrics", json={}, headers=headers)
-    assert "257 characters" in problem(refused, 422, "invalid-parameters")["detail"]
-    headers["idempotency-key"] = "k" * 256
-    assert local_job.http.post(f"{local_job.url}/workloads/metrics", json={}, headers=headers).status_code == 202
-
-
-def test_long_work_that_fails_says_why(job: JobOverHttp) -> None:
-    job.commit(0)
-    started = job.http.post(
-        f"{job.url}/workloads/cosine-similarity", json={"round": 0}, headers={"prefer": "respond-async"}
-    )
-    done = finished(job.http, started.headers["location"])
-    assert (done["state"], done["problem"]["code"]) == ("failed", "not-enough-data")
-    prefer = {"prefer": "respond-async"}
-    problem(job.http.post(f"{job.url}/workloads/nothing", headers=prefer), 404, "not-found")
-    problem(job.http.post(f"{job.url}/workloads/metrics", json={"x": 1}, headers=prefer), 422, "invalid-parameters")
 
 
 def test_an_erased_client_is_gone_from_everything(running: System, job: JobOverHttp) -> None:
@@ -287,44 +215,6 @@ def test_a_request_id_is_echoed_and_reaches_the_shards(running: System, job: Job
     assert hostile.headers["x-request-id"] not in ("", "a b<script>")
 
 
-def test_the_api_description_covers_every_route_and_what_it_answers(on_directory: System) -> None:
-    described = on_directory.http.get("/openapi.json").json()
-    operations = {
-        (method, path): operation
-        for path, methods in described["paths"].items()
-        for method, operation in methods.items()
-    }
-    assert len(operations) >= 22
-    for (method, path), operation in operations.items():
-        if not path.startswith("/v1"):
-            continue
-        assert operation.get("description"), (method, path)
-        codes = operation["responses"].keys()
-        assert {"401", "403", "429", "500", "503"} <= codes, (method, path)
-        if "{" in path and (method, path) != ("put", "/v1/jobs/{job}"):
-            assert {"404", "422"} <= codes, (method, path)
-        if method in ("put", "post"):
-            assert {"409", "411", "413", "422"} <= codes, (method, path)
-        for code, answer in operation["responses"].items():
-            if int(code) >= 400:
-                assert "application/problem+json" in answer["content"], (method, path, code)
-    statuses = {str(error.status) for error in every_error()} - {"412"}
-    documented = {code for operation in operations.values() for code in operation["responses"]}
-    assert statuses <= documented
-    assert on_directory.http.get("/docs").status_code == 200
-
-
-def test_metrics_count_what_was_done(on_directory: System) -> None:
-    job = create(on_directory.http)
-    job.fill(0, 2)
-    job.commit(0)
-    job.run("cosine-similarity")
-    text = on_directory.http.get("/metrics").text
-    assert f'flstore_rounds_committed_total{{job="{job.name}"}} 1.0' in text
-    assert f'flstore_ingested_bytes_total{{job="{job.name}"}}' in text
-    assert 'route="/v1/jobs/{job}/workloads/{name}",status="200"' in text
-
-
 def test_caches_are_told_without_waking_a_shard(on_directory: System) -> None:
     create(on_directory.http).fill(0, 1)
     starts = {shard["shard"]: shard["starts"] for shard in on_directory.shards()}
@@ -349,10 +239,3 @@ def finished(http: httpx.Client, path: str) -> dict[str, Any]:
 def logged(service: Service, request_id: str, path: str) -> bool:
     lines = [json.loads(line) for line in service.log.read_text().splitlines() if line.startswith("{")]
     return any(line.get("request_id") == request_id and path in str(line.get("path")) for line in lines)
-
-
-def every_error() -> list[type[errors.FLStoreError]]:
-    found = [errors.FLStoreError]
-    for error in found:
-        found += error.__subclasses__()
-    return found

@@ -9,8 +9,8 @@ import pytest
 from safetensors.numpy import load
 
 from flstore_core.statistics import RoundStatistics
-from tests.services.models import PARAMETERS, JobOverHttp, arrays, body, create, flat, problem
-from tests.services.processes import System
+from tests.running.jobs import PARAMETERS, JobOverHttp, arrays, body, create, flat, problem
+from tests.running.processes import System
 
 
 def stored(running: System, job: JobOverHttp) -> list[str]:

@@ -1,93 +1,19 @@
-"""Whatever is sent to a gateway: a clear problem, and nothing half-written."""
+"""What no client library would send, and sizes and names that must not get through, in running services."""
 
 import json
-import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from urllib.parse import quote
 
 import httpx
-import numpy as np
 import pytest
-from safetensors.numpy import save
 
+from tests.running import raw
+from tests.running.jobs import SCHEMA, JobOverHttp, body, create, problem
+from tests.running.processes import System, gateway
 from tests.servers import wait_until
-from tests.services import raw
-from tests.services.models import SCHEMA, JobOverHttp, arrays, body, create, problem
-from tests.services.processes import System, gateway
 
 GOOD = body(1)
-
-
-def changed(**others: object) -> bytes:
-    """Return an update with some tensors replaced, or left out where they are None."""
-    named = {**arrays(1), **{name.replace("__", "."): value for name, value in others.items()}}
-    return save({name: np.asarray(value) for name, value in named.items() if value is not None})
-
-
-def spoilt(value: float, where: int = 777) -> bytes:
-    made = arrays(1)
-    made["dense.weight"].reshape(-1)[where] = value
-    return save(made)
-
-
-def with_header(text: str, data: bytes = b"") -> bytes:
-    return struct.pack("<Q", len(text.encode())) + text.encode() + data
-
-
-BAD_BODIES = {
-    "empty": (b"", "invalid-tensors", "0 bytes"),
-    "text": (b"hello, this is no tensor at all", "invalid-tensors", "not safetensors"),
-    "huge header length": (struct.pack("<Q", 2**63) + b"{}", "invalid-tensors", "limit"),
-    "header length beyond the body": (struct.pack("<Q", 5000) + b"{}", "invalid-tensors", "truncated"),
-    "header is a list": (with_header("[1]"), "invalid-tensors", "not a JSON object"),
-    "deep JSON": (with_header('{"a":' + "[" * 60_000 + "]" * 60_000 + "}"), "invalid-tensors", "JSON"),
-    "half a surrogate pair": (with_header('{"\\ud800":[]}'), "invalid-tensors", "JSON"),
-    "doubled key": (with_header('{"a":1,"a":2}'), "invalid-tensors", "distinct keys"),
-    "cut short": (GOOD[:-3], "invalid-tensors", "bytes, but the body has"),
-    "too long": (GOOD + b"\0", "invalid-tensors", "bytes, but the body has"),
-    "header over what the schema needs": (with_header("{}" + " " * 2**21), "invalid-tensors", "limit"),
-    "missing tensor": (changed(dense__bias=None), "schema-mismatch", "'dense.bias' is missing"),
-    "extra tensor": (changed(more=np.zeros(3, np.float32)), "schema-mismatch", "'more' is not in the schema"),
-    "wrong shape": (
-        changed(dense__bias=np.zeros(63, np.float32)),
-        "schema-mismatch",
-        "'dense.bias' is F32 [63]; the schema expects F32 [64]",
-    ),
-    "wrong dtype": (
-        changed(half=np.zeros(100, np.float32)),
-        "schema-mismatch",
-        "'half' is F32 [100]; the schema expects F16 [100]",
-    ),
-    "NaN": (spoilt(np.nan), "invalid-tensors", "'dense.weight' has a NaN"),
-    "infinity": (spoilt(-np.inf, 0), "invalid-tensors", "'dense.weight' has a NaN, an infinity"),
-    "half infinity": (changed(half=np.full(100, np.inf, np.float16)), "invalid-tensors", "'half'"),
-}
-
-
-def test_finite_extremes_are_no_infinities(local_job: JobOverHttp) -> None:
-    assert local_job.put(0, "c", spoilt(float(np.finfo(np.float32).max))).status_code == 201
-
-
-@pytest.mark.parametrize("name", BAD_BODIES)
-def test_a_bad_body_is_told_and_not_stored(on_directory: System, local_job: JobOverHttp, name: str) -> None:
-    content, code, said = BAD_BODIES[name]
-    told = problem(local_job.put(0, "c", content), 422, code)
-    assert said in told["detail"]
-    assert nothing_but_the_job(on_directory, local_job)
-    problem(local_job.http.get(local_job.client_url(0, "c")), 404, "not-found")
-
-
-@pytest.mark.parametrize(
-    "metrics",
-    ['{"a": NaN}', "[1]", "x", '{"num_examples": 0}', '{"num_examples": "7"}', '{"a":"' + "x" * 60_000 + '","b":"'],
-)
-def test_bad_metrics_are_told_and_not_stored(on_directory: System, local_job: JobOverHttp, metrics: str) -> None:
-    answer = local_job.put(0, "c", GOOD, **{"X-FLStore-Metrics": metrics})
-    problem(answer, 422, "invalid-parameters")
-    inside = save(arrays(1), {"metrics": metrics})
-    problem(local_job.put(0, "c", inside), 422, "invalid-parameters")
-    assert nothing_but_the_job(on_directory, local_job)
 
 
 def test_a_body_that_breaks_off_leaves_nothing(on_directory: System, local_job: JobOverHttp) -> None:
@@ -202,43 +128,6 @@ def test_what_no_shard_can_hold_is_told_with_the_numbers(running: System, shape:
     assert create(running.http, name).name == name
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("schema", []),
-        ("schema", [{"name": "w", "dtype": "F33", "shape": [1]}]),
-        ("schema", [{"name": "w", "dtype": "F32", "shape": [-1]}]),
-        ("schema", [{"name": "w", "dtype": "F32", "shape": [2**200]}]),
-        ("schema", [{"name": "w", "dtype": "F32", "shape": [2**31] * 32}]),
-        ("schema", [{"name": "w", "dtype": "F32", "shape": [1]}] * 2),
-        ("schema", [{"name": "__metadata__", "dtype": "F32", "shape": [1]}]),
-        ("schema", [{"name": "w", "dtype": "I64", "shape": [1]}]),
-        ("schema", [{"name": "\ud800", "dtype": "F32", "shape": [1]}]),
-        ("schema", "x"),
-        ("statistics", "some"),
-        ("clients_per_round", 0),
-        ("hot_rounds", "many"),
-        ("replicas", 9),
-        ("slices", 0),
-        ("slices", 10**9),
-        ("unheard_of", 1),
-    ],
-)
-def test_a_bad_job_is_refused(on_directory: System, field: str, value: object) -> None:
-    wanted = json.dumps({"schema": SCHEMA, field: value})
-    answer = on_directory.http.put("/v1/jobs/bad", content=wanted, headers={"content-type": "application/json"})
-    assert answer.headers["content-type"] == "application/problem+json", answer.text
-    told = problem(answer, 422, "invalid-parameters")
-    assert field in told["detail"] or "tensor" in told["detail"] or "schema" in told["detail"]
-    problem(on_directory.http.get("/v1/jobs/bad"), 404, "not-found")
-
-
-def test_a_job_that_exists_is_not_another(local_job: JobOverHttp) -> None:
-    assert local_job.http.put(local_job.url, json={"schema": SCHEMA}).status_code == 200
-    problem(local_job.http.put(local_job.url, json={"schema": SCHEMA[:2]}), 409, "conflict")
-    problem(local_job.http.put(local_job.url, json={"schema": SCHEMA, "hot_rounds": 3}), 409, "conflict")
-
-
 HOSTILE = [
     "../x",
     "..",
@@ -276,23 +165,6 @@ def test_hostile_names_are_refused_and_touch_nothing(on_directory: System, local
     assert sorted(info.key for info in on_directory.store.list()) == before
 
 
-@pytest.mark.parametrize("client", ["aggregate", "metadata"])
-def test_reserved_names_are_no_clients(local_job: JobOverHttp, client: str) -> None:
-    assert "reserved" in problem(local_job.put(0, client, GOOD), 422, "invalid-id")["detail"]
-
-
-@pytest.mark.parametrize("path", ["/v1/jobs/", "/v1/jobs/j/rounds/0/clients/", "/v1/jobs//rounds/0", "/v2", "//"])
-def test_paths_that_lead_nowhere_are_problems_too(on_directory: System, path: str) -> None:
-    answer = on_directory.http.get(path)
-    problem(answer, 404, "not-found")
-
-
-@pytest.mark.parametrize("number", ["-1", "1e3", "x", "100000000", "9" * 5000, "١"])
-def test_rounds_are_small_numbers(local_job: JobOverHttp, number: str) -> None:
-    answer = local_job.http.get(f"{local_job.url}/rounds/{quote(number)}")
-    assert (answer.status_code, answer.json()["code"]) in [(422, "invalid-parameters"), (404, "not-found")]
-
-
 def test_what_is_unknown_is_told_with_the_nearest_names(job: JobOverHttp) -> None:
     job.put(1, "client-7", GOOD)
     job.commit(1)
@@ -312,24 +184,6 @@ def test_what_is_unknown_is_told_with_the_nearest_names(job: JobOverHttp) -> Non
     problem(job.http.delete(f"{job.url}/clients/client-9"), 404, "not-found")
     problem(job.http.get(f"{job.url}/artifacts/abc"), 404, "not-found")
     problem(job.http.get("/v1/operations/abc"), 404, "not-found")
-
-
-def test_every_bad_parameter_is_named(local_job: JobOverHttp) -> None:
-    told = problem(local_job.run("cosine-similarity", round=-1, clients=[], extra=1), 422, "invalid-parameters")
-    assert {entry["field"] for entry in told["errors"]} == {"round", "clients", "extra"}
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"[]", b"{", b"\xff", b'{"round": NaN}', b'{"round": 1e999}', b'{"clients": ["\\ud800"]}', b"[" * 100_000, b'"x"'],
-)
-def test_parameters_that_are_no_json_object_are_refused(local_job: JobOverHttp, content: bytes) -> None:
-    answer = local_job.http.post(f"{local_job.url}/workloads/cosine-similarity", content=content)
-    problem(answer, 422, "invalid-parameters")
-
-
-def test_a_wrong_method_is_a_problem(on_directory: System) -> None:
-    problem(on_directory.http.patch("/v1/jobs/x"), 405, "method-not-allowed")
 
 
 def in_flight(http: httpx.Client) -> float:
