@@ -49,8 +49,8 @@ class _Server:
             if request.method == "GET" and request.query.get("watch") == "true":
                 return await self._watch(request, kind)
             existed = len(self._objects.stored)
-            found = await self._answer(request, kind, name, subresource == "status")
-            return web.json_response(found, status=201 if len(self._objects.stored) > existed else 200)
+            body = await self._answer(request, kind, name, subresource == "status")
+            return web.json_response(body, status=201 if len(self._objects.stored) > existed else 200)
         except ConnectionError:
             return web.Response()
         except Refusal as refusal:

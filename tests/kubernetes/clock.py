@@ -64,5 +64,5 @@ class Clock:
 
 
 async def _holds(condition: Condition) -> bool:
-    found = condition()
-    return found if isinstance(found, bool) else await found
+    holds = condition()
+    return holds if isinstance(holds, bool) else await holds

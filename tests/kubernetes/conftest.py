@@ -11,5 +11,5 @@ from tests.kubernetes.world import world as begin
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with begin(tmp_path) as found:
-        yield found
+    async with begin(tmp_path) as made:
+        yield made

@@ -17,8 +17,8 @@ UNCHANGED = "self == oldSelf"
 
 @cache
 def schema() -> Json:
-    found: Json = yaml.safe_load(CRD.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    return found
+    rules: Json = yaml.safe_load(CRD.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return rules
 
 
 def admitted(item: Json) -> Json:
@@ -34,8 +34,8 @@ def admitted(item: Json) -> Json:
 def complaints(item: Json, before: Json | None) -> list[str]:
     """Return what is wrong with an object, as a server would say it."""
     validator = jsonschema.Draft202012Validator(schema())
-    found = [f"{_dotted(error.absolute_path)}: {error.message}" for error in validator.iter_errors(item)]
-    return found + (list(_changed(item, before, schema(), "")) if before else [])
+    messages = [f"{_dotted(error.absolute_path)}: {error.message}" for error in validator.iter_errors(item)]
+    return messages + (list(_changed(item, before, schema(), "")) if before else [])
 
 
 def _pruned(value: Any, rules: Json) -> Any:
@@ -43,9 +43,9 @@ def _pruned(value: Any, rules: Json) -> Any:
         return [_pruned(inner, rules.get("items", {})) for inner in value]
     if not isinstance(value, dict) or "properties" not in rules:
         return value
-    known = rules["properties"]
-    kept = {key: _pruned(inner, known[key]) for key, inner in value.items() if key in known}
-    defaults = {key: inner["default"] for key, inner in known.items() if "default" in inner and key not in kept}
+    fields = rules["properties"]
+    kept = {key: _pruned(inner, fields[key]) for key, inner in value.items() if key in fields}
+    defaults = {key: inner["default"] for key, inner in fields.items() if "default" in inner and key not in kept}
     return {**kept, **defaults}
 
 

@@ -23,34 +23,34 @@ class Hand:
         self._ssl = ssl
 
     async def get(self, resource: Resource, name: str) -> Json | None:
-        status, found = await self._ask("GET", resource, name)
-        return None if status == 404 else found
+        status, answer = await self._ask("GET", resource, name)
+        return None if status == 404 else answer
 
     async def items(self, resource: Resource) -> list[Json]:
-        _, found = await self._ask("GET", resource)
-        items: list[Json] = found["items"]
+        _, answer = await self._ask("GET", resource)
+        items: list[Json] = answer["items"]
         return items
 
     async def names(self, resource: Resource) -> list[str]:
         return sorted(item["metadata"]["name"] for item in await self.items(resource))
 
     async def create(self, resource: Resource, body: Json) -> Json:
-        status, found = await self._ask("POST", resource, body=body)
-        assert status < 300, found
-        return found
+        status, answer = await self._ask("POST", resource, body=body)
+        assert status < 300, answer
+        return answer
 
     async def merge(self, resource: Resource, name: str, patch: Json, subresource: str = "") -> Json:
         """Change an object, or its status."""
         kind = "application/merge-patch+json"
-        status, found = await self._ask("PATCH", resource, name, subresource, patch, kind)
-        assert status < 300, found
-        return found
+        status, answer = await self._ask("PATCH", resource, name, subresource, patch, kind)
+        assert status < 300, answer
+        return answer
 
     async def refused(self, resource: Resource, name: str, patch: Json) -> str:
         """Return what the server says to a change that it does not accept."""
-        status, found = await self._ask("PATCH", resource, name, "", patch, "application/merge-patch+json")
-        assert status == 422, found
-        return str(found["message"])
+        status, answer = await self._ask("PATCH", resource, name, "", patch, "application/merge-patch+json")
+        assert status == 422, answer
+        return str(answer["message"])
 
     async def delete(self, resource: Resource, name: str) -> None:
         await self._ask("DELETE", resource, name)
@@ -71,6 +71,6 @@ class Hand:
         url = self._url + resource.path(self._namespace, name, subresource) + "?fieldManager=somebody"
         data = None if body is None else json.dumps(body)
         headers = {**self._headers, "Content-Type": kind}
-        async with self._session.request(method, url, data=data, headers=headers, ssl=self._ssl) as answer:
-            found: Json = json.loads(await answer.read())
-            return answer.status, found
+        async with self._session.request(method, url, data=data, headers=headers, ssl=self._ssl) as response:
+            answer: Json = json.loads(await response.read())
+            return response.status, answer

@@ -30,9 +30,9 @@ class Knative:
         await self._report(service, "False", reason, message)
 
     async def makes_pod(self, service: str, pod: str, revision: str = "") -> None:
-        found = await self._hand.get(KNATIVE_SERVICES, service)
-        assert found is not None
-        template = found["spec"]["template"]
+        item = await self._hand.get(KNATIVE_SERVICES, service)
+        assert item is not None
+        template = item["spec"]["template"]
         labels = {**template["metadata"]["labels"], **({REVISION: revision} if revision else {})}
         metadata = {"name": pod, "labels": labels, "finalizers": [DRAIN]}
         container = template["spec"]["containers"][0]
@@ -104,10 +104,10 @@ class Knative:
         await self._hand.merge(PODS, pod, {"status": status}, "status")
 
     async def _report(self, service: str, value: str, reason: str, message: str) -> None:
-        found = await self._hand.get(KNATIVE_SERVICES, service)
-        assert found is not None
+        item = await self._hand.get(KNATIVE_SERVICES, service)
+        assert item is not None
         condition = {**_condition("Ready", value), "reason": reason, "message": message}
-        status = {"observedGeneration": found["metadata"]["generation"], "conditions": [condition]}
+        status = {"observedGeneration": item["metadata"]["generation"], "conditions": [condition]}
         await self._hand.merge(KNATIVE_SERVICES, service, {"status": status}, "status")
 
 

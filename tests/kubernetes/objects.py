@@ -84,8 +84,8 @@ class Objects:
         self._version = 0
 
     def list(self, kind: Kind) -> tuple[list[Json], int]:
-        found = [stored.body for (plural, _), stored in sorted(self.stored.items()) if plural == kind.full_name]
-        return found, self._version
+        items = [stored.body for (plural, _), stored in sorted(self.stored.items()) if plural == kind.full_name]
+        return items, self._version
 
     def get(self, kind: Kind, name: str) -> Json:
         return self._find(kind, name).body
@@ -183,8 +183,8 @@ class Objects:
         if kind.plural != "fljobs":
             return body
         body = definition.admitted(body)
-        if found := definition.complaints(body, before):
-            message = f'FLJob.flstore.dev "{body["metadata"]["name"]}" is invalid: {"; ".join(found)}'
+        if complaints := definition.complaints(body, before):
+            message = f'FLJob.flstore.dev "{body["metadata"]["name"]}" is invalid: {"; ".join(complaints)}'
             raise Refusal(422, "Invalid", message, body["metadata"]["name"], kind.plural)
         return body
 

@@ -39,11 +39,11 @@ def said(body: Json) -> Json:
 
 def apply(current: Json, owners: Owners, body: Json, manager: str, force: bool) -> Json:
     """Return `current` with what `body` says, and without what the manager said before and says no more."""
-    result, wanted = deepcopy(current), said(body)
-    paths = set(leaves(wanted))
+    result, desired = deepcopy(current), said(body)
+    paths = set(leaves(desired))
     for path in paths:
         for other, theirs in owners.items():
-            if other != manager and path in theirs and get(current, path) != get(wanted, path):
+            if other != manager and path in theirs and get(current, path) != get(desired, path):
                 if not force:
                     raise FieldConflict(other, path)
                 theirs.discard(path)
@@ -51,7 +51,7 @@ def apply(current: Json, owners: Owners, body: Json, manager: str, force: bool) 
         if not any(path in theirs for other, theirs in owners.items() if other != manager):
             remove(result, path)
     for path in paths:
-        put(result, path, deepcopy(get(wanted, path)))
+        put(result, path, deepcopy(get(desired, path)))
     owners[manager] = paths
     return result
 

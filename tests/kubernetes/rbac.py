@@ -18,9 +18,9 @@ def calls() -> set[Call]:
 
 
 async def _recorded(folder: Path) -> set[Call]:
-    async with world(folder) as found:
-        await everything(found)
-        return set(found.cluster.wire.calls)
+    async with world(folder) as made:
+        await everything(made)
+        return set(made.cluster.wire.calls)
 
 
 async def everything(world: World) -> None:

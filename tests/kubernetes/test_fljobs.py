@@ -40,11 +40,11 @@ async def test_a_job_made_over_http_appears_as_an_object(world: World) -> None:
     world.stored(job("job", replicas=2))
     await controller.place("job")
     await world.shows("job", "Ready")
-    found = await world.cluster.hand.get(FLJOBS, "job")
-    assert found is not None
-    assert found["metadata"]["labels"][ORIGIN] == "http"
-    assert (found["spec"]["job"], found["spec"]["replicas"]) == ("job", 2)
-    assert "schema" not in found["spec"]
+    item = await world.cluster.hand.get(FLJOBS, "job")
+    assert item is not None
+    assert item["metadata"]["labels"][ORIGIN] == "http"
+    assert (item["spec"]["job"], item["spec"]["replicas"]) == ("job", 2)
+    assert "schema" not in item["spec"]
 
 
 async def test_a_job_deleted_over_http_takes_its_mirror_along(world: World) -> None:
@@ -136,8 +136,8 @@ async def test_deleting_an_object_keeps_the_job_which_is_shown_again(world: Worl
     await world.cluster.hand.delete(FLJOBS, "job")
 
     async def mirrored() -> bool:
-        found = await world.cluster.hand.get(FLJOBS, "job")
-        return found is not None and found["metadata"].get("labels", {}).get(ORIGIN) == "http"
+        item = await world.cluster.hand.get(FLJOBS, "job")
+        return item is not None and item["metadata"].get("labels", {}).get(ORIGIN) == "http"
 
     await world.clock.until(mirrored)
     assert world.store.get(layout.job(JOB))
@@ -147,9 +147,9 @@ async def test_deleting_an_object_deletes_the_data_where_it_says_so(world: World
     controller = await world.lead()
     await world.cluster.hand.create(FLJOBS, fljob("job", deletionPolicy="Delete"))
     await world.shows("job", "Ready")
-    found = await world.cluster.hand.get(FLJOBS, "job")
-    assert found is not None
-    assert found["metadata"]["finalizers"] == [FINALIZER]
+    item = await world.cluster.hand.get(FLJOBS, "job")
+    assert item is not None
+    assert item["metadata"]["finalizers"] == [FINALIZER]
     world.store.put(layout.tensors(JOB, 0, ClientId("c")), b"update")
     await world.cluster.hand.delete(FLJOBS, "job")
     await gone(world, "job")
@@ -165,8 +165,8 @@ async def test_whoever_changes_their_mind_about_deletion_keeps_the_data(world: W
     await world.cluster.hand.merge(FLJOBS, "job", {"spec": {"deletionPolicy": "Retain"}})
 
     async def free() -> bool:
-        found = await world.cluster.hand.get(FLJOBS, "job")
-        return found is not None and not found["metadata"].get("finalizers")
+        item = await world.cluster.hand.get(FLJOBS, "job")
+        return item is not None and not item["metadata"].get("finalizers")
 
     await world.clock.until(free)
     await world.cluster.hand.delete(FLJOBS, "job")
@@ -183,8 +183,8 @@ async def test_a_deletion_that_was_called_off_while_nobody_looked_keeps_the_data
     await world.lead()
 
     async def let_go() -> bool:
-        found = await world.cluster.hand.get(FLJOBS, "job")
-        return found is None or found["metadata"]["uid"] != made["metadata"]["uid"]
+        item = await world.cluster.hand.get(FLJOBS, "job")
+        return item is None or item["metadata"]["uid"] != made["metadata"]["uid"]
 
     await world.clock.until(let_go)
     assert world.store.get(layout.job(JOB))

@@ -100,9 +100,9 @@ async def test_settings_that_cannot_work_end_it_with_a_word_of_advice(
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.placement", env=env, stderr=asyncio.subprocess.PIPE
     )
-    _, told = await process.communicate()
+    _, errors = await process.communicate()
     assert process.returncode != 0
-    assert advice in told.decode()
+    assert advice in errors.decode()
 
 
 async def _ready(http: httpx.AsyncClient, url: str, process: asyncio.subprocess.Process) -> None:

@@ -110,6 +110,7 @@ async def test_a_new_revision_is_a_rollout(world: World, controller: Running) ->
     await world.knative.makes_pod(SERVICE, "pod-2", "v2")
     await world.clock.pass_(2.0)
     await world.knative.readies("pod-2")
+    await world.knative.drains("pod-1")
     state = await starts(world, controller, 2)
     assert (state["last_start"]["cause"], state["last_start"]["reason"]) == ("rollout", "revision v2")
     assert "rollout (revision v2)" in await world.tells("ShardReplaced")

@@ -12,18 +12,18 @@ FIRST = "flstore-shard-0"
 
 
 async def service(world: World, name: str = FIRST) -> Json:
-    found = await world.cluster.hand.get(KNATIVE_SERVICES, name)
-    assert found is not None
-    return found
+    item = await world.cluster.hand.get(KNATIVE_SERVICES, name)
+    assert item is not None
+    return item
 
 
-def container(found: Json) -> Json:
-    inner: Json = found["spec"]["template"]["spec"]["containers"][0]
+def container(item: Json) -> Json:
+    inner: Json = item["spec"]["template"]["spec"]["containers"][0]
     return inner
 
 
-def retention(found: Json) -> str:
-    annotations = found["spec"]["template"]["metadata"]["annotations"]
+def retention(item: Json) -> str:
+    annotations = item["spec"]["template"]["metadata"]["annotations"]
     return str(annotations["autoscaling.knative.dev/scale-to-zero-pod-retention-period"])
 
 
@@ -130,8 +130,8 @@ async def test_a_deleted_shard_comes_back(world: World) -> None:
     await world.cluster.hand.delete(KNATIVE_SERVICES, FIRST)
 
     async def back() -> bool:
-        found = await world.cluster.hand.get(KNATIVE_SERVICES, FIRST)
-        return found is not None and found["metadata"]["uid"] != uid
+        item = await world.cluster.hand.get(KNATIVE_SERVICES, FIRST)
+        return item is not None and item["metadata"]["uid"] != uid
 
     await world.clock.until(back)
 

@@ -12,11 +12,11 @@ SERVICE = "flstore-shard-0"
 @pytest.fixture
 async def controller(world: World) -> Running:
     """A controller with one shard, at zero, that holds the job of an FLJob."""
-    found = await world.lead()
+    running = await world.lead()
     await world.cluster.hand.create(FLJOBS, fljob("job"))
     await world.shows("job", "Ready")
     await world.knative.accepts(SERVICE)
-    return found
+    return running
 
 
 async def reaches(world: World, controller: Running, phase: str) -> None:
@@ -96,7 +96,7 @@ async def test_a_pod_on_a_node_that_does_not_answer_leaves_the_shard_to_the_next
 
 
 @pytest.mark.parametrize(
-    ("reason", "message", "told", "advice"),
+    ("reason", "message", "event", "advice"),
     [
         ("ImagePullBackOff", "Back-off pulling image", "ImageMissing", "kind load docker-image flstore:test"),
         ("ErrImagePull", "not found", "ImageMissing", "name an image that the nodes can reach"),
@@ -105,11 +105,11 @@ async def test_a_pod_on_a_node_that_does_not_answer_leaves_the_shard_to_the_next
     ],
 )
 async def test_a_shard_that_cannot_start_says_why_and_what_helps(
-    world: World, controller: Running, reason: str, message: str, told: str, advice: str
+    world: World, controller: Running, reason: str, message: str, event: str, advice: str
 ) -> None:
     await world.knative.makes_pod(SERVICE, "pod-1")
     await world.knative.waits("pod-1", reason, message)
-    assert advice in await world.tells(told)
+    assert advice in await world.tells(event)
     degraded = await world.shows("job", "Degraded")
     assert degraded["reason"] == "ShardFailed"
     assert advice in degraded["message"]

@@ -117,16 +117,16 @@ class World:
         client = httpx.AsyncClient(transport=self.network)
         here = KubernetesCluster(api, kubernetes, self.clock)
         state = create_cluster_state(chosen, self.store, here, client)
-        found = Running(state, await self._serve(state, identity))
-        self.running.append(found)
-        found.task = asyncio.create_task(state.run(), name=f"controller {identity}")
-        return found
+        running = Running(state, await self._serve(state, identity))
+        self.running.append(running)
+        running.task = asyncio.create_task(state.run(), name=f"controller {identity}")
+        return running
 
     async def lead(self, **settings: Any) -> Running:
         """Start a controller and let it become ready."""
-        found = await self.start(**settings)
-        await self.clock.until(lambda: found.state.controller.ready)
-        return found
+        running = await self.start(**settings)
+        await self.clock.until(lambda: running.state.controller.ready)
+        return running
 
     async def dies(self, controller: Running) -> None:
         """End a controller without a farewell."""
@@ -146,42 +146,42 @@ class World:
 
     async def shows(self, name: str, kind: str, value: str = "True", reason: str = "") -> Json:
         """Let time pass until an FLJob has a condition, and return it."""
-        found: Json = {}
+        condition: Json = {}
 
         async def has() -> bool:
-            nonlocal found
-            found = await self.condition(name, kind)
-            return found.get("status") == value and reason in ("", found["reason"])
+            nonlocal condition
+            condition = await self.condition(name, kind)
+            return condition.get("status") == value and reason in ("", condition["reason"])
 
         try:
             await self.clock.until(has)
         except AssertionError as error:
-            raise AssertionError(f"FLJob {name!r} shows {found or 'nothing'} for {kind}") from error
-        return found
+            raise AssertionError(f"FLJob {name!r} shows {condition or 'nothing'} for {kind}") from error
+        return condition
 
     async def condition(self, name: str, kind: str) -> Json:
         conditions = (await self.status(name)).get("conditions", ())
-        return next((found for found in conditions if found["type"] == kind), {})
+        return next((condition for condition in conditions if condition["type"] == kind), {})
 
     async def status(self, name: str) -> Json:
-        found = await self.cluster.hand.get(FLJOBS, name)
-        shown: Json = (found or {}).get("status", {})
+        item = await self.cluster.hand.get(FLJOBS, name)
+        shown: Json = (item or {}).get("status", {})
         return shown
 
     async def tells(self, reason: str) -> str:
         """Let time pass until there is an event with a reason, and return its message."""
-        found: Sequence[str] = ()
+        messages: Sequence[str] = ()
 
-        async def told() -> bool:
-            nonlocal found
-            found = await self.cluster.hand.events(reason)
-            return bool(found)
+        async def is_there() -> bool:
+            nonlocal messages
+            messages = await self.cluster.hand.events(reason)
+            return bool(messages)
 
         try:
-            await self.clock.until(told)
+            await self.clock.until(is_there)
         except AssertionError as error:
             raise AssertionError(f"no event {reason!r}") from error
-        return found[0]
+        return messages[0]
 
     async def _serve(self, state: State, identity: str) -> httpx.AsyncClient:
         """Return a client of the controller's own endpoints; controllers reach each other the same way."""
@@ -197,10 +197,10 @@ async def world(folder: Path) -> AsyncIterator[World]:
     """Yield a world; whatever was started in it ends with it."""
     async with AsyncExitStack() as stack:
         here = await stack.enter_async_context(cluster())
-        found = World(here, DirectoryStore(folder), Clock(here.breath_s), stack)
+        made = World(here, DirectoryStore(folder), Clock(here.breath_s), stack)
         try:
-            yield found
+            yield made
         finally:
-            for each in found.running:
+            for each in made.running:
                 await each.stop()
                 await each.state.close()

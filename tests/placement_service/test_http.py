@@ -155,12 +155,12 @@ async def test_an_awake_shard_is_told_of_every_table_and_none_at_zero_is_woken(s
     store = state.store
     assert isinstance(store, DirectoryStore)
     url = state.board.table.shards[next(iter(state.board.table.shards))].url
-    told: dict[str, object] = {}
+    assignment: dict[str, object] = {}
 
     async def assigned_version() -> object:
-        told.clear()
-        told.update((await state.client.get(url, timeout=20.0)).json()["assignment"] or {})
-        return told.get("version")
+        assignment.clear()
+        assignment.update((await state.client.get(url, timeout=20.0)).json()["assignment"] or {})
+        return assignment.get("version")
 
     async def is_told_of(version: int) -> None:
         async with asyncio.timeout(20.0):
@@ -173,5 +173,5 @@ async def test_an_awake_shard_is_told_of_every_table_and_none_at_zero_is_woken(s
     await is_told_of(5)
     table = state.board.table
     owned = {job: [0] for job, placed in table.jobs.items() if placed.owners == (("shard-0",),)}
-    assert json.loads(json.dumps(told)) == {"version": 5, "owned": owned}
+    assert json.loads(json.dumps(assignment)) == {"version": 5, "owned": owned}
     assert [s.starts for s in await state.runtime.observe()] == [1, 0]

@@ -26,11 +26,11 @@ def state(index: int, phase: Phase, direct: str | None) -> BackendState:
 
 
 async def test_only_awake_shards_are_asked_and_only_by_their_own_address() -> None:
-    asked = 0
+    calls = 0
 
     async def answer(_: web.BaseRequest) -> web.StreamResponse:
-        nonlocal asked
-        asked += 1
+        nonlocal calls
+        calls += 1
         return web.json_response(inventory(1, 1, 1))
 
     clock = Clock()
@@ -39,10 +39,10 @@ async def test_only_awake_shards_are_asked_and_only_by_their_own_address() -> No
         shards = [state(0, Phase.AWAKE, url), state(1, Phase.ZERO, None), state(2, Phase.STARTING, url)]
         assert (await warmth.fetch(shards)).keys() == {"shard-0"}
         await warmth.fetch(shards)
-        assert asked == 1, "what was told a moment ago is told again"
+        assert calls == 1, "an answer of a moment ago is used again"
         await clock.pass_(FRESH_S)
         await warmth.fetch(shards)
-        assert asked == 2
+        assert calls == 2
 
 
 @pytest.mark.parametrize("trouble", ["status", "text"])
@@ -55,9 +55,9 @@ async def test_a_shard_that_does_not_answer_is_left_out(trouble: str) -> None:
 
 
 def test_bytes_and_hits_add_up_over_shards() -> None:
-    found = measure_hot(job("job"), 2, [inventory(3, 8, 10), inventory(1, 0, 30)])
-    assert found.nbytes == 4 * MIB // 2, "an object of one of two slices is half an update"
-    assert found.hit_rate == 8 / 40
+    hot = measure_hot(job("job"), 2, [inventory(3, 8, 10), inventory(1, 0, 30)])
+    assert hot.nbytes == 4 * MIB // 2, "an object of one of two slices is half an update"
+    assert hot.hit_rate == 8 / 40
 
 
 def test_while_nobody_asked_there_is_no_hit_rate() -> None:

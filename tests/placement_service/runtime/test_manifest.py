@@ -20,13 +20,13 @@ def made(spec: BackendSpec = SPEC, retention_s: int = 0, **env: str) -> Json:
     return make_service(spec, Release(KubernetesSettings.from_env({**ENV, **env}), (), retention_s))
 
 
-def template(found: Json) -> Json:
-    inner: Json = found["spec"]["template"]
+def template(service: Json) -> Json:
+    inner: Json = service["spec"]["template"]
     return inner
 
 
-def container(found: Json) -> Json:
-    inner: Json = template(found)["spec"]["containers"][0]
+def container(service: Json) -> Json:
+    inner: Json = template(service)["spec"]["containers"][0]
     return inner
 
 
@@ -44,10 +44,10 @@ def test_a_shard_is_one_pod_or_none_with_no_activator_in_the_way() -> None:
 
 
 def test_nobody_outside_the_cluster_reaches_a_shard() -> None:
-    found = made()
-    assert found["metadata"]["labels"]["networking.knative.dev/visibility"] == "cluster-local"
-    assert (found["apiVersion"], found["kind"]) == ("serving.knative.dev/v1", "Service")
-    assert found["metadata"]["name"] == "r-shard-0"
+    service = made()
+    assert service["metadata"]["labels"]["networking.knative.dev/visibility"] == "cluster-local"
+    assert (service["apiVersion"], service["kind"]) == ("serving.knative.dev/v1", "Service")
+    assert service["metadata"]["name"] == "r-shard-0"
 
 
 def test_a_shard_may_do_next_to_nothing_on_its_node() -> None:
@@ -82,10 +82,10 @@ def test_queue_proxy_asks_without_a_pause_until_the_shard_is_ready() -> None:
 
 
 def test_credentials_come_from_the_secret_and_are_in_no_variable() -> None:
-    found = container(made(FLSTORE_STORE_SECRET="store", FLSTORE_S3_SECRET_KEY="hidden", FLSTORE_STORE="s3://b"))
-    assert found["envFrom"] == [{"secretRef": {"name": "store"}}]
-    assert "hidden" not in str(found)
-    assert {"name": "FLSTORE_STORE", "value": "s3://b"} in found["env"]
+    inner = container(made(FLSTORE_STORE_SECRET="store", FLSTORE_S3_SECRET_KEY="hidden", FLSTORE_STORE="s3://b"))
+    assert inner["envFrom"] == [{"secretRef": {"name": "store"}}]
+    assert "hidden" not in str(inner)
+    assert {"name": "FLSTORE_STORE", "value": "s3://b"} in inner["env"]
 
 
 def test_requests_and_limits_leave_room_for_what_is_not_cache() -> None:
@@ -95,9 +95,9 @@ def test_requests_and_limits_leave_room_for_what_is_not_cache() -> None:
 
 def test_a_predictor_has_its_own_image_memory_and_module() -> None:
     spec = BackendSpec(ShardId("predictor-0"), 1 << 20, "tailored", 0.0, Kind.PREDICTOR)
-    found = container(made(spec, FLSTORE_PREDICTOR_IMAGE="torch:1"))
-    assert (found["image"], found["resources"]["limits"]["memory"]) == ("torch:1", "2Gi")
-    assert found["command"] == ["python", "-m", "services.predictor"]
+    inner = container(made(spec, FLSTORE_PREDICTOR_IMAGE="torch:1"))
+    assert (inner["image"], inner["resources"]["limits"]["memory"]) == ("torch:1", "2Gi")
+    assert inner["command"] == ["python", "-m", "services.predictor"]
 
 
 def test_knative_knows_every_field() -> None:
@@ -109,6 +109,6 @@ def test_the_same_specification_gives_the_same_object() -> None:
 
 
 @given(st.floats(0, 1e6))
-def test_retention_moves_in_few_steps_and_never_falls_short_of_what_knative_allows(wanted: float) -> None:
-    assert round_up_retention(wanted) in RETENTIONS_S
-    assert round_up_retention(wanted) >= min(wanted, 3600)
+def test_retention_moves_in_few_steps_and_never_falls_short_of_what_knative_allows(seconds: float) -> None:
+    assert round_up_retention(seconds) in RETENTIONS_S
+    assert round_up_retention(seconds) >= min(seconds, 3600)
