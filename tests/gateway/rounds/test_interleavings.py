@@ -12,8 +12,9 @@ import pytest
 from flstore_core import layout
 from flstore_core.errors import Conflict, NotFound, RoundCommitted
 from flstore_core.records import Round
+from services.gateway.rounds.index import JobIndex
 from services.gateway.rounds.ingest import Receipt
-from tests.fakes.interleaving import RacingTime, Scenario, Scheduler, explore, sample
+from tests.fakes.interleaving import RacingTime, Scenario, Scheduler, explore, never, sample
 from tests.gateway.rounds.world import JOB, NAME, World, body, gram, world
 
 Outcomes = Mapping[str, object]
@@ -21,8 +22,10 @@ Operation = Callable[[World], object]
 Check = Callable[[World, Outcomes], None]
 
 
-def racing(before: Operation, operations: Mapping[str, Operation], check: Check) -> Callable[[Scheduler], Scenario]:
-    """Return a scenario: `before` is done first, then each operation through its own gateway."""
+def racing(
+    before: Operation, operations: Mapping[str, Operation], check: Check, *, together: bool = False
+) -> Callable[[Scheduler], Scenario]:
+    """Return a scenario: `before` is done first, then each operation through its own gateway, or all `together`."""
 
     def make(scheduler: Scheduler) -> Scenario:
         time = RacingTime(scheduler)
@@ -32,13 +35,13 @@ def racing(before: Operation, operations: Mapping[str, Operation], check: Check)
         store.before = scheduler.pause
 
         def bind(operation: Operation) -> Callable[[], object]:
-            gateway = World.make(store, time)
+            gateway = setting if together else World.make(store, time)
             gateway.backends.shards.before = scheduler.pause
             return lambda: operation(gateway)
 
         def check_all(outcomes: Outcomes) -> None:
-            store.before = lambda call: None
-            check(World.make(store, time), outcomes)
+            store.before = setting.backends.shards.before = lambda call: None
+            check(setting if together else World.make(store, time), outcomes)
 
         return Scenario({name: bind(operation) for name, operation in operations.items()}, check_all)
 
@@ -51,6 +54,10 @@ def nothing(setting: World) -> None:
 
 def round_opened(setting: World) -> None:
     setting.put(0, "early", 9)
+
+
+def other_round_opened(setting: World) -> None:
+    setting.put(1, "early", 9)
 
 
 def two_delivered(setting: World) -> None:
@@ -78,7 +85,7 @@ def keep_promises(setting: World, outcomes: Outcomes) -> None:
         elif isinstance(outcome, Round):
             assert outcome == record, "every commit is answered with the one record"
         else:
-            assert isinstance(outcome, Conflict | RoundCommitted), outcome
+            assert isinstance(outcome, Conflict | RoundCommitted | JobIndex), outcome
     for member in record.members if record else setting.rounds.records.read_members(NAME, 0):
         tensors = setting.stored_tensors(0, member.client)
         assert tensors is not None
@@ -116,6 +123,10 @@ def commit(gateway: World) -> object:
 
 def commit_otherwise(gateway: World) -> object:
     return gateway.commit(0, metrics={"accuracy": 0.5})
+
+
+def refresh(gateway: World) -> object:
+    return gateway.rounds.catalog.refresh(NAME)
 
 
 def erase_c(gateway: World) -> object:
@@ -297,3 +308,33 @@ def test_nothing_of_a_deleted_job_is_found_in_a_new_one(operation: Operation) ->
     ends = outcomes_of(two_delivered, [delete_job, operation], check)
     assert "NoneType, NotFound" in ends
     assert len(ends) > 1, "the operation may come first"
+
+
+@pytest.mark.parametrize(
+    ("before", "operations"),
+    [
+        (nothing, [put_1, put_2]),
+        (nothing, [put_1, commit]),
+        (round_opened, [put_1, commit]),
+        (round_opened, [commit, commit]),
+        (other_round_opened, [put_1, refresh]),
+        (round_opened, [commit, refresh]),
+        (round_opened, [refresh, refresh]),
+    ],
+)
+def test_operations_through_one_gateway_leave_it_knowing_what_is_stored(
+    before: Operation, operations: list[Operation]
+) -> None:
+    """Here they share caches too, so no order of calls is left out but those of more than two switches."""
+
+    def check(setting: World, outcomes: Outcomes) -> None:
+        keep_promises(setting, outcomes)
+        fresh = World.make(setting.store, setting.time)
+        ours, theirs = (gateway.rounds.catalog.read_index(NAME) for gateway in (setting, fresh))
+        assert list(ours.committed) == list(theirs.committed)
+        assert list(ours.open) == list(theirs.open)
+        assert ours.participations == theirs.participations
+        assert setting.rounds.records.read_record(NAME, 0) == setting.stored_record(0)
+
+    scenario = racing(before, dict(zip("AB", operations, strict=True)), check, together=True)
+    assert explore(scenario, never, preemptions=2) > 20
