@@ -86,8 +86,8 @@ class JobIndex:
 
     def with_committed(self, records: Iterable[Round]) -> "JobIndex":
         """Return the index with these rounds as committed ones. Rounds that it has as committed stay as they are."""
-        known = frozenset(self.committed)
-        new = {record.number: record for record in records if record.number not in known}
+        committed = frozenset(self.committed)
+        new = {record.number: record for record in records if record.number not in committed}
         if not new:
             return self
         participations = {client: list(numbers) for client, numbers in _participations(new.values()).items()}
