@@ -117,7 +117,7 @@ class Inference(RunsOneModel):
     def run(self, access: ModelAccess, params: InferenceParams) -> Partial:
         (name,) = access.models
         outputs = access.model(name, params.scale)(*_inputs(access, params))
-        return {f"output_{index}": np.ascontiguousarray(output) for index, output in enumerate(outputs)}
+        return {f"output_{index}": np.asarray(output, order="C") for index, output in enumerate(outputs)}
 
     def combine(self, partials: Sequence[Partial], context: Context, params: InferenceParams) -> InferenceResult:
         (partial,) = partials
