@@ -1,6 +1,6 @@
 """The choice of clients by accuracy, against bare PyTorch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -42,19 +42,21 @@ ASKED = ScheduleAccuracy()
 INPUTS = np.array([[1, 0], [0, 1]], np.float32)
 
 
-def scored(losses: dict[str, float], targets: object = ((0.0,), (0.0,))) -> Stored:
+def scored(losses: dict[str, float]) -> Stored:
     """Return a job whose clients' models have these mean squared errors: the target is 0, the output √loss."""
     clients = {name: np.full(2, loss**0.5) for name, loss in losses.items()}
-    datasets = {"test": {"inputs": INPUTS, "targets": np.array(targets, np.float32)}}
+    datasets = {"test": {"inputs": INPUTS, "targets": np.zeros((2, 1), np.float32)}}
     return running_job(linear(2, 1), clients, datasets=datasets)
 
 
-def diverged() -> Stored:
-    def network(vector: Array, inputs: Sequence[Array]) -> tuple[Sequence[Array], Layers]:
-        return [np.full((2, 1), np.nan if vector.any() else 0.0)], {}
+def returning(outputs: Mapping[float, Array], targets: Array) -> Stored:
+    """Return a job of two clients, whose models return the output for their one parameter whatever they are given."""
 
-    datasets = {"test": {"inputs": INPUTS, "targets": np.zeros((2, 1), np.float32)}}
-    return running_job(network, {"a": [0, 0], "b": [1, 1]}, datasets=datasets)
+    def network(vector: Array, inputs: Sequence[Array]) -> tuple[Sequence[Array], Layers]:
+        return [outputs[float(vector[0])]], {}
+
+    datasets = {"test": {"inputs": INPUTS, "targets": targets}}
+    return running_job(network, {"a": [0.0], "b": [1.0]}, datasets=datasets)
 
 
 @pytest.mark.parametrize(("prefer", "order"), [("best", ["c", "a", "d", "b"]), ("worst", ["b", "a", "d", "c"])])
@@ -87,6 +89,6 @@ def test_what_cannot_be_ranked_is_refused() -> None:
     with pytest.raises(NotEnoughData, match="round 1 has no clients to choose from; name another round"):
         running_job(linear(2, 1), {}, aggregate=[0, 0]).ask(ASKED)
     with pytest.raises(InvalidParameters, match="the loss of 1:b is not finite, as of a model that diverged"):
-        diverged().ask(ASKED)
+        returning({0: np.zeros((2, 1)), 1: np.full((2, 1), np.nan)}, np.zeros((2, 1))).ask(ASKED)
     with pytest.raises(InvalidParameters, match="has no elements; name a data set that has targets"):
-        scored({"a": 1.0}, np.zeros((2, 0))).ask(ASKED)
+        returning({0: np.zeros((2, 0)), 1: np.zeros((2, 0))}, np.zeros((2, 0))).ask(ASKED)
