@@ -3,12 +3,14 @@
 import asyncio
 
 from flstore_core.placement import Table
+from services.placement.timing import RealTime, Time, run_within
 
 
 class Board:
     """Holds the newest table and wakes everybody who waits for it. Used from one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, time: Time | None = None) -> None:
+        self._time = time or RealTime()
         self.table = Table()
         self._changed = asyncio.Event()
         self.closed = False
@@ -26,13 +28,13 @@ class Board:
 
     async def wait_for_newer(self, version: int, wait_s: float) -> Table | None:
         """Return the table once its version is above `version`; None after `wait_s` or when the board is closed."""
-        try:
-            async with asyncio.timeout(wait_s):
-                while self.table.version <= version and not self.closed:
-                    await self._changed.wait()
-        except TimeoutError:
-            return None
+        if self.table.version <= version:
+            await run_within(self._time, wait_s, self._wait_for_change(version))
         return self.table if self.table.version > version else None
+
+    async def _wait_for_change(self, version: int) -> None:
+        while self.table.version <= version and not self.closed:
+            await self._changed.wait()
 
     def _wake(self) -> None:
         self._changed.set()

@@ -71,7 +71,7 @@ def create_state(
     `elastic` is explained at `Fleet`. `client` is closed with the rest.
     """
     time = time or RealTime()
-    board, metrics = Board(), Metrics()
+    board, metrics = Board(time), Metrics()
     client = client or httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
     assignments = Assignments(board, client, time)
     runtime = make_runtime(_Reporter(assignments, metrics))

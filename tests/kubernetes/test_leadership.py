@@ -68,6 +68,7 @@ async def test_a_leader_whose_renewal_hangs_steps_down_before_another_leads(worl
     first = await world.lead(identity="one")
     world.cluster.wire.frozen = True
     assert await world.clock.until(lambda: not first.leading) < LEASE_S - 1.0
+    world.cluster.wire.frozen = False
 
 
 async def test_however_controllers_are_cut_off_two_never_lead(world: World) -> None:

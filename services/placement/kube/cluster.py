@@ -12,7 +12,7 @@ class Cluster:
     """The API of one namespace, and the release's settings, owner, events and standing errors."""
 
     def __init__(self, api: Api, settings: KubernetesSettings, time: Time | None = None) -> None:
-        """Args: `api` is closed by whoever closes the controller; `time` is the machine's unless given."""
+        """The caller closes `api`. Without `time`, the machine's clock counts."""
         self.api = api
         self.settings = settings
         self.time = time or RealTime()

@@ -177,9 +177,11 @@ class Election:
 
     async def _release(self) -> None:
         """Empty the lease if this controller holds it, so that another may lead at once."""
-        with suppress(ClusterError, TimeoutError):
-            async with asyncio.timeout(RELEASE_S):
-                lease = await self._api.get(LEASES, self._name)
-                if lease["spec"].get("holderIdentity") == self._me.identity:
-                    empty = {"holderIdentity": "", "leaseDurationSeconds": 1}
-                    await self._api.replace(LEASES, {**lease, "spec": {**lease["spec"], **empty}})
+        with suppress(ClusterError):
+            await run_within(self._time, RELEASE_S, self._empty_lease())
+
+    async def _empty_lease(self) -> None:
+        lease = await self._api.get(LEASES, self._name)
+        if lease["spec"].get("holderIdentity") == self._me.identity:
+            empty = {"holderIdentity": "", "leaseDurationSeconds": 1}
+            await self._api.replace(LEASES, {**lease, "spec": {**lease["spec"], **empty}})

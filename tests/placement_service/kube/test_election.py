@@ -80,6 +80,8 @@ async def contest() -> AsyncIterator[Contest]:
     try:
         yield found
     finally:
+        for each in found.controllers:
+            each.api.request_s = each.api.answer_s = 0.0
         await asyncio.gather(*(each.leave() for each in found.controllers))
 
 

@@ -1,5 +1,6 @@
 """A backend's life on this machine, with processes and time that do what the test says."""
 
+import asyncio
 import itertools
 import logging
 import socket
@@ -67,7 +68,7 @@ class Site:
 
 @asynccontextmanager
 async def site(program: FakeProgram | None = None, idle_s: float = 60.0) -> AsyncIterator[Site]:
-    here = Site(program or FakeProgram({}, grace_s=0.01))
+    here = Site(program or FakeProgram({}))
     await here.begin(idle_s)
     try:
         yield here
@@ -140,11 +141,17 @@ async def test_a_process_that_is_never_ready_is_ended_and_started_anew() -> None
 
 
 async def test_a_process_that_ignores_sigterm_is_killed_after_the_grace() -> None:
-    async with site(FakeProgram({}, grace_s=0.01, stubborn=True)) as here:
+    async with site(FakeProgram({}, grace_s=5.0, stubborn=True)) as here:
         await here.connect()
         await here.greet()
         process = here.process
-    assert process.returncode == -9
+        closing = asyncio.create_task(here.runtime.close())
+        codes = []
+        for seconds in (4.9, 0.1):
+            await here.time.advance(seconds)
+            codes.append(process.returncode)
+        await closing
+    assert codes == [None, -9]
     assert here.witness.phases[-2:] == [Phase.LEAVING, Phase.ZERO]
 
 

@@ -153,7 +153,7 @@ class LocalBackend:
         finally:
             if self._process is not None and self._process.returncode is None:
                 self._enter(Phase.LEAVING)
-                await self._program.end(self._process)
+                await self._program.end(self._process, self._time)
             ours.close()
             self._process = self._direct_url = None
             self._awake_s += self._age_s()

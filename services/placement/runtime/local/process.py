@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from services.placement.runtime.base import BackendSpec, Kind
+from services.placement.timing import Time, run_within
 
 ONE_CORE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """A shard computes concurrent requests on one core each, unless the environment says otherwise."""
@@ -41,13 +42,11 @@ class Program:
             pass_fds=(listening.fileno(), lifeline.fileno()),
         )
 
-    async def end(self, process: Process) -> None:
-        """Send SIGTERM, and SIGKILL after the grace period; return once the process has ended."""
+    async def end(self, process: Process, time: Time) -> None:
+        """Send SIGTERM, and SIGKILL after the grace period by `time`; return once the process has ended."""
         with suppress(ProcessLookupError):
             process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), self.grace_s)
-            except TimeoutError:
+            if await run_within(time, self.grace_s, process.wait()) is None:
                 process.kill()
         await process.wait()
 
