@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from typing import Any, cast
 
 from flstore_core.errors import NotFound
 from flstore_core.ids import JobId
@@ -88,8 +88,9 @@ class Runner:
 
     def _read_params(self, job: JobId, workload: AnyWorkload, data: Mapping[str, Any]) -> Any:
         params = validate(workload, data)
-        if isinstance(workload, ReadsArtifacts):
-            params = workload.with_artifact(params, partial(artifacts.read_metadata, self._store, job))
+        if _may_name_artifact(type(workload)):
+            reader = cast("ReadsArtifacts", workload)
+            params = reader.with_artifact(params, partial(artifacts.read_metadata, self._store, job))
         return params
 
     def _select(self, job: JobId, workload: AnyWorkload, params: Any) -> tuple[Sequence[int], JobIndex]:
@@ -155,3 +156,9 @@ class Runner:
             with stages("map"):
                 return self._slice_maps.gather(question, context)
         return Gathered(context)
+
+
+@cache
+def _may_name_artifact(kind: type[object]) -> bool:
+    """Return whether workloads of a class read artifacts. To find that out takes as long as a short `combine`."""
+    return issubclass(kind, ReadsArtifacts)
