@@ -5,9 +5,10 @@
 1. Look up the client's rounds, both committed and open ones.
 2. Write a tombstone that lists them, with `done_at` null. Other gateways see a new tombstone at their next look at the
    store, and drop what they have cached about the job (`services.gateway.rounds.index`).
-3. In each round, take the client's row out of the statistics, delete its tensors and its member record, and last take
+3. In each round, take the client's row out of the statistics, delete its tensors and its member record, and then take
    the client out of the round record. If the erasure breaks off, the member record or the round record leads the next
-   erasure to the round, so the round record has to be the last to go.
+   erasure to the round, so the statistics have to come first. They are looked at once more at the end, in case a commit
+   wrote both them and the round record meanwhile.
 4. Drop what this gateway has cached about the job, and have the shards that are awake drop the client's slices.
 5. Write the tombstone again, with `done_at`. Its etag changes, so other gateways drop what they cached during step 3.
 
@@ -15,9 +16,8 @@ Models to which the client contributed, such as aggregates and artifacts, stay a
 
 **Concurrent writers.** Round records and statistics are replaced only if they have not changed since they were read, so
 two erasures at once do not undo each other. A commit is not stopped: one that listed the client before step 3 may
-write a round record and statistics that still name it. The client's tensors are gone even then. Erasing the client
-again removes it from the round record. If only the statistics name it, they are not served (`Statistics.repair`), but
-stay in the store.
+write its round record after step 3, and then the record and perhaps the statistics still name the client. The client's
+tensors are gone even then. Erasing it again removes it from both.
 """
 
 import json
@@ -92,12 +92,16 @@ class Eraser:
 
     def _erase_from(self, job: JobId, number: int, client: ClientId) -> int:
         """Erase a client from one round and return how many objects were deleted."""
-        self._rewrite(layout.statistics(job, number), lambda body: _statistics_without(client, body))
+        self._erase_from_statistics(job, number, client)
         keys = (layout.tensors(job, number, client), layout.member(job, number, client))
         for key in keys:
             self._store.delete(key)
         self._rewrite(layout.round_record(job, number), lambda body: _record_without(client, body))
+        self._erase_from_statistics(job, number, client)
         return len(keys)
+
+    def _erase_from_statistics(self, job: JobId, number: int, client: ClientId) -> None:
+        self._rewrite(layout.statistics(job, number), lambda body: _statistics_without(client, body))
 
     def _rewrite(self, key: str, change: Callable[[bytes], bytes | None]) -> None:
         """Replace an object by what `change` returns for its bytes; None means that there is nothing to change.
