@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from scipy.stats import trim_mean
 
 from flstore_core.workloads.aggregate import Aggregate
-from flstore_core.workloads.methods.sorting_network import network, trimming
 from tests.workloads.rounds import ask_weights, make_round
 
 ASKED = Aggregate()
@@ -83,24 +82,3 @@ def test_the_model_of_a_robust_method_ignores_a_few_wild_updates() -> None:
     for method in ("median", "trimmed-mean"):
         model = ask_weights(ASKED, make_round(rows[:, :3]), rows, method=method, trim=0.2)[1]
         np.testing.assert_array_equal(model, np.ones(12))
-
-
-@pytest.mark.parametrize("rows", range(1, 13))
-def test_the_sorting_network_sorts(rows: int) -> None:
-    """By the 0-1 principle (Knuth, TAOCP 3, 5.3.4), zeros and ones are all that need trying."""
-    columns = (np.arange(2**rows)[None, :] >> np.arange(rows)[:, None] & 1).astype(int)
-    for low, high, _, _ in network(rows, tuple(range(rows))):
-        columns[[low, high]] = np.sort(columns[[low, high]], axis=0)
-    np.testing.assert_array_equal(columns, np.sort(columns, axis=0))
-
-
-@pytest.mark.parametrize("rows", range(1, 13))
-def test_trimming_leaves_what_lies_between_the_extremes(rows: int) -> None:
-    """By the 0-1 principle again; what is not kept of a comparison is spoilt."""
-    for cut in range((rows + 1) // 2):
-        columns = (np.arange(2**rows)[None, :] >> np.arange(rows)[:, None] & 1).astype(int)
-        expected = np.sort(columns, axis=0)[cut : rows - cut]
-        for low, high, keep_low, keep_high in trimming(rows, cut):
-            least, greatest = np.sort(columns[[low, high]], axis=0)
-            columns[low], columns[high] = least if keep_low else 7, greatest if keep_high else 7
-        np.testing.assert_array_equal(np.sort(columns[cut : rows - cut], axis=0), expected)

@@ -19,7 +19,6 @@ from scipy.optimize import minimize
 
 from flstore_core.errors import InvalidParameters, NotEnoughData
 from flstore_core.workloads.aggregate import Aggregate, AggregateParams
-from flstore_core.workloads.methods.differential_privacy import gaussian_epsilon
 from tests.workloads.rounds import ask_weights, make_round
 
 ASKED = Aggregate()
@@ -88,7 +87,8 @@ def test_the_geometric_median_minimises_the_sum_of_distances(clients: int, seed:
         return float(np.linalg.norm(rows - point, axis=1).sum())
 
     best = minimize(total, rows.mean(axis=0), method="Nelder-Mead", options={"xatol": 1e-9, "maxiter": 20_000})
-    assert total(found) <= best.fun * (1 + 1e-6)
+    farthest = np.linalg.norm(rows[:, None] - rows[None, :], axis=2).max()
+    assert total(found) <= best.fun + clients * 1e-3 * farthest / 2  # each distance is smoothed by that at the most
 
 
 def test_the_geometric_median_of_an_equilateral_triangle_is_its_centre_and_weighs_by_examples() -> None:
@@ -137,21 +137,6 @@ def test_noise_is_the_same_however_the_model_is_cut(slices: int) -> None:
     rows = np.zeros((3, 200_000))
     whole = ask(rows, method="clipped-mean", clip=1.0, noise=1.0)[1]
     np.testing.assert_array_equal(ask(rows, slices=slices, method="clipped-mean", clip=1.0, noise=1.0)[1], whole)
-
-
-@pytest.mark.parametrize(("multiplier", "delta"), [(0.05, 1e-6), (0.5, 1e-5), (1.0, 1e-5), (4.0, 1e-3), (30.0, 1e-5)])
-def test_epsilon_is_the_least_for_which_the_gaussian_mechanism_keeps_delta(multiplier: float, delta: float) -> None:
-    """δ(ε) integrated numerically: the mass that one Gaussian has over e^ε times the other, shifted by one."""
-    epsilon = gaussian_epsilon(multiplier, delta)
-    points = np.linspace(-60 * multiplier, 60 * multiplier + 1, 4_000_001)
-    loss = (2 * points - 1) / (2 * multiplier**2)
-    density = np.exp(-((points - 1) ** 2) / (2 * multiplier**2)) / (multiplier * math.sqrt(2 * math.pi))
-    reached = np.trapezoid(density * np.maximum(0, 1 - np.exp(np.minimum(epsilon - loss, 0))), points)
-    assert reached == pytest.approx(delta, rel=1e-3)
-
-
-def test_epsilon_of_hardly_any_noise_is_huge_and_finite() -> None:
-    assert gaussian_epsilon(0.001, 1e-5) == pytest.approx(500_000, rel=0.02)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,24 +1,17 @@
 """Clustering against scikit-learn, and on planted groups."""
 
-from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.cluster.hierarchy import average, fcluster
-from scipy.spatial.distance import pdist
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.datasets import make_blobs
-from sklearn.metrics import adjusted_rand_score, silhouette_samples, silhouette_score
+from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from flstore_core.errors import NotEnoughData
 from flstore_core.workloads.clustering import Clustering
-from flstore_core.workloads.methods.agglomerative import average_linkage
-from flstore_core.workloads.methods.clustered_fl import bipartition
-from flstore_core.workloads.methods.geometry import cosines, squared_distances
-from flstore_core.workloads.methods.kmeans import silhouettes
 from tests.workloads.rounds import ask, make_round
 
 ASKED = Clustering()
@@ -51,13 +44,6 @@ def test_the_silhouette_finds_the_planted_number_of_groups(groups: int) -> None:
         assert len(answer.clusters) == groups
         assert adjusted_rand_score(truth, labels_of(answer)) == 1.0
         assert max(answer.tried, key=answer.tried.__getitem__) == str(groups)
-
-
-def test_every_silhouette_is_scikit_learns() -> None:
-    rows = np.random.default_rng(3).standard_normal((12, 4))
-    labels = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2, 2, 3, 1])
-    found = silhouettes(squared_distances(rows @ rows.T), labels)
-    np.testing.assert_allclose(found, silhouette_samples(rows, labels), atol=1e-9)
 
 
 def test_by_hand() -> None:
@@ -97,29 +83,6 @@ def test_average_linkage_is_scikit_learns(groups: int) -> None:
     answer = ask(ASKED, make_round(rows), clusters=groups, metric="euclidean", method="agglomerative")
     reference = AgglomerativeClustering(groups, linkage="average").fit(rows)
     assert adjusted_rand_score(reference.labels_, labels_of(answer)) == 1.0
-
-
-@given(st.integers(3, 15), st.integers(0, 10**6))
-@settings(max_examples=25, deadline=None)
-def test_average_linkage_is_scipys_at_every_level(clients: int, seed: int) -> None:
-    rows = np.random.default_rng(seed).standard_normal((clients, 4))
-    tree = average(pdist(rows))
-    for labels in average_linkage(squared_distances(rows @ rows.T)):
-        reference = fcluster(tree, len(np.unique(labels)), "maxclust")
-        assert adjusted_rand_score(reference, labels) == 1.0
-
-
-@given(st.integers(2, 7), st.integers(0, 10**6))
-@settings(max_examples=25, deadline=None)
-def test_the_bipartition_has_the_least_similarity_across_of_all_splits(clients: int, seed: int) -> None:
-    rows = np.random.default_rng(seed).standard_normal((clients, 3))
-    similar = cosines(rows @ rows.T)
-
-    def across(labels: Any) -> float:
-        return float(similar[np.ix_(labels == 0, labels == 1)].max())
-
-    splits = [np.array([0, *split]) for split in product((0, 1), repeat=clients - 1) if any(split)]
-    assert across(bipartition(similar)) == pytest.approx(min(map(across, splits)))
 
 
 def test_clustered_fl_splits_groups_that_pull_apart_and_leaves_one_that_agrees() -> None:

@@ -1,7 +1,6 @@
 """Contributions against brute force over orders, closed forms, and planted truth."""
 
 import math
-import time
 from itertools import permutations
 from typing import Any
 
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from flstore_core.errors import InvalidParameters
 from flstore_core.workloads.contribution import Contribution
-from flstore_core.workloads.methods.shapley import exact, truncated_monte_carlo
+from flstore_core.workloads.methods.shapley import exact
 from flstore_core.workloads.shared.contributions import ContributionParams, measure
 from tests.workloads.federated import Setting, train
 from tests.workloads.rounds import ask, make_round
@@ -71,12 +70,6 @@ def test_leaving_one_out_by_the_definition() -> None:
     np.testing.assert_allclose(values_of(answer, 4), expected, atol=1e-5)
 
 
-def test_exact_values_of_a_textbook_game() -> None:
-    """The glove game: one left glove, two right ones; a pair is worth 1 (values 2/3, 1/6, 1/6)."""
-    found = exact(lambda members: (members[:, 0] & members[:, 1:].any(axis=1)).astype(float), 3)
-    assert found.tolist() == pytest.approx([2 / 3, 1 / 6, 1 / 6])
-
-
 def test_the_estimate_lies_within_its_standard_errors() -> None:
     rows = np.random.default_rng(2).standard_normal((9, 30)) + 0.3
     gram, weights = rows @ rows.T, np.full(9, 1 / 9)
@@ -85,20 +78,6 @@ def test_the_estimate_lies_within_its_standard_errors() -> None:
     assert (found.errors > 0).all()
     assert np.abs((found.values - truth) / found.errors).max() < 4
     assert np.sqrt((((found.values - truth) / found.errors) ** 2).mean()) > 0.3
-
-
-def test_truncation_saves_nothing_but_late_gains() -> None:
-    steps: list[tuple[int, int]] = []
-    found = truncated_monte_carlo(
-        lambda members: members.any(axis=1).astype(float),
-        4,
-        50,
-        0.0,
-        np.random.default_rng(0),
-        lambda done, total: steps.append((done, total)),
-    )
-    assert found.values.sum() == pytest.approx(1.0)
-    assert steps[-1] == (50, 50)
 
 
 def test_the_same_seed_gives_the_same_estimate() -> None:
@@ -110,14 +89,6 @@ def test_the_same_seed_gives_the_same_estimate() -> None:
 def test_more_clients_than_can_be_enumerated_are_pointed_to_the_estimate() -> None:
     with pytest.raises(InvalidParameters, match=r"13 clients.*monte-carlo"):
         ask(ASKED, make_round(np.random.default_rng(0).standard_normal((13, 9))), method="shapley")
-
-
-def test_exact_values_of_ten_clients_take_a_moment_only() -> None:
-    rows = np.random.default_rng(0).standard_normal((10, 20))
-    gram, weights = rows @ rows.T, np.full(10, 0.1)
-    started = time.perf_counter()
-    measure(gram, weights, ContributionParams(method="shapley"))
-    assert time.perf_counter() - started < 0.5
 
 
 @pytest.mark.parametrize("method", ["alignment", "leave-one-out", "shapley", "monte-carlo"])

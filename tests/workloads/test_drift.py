@@ -1,62 +1,15 @@
-"""Drift on planted changes, and its change points against a search of all segmentations."""
-
-import math
-from itertools import combinations, pairwise
-from typing import Any
+"""Drift on planted changes, and by hand."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from flstore_core.errors import NotFound
 from flstore_core.workloads import RoundData
 from flstore_core.workloads.drift import Drift, DriftParams
-from flstore_core.workloads.methods.pelt import change_points, noise_deviation
 from tests.workloads.rounds import Index, ask, make_round
 
 ASKED = Drift()
 ALONG = np.tile([1.0, 0, 0], (6, 1))
-
-
-def all_segmentations(series: np.ndarray[Any, Any], penalty: float) -> float:
-    """The least cost of any partition into segments of two or more."""
-
-    def cost(cuts: tuple[int, ...]) -> float:
-        parts = [series[start:end] for start, end in pairwise((0, *cuts, len(series)))]
-        if min(map(len, parts)) < 2:
-            return math.inf
-        return sum(float(((part - part.mean(axis=0)) ** 2).sum()) for part in parts) + penalty * len(cuts)
-
-    return min(cost(cuts) for count in range(len(series)) for cuts in combinations(range(1, len(series)), count))
-
-
-def cost_of(series: np.ndarray[Any, Any], starts: list[int], penalty: float) -> float:
-    parts = np.split(series, starts)
-    assert min(map(len, parts)) >= 2
-    return sum(float(((part - part.mean(axis=0)) ** 2).sum()) for part in parts) + penalty * len(starts)
-
-
-@given(st.integers(2, 11), st.integers(1, 2), st.sampled_from([0.5, 2.0, 6.0]), st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
-def test_no_segmentation_is_better(length: int, measures: int, penalty: float, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    series = rng.standard_normal((length, measures)) + 3 * rng.integers(0, 2, (length, 1)).cumsum(axis=0)
-    found = change_points(series, penalty)
-    assert cost_of(series, found, penalty) == pytest.approx(all_segmentations(series, penalty))
-
-
-def test_a_planted_step_is_found_where_it_is_and_noise_is_not() -> None:
-    rng = np.random.default_rng(0)
-    flat = rng.standard_normal((300, 2))
-    assert change_points(flat, 4 * math.log(300)) == []
-    assert change_points(flat + 4 * (np.arange(300) >= 120)[:, None], 4 * math.log(300)) == [120]
-
-
-def test_noise_is_that_of_the_values_and_not_of_a_step() -> None:
-    values = 0.3 * np.random.default_rng(0).standard_normal(4000) + 50 * (np.arange(4000) > 1500)
-    assert noise_deviation(values, 0.01) == pytest.approx(0.3, rel=0.05)
-    assert (noise_deviation(np.ones(5), 0.01), noise_deviation(np.ones(1), 0.2)) == (0.01, 0.2)
 
 
 def history(turned: int, scale: float, rounds: int = 12) -> list[RoundData]:

@@ -4,15 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.stats import f_oneway, spearmanr
+from scipy.stats import f_oneway
 
 from flstore_core.errors import NotEnoughData
 from flstore_core.records import Round
 from flstore_core.workloads import RoundData
 from flstore_core.workloads.hyperparameters import Hyperparameters
-from flstore_core.workloads.methods.rank_correlation import partial_correlation, rank_correlation
 from tests.workloads.rounds import ask
 
 ASKED = Hyperparameters()
@@ -25,26 +22,6 @@ def history(losses: list[float], **settings: list[Any]) -> list[RoundData]:
         chosen = {name: values[number - 1] for name, values in settings.items()}
         found.append(RoundData(Round(number, None, (), metrics={"loss": loss}, hyperparameters=chosen)))
     return found
-
-
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=3, max_size=20))
-def test_the_rank_correlation_is_scipys(pairs: list[tuple[int, int]]) -> None:
-    first, second = np.array(pairs, float).T
-    found = rank_correlation(first, second)
-    if len(set(first)) == 1 or len(set(second)) == 1:
-        assert found is None
-    else:
-        assert found == pytest.approx(spearmanr(first, second).statistic, abs=1e-12)
-
-
-def test_the_partial_correlation_is_that_of_what_regression_leaves() -> None:
-    rng = np.random.default_rng(0)
-    z = rng.standard_normal(50)
-    x, y = z + rng.standard_normal(50), rng.standard_normal(50) - z
-    left = [values - np.polyval(np.polyfit(z, values, 1), z) for values in (x, y)]
-    pearson = [float(np.corrcoef(a, b)[0, 1]) for a, b in ((x, y), (x, z), (y, z))]
-    assert partial_correlation(*pearson) == pytest.approx(float(np.corrcoef(left[0], left[1])[0, 1]))
-    assert partial_correlation(0.5, 1.0, 0.2) is None
 
 
 def test_variance_explained_agrees_with_scipys_analysis_of_variance() -> None:
