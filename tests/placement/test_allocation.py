@@ -178,6 +178,12 @@ def test_holders_that_are_gone_are_replaced_and_at_most_one_copy_steps_aside() -
     assert load(owners) == {a: 2, b: 2, c: 2}
 
 
+def test_the_slices_that_prefer_a_full_shard_least_leave_it_first() -> None:
+    """Slice 0 prefers a, the others prefer b: with all of them on a, whose share is two, slices 2 and 3 move."""
+    a, b = ShardId("a"), ShardId("b")
+    assert allocate(JOB, 1, {a: 1, b: 1}, ((a,),) * 4) == ((a,), (a,), (b,), (b,))
+
+
 def test_more_holders_than_replicas_are_cut_to_the_first() -> None:
     a, b = ShardId("a"), ShardId("b")
     assert allocate(JOB, 1, {a: 1, b: 1}, ((a, b), (b, a))) == ((a,), (b,))

@@ -155,8 +155,8 @@ class Demand:
         if number > newest:
             self._open_round.observe_request(number, self.rounds.updates(number), now)
             return
-        scanned = self._scans.observe_request(workload, number, number == newest, now)
-        if (number == newest or not scanned) and self._newest_rounds.observe_request(number, now):
+        self._scans.observe_request(workload, number, number == newest, now)
+        if self._newest_rounds.observe_request(number, now):
             return
         self._requested_rounds.observe_request(number, self.rounds.committed_updates(number), now)
 

@@ -42,6 +42,14 @@ def test_the_example_in_the_module() -> None:
     assert choose_candidates([a, b, cheap], room=10) == ([a, b], True)
 
 
+def test_what_is_replaced_must_be_worth_less_together() -> None:
+    a, b, c = worth(1.5, 4, 1), worth(1.5, 4, 2), worth(2.0, 8, 3)
+    assert choose_candidates([a, b, c], room=8) == ([a, b], True)
+    better = worth(2.9, 8, 3)
+    assert choose_candidates([a, b, better], room=8) == ([a, b], True)
+    assert choose_candidates([worth(1.4, 4, 1), worth(1.4, 4, 2), better], room=8) == ([better], True)
+
+
 def test_one_that_alone_is_worth_more_is_skipped_when_room_is_made() -> None:
     # Densest first a, b, c. For c to fit, 6 bytes must go: b is worth more than c, so a alone would have to free them.
     a, b, c = worth(3.0, 3, 1), worth(5.5, 6, 2), worth(5.0, 7, 3)

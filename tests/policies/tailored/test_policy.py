@@ -129,6 +129,8 @@ def test_a_deleted_job_is_forgotten() -> None:
     access = run.shadow.request(Request("other", "audit", Pattern.P2, (Key("other", 0, "x"),)))
     assert access.prefetches == ()
     assert all(key.job != "j" for key in run.sizes if key in run.ledger)
+    run.train([0])  # a job made anew under the name begins at round 0
+    assert run.why(whole(0)[0]).endswith("newest round (P2)")
 
 
 def test_without_prefetching_nothing_is_fetched_ahead() -> None:
@@ -245,3 +247,32 @@ def test_only_a_policy_that_follows_requests_returns_to_an_old_round(parts: Abla
         run.ask("debug", Pattern.P2, whole(3))
         run.ask("evaluation", Pattern.P1, [Key("j", 9, AGGREGATE)])
     assert run.why(whole(3)[0]).endswith("round requested again (P2)") is expected
+
+
+def test_objects_that_were_read_before_they_were_planned_count_as_read_once_they_are_dropped() -> None:
+    run = Run(budget=80)
+    read, beside = whole(0)
+    for key in (read, beside):
+        run.sizes[key] = 10
+        run.ledger.ingest(key, 10)
+    run.ask("inspect", Pattern.P1, [read])
+    run.clock.now += ROUND
+    run.shadow.commit("j", 0)
+    assert run.why(beside).endswith("newest round (P2)")
+    run.train([1, 2])
+    assert run.why(beside).endswith("not planned, kept while there is room")
+    assert run.why(whole(1)[0]) == "evicted: never-asked"
+
+
+def test_a_round_that_was_dropped_is_planned_again_when_it_is_worth_it() -> None:
+    """A served model gives way to one round, and has no room beside two that are read in turn."""
+    run = Run(budget=50)
+    run.train(range(10))
+    for _ in range(5):
+        run.ask("serving", Pattern.P1, [Key("j", 3, AGGREGATE)])
+    for _ in range(40):
+        run.ask("filter", Pattern.P2, whole(5))
+    for _ in range(40):
+        for number in (5, 7):
+            run.ask("filter", Pattern.P2, whole(number))
+    assert {run.why(whole(number)[0]) for number in (5, 7)} == {"demand; round requested again (P2)"}
