@@ -333,6 +333,20 @@ class TestWaiting:
             catalog.read_index(NAME)
         assert not calls
 
+    def test_a_round_opened_while_the_store_goes_away_is_kept(self) -> None:
+        gateway = world(time=(time := FakeTime()), refresh_seconds=REFRESH_SECONDS)
+        catalog = gateway.rounds.catalog
+        catalog.read_index(NAME)
+        time.sleep(REFRESH_SECONDS + 1)
+
+        def open_and_fail(call: Call) -> None:
+            catalog.note_opening(NAME, 9)
+            raise StoreUnavailable("the store is away")
+
+        gateway.store.before = open_and_fail
+        catalog.read_index(NAME)
+        assert list(catalog.read_index(NAME).open) == [9]
+
     def test_a_first_look_at_a_store_that_is_away_says_so(self) -> None:
         gateway = world()
         gateway.store.before = unreachable

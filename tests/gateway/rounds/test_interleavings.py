@@ -254,7 +254,7 @@ def test_erasures_of_two_clients_at_once_both_last() -> None:
         assert record is not None
         assert list(record.by_client) == ["early"]
 
-    assert outcomes_of(three_committed, [erase_c, erase_d], check) == {"Erasure, Erasure"}
+    assert outcomes_of(three_committed, [erase_c, erase_d], check, preemptions=3) == {"Erasure, Erasure"}
 
 
 def test_erasures_of_one_client_at_once_erase_it() -> None:
