@@ -31,17 +31,22 @@ class FakeTime:
         heapq.heappush(self._sleepers, (self._seconds + seconds, next(self._order), woken))
         await woken
 
+    def wake_until(self, end: float) -> None:
+        """Set the clock to `end`, and wake everybody whose time has come by then."""
+        self._seconds = end
+        while self._sleepers and self._sleepers[0][0] <= end:
+            _, _, woken = heapq.heappop(self._sleepers)
+            if not woken.done():
+                woken.set_result(None)
+
     async def advance(self, seconds: float) -> None:
         """Let time pass, and after each sleeper's awakening let the loop run until it has done what follows."""
         end = self._seconds + seconds
         await settle()
         while self._sleepers and self._sleepers[0][0] <= end:
-            at, _, woken = heapq.heappop(self._sleepers)
-            if not woken.done():
-                self._seconds = at
-                woken.set_result(None)
-                await settle()
-        self._seconds = end
+            self.wake_until(self._sleepers[0][0])
+            await settle()
+        self.wake_until(end)
         await settle()
 
 
