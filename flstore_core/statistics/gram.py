@@ -40,42 +40,42 @@ _SMALLEST_SQUARE = 1e-36
 
 
 def border(
-    known: Sequence[FlatView],
+    earlier: Sequence[FlatView],
     new: Sequence[FlatView],
     base: FlatView | None,
     segments: Sequence[Segment],
     bounds: tuple[int, int] | None = None,
 ) -> tuple[Float64, Float64]:
-    """Return the rows that `new` deltas add to the Gram matrix of the `known` ones.
+    """Return the rows that `new` deltas add to the Gram matrix of the `earlier` ones.
 
     Args:
-        known: k updates that are in the matrix already, over one range of the flat vector.
+        earlier: k updates that are in the matrix already, over one range of the flat vector.
         new: m updates over the same range.
         base: the model that deltas are taken against; zero if None.
         segments: the tensors, in flat order; only their parts within the range count.
         bounds: start and stop of the elements to use, which all rows have; all of the first new row's if None.
 
     Returns:
-        The inner products, float64, shape (m, k + m), columns first `known`, then `new`; and the squared norms of the
+        The inner products, float64, shape (m, k + m), columns first `earlier`, then `new`; and the squared norms of the
         new deltas by tensor, float64, shape (m, len(segments)).
     """
     if not new:
-        return np.zeros((0, len(known))), np.zeros((0, len(segments)))
+        return np.zeros((0, len(earlier))), np.zeros((0, len(segments)))
     start, stop = bounds or (new[0].start, new[0].stop)
     with np.errstate(over="ignore", invalid="ignore"):
-        products, squares = _accumulate(known, new, base, segments, start, stop, np.dtype(np.float32))
-    if _is_sound(products, len(known), stop - start):
+        products, squares = _accumulate(earlier, new, base, segments, start, stop, np.dtype(np.float32))
+    if _is_sound(products, len(earlier), stop - start):
         return products, squares
-    return _accumulate(known, new, base, segments, start, stop, np.dtype(np.float64))
+    return _accumulate(earlier, new, base, segments, start, stop, np.dtype(np.float64))
 
 
-def _is_sound(products: Float64, known: int, count: int) -> bool:
+def _is_sound(products: Float64, earlier: int, count: int) -> bool:
     """Return whether all products, and the new deltas' mean squares over `count` elements, are in float32's range."""
-    return bool(np.isfinite(products).all() and (products[:, known:].diagonal() >= count * _SMALLEST_SQUARE).all())
+    return bool(np.isfinite(products).all() and (products[:, earlier:].diagonal() >= count * _SMALLEST_SQUARE).all())
 
 
 def _accumulate(
-    known: Sequence[FlatView],
+    earlier: Sequence[FlatView],
     new: Sequence[FlatView],
     base: FlatView | None,
     segments: Sequence[Segment],
@@ -84,16 +84,16 @@ def _accumulate(
     dtype: np.dtype[Any],
 ) -> tuple[Float64, Float64]:
     """Return what `border` returns, with the products of a block summed in `dtype`."""
-    rows = [*known, *new]
+    rows = [*earlier, *new]
     products = np.zeros((len(new), len(rows)))
     squares = np.zeros((len(new), len(segments)))
     deltas = np.empty((len(rows), min(BLOCK, stop - start)), dtype)
     for tensor, first, last in _blocks(segments, start, stop):
         block = deltas[:, : last - first]
         _read_deltas(rows, base, first, last, block)
-        block_products = block[len(known) :] @ block.T
+        block_products = block[len(earlier) :] @ block.T
         products += block_products
-        squares[:, tensor] += block_products[:, len(known) :].diagonal()
+        squares[:, tensor] += block_products[:, len(earlier) :].diagonal()
     return products, squares
 
 

@@ -58,7 +58,7 @@ class ModelAccess(Protocol):
         """Return one of the models; keep it no longer than needed.
 
         Args:
-            scale: factor of low-rank adapters, where the job stores such.
+            scale: factor of low-rank adapters, if the job stores any.
         """
 
     def mixture(self, parts: Sequence[tuple[float, ModelName]]) -> RunnableModel:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -17,24 +17,33 @@ from tests.workloads.rounds import ask, make_round, member
 CLIENTS, PARAMETERS, ROUNDS = 8, 4099, 3
 NAMES = [f"c{row}" for row in range(CLIENTS)]
 MORE: Mapping[str, list[dict[str, Any]]] = {
-    "clustering": [{"method": "agglomerative"}, {"method": "cfl"}, {"metric": "euclidean"}],
-    "contribution": [{"method": "leave-one-out"}, {"method": "shapley"}, {"method": "monte-carlo"}],
-    "malicious-filter": [{"method": "foolsgold"}, {"method": "flame"}, {"method": "fltrust", "root": "c1"}],
+    "clustering": [{"metric": "euclidean"}],
     "reputation": [{"client": "c0", "evidence": "filter"}],
 }
-"""Methods besides the default one."""
+"""Parameters worth asking for beside the methods, each of which is asked for anyway."""
+NEEDED: Mapping[str, dict[str, Any]] = {"fltrust": {"root": "c1"}}
+"""Parameters that a method cannot do without."""
 EXACT = frozenset({"amount"})
 """Whole units: the last one may go to another client when contributions differ in the sixth place."""
 
 
+def methods_of(workload: registry.AnyWorkload) -> list[dict[str, Any]]:
+    """Return parameters for each method that a workload has besides the default one."""
+    field = workload.params.__dataclass_fields__.get("method")
+    if field is None:
+        return []
+    names = get_args(get_type_hints(workload.params)["method"])
+    return [{"method": name, **NEEDED.get(name, {})} for name in names if name != field.default]
+
+
 def questions() -> list[tuple[str, dict[str, Any]]]:
-    """Return every workload over statistics, with its least parameters and with those of `MORE`."""
-    found = []
+    """Return every workload over statistics, with its least parameters, each of its methods, and `MORE`."""
+    asked = []
     for name, workload in sorted(registry.load().items()):
         if workload.needs is Needs.STATISTICS:
             least = {"client": "c0"} if "client" in workload.params.__dataclass_fields__ else {}
-            found += [(name, params) for params in [least, *MORE.get(name, [])]]
-    return found
+            asked += [(name, params) for params in [least, *methods_of(workload), *MORE.get(name, [])]]
+    return asked
 
 
 @cache
@@ -57,15 +66,15 @@ def rounds(slices: int) -> tuple[RoundData, ...]:
 @cache
 def exact_rounds() -> tuple[RoundData, ...]:
     """Return the same rounds with statistics from float64 arrays."""
-    found = []
+    exact = []
     for number in range(ROUNDS):
         base, models = (array.astype(np.float64) for array in arrays(number))
         deltas = np.vstack([models - base, models.mean(axis=0).astype(np.float32) - base])
         cut = PARAMETERS - PARAMETERS // 3
         squares = np.stack([(deltas[:, :cut] ** 2).sum(axis=1), (deltas[:, cut:] ** 2).sum(axis=1)], axis=1)
         everyone = (*map(ClientId, NAMES), AGGREGATE)
-        found.append(reported(number, RoundStatistics(everyone, deltas @ deltas.T, squares)))
-    return tuple(found)
+        exact.append(reported(number, RoundStatistics(everyone, deltas @ deltas.T, squares)))
+    return tuple(exact)
 
 
 def sliced(number: int, slices: int) -> RoundStatistics:
@@ -77,8 +86,8 @@ def sliced(number: int, slices: int) -> RoundStatistics:
 
 
 def reported(number: int, statistics: RoundStatistics) -> RoundData:
-    told = [{"num_examples": 10 + row, "loss": 1.0 / (1 + row), "duration_s": 1.0 + row} for row in range(CLIENTS)]
-    members = tuple(member(name, metrics) for name, metrics in zip(NAMES, told, strict=True))
+    metrics = [{"num_examples": 10 + row, "loss": 1.0 / (1 + row), "duration_s": 1.0 + row} for row in range(CLIENTS)]
+    members = tuple(member(name, each) for name, each in zip(NAMES, metrics, strict=True))
     return RoundData(Round(number, None, members, member(AGGREGATE), committed_at=1.0), statistics)
 
 
@@ -124,7 +133,9 @@ def test_answers_are_those_of_float64_arrays(name: str, params: dict[str, Any], 
     assert_agree(answer(name, params, rounds(slices)), answer(name, params, exact_rounds()), 1e-5)
 
 
-def test_every_workload_over_statistics_is_asked() -> None:
-    asked = {name for name, _ in questions()}
-    assert {"clustering", "contribution", "cosine-similarity", "drift", "incentives", "malicious-filter"} <= asked
-    assert {"reputation", "schedule-clusters"} <= asked
+def test_every_workload_over_statistics_is_asked_with_each_of_its_methods() -> None:
+    asked = {(name, params.get("method")) for name, params in questions()}
+    assert {("clustering", "cfl"), ("contribution", "shapley"), ("incentives", "monte-carlo")} <= asked
+    assert {("malicious-filter", "fltrust"), ("malicious-filter", "flame"), ("malicious-filter", None)} <= asked
+    needing = {name for name, workload in registry.load().items() if workload.needs is Needs.STATISTICS}
+    assert {name for name, _ in asked} == needing

@@ -50,7 +50,7 @@ def tmc_shapley(worth: Worth, players: int, permutations: int, tolerance: float,
     """Return TMC-Shapley's values.
 
     Args:
-        worth: of one coalition; asked for repeatedly, so it should remember.
+        worth: of one coalition; called again for the same coalitions, so it should cache.
         players: their number.
         permutations: orders to walk, at least two.
         tolerance: an order ends where the coalition's worth is this near everybody's; the rest gain 0.

@@ -19,7 +19,7 @@ Example: four rows, here of one column each. Batcher's network has five comparis
     >>> [(step.low, step.high) for step in network(4, (0, 1, 2, 3))]
     [(0, 1), (2, 3), (0, 2), (1, 3), (1, 2)]
 
-Fewer comparisons do where not all ranks are wanted. Walk the list backwards with the set of places that are needed: a
+Fewer comparisons suffice if not all ranks are wanted. Walk the list backwards with the set of places that are needed: a
 comparison with neither place in it is dropped, and one with a single place in it computes that half only. For the
 least of four (rank 0), the last two comparisons are dropped, and of the others the minima remain::
 

@@ -28,7 +28,7 @@ class OneModelParams(Params):
     model: str | None = None
     """`12` (an aggregate), `12:client-7` (an update), `artifact:ID`; the newest aggregate by default."""
     scale: Annotated[float, Ge(-1e6), Le(1e6)] = 1.0
-    """Factor of low-rank adapters (alpha over rank), where the job stores such."""
+    """Factor of low-rank adapters (alpha over rank), if the job stores any."""
 
 
 class RunsOneModel:
