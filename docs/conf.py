@@ -1,6 +1,7 @@
 """The documentation site: `make docs` builds it from these pages, the docstrings and the gateway's OpenAPI document."""
 
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -32,6 +33,7 @@ html_theme = "furo"
 myst_heading_anchors = 3
 
 suppress_warnings = ["ref.python"]  # a field that is called `bytes` is not what an annotation means
+highlight_language = "none"
 default_role = "code"  # docstrings name things in single backticks
 napoleon_use_ivar = True
 autodoc_member_order = "bysource"
@@ -49,6 +51,20 @@ def write_openapi(_: Sphinx) -> None:
         document = create_app(state).openapi()
         state.close()
     (HERE / "reference" / "openapi.json").write_text(json.dumps(document, indent=1))
+
+
+def read_plainly(_: Sphinx, _what: str, _name: str, _object: object, _options: object, lines: list[str]) -> None:
+    """Take a docstring for the plain text it is: an indented paragraph is shown as it stands, and a bar is a bar."""
+    plain: list[str] = []
+    verbatim = False
+    for line, before in zip(lines, ["", *lines], strict=False):
+        if line.strip():
+            indented = line.startswith("    ")
+            if indented and not before.strip() and not verbatim and not "".join(plain[-2:]).endswith("::"):
+                plain += ["::", ""]
+            verbatim = indented and (verbatim or not before.strip())
+        plain.append(line if verbatim else re.sub(r"([|*]|(?<=\w)_(?!\w))", r"\\\1", line))
+    lines[:] = plain
 
 
 written: dict[str, list[str]] = {}
@@ -69,5 +85,6 @@ def restore_attribute(_: Sphinx, what: str, name: str, _object: object, _options
 def setup(app: Sphinx) -> None:
     """Have the OpenAPI document written before pages are read, and attributes described in their own words."""
     app.connect("builder-inited", write_openapi, priority=100)
+    app.connect("autodoc-process-docstring", read_plainly, priority=50)
     app.connect("autodoc-process-docstring", keep_attribute, priority=100)
     app.connect("autodoc-process-docstring", restore_attribute, priority=900)
