@@ -110,6 +110,7 @@ class Replay:
         while self._running:
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
             self._check()
+        self._check()  # at a serial pace the last event is done by now, and has not been checked
 
     async def cancel(self) -> None:
         """End what is under way."""
