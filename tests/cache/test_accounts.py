@@ -111,6 +111,11 @@ class Accounts(RuleBasedStateMachine):
         assert access.hit == (not access.missing)
         self.books.read(request)
 
+    @rule(key=keys, size=sizes, pattern=patterns)
+    def prefetch_what_is_read_next(self, key: Key, size: int, pattern: Pattern) -> None:
+        self.prefetch({key: size}, pattern)
+        self.request([key], pattern)
+
     @rule(job=st.sampled_from(JOBS), number=st.integers(0, 1))
     def commit(self, job: str, number: int) -> None:
         for offered, _ in self.ledger.commit(job, number):
