@@ -38,40 +38,40 @@ class FakeApi(Api):
         self._watches: set[asyncio.Event] = set()
 
     async def get(self, resource: Resource, name: str) -> Json:
-        return await self._do("get", resource, lambda kind: self._read(kind, name))
+        return await self._act("get", resource, lambda kind: self._read(kind, name))
 
     async def list(self, resource: Resource, selector: str = "") -> tuple[list[Json], str]:
         async def read(kind: Kind) -> Json:
             items, version = self.objects.list(kind)
             return {"items": [item for item in items if selected(item, selector)], "version": str(version)}
 
-        answer = await self._do("list", resource, read)
+        answer = await self._act("list", resource, read)
         head = {"apiVersion": resource.api_version, "kind": resource.kind}
         return [{**head, **item} for item in answer["items"]], answer["version"]
 
     async def create(self, resource: Resource, body: Json) -> Json:
-        return await self._do("create", resource, lambda kind: self.objects.create(kind, body, FIELD_MANAGER))
+        return await self._act("create", resource, lambda kind: self.objects.create(kind, body, FIELD_MANAGER))
 
     async def apply(self, resource: Resource, body: Json, subresource: str = "") -> Json:
         name, status = body["metadata"]["name"], subresource == "status"
-        return await self._do(
+        return await self._act(
             "apply", resource, lambda kind: self.objects.apply(kind, name, body, FIELD_MANAGER, True, status)
         )
 
     async def merge(self, resource: Resource, name: str, body: Json) -> Json:
-        return await self._do(
+        return await self._act(
             "merge", resource, lambda kind: self.objects.merge(kind, name, body, FIELD_MANAGER, False)
         )
 
     async def replace(self, resource: Resource, body: Json) -> Json:
         name = body["metadata"]["name"]
-        return await self._do(
+        return await self._act(
             "replace", resource, lambda kind: self.objects.change(kind, name, FIELD_MANAGER, False, lambda _: body)
         )
 
     async def delete(self, resource: Resource, name: str) -> None:
         try:
-            await self._do("delete", resource, lambda kind: self.objects.delete(kind, name))
+            await self._act("delete", resource, lambda kind: self.objects.delete(kind, name))
         except ObjectMissing:
             return
 
@@ -115,7 +115,7 @@ class FakeApi(Api):
                 each.cancel()
             await asyncio.wait(waiting)
 
-    async def _do(self, verb: str, resource: Resource, act: Callable[[Kind], Awaitable[Json]]) -> Json:
+    async def _act(self, verb: str, resource: Resource, act: Callable[[Kind], Awaitable[Json]]) -> Json:
         await self._time.sleep(self.request_s)
         self._admit(verb, resource)
         try:

@@ -122,7 +122,7 @@ async def test_a_server_that_cannot_be_reached_is_away() -> None:
     async with connected(answering(200, {})) as api:
         pass
     unreachable = connect_to("http://127.0.0.1:9", "fl")
-    with pytest.raises(ApiAway, match="cannot get configmaps: the API server does not answer"):
+    with pytest.raises(ApiAway, match="cannot get configmaps 'a': the API server does not answer"):
         await unreachable.get(CONFIG_MAPS, "a")
     with pytest.raises(ApiAway, match="cannot watch configmaps"):
         await anext(unreachable.watch(CONFIG_MAPS, "1", "", lambda: None))
