@@ -96,7 +96,7 @@ class ModelRuns:
         self._backends = backends
 
     def request(self, question: Question) -> RunRequest:
-        """Return what a predictor is to be asked.
+        """Return the request that a predictor is to answer.
 
         Raises:
             NoPredictor: if this deployment has none.

@@ -73,7 +73,7 @@ class OperationRecords:
         return [key.removeprefix(PREFIX + "/").removesuffix(".json") for key in keys if key.endswith(".json")]
 
     def mark_cancelled(self, name: str, at: float) -> None:
-        """Leave word for the operation's gateway that it is to be given up."""
+        """Store the marker that asks the operation's gateway to give it up."""
         save_json(self._store, _marker(name), {"at": at})
 
     def is_cancelled(self, name: str) -> bool:

@@ -20,7 +20,7 @@ one operation over, one succeeds; and an owner that was only stopped for a while
 finds out at its next write and gives the work up: an end that was once readable stays. That some work is done twice is
 safe: workloads are deterministic and write nothing but artifacts named by their content. Only deleting is
 unconditional, for want of such a call: a gateway that reads a record a day after its end, and is stopped before it
-deletes it, may hit a new operation under the same idempotency key. While that one runs, its owner stores it anew.
+deletes it, may hit a new operation under the same idempotency key. While that one runs, its owner creates its record again.
 
 Anybody may cancel, and only the owner writes the record; so cancelling leaves a marker beside the record, which the
 owner looks for whenever it renews.
@@ -216,7 +216,7 @@ class Operations:
     def _replace(self, running: _Running, operation: Operation) -> str | None:
         """Replace the record and return its version; None if another gateway has replaced it meanwhile.
 
-        A record that is gone is stored anew: whoever deleted it had an older operation of that name in mind.
+        A record that is gone is created again: whoever deleted it meant an earlier operation of that name.
         """
         try:
             return self._records.replace(operation, running.version)

@@ -44,7 +44,7 @@ class Question:
     rounds: tuple[RoundData, ...]
     """Ascending."""
     run: RunRequest | None = None
-    """For a workload that runs models, what a predictor is asked."""
+    """For a workload that runs models, the request to a predictor."""
 
     @property
     def pattern(self) -> Pattern:

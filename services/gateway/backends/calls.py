@@ -62,8 +62,8 @@ class Calls:
             sent: `body` or `fields`, as `urllib3.PoolManager.request` takes them.
 
         Raises:
-            FLStoreError: what a backend answers, if trying again cannot help or there is no more time. That the store
-                cannot be reached is raised after one turn: the backend tried for long enough itself.
+            FLStoreError: what a backend answered, if another attempt cannot help or would begin too late.
+            StoreUnavailable: after one turn, because the backend itself has tried for long enough.
             Unavailable: if no backend answers.
         """
         if not urls:

@@ -25,7 +25,7 @@ class Predictors:
         self._calls.close()
 
     def run(self, urls: Sequence[str], request: RunRequest, progress: Progress) -> tuple[Partial, Work]:
-        """Return what running models found, from the first predictor that answers.
+        """Return the partial of a workload's `run`, from the first predictor that answers.
 
         Args:
             progress: hears of every step of a long run, and ends the run by raising.

@@ -157,7 +157,7 @@ BINARY = {"requestBody": {"content": _BYTES}}
 
 DOWNLOAD: Responses = {
     200: {"description": "the whole file", "content": _BYTES},
-    206: {"description": "the range asked for", "content": _BYTES},
+    206: {"description": "the requested range", "content": _BYTES},
     304: {"description": "the caller has these very bytes"},
     **problems(404, 416, 422),
 }

@@ -49,9 +49,9 @@ async def healthz() -> JSONResponse:
     return JSONResponse({"status": "ok"})
 
 
-@router.get("/readyz", responses=answers(s503="no placement table is known yet"))
+@router.get("/readyz", responses=answers(s503="the gateway has no placement table yet"))
 async def readyz(request: Request) -> JSONResponse:
-    """Ready: a placement table is known. The store being away does not count: hot reads go on without it."""
+    """Ready: the gateway has a placement table. It need not reach the store: hot reads go on without it."""
     ready = state_of(request).backends.placement.table.version > 0
     return JSONResponse({"status": "ready" if ready else "waiting for a placement table"}, 200 if ready else 503)
 
