@@ -102,4 +102,4 @@ def test_an_operation_s_progress_is_the_workload_s() -> None:
     gateway.fill(0, 1)
     gateway.commit(0)
     operation = gateway.state.operations.start(NAME, "metrics", {}, None)
-    assert gateway.state.operations.get(operation.id).result["workload"] == "metrics"
+    assert gateway.state.operations.find_or_take_over(operation.id).result["workload"] == "metrics"

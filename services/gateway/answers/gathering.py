@@ -5,8 +5,9 @@ owned by shards A and B, the partials come as [A's, B's], in the order of the sl
 workload over whole models runs in the predictor that the job prefers, and has one partial.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, cast
 
 from flstore_core import layout
@@ -15,12 +16,12 @@ from flstore_core.ids import AGGREGATE, ShardId
 from flstore_core.model_names import ModelName
 from flstore_core.models.protocol import ModelRef, RunRequest
 from flstore_core.records import Job, Member, Round
-from flstore_core.shard.protocol import MapRequest, MemberRef, Work
-from flstore_core.workloads import Context, ModelWorkload, Partial, RoundData, SliceMember, WeightsWorkload
+from flstore_core.shard.protocol import MapRequest, MemberRef, SliceRef, Work
+from flstore_core.workloads import Context, ModelWorkload, Needs, Partial, RoundData, SliceMember, WeightsWorkload
 from services.gateway.answers import artifacts
 from services.gateway.answers.execution import PREDICTORS, SHARDS
 from services.gateway.answers.question import Question
-from services.gateway.backends.slices import Backends, HeldSlice
+from services.gateway.backends.slices import Backends
 from services.gateway.programs import Programs
 from services.gateway.rounds.opening import Rounds
 
@@ -52,34 +53,45 @@ class SliceMaps:
             NotFound: for a model that is not stored.
             InsufficientCapacity, Unavailable: if slices have no place, or their shards do not answer.
         """
-        workload = cast("WeightsWorkload[Any, Any]", question.workload)
-        job, params = question.job, question.params
-        members = tuple(workload.members(context.rounds, params))
+        job = question.job
+        members = tuple(_weights(question).members(question.rounds, question.params))
         if not members:
             return Gathered(context)
-        records = {round_.record.number: round_.record for round_ in context.rounds}
-        refs = tuple(self._locate(job, records, member) for member in members)
-        newest = context.rounds[-1].record
-        base = self._records.locate_base(job.id, newest) if workload.reads_base else None
-        pattern, fields, weights = question.pattern, asdict(params), tuple(member.weights for member in members)
-
-        def ask(held: HeldSlice) -> tuple[Partial, Work]:
-            request = MapRequest(held.part, workload.name, pattern, fields, refs, base, weights)
-            return self._backends.shards.map(held.urls, request)
-
-        answers = self._backends.ask_slices(job, ask)
+        refs = self._locate_all(question, members)
+        request = self._request(question, members, refs)
+        shards = self._backends.shards
+        answers = self._backends.ask_slices(job, lambda held: shards.map(held.urls, request(held.part)))
         donor = max(refs, key=lambda ref: ref.num_examples)
         context = replace(context, members=members, write_model=artifacts.writer(self._store, job, donor))
         work = sum((work for _, work in answers), Work())
-        return Gathered(context, [partial for partial, _ in answers], work, self._owners(job))
+        return Gathered(context, [answer for answer, _ in answers], work, self._owners(job))
+
+    def _request(
+        self, question: Question, members: Sequence[SliceMember], refs: tuple[MemberRef, ...]
+    ) -> Callable[[SliceRef], MapRequest]:
+        """Return what makes the request to a slice's shards."""
+        newest = question.rounds[-1].record
+        return partial(
+            MapRequest,
+            workload=question.workload.name,
+            pattern=question.pattern,
+            params=asdict(question.params),
+            members=refs,
+            base=self._records.locate_base(question.job.id, newest) if _weights(question).reads_base else None,
+            weights=tuple(member.weights for member in members),
+        )
 
     def _owners(self, job: Job) -> tuple[ShardId, ...]:
         """Return the most preferred shard of each slice, each once."""
         assignment = self._backends.placement.find_or_place(job.id)
         return tuple(dict.fromkeys(holders[0] for holders in assignment.owners))
 
+    def _locate_all(self, question: Question, members: Sequence[SliceMember]) -> tuple[MemberRef, ...]:
+        """Return where models lie."""
+        records = {round_.record.number: round_.record for round_ in question.rounds}
+        return tuple(self._locate(question.job, records, member) for member in members)
+
     def _locate(self, job: Job, records: Mapping[int, Round], member: SliceMember) -> MemberRef:
-        """Return where a model lies."""
         record = records.get(member.round) or self._records.read_record(job.id, member.round)
         if record is None or member.client == AGGREGATE:
             return self._records.locate_aggregate(job.id, member.round)
@@ -95,14 +107,19 @@ class ModelRuns:
         self._programs = programs
         self._backends = backends
 
-    def request(self, question: Question) -> RunRequest:
-        """Return the request that a predictor is to answer.
+    def prepare(self, question: Question) -> Question:
+        """Return a question with the request that a predictor is to answer, unless its workload runs no models.
 
         Raises:
             NoPredictor: if this deployment has none.
             NotFound: for a job without a program, or an unknown data set or model.
             NotEnoughData: if the workload wants no model.
         """
+        if question.workload.needs is not Needs.MODEL:
+            return question
+        return replace(question, run=self._request(question))
+
+    def _request(self, question: Question) -> RunRequest:
         workload = cast("ModelWorkload[Any, Any]", question.workload)
         job, params = question.job, question.params
         if not self._backends.placement.table.predictors:
@@ -129,9 +146,9 @@ class ModelRuns:
     def gather(self, request: RunRequest, context: Context) -> Gathered:
         """Return the partial of the predictor that the job prefers, or of the next one that answers."""
         urls = self._backends.placement.rank_predictors(request.job)
-        partial, work = self._backends.predictors.run([*urls.values()], request, context.progress)
+        result, work = self._backends.predictors.run([*urls.values()], request, context.progress)
         context = replace(context, models=tuple(ref.name for ref in request.models))
-        return Gathered(context, [partial], work, tuple(urls)[:1], PREDICTORS)
+        return Gathered(context, [result], work, tuple(urls)[:1], PREDICTORS)
 
     def _locate(self, job: Job, round_: RoundData | None, name: ModelName) -> ModelRef:
         """Return where a model lies; raise `NotFound` if it is not stored."""
@@ -143,6 +160,10 @@ class ModelRuns:
         if member is None:
             raise NotFound(f"job {job.id!r} stores no model {str(name)!r}")
         return ModelRef.of(name, member)
+
+
+def _weights(question: Question) -> WeightsWorkload[Any, Any]:
+    return cast("WeightsWorkload[Any, Any]", question.workload)
 
 
 def _member(record: Round, name: ModelName) -> Member | None:

@@ -19,8 +19,9 @@ Each step of an owner replaces the very version of the record that it saw last, 
 one operation over, one succeeds; and an owner that was only stopped for a while, and lost its operation meanwhile,
 finds out at its next write and gives the work up: an end that was once readable stays. That some work is done twice is
 safe: workloads are deterministic and write nothing but artifacts named by their content. Only deleting is
-unconditional, for want of such a call: a gateway that reads a record a day after its end, and is stopped before it
-deletes it, may hit a new operation under the same idempotency key. While that one runs, its owner creates its record again.
+unconditional, since stores offer nothing else: a gateway that reads a record a day after its end, and is stopped
+before it deletes it, may hit a new operation under the same idempotency key. While that one runs, its owner creates
+its record again.
 
 Anybody may cancel, and only the owner writes the record; so cancelling leaves a marker beside the record, which the
 owner looks for whenever it renews.
@@ -112,13 +113,13 @@ class Operations:
                 version = self._records.create(operation)
             except PreconditionFailed:
                 with suppress(NotFound):  # it was kept long enough, and reading it has just deleted it
-                    return _same_or_conflict(self.get(name), operation)
+                    return _same_or_conflict(self.find_or_take_over(name), operation)
             else:
                 self._begin(_Running(operation, version))
                 return operation
 
-    def get(self, name: str) -> Operation:
-        """Return an operation as it stands, taking it over if its gateway is gone; raise `NotFound`."""
+    def find_or_take_over(self, name: str) -> Operation:
+        """Return an operation as it stands; take it over if its gateway is gone; raise `NotFound`."""
         operation, version = self._records.load(object_name("operation", name))
         if operation.finished_at is not None and self._now() - operation.finished_at > KEPT_S:
             self._records.delete(operation.id)
@@ -129,7 +130,7 @@ class Operations:
 
     def cancel(self, name: str) -> Operation:
         """Ask for an operation to be given up, and return it as it stands; one that is finished stays as it is."""
-        operation = self.get(name)
+        operation = self.find_or_take_over(name)
         if operation.state == RUNNING:
             self._records.mark_cancelled(operation.id, self._now())
             with self._lock:
@@ -150,7 +151,7 @@ class Operations:
         """Take over what was abandoned, and delete what has been kept long enough."""
         for name in self._records.names():
             with suppress(NotFound):
-                self.get(name)
+                self.find_or_take_over(name)
 
     def _is_abandoned(self, operation: Operation) -> bool:
         with self._lock:

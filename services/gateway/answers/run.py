@@ -69,20 +69,23 @@ class Runner:
             numbers, index = self._select(job, workload, params)
         with stages("records"):
             rounds, work = self._read(index, numbers, workload, params)
-        question = Question(index.job, workload, params, rounds)
-        if workload.needs is Needs.MODEL:
-            question = replace(question, run=self._model_runs.request(question))
+        question = self._model_runs.prepare(Question(index.job, workload, params, rounds))
         if kept := self._recall(question, options):
             again = Execution(seconds=stages.seconds, work=work, cached=True)
             return replace(kept, execution=self._pricing.price_again(again, kept.execution.cost))
+        return self._answer(question, options, stages, work)
+
+    def _answer(self, question: Question, options: Options, stages: Stages, work: Work) -> Outcome:
+        """Compute an answer; `work` is what reading the rounds took."""
+        workload, params = question.workload, question.params
         gathered = self._gather(question, stages, options)
         with stages("combine"):
             result = dump(workload.combine(gathered.partials, gathered.context, params))
-        execution = Execution(
-            gathered.backends, len(gathered.partials), work + gathered.work, stages.seconds, gathered.pool
-        )
+        work, slices = work + gathered.work, len(gathered.partials)
+        execution = Execution(gathered.backends, slices, work, stages.seconds, gathered.pool)
         execution = self._pricing.price(execution, aggregator_reads(workload.needs, gathered.context))
-        outcome = Outcome(job, name, question.pattern, tuple(numbers), result, execution, question.etag)
+        numbers = tuple(round_.record.number for round_ in question.rounds)
+        outcome = Outcome(question.job.id, workload.name, question.pattern, numbers, result, execution, question.etag)
         self._results.offer(outcome)
         return outcome
 

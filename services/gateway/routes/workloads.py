@@ -82,7 +82,7 @@ async def cancel_operation(request: Request, operation: str, state: Reads) -> JS
 
 async def _find_operation(request: Request, state: State, name: str) -> Operation:
     """Return an operation; raise `Forbidden` unless the caller may read its job."""
-    operation = await state.workers.run(state.operations.get, name)
+    operation = await state.workers.run(state.operations.find_or_take_over, name)
     state.tokens.check(request.headers.get("authorization", ""), operation.job, write=False)
     return operation
 

@@ -66,21 +66,21 @@ def test_the_example_of_the_module(store: MemoryStore, time: FakeTime, here: Gat
         here.operations.renew()
     del here  # killed
     time.clock.now = 21.0
-    assert there.operations.get(name).renewed_at == 6.0
+    assert there.operations.find_or_take_over(name).renewed_at == 6.0
     time.clock.now = 22.0
-    assert there.operations.get(name).renewed_at == 22.0
+    assert there.operations.find_or_take_over(name).renewed_at == 22.0
     time.clock.now = 30.0
     there.held.run_all()
-    end = there.operations.get(name)
+    end = there.operations.find_or_take_over(name)
     assert (end.state, end.result, end.finished_at) == (SUCCEEDED, {"of": "evaluate"}, 30.0)
 
 
 def test_an_operation_is_readable_through_every_gateway(here: Gateway, there: Gateway) -> None:
     started = here.start()
     assert (started.state, started.created_at, started.progress) == (RUNNING, 0.0, None)
-    assert there.operations.get(started.id) == started
+    assert there.operations.find_or_take_over(started.id) == started
     here.held.run_all()
-    end = there.operations.get(started.id)
+    end = there.operations.find_or_take_over(started.id)
     assert (end.state, end.result, end.progress) == (SUCCEEDED, {"of": "evaluate"}, 1.0)
 
 
@@ -106,9 +106,9 @@ def test_a_key_whose_operation_was_kept_long_enough_starts_another(here: Gateway
 
 def test_names_that_no_operation_has(here: Gateway) -> None:
     with pytest.raises(NotFound, match="operation 'nothing' does not exist"):
-        here.operations.get("nothing")
+        here.operations.find_or_take_over("nothing")
     with pytest.raises(InvalidId, match="operation name"):
-        here.operations.get("../job")
+        here.operations.find_or_take_over("../job")
 
 
 def refuse(operation: Operation, progress: Progress) -> Any:
@@ -142,7 +142,7 @@ def test_work_that_fails_says_why(store: MemoryStore, time: FakeTime, work: Work
     gateway = Gateway(store, time, work)
     name = gateway.start().id
     gateway.held.run_all()
-    end = gateway.operations.get(name)
+    end = gateway.operations.find_or_take_over(name)
     assert (end.state, end.problem, end.result) == (FAILED, problem, None)
 
 
@@ -153,7 +153,7 @@ def test_progress_is_stored_with_each_renewal(store: MemoryStore, time: FakeTime
         for done in (1, 3):
             progress(done, 4)
             gateway.operations.renew()
-            seen.append(other.operations.get(operation.id).progress)
+            seen.append(other.operations.find_or_take_over(operation.id).progress)
         progress(0, 0)
 
     gateway, other = Gateway(store, time, work), Gateway(store, time)
@@ -175,7 +175,7 @@ def test_a_cancelled_operation_ends_at_its_next_step(store: MemoryStore, time: F
     gateway = Gateway(store, time, work)
     name = gateway.start().id
     gateway.held.run_all()
-    end = gateway.operations.get(name)
+    end = gateway.operations.find_or_take_over(name)
     assert (steps, end.state, end.progress) == ([0, 1], CANCELLED, 0.25)
 
 
@@ -184,7 +184,7 @@ def test_cancelling_through_another_gateway_is_noticed_at_the_next_renewal(here:
     assert there.operations.cancel(name).state == RUNNING
     here.operations.renew()
     here.held.run_all()
-    assert there.operations.get(name).state == CANCELLED
+    assert there.operations.find_or_take_over(name).state == CANCELLED
 
 
 def test_a_finished_operation_cannot_be_cancelled(here: Gateway, store: MemoryStore) -> None:
@@ -198,7 +198,7 @@ def test_a_gateway_does_not_take_over_its_own_work(here: Gateway, time: FakeTime
     """After it was stopped for a while, by a suspended laptop for example."""
     name = here.start().id
     time.clock.now = 1000.0
-    assert here.operations.get(name).renewed_at == 0.0
+    assert here.operations.find_or_take_over(name).renewed_at == 0.0
     assert len(here.held) == 1
 
 
@@ -208,9 +208,9 @@ def test_a_cancelled_operation_that_is_taken_over_is_not_worked_on(
     name = here.start().id
     there.operations.cancel(name)
     time.clock.now = 16.0
-    there.operations.get(name)
+    there.operations.find_or_take_over(name)
     there.held.run_all()
-    assert there.operations.get(name).state == CANCELLED
+    assert there.operations.find_or_take_over(name).state == CANCELLED
 
 
 def test_a_gateway_that_lost_its_operation_leaves_the_end_alone(here: Gateway, there: Gateway, time: FakeTime) -> None:
@@ -218,11 +218,11 @@ def test_a_gateway_that_lost_its_operation_leaves_the_end_alone(here: Gateway, t
     time.clock.now = 16.0
     there.operations.sweep()
     there.held.run_all()
-    end = there.operations.get(name)
+    end = there.operations.find_or_take_over(name)
     here.operations.renew()
-    assert there.operations.get(name) == end
+    assert there.operations.find_or_take_over(name) == end
     here.held.run_all()
-    assert there.operations.get(name) == end
+    assert there.operations.find_or_take_over(name) == end
 
 
 def test_a_sweep_deletes_what_was_kept_long_enough_and_takes_over_what_was_abandoned(
@@ -236,19 +236,19 @@ def test_a_sweep_deletes_what_was_kept_long_enough_and_takes_over_what_was_aband
     time.clock.now = 86_406.0
     there.operations.sweep()
     assert list(store.contents) == [f"operations/{abandoned}.json"]
-    assert there.operations.get(abandoned).renewed_at == 86_406.0
+    assert there.operations.find_or_take_over(abandoned).renewed_at == 86_406.0
     with pytest.raises(NotFound):
-        there.operations.get(old)
+        there.operations.find_or_take_over(old)
 
 
 def test_a_record_deleted_under_a_running_operation_comes_back(here: Gateway, store: MemoryStore) -> None:
     name = here.start().id
     store.delete(f"operations/{name}.json")
     here.operations.renew()
-    assert here.operations.get(name).state == RUNNING
+    assert here.operations.find_or_take_over(name).state == RUNNING
     store.delete(f"operations/{name}.json")
     here.held.run_all()
-    assert here.operations.get(name).state == SUCCEEDED
+    assert here.operations.find_or_take_over(name).state == SUCCEEDED
 
 
 def test_an_operation_that_is_deleted_and_started_anew_is_the_new_owner_s(
@@ -272,9 +272,9 @@ def test_an_operation_that_is_deleted_and_started_anew_is_the_new_owner_s(
     store.before = wait_for_the_look
     here.operations.renew()
     here.held.run_all()
-    assert [here.operations.get(name)] == started
+    assert [here.operations.find_or_take_over(name)] == started
     there.held.run_all()
-    assert here.operations.get(name).state == SUCCEEDED
+    assert here.operations.find_or_take_over(name).state == SUCCEEDED
 
 
 def test_a_write_whose_answer_was_lost_is_no_loss(here: Gateway, store: MemoryStore, time: FakeTime) -> None:
@@ -290,7 +290,7 @@ def test_a_write_whose_answer_was_lost_is_no_loss(here: Gateway, store: MemorySt
     time.clock.now = 2.0
     here.operations.renew()
     here.held.run_all()
-    assert here.operations.get(name).state == SUCCEEDED
+    assert here.operations.find_or_take_over(name).state == SUCCEEDED
 
 
 def test_an_end_that_cannot_be_stored_is_worked_out_again(
@@ -303,11 +303,11 @@ def test_an_end_that_cannot_be_stored_is_worked_out_again(
     store.before = fail
     here.held.run_all()
     store.before = lambda call: None
-    assert here.operations.get(name).state == RUNNING
+    assert here.operations.find_or_take_over(name).state == RUNNING
     time.clock.now = 16.0
-    there.operations.get(name)
+    there.operations.find_or_take_over(name)
     there.held.run_all()
-    assert here.operations.get(name).state == SUCCEEDED
+    assert here.operations.find_or_take_over(name).state == SUCCEEDED
 
 
 class Race:
@@ -340,7 +340,7 @@ def test_of_two_gateways_that_take_an_operation_over_one_does_the_work() -> None
         race = Race(scheduler)
 
         def take_over(gateway: Gateway) -> Operation:
-            operation = gateway.operations.get(race.name)
+            operation = gateway.operations.find_or_take_over(race.name)
             gateway.held.run_all()
             return operation
 
@@ -381,7 +381,7 @@ def test_an_end_stays_whatever_an_earlier_owner_renews_or_finishes() -> None:
             first.operations.renew()
 
         def take_over() -> None:
-            second.operations.get(race.name)
+            second.operations.find_or_take_over(race.name)
             second.held.run_all()
 
         def check(outcomes: Mapping[str, object]) -> None:
@@ -430,7 +430,7 @@ def test_a_key_used_again_beside_a_sweep_has_an_operation() -> None:
         race = Race(scheduler)
         first, second = race.gateways.values()
         race.store.before = lambda call: None
-        first.operations.get(race.name)
+        first.operations.find_or_take_over(race.name)
         first.held.run_all()
         race.runs.clear()
         race.time.clock.now = 16.0 + 86_401.0
