@@ -31,7 +31,7 @@ from flstore_core.workloads import (
     SliceView,
     one_round,
 )
-from flstore_core.workloads.methods.coordinatewise import aligned
+from flstore_core.workloads.methods.coordinatewise import aligned_blocks
 from flstore_core.workloads.methods.geometry import Float64
 from flstore_core.workloads.methods.quantiles import MANY, Sketch, merge, quantile, sketch
 
@@ -174,7 +174,7 @@ def _tensors(segments: Sequence[Segment], row: FlatView) -> Iterator[tuple[int, 
 def _totals(row: FlatView, base: FlatView | None, first: int, last: int) -> Float64:
     """Return sum of squares, sum, number of zeros, and squared distance from the base of elements [first, last)."""
     totals = np.zeros(4)
-    for start, stop in aligned(first, last, _BLOCK):
+    for start, stop in aligned_blocks(first, last, _BLOCK):
         values = row.values(start, stop).astype(np.float64)
         totals[_SQUARES] += values @ values
         totals[_SUM] += values.sum()

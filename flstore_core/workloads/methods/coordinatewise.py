@@ -48,7 +48,7 @@ def combine_rows(rows: Sequence[FlatRow], combiner: Combiner, base: FlatRow | No
     first, last = rows[0].start, rows[0].stop
     combined = buffers.empty(last - first, np.float32)
     steps, moved = np.empty(combiner.block, np.float32), 0.0
-    for start, stop in aligned(first, last, combiner.block):
+    for start, stop in aligned_blocks(first, last, combiner.block):
         block = combined[start - first : stop - first]
         combiner(rows, start, stop, block)
         moved += _squared_distance(block, None if base is None else base.read(start, stop), steps[: stop - start])
@@ -66,7 +66,7 @@ def _squared_distance(block: Float32, origin: Float32 | None, scratch: Float32) 
     return float(np.dot(wide, wide))
 
 
-def aligned(first: int, last: int, block: int) -> Iterator[tuple[int, int]]:
+def aligned_blocks(first: int, last: int, block: int) -> Iterator[tuple[int, int]]:
     """Yield (start, stop) of blocks that cover [first, last); they end at multiples of `block`, and at `last`.
 
     So the blocks of a whole vector are the same in whichever slices they are computed.
@@ -86,7 +86,7 @@ def weighted_sums(rows: Sequence[FlatRow], weights: Float64) -> list[Float32]:
     """
     first, last = rows[0].start, rows[0].stop
     sums = [buffers.empty(last - first, np.float32) for _ in weights.T]
-    for start, stop in aligned(first, last, _SUMS_BLOCK):
+    for start, stop in aligned_blocks(first, last, _SUMS_BLOCK):
         block = np.zeros((len(sums), stop - start))
         for row, row_weights in zip(rows, weights, strict=True):
             values = row.read(start, stop).astype(np.float64)

@@ -10,7 +10,7 @@ from flstore_core.workloads.methods.coordinatewise import (
     Combiner,
     MeanOfRanks,
     WeightedSum,
-    aligned,
+    aligned_blocks,
     combine_rows,
     coordinate_median,
     weighted_sums,
@@ -20,7 +20,7 @@ from tests.workloads.methods.arrays import cut, rows_of, seeds, vectors
 
 @given(st.integers(0, 500), st.integers(0, 300), st.integers(1, 64))
 def test_blocks_cover_a_range_once_and_end_at_multiples(first: int, length: int, block: int) -> None:
-    blocks = list(aligned(first, first + length, block))
+    blocks = list(aligned_blocks(first, first + length, block))
     assert [place for start, stop in blocks for place in range(start, stop)] == list(range(first, first + length))
     assert all(stop % block == 0 for _, stop in blocks[:-1])
     assert all(0 < stop - start <= block for start, stop in blocks)
