@@ -21,13 +21,13 @@ RETRY_AFTER_S = 1
 """Seconds a caller is asked to wait when the error names no other `retry_after`."""
 
 CLIENT_CLOSED_REQUEST = 499
-"""Never read by anyone: the status under which an upload that broke off is logged."""
+"""Status under which an upload that broke off is logged; nobody is left to read the answer."""
 
 Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
 
 
 def from_error(request: Request, error: FLStoreError) -> Response:
-    """Return the problem that `error` means, with its extensions and, when a retry can help, `Retry-After`."""
+    """Return the problem that describes `error`, with its extensions and, if a retry can help, `Retry-After`."""
     extensions = dict(error.extensions)
     headers = {}
     if error.retryable:
@@ -60,7 +60,7 @@ def problem(
         "instance": request.url.path,
         "request_id": request_id,
     }
-    # In ASCII, since the text may quote input that is no Unicode, such as half of a surrogate pair.
+    # in ASCII, since the text may quote input that is not valid Unicode, such as half of a surrogate pair
     return Response(json.dumps(body), status, {**(headers or {}), REQUEST_ID_HEADER: request_id}, MEDIA_TYPE)
 
 
@@ -69,7 +69,7 @@ async def _flstore(request: Request, error: FLStoreError) -> Response:
 
 
 async def _http(request: Request, error: HTTPException) -> Response:
-    """A path or method that no route has."""
+    """Answer a path or method that no route has."""
     phrase = HTTPStatus(error.status_code).phrase
     code = phrase.lower().replace(" ", "-")
     return problem(request, error.status_code, code, phrase, error.detail, headers=error.headers)
@@ -82,8 +82,8 @@ async def _disconnect(request: Request, error: ClientDisconnect) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    """Anything unforeseen. The server logs the traceback; the answer says nothing about the inside."""
-    detail = "Something unforeseen happened; the service's log has it under this request_id"
+    """Answer any other exception. The server logs its traceback; the answer reveals nothing of it."""
+    detail = "An unexpected error happened; the service's log has it under this request_id"
     return problem(request, 500, FLStoreError.code, FLStoreError.title, detail)
 
 
