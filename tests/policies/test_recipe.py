@@ -1,4 +1,4 @@
-"""The policy of CONTRIBUTING.md's recipe, once its file and its line are there, is covered by everything that is derived.
+"""The policy of CONTRIBUTING.md's recipe is covered by everything that derives from the registry.
 
 `tests/test_contributing.py` tests its algorithm and simulates it.
 """
