@@ -1,22 +1,22 @@
-"""Time as a service's blocking code sees it. Tests hand in a clock of their own and never wait."""
+"""Time for blocking code: a service is handed one `Time`, so that tests can hand in their own and never wait."""
 
 import time
 from typing import Protocol
 
 
 class Time(Protocol):
-    """A clock, and a way to wait by it."""
+    """Clocks, and a way to wait."""
 
     def now(self) -> float:
         """Return seconds since the epoch."""
         ...
 
     def monotonic(self) -> float:
-        """Return seconds from any fixed beginning; they never go back."""
+        """Return seconds since some fixed moment; they never go back."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Block the calling thread."""
+        """Block the calling thread for so many seconds."""
         ...
 
 

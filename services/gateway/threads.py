@@ -26,22 +26,22 @@ class Pool(ThreadPoolExecutor):
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """A gateway's threads, apart by what they wait for, so that none waits for a thread that waits for it."""
+    """A gateway's thread pools. Work in one pool may wait for work in another one, never for its own pool."""
 
     readers: Executor
-    """Read small objects from the store."""
+    """Read small objects from the store. Wait for no other pool."""
     refreshers: Executor
-    """Refresh the catalog. They wait for `readers`."""
+    """Refresh the catalog. Wait for `readers`."""
     writers: Executor
     """Write models to the store and slices to shards."""
     callers: Executor
     """Call shards and wait for their answers."""
     background: Executor
-    """Run long operations. They wait for all others."""
+    """Run long operations. Wait for all other pools."""
 
     @classmethod
     def start(cls) -> "Pools":
-        """Return pools of threads, each started when it is first needed."""
+        """Return the pools. A thread starts when it is first needed."""
         return cls(
             readers=Pool(16, thread_name_prefix="read"),
             refreshers=Pool(4, thread_name_prefix="refresh"),
@@ -51,7 +51,7 @@ class Pools:
         )
 
     def shut_down(self) -> None:
-        """Start nothing more; what runs comes to its end."""
+        """Start no further work, and let running work finish."""
         for pool in (self.readers, self.refreshers, self.writers, self.callers, self.background):
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -78,5 +78,5 @@ class Workers:
             self._room += 1
 
     def shut_down(self) -> None:
-        """Start nothing more; what runs comes to its end."""
+        """Start no further work, and let running work finish."""
         self.pool.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Shards without processes: what they are handed is kept, and statistics are worked out from the store's objects."""
+"""Shards without processes. They keep the slices that they get, and compute statistics from the store's objects."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -29,7 +29,7 @@ from tests.fakes.store import Call, Hook, MemoryStore
 
 @dataclass
 class FakePlacement(Placement):
-    """Every job has one slice on each of `shards`, by a table that no controller made.
+    """A placement without a controller: every job has one slice on each of `shards`.
 
     Attributes:
         trouble: raised instead of placing a job.
@@ -89,7 +89,7 @@ class FakeShards(Shards):
         self.slices[part.index, member.round, member.client] = b"".join(body), base
 
     def statistics(self, urls: Sequence[str], request: StatisticsRequest) -> tuple[RoundStatistics, Work]:
-        """As the definition says: inner products of deltas, with NumPy. For jobs of float32 tensors only."""
+        """Compute inner products of deltas by their definition. Works for jobs of float32 tensors only."""
         self._check(urls)
         rounds = {ref.round for ref in request.members}
         self.before(Call("statistics", layout.round_prefix(request.part.job, min(rounds))))
@@ -110,7 +110,7 @@ class FakeShards(Shards):
             raise Unavailable("no shard has an address")
 
     def _tensors(self, request: StatisticsRequest, ref: MemberRef) -> list[NDArray[np.float64]]:
-        """Return a member's delta within the slice, one array a tensor, in the order of the tensors' names."""
+        """Return the slice of a member's delta as one array for each tensor, in the order of the tensors' names."""
         part = request.part
         update, base = self._load(part, ref), self._load(part, request.base) if request.base else {}
         count = sum(array.size for array in update.values())
@@ -149,7 +149,7 @@ class FakeCaches(Caches):
 
 @dataclass(frozen=True, slots=True)
 class FakeBackends(Backends):
-    """Backends whose parts are the fakes, but for the predictors: there are none."""
+    """Fake backends. There are no predictors."""
 
     placement: FakePlacement
     shards: FakeShards
@@ -157,7 +157,7 @@ class FakeBackends(Backends):
 
     @classmethod
     def over(cls, store: MemoryStore, slices: int = 1, callers: Executor | None = None) -> "FakeBackends":
-        """Return backends that read `store`, with a shard for each slice."""
+        """Return backends over `store`, with one shard for each slice."""
         placement = FakePlacement(tuple(f"shard-{index}" for index in range(slices)))
         predictors = Predictors(Calls(1.0, FakeTime()))
         return cls(placement, FakeShards(store), predictors, FakeCaches(), callers or InlineExecutor())

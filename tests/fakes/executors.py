@@ -1,4 +1,4 @@
-"""Executors without threads, for tests in which nothing may happen by itself."""
+"""Executors without threads, for tests that decide when work is done."""
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -22,7 +22,7 @@ class InlineExecutor(Executor):
 
 
 class HeldExecutor(Executor):
-    """Keeps the work until the test has it done.
+    """Keeps work until the test calls `run_all`.
 
     Args:
         submitted: called whenever work comes in, such as to let a fake clock go on.
@@ -49,13 +49,13 @@ class HeldExecutor(Executor):
         return len(self._held)
 
     def run_all(self) -> None:
-        """Do what was submitted, in order."""
+        """Do all kept work, in the order in which it was submitted."""
         while self._held:
             self._held.pop(0)()
 
 
 class LazyExecutor(Executor):
-    """Does the work in the thread that asks for its result, once it asks: for work that is submitted under a lock."""
+    """Does the work when somebody asks for its result, in their thread: for work that is submitted under a lock."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         return _LazyFuture(partial(fn, *args, **kwargs))

@@ -1,4 +1,4 @@
-"""Runs operations in every order in which their calls can interleave, one order after the other, deterministically.
+"""Runs concurrent operations under every interleaving of their calls, one after the other, deterministically.
 
 **The idea.** Each operation runs in a thread of its own and stops before each call of the store (fakes tell the
 `Scheduler` of it). Only one thread runs at a time, from one call to the next, so a run is determined by which thread
@@ -38,20 +38,20 @@ SLEEP = "sleep"
 
 
 def touch_other_keys(one: Call, other: Call) -> bool:
-    """Two calls of one store whose order cannot matter. A sleeper waits for somebody's write."""
+    """Say whether the order of two calls of one store cannot matter. A sleeping thread waits for a write."""
     if SLEEP in (one.method, other.method):
         return not (one.writes or other.writes)
     return not one.conflicts(other)
 
 
 def never(one: Call, other: Call) -> bool:
-    """Take every order of two calls for a different one."""
+    """Say that the order of any two calls may matter."""
     return False
 
 
 @dataclass
 class Scenario:
-    """Operations that are to run beside each other, in a world of their own."""
+    """Operations to run concurrently, over fakes that nothing else uses."""
 
     operations: Mapping[str, Callable[[], object]]
     check: Callable[[Mapping[str, object]], None]
@@ -59,18 +59,18 @@ class Scenario:
 
 
 class Scheduler:
-    """Holds up the threads of one run."""
+    """Stops the threads of one run before each of their calls."""
 
     def __init__(self) -> None:
         self._tasks: dict[int, Task] = {}
 
     def pause(self, call: Call) -> None:
-        """Stop the calling thread before a call until its turn comes. Threads of no operation go on."""
+        """Stop the calling thread before a call until its turn comes. Threads that run no operation are not stopped."""
         if task := self._tasks.get(get_ident()):
             task.pause(call)
 
     def sleep(self, seconds: float) -> None:
-        """Stop the calling thread until another has written something, or none has anything else to do."""
+        """Stop the calling thread until another one has written something, or until all threads sleep."""
         self.pause(Call(SLEEP))
 
     def start(self, operations: Mapping[str, Callable[[], object]]) -> "list[Task]":
@@ -141,7 +141,7 @@ class Task:
 
 
 class RacingTime:
-    """A service's `Time` that stands still at 1000 s; who sleeps waits for what others write."""
+    """A service's `Time` that stands still at 1000 s. A thread that sleeps waits for another thread's write."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.sleep = scheduler.sleep
@@ -155,12 +155,12 @@ class RacingTime:
 
 @dataclass
 class _Stop:
-    """A moment of a run at which one of several threads is let go on."""
+    """A moment of a run at which the walk chooses the thread that goes on."""
 
     options: list[int]
     """Threads that may go on, in the order in which they are tried."""
     asleep: dict[int, Call]
-    """Threads that need not go on here, and the calls before which they stand."""
+    """The sleep set: threads that need not be tried here, and their next calls."""
     calls: dict[int, Call]
     chosen: int = 0
     """Position in `options`."""
@@ -174,7 +174,7 @@ class _Stop:
 
 @dataclass
 class Walk:
-    """Where a walk through the schedules stands."""
+    """The walk through all schedules, and its present position."""
 
     independent: Callable[[Call, Call], bool] = touch_other_keys
     preemptions: float = math.inf
@@ -208,7 +208,7 @@ class Walk:
         return steps
 
     def backtrack(self) -> bool:
-        """Go back to the last stop with another option and choose it; False when all have been walked."""
+        """Go back to the last stop that has another option and choose it; False if there is no such stop."""
         while self.path:
             if self.path[-1].options and self.path[-1].advance():
                 return True
@@ -225,7 +225,7 @@ class Walk:
         return _Stop(options, dict(asleep), calls)
 
     def _abandon(self, tasks: Sequence[Task]) -> list[str]:
-        """Let a run come to its end that can show nothing that another has not."""
+        """Finish a run that can show nothing new, without checking its end."""
         while runnable := _runnable(tasks):
             _step(tasks, runnable[0])
         return []
@@ -270,7 +270,7 @@ def sample(make: Callable[[Scheduler], Scenario], runs: int, seed: int) -> None:
 
 
 def _runnable(tasks: Sequence[Task]) -> list[int]:
-    """Return the threads that can go on: sleepers only if something was written, or if all sleep."""
+    """Return the threads that can go on. A sleeping one can if something was written, or if all sleep."""
     pending = [index for index, task in enumerate(tasks) if task.pending]
     return [index for index in pending if not tasks[index].stale] or pending
 

@@ -1,4 +1,4 @@
-"""An object store in memory, whose every call a test can watch, hold up or make fail."""
+"""An object store in memory. A test can watch every call, hold it up or make it fail."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +15,11 @@ PREFIXED = frozenset({"list", "folders", "delete_prefix", "statistics"})
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a store, or of something that stands beside it."""
+    """One call of a store, or of another fake that reads the store's objects."""
 
     method: str
     key: str = ""
-    """A key, or for calls that concern a folder its prefix."""
+    """The key, or the prefix for calls about a folder."""
 
     @property
     def writes(self) -> bool:
@@ -36,7 +36,7 @@ class Call:
 
 
 Hook = Callable[[Call], None]
-"""Told of a call. What it raises, the caller gets."""
+"""Is called with a call. An error that it raises reaches the caller."""
 
 
 class MemoryStore:
@@ -58,7 +58,7 @@ class MemoryStore:
 
     @property
     def contents(self) -> dict[str, bytes]:
-        """All objects at this moment; a copy, told to no hook."""
+        """A copy of all objects at this moment. Reading it calls no hook."""
         with self._lock:
             return {key: body for key, (body, _) in self._objects.items()}
 

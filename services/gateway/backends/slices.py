@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class HeldSlice:
-    """One slice of a job, and who holds it."""
+    """One slice of a job, and the shards that hold it."""
 
     part: SliceRef
     urls: list[str]
@@ -35,7 +35,7 @@ class Backends:
     callers: Executor
 
     def locate_slices(self, job: Job) -> list[HeldSlice]:
-        """Return a job's slices in order. A job that has no place yet is placed by the controller.
+        """Return a job's slices in order; have the controller place a job that has no place yet.
 
         Raises:
             InsufficientCapacity: if no shard can hold a slice of it.
@@ -56,5 +56,5 @@ class Backends:
             part.close()
 
     def ask_slices(self, job: Job, ask: Callable[[HeldSlice], T]) -> list[T]:
-        """Return what `ask` returns for each slice, in the slices' order; the calls run side by side."""
+        """Call `ask` for all slices concurrently, and return the results in the order of the slices."""
         return list(self.callers.map(ask, self.locate_slices(job)))

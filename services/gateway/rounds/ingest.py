@@ -29,9 +29,11 @@ A repeat takes step 6 too. The member record that it found may belong to another
 about to be removed.
 
 **Uploads that were cut off** leave tensors without a member record. A later upload for the same name adopts them if the
-bytes are the same, and otherwise replaces them once they are `ORPHAN_SECONDS` old. An upload that stalls for longer
-than that between steps 4 and 5 could thus end with a member record for bytes that were replaced; the object layout of
-version 1 cannot exclude it.
+bytes are the same, and otherwise replaces them once they are `ORPHAN_SECONDS` old.
+
+**What this object layout cannot exclude.** An upload that stalls for longer than `ORPHAN_SECONDS` between steps 4 and
+5 can end with a member record for bytes that another upload replaced. If a job is deleted and created again during an
+upload, the upload may end up in the new job.
 """
 
 import hashlib

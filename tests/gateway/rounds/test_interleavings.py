@@ -72,7 +72,7 @@ def three_committed(setting: World) -> None:
 
 
 def keep_promises(setting: World, outcomes: Outcomes) -> None:
-    """Assert what holds whatever happened, for operations on round 0 without erasures."""
+    """Assert what must hold after any operations on round 0 except erasures."""
     record = setting.stored_record(0)
     for outcome in outcomes.values():
         if isinstance(outcome, Receipt):
@@ -143,7 +143,7 @@ def delete_job(gateway: World) -> object:
 
 
 def summary(outcome: object) -> str:
-    """Return an outcome in a word or two."""
+    """Return an outcome in one word, or a committed round as its members."""
     if isinstance(outcome, Receipt):
         return "created" if outcome.created else "repeated"
     if isinstance(outcome, Round):
@@ -152,7 +152,7 @@ def summary(outcome: object) -> str:
 
 
 def outcomes_of(before: Operation, operations: Sequence[Operation], check: Check, preemptions: float = inf) -> set[str]:
-    """Explore a race; return in what ways it can end."""
+    """Explore a race, checking the end of every schedule; return the different ends."""
     ends: set[str] = set()
 
     def note(setting: World, outcomes: Outcomes) -> None:
@@ -297,6 +297,8 @@ def test_an_update_sent_again_during_its_erasure_is_there_whole_or_not_at_all() 
 
 @pytest.mark.parametrize("operation", [put_1, put_other, commit, erase_c], ids=["repeat", "put", "commit", "erase"])
 def test_nothing_of_a_deleted_job_is_found_in_a_new_one(operation: Operation) -> None:
+    """The new job is created after the race. One created during the race may get the upload: keys have no generation."""
+
     def check(setting: World, outcomes: Outcomes) -> None:
         with pytest.raises(NotFound):
             setting.rounds.catalog.refresh(NAME)
@@ -325,7 +327,7 @@ def test_nothing_of_a_deleted_job_is_found_in_a_new_one(operation: Operation) ->
 def test_operations_through_one_gateway_leave_it_knowing_what_is_stored(
     before: Operation, operations: list[Operation]
 ) -> None:
-    """Here they share caches too, so no order of calls is left out but those of more than two switches."""
+    """They share caches here, so calls of different keys can matter to each other: all orders with two switches run."""
 
     def check(setting: World, outcomes: Outcomes) -> None:
         keep_promises(setting, outcomes)
