@@ -297,7 +297,7 @@ def test_an_update_sent_again_during_its_erasure_is_there_whole_or_not_at_all() 
 
 @pytest.mark.parametrize("operation", [put_1, put_other, commit, erase_c], ids=["repeat", "put", "commit", "erase"])
 def test_nothing_of_a_deleted_job_is_found_in_a_new_one(operation: Operation) -> None:
-    """The new job is created after the race. One created during the race may get the upload: keys have no generation."""
+    """The new job is created after the race. One created meanwhile may get the upload: keys have no generation."""
 
     def check(setting: World, outcomes: Outcomes) -> None:
         with pytest.raises(NotFound):
