@@ -1,7 +1,8 @@
-"""Programs that run a job's models, and data sets to evaluate them on: checked, stored, described, removed."""
+"""Programs that run a job's models, and data sets to evaluate them on: checked, stored, described, deleted."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -92,17 +93,21 @@ class Programs:
             raise unknown("data set", name, self._dataset_names(job)) from None
 
     def read_datasets(self, job: JobId) -> dict[str, StoredFile]:
-        """Return the records of a job's data sets by name."""
-        return {name: self.read_dataset(job, name) for name in sorted(self._dataset_names(job))}
+        """Return the records of a job's data sets by name; one that is deleted meanwhile is left out."""
+        records = {}
+        for name in sorted(self._dataset_names(job)):
+            with suppress(NotFound):
+                records[name] = self.read_dataset(job, name)
+        return records
 
     def delete_program(self, job: JobId) -> None:
-        """Remove a job's program; raise `NotFound` if it has none."""
+        """Delete a job's program; raise `NotFound` if it has none."""
         self.read_program(job)
         self._store.delete(layout.program_record(job))
         self._store.delete(layout.program(job))
 
     def delete_dataset(self, job: JobId, name: str) -> None:
-        """Remove a data set; raise `NotFound` naming the nearest."""
+        """Delete a data set; raise `NotFound` naming the nearest."""
         self.read_dataset(job, name)
         self._store.delete(layout.dataset_record(job, name))
         self._store.delete(layout.dataset(job, name))
@@ -110,6 +115,7 @@ class Programs:
     def _put(
         self, key: str, record_key: str, body: bytes | memoryview, about: Mapping[str, Any]
     ) -> tuple[StoredFile, bool]:
+        """Store a file and then its record, unless these very bytes are stored."""
         sha256 = hashlib.sha256(body).hexdigest()
         try:
             earlier = StoredFile(**load_json(self._store, record_key))
