@@ -1,4 +1,4 @@
-"""The filter by FoolsGold and FLTrust on planted attackers, and the rounds that it reads."""
+"""The filter by FoolsGold, FLTrust and FLAME on planted attackers, and the rounds that it reads."""
 
 from typing import Any
 
@@ -7,7 +7,9 @@ import pytest
 
 from flstore_core.errors import InvalidParameters, NotFound
 from flstore_core.workloads.malicious_filter import MaliciousFilter, MaliciousFilterParams
+from flstore_core.workloads.methods.flame import majority
 from tests.workloads.rounds import Index, ask, make_round
+from tests.workloads.test_malicious_filter import agreeing
 
 ASKED = MaliciousFilter()
 Rows = np.ndarray[Any, Any]
@@ -63,3 +65,33 @@ def test_the_root_must_be_named_for_fltrust_alone_and_be_there() -> None:
         MaliciousFilterParams(root="c0")
     with pytest.raises(NotFound, match="nearest: c0"):
         ask(ASKED, make_round(diverse()), method="fltrust", root="c00")
+
+
+@pytest.mark.parametrize("attackers", [1, 3])
+def test_flame_accuses_who_is_far_from_the_majority(attackers: int) -> None:
+    rows = agreeing()
+    rows[:attackers] *= -1
+    answer = ask(ASKED, make_round(rows), method="flame")
+    assert answer.malicious == [f"c{row}" for row in range(attackers)]
+    assert answer.verdicts[0].trust == 0
+    assert "from the majority" in answer.verdicts[0].reasons[0]
+
+
+def test_flame_clips_to_the_median_length() -> None:
+    rows = agreeing()
+    rows[3] *= 10
+    verdicts = ask(ASKED, make_round(rows), method="flame").verdicts
+    assert [verdict.client for verdict in verdicts if verdict.malicious] == []
+    assert verdicts[3].trust == pytest.approx(0.1, rel=0.1)
+
+
+def test_flame_accuses_nobody_where_all_are_alike_or_zero() -> None:
+    for rows in (np.ones((6, 9)), np.zeros((6, 9)), agreeing(4), agreeing(9)):
+        assert ask(ASKED, make_round(rows), method="flame").malicious == []
+
+
+def test_the_papers_own_rule_leaves_out_all_but_the_majority() -> None:
+    rows = np.random.default_rng(1).standard_normal((9, 40)) + 0.5
+    accused = ask(ASKED, make_round(rows), method="flame", flame_margin=1.0).malicious
+    assert accused == [f"c{row}" for row, kept in enumerate(majority(rows @ rows.T).admitted) if not kept]
+    assert accused
