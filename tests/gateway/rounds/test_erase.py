@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from flstore_core import layout
-from flstore_core.errors import NotFound, StoreUnavailable
+from flstore_core.errors import NotFound
 from flstore_core.ids import ClientId
-from services.gateway.rounds.erase import Erasure
 from tests.fakes.clock import FakeTime
 from tests.fakes.store import Call
 from tests.gateway.rounds.world import NAME, World, body, gram, world
@@ -122,43 +121,7 @@ def test_an_erased_client_cannot_be_erased_again_but_may_come_back() -> None:
     assert [member.client for member in gateway.commit(2).members] == ["a", "b"]
 
 
-CUTS = [
-    ("put", layout.statistics(NAME, 0)),
-    ("delete", layout.tensors(NAME, 0, ClientId("a"))),
-    ("delete", layout.member(NAME, 0, ClientId("a"))),
-    ("put", layout.round_record(NAME, 0)),
-    ("delete", layout.tensors(NAME, 2, ClientId("a"))),
-    ("delete", layout.member(NAME, 2, ClientId("a"))),
-]
-
-
-@pytest.mark.parametrize("call", [Call(*cut) for cut in CUTS], ids=str)
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_one_that_broke_off_goes_on_when_it_is_asked_for_again(call: Call, after: bool) -> None:
-    gateway = settled()
-
-    def fail(made: Call) -> None:
-        if made == call:
-            raise StoreUnavailable("the store is away")
-
-    setattr(gateway.store, "after" if after else "before", fail)
-    with pytest.raises(StoreUnavailable):
-        gateway.erase("a")
-    gateway.store.before = gateway.store.after = lambda call: None
-    again = World.make(gateway.store)
-    if call.key == layout.member(NAME, 2, ClientId("a")) and after:
-        with pytest.raises(NotFound):  # that was the last there was of it
-            again.erase("a")
-    else:
-        assert isinstance(again.erase("a"), Erasure)
-    record, statistics = gateway.stored_record(0), gateway.stored_statistics(0)
-    assert record is not None
-    assert statistics is not None
-    assert "a" not in {*record.by_client, *statistics.members}
-    assert not [key for key in gateway.store.contents if "/clients/a." in key]
-
-
-def test_a_commit_metric_written_beside_it_is_kept() -> None:
+def test_a_record_that_another_erasure_replaced_is_read_again() -> None:
     gateway = settled()
     other = World.make(gateway.store)
 
@@ -174,7 +137,7 @@ def test_a_commit_metric_written_beside_it_is_kept() -> None:
     assert list(record.by_client) == ["b"]
 
 
-def test_an_erasure_of_which_every_round_went_meanwhile_does_no_harm() -> None:
+def test_a_job_deleted_meanwhile_stays_deleted() -> None:
     gateway = settled()
 
     def delete_job(call: Call) -> None:

@@ -250,18 +250,6 @@ class TestBesideACommit:
 class TestCutOff:
     """Uploads that broke off, and what the next one makes of their remains."""
 
-    @pytest.mark.parametrize(("method", "key"), [("put", TENSORS), ("put", MEMBER), ("get", OPENING)])
-    @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-    def test_a_retry_succeeds_wherever_the_store_failed(self, method: str, key: str, after: bool) -> None:
-        gateway = world()
-        on_call(gateway.store, method, key, fail, after=after)
-        with pytest.raises(StoreUnavailable):
-            gateway.put(0, "c", 1)
-        gateway.store.before = gateway.store.after = lambda call: None
-        gateway.put(0, "c", 1)
-        assert [member.client for member in gateway.commit(0).members] == ["c"]
-        assert gateway.stored_tensors(0, "c") == body(1)
-
     def leave_tensors(self, gateway: World, seed: int = 1) -> None:
         on_call(gateway.store, "put", MEMBER, fail)
         with pytest.raises(StoreUnavailable):

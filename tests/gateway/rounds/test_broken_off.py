@@ -1,0 +1,112 @@
+"""Operations that break off at any of their calls of the store, and are sent again through another gateway."""
+
+from collections.abc import Callable, Mapping
+from itertools import count
+
+import pytest
+
+from flstore_core import layout
+from flstore_core.errors import NotFound, StoreUnavailable
+from tests.fakes.store import Call, MemoryStore
+from tests.gateway.rounds.world import JOB, NAME, World, world
+
+Operation = Callable[[World], object]
+
+
+def filled() -> World:
+    """Return a gateway with round 0 (a, b, aggregate; committed) and round 1 (a, b; open)."""
+    gateway = world()
+    for number in (0, 1):
+        for client in ("a", "b"):
+            gateway.put(number, client, ord(client) + number)
+        if number == 0:
+            gateway.put_aggregate(0, 5)
+            gateway.commit(0)
+    return gateway
+
+
+def put(gateway: World) -> object:
+    return gateway.put(1, "c", 3)
+
+
+def put_first(gateway: World) -> object:
+    return gateway.put(2, "c", 3)
+
+
+def put_aggregate(gateway: World) -> object:
+    return gateway.put_aggregate(1, 3)
+
+
+def commit(gateway: World) -> object:
+    return gateway.commit(1, metrics={"accuracy": 0.5})
+
+
+def commit_empty(gateway: World) -> object:
+    return gateway.commit(3)
+
+
+def erase(gateway: World) -> object:
+    try:
+        return gateway.erase("a")
+    except NotFound:  # the attempt that broke off had come to the end
+        return None
+
+
+def rounds(store: MemoryStore) -> Mapping[str, bytes]:
+    """Return what is stored of a job's rounds."""
+    return {key: body for key, body in store.contents.items() if key.startswith(layout.rounds_prefix(NAME))}
+
+
+def break_off(store: MemoryStore, hook: str, calls: int) -> list[Call]:
+    """Make a store fail at its `calls`-th call from now on; return a list that this call is added to."""
+    number = count()
+    broken: list[Call] = []
+
+    def fail(call: Call) -> None:
+        if next(number) == calls:
+            broken.append(call)
+            raise StoreUnavailable("the store is away")
+
+    setattr(store, hook, fail)
+    return broken
+
+
+@pytest.mark.parametrize("hook", ["before", "after"])
+@pytest.mark.parametrize("operation", [put, put_first, put_aggregate, commit, commit_empty, erase])
+def test_whichever_call_fails_the_next_attempt_ends_as_if_nothing_had(operation: Operation, hook: str) -> None:
+    undisturbed = filled()
+    operation(undisturbed)
+    expected = rounds(undisturbed.store)
+    failures: list[Call] = []
+    for calls in count():
+        gateway = filled()
+        broken = break_off(gateway.store, hook, calls)
+        try:
+            operation(gateway)
+        except StoreUnavailable:
+            failures += broken
+        setattr(gateway.store, hook, lambda call: None)
+        if not broken:
+            break
+        operation(World.make(gateway.store, gateway.time))
+        assert rounds(gateway.store) == expected, f"after {broken[0]} failed"
+    assert {"put"} <= {call.method for call in failures}
+    assert len(failures) >= 5, "nearly every call's failure reaches the caller"
+
+
+@pytest.mark.parametrize("hook", ["before", "after"])
+def test_whichever_call_fails_a_deleted_job_is_gone_once_it_is_created_anew(hook: str) -> None:
+    for calls in count():
+        gateway = filled()
+        broken = break_off(gateway.store, hook, calls)
+        try:
+            gateway.jobs.delete(NAME)
+        except StoreUnavailable:
+            assert broken
+        setattr(gateway.store, hook, lambda call: None)
+        if not broken:
+            break
+        if layout.job(NAME) not in gateway.store.contents:
+            again = World.make(gateway.store, gateway.time)
+            again.jobs.create(JOB)
+            assert rounds(gateway.store) == {}, f"after {broken[0]} failed"
