@@ -86,7 +86,7 @@ class Commit:
         """Take steps 3 to 5 and return the round record; raise `PreconditionFailed` if another commit created it."""
         opening = self._openings.open_round(job.id, number)
         self._openings.mark_commit(job.id, number, opening)
-        members = self._openings.read_members(job.id, number, opening)
+        members = self._openings.read_uncommitted(job.id, number, opening)
         statistics, _ = self._statistics.compute(job, members)
         if statistics:
             self._store.put(layout.statistics(job.id, number), statistics.to_bytes())

@@ -66,14 +66,14 @@ class Openings:
         """Set the commit mark of a round whose opening is `opening`."""
         self._store.put(layout.opening(job, number), to_bytes(Opening(opening.base, commit_begun=True).to_json()))
 
-    def read_members(self, job: JobId, number: int, opening: Opening) -> Round:
+    def read_uncommitted(self, job: JobId, number: int, opening: Opening) -> Round:
         """Return an uncommitted round: the base of its opening, and the members that the store has now."""
         members = self._records.read_members(job, number)
         return Round(number, opening.base, members, self._records.read_member(job, number, AGGREGATE))
 
     def read_open(self, job: JobId, number: int) -> Round:
         """Return an open round as the store has it now; raise `NotFound` if it has no opening."""
-        return self.read_members(job, number, self._require(job, number))
+        return self.read_uncommitted(job, number, self._require(job, number))
 
     def read_round(self, job: JobId, number: int) -> Round:
         """Return a round, committed or open; raise `NotFound` if it was never opened."""
