@@ -171,5 +171,5 @@ class Accounts(RuleBasedStateMachine):
         assert snapshot["pinned"] == len(self.books.pins)
 
 
-Accounts.TestCase.settings = settings(max_examples=80, stateful_step_count=25, deadline=None)
+Accounts.TestCase.settings = settings(max_examples=80, stateful_step_count=25)
 TestAccounts = Accounts.TestCase

@@ -29,7 +29,7 @@ def maker(name: str) -> Make:
 
 
 def stays_within_budget_and_evicts_only_what_is_cached(name: str) -> None:
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(data=st.data())
     def law(data: st.DataObject) -> None:
         trace = data.draw(traces())
@@ -71,7 +71,7 @@ def never_evicts_what_is_pinned(name: str) -> None:
 def forgets_a_job_as_if_it_had_never_been(name: str) -> None:
     """What follows another job's life goes as it would have gone without it."""
 
-    @settings(max_examples=8, deadline=None)
+    @settings(max_examples=8)
     @given(trace=traces())
     def law(trace: Trace) -> None:
         budget = max(1, *trace.sizes.values()) + 40
@@ -90,7 +90,7 @@ def forgets_a_job_as_if_it_had_never_been(name: str) -> None:
 
 
 def decides_the_same_again(name: str) -> None:
-    @settings(max_examples=8, deadline=None)
+    @settings(max_examples=8)
     @given(trace=traces())
     def law(trace: Trace) -> None:
         budget = max(1, *trace.sizes.values()) + 40

@@ -16,7 +16,7 @@ from flstore_core.simulator.replay import TraceClock, replay
 from tests.policies.histories import JOB, traces
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(trace=traces(), spare=st.integers(0, 60))
 def test_nothing_without_prefetching_beats_belady(trace: Trace, spare: int) -> None:
     budget = max(1, *trace.sizes.values()) + spare
@@ -26,7 +26,7 @@ def test_nothing_without_prefetching_beats_belady(trace: Trace, spare: int) -> N
         assert belady.overall.hits >= other.overall.hits
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(trace=traces(equal_sizes=True, single_keys=True), slots=st.integers(1, 4))
 def test_farthest_next_use_alone_is_the_optimum_for_equal_sizes_and_single_keys(trace: Trace, slots: int) -> None:
     future = [event.request for event in trace.events if isinstance(event, Requested)]
@@ -67,7 +67,7 @@ def _most_hits(trace: Trace, slots: int) -> int:
     return best(0, frozenset())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(trace=traces(), spare=st.integers(0, 60))
 def test_farthest_next_use_stays_within_its_budget_and_never_prefetches(trace: Trace, spare: int) -> None:
     budget = max(1, *trace.sizes.values()) + spare

@@ -77,7 +77,7 @@ def test_an_object_larger_than_the_budget_ends_the_replay() -> None:
     assert gc.get_freeze_count() == 0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(trace=traces())
 def test_replaying_leaves_the_trace_and_the_collector_as_they_were(trace: Trace) -> None:
     before = list(trace.events)

@@ -14,7 +14,7 @@ sizes = st.fixed_dictionaries({letter: st.sampled_from((1, 2, 4, 8)) for letter 
 
 
 @pytest.mark.parametrize("name", MODELS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(asked=requests, sizes=sizes, room=st.integers(8, 32))
 def test_a_policy_caches_what_its_model_caches(name: str, asked: str, sizes: dict[str, int], room: int) -> None:
     cache = Asked(name, room, sizes)
