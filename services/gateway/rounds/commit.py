@@ -33,7 +33,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flstore_core import layout
-from flstore_core.errors import Conflict, FLStoreError, unknown
+from flstore_core.errors import Conflict, FLStoreError, StoreUnavailable, unknown
 from flstore_core.ids import JobId
 from flstore_core.records import Job, Round, to_bytes
 from services.common.timing import Time
@@ -77,6 +77,8 @@ class Commit:
         self._check(job.id, number, request)
         try:
             return self._close(job, number, request)
+        except StoreUnavailable:
+            raise
         except FLStoreError:
             if record := self._records.read_record(job.id, number):
                 return _check_same(record, request)
