@@ -113,7 +113,7 @@ class Operations:
                 version = self._records.create(operation)
             except PreconditionFailed:
                 with suppress(NotFound):  # it was kept long enough, and reading it has just deleted it
-                    return _same_or_conflict(self.find_or_take_over(name), operation)
+                    return _check_question(self.find_or_take_over(name), operation)
             else:
                 self._begin(_Running(operation, version))
                 return operation
@@ -237,7 +237,8 @@ class Operations:
                 del self._owned[running.operation.id]
 
 
-def _same_or_conflict(earlier: Operation, new: Operation) -> Operation:
+def _check_question(earlier: Operation, new: Operation) -> Operation:
+    """Return the earlier operation; raise `Conflict` unless both answer the same question."""
     if earlier.question != new.question:
         raise Conflict("this Idempotency-Key was used for another request; choose a new one")
     return earlier

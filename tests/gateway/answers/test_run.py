@@ -1,6 +1,7 @@
 """Workloads run: what each kind of need reads, whom it asks, and when an answer is given again."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from flstore_core.errors import (
     InsufficientCapacity,
     InvalidParameters,
     NoPredictor,
+    NotEnoughData,
     NotFound,
     Unavailable,
 )
@@ -19,9 +21,13 @@ from flstore_core.model_names import ModelName
 from flstore_core.patterns import Pattern
 from flstore_core.shard.protocol import Work
 from flstore_core.storage.documents import save_json
+from flstore_core.workloads import RoundData
+from flstore_core.workloads.evaluate import Evaluate, EvaluateParams
+from flstore_core.workloads.registry import AnyWorkload
 from flstore_core.workloads.shared.scoring import ScoreTotals, to_arrays
 from services.gateway.answers.execution import Outcome
-from services.gateway.answers.question import NotModified, Options
+from services.gateway.answers.gathering import ModelRuns
+from services.gateway.answers.question import NotModified, Options, Question
 from services.gateway.programs import StoredFile
 from tests.fakes.engines import PredictorWire
 from tests.fakes.store import Call
@@ -318,6 +324,21 @@ def test_without_program_data_set_models_or_predictor_nothing_is_run() -> None:
     without.commit(0)
     with pytest.raises(NoPredictor, match="'evaluate' runs models, and this deployment has no predictor"):
         evaluate(without)
+
+
+class RunsNothing(Evaluate):
+    """A workload of somebody's own that names no model."""
+
+    def models(self, rounds: Sequence[RoundData], params: EvaluateParams) -> Sequence[ModelName]:
+        return []
+
+
+def test_a_workload_that_names_no_model_is_refused() -> None:
+    gateway = predicting(PredictorWire(PARTIAL, WORK))
+    runs = ModelRuns(gateway.state.rounds, gateway.state.programs, gateway.state.backends)
+    workload = cast("AnyWorkload", RunsNothing())
+    with pytest.raises(NotEnoughData, match="names no model to run"):
+        runs.prepare(Question(gateway.job, workload, EvaluateParams(dataset="test"), ()))
 
 
 # What cannot be asked
