@@ -10,9 +10,10 @@ from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
-from flstore_core.errors import NotEnoughData
+from flstore_core.errors import NotEnoughData, NotFound
 from flstore_core.workloads.clustering import Clustering
-from tests.workloads.rounds import ask, make_round
+from flstore_core.workloads.shared.grouping import ClusteringParams
+from tests.workloads.rounds import Index, ask, make_round
 
 ASKED = Clustering()
 
@@ -102,3 +103,35 @@ def test_inertia_is_the_sum_of_squared_distances_to_the_means(method: str) -> No
     labels = np.array(labels_of(answer))
     expected = sum(((rows[labels == g] - rows[labels == g].mean(axis=0)) ** 2).sum() for g in range(3))
     assert answer.inertia == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_documented_example() -> None:
+    answer = ask(ASKED, make_round(np.array([[5.0, 0, 0], [0, 1, 0], [1, 0, 0], [0, 9, 0]])))
+    assert answer.labels == {"c0": 0, "c1": 1, "c2": 0, "c3": 1}
+    assert [cluster.silhouette for cluster in answer.clusters] == [1.0, 1.0]
+    assert (answer.inertia, answer.silhouette) == (pytest.approx(0, abs=1e-6), 1.0)
+
+
+@pytest.mark.parametrize("method", ["kmeans", "agglomerative", "cfl"])
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_groups_partition_the_clients_and_each_tells_its_silhouette(method: str, metric: str) -> None:
+    rows, _ = blobs(3, 2.0, seed=5)
+    answer = ask(ASKED, make_round(rows, number=3), method=method, metric=metric)
+    groups = [cluster.clients for cluster in answer.clusters]
+    assert sorted(client for group in groups for client in group) == sorted(answer.labels)
+    assert all(client in groups[label] for client, label in answer.labels.items())
+    assert [min(int(client[1:]) for client in group) for group in groups] == sorted(
+        min(int(client[1:]) for client in group) for group in groups
+    )
+    weights = [len(group) for group in groups]
+    mean = np.average([cluster.silhouette for cluster in answer.clusters], weights=weights)
+    assert answer.silhouette == pytest.approx(mean)
+    assert (answer.round, bool(answer.tried)) == (3, method != "cfl")
+
+
+def test_only_named_clients_are_grouped() -> None:
+    rows = np.array([[5.0, 0, 0], [0, 1, 0], [1, 0, 0]])
+    assert ask(ASKED, make_round(rows), clients=["c2", "c1"]).labels == {"c2": 0, "c1": 0}
+    with pytest.raises(NotFound, match="client in round 0 'c7'"):
+        ask(ASKED, make_round(rows), clients=["c7"])
+    assert ASKED.select(ClusteringParams(), Index(committed=[1, 4])) == (4,)

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flstore_core.errors import InvalidParameters
+from flstore_core.errors import InvalidParameters, NotEnoughData, NotFound
+from flstore_core.workloads import RoundData
 from flstore_core.workloads.contribution import Contribution
 from flstore_core.workloads.methods.shapley import exact
 from flstore_core.workloads.shared.contributions import ContributionParams, measure
 from tests.workloads.federated import Setting, train
-from tests.workloads.rounds import ask, make_round
+from tests.workloads.rounds import Index, ask, make_round
 
 ASKED = Contribution()
 Rows = np.ndarray[Any, Any]
@@ -121,3 +122,27 @@ def test_slices_do_not_change_contributions(clients: int, slices: int, seed: int
         values_of(ask(ASKED, make_round(rows, slices=count), method="shapley"), clients) for count in (1, slices)
     )
     np.testing.assert_allclose(one, many, atol=1e-6)
+
+
+def test_the_documented_example() -> None:
+    answer = ask(ASKED, make_round(np.array([[4.0, 0, 0], [1, 0, 0], [-1, 0, 0]]), number=2))
+    assert [part.client for part in answer.contributions] == ["c0", "c1", "c2"]
+    assert [part.value for part in answer.contributions] == pytest.approx([1.0, 0.25, -0.25])
+    assert (answer.round, answer.method, answer.total) == (2, "alignment", pytest.approx(1.0))
+    assert {part.standard_error for part in answer.contributions} == {0.0}
+
+
+def test_only_named_clients_play_and_unknown_ones_are_refused() -> None:
+    data = make_round(np.array([[4.0, 0, 0], [1, 0, 0], [-1, 0, 0]]))
+    assert values_of(ask(ASKED, data, clients=["c1", "c0"]), 2) == pytest.approx([0.8, 0.2])
+    with pytest.raises(NotFound, match="client in round 0 'c5'"):
+        ask(ASKED, data, clients=["c5"])
+    with pytest.raises(NotEnoughData, match="statistics 'exact'"):
+        ask(ASKED, RoundData(data.record))
+    with pytest.raises(NotFound, match="round 3 has no updates"):
+        ASKED.select(ContributionParams(round=3), Index(committed=[1]))
+
+
+def test_a_client_with_more_examples_weighs_more() -> None:
+    rows = np.array([[1.0, 0, 0], [1, 0, 0]])
+    assert values_of(ask(ASKED, make_round(rows, examples=[3, 1])), 2) == pytest.approx([0.75, 0.25])

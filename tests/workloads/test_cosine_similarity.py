@@ -78,3 +78,10 @@ def test_the_newest_committed_round_is_read_unless_one_is_named() -> None:
         ASKED.select(RoundParams(round=3), index)
     with pytest.raises(NotEnoughData, match="no round is committed"):
         ASKED.select(RoundParams(), Index(open=[0]))
+
+
+def test_the_documented_example() -> None:
+    answer = ask(ASKED, make_round(np.array([[3.0, 0, 0], [1, 1, 0]]), number=4))
+    assert answer.matrix[0][1] == pytest.approx(3 / (3 * 2**0.5))
+    assert answer.norms == pytest.approx([3, 2**0.5])
+    assert answer.round == 4

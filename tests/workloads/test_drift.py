@@ -63,3 +63,24 @@ def test_only_the_last_participations_are_read() -> None:
     assert ASKED.select(DriftParams("c0", last=2), index) == [5, 8]
     with pytest.raises(NotFound, match="nearest: c0"):
         ASKED.select(DriftParams("c1"), index)
+
+
+def test_the_documented_example() -> None:
+    rng = np.random.default_rng(1)
+    rounds = []
+    for number in range(14):
+        rows = np.ones((8, 400)) + 0.2 * rng.standard_normal((8, 400))
+        across = np.tile([1.0, -1.0], 200)
+        rows[0] = 0.8 * np.ones(400) * (1 if number < 7 else -1) + 0.6 * across
+        rounds.append(make_round(rows, number=number))
+    answer = ask(ASKED, rounds, client="c0")
+    (change,) = answer.changes
+    assert change.round == 7
+    assert (change.alignment_before, change.alignment_after) == pytest.approx((0.8, -0.8), abs=0.02)
+    assert answer.alignment == change.alignment_after
+
+
+def test_a_greater_penalty_reports_fewer_changes() -> None:
+    counts = [len(ask(ASKED, history(7, 1.6), client="c0", penalty=penalty).changes) for penalty in (0.1, 2.0, 1e6)]
+    assert counts == sorted(counts, reverse=True)
+    assert (counts[0] >= 1, counts[-1]) == (True, 0)

@@ -4,13 +4,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import f_oneway
 
-from flstore_core.errors import NotEnoughData
+from flstore_core.errors import InvalidParameters, NotEnoughData
 from flstore_core.records import Round
 from flstore_core.workloads import RoundData
-from flstore_core.workloads.hyperparameters import Hyperparameters
-from tests.workloads.rounds import ask
+from flstore_core.workloads.hyperparameters import Hyperparameters, HyperparametersParams, correlation_ratio
+from tests.workloads.rounds import Index, ask
 
 ASKED = Hyperparameters()
 
@@ -72,3 +74,59 @@ def test_settings_that_never_change_explain_nothing() -> None:
 def test_too_few_rounds_are_refused(losses: list[float]) -> None:
     with pytest.raises(NotEnoughData, match="at least 2"):
         ask(ASKED, history(losses, rate=[1.0]))
+
+
+def test_the_documented_example_of_the_correlation_ratio() -> None:
+    assert correlation_ratio([np.array([1.0, 1]), np.array([3.0, 3])]) == 1
+    assert correlation_ratio([np.array([1.0, 3]), np.array([1.0, 3])]) == 0
+    assert correlation_ratio([np.array([1.0, 3])]) == 0
+
+
+@given(st.lists(st.lists(st.floats(-10, 10), min_size=2, max_size=5), min_size=2, max_size=4))
+def test_the_correlation_ratio_is_what_a_mean_per_group_explains(groups: list[list[float]]) -> None:
+    everything = np.concatenate(groups)
+    left = sum(((np.array(group) - np.mean(group)) ** 2).sum() for group in groups)
+    total = ((everything - everything.mean()) ** 2).sum()
+    expected = 1 - left / total if total > 1e-9 else None
+    found = correlation_ratio([np.array(group) for group in groups])
+    assert 0 <= found <= 1
+    assert expected is None or found == pytest.approx(expected, abs=1e-6)
+
+
+def test_effects_come_by_how_much_they_explain_and_values_by_progress() -> None:
+    losses = [10.0, 9.0, 8.0, 4.0, 2.0]
+    answer = ask(ASKED, history(losses, rate=[1, 1, 2, 2], batch=[8, 16, 8, 16]))
+    assert [effect.name for effect in answer.effects] == ["rate", "batch"]
+    assert [(value.value, value.rounds) for value in answer.effects[0].values] == [("2", 2), ("1", 2)]
+    assert answer.best.hyperparameters == {"rate": 2, "batch": 8}
+    assert (answer.best.rounds, answer.best.progress) == ([3], pytest.approx(0.5))
+    assert answer.rounds == [1, 2, 3, 4]
+
+
+def test_a_value_used_once_has_no_standard_error() -> None:
+    (effect,) = ask(ASKED, history([4.0, 2.0, 1.0, 0.5], rate=[1, 2, 2])).effects
+    assert {value.value: value.standard_error for value in effect.values} == {"1": None, "2": 0.0}
+
+
+@pytest.mark.parametrize("value", [True, "adam", None, [1], {"x": 1}, 10**400])
+def test_values_that_are_no_numbers_have_no_correlation(value: Any) -> None:
+    (effect,) = ask(ASKED, history([4.0, 3.0, 1.0], rate=[1, value])).effects
+    assert (effect.correlation, effect.correlation_at_fixed_round) == (None, None)
+    assert effect.explained == pytest.approx(1)
+
+
+def test_a_hyperparameter_that_some_rounds_lack_is_judged_by_the_others() -> None:
+    rounds = history([8.0, 4.0, 3.0], rate=[1, 2])
+    rounds.append(RoundData(Round(3, None, (), metrics={"loss": 1.0}, hyperparameters={"rate": 1, "momentum": 0.9})))
+    effects = {effect.name: effect for effect in ask(ASKED, rounds).effects}
+    assert [value.rounds for value in effects["momentum"].values] == [1]
+    assert effects["momentum"].explained == 0
+    assert sum(value.rounds for value in effects["rate"].values) == 3
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    with pytest.raises(InvalidParameters, match="'loss' reaches"):
+        ask(ASKED, history([1e300, 2.0, 1.0], rate=[1, 2]))
+    with pytest.raises(NotEnoughData, match=r"0 round\(s\) have hyperparameters, and 'accuracy' both .* name another"):
+        ask(ASKED, history([3.0, 2.0, 1.0], rate=[1, 2]), metric="accuracy")
+    assert ASKED.select(HyperparametersParams(first=1, last=2), Index(committed=[0, 1, 2, 3])) == [1, 2]

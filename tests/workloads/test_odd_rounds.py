@@ -36,7 +36,7 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
     "stragglers": [{}, {"metric": "loss"}],
     "unlearn": [{"client": "a"}, {"client": "a", "every": True}],
 }
-ODD = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+ODD = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def questions(*needs: Needs) -> Iterator[tuple[Any, dict[str, Any]]]:

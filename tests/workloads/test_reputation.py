@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import beta
 
 from flstore_core.errors import NotFound
 from flstore_core.workloads.reputation import Reputation, ReputationParams
@@ -72,3 +75,36 @@ def test_slices_do_not_change_the_answer() -> None:
     rows = np.random.default_rng(1).standard_normal((6, 100))
     one, many = (ask(ASKED, make_round(rows, slices=slices), client="c3") for slices in (1, 5))
     assert one.reputation == pytest.approx(many.reputation, abs=1e-6)
+
+
+def test_the_documented_example() -> None:
+    """Three good rounds and a bad one; the filter needs four updates to judge by."""
+    rounds = [make_round(rows, number=number) for number, rows in enumerate([ALONG, ALONG, AGAINST, ALONG])]
+    for evidence in ("alignment", "filter"):
+        answer = ask(ASKED, rounds, client="c0", forgetting=1.0, evidence=evidence)
+        assert answer.reputation == pytest.approx((3 + 1) / (3 + 1 + 2))
+    assert ask(ASKED, [make_round(ALONG[:1])], client="c0").reputation == 0.5
+
+
+@given(
+    goods=st.lists(st.booleans(), min_size=1, max_size=6),
+    forgetting=st.floats(0.1, 1),
+    negative_weight=st.floats(0.1, 10),
+)
+@settings(max_examples=40, deadline=None)
+def test_it_is_the_mean_of_the_beta_distribution(goods: list[bool], forgetting: float, negative_weight: float) -> None:
+    rounds = [make_round(ALONG if good else AGAINST, number=number) for number, good in enumerate(goods)]
+    answer = ask(ASKED, rounds, client="c0", forgetting=forgetting, negative_weight=negative_weight)
+    weights = [forgetting ** (len(goods) - 1 - number) for number in range(len(goods))]
+    positive = sum(weight for weight, good in zip(weights, goods, strict=True) if good)
+    negative = negative_weight * sum(weight for weight, good in zip(weights, goods, strict=True) if not good)
+    assert (answer.positive, answer.negative) == pytest.approx((positive, negative), abs=1e-6)
+    assert answer.reputation == pytest.approx(beta(positive + 1, negative + 1).mean(), abs=1e-6)
+    assert 0 < answer.uncertainty <= 1
+
+
+def test_rounds_too_small_for_the_filter_are_skipped_and_the_others_keep_their_weights() -> None:
+    rounds = [make_round(ALONG, number=0), make_round(ALONG[:3], number=1), make_round(AGAINST, number=2)]
+    answer = ask(ASKED, rounds, client="c0", evidence="filter", forgetting=0.5)
+    assert answer.skipped == [1]
+    assert [(past.round, past.good, past.weight) for past in answer.history] == [(0, 1, 0.5), (2, 0, 1)]

@@ -2,13 +2,14 @@
 
 import math
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
 
 from flstore_core.errors import InvalidParameters, NotFound
-from flstore_core.workloads.schedule_performance import SchedulePerformance
-from tests.workloads.rounds import ask, rounds_of
+from flstore_core.workloads.schedule_performance import SchedulePerformance, SchedulePerformanceParams
+from tests.workloads.rounds import Index, ask, rounds_of
 
 ASKED = SchedulePerformance()
 
@@ -91,3 +92,63 @@ def test_clients_that_took_part_too_often_are_left_out() -> None:
     assert [choice.client for choice in ask(ASKED, history, most_participations=1).chosen] == ["b"]
     with pytest.raises(InvalidParameters, match="all 1 clients took part more than"):
         ask(ASKED, history, candidates=["a"], most_participations=1)
+
+
+def test_the_documented_example() -> None:
+    history = rounds_of({"a": report(2.0), "b": report(1.5), "c": report(0.5)})
+    answer = ask(ASKED, history)
+    assert {each.client: each.statistical for each in answer.candidates} == {"a": 20, "b": 15, "c": 5}
+    slow = ask(ASKED, rounds_of({"a": report(1.0, seconds=10.0)}), preferred_duration_s=5.0)
+    assert slow.candidates[0].system == 0.25
+
+
+@pytest.mark.parametrize("loss", [-1.0, "low", True, None, 1e200, 10**400])
+def test_a_client_without_a_usable_loss_is_there_to_explore(loss: Any) -> None:
+    answer = ask(ASKED, rounds_of({"a": report(1.0), "x": {"loss": loss}}), count=2)
+    assert {choice.client: choice.why for choice in answer.chosen} == {"a": "exploit", "x": "explore"}
+    (unseen,) = [each for each in answer.candidates if each.client == "x"]
+    assert (unseen.statistical, unseen.utility, unseen.last_round, unseen.duration_s) == (0, 0, None, None)
+
+
+@pytest.mark.parametrize("seconds", [0.0, -3.0, "fast", None])
+def test_a_duration_that_is_none_leaves_speed_out(seconds: Any) -> None:
+    answer = ask(ASKED, rounds_of({"a": {"loss": 1.0, "duration_s": seconds}, "b": report(1.0, 2.0)}))
+    known = {each.client: each for each in answer.candidates}
+    assert (known["a"].duration_s, known["a"].system) == (None, 1.0)
+    assert answer.preferred_duration_s == 2.0
+
+
+def test_exploration_stays_below_its_floor_where_it_starts_there() -> None:
+    history = rounds_of(*[{"a": report(1.0)}] * 5)
+    assert ask(ASKED, history, exploration=0.1).exploration == 0.1
+    assert ask(ASKED, history, exploration=0.0).exploration == 0.0
+    assert ask(ASKED, history, exploration=0.5, exploration_decay=1.0).exploration == 0.5
+
+
+def test_of_equal_clients_the_one_not_seen_lately_is_preferred() -> None:
+    history = rounds_of({"early": report(1.0)}, {}, {"late": report(1.0)})
+    first, second = ask(ASKED, history).candidates
+    assert (first.client, second.client) == ("early", "late")
+    assert (first.last_round, second.last_round) == (0, 2)
+    assert first.utility - second.utility == pytest.approx(math.sqrt(0.1 * math.log(3)) * (1 - 3**-0.5))
+
+
+def test_the_cutoff_keeps_useless_clients_out_of_the_draw() -> None:
+    history = rounds_of({**{f"good{i}": report(2.0 + i) for i in range(3)}, "bad": report(0.0)})
+    for seed in range(10):
+        chosen = ask(ASKED, history, count=2, seed=seed, exploration=0.0).chosen
+        assert "bad" not in {choice.client for choice in chosen}
+    everybody = {c.client for seed in range(40) for c in ask(ASKED, history, count=2, seed=seed, cutoff=1e-9).chosen}
+    assert everybody >= {"good0", "good1", "good2"}
+
+
+def test_only_new_candidates_are_all_explored_and_an_unknown_loss_is_refused() -> None:
+    history = rounds_of({"a": {"accuracy": 1.0}})
+    answer = ask(ASKED, history, candidates=["x", "y"], count=5)
+    assert {choice.client for choice in answer.chosen} == {"x", "y"}
+    assert {choice.why for choice in answer.chosen} == {"explore"}
+    with pytest.raises(NotFound, match="numeric metric 'loss' does not exist"):
+        ask(ASKED, history)
+    with pytest.raises(InvalidParameters, match="raise it, or name other candidates"):
+        ask(ASKED, rounds_of({"a": report(1.0)}, {"a": report(1.0)}), most_participations=1)
+    assert ASKED.select(SchedulePerformanceParams(first=1), Index(committed=[0, 1, 2])) == [1, 2]
