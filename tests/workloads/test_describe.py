@@ -8,7 +8,7 @@ import pytest
 
 from flstore_core.errors import BrokenWorkload, InvalidParameters
 from flstore_core.workloads import Result, registry
-from flstore_core.workloads.describe import describe, describe_all, dump, validate
+from flstore_core.workloads.describe import describe, describe_all, dump, schema_of, validate
 from flstore_core.workloads.malicious_filter import MaliciousFilterParams
 from flstore_core.workloads.norms import Norms
 
@@ -117,3 +117,19 @@ def test_parameters_of_another_type_are_not_converted() -> None:
 def test_a_condition_over_several_fields_is_refused_in_its_own_words() -> None:
     with pytest.raises(InvalidParameters, match="method 'fltrust' needs root"):
         validate(registry.get("malicious-filter"), {"method": "fltrust"})
+
+
+@dataclass(frozen=True)
+class Undocumented(Result):
+    count: int
+    flags: dict[str, bool]
+
+
+def test_a_field_without_a_docstring_has_a_schema_all_the_same() -> None:
+    properties = schema_of(Undocumented, "serialization")["properties"]
+    assert properties["count"] == {"title": "Count", "type": "integer"}
+    assert "description" not in properties["flags"]
+
+
+def test_answers_may_hold_any_json_value() -> None:
+    assert dump(Undocumented(3, {"a": True})) == {"count": 3, "flags": {"a": True}}

@@ -1,11 +1,13 @@
 """Clients' metrics as rows, and what counts as a scalar, a number or a round's metric."""
 
+import math
 from typing import Any
 
 import pytest
 
+from flstore_core.errors import InvalidParameters
 from flstore_core.records import Round
-from flstore_core.workloads.shared.metric_rows import Row, metric_names, round_metric, rows_of
+from flstore_core.workloads.shared.metric_rows import Row, check_magnitudes, metric_names, round_metric, rows_of
 from tests.workloads.rounds import member
 
 
@@ -67,3 +69,20 @@ def test_clients_are_averaged_by_their_examples_and_those_without_the_metric_do_
 @pytest.mark.parametrize("clients", [(), (member("a"),), (member("a", {"loss": 1.0, "num_examples": 0}),)])
 def test_there_is_none_where_nobody_tells_it(clients: Any) -> None:
     assert round_metric(Round(1, None, clients), "loss") is None
+
+
+@pytest.mark.parametrize("values", [[], [0.0], [-1e100, 1e100]])
+def test_magnitudes_whose_squares_are_finite_are_computed_with(values: list[float]) -> None:
+    check_magnitudes("loss", values)
+    assert math.isfinite(sum(value * value for value in values))
+
+
+@pytest.mark.parametrize("value", [1.1e100, -1e308])
+def test_others_are_refused_with_the_metric_and_its_size(value: float) -> None:
+    with pytest.raises(InvalidParameters, match=r"metric 'loss' reaches .* too large to compute with"):
+        check_magnitudes("loss", [1.0, value])
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400)])
+def test_whole_numbers_beyond_floats_are_no_numbers(value: int) -> None:
+    assert Row(1, "a", {"metric": value}).number("metric") is None

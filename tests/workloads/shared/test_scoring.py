@@ -18,6 +18,7 @@ from flstore_core.workloads.shared.scoring import (
     Examples,
     Loss,
     ScoreTotals,
+    check_loss,
     examples,
     from_arrays,
     score,
@@ -200,3 +201,13 @@ def test_totals_of_parts_add_up_and_travel_as_arrays() -> None:
     for before, after in zip([one, two], from_arrays(to_arrays([one, two])), strict=True):
         assert (after.loss, after.targets) == (before.loss, before.targets)
         np.testing.assert_array_equal(after.confusion, before.confusion)
+
+
+def test_a_loss_without_targets_or_of_a_model_that_diverged_is_refused() -> None:
+    none = np.zeros((0, 0), np.int64)
+    check_loss("12:a", ScoreTotals(1.0, 1, none))
+    with pytest.raises(InvalidParameters, match="tensor 'targets' has no elements"):
+        check_loss("12:a", ScoreTotals(0.0, 0, none))
+    for loss in (float("nan"), float("inf")):
+        with pytest.raises(InvalidParameters, match="the loss of 12:a is not finite"):
+            check_loss("12:a", ScoreTotals(loss, 1, none))
