@@ -178,6 +178,11 @@ def waiting(reason: str, message: str = "", **fields: Any) -> Json:
         ),
         ({"containerStatuses": [container(state={"terminated": {"reason": "OOMKilled"}})]}, "OutOfMemory", "its limit"),
         (
+            {"containerStatuses": [container("predictor", state={"terminated": {"reason": "OOMKilled"}})]},
+            "OutOfMemory",
+            "the predictor was killed because it used more memory than its limit; raise the predictors' memory",
+        ),
+        (
             {"containerStatuses": [waiting("CreateContainerError", "no secret")]},
             "Misconfigured",
             "no secret; the Secret",

@@ -173,25 +173,25 @@ def _pod_failures(pod: Object) -> Iterator[Failure]:
 def _container_failures(pod: str, container: Object) -> Iterator[Failure]:
     waiting = container.get("state", {}).get("waiting") or {}
     last = container.get("lastState", {}).get("terminated") or container.get("state", {}).get("terminated") or {}
-    reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    reason, message, name = waiting.get("reason", ""), waiting.get("message", ""), container["name"]
     if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"):
         yield Failure("ImageMissing", _advise_on_image(container.get("image", ""), message))
     elif last.get("reason") == "OOMKilled":
         yield Failure(
             "OutOfMemory",
-            "the shard was killed because it used more memory than its limit; raise the shards' memory, or lower "
+            f"the {name} was killed because it used more memory than its limit; raise the {name}s' memory, or lower "
             "their cache",
         )
     elif reason == "CrashLoopBackOff":
         yield Failure(
             "CrashLoop",
-            f"the shard ends by itself with exit code {last.get('exitCode', '?')}; read its log: "
-            f"kubectl logs --previous -c {container['name']} {pod}",
+            f"the {name} ends by itself with exit code {last.get('exitCode', '?')}; read its log: "
+            f"kubectl logs --previous -c {name} {pod}",
         )
     elif reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
         yield Failure(
             "Misconfigured",
-            f"the shard cannot be started: {message}; the Secret with the store's credentials and the service account "
+            f"the {name} cannot be started: {message}; the Secret with the store's credentials and the service account "
             "must exist in the namespace",
         )
 

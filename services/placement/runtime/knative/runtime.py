@@ -89,7 +89,7 @@ class KnativeRuntime:
         self._drift.forget(backend)
         name = self._name(backend)
         await self._cluster.api.delete(KNATIVE_SERVICES, name)
-        self._cluster.errors.clear(f"shard {backend}")
+        self._cluster.errors.clear(_activity(backend))
         if service := self._services.objects.get(name):
             message = f"{backend} is not needed any more; its data is in the object store"
             self._cluster.events.emit(service, "ShardRemoved", message)
@@ -122,7 +122,7 @@ class KnativeRuntime:
         return True
 
     async def _apply(self, spec: BackendSpec, existing: Json | None) -> Json:
-        activity = f"shard {spec.id}"
+        activity = _activity(spec.id)
         try:
             if existing is not None:
                 self._drift.note_correction(spec.id)
@@ -204,6 +204,10 @@ class KnativeRuntime:
 
     def _name(self, backend: ShardId) -> str:
         return service_name(self._cluster.settings.release, backend)
+
+
+def _activity(backend: ShardId) -> str:
+    return f"applying the service of {backend}"
 
 
 def _backend_of(item: Mapping[str, Json] | None) -> ShardId | None:
