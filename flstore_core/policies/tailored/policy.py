@@ -8,10 +8,12 @@ It plans which *groups* of objects to hold: a request needs all of its objects, 
    at each commit, each miss, each step of a scan worth following, and at each other request while something worth
    holding has no room.
 3. What is missing of the planned groups is fetched ahead.
-4. The room that is left holds metadata (P4) up to a share, and works as a 2Q cache for everything else (`Unplanned`).
+4. `Metadata` (P4) has a share of the budget that no plan takes. The room that the plan leaves works as a 2Q cache for
+   everything else (`Unplanned`).
 
-A budget of 22 models with 10 updates a round: the newest round (10), its model and the one before (2), metadata, and
-then either a tracked client's last five updates or the next round of an audit's scan, whichever is likelier by now.
+With 10 updates a round, a budget of 22 models and a little metadata have room for 21: the newest round (10) with either
+the next round of an audit's scan (10) and one model, or a tracked client's last five updates and several models,
+whichever is likelier to be requested next.
 """
 
 from collections.abc import Container, Sequence
