@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flstore_core.cost import (
     AWS,
@@ -89,3 +91,18 @@ def test_computing_keeps_the_machine_busy_too() -> None:
 def test_other_prices_can_be_named() -> None:
     dear = replace(AWS, store_get=Price(1.0, "GET", "https://example.org"))
     assert objstore_request_bill(ROUND, prices=dear).requests == 10.0
+
+
+@pytest.mark.parametrize("index", range(len(AWS.cache_nodes)))
+def test_each_node_is_rented_up_to_its_last_byte(index: int) -> None:
+    node = AWS.cache_nodes[index]
+    assert smallest_cache_node(int(node.gib * GIB)) == node
+    if index + 1 < len(AWS.cache_nodes):
+        assert smallest_cache_node(int(node.gib * GIB) + 1) == AWS.cache_nodes[index + 1]
+
+
+@given(st.integers(1, 64), st.integers(1, 10**10), st.integers(0, 64))
+def test_reading_more_never_costs_less(objects: int, nbytes: int, records: int) -> None:
+    reads, more = Reads(objects, nbytes, records), Reads(objects, 2 * nbytes, records + 1)
+    assert objstore_request_bill(more).total > objstore_request_bill(reads).total
+    assert cache_request_bill(more, GIB).total > cache_request_bill(reads, GIB).total
