@@ -184,6 +184,33 @@ def test_no_workload_imports_another() -> None:
         assert not others & graph.find_upstream_modules(module), module
 
 
+def test_built_in_workloads_import_the_contract_from_the_page_that_users_import_it_from() -> None:
+    graph = grimp.build_graph("flstore_core", include_external_packages=False)
+    behind = {f"flstore_core.workloads.{name}" for name in FRAMEWORK - {"registry"}}
+    for module in sorted({type(workload).__module__ for workload in registry.load().values()}):
+        assert not behind & graph.find_modules_directly_imported_by(module), module
+
+
+def test_of_two_packages_with_one_name_the_first_by_its_place_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for package in ("zebra", "antelope"):
+        info = tmp_path / f"{package}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[flstore.workloads]\nshared-name = {package}_workloads:HowMany\n")
+        (tmp_path / f"{package}_workloads.py").write_text(GOOD.replace('"how-many"', '"shared-name"'))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry.forget()
+    try:
+        with caplog.at_level(logging.WARNING):
+            assert type(registry.get("shared-name")).__module__ == "antelope_workloads"
+        assert "'shared-name' of zebra_workloads:HowMany is ignored: antelope_workloads:HowMany" in caplog.text
+    finally:
+        sys.modules.pop("antelope_workloads", None)
+        registry.forget()
+
+
 def test_every_built_in_workload_loads_under_its_own_name() -> None:
     built_in = registry.load()
     assert not registry.broken()
