@@ -45,7 +45,7 @@ async def run_until(work: Callable[[], Any], enough: Event) -> None:
         await task
 
 
-async def test_news_is_waited_for_again_and_again_whatever_happens(
+async def test_the_follower_goes_on_after_failures(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(app, "RETRY_S", 0.0)

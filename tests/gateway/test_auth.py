@@ -31,7 +31,7 @@ TOKENS = Tokens(
         ("master", "anything", True),
     ],
 )
-def test_what_a_token_allows(token: str, job: str | None, write: bool) -> None:
+def test_a_token_allows_its_jobs(token: str, job: str | None, write: bool) -> None:
     for scheme in ("Bearer", "bearer"):
         TOKENS.check(f"{scheme} {token}", job, write=write)
 
@@ -45,7 +45,7 @@ def test_what_a_token_allows(token: str, job: str | None, write: bool) -> None:
         ("writer", "shared", True, "does not reach job 'shared'"),
     ],
 )
-def test_what_a_token_does_not_allow(token: str, job: str, write: bool, message: str) -> None:
+def test_a_token_allows_no_more(token: str, job: str, write: bool, message: str) -> None:
     with pytest.raises(Forbidden, match=message):
         TOKENS.check(f"Bearer {token}", job, write=write)
 

@@ -62,7 +62,7 @@ async def test_requests_are_counted_by_their_route_s_template(metrics: GatewayMe
     assert 'flstore_request_seconds_count{route="/v1/jobs/{job}"} 3.0' in text
 
 
-async def test_what_is_no_request_is_not_counted(metrics: GatewayMetrics) -> None:
+async def test_scopes_other_than_http_are_not_counted(metrics: GatewayMetrics) -> None:
     await call(metrics, {"type": "lifespan"})
     assert "flstore_requests_total{" not in generate_latest(metrics.registry).decode()
 

@@ -32,7 +32,7 @@ def test_every_variable_reaches_its_setting() -> None:
     assert settings == expected
 
 
-def test_a_size_that_is_none_is_refused_with_the_variable_s_name() -> None:
+def test_an_unusable_size_is_refused_by_its_variable_s_name() -> None:
     with pytest.raises(InvalidParameters, match="FLSTORE_UPLOAD_LIMIT: size 'big' is not usable"):
         Settings.from_env({"FLSTORE_UPLOAD_LIMIT": "big"})
 

@@ -21,7 +21,7 @@ def test_work_carries_the_caller_s_context() -> None:
         assert pool.submit(REQUEST.get).result() == "none"
 
 
-def test_pools_are_apart_and_named_by_what_they_do() -> None:
+def test_each_pool_has_threads_of_its_own() -> None:
     pools = Pools.start()
     executors = (pools.readers, pools.refreshers, pools.writers, pools.callers, pools.background)
     names = [executor.submit(lambda: current_thread().name).result() for executor in executors]
@@ -40,7 +40,7 @@ async def test_results_and_errors_come_back() -> None:
     workers.shut_down()
 
 
-async def test_a_queue_that_is_full_is_told_at_once() -> None:
+async def test_a_full_queue_raises_busy_at_once() -> None:
     workers, gate = Workers(2), Event()
     room = 2 * (1 + WAITING_PER_THREAD)
     waiting = [asyncio.ensure_future(workers.run(gate.wait)) for _ in range(room)]

@@ -86,8 +86,8 @@ class World:
         for index in range(clients):
             self.put(number, f"c{index}", first + index, num_examples=10 + index)
 
-    def commit(self, number: int, **said: Any) -> Round:
-        return self.state.commit.commit(self.job, number, CommitRequest(**said))
+    def commit(self, number: int, **request: Any) -> Round:
+        return self.state.commit.commit(self.job, number, CommitRequest(**request))
 
     def run(self, workload: str, options: Options | None = None, **params: Any) -> Outcome:
         return self.state.runner.run(NAME, workload, params, options or Options())

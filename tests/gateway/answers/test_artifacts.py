@@ -59,7 +59,7 @@ def test_metadata_comes_back_with_unknown_artifacts_named() -> None:
         artifacts.read_metadata(store, NAME, "../x")
 
 
-def test_a_model_of_somebody_else_says_nothing_of_itself() -> None:
+def test_a_file_without_metadata_has_none() -> None:
     store = MemoryStore()
     store.put(layout.artifact(NAME, "x"), body(1))
     assert artifacts.read_metadata(store, NAME, "x") == {}
@@ -92,7 +92,7 @@ HALVES = Job(
 
 
 @given(st.lists(st.integers(0, 13), max_size=4))
-def test_it_does_not_matter_how_the_vector_is_cut(cuts: list[int]) -> None:
+def test_an_artifact_does_not_depend_on_how_the_vector_is_cut(cuts: list[int]) -> None:
     """Whole numbers up to 12 are exact in every floating-point type."""
     vector = np.arange(13, dtype=np.float32)
     pieces = np.split(vector, sorted(cuts))

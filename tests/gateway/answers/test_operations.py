@@ -84,7 +84,7 @@ def test_an_operation_is_readable_through_every_gateway(here: Gateway, there: Ga
     assert (end.state, end.result, end.progress) == (SUCCEEDED, {"of": "evaluate"}, 1.0)
 
 
-def test_one_idempotency_key_starts_one_operation(here: Gateway, there: Gateway) -> None:
+def test_an_idempotency_key_starts_one_operation(here: Gateway, there: Gateway) -> None:
     first = here.start("key")
     assert there.start("key", {"round": 3}) == first
     assert len(there.held) == 0
@@ -104,7 +104,7 @@ def test_a_key_whose_operation_was_kept_long_enough_starts_another(here: Gateway
     assert (again.state, again.created_at) == (RUNNING, 86_401.0)
 
 
-def test_names_that_no_operation_has(here: Gateway) -> None:
+def test_unknown_and_unusable_names_are_refused(here: Gateway) -> None:
     with pytest.raises(NotFound, match="operation 'nothing' does not exist"):
         here.operations.find_or_take_over("nothing")
     with pytest.raises(InvalidId, match="operation name"):
@@ -241,7 +241,7 @@ def test_a_sweep_deletes_what_was_kept_long_enough_and_takes_over_what_was_aband
         there.operations.find_or_take_over(old)
 
 
-def test_a_record_deleted_under_a_running_operation_comes_back(here: Gateway, store: MemoryStore) -> None:
+def test_a_running_operation_restores_its_deleted_record(here: Gateway, store: MemoryStore) -> None:
     name = here.start().id
     store.delete(f"operations/{name}.json")
     here.operations.renew()
@@ -277,7 +277,9 @@ def test_an_operation_that_is_deleted_and_started_anew_is_the_new_owner_s(
     assert here.operations.find_or_take_over(name).state == SUCCEEDED
 
 
-def test_a_write_whose_answer_was_lost_is_no_loss(here: Gateway, store: MemoryStore, time: FakeTime) -> None:
+def test_an_owner_recognises_its_own_write_whose_answer_was_lost(
+    here: Gateway, store: MemoryStore, time: FakeTime
+) -> None:
     """The store tries again and finds its own object in the way."""
     name = here.start().id
     put = store.put
@@ -293,7 +295,7 @@ def test_a_write_whose_answer_was_lost_is_no_loss(here: Gateway, store: MemorySt
     assert here.operations.find_or_take_over(name).state == SUCCEEDED
 
 
-def test_an_end_that_cannot_be_stored_is_worked_out_again(
+def test_work_whose_end_could_not_be_stored_is_done_again(
     here: Gateway, there: Gateway, store: MemoryStore, time: FakeTime
 ) -> None:
     def fail(call: Call) -> None:
@@ -335,7 +337,7 @@ class Race:
         return json.loads(self.store.contents[f"operations/{self.name}.json"])
 
 
-def test_of_two_gateways_that_take_an_operation_over_one_does_the_work() -> None:
+def test_two_gateways_take_over_one_operation_and_one_does_the_work() -> None:
     def make(scheduler: Scheduler) -> Scenario:
         race = Race(scheduler)
 

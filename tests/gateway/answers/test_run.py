@@ -172,7 +172,7 @@ def test_a_job_made_anew_changes_the_etag(filled: World) -> None:
     assert filled.run("metrics").etag != etag
 
 
-def test_who_has_the_answer_is_told_so(filled: World) -> None:
+def test_a_known_etag_raises_not_modified(filled: World) -> None:
     etag = filled.run("cosine-similarity", round=1).etag
     assert etag
     with pytest.raises(NotModified) as caught:

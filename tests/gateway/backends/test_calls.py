@@ -64,7 +64,7 @@ def test_the_example_of_the_module() -> None:
     assert time.clock.pauses == [0.05, 0.2]
 
 
-def test_nobody_answering_is_said_after_seven_turns() -> None:
+def test_unavailable_is_raised_after_seven_turns() -> None:
     calls, wire, time = calls_over(Scripted(None))
     with pytest.raises(Unavailable, match="http://a, http://b does not answer POST /v1/map") as caught:
         send(calls, A, B)
@@ -73,7 +73,7 @@ def test_nobody_answering_is_said_after_seven_turns() -> None:
     assert time.clock.pauses == [0.05, 0.2, 0.5, 1.0, 2.0, 2.0]
 
 
-def test_no_backend_at_all_is_said_too() -> None:
+def test_a_call_without_addresses_is_refused_at_once() -> None:
     calls, _, time = calls_over(refused)
     with pytest.raises(Unavailable, match="no backend is known that could answer POST /v1/map"):
         send(calls)
@@ -87,7 +87,7 @@ def test_no_turn_begins_after_the_timeout() -> None:
     assert (len(wire.sent), time.clock.pauses) == (3, [0.05, 0.2])
 
 
-def test_a_timeout_counts_as_no_answer() -> None:
+def test_a_call_that_timed_out_is_not_repeated() -> None:
     def hang(sent: Sent) -> Reply:
         time.clock.now += 60.0
         raise ReadTimeoutError(None, sent.url, "timed out")  # type: ignore[arg-type]
@@ -99,7 +99,7 @@ def test_a_timeout_counts_as_no_answer() -> None:
 
 
 @pytest.mark.parametrize("error", [Conflict, InsufficientCapacity])
-def test_what_a_retry_cannot_mend_is_raised_at_once(error: type[FLStoreError]) -> None:
+def test_an_error_that_no_retry_can_help_is_raised_at_once(error: type[FLStoreError]) -> None:
     calls, wire, _ = calls_over(Scripted(problem(error, "as it is")))
     with pytest.raises(error, match="as it is") as caught:
         send(calls, A, B)
@@ -107,19 +107,19 @@ def test_what_a_retry_cannot_mend_is_raised_at_once(error: type[FLStoreError]) -
     assert len(wire.sent) == 1
 
 
-def test_what_a_retry_may_mend_is_tried_again() -> None:
+def test_a_retryable_error_is_tried_again() -> None:
     calls, _, time = calls_over(Scripted(problem(Unavailable), problem(Unavailable), Reply(b"fine")))
     assert send(calls, A) == b"fine"
     assert time.clock.pauses == [0.05, 0.2]
 
 
-def test_the_last_trouble_that_a_backend_told_is_raised() -> None:
+def test_the_last_error_of_a_backend_is_raised() -> None:
     calls, _, _ = calls_over(Scripted(None, problem(Unavailable, "too many slices at once")))
     with pytest.raises(Unavailable, match="too many slices at once"):
         send(calls, A)
 
 
-def test_the_store_being_away_is_raised_after_one_turn() -> None:
+def test_an_unreachable_store_is_raised_after_one_turn() -> None:
     """The shard has tried for long enough."""
     calls, wire, time = calls_over(Scripted(problem(StoreUnavailable)))
     with pytest.raises(StoreUnavailable):
@@ -152,8 +152,8 @@ def test_answers_come_with_what_they_took() -> None:
     reply = Reply(body, headers={WORK_HEADER: work.to_header(), "Content-Length": str(len(body))})
     calls, _, _ = calls_over(Scripted(reply))
     assert calls.send("POST", [A], "/v1/statistics", read_answer) == (body, work)
-    received, told = calls.send("POST", [A], "/v1/map", read_into_buffer)
-    assert (bytes(received), told) == (body, work)
+    received, took = calls.send("POST", [A], "/v1/map", read_into_buffer)
+    assert (bytes(received), took) == (body, work)
 
 
 def test_messages_are_compact_json_of_finite_numbers() -> None:

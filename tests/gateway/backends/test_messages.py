@@ -86,7 +86,7 @@ def test_a_slice_s_partial_comes_back_with_its_work() -> None:
     assert MapRequest.from_json(wire.sent[0].message) == request
 
 
-def test_commits_are_told_to_every_shard_of_a_slice() -> None:
+def test_every_shard_of_a_slice_hears_of_a_commit() -> None:
     calls, wire = wired(Reply(status=204))
     Shards(calls).committed(["http://a", "http://b"], PART, 3)
     assert [sent.url for sent in wire.sent] == ["http://a/v1/commits", "http://b/v1/commits"]
@@ -170,7 +170,7 @@ def test_a_long_run_that_breaks_off_is_begun_again() -> None:
     assert len(wire.sent) == 7
 
 
-def test_whoever_hears_of_progress_may_end_the_run() -> None:
+def test_the_progress_callback_can_end_the_run() -> None:
     def cancel(done: int, total: int) -> None:
         raise OperationCancelled("enough")
 

@@ -66,7 +66,7 @@ def test_a_shard_without_an_address_is_left_out() -> None:
     assert placement.addresses(lost, 0) == ["http://shard-1"]
 
 
-def test_a_table_of_a_lower_version_replaces_none() -> None:
+def test_a_table_of_a_lower_version_is_ignored() -> None:
     placement, _, controller = following({"GET /v1/placement": table(8, "job").to_json()})
     placement.wait_for_news()
     controller.replies["GET /v1/placement"] = Reply.of(table(7).to_json())
@@ -110,7 +110,7 @@ def test_without_a_copy_a_start_is_no_failure() -> None:
     assert placement.table.version == 0
 
 
-def test_what_the_controller_refuses_is_told_with_its_numbers() -> None:
+def test_a_refusal_of_the_controller_keeps_its_numbers() -> None:
     problem = {"status": 507, "code": "insufficient-capacity", "detail": "too large", "update_bytes": 10}
     placement, _, _ = following({"POST /v1/placement/jobs/job": Reply.of(problem, 507)})
     with pytest.raises(InsufficientCapacity, match="too large") as caught:
@@ -126,7 +126,7 @@ def test_what_the_controller_refuses_is_told_with_its_numbers() -> None:
         (Reply(b"", 503), "no detail"),
     ],
 )
-def test_answers_that_help_nobody_are_unavailability(reply: Reply, message: str) -> None:
+def test_an_unusable_answer_of_the_controller_is_unavailability(reply: Reply, message: str) -> None:
     placement, _, _ = following({"POST /v1/placement/jobs/job": reply})
     with pytest.raises(Unavailable, match=message):
         placement.place(JOB)

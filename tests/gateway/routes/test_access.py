@@ -92,7 +92,7 @@ async def test_running_a_workload_takes_a_token_that_may_read(guarded: World) ->
 
 
 @pytest.mark.parametrize("header", ["", "Bearer wrong", "Basic master", "master ", "Bearer"])
-async def test_without_a_known_token_nothing_is_told(guarded: World, header: str) -> None:
+async def test_without_an_accepted_token_every_route_answers_401(guarded: World, header: str) -> None:
     async with client_of(guarded) as client:
         headers = {"authorization": header} if header else {}
         paths = [path.format(job="a-1") for path in READS]
@@ -114,7 +114,7 @@ async def test_lists_show_only_the_jobs_that_a_token_reaches(guarded: World) -> 
         assert list((await master.get("/v1/placement")).json()["jobs"]) == ["a-1", "b-1"]
 
 
-async def test_operations_are_for_who_may_read_their_job(guarded: World) -> None:
+async def test_operations_are_visible_to_readers_of_their_job(guarded: World) -> None:
     async with bearing(guarded, "master") as master, bearing(guarded, "reader-of-a") as reader:
         await master.put("/v1/jobs/b-1", json=SCHEMA)
         started = await master.post("/v1/jobs/b-1/workloads/metrics", headers={"prefer": "respond-async"})
@@ -151,8 +151,8 @@ async def test_every_route_is_described_with_what_it_answers() -> None:
         for code, answer in operation["responses"].items():
             if int(code) >= 400:
                 assert "application/problem+json" in answer["content"], (method, path, code)
-    known = {code for operation in operations.values() for code in operation["responses"]}
-    assert {str(error.status) for error in every_error()} - {"412"} <= known
+    documented_codes = {code for operation in operations.values() for code in operation["responses"]}
+    assert {str(error.status) for error in every_error()} - {"412"} <= documented_codes
 
 
 def every_error() -> list[type[FLStoreError]]:

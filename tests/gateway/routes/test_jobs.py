@@ -49,8 +49,8 @@ async def test_a_job_tells_how_far_it_has_come(http: httpx.AsyncClient, gateway:
         gateway.fill(number, 2)
         gateway.commit(number)
     gateway.fill(7, 1)
-    told = (await http.get("/v1/jobs/job")).json()
-    counts = {name: told[name] for name in ("committed", "first", "latest", "open", "clients")}
+    document = (await http.get("/v1/jobs/job")).json()
+    counts = {name: document[name] for name in ("committed", "first", "latest", "open", "clients")}
     assert counts == {"committed": 2, "first": 3, "latest": 5, "open": [7], "clients": 2}
     listed = (await http.get("/v1/jobs")).json()["jobs"]
     assert listed == [{**counts, "job": "job", "parameters": 6, "nbytes": 32}]
@@ -65,10 +65,10 @@ async def test_a_job_that_no_table_has_is_described_without_a_place(http: httpx.
     assert (await http.get("/v1/jobs/another")).json()["placement"] is None
 
 
-async def test_what_no_shard_can_hold_leaves_nothing(http: httpx.AsyncClient, gateway: World) -> None:
+async def test_a_job_that_no_shard_can_hold_is_not_created(http: httpx.AsyncClient, gateway: World) -> None:
     gateway.controller.problem = {"status": 507, "code": "insufficient-capacity", "detail": "no", "update_bytes": 24}
-    told = problem(await http.put("/v1/jobs/job", json=JOB), 507, "insufficient-capacity")
-    assert told["update_bytes"] == 24
+    document = problem(await http.put("/v1/jobs/job", json=JOB), 507, "insufficient-capacity")
+    assert document["update_bytes"] == 24
     assert gateway.store.contents == {}
     problem(await http.get("/v1/jobs/job"), 404, "not-found")
     gateway.controller.problem = None
@@ -94,9 +94,9 @@ async def test_what_no_shard_can_hold_leaves_nothing(http: httpx.AsyncClient, ga
     ],
 )
 async def test_each_field_that_does_not_fit_is_named(http: httpx.AsyncClient, change: Any, field: str) -> None:
-    told = problem(await http.put("/v1/jobs/job", json={**JOB, **change}), 422, "invalid-parameters")
-    assert field in [error["field"] for error in told["errors"]]
-    assert field in told["detail"]
+    document = problem(await http.put("/v1/jobs/job", json={**JOB, **change}), 422, "invalid-parameters")
+    assert field in [error["field"] for error in document["errors"]]
+    assert field in document["detail"]
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ async def test_each_field_that_does_not_fit_is_named(http: httpx.AsyncClient, ch
     ],
 )
 async def test_a_schema_that_describes_no_model_is_refused(http: httpx.AsyncClient, tensors: Any, message: str) -> None:
-    told = problem(await http.put("/v1/jobs/job", json={"schema": tensors}), 422, "invalid-parameters")
-    assert message in told["detail"]
+    document = problem(await http.put("/v1/jobs/job", json={"schema": tensors}), 422, "invalid-parameters")
+    assert message in document["detail"]
 
 
 async def test_a_deleted_job_is_gone_everywhere(http: httpx.AsyncClient, gateway: World) -> None:
@@ -144,15 +144,15 @@ async def test_a_job_made_anew_inherits_nothing(http: httpx.AsyncClient, gateway
     assert (await http.get("/v1/jobs/job/rounds")).json() == {"rounds": []}
 
 
-async def test_an_erased_client_is_told_with_its_rounds(http: httpx.AsyncClient, gateway: World) -> None:
+async def test_an_erasure_reports_the_client_s_rounds(http: httpx.AsyncClient, gateway: World) -> None:
     gateway.create()
     for number in (1, 2):
         gateway.fill(number, 3)
     gateway.commit(1)
-    told = (await http.delete("/v1/jobs/job/clients/c1")).json()
-    assert (told["client"], told["rounds"]) == ("c1", [1, 2])
-    tombstone = stored(gateway.store, told["tombstone"])
-    assert (tombstone["client"], tombstone["rounds"], tombstone["objects"]) == ("c1", [1, 2], told["objects"])
+    document = (await http.delete("/v1/jobs/job/clients/c1")).json()
+    assert (document["client"], document["rounds"]) == ("c1", [1, 2])
+    tombstone = stored(gateway.store, document["tombstone"])
+    assert (tombstone["client"], tombstone["rounds"], tombstone["objects"]) == ("c1", [1, 2], document["objects"])
     problem(await http.delete("/v1/jobs/job/clients/c1"), 404, "not-found")
     problem(await http.delete("/v1/jobs/job/clients/aggregate"), 422, "invalid-id")
     assert len(vector(1)) == 6

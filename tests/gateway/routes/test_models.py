@@ -50,12 +50,17 @@ def dataset(rows: int = 3, seed: int = 0) -> bytes:
 async def test_a_program_is_stored_described_and_read_back(http: httpx.AsyncClient, job: World, program: bytes) -> None:
     answer = await http.put(MODEL, content=program)
     assert answer.status_code == 201, answer.text
-    told = answer.json()
+    document = answer.json()
     sha256 = hashlib.sha256(program).hexdigest()
-    assert (told["job"], told["sha256"], told["nbytes"], told["created"]) == ("job", sha256, len(program), True)
-    assert told["inputs"] == [{"name": "inputs", "dtype": "F32", "shape": [None, 2]}]
-    assert (told["outputs"], told["stored"], told["adapted"], told["frozen"]) == (1, 3, 0, 0)
-    assert told["stored_at"] == job.time.now()
+    assert (document["job"], document["sha256"], document["nbytes"], document["created"]) == (
+        "job",
+        sha256,
+        len(program),
+        True,
+    )
+    assert document["inputs"] == [{"name": "inputs", "dtype": "F32", "shape": [None, 2]}]
+    assert (document["outputs"], document["stored"], document["adapted"], document["frozen"]) == (1, 3, 0, 0)
+    assert document["stored_at"] == job.time.now()
     again = await http.put(MODEL, content=program)
     assert (again.status_code, again.json()["created"]) == (200, False)
     back = await http.get(MODEL)
@@ -102,8 +107,8 @@ async def test_a_data_set_is_stored_listed_replaced_and_deleted(http: httpx.Asyn
     ],
 )
 async def test_a_data_set_has_inputs_and_rows(http: httpx.AsyncClient, tensors: dict[str, Any], shown: str) -> None:
-    told = problem(await http.put(f"{DATASETS}/test", content=save(tensors)), 422, "invalid-tensors")
-    assert told["detail"].endswith(f"the tensors of this one: {shown}")
+    document = problem(await http.put(f"{DATASETS}/test", content=save(tensors)), 422, "invalid-tensors")
+    assert document["detail"].endswith(f"the tensors of this one: {shown}")
 
 
 async def test_names_of_data_sets_and_artifacts_are_checked(http: httpx.AsyncClient) -> None:

@@ -51,8 +51,8 @@ async def test_an_update_comes_back_as_it_was_sent(http: httpx.AsyncClient, job:
     }
     again = await put(http)
     assert (again.status_code, again.json()) == (200, {**answer.json(), "created": False})
-    told = problem(await put(http, content=body(2)), 409, "conflict")
-    assert "has other bytes from 'c'" in told["detail"]
+    document = problem(await put(http, content=body(2)), 409, "conflict")
+    assert "has other bytes from 'c'" in document["detail"]
     back = await http.get(f"{ROUND}/clients/c")
     assert (back.content, back.headers["etag"]) == (body(1), f'"{sha256}"')
     assert back.headers["content-length"] == str(len(body(1)))
@@ -146,13 +146,13 @@ async def test_an_aggregate_is_the_next_round_s_base(http: httpx.AsyncClient, jo
 
 async def test_a_commit_is_final_and_answered_alike_again(http: httpx.AsyncClient, job: World) -> None:
     await put(http)
-    said = {"metrics": {"accuracy": 0.5}, "hyperparameters": {"lr": 0.1}, "participants": ["c"]}
-    answer = await http.post(f"{ROUND}/commit", json=said)
+    request = {"metrics": {"accuracy": 0.5}, "hyperparameters": {"lr": 0.1}, "participants": ["c"]}
+    answer = await http.post(f"{ROUND}/commit", json=request)
     assert answer.status_code == 200
     record = answer.json()
     assert (record["metrics"], record["hyperparameters"]) == ({"accuracy": 0.5}, {"lr": 0.1})
     assert [member["client"] for member in record["members"]] == ["c"]
-    assert (await http.post(f"{ROUND}/commit", json=said)).json() == record
+    assert (await http.post(f"{ROUND}/commit", json=request)).json() == record
     problem(await http.post(f"{ROUND}/commit", json={}), 409, "conflict")
     problem(await put(http, "d", body(2)), 409, "round-committed")
     assert (await http.get(ROUND)).json() == record
@@ -166,8 +166,8 @@ async def test_a_participant_who_has_not_delivered_keeps_a_round_open(http: http
 
 
 async def test_a_commit_s_body_is_checked(http: httpx.AsyncClient, job: World) -> None:
-    told = problem(await http.post(f"{ROUND}/commit", json={"metric": {}}), 422, "invalid-parameters")
-    assert told["errors"] == [{"field": "body.metric", "message": "Extra inputs are not permitted"}]
+    document = problem(await http.post(f"{ROUND}/commit", json={"metric": {}}), 422, "invalid-parameters")
+    assert document["errors"] == [{"field": "body.metric", "message": "Extra inputs are not permitted"}]
 
 
 async def test_rounds_are_listed_with_their_clients(http: httpx.AsyncClient, job: World) -> None:
@@ -183,16 +183,16 @@ async def test_rounds_are_listed_with_their_clients(http: httpx.AsyncClient, job
 async def test_unknown_rounds_and_clients_are_named_with_the_nearest(http: httpx.AsyncClient, job: World) -> None:
     await http.put("/v1/jobs/job/rounds/1/clients/client-7", content=body(1))
     assert problem(await http.get("/v1/jobs/job/rounds/11"), 404, "not-found")["nearest"] == ["1"]
-    told = problem(await http.get("/v1/jobs/job/rounds/1/clients/client-8"), 404, "not-found")
-    assert told["nearest"] == ["client-7"]
+    document = problem(await http.get("/v1/jobs/job/rounds/1/clients/client-8"), 404, "not-found")
+    assert document["nearest"] == ["client-7"]
     problem(await http.get("/v1/jobs/job/rounds/1/aggregate"), 404, "not-found")
     problem(await http.put("/v1/jobs/jab/rounds/1/clients/c", content=body(1)), 404, "not-found")
 
 
 @pytest.mark.parametrize("number", ["-1", "x", "100000000", "1e3"])
 async def test_rounds_are_small_numbers(http: httpx.AsyncClient, job: World, number: str) -> None:
-    told = problem(await http.get(f"/v1/jobs/job/rounds/{number}"), 422, "invalid-parameters")
-    assert told["errors"][0]["field"] == "path.round"
+    document = problem(await http.get(f"/v1/jobs/job/rounds/{number}"), 422, "invalid-parameters")
+    assert document["errors"][0]["field"] == "path.round"
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ async def test_a_range_is_served(http: httpx.AsyncClient, job: World, header: st
 
 
 @pytest.mark.parametrize("header", ["bytes=5-3", "bytes=0-1,4-5", "bytes=-", "lines=1-2", "bytes=" + "9" * 50 + "-"])
-async def test_what_is_no_range_is_passed_over(http: httpx.AsyncClient, job: World, header: str) -> None:
+async def test_an_unusable_range_header_is_ignored(http: httpx.AsyncClient, job: World, header: str) -> None:
     await put(http)
     answer = await http.get(f"{ROUND}/clients/c", headers={"range": header})
     assert (answer.status_code, answer.content) == (200, body(1))
@@ -241,19 +241,17 @@ async def test_a_range_outside_is_refused(http: httpx.AsyncClient, job: World, h
     assert f"outside of the object's {len(body(1))} bytes" in problem(answer, 416, "range-not-satisfiable")["detail"]
 
 
-async def test_who_has_the_bytes_gets_none(http: httpx.AsyncClient, job: World) -> None:
+async def test_a_caller_that_has_the_bytes_gets_304(http: httpx.AsyncClient, job: World) -> None:
     await put(http)
     tag = f'"{hashlib.sha256(body(1)).hexdigest()}"'
-    for known in (tag, f'"x", W/{tag}', "*"):
-        answer = await http.get(f"{ROUND}/clients/c", headers={"if-none-match": known})
+    for header in (tag, f'"x", W/{tag}', "*"):
+        answer = await http.get(f"{ROUND}/clients/c", headers={"if-none-match": header})
         assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
     answer = await http.get(f"{ROUND}/clients/c", headers={"if-none-match": '"other"'})
     assert answer.status_code == 200
 
 
-async def test_an_object_that_cannot_be_read_is_a_problem_not_a_broken_body(
-    http: httpx.AsyncClient, job: World
-) -> None:
+async def test_an_unreadable_object_is_answered_with_a_problem(http: httpx.AsyncClient, job: World) -> None:
     await put(http)
 
     def fail(call: Call) -> None:
@@ -295,7 +293,7 @@ class Unread(AsyncIterable[bytes]):
         raise AssertionError("the body is not to be read")
 
 
-async def test_limits_are_told_before_a_body_is_read() -> None:
+async def test_limits_are_enforced_before_a_body_is_read() -> None:
     gateway = world(upload_limit=1000, in_flight_bytes=1500)
     gateway.create()
 
@@ -327,7 +325,7 @@ async def test_a_body_that_does_not_come_is_given_up() -> None:
     async with client_of(gateway) as http:
         size = str(len(body(1)))
         answer = await http.put(f"{ROUND}/clients/c", content=stalled(), headers={"content-length": size})
-        told = problem(answer, 408, "too-slow")
-        assert f"of the body's {size} bytes came in time; send at least 65536 a second" in told["detail"]
+        document = problem(answer, 408, "too-slow")
+        assert f"of the body's {size} bytes came in time; send at least 65536 a second" in document["detail"]
         assert answer.headers["connection"] == "close"
     assert gateway.state.uploads.used == 0

@@ -27,11 +27,11 @@ async def test_the_placement_table_is_shown(http: httpx.AsyncClient, filled: Wor
 
 async def test_caches_are_shown_without_waking_a_shard(http: httpx.AsyncClient, filled: World) -> None:
     filled.controller.states["shard-1"] = "zero"
-    told = (await http.get("/v1/cache")).json()
-    first, second = told["shards"]
+    document = (await http.get("/v1/cache")).json()
+    first, second = document["shards"]
     assert (first["shard"], second["shard"], "inventory" in second) == ("shard-0", "shard-1", False)
     assert first["inventory"]["jobs"]["job"]["objects"] == 4
-    assert told["gateway"]["used_bytes"] > 0
+    assert document["gateway"]["used_bytes"] > 0
 
 
 async def test_a_shard_that_cannot_tell_is_shown_without_its_inventory(http: httpx.AsyncClient, filled: World) -> None:
@@ -40,9 +40,9 @@ async def test_a_shard_that_cannot_tell_is_shown_without_its_inventory(http: htt
 
 
 async def test_a_key_is_explained_by_the_shards_of_its_slice(http: httpx.AsyncClient, filled: World) -> None:
-    told = (await http.get("/v1/cache/explain", params={"key": "job/0/c0/1"})).json()
-    assert told["key"] == "job/0/c0/1"
-    assert [(row["shard"], row["cached"]) for row in told["shards"]] == [("shard-1", True)]
+    document = (await http.get("/v1/cache/explain", params={"key": "job/0/c0/1"})).json()
+    assert document["key"] == "job/0/c0/1"
+    assert [(row["shard"], row["cached"]) for row in document["shards"]] == [("shard-1", True)]
     filled.controller.states["shard-0"] = "zero"
     (row,) = (await http.get("/v1/cache/explain", params={"key": "job/0/c0"})).json()["shards"]
     assert row == {
@@ -63,7 +63,7 @@ async def test_a_key_is_explained_by_the_shards_of_its_slice(http: httpx.AsyncCl
         ("jub/0/c0", 404, "job 'jub' does not exist"),
     ],
 )
-async def test_a_key_that_cannot_be_is_refused(
+async def test_an_invalid_key_is_refused(
     http: httpx.AsyncClient, filled: World, key: str, status: int, message: str
 ) -> None:
     answer = await http.get("/v1/cache/explain", params={"key": key})
@@ -108,21 +108,21 @@ async def test_metrics_count_what_was_done(http: httpx.AsyncClient, gateway: Wor
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs/", "/v1/jobs/j/rounds/0/clients/", "/v2", "/v1/jobs//rounds/0"])
-async def test_paths_that_lead_nowhere_are_problems_too(http: httpx.AsyncClient, path: str) -> None:
+async def test_unknown_paths_are_answered_with_problems(http: httpx.AsyncClient, path: str) -> None:
     problem(await http.get(path), 404, "not-found")
 
 
-async def test_methods_that_a_path_has_not_are_named(http: httpx.AsyncClient) -> None:
+async def test_a_method_that_a_path_does_not_have_answers_405(http: httpx.AsyncClient) -> None:
     problem(await http.post("/v1/jobs/job"), 405, "method-not-allowed")
 
 
-async def test_what_is_unforeseen_tells_nothing_of_the_inside(http: httpx.AsyncClient, filled: World) -> None:
+async def test_an_unforeseen_error_reveals_no_detail(http: httpx.AsyncClient, filled: World) -> None:
     def fail(call: Call) -> None:
         raise ZeroDivisionError("secret")
 
     filled.store.before = fail
-    told = problem(await http.get("/v1/jobs/job/rounds/0/clients/c0"), 500, "internal")
-    assert "secret" not in str(told)
+    document = problem(await http.get("/v1/jobs/job/rounds/0/clients/c0"), 500, "internal")
+    assert "secret" not in str(document)
 
 
 async def test_a_request_s_id_is_taken_over_if_it_is_harmless(http: httpx.AsyncClient) -> None:

@@ -35,12 +35,17 @@ async def test_every_workload_is_described(http: httpx.AsyncClient) -> None:
 
 async def test_an_answer_says_what_it_took(http: httpx.AsyncClient, filled: World) -> None:
     answer = await http.post(f"{RUN}/cosine-similarity", json={"round": 0})
-    told = answer.json()
-    assert (told["job"], told["workload"], told["pattern"], told["rounds"]) == ("job", "cosine-similarity", "P2", [0])
+    document = answer.json()
+    assert (document["job"], document["workload"], document["pattern"], document["rounds"]) == (
+        "job",
+        "cosine-similarity",
+        "P2",
+        [0],
+    )
     rows = np.array([vector(seed) for seed in (1, 2, 3)])
     norms = np.linalg.norm(rows, axis=1)
-    np.testing.assert_allclose(told["result"]["matrix"], rows @ rows.T / np.outer(norms, norms), atol=1e-6)
-    execution = told["execution"]
+    np.testing.assert_allclose(document["result"]["matrix"], rows @ rows.T / np.outer(norms, norms), atol=1e-6)
+    execution = document["execution"]
     assert (execution["where"], execution["cached"], execution["shards"], execution["hits"]) == (
         "gateway",
         False,
@@ -57,7 +62,7 @@ async def test_an_empty_body_means_the_defaults(http: httpx.AsyncClient, filled:
     assert answers[0].json()["result"] == answers[1].json()["result"]
 
 
-async def test_who_has_the_answer_gets_none(http: httpx.AsyncClient, filled: World) -> None:
+async def test_a_caller_that_has_the_answer_gets_304(http: httpx.AsyncClient, filled: World) -> None:
     etag = (await http.post(f"{RUN}/metrics")).headers["etag"]
     answer = await http.post(f"{RUN}/metrics", headers={"if-none-match": etag})
     assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
@@ -92,8 +97,8 @@ async def test_parameters_have_a_greatest_length(http: httpx.AsyncClient, filled
 
 
 async def test_a_workload_or_job_that_does_not_exist(http: httpx.AsyncClient, filled: World) -> None:
-    told = problem(await http.post(f"{RUN}/cosine-similarty"), 404, "not-found")
-    assert told["nearest"][0] == "cosine-similarity"
+    document = problem(await http.post(f"{RUN}/cosine-similarty"), 404, "not-found")
+    assert document["nearest"][0] == "cosine-similarity"
     problem(await http.post("/v1/jobs/jub/workloads/metrics"), 404, "not-found")
     problem(await http.post("/v1/jobs/.x/workloads/metrics"), 422, "invalid-id")
 
@@ -172,7 +177,7 @@ async def test_an_operation_that_fails_carries_its_problem() -> None:
         assert (done["state"], done["problem"]["code"], done["problem"]["status"]) == ("failed", "not-found", 404)
 
 
-async def test_what_can_be_checked_at_once_starts_no_operation() -> None:
+async def test_a_wrong_request_starts_no_operation() -> None:
     gateway, held = patient()
     async with client_of(gateway) as http:
         problem(await start(http, "nothing"), 404, "not-found")

@@ -29,8 +29,8 @@ def on_s3(tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server) -> Iter
 @pytest.fixture(params=["directory", "s3"])
 def running(request: pytest.FixtureRequest) -> System:
     """A whole FLStore, over each kind of store in turn."""
-    found: System = request.getfixturevalue(f"on_{request.param}")
-    return found
+    system: System = request.getfixturevalue(f"on_{request.param}")
+    return system
 
 
 @pytest.fixture

@@ -115,13 +115,13 @@ def test_more_in_flight_than_there_is_room_for_is_told_to_come_back(strict: http
 @pytest.mark.parametrize("shape", [[10**9, 10], [2**40, 2**3]])
 def test_what_no_shard_can_hold_is_told_with_the_numbers(running: System, shape: list[int]) -> None:
     name = f"giant-{shape[0]}-{running.store_url[:2].strip('/')}"
-    told = problem(
+    document = problem(
         running.http.put(f"/v1/jobs/{name}", json={"schema": [{"name": "w", "dtype": "F32", "shape": shape}]}),
         507,
         "insufficient-capacity",
     )
-    assert told["update_bytes"] == 4 * shape[0] * shape[1]
-    assert told["largest_shard_bytes"] == 64 * 2**20
+    assert document["update_bytes"] == 4 * shape[0] * shape[1]
+    assert document["largest_shard_bytes"] == 64 * 2**20
     problem(running.http.get(f"/v1/jobs/{name}"), 404, "not-found")
     assert not list(running.store.list(f"jobs/{name}"))
     assert name not in running.http.get("/v1/placement").json()["jobs"]
@@ -173,13 +173,13 @@ def test_what_is_unknown_is_told_with_the_nearest_names(job: JobOverHttp) -> Non
     problem(job.http.put(f"/v1/jobs/{near}/rounds/0/clients/c", content=GOOD), 404, "not-found")
     problem(job.http.delete(f"/v1/jobs/{near}"), 404, "not-found")
     assert problem(job.http.get(f"{job.url}/rounds/11"), 404, "not-found")["nearest"] == ["1"]
-    told = problem(job.http.get(job.client_url(1, "client-8")), 404, "not-found")
-    assert told["nearest"] == ["client-7"]
+    document = problem(job.http.get(job.client_url(1, "client-8")), 404, "not-found")
+    assert document["nearest"] == ["client-7"]
     problem(job.http.get(f"{job.url}/rounds/1/aggregate"), 404, "not-found")
     assert problem(job.run("cosine-similarty"), 404, "not-found")["nearest"][0] == "cosine-similarity"
     problem(job.run("cosine-similarity", round=2), 404, "not-found")
-    told = problem(job.run("cosine-similarity", round=1, clients=["client-6"]), 404, "not-found")
-    assert told["nearest"] == ["client-7"]
+    document = problem(job.run("cosine-similarity", round=1, clients=["client-6"]), 404, "not-found")
+    assert document["nearest"] == ["client-7"]
     assert problem(job.run("reputation", client="client-9"), 404, "not-found")["nearest"] == ["client-7"]
     problem(job.http.delete(f"{job.url}/clients/client-9"), 404, "not-found")
     problem(job.http.get(f"{job.url}/artifacts/abc"), 404, "not-found")

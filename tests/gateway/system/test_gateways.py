@@ -97,17 +97,19 @@ def test_an_erased_client_is_gone_from_everything(running: System, job: JobOverH
     for number in (1, 2):
         job.fill(number, 3)
     job.commit(1)
-    told = job.http.delete(f"{job.url}/clients/c1").json()
-    assert (told["client"], told["rounds"]) == ("c1", [1, 2])
+    document = job.http.delete(f"{job.url}/clients/c1").json()
+    assert (document["client"], document["rounds"]) == ("c1", [1, 2])
     keys = [info.key for info in running.store.list(f"jobs/{job.name}")]
     assert not [key for key in keys if "c1." in key]
-    tombstone = json.loads(running.store.get(told["tombstone"]))
-    assert (tombstone["client"], tombstone["rounds"], tombstone["objects"]) == ("c1", [1, 2], told["objects"])
+    tombstone = json.loads(running.store.get(document["tombstone"]))
+    assert (tombstone["client"], tombstone["rounds"], tombstone["objects"]) == ("c1", [1, 2], document["objects"])
     assert tombstone["done_at"] >= tombstone["asked_at"]
-    found = RoundStatistics.from_bytes(running.store.get(f"jobs/{job.name}/rounds/00000001/statistics.safetensors"))
-    assert found.members == ("c0", "c2")
+    statistics = RoundStatistics.from_bytes(
+        running.store.get(f"jobs/{job.name}/rounds/00000001/statistics.safetensors")
+    )
+    assert statistics.members == ("c0", "c2")
     deltas = np.array([flat(seed) - flat(50) for seed in (1, 3)])
-    np.testing.assert_allclose(found.gram, deltas @ deltas.T, rtol=1e-5, atol=1e-2)
+    np.testing.assert_allclose(statistics.gram, deltas @ deltas.T, rtol=1e-5, atol=1e-2)
     assert [m["client"] for m in job.http.get(f"{job.url}/rounds/1").json()["members"]] == ["c0", "c2"]
     assert job.http.get(job.client_url(1, "c0")).content == body(1, {"num_examples": 10})
     problem(job.http.get(job.client_url(1, "c1")), 404, "not-found")
@@ -218,22 +220,22 @@ def test_a_request_id_is_echoed_and_reaches_the_shards(running: System, job: Job
 def test_caches_are_told_without_waking_a_shard(on_directory: System) -> None:
     create(on_directory.http).fill(0, 1)
     starts = {shard["shard"]: shard["starts"] for shard in on_directory.shards()}
-    told = on_directory.http.get("/v1/cache").json()
-    assert {shard["shard"] for shard in told["shards"]} == starts.keys()
-    for shard in told["shards"]:
+    document = on_directory.http.get("/v1/cache").json()
+    assert {shard["shard"] for shard in document["shards"]} == starts.keys()
+    for shard in document["shards"]:
         assert ("inventory" in shard) == (shard["state"] == "awake")
     assert {shard["shard"]: shard["starts"] for shard in on_directory.shards()} == starts
 
 
 def finished(http: httpx.Client, path: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    operation: dict[str, Any] = {}
 
     def is_done() -> bool:
-        found.update(http.get(path).json())
-        return str(found["state"]) != "running"
+        operation.update(http.get(path).json())
+        return str(operation["state"]) != "running"
 
     wait_until(is_done, f"{path} being done")
-    return found
+    return operation
 
 
 def logged(service: Service, request_id: str, path: str) -> bool:

@@ -33,20 +33,20 @@ def result(job: JobOverHttp, workload: str, **params: Any) -> Any:
 
 def model(job: JobOverHttp, link: Any) -> NDArray[np.float64]:
     """Return an artifact's floats in the order of `flat`."""
-    found = load(job.http.get(link["href"]).content)
-    return np.concatenate([found[name].ravel().astype(float) for name in ("dense.bias", "dense.weight", "half")])
+    tensors = load(job.http.get(link["href"]).content)
+    return np.concatenate([tensors[name].ravel().astype(float) for name in ("dense.bias", "dense.weight", "half")])
 
 
 @pytest.mark.parametrize("method", ["geometric-median", "krum", "multi-krum", "bulyan", "clipped-mean"])
 def test_rules_that_withstand_bad_updates_answer_and_can_be_traced(filled: JobOverHttp, method: str) -> None:
-    told = result(filled, "aggregate", round=ROUND, method=method)
+    document = result(filled, "aggregate", round=ROUND, method=method)
     rows = np.array([flat(21 + client) for client in range(CLIENTS)])
-    vector = model(filled, told["artifact"])
+    vector = model(filled, document["artifact"])
     assert (rows.min(axis=0) - 0.5 <= vector).all() or method == "clipped-mean"
     assert vector.shape == (PARAMETERS,)
-    lineage = result(filled, "provenance", artifact=told["artifact"]["sha256"][:32], verify=True)
+    lineage = result(filled, "provenance", artifact=document["artifact"]["sha256"][:32], verify=True)
     assert (lineage["verified"], lineage["workload"], lineage["changed"]) == (True, "aggregate", [])
-    assert [entry["client"] for entry in lineage["inputs"]] == told["clients"]
+    assert [entry["client"] for entry in lineage["inputs"]] == document["clients"]
 
 
 def test_noise_is_the_seeds_and_privacy_is_accounted(filled: JobOverHttp) -> None:
@@ -58,30 +58,30 @@ def test_noise_is_the_seeds_and_privacy_is_accounted(filled: JobOverHttp) -> Non
 
 
 def test_a_model_is_inspected(filled: JobOverHttp) -> None:
-    told = result(filled, "inspect", round=ROUND, client="c3")
+    document = result(filled, "inspect", round=ROUND, client="c3")
     row, base = flat(24), flat(101)
-    assert told["norm"] == pytest.approx(np.linalg.norm(row), rel=1e-6)
-    assert told["distance"] == pytest.approx(np.linalg.norm(row - base), rel=1e-6)
-    assert (told["base"], told["others"]) == (1, ["steps"])
+    assert document["norm"] == pytest.approx(np.linalg.norm(row), rel=1e-6)
+    assert document["distance"] == pytest.approx(np.linalg.norm(row - base), rel=1e-6)
+    assert (document["base"], document["others"]) == (1, ["steps"])
     problem(filled.run("inspect", round=ROUND, client="c33"), 404, "not-found")
 
 
 def test_a_client_is_unlearned_from_every_round(filled: JobOverHttp) -> None:
-    told = result(filled, "unlearn", client="c0", every=True)
+    document = result(filled, "unlearn", client="c0", every=True)
     start, expected = flat(100), flat(100)
     for number, first in ((1, 1), (2, 21)):
         rows = np.array([flat(first + client) for client in range(1, CLIENTS)])
         expected = expected + np.average(rows - start, axis=0, weights=10 + np.arange(1, CLIENTS))
         start = flat(100 + number)
-        np.testing.assert_allclose(model(filled, told["models"][number - 1]["artifact"]), expected, atol=5e-3)
-    lineage = result(filled, "provenance", artifact=told["models"][0]["artifact"]["sha256"][:32], verify=True)
+        np.testing.assert_allclose(model(filled, document["models"][number - 1]["artifact"]), expected, atol=5e-3)
+    lineage = result(filled, "provenance", artifact=document["models"][0]["artifact"]["sha256"][:32], verify=True)
     assert (lineage["verified"], lineage["workload"]) == (True, "unlearn")
 
 
 def test_every_group_of_clients_gets_a_model(filled: JobOverHttp) -> None:
-    told = result(filled, "personalize", clusters=2, global_share=0.5)
-    assert sorted(client for entry in told["models"] for client in entry["clients"]) == [f"c{n}" for n in range(7)]
-    for index, entry in enumerate(told["models"]):
+    document = result(filled, "personalize", clusters=2, global_share=0.5)
+    assert sorted(client for entry in document["models"] for client in entry["clients"]) == [f"c{n}" for n in range(7)]
+    for index, entry in enumerate(document["models"]):
         rows = [(flat(21 + int(client[1:])), 10 + int(client[1:])) for client in entry["clients"]]
         own = np.average([row for row, _ in rows], axis=0, weights=[count for _, count in rows])
         np.testing.assert_allclose(
@@ -90,8 +90,12 @@ def test_every_group_of_clients_gets_a_model(filled: JobOverHttp) -> None:
 
 
 def test_aggregates_that_fedavg_did_not_make_are_found_and_hashes_told(filled: JobOverHttp) -> None:
-    told = result(filled, "provenance", last=3)
-    assert [(entry["round"], entry["verified"]) for entry in told["generations"]] == [(2, None), (1, None), (0, None)]
-    assert all(len(entry["sha256"]) == 64 for entry in told["generations"][0]["updates"])
+    document = result(filled, "provenance", last=3)
+    assert [(entry["round"], entry["verified"]) for entry in document["generations"]] == [
+        (2, None),
+        (1, None),
+        (0, None),
+    ]
+    assert all(len(entry["sha256"]) == 64 for entry in document["generations"][0]["updates"])
     assert result(filled, "provenance", verify=True)["verified"] is False
     problem(filled.run("provenance", artifact="0" * 32), 404, "not-found")

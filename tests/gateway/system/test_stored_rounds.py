@@ -54,12 +54,12 @@ def test_a_committed_round_is_what_was_in_it(running: System, job: JobOverHttp) 
     assert record["hyperparameters"] == {"rate": 0.1}
     assert record["committed_at"] > 0
     assert job.http.get(f"{job.url}/rounds/1").json() == record
-    found = statistics(running, job, 1)
+    stored = statistics(running, job, 1)
     deltas = np.array([flat(seed) - flat(100) for seed in (1, 2, 3, 101)])
-    assert found.members == ("c0", "c1", "c2", "aggregate")
+    assert stored.members == ("c0", "c1", "c2", "aggregate")
     expected = deltas @ deltas.T
     scale = np.sqrt(np.outer(expected.diagonal(), expected.diagonal()))
-    np.testing.assert_array_less(np.abs(found.gram - expected) / scale, 1e-6)
+    np.testing.assert_array_less(np.abs(stored.gram - expected) / scale, 1e-6)
     job_record = job.http.get(job.url).json()
     assert (job_record["committed"], job_record["latest"], job_record["open"], job_record["clients"]) == (2, 1, [], 3)
 
@@ -69,8 +69,8 @@ def test_the_same_bytes_again_are_no_news_and_others_a_conflict(running: System,
     before = stored(running, job)
     again = job.put(0, "c", body(1))
     assert (again.status_code, again.json()["created"]) == (200, False)
-    told = problem(job.put(0, "c", body(2)), 409, "conflict")
-    assert "'c'" in told["detail"]
+    document = problem(job.put(0, "c", body(2)), 409, "conflict")
+    assert "'c'" in document["detail"]
     assert job.http.get(job.client_url(0, "c")).content == body(1)
     assert stored(running, job) == before
 
@@ -106,8 +106,8 @@ def test_concurrent_commits_agree(job: JobOverHttp) -> None:
 def test_a_commit_waits_for_named_participants_and_leaves_nothing_behind(running: System, job: JobOverHttp) -> None:
     job.put(0, "alice", body(1))
     before = stored(running, job)
-    told = problem(job.commit(0, participants=["alice", "alicia"]), 404, "not-found")
-    assert told["nearest"] == ["alice"]
+    document = problem(job.commit(0, participants=["alice", "alicia"]), 404, "not-found")
+    assert document["nearest"] == ["alice"]
     assert stored(running, job) == before
     problem(job.commit(7, participants=["bob"]), 404, "not-found")
     assert stored(running, job) == before
@@ -116,13 +116,16 @@ def test_a_commit_waits_for_named_participants_and_leaves_nothing_behind(running
 
 
 @pytest.mark.parametrize(
-    "said", ['{"metrics": {"loss": NaN}}', '{"hyperparameters": {"rate": -Infinity}}', '{"metrics": {"a": "\\ud800"}}']
+    "content",
+    ['{"metrics": {"loss": NaN}}', '{"hyperparameters": {"rate": -Infinity}}', '{"metrics": {"a": "\\ud800"}}'],
 )
-def test_a_commit_that_json_cannot_say_changes_nothing(on_directory: System, local_job: JobOverHttp, said: str) -> None:
+def test_a_commit_that_json_cannot_say_changes_nothing(
+    on_directory: System, local_job: JobOverHttp, content: str
+) -> None:
     local_job.put(0, "c", body(1))
     before = stored(on_directory, local_job)
     answer = local_job.http.post(
-        f"{local_job.url}/rounds/0/commit", content=said, headers={"content-type": "application/json"}
+        f"{local_job.url}/rounds/0/commit", content=content, headers={"content-type": "application/json"}
     )
     problem(answer, 422, "invalid-parameters")
     assert stored(on_directory, local_job) == before
@@ -132,8 +135,8 @@ def test_a_commit_that_json_cannot_say_changes_nothing(on_directory: System, loc
 def test_an_empty_round_can_be_committed(job: JobOverHttp) -> None:
     record = job.commit(0, metrics={"note": "nobody came"}).json()
     assert record["members"] == []
-    told = problem(job.run("cosine-similarity", round=0), 422, "not-enough-data")
-    assert "0 update(s)" in told["detail"]
+    document = problem(job.run("cosine-similarity", round=0), 422, "not-enough-data")
+    assert "0 update(s)" in document["detail"]
 
 
 def test_an_open_round_is_answered_as_it_stands(job: JobOverHttp) -> None:

@@ -62,9 +62,9 @@ def test_without_the_store_writes_wait_and_what_is_hot_goes_on(cut_off: tuple[Sy
         running.http.delete(job.url),
         running.http.get(job.client_url(1, "c0")),
     ]:
-        told = problem(answer, 503, "store-unavailable")
+        document = problem(answer, 503, "store-unavailable")
         assert int(answer.headers["retry-after"]) >= 1
-        assert "trouble" not in told["detail"] or "secret" not in told["detail"]
+        assert "trouble" not in document["detail"] or "secret" not in document["detail"]
     for answer in [
         job.run("cosine-similarity", round=1),
         job.run("cosine-similarity"),
@@ -174,10 +174,10 @@ def test_a_gateway_killed_during_uploads_leaves_each_whole_or_absent(on_s3: Syst
     assert acknowledged <= members.keys()
     assert len(acknowledged) < len(bodies)
     for client, content in bodies.items():
-        found = job.http.get(job.client_url(0, client))
-        assert found.status_code == (200 if client in members else 404)
+        answer_back = job.http.get(job.client_url(0, client))
+        assert answer_back.status_code == (200 if client in members else 404)
         if client in members:
-            assert found.content == content
+            assert answer_back.content == content
             assert members[client]["sha256"] == hashlib.sha256(content).hexdigest()
         assert job.put(0, client, content).status_code in (200, 201)
     assert len(job.commit(0).json()["members"]) == len(bodies)
@@ -222,8 +222,8 @@ def test_uploads_that_race_a_commit_are_in_it_or_refused(job: JobOverHttp) -> No
         assert "early" in members
         for client, answer in answers.items():
             assert answer.status_code == (201 if client in members else 409), answer.text
-            found = job.http.get(job.client_url(number, client))
-            assert found.status_code == (200 if client in members else 404)
+            answer_back = job.http.get(job.client_url(number, client))
+            assert answer_back.status_code == (200 if client in members else 404)
         answer = job.run("cosine-similarity", round=number)
         assert answer.status_code == 200, answer.text
         assert len(answer.json()["result"]["matrix"]) == len(members)
