@@ -20,7 +20,7 @@ _ELEMENTWISE = """
     floor_divide fmod frac ge gelu glu gt hardshrink hardsigmoid hardswish hardtanh hypot isfinite isinf isnan
     leaky_relu lerp le log log10 log1p log2 log_sigmoid logaddexp logical_and logical_not logical_or logical_xor lt
     masked_fill maximum minimum mish mul ne neg nan_to_num polar pow prelu rad2deg real imag reciprocal relu relu6
-    remainder round rsqrt rsub selu sigmoid sign silu sin sinc sinh softplus softshrink softsign sqrt square sub tan
+    remainder round rsqrt rsub selu sigmoid sign silu sin sinc sinh softplus softshrink sqrt square sub tan
     tanh threshold true_divide trunc where xlogy
 """
 _REDUCTIONS = """
@@ -47,7 +47,7 @@ _LAYERS = """
     conv3d conv_transpose1d conv_transpose2d convolution cosine_similarity dot dropout einsum embedding
     feature_alpha_dropout feature_dropout group_norm grid_sampler grid_sampler_2d gru instance_norm layer_norm linear
     log_softmax logit lstm matmul max_pool1d max_pool2d max_pool2d_with_indices max_pool3d mm mv native_batch_norm
-    native_group_norm native_layer_norm normalize outer pairwise_distance rms_norm rnn_relu rnn_tanh
+    native_group_norm native_layer_norm outer pairwise_distance rms_norm rnn_relu rnn_tanh
     scaled_dot_product_attention softmax tensordot upsample_bicubic2d upsample_bilinear2d upsample_linear1d
     upsample_nearest1d upsample_nearest2d _adaptive_avg_pool2d _fused_rms_norm _log_softmax
     _native_batch_norm_legit_no_training _scaled_dot_product_flash_attention_for_cpu _softmax
