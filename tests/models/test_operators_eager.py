@@ -88,7 +88,9 @@ SHAPES: Mapping[str, Function] = {
     "where": lambda x: torch.where(x > 0, x, torch.zeros_like(x)),
 }
 LAYERS: Mapping[str, Function] = {
-    "attention": lambda x: F.scaled_dot_product_attention(*[(x + i).view(1, 1, 3, 4) for i in range(3)]),
+    "attention": lambda x: F.scaled_dot_product_attention(
+        x.view(1, 1, 3, 4), x.view(1, 1, 3, 4), x.exp().view(1, 1, 3, 4)
+    ),
     "average pool": lambda x: F.avg_pool2d(x.view(1, 1, 3, 4), 2) + F.adaptive_avg_pool2d(x.view(1, 1, 3, 4), 1),
     "batch norm": lambda x: F.batch_norm(x, torch.ones(4), torch.full((4,), 2.0), eps=0.1),
     "bilinear sampling": lambda x: F.interpolate(x.view(1, 1, 3, 4), scale_factor=2, mode="bilinear"),
