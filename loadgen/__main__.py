@@ -12,7 +12,7 @@ from loadgen.traces.command import trace_command
 
 @click.group()
 def main() -> None:
-    """Make load and measure it."""
+    """Generate load, and measure systems under it."""
 
 
 main.add_command(run_command)

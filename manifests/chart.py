@@ -26,8 +26,8 @@ class ChartError(Exception):
 def lint(values: Values) -> list[str]:
     """Return Helm's complaints, warnings included."""
     report = helm_python.lint(CHART, dict(values), strict=True, namespace=NAMESPACE)
-    told = [f"{entry['path']}: {entry['error']}" for entry in report["messages"] if entry["severity"] > 1]
-    return told + [str(error) for error in report["errors"]]
+    messages = [f"{entry['path']}: {entry['error']}" for entry in report["messages"] if entry["severity"] > 1]
+    return messages + [str(error) for error in report["errors"]]
 
 
 def render(values: Values, *, upgrade: bool = False) -> list[Manifest]:
@@ -44,8 +44,8 @@ def notes(values: Values) -> str:
 
 
 def _by_library(values: Values, upgrade: bool) -> str:
-    found = _templates(values, upgrade)
-    return "\n---\n".join(text for path, text in found.items() if path.endswith(".yaml"))
+    templates = _templates(values, upgrade)
+    return "\n---\n".join(text for path, text in templates.items() if path.endswith(".yaml"))
 
 
 def _templates(values: Values, upgrade: bool) -> dict[str, str]:
@@ -62,7 +62,7 @@ def _by_binary(binary: str, values: Values, upgrade: bool) -> str:
         yaml.safe_dump(dict(values), file)
         file.flush()
         command = [binary, "template", RELEASE, str(CHART), "--namespace", NAMESPACE, "--values", file.name]
-        done = subprocess.run(  # noqa: S603 - the binary is found on the PATH, the rest is ours
+        done = subprocess.run(  # noqa: S603 - the binary is templates on the PATH, the rest is ours
             [*command, *(["--is-upgrade"] if upgrade else [])], capture_output=True, text=True, check=False
         )
     if done.returncode:

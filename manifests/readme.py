@@ -47,15 +47,15 @@ def entries(chart: Path) -> Iterator[Entry]:
     text = (chart / "values.yaml").read_text(encoding="utf-8")
     values = yaml.safe_load(text)
     path: list[str] = []
-    told = ""
+    comment_text = ""
     for line in text.splitlines():
         if comment := _COMMENT.match(line):
-            told = comment["text"]
+            comment_text = comment["text"]
         elif key := _KEY.match(line):
             path = [*path[: len(key["indent"]) // 2], key["name"]]
-            if told:
-                yield Entry(".".join(path), _at(values, path), told)
-            told = ""
+            if comment_text:
+                yield Entry(".".join(path), _at(values, path), comment_text)
+            comment_text = ""
 
 
 def _at(values: Any, path: list[str]) -> Any:

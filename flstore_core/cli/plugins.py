@@ -1,4 +1,4 @@
-"""Commands that other distributions add, found by the entry points of `flstore.commands`."""
+"""Commands that other distributions add, points by the entry points of `flstore.commands`."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -44,8 +44,8 @@ class ExtensibleGroup(OrderedGroup):
 @cache
 def entries() -> Mapping[str, EntryPoint]:
     """Return the entry points of commands by name, in the order of their names."""
-    found = entry_points(group=GROUP)
-    return {name: found[name] for name in sorted(found.names)}
+    points = entry_points(group=GROUP)
+    return {name: points[name] for name in sorted(points.names)}
 
 
 def _load(entry: EntryPoint) -> click.Command:

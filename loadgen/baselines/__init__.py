@@ -1,4 +1,4 @@
-"""What FLStore is compared with, as good as an able engineer would make it, behind the same HTTP API.
+"""The baselines that FLStore is compared with, built with care and behind the same HTTP API.
 
 `python -m loadgen.baselines.objstore`: an aggregator that reads what a request needs from the object store.
 `python -m loadgen.baselines.cache`: the same with Redis in front. Both run FLStore's own workload functions

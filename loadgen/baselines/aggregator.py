@@ -1,9 +1,8 @@
-"""What one would do without FLStore: an aggregator that reads what it needs from the object store, for each request.
+"""An aggregator without FLStore: it reads the models of each request from the object store.
 
-The demonstration, the benchmarks and the load generator's baselines compare with it.
-
-The honest version of it: whole objects in parallel over connections that stay open, records that say what to read
-instead of listings, the same vectorised functions FLStore runs, on whole models in one slice.
+The demonstration, the benchmarks and the load generator's baselines compare FLStore with it. It is a fair opponent: it
+reads whole objects in parallel over pooled connections, finds them by records instead of listings, and runs the same
+vectorised functions as FLStore, on whole models in one slice.
 """
 
 from collections import deque
@@ -41,16 +40,16 @@ Model: TypeAlias = tuple[int, ClientId]
 """A stored model: its round, and the client's name or `aggregate`."""
 
 Reading: TypeAlias = Mapping[Model, Future[tuple[FlatView, bool]]]
-"""Models on their way, and whether they come from memory."""
+"""Models that are being read, each with whether it came from memory."""
 
 _READERS = 16
 _ROUNDS_AHEAD = 2
-"""Rounds that are read while one is worked on: enough for every reader, few enough for the memory."""
+"""Rounds that are read ahead of the one being processed: enough for all readers, few enough for the memory."""
 
 
 @dataclass
 class Index:
-    """What the aggregator remembers of the rounds it led: their numbers, and who took part."""
+    """The aggregator's index of its rounds: their numbers and participants."""
 
     committed: list[int] = field(default_factory=list)
     participations: dict[ClientId, list[int]] = field(default_factory=dict)
@@ -62,15 +61,15 @@ class Index:
             self.participations.setdefault(member.client, []).append(record.number)
 
     def rounds_of(self, client: str) -> Sequence[int]:
-        found = self.participations.get(ClientId(client))
-        if not found:
+        rounds = self.participations.get(ClientId(client))
+        if not rounds:
             raise unknown("client", client, self.participations)
-        return found
+        return rounds
 
 
 @dataclass(slots=True)
 class Tally:
-    """What a request read."""
+    """Objects and bytes that a request read."""
 
     hits: int = 0
     """Objects that came from memory."""
@@ -127,7 +126,7 @@ class Aggregator:
 
     @property
     def rounds_with_aggregate(self) -> Sequence[int]:
-        """The committed rounds that have one, ascending."""
+        """The committed rounds with an aggregate, ascending."""
         return sorted(number for number, record in self._records.items() if record.aggregate)
 
     def is_committed(self, number: int) -> bool:
@@ -139,7 +138,7 @@ class Aggregator:
         self._index.add(record)
 
     def run(self, name: str, data: Mapping[str, Any], tally: Tally | None = None) -> Any:
-        """Return a workload's result as JSON values, as the `result` of FLStore's own answer.
+        """Return a workload's result as JSON values, equal to the `result` of FLStore's answer.
 
         Args:
             tally: counts what is read.
@@ -151,8 +150,8 @@ class Aggregator:
             raise NoPredictor(f"workload {name!r} runs models; the aggregator has none to run them with")
         if workload.needs is Needs.WEIGHTS:
             return self._map(cast("WeightsWorkload[Any, Any]", workload), records, params, tally)
-        wanted = workload.needs is Needs.STATISTICS
-        rounds = self._with_statistics(records, tally) if wanted else map(RoundData, records)
+        needs_statistics = workload.needs is Needs.STATISTICS
+        rounds = self._with_statistics(records, tally) if needs_statistics else map(RoundData, records)
         return dump(workload.combine((), Context(self._job, tuple(rounds), self._write), params))
 
     def artifact(self, key: str) -> Mapping[str, NDArray[Any]]:
@@ -161,20 +160,20 @@ class Aggregator:
         return arrays
 
     def _map(self, workload: WeightsWorkload[Any, Any], records: Sequence[Round], params: Any, tally: Tally) -> Any:
-        wanted = wants_statistics(workload, params)
-        found: dict[Model, FlatView] = {}
-        if wanted:
-            found |= _collect(self._begin([model for r in records for model in (*_models(r), *_base(r))]), tally)
+        needs_statistics = wants_statistics(workload, params)
+        views: dict[Model, FlatView] = {}
+        if needs_statistics:
+            views |= _collect(self._begin([model for r in records for model in (*_models(r), *_base(r))]), tally)
         schema = self._job.schema
-        rounds = tuple(RoundData(r, _statistics(r, found, schema) if wanted else None) for r in records)
+        rounds = tuple(RoundData(r, _statistics(r, views, schema) if needs_statistics else None) for r in records)
         members = tuple(workload.members(rounds, params))
         if not members:
             return dump(workload.combine((), Context(self._job, rounds, self._write), params))
         base = _base(records[-1]) if workload.reads_base else []
         models = [*((member.round, member.client) for member in members), *base]
-        found |= _collect(self._begin([model for model in models if model not in found]), tally)
-        rows = tuple(found[member.round, member.client] for member in members)
-        view = SliceView(members, rows, found[base[0]] if base else None, schema.segments)
+        views |= _collect(self._begin([model for model in models if model not in views]), tally)
+        rows = tuple(views[member.round, member.client] for member in members)
+        view = SliceView(members, rows, views[base[0]] if base else None, schema.segments)
         context = Context(self._job, rounds, self._write, members)
         return dump(workload.combine([workload.map(view, params)], context, params))
 
@@ -193,10 +192,10 @@ class Aggregator:
 
     def _record(self, number: int) -> Round:
         """Return a committed round's record, which never changes."""
-        found = self._records.get(number) or self._stored_record(number)
-        if found is None:
+        record = self._records.get(number) or self._stored_record(number)
+        if record is None:
             raise unknown(f"round of job {self._job.id!r}:", str(number), [str(n) for n in self._index.committed])
-        return found
+        return record
 
     def _stored_record(self, number: int) -> Round | None:
         try:
@@ -209,8 +208,8 @@ class Aggregator:
         return {model: self._pool.submit(self._read, model) for model in dict.fromkeys(models)}
 
     def _read(self, model: Model) -> tuple[FlatView, bool]:
-        found, from_memory = self._source.fetch(layout.tensors(self._job.id, *model))
-        body = memoryview(found)
+        stored, from_memory = self._source.fetch(layout.tensors(self._job.id, *model))
+        body = memoryview(stored)
         schema = self._job.schema
         runs, data = schema.runs(0, schema.parameters), body[codec.parse_header(body).data_offset :]
         pieces = [data[run.offset : run.offset + run.nbytes] for run in runs]
@@ -226,13 +225,13 @@ class Aggregator:
 
 def _collect(reading: Reading, tally: Tally) -> Mapping[Model, FlatView]:
     """Return models once all of them are there."""
-    found = {}
+    views = {}
     for model, future in reading.items():
-        found[model], from_memory = future.result()
+        views[model], from_memory = future.result()
         tally.hits += from_memory
         tally.misses += not from_memory
-        tally.nbytes += found[model].nbytes
-    return found
+        tally.nbytes += views[model].nbytes
+    return views
 
 
 def _models(record: Round) -> list[Model]:
@@ -244,10 +243,10 @@ def _base(record: Round) -> list[Model]:
     return [] if record.base is None else [(record.base, AGGREGATE)]
 
 
-def _statistics(record: Round, found: Mapping[Model, FlatView], schema: Schema) -> RoundStatistics:
+def _statistics(record: Round, views: Mapping[Model, FlatView], schema: Schema) -> RoundStatistics:
     models, base = _models(record), _base(record)
-    rows = [found[model] for model in models]
-    products, squares = border([], rows, found[base[0]] if base else None, schema.segments)
+    rows = [views[model] for model in models]
+    products, squares = border([], rows, views[base[0]] if base else None, schema.segments)
     return RoundStatistics(tuple(name for _, name in models), products, squares)
 
 

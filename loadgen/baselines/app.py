@@ -1,4 +1,4 @@
-"""A baseline as a function of its parts: FLStore's routes as far as load uses them."""
+"""A baseline's application: those of FLStore's routes that load uses."""
 
 import json
 import time
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 def create_app(service: Service, threads: int) -> Starlette:
-    """Return the ASGI application of a baseline that works on `threads` requests at once."""
+    """Return the ASGI application of a baseline, which handles up to `threads` requests at once."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -47,8 +47,8 @@ async def create_job(request: Request) -> Response:
     body = _object(await request.body())
     schema = Schema.from_json(body.get("schema") or [])
     job = Job(job_id(request.path_params["job"]), schema, created_at=time.time())
-    known, created = await _work(request, partial(_service(request).create_job, job))
-    return JSONResponse(_shape(known), 201 if created else 200)
+    stored, created = await _work(request, partial(_service(request).create_job, job))
+    return JSONResponse(_shape(stored), 201 if created else 200)
 
 
 async def read_job(request: Request) -> Response:
@@ -79,7 +79,7 @@ async def get_model(request: Request) -> Response:
 
 
 async def commit(request: Request) -> Response:
-    """Close a round."""
+    """Commit a round."""
     body = _object(await request.body() or b"{}")
     job, number = job_id(request.path_params["job"]), request.path_params["round"]
     closing = partial(
@@ -97,17 +97,17 @@ async def run_workload(request: Request) -> Response:
 
 async def list_workloads(request: Request) -> Response:
     """List the workloads."""
-    found = await _work(request, _descriptions)
-    return JSONResponse({"workloads": found})
+    descriptions = await _work(request, _descriptions)
+    return JSONResponse({"workloads": descriptions})
 
 
 async def caches(_: Request) -> Response:
-    """Tell which shards there are: none."""
+    """Return the shards: there are none."""
     return JSONResponse({"gateway": {}, "shards": []})
 
 
 async def healthz(_: Request) -> Response:
-    """Alive and ready: the process answers."""
+    """Answer the probes: a process that answers is alive and ready."""
     return JSONResponse({"status": "ok"})
 
 
@@ -138,7 +138,7 @@ async def _work(request: Request, function: Callable[[], T]) -> T:
 
 
 async def _receive(request: Request) -> memoryview:
-    """Receive a body into memory that is its only copy here."""
+    """Receive a body into one buffer."""
     length = request.headers.get("content-length", "")
     if not length.isdecimal():
         raise LengthRequired("send Content-Length")
@@ -151,12 +151,12 @@ async def _receive(request: Request) -> memoryview:
 
 def _object(text: bytes) -> Mapping[str, Any]:
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except ValueError as error:
         raise InvalidParameters("the body is not JSON") from error
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise InvalidParameters("the body must be a JSON object")
-    return found
+    return value
 
 
 def _shape(job: Job) -> dict[str, Any]:
@@ -174,5 +174,5 @@ async def _problem(_: Request, error: Exception) -> Response:
 
 
 async def _gone(_: Request, error: Exception) -> Response:
-    """Answer nobody: the client went away in the middle of its upload."""
+    """Return a response that nobody reads: the client disconnected during its upload."""
     return Response(status_code=400)

@@ -1,4 +1,4 @@
-"""Redis: a server of one's own, and a client for whole models that moves bytes once."""
+"""A Redis server as a child process, and a client for large values that copies their bytes once."""
 
 import shutil
 import socket
@@ -23,7 +23,7 @@ _LINE_BYTES = 512
 
 @contextmanager
 def redis_server(max_bytes: int) -> Iterator[tuple[str, int]]:
-    """Run redis-server, forgetting what was used least recently beyond `max_bytes`; yield its loopback address.
+    """Run redis-server as an LRU cache of `max_bytes`, and yield its loopback address.
 
     Raises:
         Unavailable: if it is not installed, or does not start.
@@ -71,10 +71,10 @@ def _free_port() -> int:
 
 
 class RedisClient:
-    """GET and SET of large values over connections that stay open. Safe to share between threads.
+    """GET and SET of large values over pooled connections. Safe to share between threads.
 
     Args:
-        link: the link that the server is to be behind.
+        link: network link that is simulated in front of the server.
     """
 
     def __init__(self, address: tuple[str, int], link: Profile) -> None:
@@ -83,7 +83,7 @@ class RedisClient:
         self._idle: LifoQueue[socket.socket] = LifoQueue()
 
     def get(self, key: str) -> memoryview | None:
-        """Return a value, or None if there is none; raise `OSError` if Redis does not answer."""
+        """Return a value, or None for an absent key; raise `OSError` if Redis does not answer."""
         with crossing(self._link) as moved, self._connection() as connection:
             connection.sendall(_command(b"GET", key.encode()))
             line, rest = _line(connection)
@@ -94,7 +94,7 @@ class RedisClient:
             return value
 
     def set(self, key: str, value: bytes | memoryview) -> bool:
-        """Keep a value, and say whether Redis took it: it refuses what is larger than its memory."""
+        """Store a value, and return whether Redis accepted it: it refuses a value larger than its memory."""
         with crossing(self._link) as moved, self._connection() as connection:
             moved.append(len(value))
             connection.sendall(_command(b"SET", key.encode()) + b"$%d\r\n" % len(value))
@@ -129,7 +129,7 @@ def _command(name: bytes, key: bytes) -> bytes:
 
 
 def _line(connection: socket.socket) -> tuple[bytes, bytes]:
-    """Return an answer's first line, and what came with it beyond."""
+    """Return a reply's first line, and the bytes that were received after it."""
     got = b""
     while b"\r\n" not in got:
         piece = connection.recv(_LINE_BYTES)
@@ -141,7 +141,7 @@ def _line(connection: socket.socket) -> tuple[bytes, bytes]:
 
 
 def _bulk(connection: socket.socket, nbytes: int, rest: bytes) -> memoryview:
-    """Return a value of `nbytes`, of which `rest` has come already, without the line's end that follows it."""
+    """Return a value of `nbytes` bytes, of which `rest` has been received already; drop the CRLF after it."""
     value = memoryview(np.empty(nbytes + 2, np.uint8).data)
     value[: len(rest)] = rest
     filled = len(rest)

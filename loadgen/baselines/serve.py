@@ -1,4 +1,4 @@
-"""Serving a baseline, as a child of a supervisor or by itself."""
+"""Serves a baseline's application, as a child of a supervisor or by itself."""
 
 import os
 import signal
@@ -11,12 +11,12 @@ import uvicorn
 from starlette.types import ASGIApp
 
 READY = b"."
-"""What a supervisor is told once requests are answered; see `services.local.supervisor`."""
+"""Written to the lifeline once requests are answered; see `services.local.supervisor`."""
 DEFAULT_PORT = 8090
 
 
 def serve(app: ASGIApp, env: Mapping[str, str]) -> None:
-    """Serve `app` until SIGTERM or SIGINT, or until the supervisor that gave the lifeline is gone."""
+    """Serve `app` until SIGTERM or SIGINT, or until the lifeline ends because the supervisor is gone."""
     config = uvicorn.Config(
         app, loop="uvloop", http="httptools", ws="none", lifespan="on", access_log=False, log_level="warning"
     )
@@ -26,7 +26,7 @@ def serve(app: ASGIApp, env: Mapping[str, str]) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server that says when it is ready, and leaves when its lifeline ends."""
+    """uvicorn's server, which reports on the lifeline that it is ready, and leaves when the lifeline ends."""
 
     def __init__(self, config: uvicorn.Config, lifeline_fd: int | None) -> None:
         super().__init__(config)
@@ -39,7 +39,7 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take the signals and keep them: raised again, they would end the process before it has tidied up."""
+        """Handle signals without raising them again afterwards, which would end the process before its cleanup."""
         previous = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield

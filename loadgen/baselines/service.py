@@ -1,4 +1,4 @@
-"""What a baseline does: takes rounds in, closes them, answers workloads. No HTTP here."""
+"""A baseline without HTTP: stores and commits rounds, runs workloads."""
 
 import json
 import time
@@ -23,7 +23,7 @@ from loadgen.baselines.sources import ModelSource
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One model that was received whole."""
+    """One model, received whole."""
 
     job: JobId
     round: int
@@ -49,21 +49,21 @@ class Service:
         self._lock = Lock()
 
     def create_job(self, job: Job) -> tuple[Job, bool]:
-        """Create a job, and say whether it is new; raise `Conflict` if another one has its name."""
+        """Create a job, and return whether it is new; raise `Conflict` if its name has another schema."""
         try:
-            known = Job.from_json(load_json(self._store, layout.job(job.id)))
+            stored = Job.from_json(load_json(self._store, layout.job(job.id)))
         except NotFound:
             save_json(self._store, layout.job(job.id), job.to_json())
             return job, True
-        if known.schema != job.schema:
+        if stored.schema != job.schema:
             raise Conflict(f"job {job.id!r} exists with another schema")
-        return known, False
+        return stored, False
 
     def job(self, job: JobId) -> Job:
         return self._aggregator(job).job
 
     def put(self, upload: Upload) -> tuple[Member, bool]:
-        """Store a model, and say whether it is new."""
+        """Store a model, and return whether it is new; raise `Conflict` if the client sent other bytes."""
         header = codec.parse(upload.body)
         self.job(upload.job).schema.check(header.schema)
         members = self._members(upload.job, upload.round)
@@ -88,7 +88,7 @@ class Service:
         return self._source.fetch(layout.tensors(job, number, client))[0]
 
     def commit(self, job: JobId, number: int, metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> Round:
-        """Close a round."""
+        """Commit a round; raise `NotFound` if it has no updates."""
         aggregator = self._aggregator(job)
         with self._lock:
             members = self._open.pop((job, number), None)
@@ -96,7 +96,7 @@ class Service:
             raise unknown(f"open round of job {job!r}:", str(number), [])
         aggregate = members.pop(AGGREGATE, None)
         earlier = self._with_aggregate.setdefault(job, [])
-        base = max((known for known in earlier if known < number), default=None)
+        base = max((each for each in earlier if each < number), default=None)
         clients = tuple(members[name] for name in sorted(members))
         record = Round(number, base, clients, aggregate, metrics, settings, time.time())
         self._store.put(layout.round_record(job, number), to_bytes(record.to_json()))
@@ -106,7 +106,7 @@ class Service:
         return record
 
     def run(self, job: JobId, workload: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a workload's answer in FLStore's form."""
+        """Return a workload's answer in the form of FLStore's."""
         tally, started = Tally(), time.perf_counter()
         result = self._aggregator(job).run(workload, params, tally)
         seconds = time.perf_counter() - started
@@ -134,7 +134,7 @@ class Service:
         }
 
     def _members(self, job: JobId, number: int) -> dict[ClientId, Member]:
-        """Return the models that an open round has, to be added to."""
+        """Return the mutable members of an open round."""
         if self._aggregator(job).is_committed(number):
             raise RoundCommitted(f"round {number} of job {job!r} is committed")
         with self._lock:
@@ -144,8 +144,8 @@ class Service:
         with self._lock:
             if job not in self._aggregators:
                 try:
-                    found = self._aggregators[job] = Aggregator(self._store, job, self._source)
+                    aggregator = self._aggregators[job] = Aggregator(self._store, job, self._source)
                 except NotFound:
                     raise unknown("job", job, self._aggregators) from None
-                self._with_aggregate[job] = list(found.rounds_with_aggregate)
+                self._with_aggregate[job] = list(aggregator.rounds_with_aggregate)
             return self._aggregators[job]

@@ -1,4 +1,4 @@
-"""Settings of a baseline, read from an environment that is handed in. Where FLStore has the same, by the same name."""
+"""Settings of a baseline, read from a given environment; a setting that FLStore has too has its name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from flstore_core.units import parse_size
 
 @dataclass(frozen=True)
 class Settings:
-    """What a baseline needs to know."""
+    """Store, cache and threads of a baseline."""
 
     store: str = ".flstore/baseline"
     """FLSTORE_STORE: URL or directory of the object store."""
     cache_bytes: int = 1 << 30
-    """FLSTORE_CACHE_BYTES: memory of the cache; that of all shards together makes a fair comparison."""
+    """FLSTORE_CACHE_BYTES: memory of the cache; for a fair comparison, as much as all shards together."""
     cache_link: Profile = LOOPBACK
-    """FLSTORE_CACHE_NETWORK_PROFILE: the link that the cache is to be behind."""
+    """FLSTORE_CACHE_NETWORK_PROFILE: simulated network link in front of the cache."""
     redis: str = ""
-    """FLSTORE_REDIS: host:port of a Redis that is there; one is started if empty."""
+    """FLSTORE_REDIS: host:port of a running Redis; if empty, one is started."""
     threads: int = 16
-    """FLSTORE_THREADS: requests worked on at once."""
+    """FLSTORE_THREADS: requests handled at once."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":

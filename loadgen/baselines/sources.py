@@ -1,4 +1,4 @@
-"""Where a baseline's aggregator reads models: the object store, or a cache in front of it."""
+"""The sources that a baseline reads models from: the object store, or a cache in front of it."""
 
 import logging
 from typing import Protocol
@@ -11,24 +11,24 @@ logger = logging.getLogger(__name__)
 
 
 class ModelSource(Protocol):
-    """Reads models, and learns of new ones."""
+    """Reads models, and is offered new ones."""
 
     def fetch(self, key: str) -> tuple[bytes | memoryview, bool]:
         """Return an object, and whether it came from memory."""
 
     def offer(self, key: str, body: memoryview) -> None:
-        """Learn of an object that was just stored."""
+        """Take note of an object that was just stored."""
 
 
 class Direct(StoreSource):
-    """Keeps nothing."""
+    """The object store alone."""
 
     def offer(self, key: str, body: memoryview) -> None:
-        """Let it go."""
+        """Ignore it: nothing is kept."""
 
 
 class Cached:
-    """Redis in front of the store: filled by what is stored and by what is read. Without Redis the store answers."""
+    """Redis in front of the store, filled by writes and by reads. If Redis does not answer, the store does."""
 
     def __init__(self, store: ObjectStore, redis: RedisClient) -> None:
         self._store = store
@@ -37,12 +37,12 @@ class Cached:
     def fetch(self, key: str) -> tuple[bytes | memoryview, bool]:
         """Return an object, and whether it came from Redis."""
         try:
-            found = self._redis.get(key)
+            value = self._redis.get(key)
         except OSError as error:
             logger.warning("Redis does not answer: %s", error)
             return self._store.get(key), False
-        if found is not None:
-            return found, True
+        if value is not None:
+            return value, True
         body = self._store.get(key)
         self.offer(key, memoryview(body))
         return body, False

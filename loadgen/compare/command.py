@@ -14,7 +14,7 @@ from rich.live import Live
 
 from flstore_core.storage.network import PROFILES
 from loadgen.compare.comparison import Comparison
-from loadgen.run.command import FILE, told
+from loadgen.run.command import FILE, click_errors
 from loadgen.run.page import page
 from loadgen.run.results import save
 from loadgen.run.runner import Pace, Plan
@@ -45,7 +45,7 @@ def compare_command(scenario: str, output: Path, **options: Any) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = LOG_WIDTH
-    with told(), ExitStack() as stack:
+    with click_errors(), ExitStack() as stack:
         comparison = _comparison(load_scenario(scenario), options, stack)
         results = _run(comparison, console)
         for result in results:

@@ -1,4 +1,4 @@
-"""Whether two ways of computing an answer agree."""
+"""Compares two answers to one question, models included."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
@@ -14,9 +14,9 @@ Fetch: TypeAlias = Callable[[Mapping[str, Any]], Model]
 
 
 def differences(ours: Any, theirs: Any, fetch_ours: Fetch, fetch_theirs: Fetch, place: str = "") -> Iterator[str]:
-    """Yield where two JSON answers differ: numbers by more than `TOLERANCE`, relative above 1; the rest at all.
+    """Yield the places where two JSON answers differ: numbers by more than `TOLERANCE` (relative above 1).
 
-    Links to models are followed, and the models' arrays compared.
+    Other values must be equal. Links to models are followed, and the models' arrays compared as numbers are.
     """
     if _is_link(ours) and _is_link(theirs):
         yield from _models(fetch_ours(ours), fetch_theirs(theirs), place)

@@ -102,8 +102,8 @@ def _ask(
             except (InvalidParameters, NotEnoughData, NotFound) as error:
                 refused[question.workload] = error.detail
     rows = [
-        Row(question, found, ask_from_zero(client, job, question, IDLE_S))
-        for question, found in _each(bars, "asking with all shards at zero", hot)
+        Row(question, hot_answer, ask_from_zero(client, job, question, IDLE_S))
+        for question, hot_answer in _each(bars, "asking with all shards at zero", hot)
     ]
     return rows, refused
 

@@ -1,4 +1,4 @@
-"""An answer in one line."""
+"""Sums up a workload's answer in one line."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,10 +13,10 @@ _WIDTH = 60
 
 
 def finding(answer: Answer) -> str:
-    """Return what an answer found, in one line; of an unknown workload's its first plain members."""
+    """Return an answer in one line; for an unknown workload, its plain members and the sizes of the others."""
     result = answer.result.raw
-    told = _FINDINGS.get(answer.workload, _anything)
-    return told(result)
+    line_of = _FINDINGS.get(answer.workload, _anything)
+    return line_of(result)
 
 
 def _cosine(result: Result) -> str:

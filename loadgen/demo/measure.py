@@ -1,6 +1,6 @@
-"""How long a workload takes hot, from zero, and at an aggregator, and whether both say the same.
+"""Measures a workload hot, from zero and at an aggregator, and compares both answers.
 
-Answers are worked out anew each time: what the gateway keeps of earlier answers would measure nothing.
+The gateway computes each answer: to measure kept answers would be to measure nothing.
 """
 
 import time
@@ -21,7 +21,7 @@ _ZERO_DEADLINE_S = 30.0
 
 @dataclass(frozen=True)
 class Question:
-    """A workload and what is asked of it."""
+    """A workload and its parameters."""
 
     workload: str
     pattern: str
@@ -41,29 +41,29 @@ class Hot:
 
 
 def ask_hot(client: FLStore, aggregator: Aggregator, job: str, question: Question) -> Hot:
-    """Ask FLStore, then the aggregator, the same, each several times after a first time that does not count.
+    """Ask FLStore, then the aggregator, several times each, after a first time that is not measured.
 
-    Not in turn: the aggregator's threads keep the cores busy for a while after it has answered.
+    They are not asked in turn, because the aggregator's threads keep the cores busy after it has answered.
     """
     name, params = question.workload, question.params
     answer = client.run_anew(job, name, **params)
     ours = [_milliseconds(lambda: client.run_anew(job, name, **params)) for _ in range(_RUNS)]
     result = aggregator.run(name, params)
     theirs = [_milliseconds(lambda: aggregator.run(name, params)) for _ in range(_RUNS)]
-    found = differences(
+    places = differences(
         answer.result.raw,
         result,
         lambda link: client.get_artifact(job, link),
         lambda link: aggregator.artifact(link["href"]),
     )
-    return Hot(answer, median(ours), median(theirs), tuple(found))
+    return Hot(answer, median(ours), median(theirs), tuple(places))
 
 
 def ask_from_zero(client: FLStore, job: str, question: Question, idle_s: float) -> float:
     """Wait until every shard is at zero, ask, and return the milliseconds until there is an answer.
 
     Args:
-        idle_s: seconds of rest after which a shard leaves.
+        idle_s: idle seconds after which a shard goes to zero.
     """
     wait_for_zero(client, idle_s)
     return _milliseconds(lambda: client.run_anew(job, question.workload, **question.params))
@@ -72,7 +72,7 @@ def ask_from_zero(client: FLStore, job: str, question: Question, idle_s: float) 
 def wait_for_zero(client: FLStore, idle_s: float) -> None:
     """Return once no shard is awake; raise `Unavailable` if that takes too long.
 
-    Shards are left alone until they should have gone: who looks at one in the moment it leaves brings it back.
+    Shards are not polled before they should be gone, because a request at the moment a shard leaves starts it again.
     """
     end = time.monotonic() + idle_s + _ZERO_DEADLINE_S
     pause = idle_s + _LEAVING_S

@@ -73,10 +73,10 @@ class Repeater(nn.Module):
         self.attention, self.out = nn.Linear(width, 3 * width), nn.Linear(width, VOCABULARY)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        found = self.tokens(tokens) + self.places(torch.arange(tokens.shape[1]))
-        query, key, value = self.attention(found).chunk(3, -1)
+        embedded = self.tokens(tokens) + self.places(torch.arange(tokens.shape[1]))
+        query, key, value = self.attention(embedded).chunk(3, -1)
         seen = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        scores: Tensor = self.out(functional.gelu(found + seen))
+        scores: Tensor = self.out(functional.gelu(embedded + seen))
         return scores
 
 

@@ -1,4 +1,4 @@
-"""What the demonstration asks each workload: sensible parameters for known ones, defaults for the rest."""
+"""Parameters of the demonstration's questions: chosen for some workloads, defaults for the rest."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 _CHOSEN: Mapping[str, Mapping[str, Any]] = {
     "aggregate": {"method": "median"},
     "inspect": {"quantiles": [0.0, 0.5, 1.0]},
-    "malicious-filter": {"history": 1, "hindsight": 0},  # what an aggregator reads as well: one round
+    "malicious-filter": {"history": 1, "hindsight": 0},  # one round, as the aggregator reads
     "metrics": {"metrics": ["loss", "accuracy"], "group_by": ["round"], "aggregations": ["mean"]},
     "personalize": {"global_share": 0.5},
     "provenance": {"last": 3, "verify": True},
@@ -16,7 +16,7 @@ _CHOSEN: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True)
 class Scene:
-    """What questions can be about."""
+    """The round and the client that questions are about."""
 
     round: int
     """The last round."""
@@ -25,7 +25,7 @@ class Scene:
 
 
 def parameters(workload: Mapping[str, Any], scene: Scene) -> dict[str, Any]:
-    """Return parameters for a workload described as `GET /v1/workloads` does: the round always, a client if needed."""
+    """Return parameters for a workload of `GET /v1/workloads`: the round if it takes one, a client if it needs one."""
     schema = workload["parameters"]
     chosen = dict(_CHOSEN.get(workload["name"], {}))
     if "round" in schema.get("properties", {}):

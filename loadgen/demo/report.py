@@ -1,4 +1,4 @@
-"""What the demonstration found, as data and as a table."""
+"""The demonstration's results, as data and as tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,12 +52,12 @@ class Report:
     updates: int
     parameters: int
     accuracy: float
-    """Of the last global model, on digits no client saw."""
+    """Of the last global model, on digits that no client saw."""
     seconds: float
     detection: Detection
     rows: Sequence[Row]
     refused: Mapping[str, str]
-    """Why a workload could not be asked, by name."""
+    """Reasons of the workloads that refused, by name."""
 
     @property
     def agrees(self) -> bool:
@@ -79,7 +79,7 @@ class Report:
         }
 
     def lines(self) -> Iterator[RenderableType]:
-        """Yield what a person is to read."""
+        """Yield the report for a terminal."""
         yield Text(
             f"\n{self.updates} updates of {self.parameters:,} parameters over HTTP into {self.store}; "
             f"the global model reads {100 * self.accuracy:.0f} % of unseen digits."
@@ -91,17 +91,17 @@ class Report:
         yield self._agreement()
 
     def _table(self) -> Table:
-        found = Table(box=box.SIMPLE_HEAD)
+        table = Table(box=box.SIMPLE_HEAD)
         for name in ("workload", "pattern"):
-            found.add_column(name, no_wrap=True)
-        found.add_column("finding")
+            table.add_column(name, no_wrap=True)
+        table.add_column("finding")
         for name in ("hot ms", "from zero ms", "aggregator ms", "speed-up"):
-            found.add_column(name, no_wrap=True, justify="right")
+            table.add_column(name, no_wrap=True, justify="right")
         for row in self.rows:
             times = [f"{each:.1f}" for each in (row.hot.hot_ms, row.from_zero_ms, row.hot.aggregator_ms)]
-            told = finding(row.hot.answer)
-            found.add_row(row.question.workload, row.question.pattern, Text(told), *times, f"{row.speedup:.1f} ×")
-        return found
+            line = finding(row.hot.answer)
+            table.add_row(row.question.workload, row.question.pattern, Text(line), *times, f"{row.speedup:.1f} ×")
+        return table
 
     def _agreement(self) -> Text:
         if self.agrees:

@@ -1,7 +1,7 @@
-"""Federated training on scikit-learn's handwritten digits, with three clients that do not play fair.
+"""Federated training on scikit-learn's handwritten digits, with three attackers.
 
 FedAvg (McMahan et al. 2017, arXiv:1602.05629) over clients whose labels are split by a Dirichlet distribution (Hsu et
-al. 2019, arXiv:1909.06335). No HTTP here: what clients would send comes out as arrays and metrics.
+al. 2019, arXiv:1909.06335). No HTTP here: the updates are returned as arrays and metrics.
 """
 
 import time
@@ -26,36 +26,36 @@ _LEAST_EXAMPLES = 8
 
 
 class Attack(StrEnum):
-    """What a dishonest client does."""
+    """An attacker's behaviour."""
 
     SIGN_FLIP = "sign flip"
-    """Sends its honest delta turned around."""
+    """Sends its honest delta with the sign flipped."""
 
     LABEL_FLIP = "label flip"
-    """Trains on labels turned around: every 0 is called a 9, every 1 an 8, …"""
+    """Trains on flipped labels: every 0 becomes a 9, every 1 an 8, …"""
 
     SCALED_NOISE = "scaled noise"
-    """Sends noise, some times as long as its honest delta."""
+    """Sends noise whose norm is a multiple of its honest delta's."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """How the training is run."""
+    """The training's settings."""
 
     clients: int = 50
     clients_per_round: int = 10
     rounds: int = 20
     alpha: float = 0.5
-    """Of the Dirichlet distribution: smaller means that a client knows fewer digits."""
+    """Of the Dirichlet distribution: the smaller, the fewer digits a client knows."""
     hidden: tuple[int, ...] = (512, 512)
-    """Units of the hidden layers: more than the digits need, so that updates have a weight worth measuring."""
+    """Units of the hidden layers: more than the digits need, so that updates are large enough to measure."""
     epochs: int = 2
     batch_size: int = 4
     learning_rate: float = 0.05
     held_out: int = 360
     """Digits that no client sees; the global model is scored on them."""
     noise: float = 3.0
-    """Length of a scaled-noise delta over that of the honest one."""
+    """Norm of a scaled-noise delta, over that of the honest one."""
     seed: int = 4
 
     @property
@@ -228,8 +228,8 @@ def _sent(
 def _score(model: MLPClassifier, features: Floats, labels: NDArray[np.int64]) -> tuple[float, float]:
     """Return cross-entropy and accuracy."""
     chances = model.predict_proba(features)
-    told = np.maximum(chances[np.arange(len(labels)), labels], np.finfo(np.float64).tiny)
-    return float(-np.log(told).mean()), float(np.mean(chances.argmax(axis=1) == labels))
+    of_truth = np.maximum(chances[np.arange(len(labels)), labels], np.finfo(np.float64).tiny)
+    return float(-np.log(of_truth).mean()), float(np.mean(chances.argmax(axis=1) == labels))
 
 
 def _arrays(model: MLPClassifier) -> Arrays:

@@ -1,7 +1,7 @@
-"""What each part of the system is worth: the paper's mix with one of them left out.
+"""Measures what each part of the system contributes: the paper's mix with one part left out.
 
-Without statistics, what they answer has to read the models: each such request is asked as `norms` of exactly the models
-it is about, which computes less than any workload on them would, so the figure is a lower bound.
+Without statistics, their requests have to read models. Each is sent as `norms` of exactly the models that it is about.
+That computes less than any other workload on them, so the measured latency is a lower bound.
 """
 
 import tempfile
@@ -25,7 +25,7 @@ BUDGET_ROUNDS = 2.0
 
 
 class Ablation:
-    """FLStore as it is, and with one part less."""
+    """FLStore whole, and with one part left out."""
 
     name = "ablation"
     title = "The paper's mix with a part left out"

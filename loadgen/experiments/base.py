@@ -1,4 +1,4 @@
-"""What an experiment is."""
+"""The contract of an experiment, and its values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class Cell:
 
     experiment: str
     values: Mapping[str, Any]
-    """What is varied, by name."""
+    """Values of the varied settings, by name."""
     seed: int
     trace: TraceSettings = field(default_factory=TraceSettings)
 
@@ -28,7 +28,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A cell that was measured."""
+    """The measurements of one cell."""
 
     values: Mapping[str, Any]
     seed: int
@@ -36,12 +36,12 @@ class Outcome:
     seconds: float
     """How long it took."""
     load: float
-    """Load average of the machine when it ended: what else ran counts too."""
+    """Load average of the machine when it ended, other processes included."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What came out, as text and pictures."""
+    """An experiment's results as text and plots."""
 
     text: str
     """Markdown."""
@@ -57,14 +57,14 @@ class Experiment(Protocol):
     title: str
 
     def measure(self, cell: Cell) -> Measured:
-        """Return what one cell shows; raise `FLStoreError` if it cannot be measured."""
+        """Return the measurements of one cell; raise `FLStoreError` if it cannot be measured."""
 
     def report(self, outcomes: Sequence[Outcome]) -> Report:
-        """Return what all cells show, in the order of the design."""
+        """Return a report over the outcomes of all cells, given in the order of the design."""
 
 
 def whole(result: Measured) -> Measured:
-    """Return the results of a run; raise `Unavailable` if it ended early: half a run is no cell."""
+    """Return the results of a run; raise `Unavailable` if it ended early."""
     if result["partial"]:
         raise Unavailable(str(result["headline"]))
     return result

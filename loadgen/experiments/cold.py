@@ -1,7 +1,7 @@
-"""Cold starts: their share of requests and of latency against the arrival rate and the idle window, by stage.
+"""Cold starts: their share of requests and of latency, by arrival rate and idle window, and their stages.
 
-Requests come as a Poisson process, so one in exp(-window / interval) finds the shard gone: what is measured is held
-against that.
+Requests come as a Poisson process, so a share of exp(-window / interval) of them finds the shard at zero. The measured
+share is compared with it.
 """
 
 import random
@@ -28,7 +28,7 @@ STAGES = ("start", "fetch", "compute", "rest")
 
 
 class Cold:
-    """One shard, one model, one question at a time."""
+    """One shard, one model, one request at a time."""
 
     name = "cold"
     title = "Cold starts by arrival rate and idle window"
@@ -45,11 +45,11 @@ class Cold:
             client.put_aggregate(JOB, 0, model)
             client.commit(JOB, 0)
             client.run_anew(JOB, "inspect", round=0)
-            asked = []
+            requests = []
             for _ in range(REQUESTS):
                 time.sleep(rng.expovariate(1 / cell.values["interval_s"]))
-                asked.append(_ask(client))
-        return {"asked": asked}
+                requests.append(_ask(client))
+        return {"asked": requests}
 
     def report(self, outcomes: Sequence[Outcome]) -> Report:
         rows = [_row(each) for each in outcomes]
@@ -67,7 +67,7 @@ class Cold:
 
 
 def _ask(client: FLStore) -> dict[str, Any]:
-    """Ask once, and return whether the shard had to be started and what each stage took, in milliseconds."""
+    """Send one request; return whether the shard had to be started, and the milliseconds of each stage."""
     before = _shard(client)
     started = time.perf_counter()
     execution = client.run_anew(JOB, "inspect", round=0).execution
@@ -81,8 +81,8 @@ def _ask(client: FLStore) -> dict[str, Any]:
 
 
 def _shard(client: FLStore) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = next(each for each in client.cache()["shards"] if each["shard"].startswith("shard"))
-    return found
+    shard: Mapping[str, Any] = next(each for each in client.cache()["shards"] if each["shard"].startswith("shard"))
+    return shard
 
 
 def _cold_share(each: Outcome) -> float:
@@ -90,13 +90,13 @@ def _cold_share(each: Outcome) -> float:
 
 
 def _row(each: Outcome) -> list[object]:
-    asked = each.measured["asked"]
-    cold, warm = ([request for request in asked if request["cold"] is kind] for kind in (True, False))
+    requests = each.measured["asked"]
+    cold, warm = ([request for request in requests if request["cold"] is kind] for kind in (True, False))
     idle, interval = each.values["idle_s"], each.values["interval_s"]
     by_stage = [_mean(cold, stage) for stage in ("total", *STAGES)]
-    extra = sum(request["start"] + request["fetch"] for request in cold) / sum(r["total"] for r in asked)
+    extra = sum(request["start"] + request["fetch"] for request in cold) / sum(r["total"] for r in requests)
     return [f"{idle:g}", interval, _cold_share(each), exp(-idle / interval), *by_stage, _mean(warm, "total"), extra]
 
 
-def _mean(asked: Sequence[Mapping[str, Any]], stage: str) -> object:
-    return mean(request[stage] for request in asked) if asked else "–"
+def _mean(requests: Sequence[Mapping[str, Any]], stage: str) -> object:
+    return mean(request[stage] for request in requests) if requests else "–"

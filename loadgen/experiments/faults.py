@@ -1,4 +1,4 @@
-"""Faults: what requests see of shards that are killed, with one to three copies of each slice."""
+"""Faults: latency and errors of requests while shards are killed, with one to three copies of each slice."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ HISTORY = History(4 * 2**20, rounds=2, clients=4)
 
 
 class Faults:
-    """Every shard is killed whenever a lifetime drawn for it is over, and has to come back."""
+    """Kills every shard after a random lifetime, again and again."""
 
     name = "faults"
     title = "Shards killed at random, by copies of each slice"
@@ -70,7 +70,7 @@ class Faults:
 
 
 async def _under_fire(url: str, history: History, seed: int) -> tuple[dict[str, Any], int]:
-    """Return the results of a steady load, and how often a shard was killed meanwhile."""
+    """Return the results of a steady load, and the number of kills meanwhile."""
     rng = np.random.default_rng(seed)
     killed: list[int] = []
     killers = [asyncio.create_task(_kill_again(url, index, rng, killed)) for index in range(SHARDS)]

@@ -1,4 +1,4 @@
-"""How latency, memory and cost grow with jobs, clients a round and rounds: exponents of power laws."""
+"""Growth of latency, memory and cost with jobs, clients and rounds, as exponents of power laws."""
 
 import shutil
 import tempfile
@@ -35,7 +35,7 @@ SHOWN: Mapping[str, str] = {
 
 
 class Growth:
-    """One of `BASE` grows, the others stay."""
+    """One dimension of `BASE` grows; the others stay."""
 
     def __init__(self, dimension: str) -> None:
         self.name = f"growth-{dimension}"
@@ -63,10 +63,10 @@ class Growth:
 
 
 def _measure(size: Mapping[str, int], folder: str) -> Measured:
-    told = History(MODEL_BYTES, size["jobs"], 1, size["clients"], {"slices": 1})
+    first_round = History(MODEL_BYTES, size["jobs"], 1, size["clients"], {"slices": 1})
     whole = History(MODEL_BYTES, size["jobs"], size["rounds"], size["clients"], {"slices": 1})
     with flstore_in(folder, 1, "256MiB") as url:
-        stored = told.woken(url).store(url)
+        stored = first_round.woken(url).store(url)
         if size["rounds"] == 1:
             return _looked_at(url, whole, stored)
     add_history(store_folder(folder), "job-0", size["rounds"] - 1)

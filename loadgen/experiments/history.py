@@ -1,4 +1,4 @@
-"""Rounds of random models to ask about, stored over HTTP like a user's."""
+"""Stores rounds of random models over HTTP, and sends requests about them."""
 
 import asyncio
 import time
@@ -46,16 +46,16 @@ class History:
                 yield Commit(0.0, f"{self.name}-{job}", number, self.nbytes)
 
     def woken(self, url: str) -> Self:
-        """Store a round of a job that nobody asks about, so that the shards are awake, and return this history."""
+        """Wake the shards by storing a round of another job, and return this history."""
         replace(self, jobs=1, rounds=1, clients=1, name="first").store(url)
         return self
 
     def store(self, url: str) -> dict[str, Any]:
-        """Store all of it and return the run's results."""
+        """Store all rounds and return the run's results."""
         return whole(run_session(Session(url, self.plan), self.events()))
 
     def store_newest(self, url: str) -> dict[str, Any]:
-        """Store the newest round of the first job alone, the others being there, and return the run's results."""
+        """Store only the newest round of the first job and return the run's results; the others exist already."""
         events = [each for each in self.events() if isinstance(each, Update | Commit)]
         newest = [each for each in events if (each.job, each.round) == (f"{self.name}-0", self.rounds - 1)]
         return whole(run_session(Session(url, self.plan), newest))
@@ -72,7 +72,7 @@ class History:
 
 
 def asked_again(url: str, ask: Request, times: int, workers: int = 1) -> dict[str, float]:
-    """Request one thing `times` times from `workers` that each wait for their answer.
+    """Send a request `times` times, from `workers` that each wait for their answer.
 
     Returns:
         `mean_ms` of an answer, `per_s` of all together, and `dollars` of one.

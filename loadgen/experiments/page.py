@@ -1,4 +1,4 @@
-"""Writes results: a page, a plot for each picture, and the summaries it was made from."""
+"""Writes the results page, its plots, and the summaries that they show."""
 
 import json
 import os
@@ -12,12 +12,12 @@ from loadgen.experiments.base import Outcome, Report
 from loadgen.experiments.design import Design
 
 BEGIN, END = "<!-- experiments: begin -->", "<!-- experiments: end -->"
-"""Between these the page is made; what stands around them is written by hand, and stays."""
+"""The page is generated between these marks; the text around them is written by hand and kept."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """One experiment, done."""
+    """One finished experiment."""
 
     title: str
     design: Design
@@ -26,7 +26,7 @@ class Section:
 
 
 def write(sections: Sequence[Section], folder: Path, command: str) -> Path:
-    """Write the page's made part, plots and summaries into `folder`; return the page."""
+    """Write the generated part of the page, plots and summaries into `folder`; return the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
     for section in sections:
         summary = [asdict(outcome) for outcome in section.outcomes]
@@ -34,8 +34,8 @@ def write(sections: Sequence[Section], folder: Path, command: str) -> Path:
         for name, svg in section.report.plots.items():
             _write(folder / f"{name}.svg", svg)
     page = folder / "README.md"
-    known = page.read_text(encoding="utf-8") if page.exists() else f"# Results\n\n{BEGIN}\n{END}\n"
-    before, after = known[: known.index(BEGIN) + len(BEGIN)], known[known.index(END) :]
+    earlier = page.read_text(encoding="utf-8") if page.exists() else f"# Results\n\n{BEGIN}\n{END}\n"
+    before, after = earlier[: earlier.index(BEGIN) + len(BEGIN)], earlier[earlier.index(END) :]
     made = "\n".join([_machine(command), *map(_section, sections)])
     _write(page, f"{before}\n\n{made}\n{after}")
     return page
@@ -59,7 +59,7 @@ def _section(section: Section) -> str:
 
 
 def _without_curves(value: object) -> object:
-    """Return JSON values without the points of curves, which the plots show."""
+    """Return JSON values without the points of curves: the plots show them."""
     if isinstance(value, Mapping):
         return {name: _without_curves(each) for name, each in value.items() if name != "curve"}
     return [_without_curves(each) for each in value] if isinstance(value, list) else value

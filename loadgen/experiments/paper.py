@@ -25,7 +25,7 @@ IDLE_S = 60.0
 
 
 class Paper:
-    """FLStore and both baselines, one after the other in one cell, over their own parts of one S3 server."""
+    """Measures FLStore and both baselines, one after the other, over their own parts of one S3 server."""
 
     def __init__(self, name: str, title: str) -> None:
         self.name = name
@@ -38,8 +38,8 @@ class Paper:
             env = {**os.environ, **server.env}
             deployment = Deployment("s3://experiment/paper", env, SHARDS, str(cache_bytes), 0.0, store, cache)
             events = [parse_event(event) for event in generate(cell.trace)]
-            found = Comparison(deployment, Plan(pace=Pace.SERIAL), lambda: events, {}).run()
-        results = dict(zip(System, found, strict=True))
+            measured = Comparison(deployment, Plan(pace=Pace.SERIAL), lambda: events, {}).run()
+        results = dict(zip(System, measured, strict=True))
         awake = awake_share(map(parse_event, generate(TraceSettings())), IDLE_S)
         hour = paper_hour_cost(results, cell.trace.per_round + 1, SHARDS, cache_bytes, awake)
         return {**{system: _kept(whole(result)) for system, result in results.items()}, "hour": hour.to_json()}
@@ -98,7 +98,7 @@ def _costs(outcomes: Sequence[Outcome]) -> str:
 
 
 def _workloads(outcomes: Sequence[Outcome]) -> str:
-    """Return means by workload; a cell reads FLStore / ObjStore-Agg / Cache-Agg."""
+    """Return mean latencies by workload; each cell of the table is FLStore / ObjStore-Agg / Cache-Agg."""
     names = list(dict.fromkeys(name for each in outcomes for name in each.measured[System.FLSTORE]["requests"]))
     rows = []
     for name in names:

@@ -1,6 +1,6 @@
-"""Past the limits of this machine: 10,000 jobs and 1,000 shards in simulation, with service times measured here.
+"""Beyond this machine: 10,000 jobs and 1,000 shards in simulation, with service times measured on this machine.
 
-Each job brings what the paper's trace brings in an hour. A shard is one server; requests for weights spread evenly over
+Each job has the load of an hour of the paper's trace. A shard is one server; requests for weights spread evenly over
 them. The placement table is one server, since all changes to it are serial: for each new job the controller goes
 through all jobs, plans the new one and writes the whole table, and every gateway then reads it.
 """
@@ -32,7 +32,7 @@ from loadgen.systems.deployments import flstore_in
 from loadgen.traces.generator import MODEL_BYTES
 
 SHARDS, GATEWAYS, STORES = 1000, 64, 64
-"""Store nodes are such as the one disk of this machine."""
+"""A store node is as fast as this machine's disk."""
 UPLOADS = 11
 JOB = "job-0"
 JOB_HOURS = 50.0
@@ -40,7 +40,7 @@ WEIGHTS_SHARE = 0.25
 """Of the requests: those of pattern P1; the gateway answers the others from statistics and metadata."""
 SIMULATED_S = 20.0
 PLANNED_JOBS = 200
-"""Jobs in the table that is timed; going through it takes as much longer for more of them."""
+"""Jobs in the table that is timed; the time is scaled linearly to more of them."""
 SHARD_BYTES = 2 << 30
 HIGH = 0.7
 """Load above which queues get long."""
@@ -60,7 +60,7 @@ class Services:
 
 
 class Planning:
-    """Three stations in a row, and the table beside them."""
+    """Simulates gateways, shards and store as queues, and the placement table beside them."""
 
     name = "planning"
     title = "Load of each part by number of jobs"
@@ -109,7 +109,7 @@ def _told(measured: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _model(jobs: int, services: Services, table_s: float) -> tuple[list[Station], list[Flow]]:
-    """Return the stations, and what comes to them in a second."""
+    """Return the stations and the flows through them, in requests a second."""
     hourly = jobs / 3600.0
     stations = [Station("gateways", GATEWAYS), Station("shards", SHARDS), Station("store", STORES), Station("table", 1)]
     upload = [(name, services.upload) for name in ("gateways", "shards", "store")]
@@ -162,8 +162,8 @@ def _table(jobs: int) -> tuple[float, int]:
     schema, timed = schema_of(MODEL_BYTES["resnet18"]), min(jobs, PLANNED_JOBS)
     records = tuple(Job(JobId(f"job-{index}"), schema) for index in range(timed + 1))
     planner = Planner()
-    known = planner.plan(Observed(shards, records[:-1]))
-    placing, all_placed, nbytes = _timed(planner, Observed(shards, records, known.jobs))
+    placed = planner.plan(Observed(shards, records[:-1]))
+    placing, all_placed, nbytes = _timed(planner, Observed(shards, records, placed.jobs))
     through, *_ = _timed(planner, Observed(shards, records, all_placed.jobs))
     return placing + through * (jobs - timed) / len(records), nbytes * jobs // len(records)
 

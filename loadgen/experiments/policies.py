@@ -1,4 +1,4 @@
-"""Hit rates of caching policies in a running shard, beside what the simulator says for the same events."""
+"""Hit rates of caching policies in a running shard, beside the simulator's for the same events."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The experiments there are, in the order of the page."""
+"""All experiments, in the order of the page."""
 
 from loadgen.experiments.ablation import Ablation
 from loadgen.experiments.base import Experiment

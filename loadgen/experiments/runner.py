@@ -1,4 +1,4 @@
-"""Runs cells, one after the other, and keeps each outcome as a file."""
+"""Runs cells one after the other, and keeps each outcome in a file."""
 
 import json
 import os
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from loadgen.experiments.base import Cell, Experiment, Outcome
 
-Told = Callable[[Cell, bool], None]
-"""Told of each cell before it is run: whether it was kept from an earlier run."""
+Progress = Callable[[Cell, bool], None]
+"""Is called before each cell, with whether its outcome was kept from an earlier run."""
 
 
 def is_done(cells: Iterable[Cell], folder: Path) -> bool:
@@ -18,12 +18,12 @@ def is_done(cells: Iterable[Cell], folder: Path) -> bool:
     return all(_path(cell, folder).exists() for cell in cells)
 
 
-def run(experiment: Experiment, cells: Iterable[Cell], folder: Path, told: Told) -> list[Outcome]:
-    """Return the outcome of every cell: from its file below `folder`, or measured now and kept there."""
+def run(experiment: Experiment, cells: Iterable[Cell], folder: Path, progress: Progress) -> list[Outcome]:
+    """Return the outcome of every cell, from its file below `folder` or measured now and kept there."""
     outcomes = []
     for cell in cells:
         path = _path(cell, folder)
-        told(cell, path.exists())
+        progress(cell, path.exists())
         if not path.exists():
             _keep(_measured(experiment, cell), path)
         outcomes.append(Outcome(**json.loads(path.read_text(encoding="utf-8"))))
@@ -41,7 +41,7 @@ def _measured(experiment: Experiment, cell: Cell) -> Outcome:
 
 
 def _keep(outcome: Outcome, path: Path) -> None:
-    """Write an outcome, whole or not at all."""
+    """Write an outcome atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".partial")
     unfinished.write_text(json.dumps(asdict(outcome), indent=1) + "\n", encoding="utf-8")

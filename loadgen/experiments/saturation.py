@@ -1,4 +1,4 @@
-"""How many requests a second are answered, by number of shards, and what latency does on the way there."""
+"""The highest rate of answers by number of shards, and the latency at lower rates."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ CLIENTS = 4
 WORKERS = 16
 TIMES = 400
 STEPS = (0.25, 0.5, 0.75, 0.9, 1.1)
-"""Rates that are tried, over the highest rate of answers to workers that wait for theirs."""
+"""Rates that are tried, as multiples of the highest rate of answers to waiting workers."""
 STEP_S = 2.0
 WORKLOADS = {"statistics": "cosine-similarity", "weights": "norms"}
 

@@ -7,7 +7,7 @@ from typing import Any
 from loadgen.experiments.base import Outcome
 
 WHOLE = 1000.0
-"""From here on figures have no decimals."""
+"""Figures of at least this size are shown without decimals."""
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -17,12 +17,12 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def averaged(outcomes: Iterable[Outcome], name: str, **values: Any) -> float:
-    """Return the mean of what was measured as `name`, over the outcomes that have all these `values`."""
+    """Return the mean of the measurement `name` over the outcomes that have all these `values`."""
     return mean(float(each.measured[name]) for each in outcomes if values.items() <= dict(each.values).items())
 
 
 def varied(outcomes: Iterable[Outcome], name: str) -> list[Any]:
-    """Return what `name` was varied over, in order."""
+    """Return the values that `name` was varied over, in order."""
     return list(dict.fromkeys(each.values[name] for each in outcomes))
 
 

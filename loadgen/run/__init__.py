@@ -1,4 +1,8 @@
-"""The open-loop runner: replays a trace against any URL that speaks FLStore's API, and says how that went.
+"""The open-loop runner: replays a trace against any URL that speaks FLStore's API, and reports the latencies.
 
-Latency counts from the moment at which a request was due, so that a slow system cannot hide its queue.
+A request's latency counts from the moment at which it was due, so that a slow system cannot hide its queue.
+
+Here: `events` and `scenario` (what is sent), `synthetic_models`, `questions` (what a trace's request means to a
+target), `connections` and `target` (sending), `runner` and `session` (when), `tally` and `latencies` (counting),
+`results`, and what shows them: `page`, `plot`, `terminal`, `exporter`.
 """

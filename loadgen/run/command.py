@@ -27,8 +27,8 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Turn errors into a message and exit code 1."""
+def click_errors() -> Iterator[None]:
+    """Turn an FLStore error into its message and exit code 1."""
     try:
         yield
     except FLStoreError as error:
@@ -56,9 +56,9 @@ def told() -> Iterator[None]:
 def run_command(trace: Path | None, scenario: str | None, output: Path, as_json: bool, **options: Any) -> None:
     """Replay a trace, or a scenario, against a target, at the trace's own times.
 
-    Ends with exit code 1 if the run had to stop early, with what was measured until then kept and marked so.
+    If the run ends early, the exit code is 1 and the results are marked partial.
     """
-    with told():
+    with click_errors():
         chosen = _chosen(trace, scenario)
         events = _events(trace, chosen, options)
         plan = _plan(chosen, options)
@@ -81,7 +81,7 @@ def run_command(trace: Path | None, scenario: str | None, output: Path, as_json:
 @click.option("-o", "--output", type=FILE, default=Path("build/load/report.html"), show_default=True)
 def report_command(results: tuple[Path, ...], output: Path) -> None:
     """Write one page over several runs' results."""
-    with told():
+    with click_errors():
         _write_page([load(path) for path in results], output)
     click.echo(str(output))
 

@@ -1,4 +1,4 @@
-"""HTTP/1.1 over connections that stay open, as fast as one process can send it: a client library would be the load."""
+"""HTTP/1.1 over pooled connections. A client library would take more CPU than the system under load."""
 
 import asyncio
 import json
@@ -13,14 +13,14 @@ import httptools
 from flstore_core.errors import InvalidParameters, Unavailable
 
 CHUNK = 1 << 20
-"""Bytes handed to a connection at once."""
+"""Bytes given to a connection at a time."""
 CONNECTIONS = 512
-"""Most connections at once; further requests wait, and their waiting counts."""
+"""Most open connections; further requests wait, and the wait counts towards their latency."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole answer."""
+    """A response, whole."""
 
     status: int
     body: bytes
@@ -60,7 +60,7 @@ class Pool:
         """Send a request and return its whole answer.
 
         Args:
-            headers: whole lines, each with its end.
+            headers: header lines, each ending in CRLF.
 
         Raises:
             Unavailable: if the server cannot be reached, goes away, or takes too long.
@@ -135,20 +135,20 @@ class _Connection(asyncio.Protocol):
         assert self._transport is not None
         for piece in _pieces(parts):
             await self._writable.wait()
-            if answer.done():  # refused before all of it was sent: what follows would be taken for another request
+            if answer.done():  # answered before it was sent whole: the rest would be read as another request
                 self._alive = False
                 return
             self._transport.write(piece)
 
     def close(self) -> None:
-        """Let go of the connection; nobody waits for its answer any more."""
+        """Abort the connection; its request, if any, is abandoned."""
         self._alive = False
         self._answer = None
         if self._transport:
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by its methods only
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's has only the methods
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._alive = False

@@ -1,6 +1,6 @@
-"""A trace's events, read one at a time, so that a long trace takes no memory.
+"""A trace's events, read one at a time, so that a long trace takes little memory.
 
-The format is that of `flstore_core.simulator.trace`, which also checks what this reader leaves to the target.
+The format is that of `flstore_core.simulator.trace`, whose reader also checks that requested keys exist.
 """
 
 import json
@@ -28,7 +28,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A round ends: its aggregate is stored, and it is closed."""
+    """A round's aggregate is stored and the round is committed."""
 
     t: float
     job: str
@@ -38,7 +38,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Somebody asks."""
+    """A user requests a workload."""
 
     t: float
     job: str
@@ -52,7 +52,7 @@ Event: TypeAlias = Update | Commit | Request
 
 
 def read_events(path: Path) -> Iterator[Event]:
-    """Yield a file's events; raise `TraceError` naming the first bad line, once it is reached."""
+    """Yield a file's events; raise `TraceError` at the first bad line."""
     try:
         with path.open(encoding="utf-8") as lines:
             yield from parse_lines(lines)

@@ -1,4 +1,4 @@
-"""The generator's own Prometheus metrics, under one name each."""
+"""The generator's own Prometheus metrics."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from loadgen.run.tally import Tally
 
 
 class Exporter(Collector):
-    """Shows how a run stands on a port."""
+    """Serves the counts of a run on a loopback port."""
 
     def __init__(self, port: int) -> None:
         self._tally = Tally()

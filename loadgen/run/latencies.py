@@ -1,7 +1,8 @@
-"""Durations counted in buckets that widen with them: an HDR histogram, filled by the thousand.
+"""An HDR histogram of durations, filled in batches.
 
-The buckets are those of HdrHistogram (Tene) at three significant digits: 2,048 of a microsecond, then 1,024 for each
-doubling. Recording a duration only appends it; a batch is counted at once, in a fraction of a millisecond.
+The buckets are those of HdrHistogram (Tene) at three significant digits: 2,048 of one microsecond, then 1,024 for each
+doubling. Example: 3 ms falls into a bucket of 2 µs, 3 s into one of 2.048 ms. Recording a duration only appends it; a
+batch of 4,096 is counted at once, in a fraction of a millisecond.
 """
 
 from array import array
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 Counts = NDArray[np.int64]
 
 HOUR_US = 3_600_000_000
-"""Longest duration that is told from longer ones."""
+"""Longest duration in microseconds; longer ones count as this one."""
 QUANTILES = (50.0, 90.0, 99.0, 99.9)
 CURVE = (*range(0, 90, 2), *range(90, 100), 99.5, 99.9, 100.0)
 """Percentages at which a curve has points."""
@@ -34,11 +35,11 @@ class Latencies:
     @classmethod
     def together(cls, parts: Iterable["Latencies"]) -> "Latencies":
         """Return the durations of all `parts`."""
-        found = cls()
+        whole = cls()
         for part in parts:
-            found._counts += part._settled()
-            found._sum += part._sum
-        return found
+            whole._counts += part._settled()
+            whole._sum += part._sum
+        return whole
 
     def add(self, seconds: float) -> None:
         self._waiting.append(seconds)
@@ -67,7 +68,7 @@ class Latencies:
         return [(ms, percent / 100.0) for ms, percent in zip(self._quantiles(CURVE), CURVE, strict=True)]
 
     def _settled(self) -> Counts:
-        """Count what is waiting, and return all counts."""
+        """Count the durations that are waiting, and return all counts."""
         if self._waiting:
             seconds = np.array(self._waiting)
             del self._waiting[:]

@@ -1,4 +1,4 @@
-"""One or several runs as an HTML page that stands alone: figures, and plots as inline SVG."""
+"""One or several runs as a self-contained HTML page: figures, and plots as inline SVG."""
 
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -33,7 +33,7 @@ def page(results: Sequence[Result]) -> str:
 
 
 def name_of(result: Result) -> str:
-    """Return what a run's system is called."""
+    """Return the name of a run's system, or its URL."""
     return str(result.get("system") or result["target"])
 
 

@@ -1,4 +1,4 @@
-"""Lines and steps as SVG that needs nothing to be shown."""
+"""Line plots as self-contained SVG."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ class Axis:
 
     @classmethod
     def over(cls, label: str, values: Sequence[float], *, logarithmic: bool = False, zero: bool = False) -> "Axis":
-        """Return an axis on which all `values` lie."""
+        """Return an axis that covers all `values`."""
         usable = [value for value in values if value > 0] if logarithmic else [*values, *([0.0] if zero else [])]
         low, high = (min(usable), max(usable)) if usable else (0.0, 1.0)
         if logarithmic:
@@ -31,7 +31,7 @@ class Axis:
         return cls(label, low, high if high > low else low * 1.1 + 1e-9, logarithmic)
 
     def share(self, value: float) -> float:
-        """Return where `value` lies, 0 to 1."""
+        """Return the position of `value` on the axis, from 0 to 1."""
         if self.logarithmic:
             return math.log(max(value, self.low) / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)

@@ -1,4 +1,4 @@
-"""A run's results as plain data, and the one sentence that has to come first."""
+"""A run's results as plain data, with the sentence that says whether it reached its rate."""
 
 import json
 import math
@@ -13,16 +13,16 @@ from loadgen.run.tally import Tally
 
 FORM = "flstore-load/1"
 ON_TIME_MS = 50.0
-"""The generator sent on time if 99 of 100 events left no later than that."""
+"""The generator was on time if 99 of 100 events were sent at most so many milliseconds late."""
 UNANSWERED = 0.01
-"""Share of requests that may be under way when the last one is sent; more mean that the target fell behind."""
+"""Share of requests that may be unanswered when the last is sent; if more are, the target fell behind."""
 
 
 def outcome(about: Mapping[str, Any], plan: Plan, replay: Replay, tally: Tally, stopped: str = "") -> dict[str, Any]:
     """Return everything a report needs.
 
     Args:
-        about: what was run against what.
+        about: facts of the run for the report: scenario, system, network.
         stopped: why the run ended early, if it did.
     """
     elapsed = replay.elapsed
@@ -55,7 +55,7 @@ def outcome(about: Mapping[str, Any], plan: Plan, replay: Replay, tally: Tally, 
 
 
 def headline(plan: Plan, replay: Replay, tally: Tally) -> str:
-    """Return whether the run was what it was meant to be, in a sentence."""
+    """Return a sentence that says whether the run reached the rate of its trace."""
     if plan.pace is Pace.SERIAL:
         return f"{tally.answered} requests, one after the other"
     lag = tally.lag.quantile_ms(99.0)
@@ -70,7 +70,7 @@ def headline(plan: Plan, replay: Replay, tally: Tally) -> str:
 
 
 def save(result: Mapping[str, Any], path: Path) -> None:
-    """Write results, whole or not at all; raise `InvalidParameters` if there is no room, leaving what was written."""
+    """Write results atomically; raise `InvalidParameters` if that fails, and leave the unfinished file."""
     unfinished = path.with_suffix(path.suffix + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,11 +83,11 @@ def save(result: Mapping[str, Any], path: Path) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read results; raise `InvalidParameters` for a file that has none."""
+    """Read results; raise `InvalidParameters` for a file without results of this form."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        result = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InvalidParameters(f"{str(path)!r} has no results: {error}") from error
-    if not isinstance(found, dict) or found.get("form") != FORM:
+    if not isinstance(result, dict) or result.get("form") != FORM:
         raise InvalidParameters(f"{str(path)!r} has no results of the form {FORM}")
-    return found
+    return result

@@ -1,8 +1,11 @@
 """Replays events: each is sent when it is due, whether or not earlier ones are answered.
 
-What must follow does: a round's updates are sent once the round before is committed, its commit once its updates are
-stored, a request once what it asks about is committed. Waiting for that counts for the upload and the commit; a request
-is then due at the commit.
+Three orders are kept: a round's updates are sent after the commit of the round before, its commit after its updates,
+and a request after the commits of the rounds that it reads. The wait counts towards the latency of an upload or commit.
+A request that has to wait is due at the commit.
+
+Example, at an open pace: updates due at 0 s take 3 s, their commit is due at 2 s and a request about them at 2.5 s. The
+commit is sent at 3 s and takes 1 s: its latency is 2 s. The request is sent at 4 s, and its latency counts from there.
 """
 
 import asyncio
@@ -22,7 +25,7 @@ from loadgen.run.target import Target
 
 JOB_SETTINGS = {"clients_per_round": 10, "hot_rounds": 2}
 LEAST_FOR_BUDGET = 20
-"""Requests before which no share of errors ends a run."""
+"""Fewest requests after which the share of errors can end a run."""
 
 
 class Pace(StrEnum):
@@ -31,11 +34,11 @@ class Pace(StrEnum):
     OPEN = "open"
     """When it is due."""
     SERIAL = "serial"
-    """When the one before is done. Times of the trace are left out."""
+    """When the one before is done; the trace's times are ignored."""
 
 
 class BudgetSpentError(Exception):
-    """Too many requests failed."""
+    """More requests failed than the plan's error budget allows."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Plan:
     warm_up_s: float = 0.0
     """Seconds of the run whose requests are not counted."""
     error_budget: float = 0.05
-    """Share of requests that may fail before the run is ended."""
+    """Share of requests that may fail; more end the run."""
     seed: int = 1
     job_settings: Mapping[str, Any] = field(default_factory=lambda: dict(JOB_SETTINGS))
     """Settings of the jobs that are created."""
@@ -96,7 +99,7 @@ class Replay:
 
         Raises:
             BudgetSpentError: if too many requests fail; what was counted stays.
-            FLStoreError: if a round cannot be taken in, which leaves nothing to ask about.
+            FLStoreError: if an upload or commit fails, since later requests would read what is not there.
         """
         self._started = self._clock()
         first: float | None = None
@@ -113,7 +116,7 @@ class Replay:
         self._check()  # at a serial pace the last event is done by now, and has not been checked
 
     async def cancel(self) -> None:
-        """End what is under way."""
+        """Cancel what is under way."""
         for task in self._running:
             task.cancel()
         if self._running:
@@ -121,7 +124,7 @@ class Replay:
 
     async def _until(self, due: float) -> None:
         self._due = self._clock() if self._plan.pace is Pace.SERIAL else due
-        await asyncio.sleep(max(0.0, self._due - self._clock()))  # late or not: what is under way must go on
+        await asyncio.sleep(max(0.0, self._due - self._clock()))  # even if it is late: other tasks must run
 
     async def _send(self, event: Event) -> None:
         due = self._due
@@ -160,7 +163,7 @@ class Replay:
             raise BudgetSpentError(f"{failed} of {done} requests failed ({worst})")
 
     async def _models(self, job: str, nbytes: int) -> Models:
-        """Return a job's models; the first one to ask creates the job."""
+        """Return a job's models; the first call creates the job."""
         if job not in self._jobs:
             self._jobs[job] = asyncio.ensure_future(self._create(job, nbytes))
         return await asyncio.shield(self._jobs[job])
@@ -173,7 +176,7 @@ class Replay:
     async def _upload(
         self, event: Update | Commit, client: str, due: float, before: asyncio.Task[None] | None = None
     ) -> None:
-        """Store a model, once the commit `before` it is done."""
+        """Store a model after the commit `before`."""
         if before:
             await asyncio.shield(before)
         models = await self._models(event.job, event.nbytes)
@@ -206,7 +209,7 @@ class Replay:
         self._tally.answer(question.workload, event.pattern, self._clock() - due, self.elapsed, answered)
 
     async def _committed(self, event: Request) -> bool:
-        """Wait until all that is asked about is committed, and say whether that had to be waited for."""
+        """Wait until every round that the request reads is committed, and return whether it had to wait."""
         keys = {(event.job, number) for number, _ in event.keys}
         waiting = [task for key in keys if (task := self._commits.get(key)) and not task.done()]
         if waiting:

@@ -1,4 +1,4 @@
-"""Scenarios: small YAML files that say which trace is replayed, and how. Their names are those of the files."""
+"""Scenarios: YAML files, named after themselves, that describe a trace and how it is replayed."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -16,17 +16,17 @@ FOLDER = Path(__file__).parent.parent / "scenarios"
 
 @dataclass(frozen=True)
 class Scenario:
-    """A load worth having a name for."""
+    """A trace's settings and how it is replayed."""
 
     name: str
     about: str
     trace: TraceSettings = field(default_factory=TraceSettings)
     jobs: int = 1
-    """As many jobs, each with a trace of its own."""
+    """Number of jobs, each with a trace of its own."""
     speed: float = 1.0
     warm_up_s: float = 0.0
     idle_seconds: float = 60.0
-    """Idle window of the shards, where the scenario starts them itself."""
+    """Idle window of the shards, if the scenario starts them."""
 
     def events(self, seed: int | None = None) -> Iterator[Event]:
         """Yield the events of all jobs, ordered by time."""
@@ -58,8 +58,8 @@ def parse_scenario(name: str, text: str) -> Scenario:
         raise InvalidParameters(f"scenario {name!r} is no YAML: {error!s:.200}") from error
     if not isinstance(data, dict):
         raise InvalidParameters(f"scenario {name!r} is no mapping; see those in loadgen/scenarios")
-    settings = known(data.pop("trace", {}), TraceSettings, f"scenario {name!r}, trace")
-    return Scenario(name, trace=TraceSettings(**settings), **known(data, Scenario, f"scenario {name!r}"))
+    settings = checked_fields(data.pop("trace", {}), TraceSettings, f"scenario {name!r}, trace")
+    return Scenario(name, trace=TraceSettings(**settings), **checked_fields(data, Scenario, f"scenario {name!r}"))
 
 
 def cut(events: Iterator[Event], seconds: float) -> Iterator[Event]:
@@ -83,7 +83,7 @@ def resized(events: Iterator[Event], nbytes: int) -> Iterator[Event]:
 _KINDS: Mapping[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,)}
 
 
-def known(data: Mapping[str, Any], kind: type[Any], where: str) -> dict[str, Any]:
+def checked_fields(data: Mapping[str, Any], kind: type[Any], where: str) -> dict[str, Any]:
     """Return `data` if all of it are fields of the dataclass `kind`; raise `InvalidParameters` otherwise."""
     names = {each.name: each for each in fields(kind)}
     for name, value in data.items():

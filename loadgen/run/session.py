@@ -1,4 +1,4 @@
-"""One run from beginning to end: the replay, and what watches it."""
+"""One run from beginning to end: the replay and its watchers."""
 
 import asyncio
 import contextlib
@@ -19,15 +19,15 @@ from loadgen.run.tally import Tally
 from loadgen.run.target import Target
 
 LOOK_S = 1.0
-"""Between two looks at the shards, and at the live view."""
+"""Seconds between two updates of the watchers."""
 
 Watch = Callable[[Tally, float], None]
-"""Told now and then how a run stands: what was counted, and after how many seconds."""
+"""Is called about once a second with the counts so far and the seconds since the run began."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """What is run, against what."""
+    """A plan, its target and how requests are sent."""
 
     url: str
     plan: Plan
@@ -35,13 +35,13 @@ class Session:
     token: str = ""
     timeout_s: float = 300.0
     anew: bool = True
-    """Have answers worked out, not looked up."""
+    """Have the target compute each answer, even if it kept one."""
 
     async def run(self, events: Iterable[Event], watches: Iterable[Watch] = ()) -> dict[str, Any]:
-        """Replay events and return the results, partial ones if the run had to end early.
+        """Replay events and return the results, marked partial if the run ended early.
 
         Raises:
-            FLStoreError: if the target is no FLStore or cannot be reached to begin with.
+            FLStoreError: if the target is no FLStore, or cannot be reached when the run begins.
         """
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         pool = Pool(self.url, self.timeout_s, headers)
@@ -59,7 +59,7 @@ class Session:
 
 
 async def _replayed(replay: Replay, events: Iterable[Event]) -> str:
-    """Run a replay and return why it ended early; "" if it did not."""
+    """Run a replay and return why it ended early, or "" if it did not."""
     try:
         await replay.run(events)
     except BudgetSpentError as error:
@@ -91,14 +91,14 @@ async def _watch(target: Target, replay: Replay, tally: Tally, watches: list[Wat
 
 
 def run_session(session: Session, events: Iterable[Event], watches: Iterable[Watch] = ()) -> dict[str, Any]:
-    """Run a session on an event loop of its own; interrupted, it gives what it has."""
+    """Run a session on an event loop of its own; return partial results if it is interrupted."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, _little_garbage():
         return runner.run(session.run(events, watches))
 
 
 @contextlib.contextmanager
 def _little_garbage() -> Iterator[None]:
-    """Look for garbage only among what is made from now on: a look through all makes dozens of requests late."""
+    """Exempt existing objects from garbage collection: a full collection makes dozens of requests late."""
     gc.collect()
     gc.freeze()
     try:

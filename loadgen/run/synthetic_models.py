@@ -1,7 +1,7 @@
-"""Synthetic models of any size: windows into one stretch of noise, so that thousands of them take the memory of one.
+"""Synthetic models of any size: windows into one array of noise, so that thousands take the memory of one.
 
-Two models are the same noise at different offsets: as vectors they are as good as independent, all their bytes differ,
-and making one costs nothing.
+Two models are the same noise at different offsets. As vectors they are nearly uncorrelated, and creating one copies
+nothing.
 """
 
 import hashlib
@@ -19,12 +19,12 @@ from loadgen.traces.generator import MODEL_BYTES
 TENSORS = 60
 """About as many as the paper's models have."""
 _SPARE = 1 << 20
-"""Offsets to choose from."""
+"""Number of possible offsets."""
 _SCALE = 0.02
 
 
 def schema_of(nbytes: int) -> Schema:
-    """Return the schema of a model whose tensors take `nbytes`: layers that grow, as in convolutional networks."""
+    """Return the schema of a model of `nbytes` bytes whose layers grow, as in convolutional networks."""
     dtype = "BF16" if nbytes == MODEL_BYTES["lora_7b"] else "F32"
     size = ITEMSIZE[dtype]
     if nbytes < size or nbytes % size:
@@ -57,7 +57,7 @@ class Models:
         return self._header, self._noise[offset : offset + self._nbytes]
 
     def metrics(self, job: str, number: int, client: str) -> Mapping[str, Any]:
-        """Return what a client reports beside its update."""
+        """Return the metrics that a client reports with its update."""
         drawn = self._draw(job, number, client)
         return {
             "num_examples": 50 + drawn % 200,

@@ -1,4 +1,4 @@
-"""What is counted while load runs: histograms by workload and pattern, and what each second was like."""
+"""Counts of a run: histograms by workload and pattern, and totals of each second."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -13,15 +13,15 @@ OVERALL = "overall"
 
 @dataclass(slots=True)
 class Second:
-    """What one second of a run was like."""
+    """Totals of one second of a run."""
 
     requests: int = 0
     errors: int = 0
     hits: int = 0
-    """Requests that found everything in memory."""
+    """Requests whose data were all in memory."""
     dollars: float = 0.0
     awake: int | None = None
-    """Shards, where it was looked."""
+    """Awake shards; None if they were not counted in this second."""
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Tally:
     uploads: Latencies = field(default_factory=Latencies)
     commits: Latencies = field(default_factory=Latencies)
     lag: Latencies = field(default_factory=Latencies)
-    """From when something was due to when it was sent: the generator's own error."""
+    """Time from when an event was due until it was sent: the generator's own error."""
     errors: Counter[str] = field(default_factory=Counter)
     """By code of the error."""
     seconds: dict[int, Second] = field(default_factory=lambda: defaultdict(Second))
@@ -40,14 +40,14 @@ class Tally:
     asked: int = 0
     answered: int = 0
     postponed: int = 0
-    """Requests that were due before what they ask about was committed; they count from the commit."""
+    """Requests that were due before the rounds they read were committed; their latency counts from the commit."""
     warming: int = 0
-    """Requests that belong to the warm-up and are counted nowhere else."""
+    """Requests of the warm-up, which are counted nowhere else."""
     dollars: float = 0.0
     uploaded_bytes: int = 0
 
     def answer(self, workload: str, pattern: Pattern, seconds: float, at: float, answered: Answered) -> None:
-        """Count an answer that took `seconds`, `at` so many seconds into the run."""
+        """Count an answer that took `seconds`, received `at` seconds after the run began."""
         self.answered += 1
         self.by_workload[workload, pattern].add(seconds)
         hit = answered.misses == 0

@@ -37,7 +37,7 @@ class Target:
     """One system under load.
 
     Args:
-        anew: have answers worked out anew, even if the system kept them.
+        anew: have the system compute each answer, even if it kept one.
     """
 
     def __init__(self, pool: Pool, *, anew: bool = True) -> None:
@@ -46,18 +46,18 @@ class Target:
 
     async def catalogue(self) -> Catalogue:
         """Return the target's workloads; raise `Unavailable` if it is no FLStore."""
-        found = await self._json("GET", "/v1/workloads")
-        if not isinstance(found, dict) or "workloads" not in found:
+        listing = await self._json("GET", "/v1/workloads")
+        if not isinstance(listing, dict) or "workloads" not in listing:
             raise Unavailable(f"{self._pool.url} does not list workloads; is this the URL of an FLStore?")
-        return Catalogue(found["workloads"])
+        return Catalogue(listing["workloads"])
 
     async def create_job(self, job: str, schema: Schema, settings: Mapping[str, Any]) -> None:
-        """Create a job, or find it as it should be; raise `Conflict` if it has another schema."""
+        """Create a job if it does not exist; raise `Conflict` if it has another schema."""
         body = json.dumps({**settings, "schema": schema.to_json()}).encode()
         await self._json("PUT", f"/v1/jobs/{quote(job)}", body)
 
     async def put(self, job: str, number: int, client: str, models: Models) -> None:
-        """Store a model, trying again where the target says so."""
+        """Store a model; repeat the upload if the target is busy."""
         member = "aggregate" if client == AGGREGATE else f"clients/{quote(client)}"
         path = f"/v1/jobs/{quote(job)}/rounds/{number}/{member}"
         metrics = {} if client == AGGREGATE else models.metrics(job, number, client)
@@ -72,7 +72,7 @@ class Target:
             pause *= 2
 
     async def commit(self, job: str, number: int) -> None:
-        """Close a round."""
+        """Commit a round."""
         settings = json.dumps({"hyperparameters": {"learning_rate": 0.05}}).encode()
         await self._json("POST", f"/v1/jobs/{quote(job)}/rounds/{number}/commit", settings)
 
@@ -81,24 +81,24 @@ class Target:
         if len(question.params) == 1:
             return await self._ask(job, question.workload, question.params[0])
         answers = [self._ask(job, question.workload, params) for params in question.params]
-        found = await asyncio.gather(*answers)
+        answered = await asyncio.gather(*answers)
         return Answered(
-            sum(each.hits for each in found),
-            sum(each.misses for each in found),
-            sum(each.dollars for each in found),
-            found[0].where,
+            sum(each.hits for each in answered),
+            sum(each.misses for each in answered),
+            sum(each.dollars for each in answered),
+            answered[0].where,
         )
 
     async def awake(self) -> int:
-        """Return how many shards are awake, waking none."""
-        found = await self._json("GET", "/v1/cache")
-        return sum(shard.get("state") != "zero" for shard in found.get("shards", ()))
+        """Return the number of awake shards; wakes none."""
+        caches = await self._json("GET", "/v1/cache")
+        return sum(shard.get("state") != "zero" for shard in caches.get("shards", ()))
 
     async def costs(self) -> dict[str, float]:
-        """Return the dollars that the target's metrics count, by kind; nothing if it counts none."""
+        """Return the dollars in the target's metrics, by kind; empty if it has none."""
         reply = await self._pool.request("GET", "/metrics")
-        found = _COST.findall(reply.body.decode(errors="replace")) if reply.status < 400 else []
-        return {kind: float(dollars) for kind, dollars in found}
+        costs = _COST.findall(reply.body.decode(errors="replace")) if reply.status < 400 else []
+        return {kind: float(dollars) for kind, dollars in costs}
 
     async def _ask(self, job: str, workload: str, params: Mapping[str, Any]) -> Answered:
         if workload == DOWNLOAD:
@@ -121,7 +121,7 @@ class Target:
 
 
 def _check(reply: Reply) -> None:
-    """Raise the error that an answer stands for."""
+    """Raise the error that an unsuccessful reply stands for."""
     if reply.status >= 400:
         raise _error(reply)
 

@@ -1,4 +1,4 @@
-"""How a run looks on a terminal: live, and summed up."""
+"""Tables of a run for a terminal: live, and as a summary."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ COLUMNS = ("mean_ms", "p50_ms", "p90_ms", "p99_ms", "max_ms")
 
 
 class LiveView:
-    """A table that follows a run."""
+    """A table that is updated while a run goes on."""
 
     def __init__(self, live: Live) -> None:
         self._live = live

