@@ -24,9 +24,15 @@ def test_a_policy_caches_what_its_model_caches(name: str, asked: str, sizes: dic
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_long_run_too(name: str) -> None:
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param("".join(LETTERS[(number * number + number // 7) % 8] for number in range(700)), id="many misses"),
+        pytest.param("abc" * 100 + "defgh" * 3 + "abc", id="many hits"),
+    ],
+)
+def test_a_long_run_too(name: str, asked: str) -> None:
     """Long enough for the heap of GDSF to be rebuilt and for ghosts to be forgotten."""
-    asked = "".join(LETTERS[(number * number + number // 7) % 8] for number in range(700))
     equal = dict.fromkeys(LETTERS, 2)
     cache = Asked(name, 10, equal)
     for letter, expected in zip(asked, MODELS[name](asked, equal, 10), strict=True):
