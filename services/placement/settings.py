@@ -1,5 +1,6 @@
 """Settings of the placement controller, read from an environment that is handed in."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -7,6 +8,7 @@ from importlib.util import find_spec
 from flstore_core.errors import InvalidParameters
 from flstore_core.ids import ShardId
 from flstore_core.units import parse_size
+from services.common.settings import Variables, read
 from services.placement.runtime import BackendSpec, Kind
 
 RUNTIMES = ("local", "knative")
@@ -48,17 +50,18 @@ class Settings:
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
         """Read the settings; raise `InvalidParameters` if one is not a number or out of range."""
-        return cls(
-            store=env.get("FLSTORE_STORE") or ".flstore/store",
-            runtime=env.get("FLSTORE_RUNTIME") or "local",
-            shards=int(_number(env, "FLSTORE_SHARDS", 2)),
-            cache_bytes=parse_size(env.get("FLSTORE_CACHE_BYTES") or "512MiB"),
-            policy=env.get("FLSTORE_POLICY") or "tailored",
-            idle_s=_number(env, "FLSTORE_IDLE_SECONDS", 60.0),
-            predictors=int(_number(env, "FLSTORE_PREDICTORS", float(_can_predict()))),
-            predictor_cache_bytes=parse_size(env.get("FLSTORE_PREDICTOR_CACHE_BYTES") or "512MiB"),
-            resync_s=_number(env, "FLSTORE_RESYNC_SECONDS", 60.0),
-        )
+        variables: Variables = {
+            "FLSTORE_STORE": ("store", str),
+            "FLSTORE_RUNTIME": ("runtime", str),
+            "FLSTORE_SHARDS": ("shards", int),
+            "FLSTORE_CACHE_BYTES": ("cache_bytes", parse_size),
+            "FLSTORE_POLICY": ("policy", str),
+            "FLSTORE_IDLE_SECONDS": ("idle_s", _parse_seconds),
+            "FLSTORE_PREDICTORS": ("predictors", int),
+            "FLSTORE_PREDICTOR_CACHE_BYTES": ("predictor_cache_bytes", parse_size),
+            "FLSTORE_RESYNC_SECONDS": ("resync_s", _parse_seconds),
+        }
+        return cls(**{"predictors": int(_can_predict()), **read(env, variables)})
 
     def specs(self) -> tuple[BackendSpec, ...]:
         """Return the backends that there may be: `shard-0`, `shard-1`, …, `predictor-0`, …"""
@@ -77,12 +80,8 @@ def _can_predict() -> bool:
     return all(find_spec(module) is not None for module in ("torch", "kserve"))
 
 
-def _number(env: Mapping[str, str], name: str, default: float) -> float:
-    text = env.get(name) or str(default)
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise InvalidParameters(f"{name} is {text!r}; use a number") from error
-    if not 0 <= value < float("inf"):
-        raise InvalidParameters(f"{name} is {text!r}; use a number that is not negative")
-    return value
+def _parse_seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < math.inf:
+        raise InvalidParameters(f"{text!r} is not a time; use a number that is not negative")
+    return seconds

@@ -170,8 +170,13 @@ def _parse_statistics(text: str) -> StatisticsMode:
         raise InvalidParameters(f"spec.statistics is {text!r}; use one of {modes}") from error
 
 
-def _parse_optional(parse: Callable[[str, str], int], spec: Mapping[str, Any], name: str) -> int | None:
-    return None if spec.get(name) is None else parse(f"spec.{name}", str(spec[name]))
+def _parse_optional(parse: Callable[[str], int], spec: Mapping[str, Any], name: str) -> int | None:
+    if spec.get(name) is None:
+        return None
+    try:
+        return parse(str(spec[name]))
+    except InvalidParameters as error:
+        raise InvalidParameters(f"spec.{name}: {error.detail}") from error
 
 
 def _format(value: Any) -> Any:

@@ -13,29 +13,33 @@ _FACTORS = {"": 1, **{unit: 1000**power for power, unit in enumerate("kMGT", sta
 }
 
 
-def parse_duration(name: str, text: str) -> int:
+def parse_duration(text: str) -> int:
     """Return a duration in seconds; raise `InvalidParameters` unless `text` is like `90s`, `10m` or `1h30m`."""
     match = _DURATION.fullmatch(text)
     if not match:
         raise InvalidParameters(
-            f"{name} is {text[:40]!r}; write a duration of whole seconds, such as 90s, 10m or 1h30m"
+            f"{text[:40]!r} is not a duration; write a duration of whole seconds, such as 90s, 10m or 1h30m"
         )
     hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds
 
 
-def parse_bytes(name: str, text: str) -> int:
+def parse_bytes(text: str) -> int:
     """Return a size in bytes; raise `InvalidParameters` unless `text` is like `512Mi`, `2Gi` or `1500000`."""
     match = _BYTES.fullmatch(text)
     if not match:
-        raise InvalidParameters(f"{name} is {text[:40]!r}; write a Kubernetes quantity of bytes, such as 512Mi or 2Gi")
+        raise InvalidParameters(
+            f"{text[:40]!r} is not a size; write a Kubernetes quantity of bytes, such as 512Mi or 2Gi"
+        )
     return int(float(match[1]) * _FACTORS[match[2]])
 
 
-def check_cpu(name: str, text: str) -> str:
+def check_cpu(text: str) -> str:
     """Return `text` if it is a quantity of cores such as `500m`, `1` or `1.5`; else raise `InvalidParameters`."""
     if not _CPU.fullmatch(text):
-        raise InvalidParameters(f"{name} is {text[:40]!r}; write a Kubernetes quantity of cores, such as 500m or 1")
+        raise InvalidParameters(
+            f"{text[:40]!r} is not a number of cores; write a Kubernetes quantity of cores, such as 500m or 1"
+        )
     return text
 
 

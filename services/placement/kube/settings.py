@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from flstore_core.errors import InvalidParameters
 from flstore_core.units import format_size
 from services.common.memory import CACHE_SHARE
+from services.common.settings import Variables, read
 from services.placement.kube.notation import check_cpu, parse_bytes, parse_duration
 from services.placement.kube.resources import OWNERS
 
@@ -91,7 +92,7 @@ class KubernetesSettings:
         pools = (("", self.shard_memory, cache_bytes), ("PREDICTOR_", self.predictor_memory, predictor_cache_bytes))
         for pool, memory, nbytes in pools:
             limit = f"FLSTORE_{pool or 'SHARD_'}MEMORY"
-            most = int(CACHE_SHARE * parse_bytes(limit, memory))
+            most = int(CACHE_SHARE * parse_bytes(memory))
             if nbytes > most:
                 raise InvalidParameters(
                     f"FLSTORE_{pool}CACHE_BYTES is {format_size(nbytes)}, over 60 % of {limit}, {memory}; "
@@ -101,61 +102,57 @@ class KubernetesSettings:
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "KubernetesSettings":
         """Read the settings; raise `InvalidParameters` if one is missing, unreadable or out of range."""
-        return cls(
-            namespace=env.get("FLSTORE_NAMESPACE", ""),
-            release=_text(env, "FLSTORE_RELEASE", "flstore"),
-            owner_name=env.get("FLSTORE_OWNER_NAME", ""),
-            owner_kind=_text(env, "FLSTORE_OWNER_KIND", "ConfigMap"),
-            owner_uid=env.get("FLSTORE_OWNER_UID", ""),
-            shard_image=env.get("FLSTORE_SHARD_IMAGE", ""),
-            predictor_image=env.get("FLSTORE_PREDICTOR_IMAGE", ""),
-            shard_cpu=check_cpu("FLSTORE_SHARD_CPU", _text(env, "FLSTORE_SHARD_CPU", "500m")),
-            shard_memory=_memory(env, "FLSTORE_SHARD_MEMORY", "1Gi"),
-            predictor_cpu=check_cpu("FLSTORE_PREDICTOR_CPU", _text(env, "FLSTORE_PREDICTOR_CPU", "1")),
-            predictor_memory=_memory(env, "FLSTORE_PREDICTOR_MEMORY", "2Gi"),
-            container_concurrency=_whole(env, "FLSTORE_CONTAINER_CONCURRENCY", 8),
-            stable_window_s=_seconds(env, "FLSTORE_STABLE_WINDOW", "60s"),
-            scale_down_delay_s=_seconds(env, "FLSTORE_SCALE_DOWN_DELAY", "0s"),
-            retention_s=_seconds(env, "FLSTORE_RETENTION", "60s"),
-            timeout_s=_whole(env, "FLSTORE_TIMEOUT_SECONDS", 300),
-            store_secret=env.get("FLSTORE_STORE_SECRET", ""),
-            service_account=env.get("FLSTORE_SERVICE_ACCOUNT", ""),
-            lease_name=_text(env, "FLSTORE_LEASE_NAME", "flstore-placement"),
-            cluster_domain=_text(env, "FLSTORE_CLUSTER_DOMAIN", "cluster.local"),
-            pull_policy=_text(env, "FLSTORE_IMAGE_PULL_POLICY", "IfNotPresent"),
-            identity=_text(env, "HOSTNAME", socket.gethostname()),
-            address=env.get("FLSTORE_ADDRESS") or _own_address(_text(env, "FLSTORE_PORT", "8000")),
-            shard_env={name: env[name] for name in INHERITED if env.get(name)},
-        )
+        own = {
+            "namespace": "",
+            "identity": socket.gethostname(),
+            "address": _find_own_address(env.get("FLSTORE_PORT") or "8000"),
+            "shard_env": {name: env[name] for name in INHERITED if env.get(name)},
+        }
+        return cls(**own | read(env, VARIABLES))
 
 
 INHERITED = ("FLSTORE_STORE", "FLSTORE_S3_ENDPOINT", "FLSTORE_S3_GIVE_UP_S", "FLSTORE_LOG_LEVEL")
 """Variables that shards get with the controller's own values; credentials come from the Secret."""
 
 
-def _text(env: Mapping[str, str], name: str, default: str) -> str:
-    return env.get(name) or default
+def _parse_seconds(text: str) -> int:
+    """Return whole seconds, written plainly or as a duration."""
+    return int(text) if text.isdecimal() else parse_duration(text)
 
 
-def _whole(env: Mapping[str, str], name: str, default: int) -> int:
-    text = _text(env, name, str(default))
-    if not text.isdecimal():
-        raise InvalidParameters(f"{name} is {text!r}; use a whole number")
-    return int(text)
-
-
-def _seconds(env: Mapping[str, str], name: str, default: str) -> int:
-    text = _text(env, name, default)
-    return int(text) if text.isdecimal() else parse_duration(name, text)
-
-
-def _memory(env: Mapping[str, str], name: str, default: str) -> str:
-    text = _text(env, name, default)
-    parse_bytes(name, text)
+def _check_memory(text: str) -> str:
+    parse_bytes(text)
     return text
 
 
-def _own_address(port: str) -> str:
+VARIABLES: Variables = {
+    "FLSTORE_NAMESPACE": ("namespace", str),
+    "FLSTORE_RELEASE": ("release", str),
+    "FLSTORE_OWNER_NAME": ("owner_name", str),
+    "FLSTORE_OWNER_KIND": ("owner_kind", str),
+    "FLSTORE_OWNER_UID": ("owner_uid", str),
+    "FLSTORE_SHARD_IMAGE": ("shard_image", str),
+    "FLSTORE_PREDICTOR_IMAGE": ("predictor_image", str),
+    "FLSTORE_SHARD_CPU": ("shard_cpu", check_cpu),
+    "FLSTORE_SHARD_MEMORY": ("shard_memory", _check_memory),
+    "FLSTORE_PREDICTOR_CPU": ("predictor_cpu", check_cpu),
+    "FLSTORE_PREDICTOR_MEMORY": ("predictor_memory", _check_memory),
+    "FLSTORE_CONTAINER_CONCURRENCY": ("container_concurrency", int),
+    "FLSTORE_STABLE_WINDOW": ("stable_window_s", _parse_seconds),
+    "FLSTORE_SCALE_DOWN_DELAY": ("scale_down_delay_s", _parse_seconds),
+    "FLSTORE_RETENTION": ("retention_s", _parse_seconds),
+    "FLSTORE_TIMEOUT_SECONDS": ("timeout_s", int),
+    "FLSTORE_STORE_SECRET": ("store_secret", str),
+    "FLSTORE_SERVICE_ACCOUNT": ("service_account", str),
+    "FLSTORE_LEASE_NAME": ("lease_name", str),
+    "FLSTORE_CLUSTER_DOMAIN": ("cluster_domain", str),
+    "FLSTORE_IMAGE_PULL_POLICY": ("pull_policy", str),
+    "HOSTNAME": ("identity", str),
+    "FLSTORE_ADDRESS": ("address", str),
+}
+
+
+def _find_own_address(port: str) -> str:
     """Return the URL of this pod, by its entry in /etc/hosts; "" if its host name has no address."""
     with suppress(OSError):
         return f"http://{socket.gethostbyname(socket.gethostname())}:{port}"

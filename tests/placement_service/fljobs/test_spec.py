@@ -68,8 +68,16 @@ def test_what_an_object_leaves_out_is_not_declared() -> None:
     ("spec", "error", "message"),
     [
         ({"statistics": "maybe"}, InvalidParameters, "spec.statistics is 'maybe'; use one of exact, off"),
-        ({"budget": "lots"}, InvalidParameters, "spec.budget is 'lots'; write a Kubernetes quantity of bytes"),
-        ({"roundInterval": "soon"}, InvalidParameters, "spec.roundInterval is 'soon'; write a duration"),
+        (
+            {"budget": "lots"},
+            InvalidParameters,
+            "spec.budget: 'lots' is not a size; write a Kubernetes quantity of bytes",
+        ),
+        (
+            {"roundInterval": "soon"},
+            InvalidParameters,
+            "spec.roundInterval: 'soon' is not a duration; write a duration",
+        ),
         ({"job": "a/b"}, InvalidId, "a/b"),
         ({"schemaFrom": ".hidden"}, InvalidId, ".hidden"),
     ],
