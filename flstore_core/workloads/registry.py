@@ -92,6 +92,7 @@ def params_from_json(workload: AnyWorkload, data: Mapping[str, Any]) -> Any:
 
 
 def _load_all() -> tuple[dict[str, AnyWorkload], dict[str, str]]:
+    """Return the workloads that load, and the reasons of those that do not, by name."""
     loaded: dict[str, AnyWorkload] = {}
     failed: dict[str, str] = {}
     for name in names():
@@ -113,10 +114,12 @@ def _entries() -> Mapping[str, EntryPoint]:
 
 
 def _precedence(entry: EntryPoint) -> tuple[bool, str]:
+    """Return a key that sorts built-in workloads first, and others by their place."""
     return not entry.module.startswith("flstore_core."), entry.value
 
 
 def _make(entry: EntryPoint) -> AnyWorkload:
+    """Return the workload of an entry point; raise `BrokenWorkload` with the reason if there is none to return."""
     try:
         workload = entry.load()()
     except Exception as error:  # a user's code may raise anything; it must not take the other workloads down
@@ -134,6 +137,7 @@ _MORE_METHODS: Mapping[str, tuple[str, ...]] = {
 
 
 def _mistake(name: str, workload: Any) -> str | None:
+    """Return why an object is not the workload `name`; None if it is."""
     needs = getattr(workload, "needs", None)
     methods = ["select", "combine", *_MORE_METHODS.get(str(needs), ())]
     missing = [

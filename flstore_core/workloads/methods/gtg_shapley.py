@@ -62,6 +62,7 @@ def tmc_shapley(worth: Worth, players: int, permutations: int, tolerance: float,
 
 
 def _starting_with(first: int, order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the order with player `first` moved to the front."""
     return np.concatenate([[first], order[order != first]])
 
 

@@ -66,6 +66,7 @@ def _step_without(record: Round, client: str) -> ModelSum:
 
 
 def _calibrated_step(stored: RoundData, calibration: RoundData, client: str) -> ModelSum:
+    """Return the mean of the others' new deltas by their examples, each in the length of its stored delta."""
     calibrated = calibration.record.by_client
     others = [m for m in stored.record.members if m.client != client and m.client in calibrated]
     if not others:
