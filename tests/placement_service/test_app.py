@@ -171,7 +171,7 @@ async def test_a_laptop_s_controller_runs_processes_on_the_store_it_was_given(tm
     settings = Settings(store=str(tmp_path), shards=1)
     state = entry.prepare_local(settings, store, {"FLSTORE_STORE": "overridden", "MINE": "kept"})()
     assert isinstance(state.runtime, LocalRuntime)
-    assert state.runtime._program.env == {"FLSTORE_STORE": str(tmp_path), "MINE": "kept"}
+    assert state.runtime.program.env == {"FLSTORE_STORE": str(tmp_path), "MINE": "kept"}
     await state.controller.resync()
     assert [each.id for each in await state.runtime.observe()] == ["shard-0"]
     await state.close()

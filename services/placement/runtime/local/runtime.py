@@ -25,7 +25,7 @@ class LocalRuntime:
 
     def __init__(self, watcher: Watcher, program: Program, time: Time | None = None) -> None:
         self._watcher = watcher
-        self._program = program
+        self.program = program
         self._time = time or RealTime()
         self._backends: dict[ShardId, LocalBackend] = {}
 
@@ -35,7 +35,7 @@ class LocalRuntime:
             await self.remove(spec.id)
             backend = None
         if backend is None:
-            backend = LocalBackend(spec, _listen(spec.id), self._program, self._watcher, self._time)
+            backend = LocalBackend(spec, _listen(spec.id), self.program, self._watcher, self._time)
             self._backends[spec.id] = backend
             backend.begin()
         return backend.state().url
