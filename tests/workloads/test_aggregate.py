@@ -1,13 +1,17 @@
 """Aggregates against NumPy and SciPy in float64."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import trim_mean
 
-from flstore_core.workloads.aggregate import Aggregate
-from tests.workloads.rounds import ask_weights, make_round
+from flstore_core.errors import InvalidParameters, NotEnoughData, NotFound
+from flstore_core.workloads import RoundData
+from flstore_core.workloads.aggregate import Aggregate, AggregateParams
+from tests.workloads.rounds import Index, ask_weights, make_round, rounds_of
 
 ASKED = Aggregate()
 
@@ -82,3 +86,51 @@ def test_the_model_of_a_robust_method_ignores_a_few_wild_updates() -> None:
     for method in ("median", "trimmed-mean"):
         model = ask_weights(ASKED, make_round(rows[:, :3]), rows, method=method, trim=0.2)[1]
         np.testing.assert_array_equal(model, np.ones(12))
+
+
+def test_the_documented_example() -> None:
+    rows = np.array([[1.0] * 3, [2] * 3, [3] * 3, [4] * 3, [100] * 3])
+    found = {
+        method: ask_weights(ASKED, make_round(rows), rows, method=method, trim=0.2)[1][0]
+        for method in ("fedavg", "median", "trimmed-mean")
+    }
+    assert found == {"fedavg": 22.0, "median": 3.0, "trimmed-mean": 3.0}
+
+
+def test_a_round_without_updates_and_unknown_clients_are_refused() -> None:
+    (empty,) = rounds_of({})
+    with pytest.raises(NotEnoughData, match="round 0 has no updates to aggregate; name another round"):
+        ASKED.members([empty], AggregateParams())
+    (data,) = rounds_of({"anna": {}})
+    with pytest.raises(NotFound, match="client in round 0 'ana' does not exist; nearest: anna"):
+        ASKED.members([data], AggregateParams(clients=["ana"]))
+    with pytest.raises(NotEnoughData, match="the job keeps no statistics"):
+        ASKED.members([RoundData(data.record)], AggregateParams(method="krum"))
+    with pytest.raises(InvalidParameters, match="a fixed clip, which does not depend on the updates; give both"):
+        AggregateParams(noise=1.0, clip=2.0)
+
+
+def test_statistics_are_read_by_the_methods_that_need_them_only() -> None:
+    reading = {method for method in METHODS if ASKED.reads_statistics(AggregateParams(method=method))}
+    assert reading == {"geometric-median", "krum", "multi-krum", "bulyan", "clipped-mean"}
+    assert ASKED.select(AggregateParams(round=3), Index(committed=[1], open=[3])) == (3,)
+
+
+METHODS: list[Any] = [
+    "fedavg", "median", "trimmed-mean", "geometric-median", "krum", "multi-krum", "bulyan", "clipped-mean"
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_weights_tell_how_the_model_was_made(method: Any) -> None:
+    """Where the rule is a weighted sum, the told weights make the model of the told clients; Bulyan's do not."""
+    rng = np.random.default_rng(4)
+    rows = 1.0 + 0.1 * rng.standard_normal((9, 30))
+    answer, model = ask_weights(ASKED, make_round(rows), rows, method=method)
+    assert sorted([*answer.clients, *answer.left_out]) == [f"c{row}" for row in range(9)]
+    if method in ("fedavg", "geometric-median", "krum", "multi-krum"):
+        used = rows[[int(client[1:]) for client in answer.clients]]
+        np.testing.assert_allclose(model, np.array(answer.weights) @ used, atol=1e-6)
+        assert sum(answer.weights) == pytest.approx(1)
+    assert answer.moved == pytest.approx(float(np.linalg.norm(model)), rel=1e-5)
+    assert (answer.method, answer.privacy) == (method, None)

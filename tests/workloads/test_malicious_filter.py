@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flstore_core.errors import NotEnoughData
+from flstore_core.errors import InvalidParameters, NotEnoughData, NotFound
 from flstore_core.records import Round
 from flstore_core.workloads import RoundData
-from flstore_core.workloads.malicious_filter import MaliciousFilter
-from tests.workloads.rounds import ask, make_round
+from flstore_core.workloads.malicious_filter import MaliciousFilter, MaliciousFilterParams, opposed, summed_gram
+from tests.workloads.rounds import Index, ask, make_round
 
 ASKED = MaliciousFilter()
 
@@ -105,3 +105,91 @@ def test_rounds_without_clients_say_nothing() -> None:
     rows[4] *= -1
     empty = RoundData(Round(0, None, (), None, committed_at=1.0))
     assert ask(ASKED, [empty, make_round(rows, number=1)], round=1).malicious == ["c4"]
+
+
+METHODS: list[dict[str, Any]] = [
+    {"method": "robust"}, {"method": "foolsgold"}, {"method": "flame"}, {"method": "fltrust", "root": "c1"}
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("params", METHODS, ids=str)
+def test_every_method_gives_each_client_one_verdict_and_accuses_only_with_a_reason(params: dict[str, Any]) -> None:
+    rows = agreeing()
+    rows[0] *= -1
+    rows[5] = 20 * np.random.default_rng(9).standard_normal(500)
+    answer = ask(ASKED, make_round(rows, number=3), **params)
+    assert [verdict.client for verdict in answer.verdicts] == [f"c{row}" for row in range(10)]
+    assert answer.malicious == [verdict.client for verdict in answer.verdicts if verdict.malicious]
+    assert all(bool(verdict.reasons) == verdict.malicious for verdict in answer.verdicts)
+    assert all((verdict.trust is None) == (params["method"] == "robust") for verdict in answer.verdicts)
+    assert (answer.round, answer.looked_at) == (3, [3])
+
+
+@pytest.mark.parametrize("params", METHODS, ids=str)
+def test_the_evidence_is_the_same_whichever_method_accuses(params: dict[str, Any]) -> None:
+    rows = agreeing(8, 3)
+    rows[2] *= 7
+    plain, other = ask(ASKED, make_round(rows)), ask(ASKED, make_round(rows), **params)
+    for name in (
+        "norm",
+        "norm_score",
+        "alignment",
+        "alignment_score",
+        "krum",
+        "krum_score",
+        "opposition",
+        "resemblance",
+    ):
+        assert [getattr(v, name) for v in plain.verdicts] == [getattr(v, name) for v in other.verdicts]
+    assert plain.multi_krum == other.multi_krum
+
+
+def test_lengths_and_krum_scores_are_those_of_the_definitions() -> None:
+    """Blanchard et al. 2017: the sum over the n - f - 2 closest others; of 7 clients, f is 1 at a share of 0.2."""
+    rows = agreeing(7, 2)
+    answer = ask(ASKED, make_round(rows), byzantine=0.2)
+    lengths = np.linalg.norm(rows, axis=1).tolist()
+    assert [verdict.norm for verdict in answer.verdicts] == pytest.approx(lengths, rel=1e-5)
+    distances = ((rows[:, None] - rows[None]) ** 2).sum(axis=2)
+    scores = np.sort(distances, axis=1)[:, 1 : 1 + 7 - 1 - 2].sum(axis=1)
+    assert [verdict.krum for verdict in answer.verdicts] == pytest.approx(scores.tolist(), rel=1e-4)
+    assert answer.multi_krum == [f"c{row}" for row in sorted(np.argsort(scores)[:6].tolist())]
+
+
+def test_products_are_summed_over_the_rounds_that_both_of_a_pair_took_part_in() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.standard_normal((3, 9)), rng.standard_normal((2, 9))
+    rounds = [make_round(first, ["a", "b", "c"]).deltas(), make_round(second, ["b", "d"]).deltas()]
+    gram = summed_gram(rounds, rounds[0].members)
+    expected = first @ first.T
+    expected[1, 1] += second[0] @ second[0]
+    np.testing.assert_allclose(gram, expected, atol=1e-5)
+
+
+def test_opposition_is_told_of_the_rounds_own_clients() -> None:
+    rows = agreeing(5)
+    rows[0] *= -1
+    rounds = [make_round(rows, list("abcde")).deltas(), make_round(rows[1:], list("bcde")).deltas()]
+    told = opposed(rounds[0], rounds[1:])
+    assert told.shape == (5,)
+    assert told[0] > 0 > told[1:].max()
+
+
+def test_rounds_around_the_one_judged_are_read_by_the_methods_that_use_them() -> None:
+    index = Index(committed=range(10))
+    assert ASKED.select(MaliciousFilterParams(round=5, history=3, hindsight=2), index) == [3, 4, 5, 6, 7]
+    assert ASKED.select(MaliciousFilterParams(round=5, history=1, hindsight=0), index) == [5]
+    assert ASKED.select(MaliciousFilterParams(round=5, method="flame"), index) == (5,)
+    assert ASKED.select(MaliciousFilterParams(), index) == list(range(10))
+
+
+def test_what_cannot_be_judged_is_refused() -> None:
+    data = make_round(agreeing(6))
+    with pytest.raises(InvalidParameters, match="needs root: name the client"):
+        MaliciousFilterParams(method="fltrust")
+    with pytest.raises(NotFound, match="among the judged clients, root 'c7' does not exist"):
+        ask(ASKED, data, method="fltrust", root="c7")
+    with pytest.raises(NotFound, match="client in round 0 'c9'"):
+        ask(ASKED, data, clients=["c0", "c1", "c2", "c9"])
+    with pytest.raises(NotEnoughData, match="statistics 'exact'"):
+        ask(ASKED, RoundData(data.record))

@@ -102,3 +102,40 @@ def test_quantiles_are_numpys() -> None:
     assert [group.values["x"][f"q{q:g}"] for q in (0, 0.1, 0.5, 1)] == pytest.approx(
         np.quantile(values, [0, 0.1, 0.5, 1]).tolist()
     )
+
+
+@pytest.mark.parametrize(
+    ("condition", "participations"),
+    [
+        (Condition("flag", "==", value=True), 1),
+        (Condition("flag", "!=", value=True), 1),
+        (Condition("size", ">", 1e300), 1),
+        (Condition("size", "<=", 3), 1),
+        (Condition("size", "==", "3"), 0),
+        (Condition("list", "==", "[1]"), 0),
+        (Condition("none", "==", "x"), 0),
+    ],
+)
+def test_conditions_on_values_of_any_json_type(condition: Condition, participations: int) -> None:
+    history = rounds_of(
+        {"a": {"flag": True, "size": 3, "list": [1], "none": None}, "b": {"flag": False, "size": 10**400}}
+    )
+    answer = ask(ASKED, history, where=[condition], metrics=["size"])
+    assert answer.participations == participations
+
+
+def test_groups_of_mixed_keys_come_missing_first_then_numbers_then_text() -> None:
+    history = rounds_of({"a": {"k": "x"}, "b": {"k": 2}, "c": {"k": 1.5}, "d": {}, "e": {"k": True}})
+    groups = ask(ASKED, history, group_by=["k"], metrics=["client"]).groups
+    assert [group.key["k"] for group in groups] == [None, True, 1.5, 2, "x"]
+    assert {tuple(group.values["client"].items()) for group in groups} == {(("count", 0),)}
+
+
+def test_one_participation_has_no_spread() -> None:
+    (group,) = ask(ASKED, rounds_of({"a": {"x": 3}}), quantiles=[0.0, 1.0]).groups
+    assert group.values["x"] == {"count": 1, "mean": 3, "std": 0, "min": 3, "median": 3, "max": 3, "q0": 3, "q1": 3}
+
+
+def test_a_metric_named_twice_is_computed_once() -> None:
+    (group,) = ask(ASKED, HISTORY, metrics=["loss", "loss"], aggregations=["max"]).groups
+    assert group.values == {"loss": {"max": 4.0}}

@@ -1,6 +1,7 @@
 """What aggregates were made of, and whether FedAvg of it gives them."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ import pytest
 from flstore_core.errors import InvalidParameters, NotFound
 from flstore_core.ids import JobId
 from flstore_core.records import Job
-from flstore_core.workloads import Context
+from flstore_core.workloads import Context, RoundData
 from flstore_core.workloads.aggregate import Aggregate
+from flstore_core.workloads.personalize import Personalize
 from flstore_core.workloads.provenance import Provenance, ProvenanceParams
+from tests.workloads.rounds import Index
 from tests.workloads.stored import MIXED, Stored
 from tests.workloads.test_unlearn import EXAMPLES, TAKING_PART, history, stored
 
@@ -94,3 +97,90 @@ def test_an_artifact_whose_inputs_changed_or_went_says_which() -> None:
 def test_rounds_that_are_not_there_are_not_found() -> None:
     with pytest.raises(NotFound, match="round 9"):
         made().ask(ASKED, round=9)
+
+
+def traced(rounds: Stored, workload: Any, **params: Any) -> ProvenanceParams:
+    """Return the question of where the first model came from that the workload wrote."""
+    rounds.ask_with(workload, workload.params(**params))
+    metadata = rounds.artifacts.metadata[0]
+    return ASKED.with_artifact(ProvenanceParams(artifact="0" * 32, verify=True), lambda _: metadata)
+
+
+def replaced_rounds(rounds: Stored, *last: RoundData) -> Stored:
+    return Stored(rounds.schema, [*rounds.rounds[:-1], *last], rounds.models)
+
+
+def test_an_input_that_was_replaced_is_named_with_the_hash_it_had() -> None:
+    rounds = made()
+    params = traced(rounds, Aggregate(), round=5, method="median")
+    record = rounds.rounds[-1].record
+    first, *others = record.members
+    again = replace(record, members=(replace(first, sha256="f" * 64), *others))
+    answer = replaced_rounds(rounds, replace(rounds.rounds[-1], record=again)).ask_with(ASKED, params)
+    assert [(entry.client, entry.sha256) for entry in answer.changed] == [(first.client, "0" * 64)]
+
+
+def test_an_artifact_that_comes_out_otherwise_is_linked() -> None:
+    rounds = made()
+    params = traced(rounds, Aggregate(), round=5, method="median")
+    other = replace(params, artifact="f" * 32)
+    answer = rounds.ask_with(ASKED, other)
+    assert (answer.verified, answer.remade.parameters) == (False, 900)
+
+
+def test_a_model_of_several_is_found_among_all_that_are_made_again() -> None:
+    rounds = made()
+    params = traced(rounds, Personalize(), round=5, clusters=2)
+    answer = rounds.ask_with(ASKED, params)
+    assert (answer.workload, answer.verified, answer.remade) == ("personalize", True, None)
+
+
+def test_an_artifact_whose_client_is_gone_cannot_be_made_again() -> None:
+    rounds = made()
+    params = traced(rounds, Aggregate(), round=5, clients=["c0", "c1"])
+    record = rounds.rounds[-1].record
+    without = replace(rounds.rounds[-1], record=replace(record, members=record.members[1:]))
+    answer = replaced_rounds(rounds, without).ask_with(ASKED, params)
+    assert ([entry.client for entry in answer.changed], answer.verified, answer.remade) == (["c0"], False, None)
+
+
+def test_without_verification_an_artifact_names_what_it_was_made_of_and_nothing_is_read() -> None:
+    rounds = made()
+    params = replace(traced(rounds, Aggregate(), round=5), verify=False)
+    assert ASKED.members(rounds.rounds[-1:], params) == []
+    assert not ASKED.reads_statistics(params)
+    answer = rounds.ask_with(ASKED, params)
+    assert (answer.workload, answer.verified, answer.generations) == ("aggregate", None, [])
+    assert {(entry.round, entry.client) for entry in answer.inputs} == {(5, "c0"), (5, "c1"), (5, "c4")}
+
+
+def test_an_artifact_of_a_workload_that_is_gone_names_the_nearest() -> None:
+    gone = {"workload": "agregate", "params": "{}", "inputs": "[]"}
+    params = ProvenanceParams(artifact="0" * 32, metadata=gone)
+    with pytest.raises(NotFound, match="workload 'agregate' does not exist; nearest: aggregate"):
+        ASKED.select(params, made().index)
+
+
+def test_only_a_robust_aggregate_made_again_reads_statistics() -> None:
+    rounds = made()
+    assert ASKED.reads_statistics(traced(made(), Aggregate(), round=5, method="geometric-median"))
+    assert not ASKED.reads_statistics(traced(rounds, Aggregate(), round=5, method="fedavg"))
+    assert not ASKED.reads_statistics(ProvenanceParams(verify=True))
+
+
+def test_a_line_ends_at_a_round_without_a_base_and_takes_no_round_that_is_none() -> None:
+    rounds = made()
+    record = replace(rounds.rounds[-1].record, base=2)
+    skipping = replaced_rounds(rounds, replace(rounds.rounds[-1], record=record))
+    assert [entry.round for entry in skipping.ask(ASKED, last=9).generations] == [5, 2, 1, 0]
+    index = Index(committed=[0, 1, 2, 3], open=[4])
+    assert ASKED.select(ProvenanceParams(last=2), index) == [2, 3]
+    assert ASKED.select(ProvenanceParams(round=4, last=3), index) == [2, 3, 4]
+
+
+def test_a_round_without_an_aggregate_has_no_verdict() -> None:
+    rounds = made()
+    record = replace(rounds.rounds[-1].record, aggregate=None)
+    answer = replaced_rounds(rounds, replace(rounds.rounds[-1], record=record)).ask(ASKED, verify=True)
+    (generation,) = answer.generations
+    assert (generation.aggregate, generation.verified, answer.verified) == (None, None, None)

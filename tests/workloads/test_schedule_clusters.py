@@ -1,11 +1,12 @@
 """TiFL's tiers by the paper's formula and by hand; planted groups are spread over."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from flstore_core.errors import NotEnoughData
+from flstore_core.errors import InvalidParameters, NotEnoughData
 from flstore_core.records import Round
 from flstore_core.workloads import RoundData
 from flstore_core.workloads.schedule_clusters import (
@@ -106,3 +107,15 @@ def test_the_newest_rounds_are_read() -> None:
     assert ASKED.select(ScheduleClustersParams(history=2, last=6), index) == [3, 5]
     with pytest.raises(NotEnoughData, match=r"no round up to last \(0\) is committed; the first committed one is 1"):
         ASKED.select(ScheduleClustersParams(last=0), index)
+
+
+def test_the_documented_example_of_probabilities() -> None:
+    assert tier_probabilities([0.9, 0.5, 0.7]).tolist() == pytest.approx([0, 2 / 3, 1 / 3])
+
+
+@pytest.mark.parametrize("metric", ["duration_s", "accuracy"])
+def test_reports_too_large_to_compute_with_are_refused(metric: str) -> None:
+    data = make_round(np.eye(3), number=1)
+    members = tuple(replace(each, metrics={metric: 1e200}) for each in data.record.members)
+    with pytest.raises(InvalidParameters, match=f"'{metric}' reaches 1e\\+200 in size"):
+        ask(ASKED, replace(data, record=replace(data.record, members=members)))

@@ -15,7 +15,7 @@ from flstore_core.schema import Schema
 from flstore_core.workloads import RoundData
 from flstore_core.workloads.unlearn import Unlearn, UnlearnParams
 from tests.workloads.federated import Setting, Sites, train
-from tests.workloads.rounds import make_round, member, schema_of
+from tests.workloads.rounds import Index, make_round, member, schema_of
 from tests.workloads.stored import MIXED, Stored
 
 ASKED = Unlearn()
@@ -257,3 +257,34 @@ def test_a_calibrated_step_has_the_stored_length_and_the_new_direction(slices: i
     np.testing.assert_allclose(both.artifacts.written[0], expected, atol=1e-6)
     assert answer.models[0].distance == pytest.approx(np.linalg.norm(expected - sent[0][1]), rel=1e-5)
     assert (answer.models[0].round, answer.rounds) == (1, [1])
+
+
+def test_parameters_that_do_not_belong_together_are_refused() -> None:
+    with pytest.raises(InvalidParameters, match=r"'calibrate' needs calibrations: pairs \[stored round, calibration"):
+        UnlearnParams("c0", method="calibrate")
+    with pytest.raises(InvalidParameters, match="for method 'calibrate' alone; leave them out with 'replay'"):
+        UnlearnParams("c0", calibrations=[[1, 2]])
+
+
+def test_the_rounds_to_read_run_from_the_clients_first_or_are_those_of_the_calibrations() -> None:
+    index = Index(committed=[0, 1, 2, 5, 8, 9], clients={"a": [2, 8]})
+    assert ASKED.select(UnlearnParams("a"), index) == [2, 5, 8, 9]
+    assert ASKED.select(UnlearnParams("a", last=6), index) == [2, 5]
+    asked = UnlearnParams("a", method="calibrate", calibrations=[[2, 8], [5, 9]])
+    assert ASKED.select(asked, index) == [2, 5, 8, 9]
+    assert (ASKED.reads_statistics(asked), ASKED.reads_statistics(UnlearnParams("a"))) == (True, False)
+    with pytest.raises(NotEnoughData, match="first took part in round 2, after round 1; raise last"):
+        ASKED.select(UnlearnParams("a", last=1), index)
+    with pytest.raises(NotFound, match="round 7 in calibrations is not committed; commit it, or name another"):
+        ASKED.select(UnlearnParams("a", method="calibrate", calibrations=[[2, 7]]), index)
+
+
+@pytest.mark.parametrize("slices", [1, 2, 3])
+def test_every_model_of_a_replay_is_the_same_in_any_number_of_slices(slices: int) -> None:
+    initial, sent = history(90, TAKING_PART)
+    one, many = (stored(initial, sent, EXAMPLES) for _ in range(2))
+    answers = one.ask(ASKED, client="c0", every=True), many.ask(ASKED, slices, client="c0", every=True)
+    assert [model.round for model in answers[0].models] == [model.round for model in answers[1].models]
+    for mine, other in zip(one.artifacts.written, many.artifacts.written, strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-6)
+    assert [metadata["round"] for metadata in many.artifacts.metadata] == [str(m.round) for m in answers[0].models]
