@@ -62,7 +62,7 @@ def _by_binary(binary: str, values: Values, upgrade: bool) -> str:
         yaml.safe_dump(dict(values), file)
         file.flush()
         command = [binary, "template", RELEASE, str(CHART), "--namespace", NAMESPACE, "--values", file.name]
-        done = subprocess.run(  # noqa: S603 - the binary is templates on the PATH, the rest is ours
+        done = subprocess.run(  # noqa: S603 - the binary is the one on the PATH, the rest is ours
             [*command, *(["--is-upgrade"] if upgrade else [])], capture_output=True, text=True, check=False
         )
     if done.returncode:

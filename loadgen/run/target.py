@@ -10,14 +10,14 @@ from urllib.parse import quote
 
 from flstore_core.errors import FLStoreError, Unavailable, from_problem
 from flstore_core.ids import AGGREGATE
+from flstore_core.retry import Retry, growing
 from flstore_core.schema import Schema
 from loadgen.run.connections import Pool, Reply
 from loadgen.run.questions import DOWNLOAD, Catalogue, Question
 from loadgen.run.synthetic_models import Models
 
-RETRIES = 6
-"""Of an upload that is told to come back; a client would do the same."""
-FIRST_PAUSE_S = 0.1
+BUSY = Retry(growing(0.1, 3.2), attempts=7)
+"""Pauses of an upload that the target is too busy for; a client would do the same."""
 _COST = re.compile(r'^flstore_cost_dollars_total\{kind="(\w+)"\} (\S+)$', re.MULTILINE)
 _JSON = "Content-Type: application/json\r\n"
 _ANEW = _JSON + "Cache-Control: no-cache\r\n"
@@ -25,7 +25,7 @@ _ANEW = _JSON + "Cache-Control: no-cache\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What an answer says of itself."""
+    """An answer's own figures."""
 
     hits: int = 0
     misses: int = 0
@@ -62,14 +62,13 @@ class Target:
         path = f"/v1/jobs/{quote(job)}/rounds/{number}/{member}"
         metrics = {} if client == AGGREGATE else models.metrics(job, number, client)
         headers = f"Content-Type: application/octet-stream\r\nX-FLStore-Metrics: {json.dumps(metrics)}\r\n"
-        pause = FIRST_PAUSE_S
-        for attempt in range(RETRIES + 1):
+        attempts = BUSY.begin()
+        while True:
             reply = await self._pool.request("PUT", path, models.body(job, number, client), headers)
-            if reply.status not in (429, 503) or attempt == RETRIES:
+            if reply.status not in (429, 503) or not attempts.failed():
                 _check(reply)
                 return
-            await asyncio.sleep(pause)
-            pause *= 2
+            await asyncio.sleep(attempts.pause_s)
 
     async def commit(self, job: str, number: int) -> None:
         """Commit a round."""
