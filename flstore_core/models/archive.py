@@ -76,6 +76,8 @@ class Archive:
     weights: Mapping[str, RawTensor]
     """Parameters and persistent buffers, by their names in the module."""
     constants: Mapping[str, RawTensor]
+    program_nbytes: int = 0
+    """Bytes of the program's JSON."""
 
 
 def read_archive(body: bytes) -> Archive:
@@ -98,6 +100,7 @@ def read_archive(body: bytes) -> Archive:
         _json(files, "models/model.json"),
         _tensors(files, "data/weights/", "model_weights_config.json"),
         _tensors(files, "data/constants/", "model_constants_config.json"),
+        len(files["models/model.json"]),
     )
 
 

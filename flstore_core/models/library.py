@@ -197,5 +197,5 @@ def make_program(schema: Schema, body: bytes, sha256: str) -> Program:
     matched = sources(parsed, archive, schema)
     frozen = {name: strided(raw) for name, raw in matched.frozen.items()}
     constants = {name: strided(archive.constants[name]) for name in parsed.constants.values()}
-    nbytes = sum(tensor.nbytes for tensor in (*frozen.values(), *constants.values())) + len(archive.program)
+    nbytes = sum(tensor.nbytes for tensor in (*frozen.values(), *constants.values())) + archive.program_nbytes
     return Program(sha256, schema.digest, Executable(parsed), matched, frozen, constants, nbytes)
