@@ -10,7 +10,8 @@ Four methods, all from the inner products of updates:
 - `flame`: clients outside the majority that density clustering finds (Nguyen et al. 2022).
 
 A client is accused for what it sent, never because a fixed share must be. `multi_krum` in the answer does drop a
-fixed share. What the methods find in real trainings is measured in tests/truth, and told in docs/workloads.md.
+fixed share. What the methods find in real trainings is measured by tests/truth; docs/workloads.md
+has the results.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`python -m tests.truth`: run the trainings, print what was found, write it into docs/workloads.md."""
+"""`python -m tests.truth`: run the trainings, print what the workloads find, write it into docs/workloads.md."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -19,12 +19,12 @@ Rows = list[list[str]]
 def main() -> None:
     console = Console(width=140)
     with ProcessPoolExecutor(initializer=quiet, mp_context=get_context("spawn")) as pool:
-        asked = list(cases())
-        tried = dict(zip(asked, pool.map(try_methods, asked), strict=True))
+        trainings = list(cases())
+        counts = dict(zip(trainings, pool.map(try_methods, trainings), strict=True))
         groups = list(pool.map(others.group_row, *zip(*_settings(), strict=True)))
         noisy = list(pool.map(others.noisy_row, *zip(*_settings(), strict=True)))
     tables = [
-        ("Accusations by method", ["training", "attack", *METHODS], accusations(tried)),
+        ("Accusations by method", ["training", "attack", *METHODS], accusations(counts)),
         ("Planted groups: mean adjusted Rand index", ["training", "alpha", *others.METHODS], groups),
         (
             "A client with shuffled labels: how many of 9 others rank above it",
@@ -38,18 +38,20 @@ def main() -> None:
     PAGE.write_text(text, encoding="utf-8")
 
 
-def accusations(tried: Mapping[Case, Mapping[str, Count]]) -> Rows:
-    """Return a row for each training setting and attack: recall and precision, or how many honest were accused."""
+def accusations(counts: Mapping[Case, Mapping[str, Count]]) -> Rows:
+    """Return a row for each way to learn and attack: recall and precision, or the number of honest clients accused."""
     rows = []
     for learning in LEARNING:
         for attack in ("", *ATTACKS):
-            here = [counts for case, counts in tried.items() if (case.learning, case.attack) == (learning, attack)]
-            summed = {method: total(counts[method] for counts in here) for method in METHODS}
-            rows.append([learning, attack or "none", *(_told(summed[method]) for method in METHODS)])
+            cells = [
+                by_method for case, by_method in counts.items() if (case.learning, case.attack) == (learning, attack)
+            ]
+            summed = {method: total(by_method[method] for by_method in cells) for method in METHODS}
+            rows.append([learning, attack or "none", *(_cell(summed[method]) for method in METHODS)])
     return rows
 
 
-def _told(count: Count) -> str:
+def _cell(count: Count) -> str:
     if not count.planted:
         return f"{count.blamed} of {count.honest} accused"
     return f"{count.recall:.2f} / {count.precision:.2f}"

@@ -1,4 +1,4 @@
-"""Whom each method of the malicious filter accuses in a training, against who really attacks."""
+"""Which clients each method of the malicious filter accuses in a training, compared with those that attack."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,19 +22,22 @@ METHODS: Mapping[str, MaliciousFilterParams] = {
     "fltrust": MaliciousFilterParams(method="fltrust", root=ROOT),
     "foolsgold": MaliciousFilterParams(method="foolsgold"),
 }
-"""What is asked of every round once the training is over; `robust` as it is by default."""
+"""The parameters with which every round is judged once the training is over; `robust` with its defaults."""
 _FILTER = MaliciousFilter()
 
 
 @dataclass(frozen=True)
 class Count:
-    """Participations by who took part and who was accused."""
+    """Numbers of participations of attackers and of honest clients, and how many of each were accused."""
 
     found: int = 0
+    """Participations of attackers that were accused."""
     planted: int = 0
+    """Participations of attackers."""
     blamed: int = 0
-    """Honest ones that were accused."""
+    """Participations of honest clients that were accused."""
     honest: int = 0
+    """Participations of honest clients."""
 
     def __add__(self, other: "Count") -> "Count":
         return Count(
@@ -58,38 +61,38 @@ def total(counts: Iterable[Count]) -> Count:
 
 
 def try_methods(case: Case, methods: Sequence[str] = tuple(METHODS)) -> Mapping[str, Count]:
-    """Run a training, ask about each of its rounds, and return how each method did."""
+    """Run a training, judge each of its rounds, and return the counts of each method."""
     trained = trained_rounds(case)
     attackers = {str(client) for client in case.setting.attackers}
     counts = dict.fromkeys(methods, Count())
     for method in methods:
-        asked = METHODS[method]
-        rounds = [stored(each, number, asked.root) for number, each in enumerate(trained)]
+        params = METHODS[method]
+        rounds = [stored(each, number, params.root) for number, each in enumerate(trained)]
         for number, each in enumerate(trained):
-            there = {str(client) for client in each.clients}
-            accused = set(accuse(rounds, number, asked))
-            bad = there & attackers
-            counts[method] += Count(len(accused & bad), len(bad), len(accused - bad), len(there - bad))
+            present = {str(client) for client in each.clients}
+            accused = set(accuse(rounds, number, params))
+            bad = present & attackers
+            counts[method] += Count(len(accused & bad), len(bad), len(accused - bad), len(present - bad))
     return counts
 
 
 @cache
 def trained_rounds(case: Case) -> Sequence[TrainedRound]:
-    """Return the rounds of a training, which is run once."""
+    """Return the rounds of a training; each training is run once."""
     return list(train(case.setting))
 
 
 def stored(trained: TrainedRound, number: int, root: str | None) -> RoundData:
-    """Return a round as it is stored, with the server's own update where a `root` is to be there."""
+    """Return a round as it is stored, with the server's own update under the name `root` if one is given."""
     names, rows = [str(client) for client in trained.clients], trained.deltas
     if root is not None and trained.root is not None:
         names, rows = [*names, root], np.vstack([rows, trained.root])
     return make_round(rows, names, number=number)
 
 
-def accuse(rounds: Sequence[RoundData], number: int, asked: MaliciousFilterParams) -> list[str]:
-    """Return whom the workload accuses in a round."""
-    params = replace(asked, round=number)
+def accuse(rounds: Sequence[RoundData], number: int, params: MaliciousFilterParams) -> list[str]:
+    """Return the clients that the workload accuses in a round."""
+    params = replace(params, round=number)
     read = _FILTER.select(params, Index(committed=range(len(rounds))))
     context = Context(Job(JobId("job"), schema_of(9)), tuple(rounds[each] for each in read), Artifacts())
     return _FILTER.combine([], context, params).malicious

@@ -1,4 +1,4 @@
-"""Planted groups of clients against the groups found, and a client with noisy labels against its contribution."""
+"""Planted groups of clients compared with the groups found, and the contribution of a client with noisy labels."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,8 +30,9 @@ def rand_indices(alpha: float, seed: int, rounds: int = 10, **changes: Any) -> M
 
 
 def ranks_of_noisy(alpha: float, seed: int, rounds: int = 10, **changes: Any) -> Mapping[str, int]:
-    """Return by method how many of ten clients contributed more, all rounds added up, than one with shuffled labels; 9:
-    it is the last.
+    """Return, by method, how many of ten clients contributed more over all rounds than the one with shuffled labels.
+
+    At 9 that client is the last.
     """
     setting = Setting({NOISY: "noisy-labels"}, clients=10, rounds=rounds, alpha=alpha, seed=seed, **changes)
     totals = {method: dict.fromkeys(range(10), 0.0) for method in CONTRIBUTIONS}
@@ -46,13 +47,13 @@ def ranks_of_noisy(alpha: float, seed: int, rounds: int = 10, **changes: Any) ->
 
 def group_row(learning: str, alpha: float) -> list[str]:
     """Return the table's row on planted groups: each method's mean over seeds."""
-    found = [rand_indices(alpha, seed, **LEARNING[learning]) for seed in SEEDS]
-    means = [np.mean([each[method] for each in found]) for method in METHODS]
+    indices = [rand_indices(alpha, seed, **LEARNING[learning]) for seed in SEEDS]
+    means = [np.mean([by_method[method] for by_method in indices]) for method in METHODS]
     return [learning, f"{alpha:g}", *(f"{mean:.2f}" for mean in means)]
 
 
 def noisy_row(learning: str, alpha: float) -> list[str]:
     """Return the table's row on the client with shuffled labels: its rank by each method, one for each seed."""
-    found = [ranks_of_noisy(alpha, seed, **LEARNING[learning]) for seed in SEEDS]
-    ranks = [", ".join(str(each[method]) for each in found) for method in CONTRIBUTIONS]
+    by_seed = [ranks_of_noisy(alpha, seed, **LEARNING[learning]) for seed in SEEDS]
+    ranks = [", ".join(str(by_method[method]) for by_method in by_seed) for method in CONTRIBUTIONS]
     return [learning, f"{alpha:g}", *ranks]
