@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -122,3 +123,28 @@ def wants_statistics(workload: Workload[Any, Any], params: Any) -> bool:
 def pattern_of(workload: Workload[Any, Any], params: Params) -> Pattern:
     """Return a request's access pattern: the workload's own, unless its parameters choose it."""
     return Pattern(params.pattern) if isinstance(params, PatternParams) else workload.pattern
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Return what packages of version 0.1 import from here and `flstore_core.workloads` has now."""
+        if name in _MOVED:
+            return getattr(import_module("flstore_core.workloads"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; look in flstore_core.workloads")
+
+    _MOVED = frozenset(
+        {
+            "ArtifactLink",
+            "ArtifactWriter",
+            "ClientParams",
+            "InputSpec",
+            "Progress",
+            "RangeParams",
+            "Result",
+            "RoundParams",
+            "RunnableModel",
+            "fedavg_weights",
+            "no_progress",
+        }
+    )

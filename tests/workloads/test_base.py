@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from flstore_core import workloads
 from flstore_core.workloads import (
     Needs,
     Params,
@@ -12,8 +13,10 @@ from flstore_core.workloads import (
     PatternParams,
     ReadsArtifacts,
     ReadsStatistics,
+    base,
     pattern_of,
     registry,
+    select,
     wants_statistics,
 )
 
@@ -72,3 +75,16 @@ def test_a_workload_runs_where_its_needs_say_and_has_no_method_of_another_place(
     workload = registry.get(name)
     assert hasattr(workload, "map") is (workload.needs is Needs.WEIGHTS)
     assert hasattr(workload, "run") is (workload.needs is Needs.MODEL)
+
+
+@pytest.mark.parametrize("name", sorted(workloads.__all__))
+def test_packages_of_version_0_1_find_in_base_what_they_always_did(name: str) -> None:
+    """All but the choices of rounds, which were in `select`, and the pattern, which had a module of its own."""
+    elsewhere = {"client_history", "newest", "one_round", "round_range"}
+    assert getattr(select if name in elsewhere else base, name) is getattr(workloads, name)
+
+
+@pytest.mark.parametrize("name", ["Krum", "registry"])
+def test_a_name_that_was_never_there_is_pointed_to_the_page(name: str) -> None:
+    with pytest.raises(AttributeError, match=rf"no attribute '{name}'; look in flstore_core\.workloads"):
+        getattr(base, name)
