@@ -1,6 +1,7 @@
-"""Every workload over statistics, the whole registry: into how many slices a model is cut changes no answer."""
+"""Every workload over statistics or weights, the whole registry: the number of slices of a model changes no answer."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, get_args, get_type_hints
 
@@ -11,8 +12,9 @@ from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.records import Round
 from flstore_core.statistics import RoundStatistics
 from flstore_core.workloads import Needs, RoundData, registry
-from flstore_core.workloads.describe import dump
-from tests.workloads.rounds import ask, make_round, member
+from flstore_core.workloads.describe import dump, validate
+from tests.workloads.rounds import ask, make_round, member, schema_of
+from tests.workloads.stored import Stored
 
 CLIENTS, PARAMETERS, ROUNDS = 8, 4099, 3
 NAMES = [f"c{row}" for row in range(CLIENTS)]
@@ -139,3 +141,75 @@ def test_every_workload_over_statistics_is_asked_with_each_of_its_methods() -> N
     assert {("malicious-filter", "fltrust"), ("malicious-filter", "flame"), ("malicious-filter", None)} <= asked
     needing = {name for name, workload in registry.load().items() if workload.needs is Needs.STATISTICS}
     assert {name for name, _ in asked} == needing
+
+
+LEAST: Mapping[str, dict[str, Any]] = {
+    "norms": {"models": [{"round": 1, "client": "c0"}, {"round": 2}]},
+    "unlearn": {"client": "c0"},
+}
+"""Parameters without which a workload over weights cannot be asked."""
+MORE_OF_WEIGHTS: Mapping[str, list[dict[str, Any]]] = {
+    "aggregate": [{"clients": ["c1", "c4"]}],
+    "inspect": [{"client": "c3"}],
+    "personalize": [{"clusters": 2, "global_share": 0.3}],
+    "provenance": [{"verify": True}],
+    "unlearn": [{"client": "c2", "every": True}],
+}
+NEEDED_OF_WEIGHTS: Mapping[str, dict[str, Any]] = {
+    "bulyan": {"byzantine": 1},
+    "calibrate": {"calibrations": [[0, 1], [1, 2]]},
+    "clipped-mean": {"clip": 1.0, "noise": 0.5},
+}
+
+
+def questions_of_weights() -> list[tuple[str, dict[str, Any]]]:
+    """Return every workload over weights, with its least parameters, each of its methods, and `MORE_OF_WEIGHTS`."""
+    asked = []
+    for name, workload in sorted(registry.load().items()):
+        if workload.needs is Needs.WEIGHTS:
+            least = LEAST.get(name, {})
+            methods = [{**params, **NEEDED_OF_WEIGHTS.get(params["method"], {})} for params in methods_of(workload)]
+            asked += [(name, {**least, **params}) for params in [{}, *methods, *MORE_OF_WEIGHTS.get(name, [])]]
+    return asked
+
+
+@cache
+def history() -> tuple[tuple[RoundData, ...], Mapping[tuple[int, str], np.ndarray[Any, Any]]]:
+    """Return rounds that start from each other's aggregates, and all models by round and client."""
+    models: dict[tuple[int, str], np.ndarray[Any, Any]] = {}
+    committed = []
+    for number in range(ROUNDS):
+        base, updates = arrays(number)
+        base = models.get((number - 1, AGGREGATE), base)
+        models |= {(number, name): base + update for name, update in zip(NAMES, updates, strict=True)}
+        models[number, AGGREGATE] = np.stack([models[number, name] for name in NAMES]).mean(axis=0)
+        rows = np.stack([models[number, name] for name in NAMES])
+        data = make_round(rows, NAMES, number=number, base=base, aggregate=models[number, AGGREGATE])
+        committed.append(RoundData(replace(data.record, base=number - 1 if number else None), data.statistics))
+    return tuple(committed), models
+
+
+def answer_of_weights(name: str, params: Mapping[str, Any], slices: int) -> tuple[Any, list[Any]]:
+    """Return a workload's answer, and the models it wrote."""
+    committed, models = history()
+    stored = Stored(schema_of(PARAMETERS), committed, models)
+    workload = registry.get(name)
+    return dump(stored.ask_with(workload, validate(workload, params), slices)), stored.artifacts.written
+
+
+@pytest.mark.parametrize(("name", "params"), questions_of_weights(), ids=str)
+@pytest.mark.parametrize("slices", [2, 5])
+def test_slices_change_neither_an_answer_nor_a_model(name: str, params: dict[str, Any], slices: int) -> None:
+    (answer, written), (expected, whole) = (answer_of_weights(name, params, count) for count in (slices, 1))
+    assert_agree(answer, expected, 1e-6)
+    assert len(written) == len(whole)
+    for model, other in zip(written, whole, strict=True):
+        np.testing.assert_allclose(model, other, rtol=1e-6, atol=1e-6)
+
+
+def test_every_workload_over_weights_is_asked_with_each_of_its_methods() -> None:
+    asked = {(name, params.get("method")) for name, params in questions_of_weights()}
+    assert {("aggregate", "bulyan"), ("aggregate", "median"), ("unlearn", "calibrate"), ("norms", None)} <= asked
+    assert {name for name, _ in asked} == {
+        name for name, workload in registry.load().items() if workload.needs is Needs.WEIGHTS
+    }
