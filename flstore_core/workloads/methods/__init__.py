@@ -5,5 +5,6 @@ quantile sketches. Methods take numbers and NumPy arrays, mostly a round's Gram 
 and each other, nothing else of this project but memory to write to (`buffers`).
 
 Workloads, rounds, clients' names, parameters and error messages do not belong here. A workload turns its question
-into arrays, and the arrays into its answer; `shared` holds what several workloads do alike on the way.
+into arrays, and the arrays into its answer; `shared` holds what several workloads do alike on the way. A formula of a
+few lines that one workload uses may stay in that workload's file.
 """
