@@ -89,12 +89,12 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     """Return a problem document, having checked it against RFC 9457 and the answer that carries it."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    told: dict[str, Any] = answer.json()
-    assert told["status"] == status
-    assert told["code"] == code
-    assert told["type"].endswith(code)
-    assert told["title"]
-    assert told["detail"]
-    assert told["instance"]
-    assert told["request_id"] == answer.headers["x-request-id"]
-    return told
+    document: dict[str, Any] = answer.json()
+    assert document["status"] == status
+    assert document["code"] == code
+    assert document["type"].endswith(code)
+    assert document["title"]
+    assert document["detail"]
+    assert document["instance"]
+    assert document["request_id"] == answer.headers["x-request-id"]
+    return document

@@ -225,6 +225,58 @@ def test_a_gateway_that_lost_its_operation_leaves_the_end_alone(here: Gateway, t
     assert there.operations.find_or_take_over(name) == end
 
 
+def test_work_that_was_lost_to_another_gateway_is_not_done(store: MemoryStore, there: Gateway, time: FakeTime) -> None:
+    done: list[str] = []
+    here = Gateway(store, time, lambda operation, progress: done.append(operation.id))
+    name = here.start().id
+    time.clock.now = 16.0
+    there.operations.find_or_take_over(name)
+    time.clock.now = 17.0
+    here.operations.renew()
+    here.held.run_all()
+    assert done == []
+
+
+def test_nothing_is_asked_of_the_store_for_operations_that_are_over(
+    here: Gateway, there: Gateway, store: MemoryStore, time: FakeTime
+) -> None:
+    lost = here.start().id
+    time.clock.now = 16.0
+    there.operations.find_or_take_over(lost)
+    time.clock.now = 17.0
+    here.start()
+    here.operations.renew()
+    here.held.run_all()
+    calls: list[Call] = []
+    store.before = calls.append
+    here.operations.renew()
+    assert calls == []
+
+
+def test_an_operation_that_was_lost_and_taken_over_again_is_renewed(
+    store: MemoryStore, there: Gateway, time: FakeTime
+) -> None:
+    """The first work's end, which counts for nothing, does not end the second."""
+    renewals: list[float] = []
+
+    def work(operation: Operation, progress: Progress) -> Any:
+        time.clock.now = 40.0
+        gateway.operations.renew()
+        renewals.append(there.operations.find_or_take_over(operation.id).renewed_at)
+
+    gateway = Gateway(store, time, work)
+    name = gateway.start().id
+    time.clock.now = 16.0
+    there.operations.find_or_take_over(name)
+    time.clock.now = 17.0
+    gateway.operations.renew()
+    time.clock.now = 32.0
+    assert gateway.operations.find_or_take_over(name).renewed_at == 32.0
+    assert len(gateway.held) == 2
+    gateway.held.run_all()
+    assert renewals == [40.0]
+
+
 def test_a_sweep_deletes_what_was_kept_long_enough_and_takes_over_what_was_abandoned(
     store: MemoryStore, here: Gateway, there: Gateway, time: FakeTime
 ) -> None:

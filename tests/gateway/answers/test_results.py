@@ -36,9 +36,11 @@ def test_the_least_recently_used_make_room() -> None:
     results.get("a")
     results.offer(outcome("d", "x" * 10))
     assert [bool(results.get(name)) for name in "abcd"] == [True, False, True, True]
-    results.offer(outcome("e", "x" * 100))
+    results.offer(outcome("e", "x" * 35))
     assert results.get("e") is None, "it is larger than the budget"
     assert results.get("a")
+    results.offer(outcome("f", "x" * 34))
+    assert [bool(results.get(name)) for name in "abcdf"] == [False, False, False, False, True], "it fills the budget"
 
 
 def test_an_answer_offered_again_replaces_the_earlier_one() -> None:

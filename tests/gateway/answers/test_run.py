@@ -16,7 +16,7 @@ from flstore_core.errors import (
     NotFound,
     Unavailable,
 )
-from flstore_core.ids import ClientId
+from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.model_names import ModelName
 from flstore_core.patterns import Pattern
 from flstore_core.shard.protocol import Work
@@ -256,6 +256,18 @@ def test_models_are_run_by_a_predictor() -> None:
     assert [(ref.name, ref.sha256, ref.num_examples) for ref in request.models] == [
         (ModelName(0, member.client), member.sha256, member.num_examples) for member in record.members
     ]
+
+
+def test_models_of_a_committed_round_are_located_by_its_record_alone() -> None:
+    predictor = PredictorWire(PARTIAL, WORK)
+    gateway = predicting(predictor)
+    gateway.put(1, "c0", 1)
+    gateway.put_aggregate(1, 2)
+    gateway.commit(1)
+    gateway.store.delete(layout.member(NAME, 1, ClientId("c0")))
+    gateway.store.delete(layout.member(NAME, 1, AGGREGATE))
+    evaluate(gateway, round=1, aggregate=True)
+    assert [str(ref.name) for ref in predictor.requests[-1].models] == ["1:c0", "1"]
 
 
 def test_another_program_or_data_set_changes_the_etag() -> None:

@@ -136,6 +136,14 @@ def test_an_error_of_a_proxy_in_between_is_tried_again(body: bytes) -> None:
         send(calls, A)
 
 
+def test_status_400_is_an_error_and_399_is_none() -> None:
+    calls, _, _ = calls_over(Scripted(Reply.of({"status": 400, "detail": "malformed"}, 400)))
+    with pytest.raises(FLStoreError, match="malformed"):
+        send(calls, A)
+    calls, _, _ = calls_over(Scripted(Reply(b"fine", 399)))
+    assert send(calls, A) == b"fine"
+
+
 def test_the_request_s_id_goes_along() -> None:
     token = logs._request_id.set("trace-1")
     try:

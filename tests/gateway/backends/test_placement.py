@@ -124,6 +124,7 @@ def test_a_refusal_of_the_controller_keeps_its_numbers() -> None:
         (Reply.of(table(8).to_json()), "no place for job 'job' yet"),
         (Reply(b"<html>"), "something that is not JSON"),
         (Reply(b"", 503), "no detail"),
+        (Reply(b"", 502), "no detail"),
     ],
 )
 def test_an_unusable_answer_of_the_controller_is_unavailability(reply: Reply, message: str) -> None:
