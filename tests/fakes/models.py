@@ -41,6 +41,9 @@ class FakeAccess:
     examples: Mapping[ModelName, float] = field(default_factory=dict)
     datasets: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     models: Sequence[ModelName] = ()
+    """The models that the workload announced; it may run no others."""
+    announced: Sequence[str] | None = None
+    """The data sets that the workload announced, and it may read no others; None where no workload did."""
     steps: list[tuple[int, int]] = field(default_factory=list)
     """Every report of progress."""
     scales: list[float] = field(default_factory=list)
@@ -53,14 +56,19 @@ class FakeAccess:
         return self.examples.get(name, 1.0)
 
     def model(self, name: ModelName, scale: float = 1.0) -> FakeModel:
+        assert name in self.models, f"{name} is run, but was not announced by `models`"
         self.scales.append(scale)
         return FakeModel(self.network, self.vectors[name])
 
     def mixture(self, parts: Sequence[tuple[float, ModelName]]) -> FakeModel:
+        assert {name for _, name in parts} <= set(self.models), "a mixture is of models that `models` announced"
         total = np.sum([weight * self.vectors[name] for weight, name in parts], axis=0)
         return FakeModel(self.network, np.asarray(total, np.float32))
 
     def dataset(self, name: str) -> Mapping[str, Array]:
+        assert self.announced is None or name in self.announced, (
+            f"data set {name!r} is read, but was not announced by `datasets`"
+        )
         if name not in self.datasets:
             raise NotFound(f"no data set {name!r}")
         return self.datasets[name]

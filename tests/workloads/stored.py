@@ -55,6 +55,7 @@ class Stored:
         elif workload.needs is Needs.MODEL:
             assert self.access is not None, "give `access` to a history whose models run"
             self.access.models = workload.models(rounds, params)
+            self.access.announced = workload.datasets(params)
             context = replace(context, models=tuple(self.access.models))
             partials = [workload.run(self.access, params)]
         return workload.combine(partials, context, params)

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from flstore_core.errors import InvalidParameters, NotEnoughData, NotFound
 from flstore_core.workloads import Needs, registry
 from flstore_core.workloads.describe import dump
+from flstore_core.workloads.norms import StoredModel
 from tests.workloads.odd import histories
 from tests.workloads.stored import Stored
 
@@ -28,6 +29,7 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
     "inspect": [{}, {"client": "a"}],
     "malicious-filter": [{}, {"method": "foolsgold"}, {"method": "flame"}, {"method": "fltrust", "root": "a"}],
     "metrics": [{}, {"group_by": ["device", "round"], "quantiles": [0.5]}, {"group_by": ["client", "loss"]}],
+    "norms": [{"models": [StoredModel(0, "a"), StoredModel(0)]}, {"models": [StoredModel(1)]}],
     "personalize": [{}, {"global_share": 0.5, "method": "cfl"}],
     "provenance": [{}, {"verify": True, "last": 3}],
     "reputation": [{"client": "a"}, {"client": "a", "evidence": "filter"}],
@@ -70,4 +72,4 @@ def test_every_question_over_weights_is_answered_or_refused_alike_for_any_number
 
 def test_every_workload_that_runs_no_model_is_asked() -> None:
     without_models = {name for name, workload in registry.load().items() if workload.needs is not Needs.MODEL}
-    assert without_models - set(QUESTIONS) <= {"norms", "longest-updates", "signs"}
+    assert without_models - set(QUESTIONS) <= {"longest-updates", "signs"}
