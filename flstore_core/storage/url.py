@@ -102,7 +102,7 @@ def _give_up_s(env: Mapping[str, str], default: float) -> float:
     text = env.get("FLSTORE_S3_GIVE_UP_S")
     if not text:
         return default
-    if not re.fullmatch(r"\d+(\.\d+)?", text):
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         raise InvalidParameters(f"FLSTORE_S3_GIVE_UP_S is {text!r}; use a number of seconds such as 10")
     return float(text)
 
