@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from flstore_core import codec
 from flstore_core.client import Arrays
@@ -56,7 +56,7 @@ def tensors_in(path: Path) -> Arrays | Path:
     if path.suffix != ".npz":
         raise InvalidParameters(f"file {str(path)!r} is not usable; give a {' or '.join(SUFFIXES)} file")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, NpzFile(file, allow_pickle=False) as archive:
             return dict(archive)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InvalidParameters(f"file {str(path)!r} cannot be read: {error}") from error

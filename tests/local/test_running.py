@@ -1,5 +1,6 @@
 """What `running` refuses before it starts anything, and what it hands to the processes."""
 
+import errno
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -122,6 +123,18 @@ def test_a_port_in_use_is_named(recorded: type[Recorded], tmp_path: Path) -> Non
         ):
             pass
     assert recorded.parts == ()
+
+
+def test_an_address_that_cannot_be_bound_says_why(
+    recorded: type[Recorded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> socket.socket:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("services.local.running.socket.create_server", refuse)
+    message = "port 80 of 127.0.0.1 cannot be used: Permission denied"
+    with pytest.raises(InvalidParameters, match=message), running(str(tmp_path), port=80):
+        pass
 
 
 @contextmanager
