@@ -1,7 +1,9 @@
-"""Durable bytes under keys: the `ObjectStore` contract, its two stores, and parallel reads over either.
+"""Durable bytes under keys: the `ObjectStore` contract, its two stores, and what is built on the contract alone.
 
-What the bytes mean and how keys are laid out is decided elsewhere. The S3 store is imported only when a URL asks
-for it, so that importing this package stays cheap.
+`base` is the contract, with many reads at once over it; `documents` are JSON records in any store. `directory` and `s3`
+are the stores, `url` opens one by its URL, and `network` slows one down for measurements. What the bytes mean and where
+they lie is decided elsewhere (`flstore_core.codec`, `flstore_core.layout`). The S3 store is imported only when a URL
+asks for it, so importing this package is cheap.
 """
 
 from flstore_core.storage.base import Body, ObjectInfo, ObjectStore, Read, read_many

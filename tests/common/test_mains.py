@@ -1,0 +1,99 @@
+"""What `python -m services.shard` and `python -m services.predictor` put together from their environment."""
+
+import gc
+import importlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from flstore_core import buffers
+from flstore_core.errors import InvalidParameters
+from services.common import logs, memory
+from services.common.serve import Listen
+
+MAINS = ["shard", "predictor"]
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """Put back what a process sets for itself once."""
+    recycler, threads = buffers._recycler, torch.get_num_threads()
+    yield
+    buffers._recycler = recycler
+    torch.set_num_threads(threads)
+    gc.enable()
+
+
+class Started:
+    """Notes what a main function would have served."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, service: str, env: dict[str, str]) -> None:
+        self.module: Any = importlib.import_module(f"services.{service}.__main__")
+        self.apps: list[Any] = []
+        self.listens: list[Listen] = []
+        self.options: dict[str, Any] = {}
+        self.logged: list[tuple[str, str]] = []
+        for name in [name for name in os.environ if name.startswith("FLSTORE_")]:
+            monkeypatch.delenv(name)
+        for name, text in env.items():
+            monkeypatch.setenv(name, text)
+        monkeypatch.setattr(self.module, "run", self._run)
+        monkeypatch.setattr(logs, "configure", lambda *args: self.logged.append(args))
+        monkeypatch.setattr(buffers, "keep_freed", lambda: None)
+
+    def _run(self, app: Any, listen: Listen, **options: Any) -> None:
+        self.apps.append(app)
+        self.listens.append(listen)
+        self.options = options
+
+
+@pytest.mark.parametrize("service", MAINS)
+def test_a_main_serves_its_app_where_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, service: str
+) -> None:
+    env = {
+        "FLSTORE_STORE": str(tmp_path / "store"),
+        "FLSTORE_SHARD_ID": "unit-7",
+        "FLSTORE_CACHE_BYTES": "1MiB",
+        "FLSTORE_PORT": "0",
+        "FLSTORE_LOG_LEVEL": "WARNING",
+    }
+    started = Started(monkeypatch, service, env)
+    started.module.main()
+    (app,) = started.apps
+    state = getattr(app.state, service)
+    assert state.settings.cache_bytes == 2**20
+    assert started.listens == [Listen(port=0)]
+    assert started.logged == [("unit-7", "WARNING")]
+    assert started.options["side_door"] is True
+    assert started.options["should_leave"]() is False
+    assert not (tmp_path / "store").exists(), "the store is opened when it is first used"
+
+
+@pytest.mark.parametrize("service", MAINS)
+def test_a_cache_beyond_the_memory_of_the_process_is_refused_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    monkeypatch.setattr(memory, "memory_limit", lambda: 2**20)
+    started = Started(monkeypatch, service, {"FLSTORE_CACHE_BYTES": "1MiB"})
+    with pytest.raises(InvalidParameters, match=r"FLSTORE_CACHE_BYTES is 1\.0 MiB, over 60 %"):
+        started.module.main()
+    assert not started.apps
+
+
+def test_a_predictor_sets_pytorchs_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = Started(monkeypatch, "predictor", {"FLSTORE_TORCH_THREADS": "1", "FLSTORE_CACHE_BYTES": "1MiB"})
+    started.module.main()
+    assert torch.get_num_threads() == 1
+
+
+def test_a_predictors_memory_limit_is_the_processs(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[tuple[int, tuple[int, int]]] = []
+    settings: Any = importlib.import_module("services.predictor.settings")
+    monkeypatch.setattr(settings.resource, "setrlimit", lambda kind, both: limits.append((kind, both)))
+    settings.Settings(memory_bytes=7 * 2**30).apply()
+    assert limits == [(settings.resource.RLIMIT_DATA, (7 * 2**30, 7 * 2**30))]
