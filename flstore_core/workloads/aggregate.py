@@ -244,17 +244,18 @@ def _weights(data: RoundData, params: AggregateParams) -> Float64:
 
 def _byzantine(clients: int, params: AggregateParams) -> int:
     """Return f; raise `NotEnoughData` if the rule cannot withstand that many malicious clients."""
-    share = 4 if params.method == "bulyan" else 2
-    most = max(0, (clients - 3) // share)
+    factor = 4 if params.method == "bulyan" else 2
+    most = max(0, (clients - 3) // factor)
     if params.byzantine is not None and params.byzantine > most:
         raise NotEnoughData(
             f"{params.method} withstands {params.byzantine} malicious clients only among "
-            f"{share * params.byzantine + 3} or more; these are {clients}: lower byzantine"
+            f"{factor * params.byzantine + 3} or more; these are {clients}: lower byzantine"
         )
     return most if params.byzantine is None else params.byzantine
 
 
 def _even(rows: NDArray[np.intp], clients: int) -> Float64:
+    """Return weights, shape (clients,), that are equal for the chosen rows and 0 for the others."""
     weights = np.zeros(clients)
     weights[rows] = 1 / len(rows)
     return weights
@@ -266,6 +267,7 @@ def _rows(view: SliceView, params: AggregateParams) -> Sequence[FlatView]:
 
 
 def _combiner(view: SliceView, params: AggregateParams) -> Combiner:
+    """Return what combines the rows of a slice, in blocks, by the rule and by the weights that `members` found."""
     if params.method in UNWEIGHTED:
         return MeanOfRanks(_cut(len(view.rows), params))
     if params.method == "fedavg":
@@ -274,16 +276,18 @@ def _combiner(view: SliceView, params: AggregateParams) -> Combiner:
     if params.method == "bulyan":
         return MeanAroundMedian(_kept(weights[0]))
     if params.method == "clipped-mean":
-        whole = np.append(weights, 1 - weights.sum()) if view.base else weights
-        return NoisySum(whole, _deviation(len(view.rows), params), params.seed)
+        weights = np.append(weights, 1 - weights.sum()) if view.base else weights
+        return NoisySum(weights, _deviation(len(view.rows), params), params.seed)
     return WeightedSum(weights)
 
 
 def _cut(clients: int, params: AggregateParams) -> int:
+    """Return how many values a coordinate-wise rule drops at each end."""
     return coordinate_median(clients).cut if params.method == "median" else int(params.trim * clients)
 
 
 def _kept(weight: float) -> int:
+    """Return Bulyan's β, the number of values that count in each coordinate, from the weight 1 / β."""
     return round(1 / weight)
 
 
@@ -294,6 +298,7 @@ def _dropped(members: Sequence[SliceMember], params: AggregateParams) -> int:
 
 
 def _deviation(clients: int, params: AggregateParams) -> float:
+    """Return the standard deviation of the noise on each coordinate of the mean."""
     return params.noise * (params.clip or 0.0) / clients
 
 

@@ -106,7 +106,7 @@ class Debug:
         if len(names) < (needed := LEAST_CLIENTS + params.faults - 1):
             raise NotEnoughData(
                 f"round {data.record.number} has {len(names)} update(s); it takes {needed} to tell {params.faults} "
-                "faulty one(s) from the others"
+                "faulty client(s) from the others: lower faults, or name a round with more clients"
             )
         return names
 
@@ -119,8 +119,9 @@ class Debug:
         for done, name in enumerate(access.models):
             access.progress(done, len(access.models))
             active.append(activity(access.model(name), inputs, params.threshold))
-        flags, (neurons, *_) = np.stack([bits for bits, _ in active]), [count for _, count in active]
-        return {"common": _common_by_fault(flags, params.faults), "neurons": np.array([neurons])}
+        bits = np.stack([flags for flags, _ in active])
+        _, neurons = active[0]
+        return {"common": _common_by_fault(bits, params.faults), "neurons": np.array([neurons])}
 
     def combine(self, partials: Sequence[Partial], context: Context, params: DebugParams) -> DebugResult:
         (partial,) = partials

@@ -2,8 +2,9 @@
 
 The program takes token numbers, int64 of shape (batch, length), and returns logits, (batch, length, vocabulary).
 Decoding is greedy: the token with the greatest logit after the last token is appended, and the model runs again on the
-longer text. If the job stores low-rank adapters (Hu et al. 2022, ICLR), they are merged into the program's frozen
-weights.
+longer text. If 1 is the likeliest token after 0, 2 after 1, 3 after 2 and 4 after 3, then the prompt [0] is continued
+by 1, 2, 3 and 4, and ends there if 4 is the stop token. If the job stores low-rank adapters (Hu et al. 2022, ICLR),
+they are merged into the program's frozen weights.
 """
 
 from collections.abc import Sequence
