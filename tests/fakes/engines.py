@@ -11,6 +11,7 @@ import numpy as np
 from flstore_core import codec
 from flstore_core.cache import Cache, Ledger
 from flstore_core.errors import FLStoreError
+from flstore_core.ids import ClientId, JobId
 from flstore_core.models.protocol import PROGRESS, RUN, STREAM_TYPE, WORK, RunRequest
 from flstore_core.policies.registry import make_policy
 from flstore_core.shard.engine import Engine
@@ -64,6 +65,12 @@ class EngineWire:
         elif path == COMMITS:
             commit = CommitMessage.from_json(sent.message)
             self.engine.commit(commit.part, commit.round)
+        elif sent.method == "DELETE":
+            _, _, _, job, *client = path.split("/")
+            if client:
+                self.engine.forget_client(JobId(job), ClientId(client[1]))
+            else:
+                self.engine.forget_job(JobId(job))
         elif path == "/v1/inventory":
             return Reply.of(self.engine.inventory())
         elif path == "/v1/cache/explain":

@@ -1,14 +1,18 @@
 """Bytes that come in and go out: the budget of uploads, and ranges."""
 
+import asyncio
 from contextlib import ExitStack
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import Request
+from starlette.types import Message
 
-from flstore_core.errors import Busy, RangeNotSatisfiable, TooLarge
+from flstore_core.errors import Busy, RangeNotSatisfiable, TooLarge, TooSlow
 from services.gateway.routes.downloads import byte_range
-from services.gateway.routes.uploads import ByteBudget
+from services.gateway.routes.uploads import ByteBudget, receive
+from tests.fakes.clock import Clock
 
 MIB = 2**20
 
@@ -66,3 +70,26 @@ def test_a_range_is_what_a_slice_of_the_bytes_is(first: int, last: int, nbytes: 
     else:
         start, stop = byte_range(f"bytes={first}-{last}", nbytes) or (-1, -1)
         assert data[start:stop] == data[first : last + 1]
+
+
+async def test_a_body_has_the_time_that_the_slowest_rate_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1 MiB at 64 KiB a second: 16 s beside the patience of 1 s. After 10 s it is in time, after 18 s it is not."""
+    clock = Clock()
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", clock)
+
+    def request(pause: float) -> Request:
+        messages = [(0.0, bytes(MIB), True), (pause, b"x", False)]
+
+        async def take() -> Message:
+            seconds, body, more = messages.pop(0)
+            clock.sleep(seconds)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            return {"type": "http.request", "body": body, "more_body": more}
+
+        return Request({"type": "http", "headers": []}, take)
+
+    body = await receive(request(10.0), MIB + 1, 1.0)
+    assert bytes(body) == bytes(MIB) + b"x"
+    with pytest.raises(TooSlow, match=f"{MIB} of the body's {MIB + 1} bytes came in time"):
+        await receive(request(18.0), MIB + 1, 1.0)

@@ -7,8 +7,9 @@ import httpx
 import pytest
 
 from flstore_core import layout
-from flstore_core.errors import Unavailable
+from flstore_core.errors import StoreUnavailable, Unavailable
 from flstore_core.ids import JobId
+from tests.fakes.store import Call
 from tests.gateway.world import NAME, TENSORS, World, stored, vector, world
 from tests.running.jobs import problem
 
@@ -124,6 +125,7 @@ async def test_a_deleted_job_is_gone_everywhere(http: httpx.AsyncClient, gateway
     assert (answer.status_code, answer.content) == (204, b"")
     assert gateway.store.contents == {}
     assert gateway.controller.deleted == ["job"]
+    assert gateway.shards.engine.inventory()["used_bytes"] == 0
     problem(await http.get("/v1/jobs/job"), 404, "not-found")
     problem(await http.delete("/v1/jobs/job"), 404, "not-found")
     assert (await http.get("/v1/jobs")).json() == {"jobs": []}
@@ -169,3 +171,19 @@ async def test_a_deletion_does_not_wait_for_a_controller_that_is_away(
     monkeypatch.setattr(gateway.state.backends.placement, "forget", fail)
     assert (await http.delete("/v1/jobs/job")).status_code == 204
     assert gateway.store.contents == {}
+
+
+async def test_a_deletion_that_breaks_off_has_deleted_the_job(http: httpx.AsyncClient, gateway: World) -> None:
+    """Its record goes first, so nothing can be put into what is left."""
+    gateway.create()
+    gateway.fill(0, 1)
+
+    def fail(call: Call) -> None:
+        if call.method == "delete_prefix":
+            raise StoreUnavailable("away")
+
+    gateway.store.before = fail
+    problem(await http.delete("/v1/jobs/job"), 503, "store-unavailable")
+    gateway.store.before = lambda call: None
+    assert layout.job(NAME) not in gateway.store.contents
+    problem(await http.delete("/v1/jobs/job"), 404, "not-found")

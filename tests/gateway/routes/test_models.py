@@ -10,7 +10,8 @@ import torch
 from safetensors.numpy import save
 from torch import Tensor, nn
 
-from tests.gateway.world import World
+from flstore_core import layout
+from tests.gateway.world import NAME, World
 from tests.models.networks import exported
 from tests.running.jobs import problem
 
@@ -66,6 +67,7 @@ async def test_a_program_is_stored_described_and_read_back(http: httpx.AsyncClie
     back = await http.get(MODEL)
     assert (back.content, back.headers["etag"]) == (program, f'"{sha256}"')
     assert (await http.delete(MODEL)).status_code == 204
+    assert list(job.store.contents) == [layout.job(NAME)]
     for answer in (await http.get(MODEL), await http.delete(MODEL)):
         assert "has no program; PUT /v1/jobs/job/model uploads one" in problem(answer, 404, "not-found")["detail"]
 
