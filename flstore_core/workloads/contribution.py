@@ -64,6 +64,3 @@ class Contribution:
             contributions=[ClientContribution(each.client, each.value, each.standard_error) for each in ranked],
             total=math.fsum(each.value for each in ranked),
         )
-
-
-MeasureContribution = Contribution  # the name in older installations; removed with them

@@ -144,6 +144,3 @@ def _rounds_to_target(newest: float, best: float, slope: float, params: Converge
         return 0
     rounds = (params.target - newest) / slope if slope else math.inf
     return math.ceil(rounds) if 0 < rounds < _FARTHEST else None
-
-
-JudgeConvergence = Convergence  # the name in older installations; removed with them

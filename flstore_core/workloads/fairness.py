@@ -108,6 +108,3 @@ def _newest_values(rows: Sequence[Row], metric: str) -> Float64:
         raise unknown("numeric metric", metric, metric_names(rows))
     check_magnitudes(metric, newest.values())
     return np.array(list(newest.values()))
-
-
-FairnessOverRounds = Fairness  # the name in older installations; removed with them

@@ -224,6 +224,3 @@ def _figures(spec: TensorSpec, totals: Float64, quantiles: list[float], has_base
         quantiles=quantiles,
         distance=math.sqrt(totals[_MOVED]) if has_base else None,
     )
-
-
-InspectModel = Inspect  # the name in older installations; removed with them

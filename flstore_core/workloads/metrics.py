@@ -173,6 +173,3 @@ def _aggregated(values: Sequence[float | None], name: str, params: MetricsParams
             f"leave such values out by a condition in where"
         )
     return computed
-
-
-MetricsOverRounds = Metrics  # the name in older installations; removed with them

@@ -116,6 +116,3 @@ def _check_stored(model: StoredModel, record: Round) -> None:
 def _squared_norm(row: FlatView) -> float:
     blocks = (row.read(start, min(start + _BLOCK, row.stop)) for start in range(row.start, row.stop, _BLOCK))
     return sum(float(np.dot(block, block)) for block in blocks)
-
-
-NormsOfModels = Norms  # the name in older installations; removed with them

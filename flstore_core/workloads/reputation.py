@@ -123,6 +123,3 @@ def _history(rounds: Sequence[RoundData], params: ReputationParams) -> list[Part
 def _is_accused(gram: Float64, row: int) -> bool:
     """Return whether the malicious filter's default method accuses the client of that row, by this round alone."""
     return bool(gather_alone(gram).reasons(row, Thresholds()))
-
-
-BetaReputation = Reputation  # the name in older installations; removed with them

@@ -147,6 +147,3 @@ def _advise(rounds: Mapping[int, Sequence[float]], keep: float) -> Deadline:
     waited_at_most = sum(min(max(values), deadline) for values in rounds.values())
     saved = 1 - waited_at_most / waited if waited > 0 else 0.0
     return Deadline(deadline, float(np.mean(durations > deadline)), saved)
-
-
-FindStragglers = Stragglers  # the name in older installations; removed with them
