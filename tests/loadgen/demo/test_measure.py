@@ -11,8 +11,8 @@ from flstore_core.errors import Unavailable
 from loadgen.demo.detection import detect_attackers
 from loadgen.demo.measure import Question, ask_from_zero, ask_hot, wait_for_zero
 from loadgen.demo.questions import Scene, parameters
-from tests.demo.test_findings import answer
 from tests.fakes.clock import Clock
+from tests.loadgen.demo.test_findings import answer
 
 SCENE = Scene(round=9, client="client-3")
 QUESTION = Question("norms", "P2", {"round": 9})

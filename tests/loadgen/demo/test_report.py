@@ -9,7 +9,7 @@ from rich.console import Console
 from loadgen.demo.detection import Detection
 from loadgen.demo.measure import Hot, Question
 from loadgen.demo.report import Report, Row
-from tests.demo.test_findings import answer
+from tests.loadgen.demo.test_findings import answer
 
 ATTACKERS = {"client-1": "sign flip", "client-2": "scaled noise"}
 

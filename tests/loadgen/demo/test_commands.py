@@ -16,7 +16,7 @@ from flstore_core.cli import main
 from flstore_core.client import Fields
 from flstore_core.errors import Unavailable
 from loadgen.demo import command, models
-from tests.demo.test_report import report, row
+from tests.loadgen.demo.test_report import report, row
 
 
 @pytest.fixture
