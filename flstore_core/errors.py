@@ -63,6 +63,15 @@ class Forbidden(FLStoreError):
     status, code, title = 403, "forbidden", "The token does not allow this"
 
 
+class ProofRefused(FLStoreError):
+    status, code, title = (
+        403,
+        "proof-refused",
+        "The request does not come from a service of this deployment",
+    )
+    retryable = True
+
+
 class NotFound(FLStoreError):
     status, code, title = 404, "not-found", "No such thing"
 

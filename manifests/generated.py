@@ -15,6 +15,7 @@ CRD = Path("manifests/crd/fljobs.yaml")
 SCHEMA = "charts/flstore/values.schema.json"
 SAMPLES: dict[str, dict[str, Any]] = {
     "laptop": {
+        "auth": {"serviceKeys": "a-sample-of-a-key-of-32-characters"},
         "objectStore": {"accessKey": "sample", "secretKey": "sample-secret"},
         "observability": {"grafana": {"adminPassword": "sample-password"}},
     },
@@ -22,7 +23,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "gateway": {"autoscaling": {"minReplicas": 2}, "resources": {"limits": {"memory": "2Gi"}}},
         "placement": {"replicas": 2},
         "shards": {"count": 8, "cacheBytes": "4GiB", "memory": "8Gi", "cpu": "1", "scaleDownDelay": "10m"},
-        "auth": {"existingSecret": "flstore-tokens"},
+        "auth": {"existingSecret": "flstore-tokens", "serviceKeysSecret": "flstore-keys"},
         "objectStore": {
             "kind": "external",
             "endpoint": "https://s3.example.org",

@@ -5,6 +5,7 @@ import os
 from flstore_core import buffers
 from flstore_core.storage import open_store
 from services.common import logs
+from services.common.proof import Keys
 from services.common.serve import Listen, run
 from services.gateway.app import create_app
 from services.gateway.settings import Settings
@@ -12,10 +13,11 @@ from services.gateway.state import create_state
 
 
 def main() -> None:
-    settings = Settings.from_env(os.environ)
+    settings, keys = Settings.from_env(os.environ), Keys.from_env(os.environ)
     logs.configure("gateway", os.environ.get("FLSTORE_LOG_LEVEL", "INFO"))
     buffers.keep(settings.in_flight_bytes // buffers.IDLE_SHARE)
-    run(create_app(create_state(settings, open_store(settings.store, os.environ))), Listen.from_env(os.environ))
+    state = create_state(settings, open_store(settings.store, os.environ), keys)
+    run(create_app(state), Listen.from_env(os.environ))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from flstore_core.cache import Cache, Ledger
 from flstore_core.policies.registry import make_policy
 from flstore_core.storage import ObjectStore
 from flstore_core.workloads import Progress
+from services.common.proof import Keys
 from services.common.timing import RealTime, Time
 from services.gateway.answers.operation_records import Operation
 from services.gateway.answers.operations import Operations
@@ -65,11 +66,11 @@ class State:
         self.rounds.store.close()
 
 
-def create_state(settings: Settings, store: ObjectStore) -> State:
-    """Return the parts of a gateway over `store`."""
+def create_state(settings: Settings, store: ObjectStore, keys: Keys) -> State:
+    """Return the parts of a gateway over `store`; with the first of `keys` it proves to backends who it is."""
     pools, time = Pools.start(), RealTime()
-    calls = Calls(settings.shard_timeout_seconds, time)
-    placement = Placement(settings.placement_url, store)
+    calls = Calls(settings.shard_timeout_seconds, time, keys=keys)
+    placement = Placement(settings.placement_url, store, keys=keys)
     backends = Backends(placement, Shards(calls), Predictors(calls), Caches(calls), pools.callers)
     return assemble(settings, store, backends, pools, time)
 

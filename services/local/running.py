@@ -13,6 +13,7 @@ from typing import IO
 from flstore_core.errors import InvalidParameters, Unavailable
 from flstore_core.storage import open_store
 from flstore_core.units import parse_size
+from services.common.proof import VARIABLE, new_key
 from services.local.supervisor import Part, Supervisor
 
 HOST = "127.0.0.1"
@@ -53,6 +54,7 @@ def running(
         Unavailable: if a process does not become ready.
     """
     base = dict(os.environ if env is None else env)
+    base[VARIABLE] = base.get(VARIABLE) or new_key()
     settings = _settings(store, shards, cache_size, policy, idle_seconds)
     with closing(open_store(store, base)) as opened:
         opened.probe()

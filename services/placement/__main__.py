@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from flstore_core.storage import ObjectStore, open_store
 from services.common import logs
+from services.common.proof import Keys
 from services.common.serve import Listen, run
 from services.placement.app import create_app, release_waiting
 from services.placement.runtime.local.process import Program
@@ -15,21 +16,21 @@ from services.placement.state import State, create_cluster_state, create_state
 
 
 def main() -> None:
-    settings = Settings.from_env(os.environ)
+    settings, keys = Settings.from_env(os.environ), Keys.from_env(os.environ)
     logs.configure("placement", os.environ.get("FLSTORE_LOG_LEVEL", "INFO"))
     store = open_store(settings.store, os.environ)
     prepare = prepare_cluster if settings.runtime == "knative" else prepare_local
-    app = create_app(prepare(settings, store, os.environ))
+    app = create_app(prepare(settings, keys, store, os.environ), keys)
     run(app, Listen.from_env(os.environ), on_leave=lambda: release_waiting(app))
 
 
-def prepare_local(settings: Settings, store: ObjectStore, env: Mapping[str, str]) -> Callable[[], State]:
+def prepare_local(settings: Settings, keys: Keys, store: ObjectStore, env: Mapping[str, str]) -> Callable[[], State]:
     """Return what makes the state of a controller over processes of this machine."""
     program = Program({**env, "FLSTORE_STORE": settings.store})
-    return lambda: create_state(settings, store, lambda watcher: LocalRuntime(watcher, program))
+    return lambda: create_state(settings, store, lambda watcher: LocalRuntime(watcher, program), keys=keys)
 
 
-def prepare_cluster(settings: Settings, store: ObjectStore, env: Mapping[str, str]) -> Callable[[], State]:
+def prepare_cluster(settings: Settings, keys: Keys, store: ObjectStore, env: Mapping[str, str]) -> Callable[[], State]:
     """Return what makes the state of a controller on Kubernetes.
 
     Raises:
@@ -43,7 +44,7 @@ def prepare_cluster(settings: Settings, store: ObjectStore, env: Mapping[str, st
     kubernetes = KubernetesSettings.from_env(env)
     kubernetes.check_cache(settings.cache_bytes, settings.predictor_cache_bytes if settings.predictors else 0)
     api = asyncio.run(connect(env, kubernetes.namespace))
-    return lambda: create_cluster_state(settings, store, Cluster(api, kubernetes))
+    return lambda: create_cluster_state(settings, store, Cluster(api, kubernetes), keys=keys)
 
 
 if __name__ == "__main__":

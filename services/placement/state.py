@@ -10,6 +10,7 @@ import httpx
 
 from flstore_core.ids import ShardId
 from flstore_core.storage import ObjectStore
+from services.common.proof import Keys
 from services.placement.assignments import Assignments
 from services.placement.board import Board
 from services.placement.controller import Controller
@@ -19,6 +20,7 @@ from services.placement.memory import Memory
 from services.placement.metrics import Metrics
 from services.placement.runtime import BackendState, Runtime, Start, Watcher
 from services.placement.settings import Settings
+from services.placement.signing import Signed
 from services.placement.timing import RealTime, Time
 
 if TYPE_CHECKING:
@@ -65,14 +67,16 @@ def create_state(
     elastic: bool = False,
     time: Time | None = None,
     client: httpx.AsyncClient | None = None,
+    keys: Keys | None = None,
 ) -> State:
     """Return the parts; call this where the event loop runs.
 
-    `elastic` is explained at `Fleet`. `client` is closed with the rest.
+    `elastic` is explained at `Fleet`. `client` is closed with the rest; the first of `keys` signs what it sends.
     """
     time = time or RealTime()
     board, metrics = Board(time), Metrics()
     client = client or httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+    client.auth = Signed(keys or Keys())
     assignments = Assignments(board, client, time)
     runtime = make_runtime(_Reporter(assignments, metrics))
     fleet = Fleet(runtime, settings.specs(), elastic)
@@ -81,7 +85,11 @@ def create_state(
 
 
 def create_cluster_state(
-    settings: Settings, store: ObjectStore, cluster: "Cluster", client: httpx.AsyncClient | None = None
+    settings: Settings,
+    store: ObjectStore,
+    cluster: "Cluster",
+    client: httpx.AsyncClient | None = None,
+    keys: Keys | None = None,
 ) -> State:
     """Return the parts of a controller on Kubernetes; call this where the event loop runs."""
     # Imported here, because a laptop has no Kubernetes client.
@@ -96,6 +104,7 @@ def create_cluster_state(
         elastic=True,
         time=cluster.time,
         client=client,
+        keys=keys,
     )
     runtime = state.runtime
     assert isinstance(runtime, KnativeRuntime)

@@ -10,6 +10,7 @@ import time
 from flstore_core import buffers
 from flstore_core.storage.url import open_later
 from services.common import logs, memory
+from services.common.proof import Keys
 from services.common.serve import Listen, run
 from services.predictor.app import create_app
 from services.predictor.settings import Settings
@@ -17,7 +18,7 @@ from services.predictor.state import create_state
 
 
 def main() -> None:
-    settings = Settings.from_env(os.environ)
+    settings, keys = Settings.from_env(os.environ), Keys.from_env(os.environ)
     logs.configure(settings.predictor, os.environ.get("FLSTORE_LOG_LEVEL", "INFO"))
     memory.check_cache(settings.cache_bytes, memory.memory_limit())
     settings.apply()
@@ -25,7 +26,7 @@ def main() -> None:
     buffers.keep_freed()
     store = open_later(settings.store, os.environ)
     state = create_state(settings, store, time.monotonic)
-    run(create_app(state), Listen.from_env(os.environ), side_door=True, should_leave=state.should_leave)
+    run(create_app(state, keys), Listen.from_env(os.environ), side_door=True, should_leave=state.should_leave)
 
 
 if __name__ == "__main__":

@@ -8,16 +8,18 @@ from starlette.middleware import Middleware
 
 from flstore_core import __version__
 from services.common import tasks
+from services.common.guard import Guard
 from services.common.logs import RequestLog
 from services.common.problems import exception_handlers
+from services.common.proof import Keys
 from services.common.startup import open_early
 from services.predictor.kserving import serve_models
 from services.predictor.routes import ROUTES
 from services.predictor.state import State
 
 
-def create_app(state: State) -> FastAPI:
-    """Return the ASGI application of a predictor."""
+def create_app(state: State, keys: Keys) -> FastAPI:
+    """Return the ASGI application of a predictor, for callers who have one of `keys`."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -30,7 +32,7 @@ def create_app(state: State) -> FastAPI:
         title="FLStore predictor",
         version=__version__,
         routes=[*ROUTES],
-        middleware=[Middleware(RequestLog)],
+        middleware=[Middleware(RequestLog), Middleware(Guard, keys=keys)],
         exception_handlers={**exception_handlers},
         lifespan=lifespan,
         docs_url=None,

@@ -6,16 +6,18 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from services.common.guard import Guard
 from services.common.logs import RequestLog
 from services.common.problems import exception_handlers
+from services.common.proof import Keys
 from services.common.startup import PROCESS, open_early
 from services.common.tasks import begin, end
 from services.shard.routes import ROUTES
 from services.shard.state import State
 
 
-def create_app(state: State) -> Starlette:
-    """Return the ASGI application of a shard."""
+def create_app(state: State, keys: Keys) -> Starlette:
+    """Return the ASGI application of a shard, for callers who have one of `keys`."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -31,7 +33,7 @@ def create_app(state: State) -> Starlette:
 
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(RequestLog)],
+        middleware=[Middleware(RequestLog), Middleware(Guard, keys=keys)],
         exception_handlers=exception_handlers,
         lifespan=lifespan,
     )

@@ -83,6 +83,7 @@ def test_the_install_steps_give_a_small_image_that_serves(installed: Path, tmp_p
     assert sum(path.stat().st_size for path in installed.rglob("*") if path.is_file()) < 300 << 20
     [port] = free_ports(1)
     env = {"FLSTORE_PORT": str(port), "FLSTORE_STORE": str(tmp_path / "store"), "PYTHONDONTWRITEBYTECODE": "1"}
+    env["FLSTORE_SERVICE_KEYS"] = "none"
     process = subprocess.Popen([python, "-m", "services.shard"], cwd=tmp_path, env=env, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), "the shard answering", 20)

@@ -9,13 +9,19 @@ import pytest
 from flstore_core.storage import open_store
 from flstore_core.units import parse_size
 from manifests import chart
+from services.common.proof import Keys
 from services.gateway.settings import Settings as GatewaySettings
 from services.placement.kube.settings import KubernetesSettings
 from services.placement.settings import Settings as PlacementSettings
 from tests.chart.matrix import ROOT, files, values
 
 Json = dict[str, Any]
-KEYS = {"FLSTORE_S3_ACCESS_KEY": "key", "FLSTORE_S3_SECRET_KEY": "secret", "FLSTORE_TOKENS": ""}
+KEYS = {
+    "FLSTORE_S3_ACCESS_KEY": "key",
+    "FLSTORE_S3_SECRET_KEY": "secret",
+    "FLSTORE_TOKENS": "",
+    "FLSTORE_SERVICE_KEYS": 43 * "k",
+}
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -34,6 +40,8 @@ def test_services_accept_what_the_chart_sets(path: Path) -> None:
     assert knative.timeout_s == told.get("timeoutSeconds", 300)
     assert knative.store_secret
     assert knative.service_account
+    assert knative.keys_secret
+    assert Keys.from_env(placement) == Keys.from_env(_environment("gateway", chosen)) != Keys()
     assert knative.owner_name
 
 
@@ -58,6 +66,7 @@ def test_objects_refer_to_objects_that_are_there() -> None:
     assert ("ConfigMap", placement["FLSTORE_OWNER_NAME"]) in there
     assert ("ServiceAccount", placement["FLSTORE_SERVICE_ACCOUNT"]) in there
     assert ("Secret", placement["FLSTORE_STORE_SECRET"]) in there
+    assert ("Secret", placement["FLSTORE_KEYS_SECRET"]) in there
 
 
 def _environment(service: str, chosen: Json) -> dict[str, str]:

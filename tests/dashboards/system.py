@@ -17,10 +17,14 @@ import numpy as np
 
 from flstore_core.client import FLStore
 from flstore_core.errors import FLStoreError
+from services.common.proof import VARIABLE, Keys, new_key
+from services.placement.signing import Signed
 from tests.servers import free_ports, wait_until
 
 ROUNDS, CLIENTS = 6, 4
 SHAPE = (256, 256)
+KEY = new_key()
+KEYS = Keys.parse(KEY)
 CACHE_BYTES = 2 << 20
 """Eight updates of 256 KiB: less than the rounds bring, so that some are evicted."""
 SCRAPE = "200ms"
@@ -35,7 +39,7 @@ class Local:
 
     def shards(self) -> list[str]:
         """Return the addresses of shards that are awake; scraping one at zero would wake it."""
-        told = httpx.get(f"{self.placement}/v1/shards", timeout=10).json()
+        told = httpx.get(f"{self.placement}/v1/shards", auth=Signed(KEYS), timeout=10).json()
         return [shard["url"] for shard in told if shard["state"] == "awake"]
 
 
@@ -65,7 +69,7 @@ class Prometheus:
 def local_system(folder: Path) -> Iterator[Local]:
     """Run gateway, controller and shards over a store in `folder`."""
     gateway, placement = (f"http://127.0.0.1:{port}" for port in free_ports(2))
-    shared = {"FLSTORE_STORE": str(folder / "store"), "FLSTORE_PLACEMENT_URL": placement}
+    shared = {"FLSTORE_STORE": str(folder / "store"), "FLSTORE_PLACEMENT_URL": placement, VARIABLE: KEY}
     shards = {"FLSTORE_SHARDS": "2", "FLSTORE_CACHE_BYTES": str(CACHE_BYTES), "FLSTORE_IDLE_SECONDS": "0"}
     with ExitStack() as stack, (folder / "log").open("wb") as log:
         for module, url in (("services.placement", placement), ("services.gateway", gateway)):

@@ -11,6 +11,7 @@ import pytest
 from flstore_core.errors import FLStoreError, Unavailable
 from flstore_core.ids import JobId
 from flstore_core.storage import ObjectStore
+from services.common.proof import Keys
 from services.gateway import app
 from services.gateway.app import create_app, follow, keep
 from services.gateway.settings import Settings
@@ -87,7 +88,7 @@ async def test_a_gateway_has_its_table_before_the_first_request_and_closes_at_th
 
 def test_the_real_parts_fit_together() -> None:
     store: ObjectStore = MemoryStore()
-    state = create_state(Settings(threads=2, upload_limit=10, in_flight_bytes=20), store)
+    state = create_state(Settings(threads=2, upload_limit=10, in_flight_bytes=20), store, Keys())
     assert create_app(state).state.gateway is state
     with pytest.raises(FLStoreError):
         state.rounds.catalog.read_job(JobId("nothing"))

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from flstore_core.ids import ShardId
 from flstore_core.storage.directory import DirectoryStore
+from services.common.proof import Keys
 from services.placement.timing import Time
 from services.shard.app import create_app
 from services.shard.settings import Settings
@@ -53,7 +54,7 @@ class QueueProxy:
         store = DirectoryStore(self.folder)
         settings = Settings(ShardId("shard-0"), str(self.folder), cache_bytes=1 << 24)
         state = create_state(settings, store, self.time.monotonic)
-        app, life = create_app(state), AsyncExitStack()
+        app, life = create_app(state, Keys()), AsyncExitStack()
         await life.enter_async_context(app.router.lifespan_context(app))
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://shard")
         await life.enter_async_context(client)

@@ -35,6 +35,7 @@ async def controller(place: Cluster, folder: Path) -> AsyncIterator[tuple[str, a
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "KUBECONFIG": str(kubeconfig),
+        "FLSTORE_SERVICE_KEYS": "none",
         "FLSTORE_RUNTIME": "knative",
         "FLSTORE_STORE": str(folder / "store"),
         "FLSTORE_PORT": str(port),
@@ -91,6 +92,7 @@ async def test_settings_that_cannot_work_end_it_with_a_word_of_advice(
     env = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
+        "FLSTORE_SERVICE_KEYS": "none",
         "FLSTORE_RUNTIME": "knative",
         "FLSTORE_NAMESPACE": "test",
         "FLSTORE_SHARD_IMAGE": "flstore:test",

@@ -14,6 +14,7 @@ from flstore_core.ids import JobId
 from flstore_core.records import Job, to_bytes
 from flstore_core.schema import Schema, TensorSpec
 from flstore_core.storage.directory import DirectoryStore
+from services.common.proof import Keys
 from services.placement.app import create_app
 from services.placement.kube.cluster import Cluster as KubernetesCluster
 from services.placement.kube.connect import connect_to
@@ -185,7 +186,7 @@ class World:
 
     async def _serve(self, state: State, identity: str) -> httpx.AsyncClient:
         """Return a client of the controller's own endpoints; controllers reach each other the same way."""
-        app = create_app(lambda: state)
+        app = create_app(lambda: state, Keys())
         app.state.placement = state
         self.network.hosts[identity] = httpx.ASGITransport(app=app)
         client = httpx.AsyncClient(transport=self.network, base_url=f"http://{identity}")

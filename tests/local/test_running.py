@@ -56,6 +56,7 @@ def test_settings_reach_both_processes_and_the_gateway_knows_the_controller(
         controller = f"http://127.0.0.1:{placement.listening.getsockname()[1]}"
     assert environment("placement") == {
         "A": "b",
+        "FLSTORE_SERVICE_KEYS": environment("placement")["FLSTORE_SERVICE_KEYS"],
         "FLSTORE_STORE": store,
         "FLSTORE_SHARDS": "3",
         "FLSTORE_CACHE_BYTES": str(1 << 20),

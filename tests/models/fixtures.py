@@ -21,6 +21,7 @@ SETTINGS = {
     "FLSTORE_REFRESH_SECONDS": "0.3",
     "FLSTORE_PREDICTORS": "1",
     "FLSTORE_SHARDS": "1",
+    "FLSTORE_SERVICE_KEYS": "none",  # KServe's own client signs nothing
 }
 CODES = {torch.float32: "F32", torch.int64: "I64", torch.float16: "F16", torch.bfloat16: "BF16"}
 

@@ -13,6 +13,7 @@ import pytest
 from flstore_core.errors import InvalidParameters
 from flstore_core.ids import JobId, ShardId
 from flstore_core.storage import DirectoryStore
+from services.common.proof import Keys
 from services.placement import __main__ as entry
 from services.placement.app import create_app, release_waiting
 from services.placement.memory import Memory
@@ -65,7 +66,7 @@ async def running(folder: Path) -> AsyncIterator[Running]:
         states.append(state)
         return state
 
-    app = create_app(make_state)
+    app = create_app(make_state, Keys())
     async with app.router.lifespan_context(app):
         runtime = states[0].runtime
         assert isinstance(runtime, TellingRuntime)
@@ -130,7 +131,7 @@ async def test_without_a_store_the_controller_is_alive_but_not_ready(tmp_path: P
     store = DirectoryStore(folder)
     folder.rename(tmp_path / "away")
     state = create_state(Settings(), store, TellingRuntime, time=FakeTime())
-    app = create_app(lambda: state)
+    app = create_app(lambda: state, Keys())
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://me") as client,
@@ -169,7 +170,7 @@ async def test_leaving_answers_every_long_poll(tmp_path: Path) -> None:
 async def test_a_laptop_s_controller_runs_processes_on_the_store_it_was_given(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path)
     settings = Settings(store=str(tmp_path), shards=1)
-    state = entry.prepare_local(settings, store, {"FLSTORE_STORE": "overridden", "MINE": "kept"})()
+    state = entry.prepare_local(settings, Keys(), store, {"FLSTORE_STORE": "overridden", "MINE": "kept"})()
     assert isinstance(state.runtime, LocalRuntime)
     assert state.runtime.program.env == {"FLSTORE_STORE": str(tmp_path), "MINE": "kept"}
     await state.controller.resync()
@@ -188,7 +189,7 @@ async def test_a_laptop_s_controller_runs_processes_on_the_store_it_was_given(tm
 def test_a_cluster_s_controller_says_what_is_missing(tmp_path: Path, env: dict[str, str], advice: str) -> None:
     needed = {} if "NAMESPACE" in advice else {"FLSTORE_NAMESPACE": "fl", "FLSTORE_SHARD_IMAGE": "flstore:1"}
     with pytest.raises(InvalidParameters, match=advice):
-        entry.prepare_cluster(Settings(), DirectoryStore(tmp_path), {**needed, **env})
+        entry.prepare_cluster(Settings(), Keys(), DirectoryStore(tmp_path), {**needed, **env})
 
 
 def test_a_laptop_needs_no_kubernetes_client() -> None:

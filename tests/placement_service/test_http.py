@@ -16,16 +16,19 @@ from flstore_core.ids import JobId
 from flstore_core.records import Job, to_bytes
 from flstore_core.schema import Schema, TensorSpec
 from flstore_core.storage import DirectoryStore
+from services.common.proof import VARIABLE, Keys, new_key
 from services.local.supervisor import Part, Supervisor
 from services.placement.runtime import Runtime, Watcher
 from services.placement.runtime.local.process import Program
 from services.placement.runtime.local.runtime import LocalRuntime
 from services.placement.settings import Settings
+from services.placement.signing import Signed
 from services.placement.state import State, create_state
 from tests.waiting import eventually
 
 ROOT = str(Path(__file__).parents[2])
 MIB = 1 << 20
+KEY = new_key()
 
 
 def create(store: DirectoryStore, name: str, parameters: int = 1000) -> JobId:
@@ -49,13 +52,15 @@ def placement(store: DirectoryStore, tmp_path_factory: pytest.TempPathFactory) -
         "FLSTORE_SHARDS": "2",
         "FLSTORE_PREDICTORS": "0",
         "FLSTORE_CACHE_BYTES": "1MiB",
+        VARIABLE: KEY,
     }
     log = tmp_path_factory.mktemp("log") / "log"
     with socket.create_server(("127.0.0.1", 0)) as listening, log.open("wb") as file:
         supervisor = Supervisor([Part("placement", "services.placement", listening, env)], file)
         try:
             supervisor.start(20.0)
-            with httpx.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=20.0) as client:
+            url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            with httpx.Client(base_url=url, auth=Signed(Keys.parse(KEY)), timeout=20.0) as client:
                 eventually(lambda: client.get("/readyz").is_success)
                 yield client
         finally:
@@ -129,7 +134,7 @@ def test_shards_are_listed_and_counted_without_waking_one(placement: httpx.Clien
 
 def test_a_real_shard_is_woken_by_a_request_and_counted(placement: httpx.Client) -> None:
     url = placement.get("/v1/placement").json()["shards"]["shard-0"]["url"]
-    inventory = httpx.get(f"{url}/v1/inventory", timeout=20.0).json()
+    inventory = httpx.get(f"{url}/v1/inventory", auth=Signed(Keys.parse(KEY)), timeout=20.0).json()
     assert inventory["shard"] == "shard-0"
     eventually(lambda: placement.get("/v1/shards").json()[0]["state"] == "awake")
     metrics = placement.get("/metrics").text

@@ -20,6 +20,7 @@ from flstore_core.models.running import Running
 from flstore_core.patterns import Pattern
 from flstore_core.shard.protocol import ASSIGNMENT, CLIENT, EXPLAIN, INVENTORY, WORK_HEADER, Answer, Work
 from flstore_core.shard.protocol import JOB as JOB_PATH
+from services.common.proof import Keys
 from services.predictor import following
 from services.predictor.app import create_app
 from services.predictor.settings import Settings
@@ -40,7 +41,7 @@ class Predictor:
         self.clock = Clock()
         settings = Settings(ShardId("predictor-3"), cache_bytes=10**7, policy="lru", refresh_seconds=2.0)
         self.state: State = create_state(settings, self.store, self.clock)
-        self.app = create_app(self.state)
+        self.app = create_app(self.state, Keys())
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         self.http = httpx.AsyncClient(transport=transport, base_url="http://predictor")
 

@@ -13,7 +13,13 @@ from typing import Any
 import httpx
 
 from flstore_core.storage import ObjectStore, open_store
+from services.common.proof import VARIABLE, Keys, new_key
+from services.placement.signing import Signed
 from tests.servers import free_ports, wait_until
+
+KEY = new_key()
+"""Of all services that these tests start."""
+KEYS = Keys.parse(KEY)
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class System:
 
     def shards(self) -> list[dict[str, Any]]:
         """Return the controller's view of the shards."""
-        found: list[dict[str, Any]] = httpx.get(f"{self.placement.url}/v1/shards").json()
+        found: list[dict[str, Any]] = httpx.get(f"{self.placement.url}/v1/shards", auth=Signed(KEYS)).json()
         return found
 
     def shard_logs(self) -> str:
@@ -72,7 +78,7 @@ class System:
 def service(module: str, env: Mapping[str, str], log: Path) -> Iterator[Service]:
     """Run a service until the block ends; its process may be gone by then."""
     port = free_ports(1)[0]
-    whole = {**os.environ, **env, "FLSTORE_PORT": str(port), "FLSTORE_LOG_LEVEL": "DEBUG"}
+    whole = {**os.environ, VARIABLE: KEY, **env, "FLSTORE_PORT": str(port), "FLSTORE_LOG_LEVEL": "DEBUG"}
     with log.open("ab") as out:
         process = subprocess.Popen([sys.executable, "-m", module], env=whole, stdin=subprocess.DEVNULL, stderr=out)
     running = Service(f"http://127.0.0.1:{port}", process, log, whole)

@@ -37,6 +37,7 @@ from flstore_core.shard.protocol import (
     Work,
 )
 from flstore_core.statistics import RoundStatistics
+from services.common.proof import Keys
 from services.shard.app import create_app
 from services.shard.settings import Settings
 from services.shard.state import State, create_state
@@ -61,7 +62,7 @@ class Shard:
         self.clock = Clock()
         settings = Settings(ShardId("shard-7"), cache_bytes=10_000, policy="lru+arrival")
         self.state: State = create_state(settings, self.store, self.clock)
-        self.app = create_app(self.state)
+        self.app = create_app(self.state, Keys())
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://shard")
 
     def member(self, client: str) -> MemberRef:

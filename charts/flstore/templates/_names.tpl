@@ -57,6 +57,10 @@ labels:
 {{- end -}}
 {{- end -}}
 
+{{- define "flstore.keysSecret" -}}
+{{- default (printf "%s-keys" (include "flstore.fullname" .)) .Values.auth.serviceKeysSecret -}}
+{{- end -}}
+
 {{- define "flstore.storeEndpoint" -}}
 {{- if eq .Values.objectStore.kind "external" -}}
 {{- .Values.objectStore.endpoint -}}

@@ -44,6 +44,13 @@ tolerations:
     secretKeyRef: {name: {{ include "flstore.storeSecret" . }}, key: FLSTORE_S3_SECRET_KEY}
 {{- end -}}
 
+{{/* Environment by which our services know each other. */}}
+{{- define "flstore.keysEnv" -}}
+- name: FLSTORE_SERVICE_KEYS
+  valueFrom:
+    secretKeyRef: {name: {{ include "flstore.keysSecret" . }}, key: FLSTORE_SERVICE_KEYS}
+{{- end -}}
+
 {{/* Environment of anything that serves HTTP. Takes (list . port). */}}
 {{- define "flstore.serveEnv" -}}
 - name: FLSTORE_HOST

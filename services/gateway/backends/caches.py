@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from flstore_core.errors import FLStoreError
 from flstore_core.ids import ClientId, JobId, ShardId
@@ -29,7 +30,7 @@ class Caches:
 
     def explain(self, url: str, key: str) -> dict[str, Any]:
         """Return why a backend holds a key or does not."""
-        answer = self._calls.send("GET", [url], EXPLAIN, read_whole, fields={"key": key})
+        answer = self._calls.send("GET", [url], f"{EXPLAIN}?{urlencode({'key': key})}", read_whole)
         explanation: dict[str, Any] = json.loads(answer)
         return explanation
 

@@ -17,10 +17,11 @@ from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 from flstore_core import buffers
-from flstore_core.errors import FLStoreError, StoreUnavailable, Unavailable, from_problem
+from flstore_core.errors import FLStoreError, ProofRefused, StoreUnavailable, Unavailable, from_problem
 from flstore_core.retry import Retry
-from flstore_core.shard.protocol import WORK_HEADER, Work
+from flstore_core.shard.protocol import MESSAGE_HEADER, WORK_HEADER, Work
 from services.common.logs import REQUEST_ID_HEADER, current_request_id
+from services.common.proof import Keys
 from services.common.timing import Time
 
 T = TypeVar("T")
@@ -37,11 +38,15 @@ class Calls:
     Args:
         timeout_s: seconds that one attempt may take, a cold start included; no attempt begins later than that.
         http: makes single requests; by default one that keeps connections open.
+        keys: the first one signs every attempt.
     """
 
-    def __init__(self, timeout_s: float, time: Time, http: urllib3.PoolManager | None = None) -> None:
+    def __init__(
+        self, timeout_s: float, time: Time, http: urllib3.PoolManager | None = None, keys: Keys | None = None
+    ) -> None:
         timeout = urllib3.Timeout(timeout_s)
         self._http = http or urllib3.PoolManager(num_pools=64, maxsize=32, retries=False, timeout=timeout)
+        self._keys = keys or Keys()
         self._retry = Retry(
             PAUSES_S, attempts=len(PAUSES_S) + 1, give_up_s=timeout_s, clock=time.monotonic, sleep=time.sleep
         )
@@ -54,12 +59,12 @@ class Calls:
         read: Callable[[BaseHTTPResponse], T],
         *,
         headers: Mapping[str, str] | None = None,
-        **sent: Any,
+        body: bytes | list[memoryview] = b"",
     ) -> T:
         """Return what `read` makes of the first good response; a turn asks each of `urls` in order.
 
         Args:
-            sent: `body` or `fields`, as `urllib3.PoolManager.request` takes them.
+            body: as a whole, or its consecutive pieces; then `headers` say its length.
 
         Raises:
             FLStoreError: what a backend answered, if another attempt cannot help or would begin too late.
@@ -74,7 +79,7 @@ class Calls:
             cause: Exception | None = None
             for url in urls:
                 try:
-                    return read(self._request(method, url + path, headers, sent))
+                    return read(self._request(method, url, path, headers, body))
                 except (HTTPError, FLStoreError) as error:
                     if isinstance(error, FLStoreError) and not error.retryable:
                         raise
@@ -82,6 +87,8 @@ class Calls:
             if isinstance(cause, StoreUnavailable) or not attempts.failed():
                 break
             attempts.wait()
+        if isinstance(cause, ProofRefused):
+            raise unproven(", ".join(urls), cause)
         if isinstance(cause, FLStoreError):
             raise cause
         raise Unavailable(f"{', '.join(urls)} does not answer {method} {path}") from cause
@@ -89,12 +96,26 @@ class Calls:
     def close(self) -> None:
         self._http.clear()
 
-    def _request(self, method: str, url: str, headers: Mapping[str, str], sent: Mapping[str, Any]) -> BaseHTTPResponse:
+    def _request(
+        self, method: str, url: str, path: str, headers: Mapping[str, str], body: bytes | list[memoryview]
+    ) -> BaseHTTPResponse:
         """Return a good response, its body not yet read; raise what an error response says."""
-        response = self._http.request(method, url, headers=headers, preload_content=False, **sent)
+        pieces = body if isinstance(body, list) else [body]
+        proof = self._keys.sign(method, path, pieces, headers.get(MESSAGE_HEADER, ""))
+        sent: Any = body or None  # an iterable of buffers is fine, though not in urllib3's annotations
+        response = self._http.request(
+            method, url + path, headers={**headers, **proof}, body=sent, preload_content=False
+        )
         if response.status >= 400:
             raise from_problem(_problem(response))
         return response
+
+
+def unproven(address: str, refused: ProofRefused) -> Unavailable:
+    """Return what our own caller is told when another service does not believe this gateway."""
+    error = Unavailable(f"{address} does not take this gateway for one of its deployment: {refused.detail}")
+    error.__cause__ = refused
+    return error
 
 
 def encode(message: Any) -> bytes:

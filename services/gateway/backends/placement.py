@@ -20,12 +20,14 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from flstore_core import layout
-from flstore_core.errors import FLStoreError, Unavailable, from_problem
+from flstore_core.errors import FLStoreError, ProofRefused, Unavailable, from_problem
 from flstore_core.ids import JobId, ShardId
 from flstore_core.placement.base import Assignment, Table
 from flstore_core.placement.rendezvous import rank_shards
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json
+from services.common.proof import Keys
+from services.gateway.backends.calls import unproven
 
 logger = logging.getLogger(__name__)
 
@@ -43,11 +45,15 @@ class Placement:
         url: address of the placement controller.
         store: has a copy of the table, for a start while the controller is away.
         http: makes single requests; by default one that keeps connections open.
+        keys: the first one signs every request.
     """
 
-    def __init__(self, url: str, store: ObjectStore, http: urllib3.PoolManager | None = None) -> None:
+    def __init__(
+        self, url: str, store: ObjectStore, http: urllib3.PoolManager | None = None, keys: Keys | None = None
+    ) -> None:
         self._url = url
         self._store = store
+        self._keys = keys or Keys()
         timeout = urllib3.Timeout(LONG_POLL_S + 10.0)
         self._http = http or urllib3.PoolManager(maxsize=4, retries=False, timeout=timeout)
         self._table = Table()
@@ -132,11 +138,12 @@ class Placement:
 
     def _call(self, method: str, path: str) -> Any:
         try:
-            response = self._http.request(method, self._url + path)
+            response = self._http.request(method, self._url + path, headers=self._keys.sign(method, path))
         except HTTPError as error:
             raise Unavailable(f"the placement controller at {self._url} does not answer") from error
         if response.status >= 400:
-            raise from_problem(_json(response.data) or {"status": response.status})
+            refusal = from_problem(_json(response.data) or {"status": response.status})
+            raise unproven(self._url, refusal) if isinstance(refusal, ProofRefused) else refusal
         return _json(response.data)
 
 

@@ -1,5 +1,6 @@
 """Settings of the controller on Kubernetes, in addition to `services.placement.settings`."""
 
+import hashlib
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 from flstore_core.errors import InvalidParameters
 from flstore_core.units import format_size
 from services.common.memory import CACHE_SHARE
+from services.common.proof import VARIABLE
 from services.common.settings import Variables, read
 from services.placement.kube.notation import check_cpu, parse_bytes, parse_duration
 from services.placement.kube.resources import OWNERS
@@ -54,6 +56,10 @@ class KubernetesSettings:
     """FLSTORE_TIMEOUT_SECONDS: longest request, and grace period of a pod that ends; 120 to 600."""
     store_secret: str = ""
     """FLSTORE_STORE_SECRET: Secret with the store's credentials; its keys become environment variables of shards."""
+    keys_secret: str = ""
+    """FLSTORE_KEYS_SECRET: Secret with FLSTORE_SERVICE_KEYS, for shards and predictors."""
+    keys_id: str = ""
+    """Changes with FLSTORE_SERVICE_KEYS and tells nothing of them; pods that have other keys are replaced."""
     service_account: str = ""
     """FLSTORE_SERVICE_ACCOUNT: service account of shards; the namespace's default when empty."""
     lease_name: str = "flstore-placement"
@@ -125,6 +131,10 @@ def _check_memory(text: str) -> str:
     return text
 
 
+def _fingerprint(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()[:16]
+
+
 VARIABLES: Variables = {
     "FLSTORE_NAMESPACE": ("namespace", str),
     "FLSTORE_RELEASE": ("release", str),
@@ -143,6 +153,8 @@ VARIABLES: Variables = {
     "FLSTORE_RETENTION": ("retention_s", _parse_seconds),
     "FLSTORE_TIMEOUT_SECONDS": ("timeout_s", int),
     "FLSTORE_STORE_SECRET": ("store_secret", str),
+    "FLSTORE_KEYS_SECRET": ("keys_secret", str),
+    VARIABLE: ("keys_id", _fingerprint),
     "FLSTORE_SERVICE_ACCOUNT": ("service_account", str),
     "FLSTORE_LEASE_NAME": ("lease_name", str),
     "FLSTORE_CLUSTER_DOMAIN": ("cluster_domain", str),

@@ -98,9 +98,9 @@ def test_a_cache_is_asked_what_it_holds_and_why() -> None:
     caches = Caches(calls)
     assert caches.inventory("http://a") == {"cached": True}
     assert caches.explain("http://a", "job/3/c/1") == {"cached": True}
-    assert [(sent.method, sent.url, sent.fields) for sent in wire.sent] == [
-        ("GET", "http://a/v1/inventory", {}),
-        ("GET", "http://a/v1/cache/explain", {"key": "job/3/c/1"}),
+    assert [(sent.method, sent.url) for sent in wire.sent] == [
+        ("GET", "http://a/v1/inventory"),
+        ("GET", "http://a/v1/cache/explain?key=job%2F3%2Fc%2F1"),
     ]
 
 

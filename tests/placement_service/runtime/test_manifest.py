@@ -88,6 +88,16 @@ def test_credentials_come_from_the_secret_and_are_in_no_variable() -> None:
     assert {"name": "FLSTORE_STORE", "value": "s3://b"} in inner["env"]
 
 
+def test_keys_between_services_come_from_their_secret_and_new_ones_start_new_pods() -> None:
+    first, second = (made(FLSTORE_KEYS_SECRET="keys", FLSTORE_SERVICE_KEYS=letter * 32) for letter in "ab")
+    reference = {"secretKeyRef": {"name": "keys", "key": "FLSTORE_SERVICE_KEYS"}}
+    for service in (first, second):
+        assert {"name": "FLSTORE_SERVICE_KEYS", "valueFrom": reference} in container(service)["env"]
+        assert problems(service) == []
+    assert "a" * 32 not in str(first)
+    assert template(first)["metadata"]["annotations"] != template(second)["metadata"]["annotations"]
+
+
 def test_requests_and_limits_leave_room_for_what_is_not_cache() -> None:
     resources = container(made(FLSTORE_SHARD_MEMORY="2Gi"))["resources"]
     assert resources == {"requests": {"cpu": "500m", "memory": "2Gi"}, "limits": {"memory": "2Gi"}}

@@ -5,6 +5,7 @@
 
 from dataclasses import dataclass
 
+from services.common.proof import VARIABLE
 from services.placement.kube.resources import (
     COMPONENT,
     FIELD_MANAGER,
@@ -21,6 +22,8 @@ PORT = 8080
 """Port of the process; queue-proxy forwards to it."""
 USER_ID = 65532
 """User of the images, as a number, so that the kubelet can see that it is not root."""
+KEYS_ID = "flstore.dev/service-keys"
+"""Annotation: which keys a pod was started with."""
 RETENTIONS_S = (0, 60, 120, 300, 600, 1200, 1800, 3600)
 """Retention is one of these, because each change of it starts every backend anew and so should be rare."""
 
@@ -82,7 +85,10 @@ def make_service(spec: BackendSpec, release: Release) -> Json:
             ownerReferences=list(release.owners),
         ),
         "spec": {
-            "template": {"metadata": {"labels": labels, "annotations": _scaling(release)}, "spec": _pod(spec, release)}
+            "template": {
+                "metadata": {"labels": labels, "annotations": {**_scaling(release), **_keys(settings)}},
+                "spec": _pod(spec, release),
+            }
         },
     }
 
@@ -99,6 +105,11 @@ def _scaling(release: Release) -> dict[str, str]:
         "autoscaling.knative.dev/scale-down-delay": f"{settings.scale_down_delay_s}s",
         "autoscaling.knative.dev/scale-to-zero-pod-retention-period": f"{retention}s",
     }
+
+
+def _keys(settings: KubernetesSettings) -> dict[str, str]:
+    """Return the annotation that starts pods anew when the keys between services change."""
+    return {KEYS_ID: settings.keys_id} if settings.keys_secret else {}
 
 
 def _pod(spec: BackendSpec, release: Release) -> Json:
@@ -121,7 +132,10 @@ def _container(spec: BackendSpec, settings: KubernetesSettings) -> Json:
         "imagePullPolicy": settings.pull_policy,
         "command": ["python", "-m", f"services.{spec.kind.value}"],
         "ports": [{"name": "http1", "containerPort": PORT}],
-        "env": [{"name": name, "value": value} for name, value in sorted(_env(spec, settings).items())],
+        "env": [
+            *({"name": name, "value": value} for name, value in sorted(_env(spec, settings).items())),
+            *_secret_env(settings),
+        ],
         **({"envFrom": [{"secretRef": {"name": settings.store_secret}}]} if settings.store_secret else {}),
         "resources": {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory}},
         # Without a period, queue-proxy probes every 50 ms until the process is ready.
@@ -129,6 +143,13 @@ def _container(spec: BackendSpec, settings: KubernetesSettings) -> Json:
         "securityContext": CONFINED,
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the pod's own, empty at its start
     }
+
+
+def _secret_env(settings: KubernetesSettings) -> list[Json]:
+    """Return the variables whose values stay in a Secret."""
+    if not settings.keys_secret:
+        return []
+    return [{"name": VARIABLE, "valueFrom": {"secretKeyRef": {"name": settings.keys_secret, "key": VARIABLE}}}]
 
 
 def _resources(kind: Kind, settings: KubernetesSettings) -> tuple[str, str, str]:

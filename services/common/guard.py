@@ -1,0 +1,83 @@
+"""The guard before a backend's routes: what does not prove to come from a service of this deployment goes no further.
+
+Probes and metrics stay open. The kubelet and Prometheus have no key, and what they read names no job.
+"""
+
+import time
+from collections.abc import Callable
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from flstore_core.errors import ProofRefused
+from flstore_core.shard.protocol import MESSAGE_HEADER
+from services.common.logs import QUIET_PATHS
+from services.common.problems import from_error
+from services.common.proof import PROOF_HEADER, Keys, Proof, Verifier
+
+OPEN_PATHS = QUIET_PATHS
+"""Whoever reaches the address may read these: whether the service lives, and its counters."""
+
+
+class Guard:
+    """ASGI middleware. Put it behind the request log, before everything that looks at a request."""
+
+    def __init__(self, app: ASGIApp, keys: Keys, now: Callable[[], float] = time.time) -> None:
+        self._app = app
+        self._verifier = Verifier(keys, now) if keys.secrets else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._verifier is None or scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
+        try:
+            checked = await _check(self._verifier, scope, receive)
+        except ProofRefused as error:
+            await from_error(Request(scope), error)(scope, receive, send)
+            return
+        await self._app(scope, checked, send)
+
+
+async def _check(verifier: Verifier, scope: Scope, receive: Receive) -> Receive:
+    """Return what receives a body that is checked: a short one is checked before the app is called."""
+    headers = Headers(scope=scope)
+    proof = verifier.check(
+        headers.get(PROOF_HEADER, ""),
+        scope["method"],
+        scope["path"],
+        scope["query_string"].decode("latin-1"),
+        headers.get(MESSAGE_HEADER, ""),
+    )
+    checked = _checking(proof, receive)
+    return checked if proof.covers_long_body else await _receive_whole(checked, receive)
+
+
+def _checking(proof: Proof, receive: Receive) -> Receive:
+    """Return what receives a body and raises `ProofRefused` in place of its last piece if the body is another one."""
+
+    async def checked() -> Message:
+        message = await receive()
+        if message["type"] == "http.request":
+            proof.digest.update(message.get("body", b""))
+            if not message.get("more_body", False):
+                proof.check_body()
+        return message
+
+    return checked
+
+
+async def _receive_whole(checked: Receive, receive: Receive) -> Receive:
+    """Receive a body, and return what hands it on as a whole, followed by whatever comes next."""
+    pieces = []
+    while (message := await checked())["type"] == "http.request":
+        pieces.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            message = {"type": "http.request", "body": b"".join(pieces), "more_body": False}
+            break
+    first = [message]
+
+    async def handed_on() -> Message:
+        return first.pop() if first else await receive()
+
+    return handed_on

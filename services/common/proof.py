@@ -1,0 +1,235 @@
+"""Proof that a request comes from a service of this deployment: a keyed code over all that the request says.
+
+Every service of a deployment has the same keys, and nobody else has one. The caller signs, in one header, whose last
+word is HMAC-SHA256 of the others and of the request:
+
+    X-FLStore-Proof: 1 1764217200 9f86d081884c7d65 sha256:e3b0c442… 5d41402a…
+                     │ │          │                │                └ code over the rest, method, path, query, message
+                     │ │          │                └ digest of the body
+                     │ │          └ nonce: no proof is good twice
+                     │ └ seconds since the epoch: no proof is good for longer than `WINDOW_S`
+                     └ version of this format
+
+So a proof is good for one request, once, for a minute. The code is checked before a byte of the body is read, and the
+body against its digest before anything is done with it.
+
+**Two digests.** A short body's is SHA-256. A slice of 45 MB would take SHA-256 50 ms on each side, a quarter of its
+whole ingest. Its digest is GMAC (AES-256-GCM with nothing to encrypt, NIST SP 800-38D) under a key made of the nonce
+for this body alone: 2 ms. `docs/decisions/proofs-between-services.md` has the measurements and says why that is sound.
+
+**Rotation.** The first key signs and all of them verify: add the new key at the end everywhere, move it to the front
+everywhere, remove the old one everywhere. At no time is a request refused.
+"""
+
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+from urllib.parse import unquote
+
+from flstore_core.errors import InvalidParameters, ProofRefused
+
+PROOF_HEADER: Final = "X-FLStore-Proof"
+VARIABLE: Final = "FLSTORE_SERVICE_KEYS"
+NONE: Final = "none"
+"""Value of `VARIABLE` that does without proofs, for a service that listens on loopback."""
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+WINDOW_S: Final = 60.0
+"""How far the caller's clock may be from ours, waiting on the way included."""
+MOST_NONCES: Final = 100_000
+"""Nonces remembered, about 10 MB of them. Beyond that the oldest requests are refused, so that none is good twice."""
+LEAST_KEY_LENGTH: Final = 32
+"""Characters; 43 of `secrets.token_urlsafe` are 256 bits."""
+LONG: Final = 2**18
+"""Bytes from which on a body's digest is GMAC."""
+
+_VERSION: Final = "1"
+_SHA256: Final = "sha256"
+_GMAC: Final = "gmac"
+
+Buffer = bytes | memoryview
+
+
+class Digest(Protocol):
+    """Takes in a body piece by piece."""
+
+    def update(self, data: Buffer, /) -> object: ...
+
+    def hexdigest(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys that all services of a deployment share. Without any, nothing is signed and everything is believed."""
+
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
+    """The first one signs, all verify."""
+
+    @classmethod
+    def parse(cls, text: str) -> "Keys":
+        """Return the keys of a comma-separated list; raise `InvalidParameters` for one that can be guessed."""
+        if text.strip() == NONE:
+            return cls()
+        keys = tuple(key.strip().encode() for key in text.split(",") if key.strip())
+        if not keys:
+            raise InvalidParameters("there is no key in it; use at least one")
+        if any(len(key) < LEAST_KEY_LENGTH for key in keys):
+            raise InvalidParameters(f"a key is too short; use {LEAST_KEY_LENGTH} random characters or more")
+        return cls(keys)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "Keys":
+        """Return the keys of FLSTORE_SERVICE_KEYS.
+
+        Raises:
+            InvalidParameters: if there is none, and that is not said by the word `none` in a service that listens on
+                loopback.
+        """
+        text = env.get(VARIABLE, "")
+        if not text.strip():
+            raise InvalidParameters(f"{VARIABLE} is not set; every service of a deployment needs the same random key")
+        try:
+            keys = cls.parse(text)
+        except InvalidParameters as error:
+            raise InvalidParameters(f"{VARIABLE}: {error.detail}") from error
+        host = env.get("FLSTORE_HOST") or "127.0.0.1"
+        if not keys.secrets and host not in LOOPBACK:
+            raise InvalidParameters(
+                f"{VARIABLE} is {NONE!r} and FLSTORE_HOST {host!r}, where others can connect; set a key"
+            )
+        return keys
+
+    def sign(self, method: str, target: str, body: Iterable[Buffer] = (), message: str = "") -> dict[str, str]:
+        """Return the header that proves a request; none without a key.
+
+        Args:
+            target: path and query, as they are sent.
+            body: its consecutive pieces.
+            message: value of `flstore_core.shard.protocol.MESSAGE_HEADER`, "" without that header.
+        """
+        if not self.secrets:
+            return {}
+        key, nonce, pieces = self.secrets[0], secrets.token_hex(16), list(body)
+        kind = _GMAC if sum(memoryview(piece).nbytes for piece in pieces) >= LONG else _SHA256
+        digest = _new_digest(kind, key, nonce)
+        for piece in pieces:
+            digest.update(piece)
+        path, _, query = target.partition("?")
+        head = f"{_VERSION} {int(time.time())} {nonce} {kind}:{digest.hexdigest()}"
+        return {PROOF_HEADER: f"{head} {_code(key, head, method, unquote(path), query, message)}"}
+
+
+def new_key() -> str:
+    """Return a random key."""
+    return secrets.token_urlsafe(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A proof that is good, if the body has its digest."""
+
+    kind: str
+    expected: str
+    digest: Digest
+
+    @property
+    def covers_long_body(self) -> bool:
+        return self.kind == _GMAC
+
+    def check_body(self) -> None:
+        """Raise `ProofRefused` unless what `digest` took in is what the caller signed."""
+        if not hmac.compare_digest(self.digest.hexdigest(), self.expected):
+            raise ProofRefused("the body is not the one that was signed")
+
+
+class Verifier:
+    """Checks proofs, and remembers nonces. Used from one thread."""
+
+    def __init__(self, keys: Keys, now: Callable[[], float] = time.time, most_nonces: int = MOST_NONCES) -> None:
+        self._keys = keys
+        self._now = now
+        self._most = most_nonces
+        self._nonces: set[str] = set()
+        self._arrivals: deque[tuple[str, int]] = deque()
+        """The nonces in order of arrival, each with its proof's time."""
+        self._forgotten_until = 0
+        """Nonces of proofs of this time or earlier may be forgotten: such proofs are refused."""
+
+    def check(self, header: str, method: str, path: str, query: str, message: str) -> Proof:
+        """Return what the body must have; raise `ProofRefused` for a proof that is not good for this request.
+
+        Args:
+            header: value of `PROOF_HEADER`.
+            path: decoded, as ASGI has it.
+        """
+        head, _, code = header.rpartition(" ")
+        match head.split(" "):
+            case [version, moment, nonce, digest] if version == _VERSION and moment.isdecimal() and len(moment) < 12:
+                key = self._find_key(code, (head, method, path, query, message))
+                self._check_time(int(moment))
+                self._remember(nonce, int(moment))
+                kind, _, expected = digest.partition(":")
+                return Proof(kind, expected, _new_digest(kind, key, nonce))
+        raise ProofRefused(f"send {PROOF_HEADER}, which only services of this deployment can make")
+
+    def _find_key(self, code: str, signed: tuple[str, str, str, str, str]) -> bytes:
+        for key in self._keys.secrets:
+            if hmac.compare_digest(_code(key, *signed).encode(), code.encode()):
+                return key
+        raise ProofRefused(f"the proof is of another key or another request; compare {VARIABLE} on both sides")
+
+    def _check_time(self, signed_at: int) -> None:
+        age = self._now() - signed_at
+        if abs(age) > WINDOW_S:
+            raise ProofRefused(f"the request was signed {age:.0f} s ago by this clock; {WINDOW_S:.0f} s are accepted")
+
+    def _remember(self, nonce: str, signed_at: int) -> None:
+        if nonce in self._nonces:
+            raise ProofRefused("this very request came before; sign each one anew")
+        if signed_at <= self._forgotten_until:
+            raise ProofRefused("too many requests came since this one was signed; sign it anew")
+        self._forget_old()
+        self._nonces.add(nonce)
+        self._arrivals.append((nonce, signed_at))
+
+    def _forget_old(self) -> None:
+        """Forget nonces that are too old to be accepted again, and the oldest while there are too many."""
+        oldest = self._now() - WINDOW_S
+        while self._arrivals and (self._arrivals[0][1] < oldest or len(self._arrivals) >= self._most):
+            nonce, signed_at = self._arrivals.popleft()
+            self._nonces.discard(nonce)
+            self._forgotten_until = max(self._forgotten_until, signed_at)
+
+
+class _Gmac:
+    """GMAC under a key of its own, which no other body ever has; so the initialisation vector may be zero."""
+
+    def __init__(self, key: bytes) -> None:
+        # Imported here, because a service that starts for a question takes in no slice, and this takes 15 ms.
+        from cryptography.hazmat.primitives.ciphers import Cipher
+        from cryptography.hazmat.primitives.ciphers.algorithms import AES
+        from cryptography.hazmat.primitives.ciphers.modes import GCM
+
+        self._encryptor = Cipher(AES(key), GCM(bytes(12))).encryptor()
+        self.update = self._encryptor.authenticate_additional_data
+
+    def hexdigest(self) -> str:
+        self._encryptor.finalize()
+        return self._encryptor.tag.hex()
+
+
+def _new_digest(kind: str, key: bytes, nonce: str) -> Digest:
+    if kind == _GMAC:
+        return _Gmac(hmac.digest(key, f"{_GMAC} {nonce}".encode(), _SHA256))
+    return hashlib.sha256()
+
+
+def _code(key: bytes, head: str, method: str, path: str, query: str, message: str) -> str:
+    """Return the code over a request. JSON keeps the borders between its parts."""
+    return hmac.digest(key, json.dumps([head, method, path, query, message]).encode(), _SHA256).hex()
