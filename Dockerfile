@@ -8,21 +8,20 @@ FROM python:${PYTHON} AS source
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /source
 COPY pyproject.toml constraints.txt README.md LICENSE ./
-COPY distributions distributions
 COPY flstore_core flstore_core
 COPY services services
 COPY loadgen loadgen
 
 # Wheels only: nothing that is downloaded runs code of its own while it is installed.
 FROM source AS wheels
-RUN python -m pip wheel --only-binary :all: --constraint constraints.txt --wheel-dir /wheels . './distributions/server[kubernetes]'
+RUN python -m pip wheel --only-binary :all: --constraint constraints.txt --wheel-dir /wheels . './services[kubernetes]'
 
 FROM wheels AS installed
 RUN python -m venv --without-pip /opt/flstore && python -m pip --python /opt/flstore/bin/python install --no-index --find-links /wheels 'flstore-server[kubernetes]'
 
 FROM source AS torch-wheels
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN python -m pip wheel --only-binary :all: --constraint constraints.txt --extra-index-url ${TORCH_INDEX} --wheel-dir /wheels . './distributions/server[torch]'
+RUN python -m pip wheel --only-binary :all: --constraint constraints.txt --extra-index-url ${TORCH_INDEX} --wheel-dir /wheels . './services[torch]'
 
 FROM torch-wheels AS torch-installed
 RUN python -m venv --without-pip /opt/flstore && python -m pip --python /opt/flstore/bin/python install --no-index --find-links /wheels 'flstore-server[torch]'

@@ -11,9 +11,9 @@ help:  ## list the verbs
 
 setup: $(VENV)/.dev  ## install everything into .venv
 
-$(VENV)/.%: pyproject.toml distributions/server/pyproject.toml constraints.txt
+$(VENV)/.%: pyproject.toml services/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . --editable './distributions/server[$*]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . --editable './services[$*]'
 	test $* != dev || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --constraint constraints.txt flwr
 	$(BIN)/python -m compileall -q flstore_core services  # services start in half the time, also where no bytecode is written
 	touch $@
@@ -101,4 +101,4 @@ e2e: setup  ## against the cluster that FLSTORE_E2E_KUBECONFIG names: install, u
 	$(BIN)/python -m tests.e2e
 
 clean:  ## remove what was built and installed
-	rm -rf $(VENV) build distributions/server/build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build services/build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

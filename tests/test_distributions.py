@@ -17,10 +17,10 @@ import pytest
 import flstore_core
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = {"flstore": ROOT, "flstore-server": ROOT / "distributions" / "server"}
-SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "distributions", "flstore_core", "services", "loadgen")
+FOLDERS = {"flstore": ROOT, "flstore-server": ROOT / "services"}
+SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "flstore_core", "services", "loadgen")
 MENTION = r"""(?<=['"`/])(flstore(?:-server)?|server)\[([\w,-]+)\]"""
-"""As in 'flstore[s3]' or ./distributions/server[dev]."""
+"""As in 'flstore[s3]' or ./services[dev]."""
 TEXTS = ("*.py", "*.md", "*.toml", "*.yaml", "*.txt", "Makefile", "Dockerfile", ".ci/run")
 
 
@@ -46,7 +46,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, zipfile.Path]:
         else:
             shutil.copy(path, source)
     options = "--quiet --disable-pip-version-check --no-index --no-build-isolation --no-deps --wheel-dir"
-    command = [sys.executable, "-m", "pip", "wheel", *options.split(), str(target), ".", "./distributions/server"]
+    command = [sys.executable, "-m", "pip", "wheel", *options.split(), str(target), ".", "./services"]
     subprocess.run(command, cwd=source, check=True, capture_output=True)
     return {path.name.split("-")[0].replace("_", "-"): zipfile.Path(path) for path in target.iterdir()}
 
