@@ -15,7 +15,7 @@ CRD = Path("manifests/crd/fljobs.yaml")
 SCHEMA = "charts/flstore/values.schema.json"
 SAMPLES: dict[str, dict[str, Any]] = {
     "laptop": {
-        "auth": {"serviceKeys": "a-sample-of-a-key-of-32-characters"},
+        "auth": {"serviceKeys": "a-sample-of-a-key-of-32-characters", "metricsToken": "sample-token"},
         "objectStore": {"accessKey": "sample", "secretKey": "sample-secret"},
         "observability": {"grafana": {"adminPassword": "sample-password"}},
     },

@@ -15,13 +15,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from flstore_core import __version__
-from flstore_core.errors import FLStoreError, InvalidParameters
+from flstore_core.errors import FLStoreError, InvalidParameters, unknown
 from services.common.logs import RequestLog
 from services.common.problems import exception_handlers, from_error
 from services.common.tasks import begin, end
 from services.gateway.answers.operations import RENEW_S, Operations
 from services.gateway.backends.placement import Placement
 from services.gateway.metrics import Measure
+from services.gateway.rounds.index import UnknownJob
 from services.gateway.routes import jobs, models, rounds, system, workloads
 from services.gateway.state import State
 
@@ -53,7 +54,7 @@ def create_app(state: State) -> FastAPI:
         version=__version__,
         description="Stores the rounds of federated learning and answers workloads next to the data.",
         middleware=[Middleware(RequestLog), Middleware(Measure, metrics=state.metrics)],
-        exception_handlers={**exception_handlers, RequestValidationError: _invalid},
+        exception_handlers={**exception_handlers, RequestValidationError: _invalid, UnknownJob: _unknown_job},
         lifespan=lifespan,
         redirect_slashes=False,
     )
@@ -83,6 +84,14 @@ async def keep(operations: Operations) -> None:
         except FLStoreError as error:
             logger.warning("operations not renewed", extra={"error": error.detail})
         await asyncio.sleep(RENEW_S)
+
+
+async def _unknown_job(request: Request, error: UnknownJob) -> Response:
+    """Answer with the nearest names of jobs that the caller may read."""
+    state: State = request.app.state.gateway
+    names = await state.workers.run(state.rounds.catalog.list_names)
+    visible = state.tokens.visible(request.headers.get("authorization", ""), [str(name) for name in names])
+    return from_error(request, unknown("job", error.job, visible))
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> Response:

@@ -25,16 +25,26 @@ class Tokens:
 
     Args:
         text: JSON list of `{"token": …, "jobs": ["*"], "access": "read" | "write"}`; `"sha256"` may stand in place of
-            `"token"`. Empty text lets everybody do everything.
+            `"token"`. None lets everybody do everything.
+        metrics_token: reads the metrics, and nothing else; "" for none.
+
+    Raises:
+        InvalidParameters: if the text is no such list, or has no token: nobody means everybody by that.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str | None, metrics_token: str = "") -> None:
+        self._metrics_digest = _digest(metrics_token) if metrics_token else ""
+        self._grants: tuple[Grant, ...] = ()
+        if text is None:
+            return
         try:
-            self._grants = tuple(_grant(entry) for entry in json.loads(text or "[]"))
+            self._grants = tuple(_grant(entry) for entry in json.loads(text))
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidParameters(
                 'FLSTORE_TOKENS must be a JSON list of {"token", "jobs": [names], "access": "read" or "write"}'
             ) from error
+        if not self._grants:
+            raise InvalidParameters("FLSTORE_TOKENS has no token; leave it unset to let everybody in")
 
     def check(self, authorization: str, job: str | None, *, write: bool) -> None:
         """Raise `Unauthorized` for an unknown token, `Forbidden` for one that does not allow this.
@@ -51,6 +61,23 @@ class Tokens:
         if write and not grant.write:
             raise Forbidden("this token may read, not write")
 
+    def check_metrics(self, authorization: str) -> None:
+        """Raise `Unauthorized` or `Forbidden` unless the caller may read figures of all jobs."""
+        if not self._grants:
+            return
+        if self._metrics_digest and compare_digest(_digest(_token(authorization)), self._metrics_digest):
+            return
+        if "*" not in self._find(authorization).jobs:
+            raise Forbidden("metrics are of all jobs; use FLSTORE_METRICS_TOKEN's token, or one that reaches jobs '*'")
+
+    def may_write(self, authorization: str, job: str) -> bool:
+        """Return whether the caller may write a job."""
+        try:
+            self.check(authorization, job, write=True)
+        except Forbidden:
+            return False
+        return True
+
     def visible(self, authorization: str, jobs: list[str]) -> list[str]:
         """Return those of `jobs` that the token reaches."""
         if not self._grants:
@@ -59,10 +86,9 @@ class Tokens:
         return [job for job in jobs if any(fnmatchcase(job, pattern) for pattern in grant.jobs)]
 
     def _find(self, authorization: str) -> Grant:
-        scheme, _, token = authorization.partition(" ")
-        digest = _digest(token.strip())
+        digest = _digest(_token(authorization))
         grants = [grant for grant in self._grants if compare_digest(grant.digest, digest)]
-        if scheme.lower() != "bearer" or not grants:
+        if not grants:
             raise Unauthorized("send 'Authorization: Bearer <token>' with a token that this gateway accepts")
         return grants[0]
 
@@ -78,6 +104,12 @@ def _grant(entry: object) -> Grant:
         raise TypeError(jobs)
     digest = str(entry["sha256"]).lower() if "sha256" in entry else _digest(str(entry["token"]))
     return Grant(digest, tuple(str(job) for job in jobs), access == "write")
+
+
+def _token(authorization: str) -> str:
+    """Return the token of a header; "" if it has another scheme."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _digest(token: str) -> str:

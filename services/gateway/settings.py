@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from flstore_core.errors import InvalidParameters
 from flstore_core.units import parse_size
 from services.common.settings import Variables, read
 
@@ -15,8 +16,10 @@ class Settings:
     """URL or directory of the object store."""
     placement_url: str = "http://127.0.0.1:8081"
     """Address of the placement controller, without a closing slash."""
-    tokens: str = field(default="", repr=False)
-    """JSON list of bearer tokens, see `services.gateway.auth`; empty lets everybody in, for loopback only."""
+    tokens: str | None = field(default=None, repr=False)
+    """JSON list of bearer tokens, see `services.gateway.auth`; None lets everybody in, for loopback only."""
+    metrics_token: str = field(default="", repr=False)
+    """Token that reads the metrics and nothing else, for Prometheus; needed only where there are `tokens`."""
     upload_limit: int = 4 * 2**30
     """Largest body of one update, in bytes."""
     in_flight_bytes: int = 2 * 2**30
@@ -39,6 +42,7 @@ class Settings:
             "FLSTORE_STORE": ("store", str),
             "FLSTORE_PLACEMENT_URL": ("placement_url", _without_slash),
             "FLSTORE_TOKENS": ("tokens", str),
+            "FLSTORE_METRICS_TOKEN": ("metrics_token", str),
             "FLSTORE_UPLOAD_LIMIT": ("upload_limit", parse_size),
             "FLSTORE_IN_FLIGHT_BYTES": ("in_flight_bytes", parse_size),
             "FLSTORE_UPLOAD_PATIENCE_SECONDS": ("upload_patience_seconds", float),
@@ -47,7 +51,10 @@ class Settings:
             "FLSTORE_SHARD_TIMEOUT_SECONDS": ("shard_timeout_seconds", float),
             "FLSTORE_THREADS": ("threads", int),
         }
-        return cls(**read(env, variables))
+        settings = cls(**read(env, variables))
+        if "FLSTORE_TOKENS" in env and settings.tokens is None:
+            raise InvalidParameters("FLSTORE_TOKENS is set and empty; unset it to let everybody in")
+        return settings
 
 
 def _without_slash(url: str) -> str:

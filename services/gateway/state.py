@@ -86,11 +86,12 @@ def assemble(settings: Settings, store: ObjectStore, backends: Backends, pools: 
     runner = Runner(rounds, statistics, programs, backends, time)
 
     def work(operation: Operation, progress: Progress) -> Any:
-        return runner.run(operation.job, operation.workload, operation.params, Options(progress=progress)).to_json()
+        options = Options(progress=progress, may_write=not operation.read_only)
+        return runner.run(operation.job, operation.workload, operation.params, options).to_json()
 
     return State(
         settings=settings,
-        tokens=Tokens(settings.tokens),
+        tokens=Tokens(settings.tokens, settings.metrics_token),
         uploads=ByteBudget(settings.in_flight_bytes, settings.upload_limit),
         rounds=rounds,
         backends=backends,

@@ -100,7 +100,7 @@ def test_notes_tell_the_next_three_commands() -> None:
 def test_an_upgrade_renders_the_same_objects_but_for_secrets_it_makes_up() -> None:
     chosen = {
         "objectStore": {"accessKey": "someone", "secretKey": "something-secret"},
-        "auth": {"serviceKeys": 43 * "k"},
+        "auth": {"serviceKeys": 43 * "k", "metricsToken": "m"},
         "observability": {"grafana": {"adminPassword": "something"}},
     }
     assert chart.render(chosen, upgrade=True) == chart.render(chosen)

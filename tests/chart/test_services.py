@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from flstore_core.storage import open_store
 from flstore_core.units import parse_size
@@ -19,8 +20,9 @@ Json = dict[str, Any]
 KEYS = {
     "FLSTORE_S3_ACCESS_KEY": "key",
     "FLSTORE_S3_SECRET_KEY": "secret",
-    "FLSTORE_TOKENS": "",
+    "FLSTORE_TOKENS": '[{"token": "t"}]',
     "FLSTORE_SERVICE_KEYS": 43 * "k",
+    "FLSTORE_METRICS_TOKEN": "scraper",
 }
 
 
@@ -67,6 +69,23 @@ def test_objects_refer_to_objects_that_are_there() -> None:
     assert ("ServiceAccount", placement["FLSTORE_SERVICE_ACCOUNT"]) in there
     assert ("Secret", placement["FLSTORE_STORE_SECRET"]) in there
     assert ("Secret", placement["FLSTORE_KEYS_SECRET"]) in there
+
+
+def test_prometheus_reads_the_metrics_of_a_gateway_that_asks_for_tokens() -> None:
+    chosen = {"auth": {"tokens": "[]"}}
+    assert _environment("gateway", chosen)["FLSTORE_METRICS_TOKEN"] == "scraper"
+    by_kind = {(item["kind"], item["metadata"]["name"]): item for item in chart.render(chosen)}
+    pod = by_kind["Deployment", "flstore-prometheus"]["spec"]["template"]["spec"]
+    [secret] = [volume["secret"] for volume in pod["volumes"] if "secret" in volume]
+    [mount] = [each["mountPath"] for each in pod["containers"][0]["volumeMounts"] if each["name"] == "token"]
+    [item] = secret["items"]
+    assert item["key"] in by_kind["Secret", secret["secretName"]]["stringData"]
+    told = yaml.safe_load(by_kind["ConfigMap", "flstore-prometheus"]["data"]["prometheus.yml"])
+    assert told["scrape_configs"][0]["authorization"] == {"credentials_file": f"{mount}/{item['path']}"}
+    own = chart.render({**chosen, "observability": {"bundled": False}})
+    [monitor] = [item for item in own if item["kind"] == "PodMonitor"]
+    for endpoint in monitor["spec"]["podMetricsEndpoints"]:
+        assert endpoint["authorization"]["credentials"] == {"name": "flstore-keys", "key": "FLSTORE_METRICS_TOKEN"}
 
 
 def _environment(service: str, chosen: Json) -> dict[str, str]:

@@ -65,11 +65,33 @@ def test_only_jobs_that_a_token_reaches_are_visible() -> None:
     assert TOKENS.visible("Bearer master", jobs) == jobs
 
 
-@pytest.mark.parametrize("text", ["", "[]"])
-def test_without_tokens_everybody_may_do_everything(text: str) -> None:
-    tokens = Tokens(text)
+def test_without_tokens_everybody_may_do_everything() -> None:
+    tokens = Tokens(None)
     tokens.check("", "any", write=True)
+    tokens.check_metrics("")
+    assert tokens.may_write("", "any")
     assert tokens.visible("", ["a", "b"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize("text", ["[]", " [ ] "])
+def test_a_list_without_tokens_lets_nobody_in_by_mistake(text: str) -> None:
+    with pytest.raises(InvalidParameters, match="FLSTORE_TOKENS has no token; leave it unset to let everybody in"):
+        Tokens(text)
+
+
+def test_metrics_are_for_their_own_token_and_for_those_that_reach_every_job() -> None:
+    tokens = Tokens(json.dumps([{"token": "all"}, {"token": "some", "jobs": ["a*", "**"]}]), "scraper")
+    tokens.check_metrics("Bearer scraper")
+    tokens.check_metrics("bearer all")
+    with pytest.raises(Forbidden, match="metrics are of all jobs"):
+        tokens.check_metrics("Bearer some")
+    for header in ("", "Bearer ", "Bearer wrong", "Basic scraper"):
+        with pytest.raises(Unauthorized):
+            tokens.check_metrics(header)
+        with pytest.raises(Unauthorized):
+            Tokens(json.dumps([{"token": "all"}])).check_metrics(header)
+    with pytest.raises(Unauthorized):
+        tokens.check("Bearer scraper", None, write=False)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import pytest
 
 from flstore_core.errors import InvalidParameters
+from services.gateway.auth import Tokens
 from services.gateway.settings import Settings
 
 
@@ -17,6 +18,7 @@ def test_every_variable_reaches_its_setting() -> None:
             "FLSTORE_STORE": "s3://bucket/prefix",
             "FLSTORE_PLACEMENT_URL": "http://placement:8081/",
             "FLSTORE_TOKENS": "[]",
+            "FLSTORE_METRICS_TOKEN": "scraper",
             "FLSTORE_UPLOAD_LIMIT": "1MB",
             "FLSTORE_IN_FLIGHT_BYTES": "1.5MB",
             "FLSTORE_UPLOAD_PATIENCE_SECONDS": "1.5",
@@ -27,7 +29,7 @@ def test_every_variable_reaches_its_setting() -> None:
         }
     )
     expected = Settings(
-        "s3://bucket/prefix", "http://placement:8081", "[]", 10**6, 1_500_000, 1.5, 64 * 2**20, 0.3, 20.0, 3
+        "s3://bucket/prefix", "http://placement:8081", "[]", "scraper", 10**6, 1_500_000, 1.5, 64 * 2**20, 0.3, 20.0, 3
     )
     assert settings == expected
 
@@ -37,5 +39,12 @@ def test_an_unusable_size_is_refused_by_its_variable_s_name() -> None:
         Settings.from_env({"FLSTORE_UPLOAD_LIMIT": "big"})
 
 
+def test_tokens_that_are_set_and_empty_open_nothing() -> None:
+    with pytest.raises(InvalidParameters, match="FLSTORE_TOKENS is set and empty; unset it to let everybody in"):
+        Settings.from_env({"FLSTORE_TOKENS": ""})
+    with pytest.raises(InvalidParameters, match="FLSTORE_TOKENS must be a JSON list"):
+        Tokens(Settings.from_env({"FLSTORE_TOKENS": " "}).tokens)
+
+
 def test_settings_do_not_show_tokens() -> None:
-    assert "secret" not in repr(Settings(tokens='[{"token": "secret"}]'))
+    assert "secret" not in repr(Settings(tokens='[{"token": "secret"}]', metrics_token="secret"))

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from flstore_core import buffers, codec, flat, layout
+from flstore_core.errors import Forbidden
 from flstore_core.flat import Float32
 from flstore_core.ids import JobId, object_name
 from flstore_core.records import Job
@@ -37,6 +38,18 @@ def writer(store: ObjectStore, job: Job, donor: MemberRef | None) -> ArtifactWri
         return ArtifactLink(f"/v1/jobs/{job.id}/artifacts/{sha256[:32]}", sha256, len(body), job.schema.parameters)
 
     return write
+
+
+def refuse(vector: Sequence[Float32], metadata: Mapping[str, str]) -> ArtifactLink:
+    """Stand in for a writer where the caller may only read."""
+    raise Forbidden("this workload writes a model, and the token may read, not write")
+
+
+def delete(store: ObjectStore, job: JobId, name: str) -> None:
+    """Delete an artifact; raise `NotFound` if there is none."""
+    key = layout.artifact(job, object_name("artifact", name))
+    store.stat(key)
+    store.delete(key)
 
 
 def read_metadata(store: ObjectStore, job: JobId, name: str) -> Mapping[str, str]:

@@ -62,7 +62,9 @@ class SliceMaps:
         shards = self._backends.shards
         answers = self._backends.ask_slices(job, lambda held: shards.map(held.urls, request(held.part)))
         donor = max(refs, key=lambda ref: ref.num_examples)
-        context = replace(context, members=members, write_model=artifacts.writer(self._store, job, donor))
+        context = replace(context, members=members)
+        if context.write_model is not artifacts.refuse:
+            context = replace(context, write_model=artifacts.writer(self._store, job, donor))
         work = sum((work for _, work in answers), Work())
         return Gathered(context, [answer for answer, _ in answers], work, self._owners(job))
 

@@ -33,11 +33,20 @@ class Operation:
     result: Any = None
     problem: Mapping[str, Any] | None = None
     """Why it failed, in the fields of a problem document."""
+    read_only: bool = False
+    """Whether its caller may only read the job, so that it writes no model, whichever gateway works on it."""
 
     @property
-    def question(self) -> tuple[str, str, str]:
-        """The job, the workload and its parameters, to compare two requests by."""
-        return self.job, self.workload, json.dumps(self.params, sort_keys=True)
+    def question(self) -> tuple[str, str, str, bool]:
+        """The job, the workload, its parameters and what it may do, to compare two requests by."""
+        return self.job, self.workload, json.dumps(self.params, sort_keys=True), self.read_only
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record. `read_only` is there only where it says something: version 0.1.0 does not know it."""
+        record = asdict(self)
+        if not self.read_only:
+            del record["read_only"]
+        return record
 
 
 class OperationRecords:
@@ -48,11 +57,11 @@ class OperationRecords:
 
     def create(self, operation: Operation) -> str:
         """Store a new record and return its version; raise `PreconditionFailed` if there is one."""
-        return save_json(self._store, _key(operation.id), asdict(operation), if_none_match=True).etag
+        return save_json(self._store, _key(operation.id), operation.to_json(), if_none_match=True).etag
 
     def replace(self, operation: Operation, version: str) -> str:
         """Replace the record's `version` and return the new one; raise `PreconditionFailed` if it has another."""
-        return save_json(self._store, _key(operation.id), asdict(operation), if_match=version).etag
+        return save_json(self._store, _key(operation.id), operation.to_json(), if_match=version).etag
 
     def load(self, name: str) -> tuple[Operation, str]:
         """Return an operation and its record's version; raise `NotFound`."""

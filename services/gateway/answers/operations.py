@@ -99,7 +99,15 @@ class Operations:
         self._owned: dict[str, _Running] = {}
         self._lock = Lock()
 
-    def start(self, job: JobId, workload: str, params: Mapping[str, Any], idempotency_key: str | None) -> Operation:
+    def start(
+        self,
+        job: JobId,
+        workload: str,
+        params: Mapping[str, Any],
+        idempotency_key: str | None,
+        *,
+        read_only: bool = False,
+    ) -> Operation:
         """Start a workload and return its operation; with an idempotency key that was used before, return that one.
 
         Raises:
@@ -107,7 +115,7 @@ class Operations:
         """
         name = _name_of(job, idempotency_key) if idempotency_key else uuid.uuid4().hex
         now = self._now()
-        operation = Operation(name, job, workload, params, RUNNING, now, now)
+        operation = Operation(name, job, workload, params, RUNNING, now, now, read_only=read_only)
         while True:
             try:
                 version = self._records.create(operation)

@@ -31,6 +31,8 @@ class Options:
     recompute: bool = False
     """Compute the answer even if it was kept."""
     progress: Progress = no_progress
+    may_write: bool = True
+    """Whether the caller may write the job. A workload that writes a model is refused if not."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import json
 from collections import OrderedDict
 from threading import Lock
 
+from flstore_core.ids import JobId
 from services.gateway.answers.execution import Outcome
 
 RESULTS_BYTES = 64 * 2**20
@@ -29,6 +30,12 @@ class Results:
                 return None
             self._kept.move_to_end(etag)
             return self._kept[etag][0]
+
+    def forget(self, job: JobId) -> None:
+        """Drop the answers about a job: they may link to a model that is deleted."""
+        with self._lock:
+            for etag in [etag for etag, (outcome, _) in self._kept.items() if outcome.job == job]:
+                self._used -= self._kept.pop(etag)[1]
 
     def offer(self, outcome: Outcome) -> None:
         """Keep an answer that has an ETag and took long; drop the least recently used ones to make room."""

@@ -75,6 +75,17 @@ class Runner:
             return replace(kept, execution=self._pricing.price_again(again, kept.execution.cost))
         return self._answer(question, options, stages, work)
 
+    def delete_artifact(self, job: JobId, name: str) -> None:
+        """Delete a model that a workload wrote, and the answers kept here that may link to it.
+
+        Another gateway may answer with the link for as long as it keeps the answer, unless it is asked with `no-cache`.
+
+        Raises:
+            NotFound: if there is no such model.
+        """
+        artifacts.delete(self._store, job, name)
+        self._results.forget(job)
+
     def _answer(self, question: Question, options: Options, stages: Stages, work: Work) -> Outcome:
         """Compute an answer; `work` is what reading the rounds took."""
         workload, params = question.workload, question.params
@@ -150,7 +161,7 @@ class Runner:
 
     def _gather(self, question: Question, stages: Stages, options: Options) -> Gathered:
         """Return what `combine` works with: for metadata and statistics the rounds alone, else backends' partials."""
-        write_model = artifacts.writer(self._store, question.job, None)
+        write_model = artifacts.writer(self._store, question.job, None) if options.may_write else artifacts.refuse
         context = Context(question.job, question.rounds, write_model, progress=options.progress)
         if question.run:
             with stages("model"):

@@ -107,6 +107,14 @@ class JobIndex:
         return self.job != job or self.job.created_at != job.created_at or self.erasures != erasures
 
 
+class UnknownJob(NotFound):
+    """A job does not exist. Which names are near it depends on what the caller may see, so that is not said here."""
+
+    def __init__(self, job: JobId) -> None:
+        super().__init__(f"job {job!r} does not exist")
+        self.job = job
+
+
 class Catalog:
     """Jobs and their indices. Safe to share between threads.
 
@@ -237,7 +245,7 @@ class Catalog:
             return Job.from_json(load_json(self._store, layout.job(job)))
         except NotFound:
             self.forget(job)
-            raise unknown("job", job, self.list_names()) from None
+            raise UnknownJob(job) from None
 
     def _read_erasures(self, job: JobId) -> frozenset[str]:
         return frozenset(f"{info.key} {info.etag}" for info in self._store.list(layout.audit_prefix(job)))

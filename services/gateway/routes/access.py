@@ -34,13 +34,18 @@ async def client_in_path(client: str) -> ClientId:
 
 
 class JsonRoute(APIRoute):
-    """A route that checks a JSON body's length before it reads the body."""
+    """A route that admits the caller and checks a JSON body's length before it reads the body.
+
+    FastAPI parses a body first and asks whether the caller may send one afterwards.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
+        writing = any(dependency.call is writes for dependency in self.dependant.dependencies)
 
         async def limited(request: Request) -> Response:
             if self.body_field:
+                _admitted(request, write=writing)
                 check_length(request)
             return await handler(request)
 

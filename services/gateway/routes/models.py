@@ -83,6 +83,13 @@ async def get_artifact(request: Request, job: JobName, artifact: str, state: Rea
     return await state.workers.run(lambda: download(request, store, key, store.stat(key).size, artifact))
 
 
+@router.delete("/artifacts/{artifact}", status_code=204, responses=problems(404, 422))
+async def delete_artifact(job: JobName, artifact: str, state: Writes) -> Response:
+    """Delete a model that a workload wrote. Asked again, the workload writes it anew."""
+    await state.workers.run(state.runner.delete_artifact, job, artifact)
+    return Response(status_code=204)
+
+
 async def _download(request: Request, state: State, key: str, stored: StoredFile) -> Response:
     return await state.workers.run(download, request, state.rounds.store, key, stored.nbytes, stored.sha256)
 

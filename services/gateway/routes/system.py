@@ -56,10 +56,11 @@ async def readyz(request: Request) -> JSONResponse:
     return JSONResponse({"status": "ready" if ready else "waiting for a placement table"}, 200 if ready else 503)
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get("/metrics", response_class=PlainTextResponse, responses=problems())
 async def metrics(request: Request) -> Response:
-    """Prometheus metrics."""
+    """Prometheus metrics. They name jobs: where there are tokens, one for metrics or for all jobs is needed."""
     state = state_of(request)
+    state.tokens.check_metrics(request.headers.get("authorization", ""))
     state.metrics.in_flight_bytes.set(state.uploads.used)
     state.metrics.table_version.set(state.backends.placement.table.version)
     return Response(generate_latest(state.metrics.registry), media_type=CONTENT_TYPE_LATEST)

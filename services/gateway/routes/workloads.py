@@ -56,9 +56,10 @@ async def run_workload(request: Request, job: str, name: str) -> Response:
     check_length(request, MAX_PARAMETERS_BYTES)
     params = _parameters(await request.body())
     if "respond-async" in request.headers.get("prefer", ""):
-        return await state.workers.run(_start, state, job_name, name, params, _idempotency_key(request))
+        key, read_only = _idempotency_key(request), not _may_write(request, state, job)
+        return await state.workers.run(lambda: _start(state, job_name, name, params, key, read_only=read_only))
     try:
-        outcome = await state.workers.run(_run, state, job_name, name, params, _options(request))
+        outcome = await state.workers.run(_run, state, job_name, name, params, _options(request, state, job))
     except NotModified as same:
         return Response(status_code=304, headers={"ETag": f'"{same.etag}"'})
     headers = {"Server-Timing": _server_timing(outcome)}
@@ -70,14 +71,14 @@ async def run_workload(request: Request, job: str, name: str) -> Response:
 @router.get("/operations/{operation}", responses=problems(404, 422))
 async def read_operation(request: Request, operation: str, state: Reads) -> JSONResponse:
     """Read an operation: its progress, and its result once the work is done."""
-    return JSONResponse(asdict(await _find_operation(request, state, operation)))
+    return JSONResponse((await _find_operation(request, state, operation)).to_json())
 
 
 @router.delete("/operations/{operation}", status_code=202, responses=problems(404, 422))
 async def cancel_operation(request: Request, operation: str, state: Reads) -> JSONResponse:
     """Ask for an operation to be given up. One that is finished stays as it is."""
     await _find_operation(request, state, operation)
-    return JSONResponse(asdict(await state.workers.run(state.operations.cancel, operation)), 202)
+    return JSONResponse((await state.workers.run(state.operations.cancel, operation)).to_json(), 202)
 
 
 async def _find_operation(request: Request, state: State, name: str) -> Operation:
@@ -101,13 +102,21 @@ def _run(state: State, job: JobId, name: str, params: Mapping[str, Any], options
     return outcome
 
 
-def _start(state: State, job: JobId, name: str, params: Mapping[str, Any], idempotency_key: str | None) -> Response:
+def _start(
+    state: State,
+    job: JobId,
+    name: str,
+    params: Mapping[str, Any],
+    idempotency_key: str | None,
+    *,
+    read_only: bool,
+) -> Response:
     """Start an operation, unless job, workload or parameters are wrong."""
     state.rounds.catalog.read_job(job)
     validate(registry.get(name), params)
-    operation = state.operations.start(job, name, params, idempotency_key)
+    operation = state.operations.start(job, name, params, idempotency_key, read_only=read_only)
     headers = {"Location": f"/v1/operations/{operation.id}", "Preference-Applied": "respond-async"}
-    return JSONResponse(asdict(operation), 202, headers)
+    return JSONResponse(operation.to_json(), 202, headers)
 
 
 @cache
@@ -115,9 +124,14 @@ def _descriptions() -> list[dict[str, Any]]:
     return [asdict(description) for description in describe_all()]
 
 
-def _options(request: Request) -> Options:
+def _may_write(request: Request, state: State, job: str) -> bool:
+    return state.tokens.may_write(request.headers.get("authorization", ""), job)
+
+
+def _options(request: Request, state: State, job: str) -> Options:
     known_etag = request.headers.get("if-none-match", "").strip('" ')
-    return Options(known_etag, recompute="no-cache" in request.headers.get("cache-control", ""))
+    recompute = "no-cache" in request.headers.get("cache-control", "")
+    return Options(known_etag, recompute, may_write=_may_write(request, state, job))
 
 
 def _idempotency_key(request: Request) -> str | None:

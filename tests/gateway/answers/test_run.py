@@ -357,7 +357,7 @@ def test_a_workload_that_names_no_model_is_refused() -> None:
 
 
 def test_unknown_jobs_workloads_rounds_and_clients_are_named(filled: World) -> None:
-    with pytest.raises(NotFound, match="job 'jib' does not exist; nearest: job"):
+    with pytest.raises(NotFound, match="job 'jib' does not exist"):
         filled.state.runner.run("jib", "metrics", {}, Options())  # type: ignore[arg-type]
     with pytest.raises(NotFound, match="workload 'metric' does not exist; nearest: metrics"):
         filled.run("metric")

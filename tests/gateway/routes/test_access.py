@@ -41,6 +41,7 @@ WRITES = [
     ("DELETE", "/v1/jobs/{job}/model"),
     ("PUT", "/v1/jobs/{job}/datasets/d"),
     ("DELETE", "/v1/jobs/{job}/datasets/d"),
+    ("DELETE", "/v1/jobs/{job}/artifacts/a"),
 ]
 
 
@@ -100,7 +101,8 @@ async def test_without_an_accepted_token_every_route_answers_401(guarded: World,
             answer = await client.get(path, headers=headers)
             assert "Authorization: Bearer <token>" in problem(answer, 401, "unauthorized")["detail"]
             assert answer.headers["www-authenticate"] == "Bearer"
-        for path in ("/healthz", "/readyz", "/metrics"):
+        problem(await client.get("/metrics", headers=headers), 401, "unauthorized")
+        for path in ("/healthz", "/readyz"):
             assert (await client.get(path, headers=headers)).status_code == 200
 
 
@@ -112,6 +114,49 @@ async def test_lists_show_only_the_jobs_that_a_token_reaches(guarded: World) -> 
         assert [row["job"] for row in (await reader.get("/v1/jobs")).json()["jobs"]] == ["a-1"]
         assert list((await reader.get("/v1/placement")).json()["jobs"]) == ["a-1"]
         assert list((await master.get("/v1/placement")).json()["jobs"]) == ["a-1", "b-1"]
+
+
+async def test_nearest_names_are_of_jobs_that_the_token_reaches(guarded: World) -> None:
+    async with bearing(guarded, "master") as master, bearing(guarded, "reader-of-a") as reader:
+        for job in ("a-job", "b-job"):
+            assert (await master.put(f"/v1/jobs/{job}", json=SCHEMA)).status_code == 201
+        seen = problem(await reader.get("/v1/jobs/a-jobs"), 404, "not-found")
+        assert seen["nearest"] == ["a-job"]
+        assert seen["detail"] == "job 'a-jobs' does not exist; nearest: a-job"
+        assert problem(await master.get("/v1/jobs/a-jobs"), 404, "not-found")["nearest"] == ["a-job", "b-job"]
+        started = await reader.post("/v1/jobs/a-jobs/workloads/metrics", headers={"prefer": "respond-async"})
+        assert "b-job" not in started.text
+
+
+async def test_metrics_name_jobs_to_those_who_may_read_them_all(guarded: World) -> None:
+    async with bearing(guarded, "master") as master, bearing(guarded, "reader-of-a") as reader:
+        assert (await master.get("/metrics")).status_code == 200
+        problem(await reader.get("/metrics"), 403, "forbidden")
+
+
+@pytest.mark.parametrize("headers", [{}, {"prefer": "respond-async"}])
+async def test_a_workload_that_writes_a_model_takes_a_token_that_may_write(headers: dict[str, str]) -> None:
+    """And one that does not write takes none; nor does an answer with a link to what is there."""
+    tokens = [{"token": name, "access": name} for name in ("read", "write")]
+    filled = world(tokens=json.dumps(tokens))
+    filled.create()
+    filled.fill(0, 2)
+    filled.commit(0)
+
+    def made() -> int:
+        return sum("/artifacts/" in key for key in filled.store.contents)
+
+    async def artifacts_after(token: str, workload: str) -> tuple[int, str]:
+        async with bearing(filled, token) as client:
+            answer = await client.post(f"/v1/jobs/job/workloads/{workload}", json={"round": 0}, headers=headers)
+            if headers:
+                answer = await client.get(answer.headers["location"])
+                return made(), (answer.json()["problem"] or {}).get("code", "")
+        return made(), answer.json().get("code", "")
+
+    assert await artifacts_after("read", "aggregate") == (0, "forbidden")
+    assert await artifacts_after("read", "cosine-similarity") == (0, "")
+    assert await artifacts_after("write", "aggregate") == (1, "")
 
 
 async def test_operations_are_visible_to_readers_of_their_job(guarded: World) -> None:

@@ -129,3 +129,20 @@ async def test_a_model_that_a_workload_wrote_is_downloaded(http: httpx.AsyncClie
     part = await http.get(link["href"], headers={"range": "bytes=-4"})
     assert (part.status_code, part.content) == (206, back.content[-4:])
     problem(await http.get("/v1/jobs/job/artifacts/" + "0" * 32), 404, "not-found")
+
+
+async def test_a_model_that_a_workload_wrote_is_deleted_and_written_anew(http: httpx.AsyncClient, job: World) -> None:
+    job.fill(0, 2)
+    job.commit(0)
+
+    async def link() -> dict[str, Any]:
+        answer = await http.post("/v1/jobs/job/workloads/aggregate", json={"round": 0})
+        result: dict[str, Any] = answer.json()["result"]["artifact"]
+        return result
+
+    first = await link()
+    assert (await http.delete(first["href"])).status_code == 204
+    problem(await http.get(first["href"]), 404, "not-found")
+    problem(await http.delete(first["href"]), 404, "not-found")
+    assert await link() == first
+    assert (await http.get(first["href"])).status_code == 200
