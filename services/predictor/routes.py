@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -12,8 +12,8 @@ from flstore_core.errors import InvalidParameters
 from flstore_core.ids import client_id, job_id
 from flstore_core.models.protocol import RUN, RunRequest
 from flstore_core.shard.protocol import ASSIGNMENT, CLIENT, EXPLAIN, INVENTORY, JOB, parse_key
-from services.common.cache_metrics import registry_of
 from services.predictor.following import follow
+from services.predictor.metrics import render
 from services.predictor.state import State
 
 
@@ -62,9 +62,7 @@ async def healthz(_: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """Prometheus metrics: KServe's, and those of the cache."""
-    state = _state(request)
-    cache = registry_of(state.engine.inventory, state.settings.predictor)
-    return Response(generate_latest(REGISTRY) + generate_latest(cache), media_type=CONTENT_TYPE_LATEST)
+    return Response(render(_state(request)), media_type=CONTENT_TYPE_LATEST)
 
 
 ROUTES = [
