@@ -9,6 +9,7 @@ from sphinx.application import Sphinx
 
 from flstore_core import __version__
 from flstore_core.storage import open_store
+from services.common.proof import Keys
 from services.gateway.app import create_app
 from services.gateway.settings import Settings
 from services.gateway.state import create_state
@@ -47,7 +48,7 @@ apidoc_modules = [
 def write_openapi(_: Sphinx) -> None:
     """Write the gateway's OpenAPI document where the reference page reads it."""
     with tempfile.TemporaryDirectory() as folder:
-        state = create_state(Settings.from_env({}), open_store(folder, {}))
+        state = create_state(Settings.from_env({}), open_store(folder, {}), Keys())
         document = create_app(state).openapi()
         state.close()
     (HERE / "reference" / "openapi.json").write_text(json.dumps(document, indent=1))
