@@ -119,6 +119,10 @@ class Unavailable(FLStoreError):
     retryable = True
 
 
+class BackendSilent(Unavailable):
+    code, title = "backend-silent", "A shard or predictor has not answered for some time"
+
+
 class StoreUnavailable(Unavailable):
     code, title = "store-unavailable", "The object store cannot be reached"
 

@@ -19,6 +19,7 @@ from services.gateway.answers.run import Runner
 from services.gateway.auth import Tokens
 from services.gateway.backends.caches import Caches
 from services.gateway.backends.calls import Calls
+from services.gateway.backends.outbox import LANE_SHARE, Outbox
 from services.gateway.backends.placement import Placement
 from services.gateway.backends.predictors import Predictors
 from services.gateway.backends.shards import Shards
@@ -35,7 +36,7 @@ from services.gateway.rounds.records import Document, Records
 from services.gateway.rounds.statistics import Statistics
 from services.gateway.routes.uploads import ByteBudget
 from services.gateway.settings import Settings
-from services.gateway.threads import Pools, Workers
+from services.gateway.threads import Pools, Workers, start_lane
 
 
 @dataclass
@@ -71,7 +72,9 @@ def create_state(settings: Settings, store: ObjectStore, keys: Keys) -> State:
     pools, time = Pools.start(), RealTime()
     calls = Calls(settings.shard_timeout_seconds, time, keys=keys)
     placement = Placement(settings.placement_url, store, keys=keys)
-    backends = Backends(placement, Shards(calls), Predictors(calls), Caches(calls), pools.callers)
+    shards = Shards(calls)
+    outbox = Outbox(shards, start_lane, time.monotonic, settings.in_flight_bytes // LANE_SHARE)
+    backends = Backends(placement, shards, Predictors(calls), Caches(calls), pools.callers, outbox)
     return assemble(settings, store, backends, pools, time)
 
 

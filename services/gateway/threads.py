@@ -33,7 +33,7 @@ class Pools:
     refreshers: Executor
     """Refresh the catalog. Wait for `readers`."""
     writers: Executor
-    """Write models to the store and slices to shards."""
+    """Write models to the store."""
     callers: Executor
     """Call shards and wait for their answers."""
     background: Executor
@@ -54,6 +54,11 @@ class Pools:
         """Start no further work, and let running work finish."""
         for pool in (self.readers, self.refreshers, self.writers, self.callers, self.background):
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def start_lane() -> Executor:
+    """Return threads that send slices to one shard. A thread starts when it is first needed."""
+    return Pool(4, thread_name_prefix="send")
 
 
 class Workers:

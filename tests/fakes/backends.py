@@ -1,6 +1,6 @@
 """Shards without processes. They keep the slices that they get, and compute statistics from the store's objects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +18,7 @@ from flstore_core.shard.protocol import MemberRef, SliceRef, StatisticsRequest, 
 from flstore_core.statistics import RoundStatistics
 from services.gateway.backends.caches import Caches
 from services.gateway.backends.calls import Calls
+from services.gateway.backends.outbox import Outbox
 from services.gateway.backends.placement import Placement
 from services.gateway.backends.predictors import Predictors
 from services.gateway.backends.shards import Shards
@@ -156,8 +157,16 @@ class FakeBackends(Backends):
     caches: FakeCaches
 
     @classmethod
-    def over(cls, store: MemoryStore, slices: int = 1, callers: Executor | None = None) -> "FakeBackends":
+    def over(
+        cls,
+        store: MemoryStore,
+        slices: int = 1,
+        callers: Executor | None = None,
+        start_lane: Callable[[], Executor] = InlineExecutor,
+    ) -> "FakeBackends":
         """Return backends over `store`, with one shard for each slice."""
         placement = FakePlacement(tuple(f"shard-{index}" for index in range(slices)))
         predictors = Predictors(Calls(1.0, FakeTime()))
-        return cls(placement, FakeShards(store), predictors, FakeCaches(), callers or InlineExecutor())
+        shards = FakeShards(store)
+        outbox = Outbox(shards, start_lane, FakeTime().monotonic, 1 << 30)
+        return cls(placement, shards, predictors, FakeCaches(), callers or InlineExecutor(), outbox)

@@ -18,6 +18,7 @@ from services.gateway.answers.execution import Outcome
 from services.gateway.answers.question import Options
 from services.gateway.backends.caches import Caches
 from services.gateway.backends.calls import Calls
+from services.gateway.backends.outbox import Outbox
 from services.gateway.backends.placement import Placement
 from services.gateway.backends.predictors import Predictors
 from services.gateway.backends.shards import Shards
@@ -161,7 +162,8 @@ def world(
     calls = Calls(60.0, time, FakeWire(answer))
     placement = Placement("http://placement", store, FakeWire(controller))
     placement.wait_for_news()
-    backends = Backends(placement, Shards(calls), Predictors(calls), Caches(calls), InlineExecutor())
+    outbox = Outbox(Shards(calls), InlineExecutor, time.monotonic, 1 << 30)
+    backends = Backends(placement, Shards(calls), Predictors(calls), Caches(calls), InlineExecutor(), outbox)
     state = assemble(Settings(**{"refresh_seconds": 1e9, **settings}), store, backends, pools or inline_pools(), time)
     return World(state, store, time, shards, controller)
 

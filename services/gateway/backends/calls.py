@@ -17,12 +17,13 @@ from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 from flstore_core import buffers
-from flstore_core.errors import FLStoreError, ProofRefused, StoreUnavailable, Unavailable, from_problem
+from flstore_core.errors import BackendSilent, FLStoreError, ProofRefused, StoreUnavailable, Unavailable, from_problem
 from flstore_core.retry import Retry
 from flstore_core.shard.protocol import MESSAGE_HEADER, WORK_HEADER, Work
 from services.common.logs import REQUEST_ID_HEADER, current_request_id
 from services.common.proof import Keys
 from services.common.timing import Time
+from services.gateway.backends.circuits import Circuits
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ class Calls:
         timeout = urllib3.Timeout(timeout_s)
         self._http = http or urllib3.PoolManager(num_pools=64, maxsize=32, retries=False, timeout=timeout)
         self._keys = keys or Keys()
+        self._circuits = Circuits(time.monotonic)
         self._retry = Retry(
             PAUSES_S, attempts=len(PAUSES_S) + 1, give_up_s=timeout_s, clock=time.monotonic, sleep=time.sleep
         )
@@ -68,6 +70,7 @@ class Calls:
 
         Raises:
             FLStoreError: what a backend answered, if another attempt cannot help or would begin too late.
+            BackendSilent: after one turn, if as many calls wait for each of `urls` as may.
             StoreUnavailable: after one turn, because the backend itself has tried for long enough.
             Unavailable: if no backend answers.
         """
@@ -79,12 +82,13 @@ class Calls:
             cause: Exception | None = None
             for url in urls:
                 try:
-                    return read(self._request(method, url, path, headers, body))
+                    with self._circuits.call(url):
+                        return read(self._request(method, url, path, headers, body))
                 except (HTTPError, FLStoreError) as error:
                     if isinstance(error, FLStoreError) and not error.retryable:
                         raise
                     cause = error
-            if isinstance(cause, StoreUnavailable) or not attempts.failed():
+            if isinstance(cause, StoreUnavailable | BackendSilent) or not attempts.failed():
                 break
             attempts.wait()
         if isinstance(cause, ProofRefused):

@@ -8,6 +8,7 @@ from typing import TypeVar
 from flstore_core.records import Job
 from flstore_core.shard.protocol import SliceRef
 from services.gateway.backends.caches import Caches
+from services.gateway.backends.outbox import Outbox
 from services.gateway.backends.placement import Placement
 from services.gateway.backends.predictors import Predictors
 from services.gateway.backends.shards import Shards
@@ -26,13 +27,15 @@ class HeldSlice:
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """What a gateway has behind it: where slices lie, the calls of shards and predictors, and threads to call in."""
+    """What a gateway has behind it: where slices lie, the calls of shards and predictors, threads to call in,
+    and slices on their way."""
 
     placement: Placement
     shards: Shards
     predictors: Predictors
     caches: Caches
     callers: Executor
+    outbox: Outbox
 
     def locate_slices(self, job: Job) -> list[HeldSlice]:
         """Return a job's slices in order; have the controller place a job that has no place yet.
@@ -51,7 +54,8 @@ class Backends:
         ]
 
     def close(self) -> None:
-        """Close the connections."""
+        """Send no more slices, and close the connections."""
+        self.outbox.close()
         for part in (self.placement, self.shards, self.predictors, self.caches):
             part.close()
 

@@ -55,6 +55,10 @@ class Erasure:
         }
 
 
+SETTLE_S = 10.0
+"""Seconds that slices on their way have to arrive, before shards are told to forget the client."""
+
+
 class Eraser:
     """Erases clients. Safe to share between threads."""
 
@@ -78,6 +82,7 @@ class Eraser:
         self._store.put(tombstone, to_bytes(entry))
         objects = sum(self._erase_from(job, number, client) for number in numbers)
         self._catalog.forget(job)
+        self._backends.outbox.settle(job, SETTLE_S)  # or what is on its way comes after the client is forgotten
         self._backends.caches.forget_client(self._backends.placement.fetch_awake(), job, client)
         self._store.put(tombstone, to_bytes({**entry, "objects": objects, "done_at": self._time.now()}))
         return Erasure(client, tuple(numbers), objects, tombstone)

@@ -11,7 +11,7 @@ conditional write creates each. The member record makes the upload count, becaus
 3. Open the round, or read its opening. If the opening has the commit mark, wait for the round's record. It says whether
    this upload is a repeat after all, or comes too late.
 4. Write the tensors. Meanwhile, hash the body and send its slices to their shards, all from one buffer. Shards can so
-   compute statistics while the store writes. A shard that fails is no error: it reads from the store what it missed.
+   compute statistics while the store writes. Nothing waits for shards: what one was not sent, it reads from the store.
 5. Write the member record. It comes after the tensors, so where it exists, they are whole.
 6. Read the opening again. Without the commit mark, acknowledge. With the mark, a commit may have listed the members
    before step 5, so wait for the round's record. If it names the client, acknowledge. If not, remove the upload and
@@ -38,7 +38,6 @@ upload, the upload may end up in the new job.
 
 import hashlib
 import logging
-from concurrent.futures import Future
 from dataclasses import dataclass
 
 from flstore_core import layout
@@ -57,7 +56,7 @@ from flstore_core.schema import Schema
 from flstore_core.shard.protocol import MemberRef, SliceRef
 from flstore_core.storage import ObjectStore
 from services.common.timing import Time
-from services.gateway.backends.slices import Backends, HeldSlice
+from services.gateway.backends.slices import Backends
 from services.gateway.rounds.opening import Opening, Rounds
 from services.gateway.rounds.upload import CheckedUpload, Upload, check
 from services.gateway.threads import Pools
@@ -121,15 +120,12 @@ class Ingest:
         tensors = self._writers.submit(self._put_tensors, upload)
         sha256 = _digest(upload.body)
         ref = MemberRef(upload.round, upload.client, sha256, checked.data_offset, checked.num_examples)
-        slices = self._send_slices(upload, ref, opening)
         try:
-            tensors.result()
-            received_at = self._time.now()
-            member = Member(upload.client, sha256, len(upload.body), checked.data_offset, checked.metrics, received_at)
-            return self._put_record(upload, member)
+            self._send_slices(upload, ref, opening)
         finally:
-            for future in slices:
-                future.result()
+            tensors.result()
+        member = Member(upload.client, sha256, len(upload.body), checked.data_offset, checked.metrics, self._time.now())
+        return self._put_record(upload, member)
 
     def _put_tensors(self, upload: Upload) -> None:
         key = layout.tensors(upload.job.id, upload.round, upload.client)
@@ -203,28 +199,19 @@ class Ingest:
             polls.wait()
         return None
 
-    def _send_slices(self, upload: Upload, ref: MemberRef, opening: Opening) -> list[Future[None]]:
-        """Send the slices to their shards. A shard that misses one reads it from the store when it needs it."""
+    def _send_slices(self, upload: Upload, ref: MemberRef, opening: Opening) -> None:
+        """Begin to send the slices to their shards. What a shard misses it reads from the store when it needs it."""
         job = upload.job
         try:
             slices = self._backends.locate_slices(job)
             base = None if opening.base is None else self._records.locate_aggregate(job.id, opening.base)
         except FLStoreError as error:
             logger.warning("slices not sent", extra={"job": job.id, "error": error.detail})
-            return []
+            return
         data = upload.body[ref.data_offset :]
-        return [
-            self._writers.submit(self._send_slice, held, ref, base, pack(data, job.schema, held.part))
-            for held in slices
-        ]
-
-    def _send_slice(self, held: HeldSlice, ref: MemberRef, base: MemberRef | None, body: list[memoryview]) -> None:
-        try:
-            self._backends.shards.put_slice(held.urls, held.part, ref, base, body)
-        except FLStoreError as error:
-            logger.warning(
-                "slice not sent", extra={"job": held.part.job, "slice": held.part.index, "error": error.detail}
-            )
+        for held in slices:
+            pieces = pack(data, job.schema, held.part)
+            upload.sends.extend(self._backends.outbox.send(held.urls, held.part, ref, base, pieces, len(upload.body)))
 
 
 def pack(data: memoryview, schema: Schema, part: SliceRef) -> list[memoryview]:

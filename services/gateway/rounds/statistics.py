@@ -14,6 +14,9 @@ from flstore_core.statistics import RoundStatistics
 from services.gateway.backends.slices import Backends, HeldSlice
 from services.gateway.rounds.records import Records
 
+SETTLE_S = 5.0
+"""Seconds that slices on their way have to arrive, before shards are asked about them and fetch what they miss."""
+
 
 class Statistics:
     """Has shards compute the statistics of rounds. Safe to share between threads."""
@@ -36,6 +39,7 @@ class Statistics:
         def ask(held: HeldSlice) -> tuple[RoundStatistics, Work]:
             return self._backends.shards.statistics(held.urls, StatisticsRequest(held.part, refs, base))
 
+        self._backends.outbox.settle(job.id, SETTLE_S)
         answers = self._backends.ask_slices(job, ask)
         statistics = RoundStatistics.add_up([part for part, _ in answers])
         return statistics, sum((work for _, work in answers), Work())

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Any
 
 from flstore_core import codec
@@ -31,6 +32,8 @@ class Upload:
     body: memoryview
     metrics: Mapping[str, Any]
     """Metrics from the request's header; they override those in the body."""
+    sends: list[Future[None]] = field(default_factory=list, compare=False)
+    """Sends of the body's slices, which read it until they are done. `Ingest.put` fills this and does not wait."""
 
     def __str__(self) -> str:
         return f"round {self.round} of job {self.job.id!r}"

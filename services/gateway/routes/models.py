@@ -98,7 +98,7 @@ async def _put(
     request: Request, state: State, name: JobId, put: Callable[[Job, memoryview], tuple[StoredFile, bool]]
 ) -> JSONResponse:
     job = await state.workers.run(state.rounds.catalog.read_job, name)
-    async with upload(request, state.uploads, state.settings.upload_patience_seconds) as body:
+    async with upload(request, state.uploads, state.settings.upload_patience_seconds) as (body, _):
         stored, created = await state.workers.run(put, job, body)
     return JSONResponse({"job": name, **_shape(stored), "created": created}, 201 if created else 200)
 

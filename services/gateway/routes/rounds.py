@@ -106,9 +106,13 @@ async def _put(
 ) -> JSONResponse:
     job = await state.workers.run(state.rounds.catalog.read_job, job_name)
     values = _metrics(metrics)
-    async with upload(request, state.uploads, state.settings.upload_patience_seconds) as body:
+    async with upload(request, state.uploads, state.settings.upload_patience_seconds) as (body, hold):
         started = perf_counter()
-        receipt = await state.workers.run(state.ingest.put, Upload(job, number, client, body, values))
+        update = Upload(job, number, client, body, values)
+        try:
+            receipt = await state.workers.run(state.ingest.put, update)
+        finally:
+            hold.keep_for(update.sends)
     _count_cost(state, INGEST, started, INGEST_PUTS)
     if receipt.created:
         state.metrics.ingested_bytes.labels(job_name).inc(receipt.member.nbytes)

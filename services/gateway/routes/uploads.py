@@ -1,7 +1,8 @@
 """Receives uploads whole, into memory set aside for them, and counts the bytes that are in flight."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 
 import numpy as np
@@ -12,42 +13,123 @@ from flstore_core.errors import Busy, InvalidParameters, LengthRequired, TooLarg
 
 SLOWEST = 64 << 10
 """Bytes a second at which a body has to come: half a megabit."""
+STEP = 4 << 20
+"""Bytes by which the memory of an upload grows."""
+ROOM_WAIT_S = 10.0
+"""Seconds that an upload may wait in its midst for others to give memory back."""
 
 
 class ByteBudget:
-    """Bytes of uploads that may be in flight at once. Used from the event loop only.
+    """Bytes of uploads that may be in memory at once. Used from the event loop only.
 
     A gateway that refuses early does not run out of memory. Example, with a limit of 2 GiB and a largest body of 1 GiB:
     while two bodies of 900 MiB are in flight, a third one of 900 MiB is answered 429, and one of 1.5 GiB 413.
+
+    Bytes count as they arrive. An upload *claims* all of its bytes and *holds* those that came, so that one that is
+    slow takes little from others. Where the claims together are over the limit, an upload gets its next bytes only if
+    all can still end one after the other, each with what those before it gave back (Dijkstra's banker's algorithm,
+    EWD 623, 1977). So uploads never wait for each other in a circle.
+
+    Example, with a limit of 100: A claims 100 and holds 10, B claims 60 and holds 30. B may hold all of its 60: B ends
+    first, and then there is room for all of A. Were A to hold 50 now, neither A, which needs 50 more, nor B, which
+    needs 30, could end with the 20 that are left. So A waits until B has ended.
     """
 
     def __init__(self, limit: int, largest: int) -> None:
         self._limit = limit
         self._largest = min(largest, limit)
+        self._holds: set[Hold] = set()
+        self._claimed = 0
+        self._released = asyncio.Event()
         self.used = 0
+        """Bytes that are held."""
 
     @contextmanager
-    def hold(self, nbytes: int) -> Iterator[None]:
-        """Count `nbytes` for as long as an upload lasts.
+    def hold(self, nbytes: int) -> Iterator["Hold"]:
+        """Let an upload of `nbytes` hold memory until the block has ended, and all that it is kept for.
 
         Raises:
             TooLarge: if no body may be that large.
-            Busy: if it fits, but not beside what is in flight.
+            Busy: if it fits, but not beside what others hold.
         """
         if nbytes > self._largest:
             raise TooLarge(f"the body has {nbytes} bytes; at most {self._largest} are accepted")
         if self.used + nbytes > self._limit:
             raise Busy(f"{self.used} of {self._limit} bytes of uploads are in flight; try again shortly")
-        self.used += nbytes
+        hold = Hold(self, nbytes)
+        self._holds.add(hold)
+        self._claimed += nbytes
         try:
-            yield
+            yield hold
         finally:
-            self.used -= nbytes
+            hold.end()
+
+    def may_grow(self, hold: "Hold", nbytes: int) -> bool:
+        """Return whether all uploads can still end if `hold` has `nbytes`."""
+        if self._claimed <= self._limit:
+            return True
+        free = self._limit - self.used - (nbytes - hold.nbytes)
+        held = {**{other: other.nbytes for other in self._holds}, hold: nbytes}
+        for need, has in sorted((other.claim - has, has) for other, has in held.items()):
+            if need > free:
+                return False
+            free += has
+        return free >= 0
+
+    async def wait_for_release(self) -> None:
+        """Return once an upload has given back what it held."""
+        await self._released.wait()
+
+    def release(self, hold: "Hold") -> None:
+        """Take back all that an upload claims and holds."""
+        self._holds.remove(hold)
+        self._claimed -= hold.claim
+        self.used -= hold.nbytes
+        self._released.set()
+        self._released = asyncio.Event()
+
+
+class Hold:
+    """What one upload claims of a budget and holds of it, in bytes."""
+
+    def __init__(self, budget: ByteBudget, claim: int) -> None:
+        self._budget = budget
+        self._readers: list[Future[None]] = []
+        self.claim = claim
+        self.nbytes = 0
+
+    async def grow(self, nbytes: int) -> None:
+        """Hold `nbytes` from now on; raise `Busy` if there is no room for them within `ROOM_WAIT_S` seconds."""
+        if not self._budget.may_grow(self, nbytes):
+            await self._wait_for_room(nbytes)
+        self._budget.used += nbytes - self.nbytes
+        self.nbytes = nbytes
+
+    async def _wait_for_room(self, nbytes: int) -> None:
+        try:
+            async with asyncio.timeout(ROOM_WAIT_S):
+                while not self._budget.may_grow(self, nbytes):
+                    await self._budget.wait_for_release()
+        except TimeoutError as error:
+            raise Busy("other uploads hold the memory that the rest of this one needs; try again shortly") from error
+
+    def keep_for(self, readers: Iterable[Future[None]]) -> None:
+        """Hold on after the upload is answered, until all of `readers` have done with its body."""
+        self._readers += readers
+
+    def end(self) -> None:
+        """Give everything back, as soon as nobody reads the body any more."""
+        reading = [asyncio.wrap_future(reader) for reader in self._readers if not reader.done()]
+        if not reading:
+            self._budget.release(self)
+            return
+        left = asyncio.gather(*reading, return_exceptions=True)
+        left.add_done_callback(lambda _: self._budget.release(self))
 
 
 @asynccontextmanager
-async def upload(request: Request, budget: ByteBudget, patience_s: float) -> AsyncIterator[memoryview]:
-    """Receive the body, which counts against the budget until the block ends.
+async def upload(request: Request, budget: ByteBudget, patience_s: float) -> AsyncIterator[tuple[memoryview, Hold]]:
+    """Receive the body, which counts against the budget until the block ends, and longer if its hold is kept for more.
 
     Raises:
         LengthRequired: if the request does not say how long the body is.
@@ -55,8 +137,8 @@ async def upload(request: Request, budget: ByteBudget, patience_s: float) -> Asy
         TooSlow, InvalidParameters: as `receive`.
     """
     nbytes = content_length(request)
-    with budget.hold(nbytes):
-        yield await receive(request, nbytes, patience_s)
+    with budget.hold(nbytes) as hold:
+        yield await receive(request, hold, patience_s), hold
 
 
 def content_length(request: Request) -> int:
@@ -67,20 +149,28 @@ def content_length(request: Request) -> int:
     return int(text)
 
 
-async def receive(request: Request, nbytes: int, patience_s: float) -> memoryview:
-    """Receive the body of `nbytes` into memory that is the gateway's only copy of it.
+async def receive(request: Request, hold: Hold, patience_s: float) -> memoryview:
+    """Receive the body that `hold` claims memory for, into memory that is the gateway's only copy of it.
 
     Raises:
         TooSlow: as soon as the body is `patience_s` seconds behind `SLOWEST`: it holds memory that others wait for.
+        Busy: if the rest of it finds no room in time.
         InvalidParameters: if the body has another length.
     """
+    nbytes, clock = hold.claim, asyncio.get_running_loop().time
     body: memoryview = buffers.empty(nbytes, np.uint8).data
-    received, began = 0, asyncio.get_running_loop().time()
+    received, began = 0, clock()
     try:
         async with asyncio.timeout(patience_s) as limit:
             async for chunk in request.stream():
-                body[received : received + len(chunk)] = chunk
-                received += len(chunk)
+                end = received + len(chunk)
+                if end > hold.nbytes:
+                    limit.reschedule(None)
+                    waited = clock()
+                    await hold.grow(min(nbytes, max(end, hold.nbytes + STEP)))
+                    began += clock() - waited
+                body[received:end] = chunk
+                received = end
                 limit.reschedule(began + patience_s + received / SLOWEST)
     except TimeoutError as error:
         detail = f"{received} of the body's {nbytes} bytes came in time; send at least {SLOWEST} a second"

@@ -20,7 +20,9 @@ from flstore_core.records import Member, Round
 from flstore_core.shard.protocol import MemberRef, SliceRef
 from services.gateway.rounds.ingest import COMMIT_POLL_SECONDS, COMMIT_POLLS, ORPHAN_SECONDS, Receipt, pack
 from services.gateway.rounds.opening import Opening
+from services.gateway.rounds.upload import Upload
 from tests.fakes.clock import FakeTime
+from tests.fakes.executors import HeldExecutor
 from tests.fakes.interleaving import RacingTime, Scheduler
 from tests.fakes.store import Call, MemoryStore
 from tests.gateway.rounds.world import JOB, NAME, World, body, world
@@ -330,6 +332,21 @@ class TestSlices:
         assert gateway.put(0, "c", 1).created
         logged = [(record.message, *map(vars(record).get, ("slice", "error"))) for record in caplog.records]
         assert logged == [("slice not sent", index, "the shard is gone") for index in (0, 1)]
+
+    def test_a_shard_that_never_answers_holds_up_no_acknowledgement(self) -> None:
+        """The update counts, its bytes stay with their upload, and the shard asks the store for what it missed."""
+        hung = HeldExecutor()
+        gateway = world(start_lane=lambda: hung)
+        upload = Upload(JOB, 0, CLIENT, memoryview(body(1)), {})
+        assert gateway.ingest.put(upload).created
+        assert [send.done() for send in upload.sends] == [False]
+        assert gateway.backends.shards.slices == {}
+        record = gateway.rounds.openings.read_open(NAME, 0)
+        statistics, _ = gateway.statistics.compute(JOB, record)
+        assert statistics is not None
+        assert statistics.members == ("c",)
+        hung.run_all()
+        assert [send.done() for send in upload.sends] == [True]
 
     def test_a_controller_in_trouble_hinders_no_upload(self, caplog: pytest.LogCaptureFixture) -> None:
         gateway = world()

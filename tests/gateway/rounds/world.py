@@ -1,7 +1,8 @@
 """Gateways' rounds over one store in memory, without HTTP, threads or time."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -82,6 +83,7 @@ class World:
         refresh_seconds: float = 10.0,
         pools: Pools | None = None,
         budget: int = 1 << 20,
+        start_lane: Callable[[], Executor] = InlineExecutor,
     ) -> "World":
         """Return a gateway; give two of them one store and they are two gateways of one system."""
         time = time or FakeTime()
@@ -92,7 +94,7 @@ class World:
         )
         catalog = Catalog(store, pools, time, refresh_seconds, cache.discard_job)
         rounds = Rounds.over(store, catalog, Records(store, cache, pools.readers))
-        backends = FakeBackends.over(store, slices)
+        backends = FakeBackends.over(store, slices, start_lane=start_lane)
         statistics = Statistics(rounds.records, backends)
         return cls(
             store,

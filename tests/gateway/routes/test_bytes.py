@@ -1,7 +1,8 @@
 """Bytes that come in and go out: the budget of uploads, and ranges."""
 
 import asyncio
-from contextlib import ExitStack
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
 
 import pytest
 from hypothesis import given
@@ -10,20 +11,74 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from flstore_core.errors import Busy, RangeNotSatisfiable, TooLarge, TooSlow
+from services.gateway.routes import uploads
 from services.gateway.routes.downloads import byte_range
-from services.gateway.routes.uploads import ByteBudget, receive
+from services.gateway.routes.uploads import ByteBudget, Hold, receive
 from tests.fakes.clock import Clock
 
 MIB = 2**20
 
 
-def test_the_example_of_the_budget() -> None:
+async def test_the_example_of_the_budget() -> None:
     budget = ByteBudget(2048 * MIB, 1024 * MIB)
-    with budget.hold(900 * MIB), budget.hold(900 * MIB):
+    with budget.hold(900 * MIB) as one, budget.hold(900 * MIB) as other:
+        await one.grow(900 * MIB)
+        await other.grow(900 * MIB)
         with pytest.raises(Busy, match=f"{1800 * MIB} of {2048 * MIB} bytes of uploads are in flight"):
             budget.hold(900 * MIB).__enter__()
         with pytest.raises(TooLarge, match=f"at most {1024 * MIB} are accepted"):
             budget.hold(1536 * MIB).__enter__()
+    assert budget.used == 0
+
+
+async def test_one_slow_upload_leaves_the_budget_to_eighteen_others() -> None:
+    budget = ByteBudget(2048 * MIB, 2048 * MIB)
+    with budget.hold(2047 * MIB) as slow:
+        await slow.grow(4 * MIB)
+        for _ in range(18):
+            with budget.hold(100 * MIB) as upload:
+                await upload.grow(100 * MIB)
+                assert budget.used == 104 * MIB
+    assert budget.used == 0
+
+
+async def test_an_upload_waits_while_not_all_could_end() -> None:
+    """The second example of the budget."""
+    budget = ByteBudget(100, 100)
+    with budget.hold(100) as a:
+        with budget.hold(60) as b:
+            await a.grow(10)
+            await b.grow(30)
+            growing = asyncio.create_task(a.grow(50))
+            await asyncio.sleep(0)
+            await b.grow(60)
+            assert not growing.done()
+        await growing
+        assert budget.used == 50
+
+
+async def test_an_upload_that_finds_no_room_in_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "ROOM_WAIT_S", 0.0)
+    budget = ByteBudget(100, 100)
+    with budget.hold(100) as a, budget.hold(60) as b:
+        await a.grow(30)
+        await b.grow(60)
+        with pytest.raises(Busy, match="other uploads hold the memory that the rest of this one needs"):
+            await a.grow(50)
+    assert budget.used == 0
+
+
+async def test_what_still_reads_a_body_keeps_it_counted() -> None:
+    budget = ByteBudget(100, 100)
+    done: Future[None] = Future()
+    sending: Future[None] = Future()
+    done.set_result(None)
+    with budget.hold(60) as hold:
+        await hold.grow(60)
+        hold.keep_for([done, sending])
+    assert budget.used == 60
+    sending.set_result(None)
+    await budget.wait_for_release()
     assert budget.used == 0
 
 
@@ -32,22 +87,33 @@ def test_no_body_is_larger_than_what_may_be_in_flight() -> None:
         ByteBudget(10, 100).hold(11).__enter__()
 
 
-@given(st.lists(st.integers(0, 12), max_size=12), st.integers(1, 20), st.integers(1, 12))
-def test_the_budget_is_never_exceeded_and_given_back(sizes: list[int], limit: int, largest: int) -> None:
-    budget = ByteBudget(limit, largest)
-    with ExitStack() as uploads:
-        held = 0
-        for size in sizes:
-            try:
-                uploads.enter_context(budget.hold(size))
-                held += size
-            except Busy:
-                assert size <= min(largest, limit) < held + size + min(largest, limit)
-                assert held + size > limit
-            except TooLarge:
-                assert size > min(largest, limit)
-            assert budget.used == held <= limit
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 12)), max_size=40), st.integers(1, 20))
+def test_the_budget_is_never_exceeded_and_every_upload_can_end(steps: list[tuple[int, int]], limit: int) -> None:
+    """Six uploads claim and grow in any order; then those that the budget lets grow do so until none is left."""
+    budget = ByteBudget(limit, limit)
+    holds: dict[int, Hold] = {}
+    blocks: dict[int, ExitStack] = {}
+    for index, size in steps:
+        if index not in holds and size <= limit:
+            blocks[index] = ExitStack()
+            with suppress(Busy):
+                holds[index] = blocks[index].enter_context(budget.hold(size))
+        elif index in holds:
+            _grow(budget, holds[index], min(holds[index].nbytes + size, holds[index].claim))
+        assert budget.used == sum(hold.nbytes for hold in holds.values()) <= limit
+    while holds:
+        index = next(index for index, hold in holds.items() if _grow(budget, hold, hold.claim))
+        del holds[index]
+        blocks[index].close()
     assert budget.used == 0
+
+
+def _grow(budget: ByteBudget, hold: Hold, nbytes: int) -> bool:
+    if not budget.may_grow(hold, nbytes):
+        return False
+    with pytest.raises(StopIteration):
+        hold.grow(nbytes).send(None)
+    return True
 
 
 @pytest.mark.parametrize(
@@ -89,7 +155,10 @@ async def test_a_body_has_the_time_that_the_slowest_rate_takes(monkeypatch: pyte
 
         return Request({"type": "http", "headers": []}, take)
 
-    body = await receive(request(10.0), MIB + 1, 1.0)
+    budget = ByteBudget(2 * MIB, 2 * MIB)
+    with budget.hold(MIB + 1) as hold:
+        body = await receive(request(10.0), hold, 1.0)
     assert bytes(body) == bytes(MIB) + b"x"
-    with pytest.raises(TooSlow, match=f"{MIB} of the body's {MIB + 1} bytes came in time"):
-        await receive(request(18.0), MIB + 1, 1.0)
+    too_slow = pytest.raises(TooSlow, match=f"{MIB} of the body's {MIB + 1} bytes came in time")
+    with budget.hold(MIB + 1) as hold, too_slow:
+        await receive(request(18.0), hold, 1.0)

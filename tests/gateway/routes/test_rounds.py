@@ -306,7 +306,8 @@ async def test_limits_are_enforced_before_a_body_is_read() -> None:
         assert "1001 bytes; at most 1000 are accepted" in large["detail"]
         problem(await send("/v1/jobs/another", 99_000_000), 413, "too-large")
         problem(await send("/v1/jobs/job/model", 1001), 413, "too-large")
-        with gateway.state.uploads.hold(1000):
+        with gateway.state.uploads.hold(1000) as hold:
+            await hold.grow(1000)
             busy = await send(f"{ROUND}/clients/c", 501)
             assert "1000 of 1500 bytes of uploads are in flight" in problem(busy, 429, "busy")["detail"]
             assert busy.headers["retry-after"] == "1"

@@ -1,0 +1,159 @@
+"""The outbox: slices on their way to shards, which no acknowledgement waits for.
+
+A slice in a shard is soft state: a shard reads from the store what it was not sent. So a slice is sent if that goes
+well, and dropped if it does not. Each shard has a *lane* of its own: a few threads, and a bound of the uploads' bytes
+that wait in it. A shard that hangs fills its own lane, and further slices for it are dropped at once.
+
+Example, with lanes of 512 MiB and uploads of 100 MiB: shard A hangs. Four sends wait for its answer and a fifth in the
+queue, 500 MiB in all. The sixth upload's slice for A is dropped; its slice for B goes out as ever, and so do those of
+other jobs. After 60 s the four calls time out, the fifth is dropped because it has waited too long, and the memory of
+all five is free. Until then it counts as in flight (`services.gateway.routes.uploads`).
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, wait
+from functools import partial
+from threading import Lock
+
+from flstore_core.errors import FLStoreError
+from flstore_core.ids import JobId
+from flstore_core.shard.protocol import MemberRef, SliceRef
+from services.gateway.backends.shards import Shards
+
+logger = logging.getLogger(__name__)
+
+LANE_SHARE = 4
+"""A lane holds at most the budget of bytes in flight divided by this."""
+STALE_S = 10.0
+"""A slice that has waited in its lane for this many seconds is dropped: by then the shard has asked the store."""
+
+Send = Callable[[], None]
+
+
+class Outbox:
+    """Sends slices to shards in the background. Safe to share between threads.
+
+    Args:
+        start_lane: returns the threads of one shard's lane.
+        lane_bytes: bytes of uploads whose slices may wait in one lane; one upload may always.
+    """
+
+    def __init__(
+        self, shards: Shards, start_lane: Callable[[], Executor], clock: Callable[[], float], lane_bytes: int
+    ) -> None:
+        self._shards = shards
+        self._start_lane = start_lane
+        self._clock = clock
+        self._lane_bytes = lane_bytes
+        self._lanes: dict[str, _Lane] = {}
+        self._under_way: dict[JobId, set[Future[None]]] = {}
+        self._lock = Lock()
+
+    def send(
+        self,
+        urls: Sequence[str],
+        part: SliceRef,
+        member: MemberRef,
+        base: MemberRef | None,
+        body: list[memoryview],
+        upload_bytes: int,
+    ) -> list[Future[None]]:
+        """Send a slice to every one of its shards, or drop it. Nothing is raised.
+
+        Args:
+            upload_bytes: of the upload that `body` is a view of, and so keeps in memory.
+
+        Returns:
+            What to wait for until the body is no longer read. The futures have no result.
+        """
+        sends = []
+        for url in urls:
+            send = partial(self._shards.put_slice, [url], part, member, base, body)
+            if future := self._lane(url).offer(send, part, member, upload_bytes):
+                sends.append(future)
+                self._note(part.job, future)
+        return sends
+
+    def settle(self, job: JobId, patience_s: float) -> None:
+        """Wait until no slice of a job is on its way, for at most so many seconds."""
+        with self._lock:
+            under_way = set(self._under_way.get(job, ()))
+        wait(under_way, patience_s)
+
+    def close(self) -> None:
+        """Send nothing more."""
+        with self._lock:
+            for lane in self._lanes.values():
+                lane.close()
+
+    def _lane(self, url: str) -> "_Lane":
+        with self._lock:
+            if url not in self._lanes:
+                self._lanes[url] = _Lane(self._start_lane(), self._clock, self._lane_bytes)
+            return self._lanes[url]
+
+    def _note(self, job: JobId, future: Future[None]) -> None:
+        with self._lock:
+            self._under_way.setdefault(job, set()).add(future)
+        future.add_done_callback(partial(self._strike_out, job))
+
+    def _strike_out(self, job: JobId, future: Future[None]) -> None:
+        with self._lock:
+            under_way = self._under_way[job]
+            under_way.discard(future)
+            if not under_way:
+                del self._under_way[job]
+
+
+class _Lane:
+    """The slices on their way to one shard."""
+
+    def __init__(self, threads: Executor, clock: Callable[[], float], limit: int) -> None:
+        self._threads = threads
+        self._clock = clock
+        self._limit = limit
+        self._slices: Counter[tuple[JobId, MemberRef]] = Counter()
+        """Slices in this lane, by their upload: all of them are views of one body."""
+        self._nbytes = 0
+        """Of those uploads, each counted once."""
+        self._lock = Lock()
+
+    def offer(self, send: Send, part: SliceRef, member: MemberRef, nbytes: int) -> Future[None] | None:
+        """Begin to send a slice; return None if there is no room for it."""
+        upload = part.job, member
+        with self._lock:
+            if not self._slices[upload]:
+                if self._nbytes and self._nbytes + nbytes > self._limit:
+                    del self._slices[upload]
+                    _log_dropped(part, "its lane is full")
+                    return None
+                self._nbytes += nbytes
+            self._slices[upload] += 1
+        future = self._threads.submit(self._send, send, part, self._clock())
+        future.add_done_callback(lambda _: self._make_room(upload, nbytes))
+        return future
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _send(self, send: Send, part: SliceRef, offered_at: float) -> None:
+        if self._clock() - offered_at > STALE_S:
+            _log_dropped(part, "it waited too long")
+            return
+        try:
+            send()
+        except FLStoreError as error:
+            _log_dropped(part, error.detail)
+
+    def _make_room(self, upload: tuple[JobId, MemberRef], nbytes: int) -> None:
+        with self._lock:
+            self._slices[upload] -= 1
+            if not self._slices[upload]:
+                del self._slices[upload]
+                self._nbytes -= nbytes
+
+
+def _log_dropped(part: SliceRef, why: str) -> None:
+    logger.warning("slice not sent", extra={"job": part.job, "slice": part.index, "error": why})
