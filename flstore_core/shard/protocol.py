@@ -2,7 +2,7 @@
 
 A message travels as JSON (`to_json`, `from_json`): as the body of a request, or in `MESSAGE_HEADER` beside a raw body.
 Predictors answer on the paths of their cache too; what only they answer stands in `flstore_core.models.protocol`.
-A shard trusts a gateway, but not its arithmetic.
+A shard trusts a gateway, but not its arithmetic; that a request is a gateway's is proven by `services.common.proof`.
 """
 
 import json
