@@ -136,6 +136,10 @@ class OperationCancelled(FLStoreError):
     status, code, title = 409, "operation-cancelled", "The operation was cancelled"
 
 
+class GatewaysLost(FLStoreError):
+    status, code, title = 500, "gateways-lost", "Gateways ended while they worked on this"
+
+
 class InsufficientCapacity(FLStoreError):
     status, code, title = 507, "insufficient-capacity", "No shard can hold this"
 

@@ -13,6 +13,8 @@ from flstore_core.errors import Busy
 P = ParamSpec("P")
 T = TypeVar("T")
 
+OPERATIONS = 4
+"""Long operations that run at once; `services.gateway.answers.queue` shares them out."""
 WAITING_PER_THREAD = 8
 """Requests that may wait for each thread; further ones are answered 429."""
 
@@ -47,7 +49,7 @@ class Pools:
             refreshers=Pool(4, thread_name_prefix="refresh"),
             writers=Pool(32, thread_name_prefix="write"),
             callers=Pool(64, thread_name_prefix="call"),
-            background=Pool(4, thread_name_prefix="operation"),
+            background=Pool(OPERATIONS, thread_name_prefix="operation"),
         )
 
     def shut_down(self) -> None:

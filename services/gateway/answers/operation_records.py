@@ -26,7 +26,7 @@ class Operation:
     state: str
     created_at: float
     renewed_at: float
-    """When its gateway last said that it works on it."""
+    """When its gateway last said that it works on it, by that gateway's clock. It grows with every renewal."""
     finished_at: float | None = None
     progress: float | None = None
     """From 0 to 1, where the workload reports it."""
@@ -36,16 +36,21 @@ class Operation:
     read_only: bool = False
     """Whether its caller may only read the job, so that it writes no model, whichever gateway works on it."""
 
+    attempts: int = 1
+    """Gateways that began the work; all but the last one died of it."""
+
     @property
     def question(self) -> tuple[str, str, str, bool]:
         """The job, the workload, its parameters and what it may do, to compare two requests by."""
         return self.job, self.workload, json.dumps(self.params, sort_keys=True), self.read_only
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record. `read_only` is there only where it says something: version 0.1.0 does not know it."""
+        """Return the record. What version 0.1.0 does not know is there only where it says something."""
         record = asdict(self)
         if not self.read_only:
             del record["read_only"]
+        if self.attempts == 1:
+            del record["attempts"]
         return record
 
 
@@ -69,7 +74,8 @@ class OperationRecords:
             record, version = load_json_with_etag(self._store, _key(name))
         except NotFound:
             raise unknown("operation", name, ()) from None
-        return Operation(**record), version
+        known = {name: value for name, value in record.items() if name in Operation.__dataclass_fields__}
+        return Operation(**known), version
 
     def delete(self, name: str) -> None:
         """Delete marker and record. The record goes last: a marker left alone would cancel a later operation."""

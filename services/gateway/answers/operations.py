@@ -5,15 +5,25 @@ A record that is no longer renewed belonged to a gateway that is gone; the next 
 
     (no record) ── start ──▶ running ── work ends ──▶ succeeded, failed or cancelled ── a day passes ──▶ (no record)
                              running ── every 2 s: renew ──▶ running
-                             running ── more than 15 s without a renewal: take over ──▶ running, at another gateway
+                             running ── seen unchanged for more than 15 s: take over ──▶ running, at another gateway
+                             running ── the third gateway died of it: set aside ──▶ failed
 
 Example, times in seconds:
 
-    0    POST at gateway A: A stores {running, renewed_at: 0} and works; it renews at 2, 4 and 6
+    0    POST at gateway A: A stores {running} and works; it renews at 2, 4 and 6
+    5    GET at gateway B: B notes the record's version
     7    A is killed
-    21   GET at gateway B: the renewal is 15 s old; A may still live
-    22   GET at gateway B: the renewal is 16 s old; B replaces the record by {running, renewed_at: 22} and works
+    8    GET at gateway B: the record has another version, which B notes
+    23   B has seen that version for 15 s; A may still live
+    24   B replaces the record by {running, attempts: 2} and works
     30   B's work ends: B replaces the record by {succeeded, result}
+
+No clock is compared with another machine's. A gateway that waits measures by its own clock for how long a record has
+kept its version, and each renewal changes the record, whatever the clock of the renewing gateway says.
+
+An operation may be *poisonous*: its work takes so much memory that the system kills the gateway. So an owner notes in
+the record that the work has begun before it begins. Whoever takes over begun work counts another attempt, and after
+`MAX_ATTEMPTS` the operation is set aside as failed. Work that still waited in a queue was no attempt.
 
 Each step of an owner replaces the very version of the record that it saw last, by etag. So of two gateways that take
 one operation over, one succeeds; and an owner that was only stopped for a while, and lost its operation meanwhile,
@@ -30,14 +40,23 @@ owner looks for whenever it renews.
 import hashlib
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from threading import Event, Lock
 from typing import Any
 
-from flstore_core.errors import Conflict, FLStoreError, NotFound, OperationCancelled, PreconditionFailed, unknown
+from flstore_core.errors import (
+    Conflict,
+    FLStoreError,
+    GatewaysLost,
+    NotFound,
+    OperationCancelled,
+    PreconditionFailed,
+    unknown,
+)
 from flstore_core.ids import JobId, object_name
 from flstore_core.storage import ObjectStore
 from flstore_core.workloads import Progress
@@ -50,13 +69,18 @@ from services.gateway.answers.operation_records import (
     Operation,
     OperationRecords,
 )
+from services.gateway.answers.queue import FairQueue
 
 logger = logging.getLogger(__name__)
 
 RENEW_S = 2.0
 """Seconds between renewals of a running operation's record."""
 ABANDONED_S = 15.0
-"""Age of the last renewal, in seconds, beyond which an operation's gateway counts as gone."""
+"""Seconds for which a running operation's record is seen unchanged before its gateway counts as gone."""
+MAX_ATTEMPTS = 3
+"""Gateways that may die while they do an operation's work before it is set aside."""
+TICK_S = 0.001
+"""Least difference between two renewals' times."""
 KEPT_S = 86_400.0
 """Seconds for which a finished operation can be read."""
 
@@ -71,11 +95,17 @@ class _Running:
         self.operation = operation
         self.version = version
         """Of the record as this gateway last wrote it."""
+        self._renewed_at = operation.renewed_at
         self.cancelled = Event()
         self.lock = Lock()
         """Held while the record is written, so that no renewal comes after the end."""
         self.over = False
         """This gateway writes the record no more: the work has ended, or another gateway owns it."""
+
+    def renewed(self, now: float) -> Operation:
+        """Return the operation, renewed now. The time grows even if the clock does not, so that the record changes."""
+        self._renewed_at = max(now, self._renewed_at + TICK_S)
+        return replace(self.operation, renewed_at=self._renewed_at)
 
     def report(self, done: int, total: int) -> None:
         """Note the progress; raise `OperationCancelled` if the work is to be given up."""
@@ -93,10 +123,13 @@ class Operations:
 
     def __init__(self, store: ObjectStore, workers: Executor, time: Time, work: Work) -> None:
         self._records = OperationRecords(store)
-        self._workers = workers
+        self._queue = FairQueue(workers)
         self._now = time.now
+        self._clock = time.monotonic
         self._work = work
         self._owned: dict[str, _Running] = {}
+        self._seen: dict[str, tuple[str, float]] = {}
+        """Other gateways' running operations: the version of each record, and when it was first seen."""
         self._lock = Lock()
 
     def start(
@@ -106,24 +139,34 @@ class Operations:
         params: Mapping[str, Any],
         idempotency_key: str | None,
         *,
+        caller: str = "",
         read_only: bool = False,
     ) -> Operation:
         """Start a workload and return its operation; with an idempotency key that was used before, return that one.
 
+        Args:
+            caller: who shares the queue and the workers with others; the job where that is not known.
+
         Raises:
             Conflict: if the key was used for another question.
+            Busy: if too much waits already, of this caller or of all.
         """
         name = _name_of(job, idempotency_key) if idempotency_key else uuid.uuid4().hex
         now = self._now()
         operation = Operation(name, job, workload, params, RUNNING, now, now, read_only=read_only)
+        tenant = caller or job
         while True:
+            if not self._queue.has_room(tenant):
+                if idempotency_key and (earlier := self._find_earlier(operation)):
+                    return earlier
+                self._queue.check_room(tenant)
             try:
                 version = self._records.create(operation)
             except PreconditionFailed:
-                with suppress(NotFound):  # it was kept long enough, and reading it has just deleted it
-                    return _check_question(self.find_or_take_over(name), operation)
+                if earlier := self._find_earlier(operation):
+                    return earlier
             else:
-                self._begin(_Running(operation, version))
+                self._begin(_Running(operation, version), tenant)
                 return operation
 
     def find_or_take_over(self, name: str) -> Operation:
@@ -132,9 +175,16 @@ class Operations:
         if operation.finished_at is not None and self._now() - operation.finished_at > KEPT_S:
             self._records.delete(operation.id)
             raise unknown("operation", name, ())
-        if self._is_abandoned(operation):
+        if self._is_abandoned(operation, version):
             return self._take_over(operation, version)
         return operation
+
+    def _find_earlier(self, new: Operation) -> Operation | None:
+        """Return the operation that has the name of a new one, if there is one."""
+        try:
+            return _check_question(self.find_or_take_over(new.id), new)
+        except NotFound:  # or it was kept long enough, and reading it has just deleted it
+            return None
 
     def cancel(self, name: str) -> Operation:
         """Ask for an operation to be given up, and return it as it stands; one that is finished stays as it is."""
@@ -147,58 +197,107 @@ class Operations:
         return operation
 
     def renew(self) -> None:
-        """Renew the records of this gateway's operations, and notice which were cancelled through another gateway."""
+        """Renew the records of this gateway's operations, and notice which were cancelled through another gateway.
+
+        Take over what others have not renewed for long enough.
+        """
         with self._lock:
             owned = list(self._owned.values())
+            silent = [name for name, (_, since) in self._seen.items() if self._clock() - since > ABANDONED_S]
         for running in owned:
             if self._records.is_cancelled(running.operation.id):
                 running.cancelled.set()
-            self._write(running, replace(running.operation, renewed_at=self._now()))
+            self._write(running, running.renewed(self._now()))
+        self._look_at(silent)
 
     def sweep(self) -> None:
         """Take over what was abandoned, and delete what has been kept long enough."""
-        for name in self._records.names():
+        names = self._records.names()
+        with self._lock:
+            self._seen = {name: seen for name, seen in self._seen.items() if name in set(names)}
+        self._look_at(names)
+
+    def _look_at(self, names: Iterable[str]) -> None:
+        for name in names:
             with suppress(NotFound):
                 self.find_or_take_over(name)
 
-    def _is_abandoned(self, operation: Operation) -> bool:
+    def _is_abandoned(self, operation: Operation, version: str) -> bool:
+        """Return whether a running operation's record has had its version for long, as far as this gateway saw."""
+        now = self._clock()
         with self._lock:
-            owned_here = operation.id in self._owned
-        late = self._now() - operation.renewed_at > ABANDONED_S
-        return operation.state == RUNNING and late and not owned_here
+            if operation.state != RUNNING or operation.id in self._owned:
+                self._seen.pop(operation.id, None)
+                return False
+            seen_version, since = self._seen.get(operation.id, ("", now))
+            if seen_version != version:
+                self._seen[operation.id] = version, now
+                return False
+        return now - since > ABANDONED_S
 
     def _take_over(self, operation: Operation, version: str) -> Operation:
-        renewed = replace(operation, renewed_at=self._now())
+        begun = operation.progress is not None
+        if begun and operation.attempts >= MAX_ATTEMPTS:
+            return self._set_aside(operation, version)
+        if not self._queue.has_room(operation.job):
+            return operation
+        renewed = replace(
+            operation, renewed_at=self._now(), progress=None, attempts=operation.attempts + (1 if begun else 0)
+        )
         try:
             running = _Running(renewed, self._records.replace(renewed, version))
         except PreconditionFailed:
             return self._records.load(operation.id)[0]
-        logger.info("operation taken over", extra={"operation": operation.id})
+        logger.info("operation taken over", extra={"operation": operation.id, "attempt": renewed.attempts})
         if self._records.is_cancelled(operation.id):
             running.cancelled.set()
-        self._begin(running)
+        self._begin(running, operation.job)
         return renewed
 
-    def _begin(self, running: _Running) -> None:
+    def _set_aside(self, operation: Operation, version: str) -> Operation:
+        """End an operation of which every gateway dies."""
+        error = GatewaysLost(
+            f"{operation.attempts} gateways ended while they worked on this, probably by running out of memory; "
+            "ask for less, such as fewer groups, restarts or rounds"
+        )
+        end = replace(operation, state=FAILED, problem=_problem(error), finished_at=self._now())
+        try:
+            self._records.replace(end, version)
+        except PreconditionFailed:
+            return self._records.load(operation.id)[0]
+        logger.error("operation set aside", extra={"operation": operation.id, "attempts": operation.attempts})
+        return end
+
+    def _begin(self, running: _Running, tenant: str) -> None:
         with self._lock:
             self._owned[running.operation.id] = running
-        self._workers.submit(self._run, running)
+            self._seen.pop(running.operation.id, None)
+        self._queue.submit(tenant, partial(self._run, running))
 
     def _run(self, running: _Running) -> None:
         operation = running.operation
         try:
+            self._note_begun(running)
             running.report(0, 1)
             end = replace(operation, state=SUCCEEDED, progress=1.0, result=self._work(operation, running.report))
         except OperationCancelled:
             end = replace(running.operation, state=CANCELLED)
         except FLStoreError as error:
-            problem = {"code": error.code, "title": error.title, "status": error.status, "detail": error.detail}
-            end = replace(operation, state=FAILED, problem={**error.extensions, **problem})
+            end = replace(operation, state=FAILED, problem=_problem(error))
         except Exception:
             logger.exception("operation failed", extra={"operation": operation.id})
             problem = {"code": "internal", "status": 500, "detail": "the gateway's log has it under the operation's id"}
             end = replace(operation, state=FAILED, problem=problem)
         self._finish(running, replace(end, finished_at=self._now()))
+
+    def _note_begun(self, running: _Running) -> None:
+        running.operation = replace(running.operation, progress=0.0)
+        try:
+            self._write(running, running.renewed(self._now()))
+        except FLStoreError as error:
+            logger.warning(
+                "operation's begin not stored", extra={"operation": running.operation.id, "error": str(error)}
+            )
 
     def _finish(self, running: _Running, end: Operation) -> None:
         try:
@@ -243,6 +342,11 @@ class Operations:
         with self._lock:
             if self._owned.get(running.operation.id) is running:
                 del self._owned[running.operation.id]
+
+
+def _problem(error: FLStoreError) -> Mapping[str, Any]:
+    problem = {"code": error.code, "title": error.title, "status": error.status, "detail": error.detail}
+    return {**error.extensions, **problem}
 
 
 def _check_question(earlier: Operation, new: Operation) -> Operation:

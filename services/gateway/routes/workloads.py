@@ -57,7 +57,10 @@ async def run_workload(request: Request, job: str, name: str) -> Response:
     params = _parameters(await request.body())
     if "respond-async" in request.headers.get("prefer", ""):
         key, read_only = _idempotency_key(request), not _may_write(request, state, job)
-        return await state.workers.run(lambda: _start(state, job_name, name, params, key, read_only=read_only))
+        caller = state.tokens.caller(request.headers.get("authorization", ""))
+        return await state.workers.run(
+            lambda: _start(state, job_name, name, params, key, caller=caller, read_only=read_only)
+        )
     try:
         outcome = await state.workers.run(_run, state, job_name, name, params, _options(request, state, job))
     except NotModified as same:
@@ -109,12 +112,13 @@ def _start(
     params: Mapping[str, Any],
     idempotency_key: str | None,
     *,
+    caller: str,
     read_only: bool,
 ) -> Response:
     """Start an operation, unless job, workload or parameters are wrong."""
     state.rounds.catalog.read_job(job)
     validate(registry.get(name), params)
-    operation = state.operations.start(job, name, params, idempotency_key, read_only=read_only)
+    operation = state.operations.start(job, name, params, idempotency_key, caller=caller, read_only=read_only)
     headers = {"Location": f"/v1/operations/{operation.id}", "Preference-Applied": "respond-async"}
     return JSONResponse(operation.to_json(), 202, headers)
 

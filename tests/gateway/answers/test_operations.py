@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from flstore_core.errors import Conflict, InvalidId, NotEnoughData, NotFound, StoreUnavailable
+from flstore_core.errors import Busy, Conflict, InvalidId, NotEnoughData, NotFound, StoreUnavailable
 from flstore_core.ids import JobId
 from flstore_core.workloads import Progress
 from services.gateway.answers.operation_records import CANCELLED, FAILED, RUNNING, SUCCEEDED, Operation
 from services.gateway.answers.operations import Operations
+from services.gateway.answers.queue import MOST_OF_ALL, MOST_OF_ONE
 from tests.fakes.clock import FakeTime
 from tests.fakes.executors import HeldExecutor
 from tests.fakes.interleaving import Scenario, Scheduler, explore
@@ -61,14 +62,19 @@ def there(store: MemoryStore, time: FakeTime) -> Gateway:
 
 def test_the_example_of_the_module(store: MemoryStore, time: FakeTime, here: Gateway, there: Gateway) -> None:
     name = here.start().id
-    for now in (2.0, 4.0, 6.0):
+    for now in (2.0, 4.0):
         time.clock.now = now
         here.operations.renew()
+    time.clock.now = 5.0
+    assert there.operations.find_or_take_over(name).renewed_at == 4.0
+    time.clock.now = 6.0
+    here.operations.renew()
     del here  # killed
-    time.clock.now = 21.0
-    assert there.operations.find_or_take_over(name).renewed_at == 6.0
-    time.clock.now = 22.0
-    assert there.operations.find_or_take_over(name).renewed_at == 22.0
+    for now in (8.0, 23.0):
+        time.clock.now = now
+        assert there.operations.find_or_take_over(name).renewed_at == 6.0
+    time.clock.now = 24.0
+    assert there.operations.find_or_take_over(name).renewed_at == 24.0
     time.clock.now = 30.0
     there.held.run_all()
     end = there.operations.find_or_take_over(name)
@@ -207,6 +213,7 @@ def test_a_cancelled_operation_that_is_taken_over_is_not_worked_on(
 ) -> None:
     name = here.start().id
     there.operations.cancel(name)
+    there.operations.sweep()
     time.clock.now = 16.0
     there.operations.find_or_take_over(name)
     there.held.run_all()
@@ -215,6 +222,7 @@ def test_a_cancelled_operation_that_is_taken_over_is_not_worked_on(
 
 def test_a_gateway_that_lost_its_operation_leaves_the_end_alone(here: Gateway, there: Gateway, time: FakeTime) -> None:
     name = here.start().id
+    there.operations.sweep()
     time.clock.now = 16.0
     there.operations.sweep()
     there.held.run_all()
@@ -229,6 +237,7 @@ def test_work_that_was_lost_to_another_gateway_is_not_done(store: MemoryStore, t
     done: list[str] = []
     here = Gateway(store, time, lambda operation, progress: done.append(operation.id))
     name = here.start().id
+    there.operations.sweep()
     time.clock.now = 16.0
     there.operations.find_or_take_over(name)
     time.clock.now = 17.0
@@ -241,6 +250,7 @@ def test_nothing_is_asked_of_the_store_for_operations_that_are_over(
     here: Gateway, there: Gateway, store: MemoryStore, time: FakeTime
 ) -> None:
     lost = here.start().id
+    there.operations.sweep()
     time.clock.now = 16.0
     there.operations.find_or_take_over(lost)
     time.clock.now = 17.0
@@ -266,12 +276,14 @@ def test_an_operation_that_was_lost_and_taken_over_again_is_renewed(
 
     gateway = Gateway(store, time, work)
     name = gateway.start().id
+    there.operations.sweep()
     time.clock.now = 16.0
     there.operations.find_or_take_over(name)
     time.clock.now = 17.0
     gateway.operations.renew()
-    time.clock.now = 32.0
-    assert gateway.operations.find_or_take_over(name).renewed_at == 32.0
+    gateway.operations.sweep()
+    time.clock.now = 33.0
+    assert gateway.operations.find_or_take_over(name).renewed_at == 33.0
     assert len(gateway.held) == 2
     gateway.held.run_all()
     assert renewals == [40.0]
@@ -285,6 +297,7 @@ def test_a_sweep_deletes_what_was_kept_long_enough_and_takes_over_what_was_aband
     here.held.run_all()
     time.clock.now = 86_390.0
     abandoned = here.start().id
+    there.operations.sweep()
     time.clock.now = 86_406.0
     there.operations.sweep()
     assert list(store.contents) == [f"operations/{abandoned}.json"]
@@ -358,10 +371,112 @@ def test_work_whose_end_could_not_be_stored_is_done_again(
     here.held.run_all()
     store.before = lambda call: None
     assert here.operations.find_or_take_over(name).state == RUNNING
+    there.operations.sweep()
     time.clock.now = 16.0
     there.operations.find_or_take_over(name)
     there.held.run_all()
     assert here.operations.find_or_take_over(name).state == SUCCEEDED
+
+
+@pytest.mark.parametrize("skew", [-3600.0, -20.0, 20.0, 3600.0])
+def test_clocks_that_differ_take_no_operation_from_its_gateway(store: MemoryStore, skew: float) -> None:
+    """The other gateway looks every 2 s for a minute, and each time the record has just been renewed."""
+    time, skewed = FakeTime(), FakeTime()
+    here, there = Gateway(store, time), Gateway(store, skewed)
+    name = here.start().id
+    for _ in range(30):
+        time.sleep(2.0)
+        skewed.clock.now = time.clock.now + skew
+        here.operations.renew()
+        there.operations.find_or_take_over(name)
+        there.operations.renew()
+    assert (len(here.held), len(there.held)) == (1, 0)
+
+
+def test_a_clock_that_stands_still_renews_all_the_same(store: MemoryStore, time: FakeTime) -> None:
+    stopped = FakeTime()
+    here, there = Gateway(store, stopped), Gateway(store, time)
+    name = here.start().id
+    for _ in range(30):
+        time.sleep(2.0)
+        here.operations.renew()
+        there.operations.find_or_take_over(name)
+    assert len(there.held) == 0
+
+
+def test_an_operation_that_kills_three_gateways_is_set_aside(store: MemoryStore, time: FakeTime) -> None:
+    """A gateway that is killed by its memory neither renews nor ends what it began."""
+
+    class Killed(BaseException):
+        pass
+
+    def kill(operation: Operation, progress: Progress) -> Any:
+        raise Killed
+
+    name = Gateway(store, time).start().id
+    watcher = Gateway(store, time)
+    watcher.operations.sweep()
+    attempts = []
+    for _ in range(5):
+        victim = Gateway(store, time, kill)
+        victim.operations.sweep()
+        time.sleep(16.0)
+        victim.operations.renew()
+        attempts.append(watcher.operations.find_or_take_over(name).attempts)
+        if victim.held:
+            with pytest.raises(Killed):
+                victim.held.run_all()
+    end = watcher.operations.find_or_take_over(name)
+    assert attempts == [1, 2, 3, 3, 3], "waiting in a queue was no attempt"
+    assert end.state == FAILED
+    assert end.problem is not None
+    assert end.problem["code"] == "gateways-lost"
+    assert "3 gateways ended while they worked on this" in end.problem["detail"]
+    assert len(watcher.held) == 0
+
+
+def test_one_caller_fills_neither_the_workers_nor_the_queue_of_others(here: Gateway) -> None:
+    def start(job: str, caller: str = "", key: str | None = None) -> Operation:
+        return here.operations.start(JobId(job), "evaluate", PARAMS, key, caller=caller)
+
+    first = start("a-1", "tenant", "key")
+    for index in range(2 + MOST_OF_ONE):
+        start(f"a-{index}", "tenant")
+    assert len(here.held) == 3
+    with pytest.raises(Busy, match="16 of your operations wait for their turn already"):
+        start("a-1", "tenant")
+    assert start("a-1", "tenant", "key") == first, "what was started before is no new work"
+    start("b-1")
+    assert len(here.held) == 4
+    here.held.run_all()
+    start("a-1", "tenant")
+
+
+def test_the_queue_is_bounded_for_all_together(here: Gateway, store: MemoryStore) -> None:
+    for index in range(4 + MOST_OF_ALL):
+        here.operations.start(JobId(f"job-{index}"), "evaluate", PARAMS, None)
+    before = dict(store.contents)
+    with pytest.raises(Busy, match="64 operations wait for their turn at this gateway"):
+        here.operations.start(JOB, "evaluate", PARAMS, None)
+    assert store.contents == before
+
+
+def test_a_gateway_without_room_leaves_abandoned_work_to_others(here: Gateway, there: Gateway, time: FakeTime) -> None:
+    name = here.start().id
+    there.operations.sweep()
+    for index in range(4 + MOST_OF_ALL):
+        there.operations.start(JobId(f"job-{index}"), "evaluate", PARAMS, None)
+    time.sleep(16.0)
+    assert there.operations.find_or_take_over(name).renewed_at == 0.0
+    there.held.run_all()
+    assert there.operations.find_or_take_over(name).renewed_at == 16.0
+
+
+def test_a_record_with_fields_of_a_later_release_is_read(here: Gateway, store: MemoryStore) -> None:
+    started = here.start()
+    key = f"operations/{started.id}.json"
+    store.put(key, json.dumps({**json.loads(store.contents[key]), "colour": "blue"}).encode())
+    assert here.operations.find_or_take_over(started.id) == started
 
 
 class Race:
@@ -374,6 +489,8 @@ class Race:
         self.runs: list[str] = []
         self.gateways = {name: Gateway(self.store, self.time, self.work(name)) for name in ("first", "second")}
         self.name = Gateway(self.store, self.time).start("key").id
+        for gateway in self.gateways.values():
+            gateway.operations.sweep()
         self.time.clock.now = 16.0
         self.store.before = scheduler.pause
 
@@ -419,6 +536,7 @@ def test_an_end_stays_whatever_an_earlier_owner_renews_or_finishes() -> None:
         race.store.before = lambda call: None
         race.time.clock.now = 0.0
         race.name = first.start("another key").id
+        second.operations.sweep()
         race.time.clock.now = 16.0
         race.store.before = scheduler.pause
         ends: list[Any] = []
