@@ -39,7 +39,7 @@ class Started:
         self.logged: list[tuple[str, str]] = []
         for name in [name for name in os.environ if name.startswith("FLSTORE_")]:
             monkeypatch.delenv(name)
-        for name, text in env.items():
+        for name, text in {"FLSTORE_SERVICE_KEYS": "none", **env}.items():
             monkeypatch.setenv(name, text)
         monkeypatch.setattr(self.module, "run", self._run)
         monkeypatch.setattr(logs, "configure", lambda *args: self.logged.append(args))

@@ -66,7 +66,7 @@ def test_a_shard_in_too_small_a_group_says_so_and_does_not_serve() -> None:
     )
     ended = subprocess.run(
         [sys.executable, "-c", program],
-        env={**os.environ, "FLSTORE_CACHE_BYTES": "1MiB", "FLSTORE_PORT": "0"},
+        env={**os.environ, "FLSTORE_CACHE_BYTES": "1MiB", "FLSTORE_PORT": "0", "FLSTORE_SERVICE_KEYS": "none"},
         capture_output=True,
         text=True,
         timeout=60,
