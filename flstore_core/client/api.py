@@ -187,8 +187,11 @@ class Api:
 
     def get_artifact(self, job: str, artifact: str | Mapping[str, Any], /) -> Exchange[dict[str, NDArray[Any]]]:
         """Return a model that a workload wrote, given its id, its link's `href`, or the link itself."""
-        link = artifact if isinstance(artifact, str) else str(artifact["href"])
-        return decode_model((yield from self._download(paths.artifact(job, link))))
+        return decode_model((yield from self._download(paths.artifact(job, _link(artifact)))))
+
+    def delete_artifact(self, job: str, artifact: str | Mapping[str, Any], /) -> Exchange[None]:
+        """Delete a model that a workload wrote, named as for `get_artifact`; raise `NotFound`."""
+        yield from self._send(Request("DELETE", paths.artifact(job, _link(artifact))))
 
     def download_raw(
         self,
@@ -285,3 +288,7 @@ class Api:
         if response.digest is not None and not response.sha256.startswith(response.digest):
             raise Unavailable(f"{path} arrived as {response.sha256}, but the server names {response.digest}; try again")
         return response.body
+
+
+def _link(artifact: str | Mapping[str, Any]) -> str:
+    return artifact if isinstance(artifact, str) else str(artifact["href"])

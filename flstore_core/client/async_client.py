@@ -52,6 +52,7 @@ class AsyncFLStore:
     get_update = _awaited(Api.get_update)
     get_aggregate = _awaited(Api.get_aggregate)
     get_artifact = _awaited(Api.get_artifact)
+    delete_artifact = _awaited(Api.delete_artifact)
     download_raw = _awaited(Api.download_raw)
     erase_client = _awaited(Api.erase_client)
     workloads = _awaited(Api.workloads)

@@ -62,6 +62,7 @@ class FLStore:
     get_update = _blocking(Api.get_update)
     get_aggregate = _blocking(Api.get_aggregate)
     get_artifact = _blocking(Api.get_artifact)
+    delete_artifact = _blocking(Api.delete_artifact)
     download_raw = _blocking(Api.download_raw)
     erase_client = _blocking(Api.erase_client)
     workloads = _blocking(Api.workloads)

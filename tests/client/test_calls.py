@@ -40,6 +40,8 @@ Make = Callable[[], Exchange[Any]]
         (lambda: API.jobs(), "GET", "/v1/jobs"),
         (lambda: API.job("j"), "GET", "/v1/jobs/j"),
         (lambda: API.delete_job("j"), "DELETE", "/v1/jobs/j"),
+        (lambda: API.delete_artifact("j", "abc"), "DELETE", "/v1/jobs/j/artifacts/abc"),
+        (lambda: API.delete_artifact("j", {"href": "/v1/jobs/j/artifacts/abc"}), "DELETE", "/v1/jobs/j/artifacts/abc"),
         (lambda: API.create_job("j", like=ARRAYS), "PUT", "/v1/jobs/j"),
         (lambda: API.put_update("j", 3, "c", ARRAYS), "PUT", "/v1/jobs/j/rounds/3/clients/c"),
         (lambda: API.put_aggregate("j", 3, ARRAYS), "PUT", "/v1/jobs/j/rounds/3/aggregate"),
