@@ -43,6 +43,8 @@ class Step:
     open_args: tuple[int, ...]
     """Positions of the operands that contain a `Slot`."""
     open_kwargs: tuple[str, ...]
+    reads: tuple[int, ...]
+    """The slots among the operands, in a row."""
     results: Any
     """Slots, in lists nested as the results come; None for what nobody reads."""
     makes: tuple[int, ...]
@@ -97,6 +99,7 @@ class _Binder:
             kwargs=kwargs,
             open_args=tuple(place for place, arg in enumerate(args) if _is_open(arg)),
             open_kwargs=tuple(name for name, arg in kwargs.items() if _is_open(arg)),
+            reads=tuple(_slots((args, *kwargs.values()))),
             results=results[0] if len(results) == 1 else results,
             makes=tuple(self._slot(name) for name in _names(node.results)),
             last_uses=tuple(self._slot(name) for name in last_uses),
@@ -124,6 +127,14 @@ class _Binder:
             return self._slots[name]
         except KeyError:
             raise InvalidProgram(f"the program reads {name!r:.80} before any operator has made it") from None
+
+
+def _slots(operands: Any) -> Iterator[int]:
+    for operand in operands:
+        if isinstance(operand, Slot):
+            yield operand.index
+        elif isinstance(operand, list | tuple):
+            yield from _slots(operand)
 
 
 def _is_open(operand: Operand) -> bool:

@@ -4,8 +4,10 @@ An exported program is a list of operators without control flow, so running it m
 (`flstore_core.models.binding` shows one). Doing so ourselves, rather than through `torch.export.load`, keeps three
 promises to whoever runs a stranger's program:
 
-- only operators that the parser allowed are called, and none writes to weights or inputs, which other runs share;
-- memory is bounded: after each step the results that nobody reads any more are freed, and `Held` counts the rest;
+- only operators that the parser allowed are called, with operands that were admitted, so that none reads or writes
+  beside them; and none writes to weights or inputs, which other runs share;
+- memory is bounded: `Held` counts what a step needs before it is called, and after it the results that nobody reads
+  any more are freed;
 - time is bounded: `Running.check` may end the run between any two steps.
 
 Example of the memory count: W x + b with a result of 4 KB, then relu with another. After linear 4 KB are held, after
@@ -13,13 +15,14 @@ relu 8 KB, and once linear's result is freed 4 KB again; a limit of 6 KB refuses
 operator shares its operand's storage and counts nothing.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from flstore_core.errors import FLStoreError, InvalidProgram, RunTooLarge
+from flstore_core.models.admission import Admission
 from flstore_core.models.binding import Slot, Step, bind
 from flstore_core.models.program import Operand, Program
 from flstore_core.models.running import Held, Running
@@ -27,7 +30,7 @@ from flstore_core.models.running import Held, Running
 Watch = Callable[[str, Tensor], None]
 """Is shown the output of every operator that counts as neurons, under its name in the program."""
 
-_FAILURES = (RuntimeError, IndexError, ValueError, TypeError, ArithmeticError, AttributeError)
+_FAILURES = (RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, AttributeError, AssertionError)
 """What PyTorch's operators raise for operands that do not fit."""
 
 
@@ -38,6 +41,7 @@ class Executable:
         """Bind `program`; raise `InvalidProgram` for what this PyTorch cannot run."""
         self.program = program
         self._binding = bind(program)
+        self._admission = Admission(self._binding.steps)
 
     def run(
         self,
@@ -66,11 +70,22 @@ class Executable:
             for step in self._binding.steps:
                 running.check()
                 try:
-                    _call(step, values, shared, watch)
+                    self._call(step, values, held, watch)
                 except _FAILURES as error:
                     raise _failure(step, error) from error
                 _account(step, values, held)
         return tuple(values[slot] for slot in self._binding.outputs)
+
+    def _call(self, step: Step, values: list[Any], held: Held, watch: Watch | None) -> None:
+        """Call one operator, once its operands are admitted, and store what it returns."""
+        args, kwargs = _operands(step, values)
+        if step.writes and held.is_shared(args[0]):
+            raise ValueError("it would write to the model's weights or inputs; export the module in evaluation mode")
+        held.make_room(self._admission.needed_bytes(step, args, kwargs, values), step.name)
+        result = step.call(*args, **kwargs)
+        if watch is not None and step.neurons:
+            watch(step.neurons, result)
+        _store(result, step.results, values)
 
     def _initial_values(
         self, weights: Mapping[str, Tensor], constants: Mapping[str, Tensor], inputs: Sequence[Tensor]
@@ -89,12 +104,8 @@ class Executable:
         return values
 
 
-def _call(step: Step, values: list[Any], shared: Collection[int], watch: Watch | None) -> None:
-    """Call one operator and store what it returns.
-
-    Args:
-        shared: addresses of the storages of weights and inputs, which must not be written to.
-    """
+def _operands(step: Step, values: Sequence[Any]) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    """Return a step's operands, with values in place of slots."""
     args, kwargs = step.args, step.kwargs
     if step.open_args:
         operands = list(args)
@@ -103,12 +114,7 @@ def _call(step: Step, values: list[Any], shared: Collection[int], watch: Watch |
         args = tuple(operands)
     if step.open_kwargs:
         kwargs = {**kwargs, **{name: _filled(kwargs[name], values) for name in step.open_kwargs}}
-    if step.writes and args[0].untyped_storage().data_ptr() in shared:
-        raise ValueError("it would write to the model's weights or inputs; export the module in evaluation mode")
-    result = step.call(*args, **kwargs)
-    if watch is not None and step.neurons:
-        watch(step.neurons, result)
-    _store(result, step.results, values)
+    return args, kwargs
 
 
 def _account(step: Step, values: list[Any], held: Held) -> None:
@@ -127,7 +133,7 @@ def _failure(step: Step, error: Exception) -> FLStoreError:
     return InvalidProgram(f"operator {step.name} failed: {reason}")
 
 
-def _filled(operand: Operand, values: list[Any]) -> Any:
+def _filled(operand: Operand, values: Sequence[Any]) -> Any:
     """Return an operand with values in place of its slots."""
     if type(operand) is Slot:
         return values[operand.index]

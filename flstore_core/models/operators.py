@@ -6,8 +6,10 @@ these are left out on purpose:
     from_file                       reads files
     empty, resize_, new_empty       hand out uninitialised memory, which may hold another job's weights
     rand, bernoulli, …              draw random numbers: one question must always have one answer
-    set_, as_strided                reinterpret storage, beyond a tensor's own bounds
-    overloads with `out`            write into an operand
+    set_, as_strided,               reinterpret storage, beyond a tensor's own bounds
+    _reshape_alias
+    overloads with `out`            write into an operand; those that have no `out` in their names, such as
+                                    `sort.values`, are refused when a program is bound (`contracts.check_overload`)
     cond, while_loop, …             higher-order operators carry programs of their own
 
 Whatever no exported network was seen to need is left out too. `dropout` and `alpha_dropout` are listed because programs
@@ -35,7 +37,7 @@ _SHAPES = """
     repeat repeat_interleave replication_pad1d replication_pad2d replication_pad3d reshape resolve_conj resolve_neg roll
     rot90 scatter scatter_add scatter_reduce select select_scatter slice slice_scatter split split_with_sizes
     squeeze stack swapaxes swapdims t take_along_dim tensor_split tile to transpose tril triu type_as
-    unbind unflatten unfold unsqueeze view view_as vstack _to_copy _unsafe_view _reshape_alias zero
+    unbind unflatten unfold unsqueeze view view_as vstack _to_copy _unsafe_view zero
 """
 _FACTORIES = """
     arange eye full full_like linspace new_full new_ones new_zeros ones ones_like scalar_tensor tril_indices

@@ -1,12 +1,13 @@
 """PyTorch's own values by the numbers and names that programs use for them: dtypes, memory formats, operators."""
 
-import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
 from flstore_core.errors import InvalidProgram
+from flstore_core.models.arithmetic import arithmetic_named
+from flstore_core.models.contracts import Function, check_overload
 from flstore_core.models.program import TorchValue
 
 TORCH_DTYPES: Mapping[str, torch.dtype] = {
@@ -61,17 +62,18 @@ def torch_value(value: TorchValue) -> Any:
 def operator_named(name: str) -> Callable[..., Any]:
     """Return the operator called `name`, such as `aten.linear.default` or `_operator.mul`.
 
-    The program's parser has already refused every name that is not allowed; this function only looks it up.
+    The program's parser has already refused every name that is not allowed; what an overload of that name does is only
+    known here.
 
     Raises:
-        InvalidProgram: if this PyTorch has no such operator or overload.
+        InvalidProgram: if this PyTorch has no such operator or overload, or programs may not use it.
     """
     namespace, kind, *overload = name.split(".")
     if namespace == "_operator":
-        function: Callable[..., Any] = getattr(operator, kind)
-        return function
+        return arithmetic_named(kind)
     try:
-        function = getattr(getattr(torch.ops.aten, kind), overload[0])
+        function: Function = getattr(getattr(torch.ops.aten, kind), overload[0])
     except AttributeError:
         raise InvalidProgram(f"PyTorch {torch.__version__} has no operator {name!r:.80}") from None
+    check_overload(function)
     return function

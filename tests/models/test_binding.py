@@ -176,7 +176,7 @@ def test_neurons_are_shown_under_their_names() -> None:
 
 
 def test_a_failing_operator_is_named_with_its_first_line() -> None:
-    with pytest.raises(InvalidProgram, match=r"operator aten\.linear\.default failed: .*mat1|size|shape"):
+    with pytest.raises(InvalidProgram, match=r"operator aten\.linear\.default failed: .*(size|shape|dim)"):
         run(EXAMPLE, torch.ones(2, 7))
 
 

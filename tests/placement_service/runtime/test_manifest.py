@@ -110,6 +110,14 @@ def test_a_predictor_has_its_own_image_memory_and_module() -> None:
     assert inner["command"] == ["python", "-m", "services.predictor"]
 
 
+def test_a_predictor_refuses_a_program_before_its_pod_is_killed() -> None:
+    spec = BackendSpec(ShardId("predictor-0"), 1 << 20, "tailored", 0.0, Kind.PREDICTOR)
+    inner = container(made(spec, FLSTORE_PREDICTOR_MEMORY="2Gi"))
+    allowed = {each["name"]: each["value"] for each in inner["env"]}["FLSTORE_MEMORY_BYTES"]
+    assert int(allowed) == int(0.9 * 2**31)
+    assert "FLSTORE_MEMORY_BYTES" not in {each["name"] for each in container(made())["env"]}
+
+
 def test_knative_knows_every_field() -> None:
     assert problems(made(FLSTORE_STORE_SECRET="store", FLSTORE_SERVICE_ACCOUNT="shard")) == []
 

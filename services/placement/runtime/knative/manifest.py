@@ -6,6 +6,7 @@
 from dataclasses import dataclass
 
 from services.common.proof import VARIABLE
+from services.placement.kube.notation import parse_bytes
 from services.placement.kube.resources import (
     COMPONENT,
     FIELD_MANAGER,
@@ -26,6 +27,9 @@ KEYS_ID = "flstore.dev/service-keys"
 """Annotation: which keys a pod was started with."""
 RETENTIONS_S = (0, 60, 120, 300, 600, 1200, 1800, 3600)
 """Retention is one of these, because each change of it starts every backend anew and so should be rare."""
+
+PROGRAM_SHARE = 0.9
+"""Share of its memory that a predictor may allocate: past it a program is refused, past the whole the pod is killed."""
 
 CONFINED = {
     "runAsNonRoot": True,
@@ -161,7 +165,9 @@ def _resources(kind: Kind, settings: KubernetesSettings) -> tuple[str, str, str]
 
 def _env(spec: BackendSpec, settings: KubernetesSettings) -> dict[str, str]:
     """Return the environment; Knative adds HOSTNAME, K_SERVICE and K_REVISION."""
+    allowed = int(PROGRAM_SHARE * parse_bytes(settings.predictor_memory))
     return {
+        **({"FLSTORE_MEMORY_BYTES": str(allowed)} if spec.kind is Kind.PREDICTOR else {}),
         **settings.shard_env,
         "FLSTORE_HOST": "0.0.0.0",  # noqa: S104 - a pod's own address, behind queue-proxy
         "FLSTORE_PORT": str(PORT),
