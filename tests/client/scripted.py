@@ -69,7 +69,7 @@ def scripted() -> Iterator[Script]:
     script = Script()
     methods = ["GET", "PUT", "POST", "DELETE"]
     app = Starlette(routes=[Route("/{path:path}", script.answer, methods=methods)])
-    config = uvicorn.Config(app, port=0, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, port=0, log_level="critical", lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=asyncio.run, args=(server.serve(),))
     thread.start()

@@ -1,6 +1,7 @@
 """A store behind a link: every operation does what the store does, and lasts as long as the link takes."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -79,7 +80,7 @@ def test_only_what_is_missing_to_the_links_time_is_waited_for(
     monkeypatch: pytest.MonkeyPatch, took: float, waited: float
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr("flstore_core.storage.network.time.perf_counter", clock)
+    monkeypatch.setattr("flstore_core.storage.network.time", SimpleNamespace(perf_counter=clock))
     with crossing(LINK, clock.sleep) as moved:
         moved.append(10)
         clock.now += took
@@ -88,7 +89,7 @@ def test_only_what_is_missing_to_the_links_time_is_waited_for(
 
 def test_an_operation_that_fails_crosses_the_link_too(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr("flstore_core.storage.network.time.perf_counter", clock)
+    monkeypatch.setattr("flstore_core.storage.network.time", SimpleNamespace(perf_counter=clock))
     with pytest.raises(ZeroDivisionError), crossing(LINK, clock.sleep):
         raise ZeroDivisionError
     assert clock.pauses == [2.0]

@@ -1,6 +1,7 @@
 """What each experiment runs and keeps of it, with systems that answer at once."""
 
 import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -205,7 +206,8 @@ def test_a_cold_request_is_told_by_the_shards_starts(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(cold, "flstore_in", at_once)
     monkeypatch.setattr(cold, "FLStore", ColdClient)
     monkeypatch.setattr(cold, "PARAMETERS", 10)
-    monkeypatch.setattr("loadgen.experiments.cold.time.sleep", pauses.append)
+    fake = SimpleNamespace(sleep=pauses.append, perf_counter=time.perf_counter)
+    monkeypatch.setattr("loadgen.experiments.cold.time", fake)
     measured = cold.Cold().measure(cell(idle_s=2.0, interval_s=5.0))
     requests = measured["asked"]
     assert [request["cold"] for request in requests] == [(index + 1) % 3 == 0 for index in range(cold.REQUESTS)]

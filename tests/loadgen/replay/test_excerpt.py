@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -125,8 +126,7 @@ class Client:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("loadgen.replay.player.time.monotonic", clock)
-    monkeypatch.setattr("loadgen.replay.player.time.sleep", clock.sleep)
+    monkeypatch.setattr("loadgen.replay.player.time", SimpleNamespace(monotonic=clock, sleep=clock.sleep))
     return clock
 
 
