@@ -52,7 +52,7 @@ async def run_workload(request: Request, job: str, name: str) -> Response:
 
     An answer over committed rounds has an ETag, a hash of the parameters and of all that was read.
     """
-    job_name, state = job_id(job), await reads(request)
+    state, job_name = await reads(request), job_id(job)
     check_length(request, MAX_PARAMETERS_BYTES)
     params = _parameters(await request.body())
     if "respond-async" in request.headers.get("prefer", ""):

@@ -6,8 +6,9 @@ import json
 import httpx
 import pytest
 
-from flstore_core.errors import FLStoreError
+from flstore_core.errors import FLStoreError, StoreUnavailable
 from services.gateway.app import create_app
+from tests.fakes.store import Call
 from tests.gateway.routes.conftest import client_of
 from tests.gateway.world import World, body, world
 from tests.running.jobs import problem
@@ -126,6 +127,16 @@ async def test_nearest_names_are_of_jobs_that_the_token_reaches(guarded: World) 
         assert problem(await master.get("/v1/jobs/a-jobs"), 404, "not-found")["nearest"] == ["a-job", "b-job"]
         started = await reader.post("/v1/jobs/a-jobs/workloads/metrics", headers={"prefer": "respond-async"})
         assert "b-job" not in started.text
+
+
+async def test_a_store_that_is_away_is_told_where_the_nearest_names_would_be(guarded: World) -> None:
+    def list_nothing(call: Call) -> None:
+        if call.method == "folders":
+            raise StoreUnavailable("the store is away")
+
+    guarded.store.before = list_nothing
+    async with bearing(guarded, "master") as master:
+        problem(await master.get("/v1/jobs/a-job"), 503, "store-unavailable")
 
 
 async def test_metrics_name_jobs_to_those_who_may_read_them_all(guarded: World) -> None:
