@@ -136,6 +136,10 @@ class OperationCancelled(FLStoreError):
     status, code, title = 409, "operation-cancelled", "The operation was cancelled"
 
 
+class TooExpensive(FLStoreError):
+    status, code, title = 422, "too-expensive", "The question would take too much"
+
+
 class GatewaysLost(FLStoreError):
     status, code, title = 500, "gateways-lost", "Gateways ended while they worked on this"
 

@@ -31,7 +31,7 @@ from flstore_core.ids import ClientId
 from flstore_core.schema import Segment
 from flstore_core.shard.loader import Piece
 from flstore_core.shard.protocol import MemberRef
-from flstore_core.statistics import RoundStatistics, border
+from flstore_core.statistics import MOST_EXACT, RoundStatistics, border
 
 FOLD = 5
 """Members that wait to be folded in together: few folds read less, and few waiting members make a commit quick."""
@@ -62,6 +62,8 @@ class Accumulator:
     def add(self, member: MemberRef) -> None:
         """Take note of a member that has arrived; once enough wait, fold them in if all are cached."""
         with self._lock:
+            if len(self._members) + len(self._waiting) >= MOST_EXACT:
+                return  # nobody asks for the statistics of so many
             self._note([member])
             if len(self._waiting) >= FOLD:
                 self._fold(self._waiting, stored=())

@@ -5,6 +5,6 @@ workloads conclude from it does not: that is mathematics in `flstore_core.worklo
 """
 
 from flstore_core.statistics.gram import border
-from flstore_core.statistics.round import RoundStatistics
+from flstore_core.statistics.round import MOST_EXACT, RoundStatistics
 
-__all__ = ["RoundStatistics", "border"]
+__all__ = ["MOST_EXACT", "RoundStatistics", "border"]

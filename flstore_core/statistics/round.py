@@ -11,6 +11,9 @@ from flstore_core import codec
 from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.statistics.gram import Float64
 
+MOST_EXACT = 2048
+"""Most models of a round whose inner products are kept: n² × 8 bytes, so 32 MiB. A larger round has no statistics."""
+
 
 @dataclass(frozen=True)
 class RoundStatistics:

@@ -14,6 +14,8 @@ caches and stores do not belong here.
 
 from flstore_core.patterns import Pattern
 from flstore_core.workloads.base import (
+    Cost,
+    EstimatesCost,
     MetadataOf,
     ModelWorkload,
     Needs,
@@ -45,6 +47,8 @@ __all__ = [
     "ArtifactWriter",
     "ClientParams",
     "Context",
+    "Cost",
+    "EstimatesCost",
     "InputSpec",
     "MetadataOf",
     "ModelAccess",

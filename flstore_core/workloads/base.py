@@ -1,6 +1,7 @@
 """The contract of a workload: a question about stored rounds, asked next to the data and answered in the gateway."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
@@ -99,6 +100,27 @@ class ReadsStatistics(Protocol):
 
     def reads_statistics(self, params: Any) -> bool:
         """Return whether `members` or `combine` read the rounds' statistics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a question takes at most, within a factor of a few."""
+
+    nbytes: float = 0.0
+    """Bytes that are held at once."""
+    operations: float = 0.0
+    """Floating-point operations, over all steps that are to be expected."""
+
+
+class EstimatesCost(Protocol):
+    """A workload whose parameters and rounds decide how much it takes; one without this method takes little."""
+
+    def cost(self, params: Any, rounds: Sequence[RoundData], parameters: int) -> Cost:
+        """Return what the question takes; the caller refuses one that takes too much. Runs before anything is computed.
+
+        Args:
+            parameters: of the job's model.
+        """
 
 
 MetadataOf = Callable[[str], Mapping[str, str]]

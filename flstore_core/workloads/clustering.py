@@ -12,10 +12,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from flstore_core.workloads import Context, Needs, Partial, Pattern, Result, RoundIndex, one_round
+from flstore_core.workloads import (
+    Context,
+    Cost,
+    Needs,
+    Partial,
+    Pattern,
+    Result,
+    RoundData,
+    RoundIndex,
+    one_round,
+)
 from flstore_core.workloads.methods.geometry import Float64, cosines, squared_distances
 from flstore_core.workloads.methods.kmeans import Partition, silhouettes_or_zeros
-from flstore_core.workloads.shared.grouping import ClusteringParams, group_by_updates
+from flstore_core.workloads.shared.grouping import ClusteringParams, estimate_grouping, group_by_updates
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,9 @@ class Clustering:
 
     def select(self, params: ClusteringParams, index: RoundIndex) -> Sequence[int]:
         return one_round(params, index)
+
+    def cost(self, params: ClusteringParams, rounds: Sequence[RoundData], parameters: int) -> Cost:
+        return estimate_grouping(params, rounds)
 
     def combine(self, partials: Sequence[Partial], context: Context, params: ClusteringParams) -> ClusteringResult:
         deltas = context.round.deltas(params.clients)

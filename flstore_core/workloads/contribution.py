@@ -11,8 +11,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flstore_core.workloads import Context, Needs, Partial, Pattern, Result, RoundIndex, one_round
-from flstore_core.workloads.shared.contributions import ContributionParams, rank_contributions
+from flstore_core.workloads import (
+    Context,
+    Cost,
+    Needs,
+    Partial,
+    Pattern,
+    Result,
+    RoundData,
+    RoundIndex,
+    one_round,
+)
+from flstore_core.workloads.shared.contributions import ContributionParams, estimate_contributions, rank_contributions
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,9 @@ class Contribution:
 
     def select(self, params: ContributionParams, index: RoundIndex) -> Sequence[int]:
         return one_round(params, index)
+
+    def cost(self, params: ContributionParams, rounds: Sequence[RoundData], parameters: int) -> Cost:
+        return estimate_contributions(params, rounds)
 
     def combine(self, partials: Sequence[Partial], context: Context, params: ContributionParams) -> ContributionResult:
         data = context.round

@@ -14,9 +14,19 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from flstore_core.errors import InvalidParameters
-from flstore_core.workloads import Context, Needs, Partial, Pattern, Result, RoundIndex, one_round
+from flstore_core.workloads import (
+    Context,
+    Cost,
+    Needs,
+    Partial,
+    Pattern,
+    Result,
+    RoundData,
+    RoundIndex,
+    one_round,
+)
 from flstore_core.workloads.methods.geometry import Float64
-from flstore_core.workloads.shared.contributions import ContributionParams, rank_contributions
+from flstore_core.workloads.shared.contributions import ContributionParams, estimate_contributions, rank_contributions
 
 _LARGEST = 10**12
 """Largest amount; up to it floating-point numbers tell single units apart."""
@@ -71,6 +81,9 @@ class Incentives:
 
     def select(self, params: IncentivesParams, index: RoundIndex) -> Sequence[int]:
         return one_round(params, index)
+
+    def cost(self, params: IncentivesParams, rounds: Sequence[RoundData], parameters: int) -> Cost:
+        return estimate_contributions(params, rounds)
 
     def combine(self, partials: Sequence[Partial], context: Context, params: IncentivesParams) -> IncentivesResult:
         ranked = rank_contributions(context.round, params, context.progress)

@@ -16,6 +16,7 @@ from annotated_types import Ge, Le
 from flstore_core.workloads import (
     ArtifactLink,
     Context,
+    Cost,
     Needs,
     Partial,
     Pattern,
@@ -27,7 +28,7 @@ from flstore_core.workloads import (
     one_round,
 )
 from flstore_core.workloads.methods.geometry import cosines
-from flstore_core.workloads.shared.grouping import ClusteringParams, group_by_updates
+from flstore_core.workloads.shared.grouping import ClusteringParams, estimate_grouping, group_by_updates
 from flstore_core.workloads.shared.origin import origin_of
 from flstore_core.workloads.shared.weighted_models import (
     ModelSum,
@@ -91,6 +92,9 @@ class Personalize:
 
     def select(self, params: PersonalizeParams, index: RoundIndex) -> Sequence[int]:
         return one_round(params, index)
+
+    def cost(self, params: PersonalizeParams, rounds: Sequence[RoundData], parameters: int) -> Cost:
+        return estimate_grouping(params, rounds)
 
     def reads_statistics(self, params: PersonalizeParams) -> bool:
         return True

@@ -17,7 +17,7 @@ from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.model_names import ModelName
 from flstore_core.records import Job, Member, Round
 from flstore_core.schema import Segment
-from flstore_core.statistics import RoundStatistics
+from flstore_core.statistics import MOST_EXACT, RoundStatistics
 from flstore_core.workloads.results import ArtifactWriter
 
 Progress = Callable[[int, int], None]
@@ -91,7 +91,10 @@ class RoundData:
 
     def _stored_statistics(self) -> RoundStatistics:
         if self.statistics is None:
-            raise NotEnoughData("the job keeps no statistics; create it with statistics 'exact'")
+            raise NotEnoughData(
+                f"the job keeps no statistics, or round {self.record.number} has more than {MOST_EXACT} models; "
+                "create the job with statistics 'exact', and commit smaller rounds"
+            )
         return self.statistics
 
 

@@ -35,6 +35,11 @@ class Settings:
     threads: int = 40
     """Requests worked on at once."""
 
+    question_bytes: int = 512 * 2**20
+    """Memory that one question may take in the gateway, as estimated before it runs; more gets status 422."""
+    question_operations: int = 2 * 10**11
+    """Floating-point operations that one question may take, likewise: about a minute of one core."""
+
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
         """Return the settings of an environment; raise `InvalidParameters` naming a variable that does not fit."""
@@ -50,6 +55,8 @@ class Settings:
             "FLSTORE_REFRESH_SECONDS": ("refresh_seconds", float),
             "FLSTORE_SHARD_TIMEOUT_SECONDS": ("shard_timeout_seconds", float),
             "FLSTORE_THREADS": ("threads", int),
+            "FLSTORE_QUESTION_BYTES": ("question_bytes", parse_size),
+            "FLSTORE_QUESTION_OPERATIONS": ("question_operations", int),
         }
         settings = cls(**read(env, variables))
         if "FLSTORE_TOKENS" in env and settings.tokens is None:

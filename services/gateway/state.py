@@ -12,6 +12,7 @@ from flstore_core.storage import ObjectStore
 from flstore_core.workloads import Progress
 from services.common.proof import Keys
 from services.common.timing import RealTime, Time
+from services.gateway.answers.limits import Limits
 from services.gateway.answers.operation_records import Operation
 from services.gateway.answers.operations import Operations
 from services.gateway.answers.question import Options
@@ -86,7 +87,8 @@ def assemble(settings: Settings, store: ObjectStore, backends: Backends, pools: 
     rounds = Rounds.over(store, catalog, Records(store, cache, pools.readers))
     statistics = Statistics(rounds.records, backends)
     programs = Programs(store, time)
-    runner = Runner(rounds, statistics, programs, backends, time)
+    limits = Limits(settings.question_bytes, settings.question_operations)
+    runner = Runner(rounds, statistics, programs, backends, time, limits)
 
     def work(operation: Operation, progress: Progress) -> Any:
         options = Options(progress=progress, may_write=not operation.read_only)

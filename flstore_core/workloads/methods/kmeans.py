@@ -21,6 +21,10 @@ Labels = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
 _ITERATIONS = 300
+_TYPICAL_ITERATIONS = 20
+"""After which hardly a point changes its group."""
+_BLOCK = 1 << 20
+"""Elements, runs × points × groups, that are worked on at once: 8 MiB for each of the few arrays of that size."""
 
 
 class Partition(NamedTuple):
@@ -45,13 +49,26 @@ def kmeans(
     """
     groups_of_runs = np.repeat(np.asarray(counts, dtype=np.intp), restarts)
     seeds, active = _seeds(squared_distances, groups_of_runs, rng)
-    labels, inertia = _lloyd(squared_distances, seeds, active)
+    labels, inertia = _lloyd_in_blocks(squared_distances, seeds, active)
     best = {}
     for position, count in enumerate(counts):
         runs = slice(position * restarts, (position + 1) * restarts)
         winner = position * restarts + int(inertia[runs].argmin())
         best[count] = Partition(by_appearance(labels[winner]), float(inertia[winner]))
     return best
+
+
+def estimate_operations(points: int, counts: Sequence[int], restarts: int) -> float:
+    """Return about how many operations `kmeans` takes: each iteration multiplies distances with memberships."""
+    runs = len(counts) * restarts
+    return 2.0 * runs * max(counts) * points**2 * _TYPICAL_ITERATIONS
+
+
+def estimate_nbytes(points: int, counts: Sequence[int], restarts: int) -> float:
+    """Return about how many bytes `kmeans` holds: distances, a few rows for each run, and a few blocks."""
+    runs = len(counts) * restarts
+    block = max(_BLOCK, points * max(counts))
+    return 8.0 * (3 * points**2 + runs * (4 * points + 2 * max(counts)) + 6 * block)
 
 
 def silhouettes(squared_distances: Float64, labels: Labels) -> Float64:
@@ -127,6 +144,14 @@ def _seeds(distances: Float64, groups: Labels, rng: np.random.Generator) -> tupl
         closer = np.minimum(nearest, distances[seeds[:, step]])
         nearest = np.where(active[:, step, None], closer, nearest)
     return seeds, active
+
+
+def _lloyd_in_blocks(distances: Float64, seeds: Labels, active: Flags) -> tuple[Labels, Float64]:
+    """Return what `_lloyd` returns for all runs; as runs do not depend on each other, a block of them at a time."""
+    block = max(1, _BLOCK // (len(distances) * seeds.shape[1]))
+    starts = range(0, len(seeds), block)
+    parts = [_lloyd(distances, seeds[at : at + block], active[at : at + block]) for at in starts]
+    return np.concatenate([labels for labels, _ in parts]), np.concatenate([inertia for _, inertia in parts])
 
 
 def _lloyd(distances: Float64, seeds: Labels, active: Flags) -> tuple[Labels, Float64]:

@@ -15,6 +15,7 @@ from services.common.timing import Time
 from services.gateway.answers import artifacts
 from services.gateway.answers.execution import Execution, Outcome, Stages
 from services.gateway.answers.gathering import Gathered, ModelRuns, SliceMaps
+from services.gateway.answers.limits import Limits
 from services.gateway.answers.pricing import Pricing, aggregator_reads
 from services.gateway.answers.question import NotModified, Options, Question
 from services.gateway.answers.results import Results
@@ -38,6 +39,7 @@ class Runner:
         programs: Programs,
         backends: Backends,
         time: Time,
+        limits: Limits,
     ) -> None:
         self._store = rounds.store
         self._catalog = rounds.catalog
@@ -49,6 +51,7 @@ class Runner:
         self._model_runs = ModelRuns(rounds, programs, backends)
         self._pricing = Pricing(backends.placement)
         self._results = Results()
+        self._limits = limits
 
     def run(self, job: JobId, name: str, data: Mapping[str, Any], options: Options) -> Outcome:
         """Run the workload `name` over a job's rounds.
@@ -58,6 +61,7 @@ class Runner:
 
         Raises:
             NotFound: for an unknown job, workload, round or client.
+            TooExpensive: if the question would take more memory or time than one may.
             InvalidParameters: naming each field of `data` that does not fit.
             NotEnoughData: if the question cannot be answered from what is stored.
             NotModified: if the caller has the answer, by `options.known_etag`.
@@ -69,6 +73,7 @@ class Runner:
             numbers, index = self._select(job, workload, params)
         with stages("records"):
             rounds, work = self._read(index, numbers, workload, params)
+        self._limits.check(workload, params, rounds, index.job.schema.parameters)
         question = self._model_runs.prepare(Question(index.job, workload, params, rounds))
         if kept := self._recall(question, options):
             again = Execution(seconds=stages.seconds, work=work, cached=True)
@@ -138,6 +143,7 @@ class Runner:
     def _read_with_statistics(
         self, index: JobIndex, workload: AnyWorkload, committed: Sequence[int], open_: Sequence[int]
     ) -> tuple[list[RoundData], Work]:
+        self._limits.check_statistics(index, committed)
         job, rounds = index.job, []
         pairs, work = self._records.read_committed(job.id, committed, workload.name, workload.pattern, statistics=True)
         for record, stored in pairs:

@@ -10,7 +10,7 @@ Example: the updates are (1, 2) and (3, 4), cut into two slices of one number. T
 
 from flstore_core.records import Job, Member, Round, StatisticsMode
 from flstore_core.shard.protocol import MemberRef, StatisticsRequest, Work
-from flstore_core.statistics import RoundStatistics
+from flstore_core.statistics import MOST_EXACT, RoundStatistics
 from services.gateway.backends.slices import Backends, HeldSlice
 from services.gateway.rounds.records import Records
 
@@ -28,10 +28,10 @@ class Statistics:
     def compute(self, job: Job, record: Round) -> tuple[RoundStatistics | None, Work]:
         """Return the statistics of a round's members, and the shards' work. Raises what shards and placement raise.
 
-        The statistics are None if the job keeps none, or if the round has no members.
+        The statistics are None if the job keeps none, or if the round has no members or more than `MOST_EXACT`.
         """
         members = _models(record)
-        if job.statistics is StatisticsMode.OFF or not members:
+        if job.statistics is StatisticsMode.OFF or not 0 < len(members) <= MOST_EXACT:
             return None, Work()
         refs = tuple(MemberRef.of(record.number, member) for member in members)
         base = self._records.locate_base(job.id, record)

@@ -137,3 +137,14 @@ def test_a_partition_is_measured_by_distances_to_its_means(labels: list[int], se
 def test_groups_are_numbered_by_their_first_points(labels: list[int]) -> None:
     numbers: dict[int, int] = {}
     assert by_appearance(np.array(labels)).tolist() == [numbers.setdefault(label, len(numbers)) for label in labels]
+
+
+def test_runs_in_blocks_are_the_same_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = np.random.default_rng(1).normal(size=(30, 3))
+    distances = np.square(points[:, None] - points[None]).sum(axis=2)
+    whole = kmeans(distances, [1, 3, 7], 8, np.random.default_rng(0))
+    monkeypatch.setattr("flstore_core.workloads.methods.kmeans._BLOCK", 1)
+    blocks = kmeans(distances, [1, 3, 7], 8, np.random.default_rng(0))
+    for count, partition in whole.items():
+        assert blocks[count].inertia == pytest.approx(partition.inertia, rel=1e-12)
+        assert blocks[count].labels.tolist() == partition.labels.tolist()
