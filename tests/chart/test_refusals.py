@@ -29,6 +29,9 @@ REFUSED: list[tuple[Json, str]] = [
     ({"objectStore": {"kind": "external", "endpoint": "https://s3.example.org"}}, "has no credentials"),
     ({"objectStore": {"endpoint": "https://s3.example.org"}}, "set kind to external"),
     ({"objectStore": {"accessKey": "someone"}}, "come together"),
+    ({"auth": {"serviceKeys": "guessable"}}, "/auth/serviceKeys"),
+    ({"auth": {"serviceKeys": 32 * "k" + ",short"}}, "/auth/serviceKeys"),
+    ({"auth": {"tokens": "[]"}}, "auth.tokens has no token; leave it empty to let everybody in"),
 ]
 
 

@@ -17,10 +17,11 @@ from services.placement.settings import Settings as PlacementSettings
 from tests.chart.matrix import ROOT, files, values
 
 Json = dict[str, Any]
+TOKENS = '[{"token": "t"}]'
 KEYS = {
     "FLSTORE_S3_ACCESS_KEY": "key",
     "FLSTORE_S3_SECRET_KEY": "secret",
-    "FLSTORE_TOKENS": '[{"token": "t"}]',
+    "FLSTORE_TOKENS": TOKENS,
     "FLSTORE_SERVICE_KEYS": 43 * "k",
     "FLSTORE_METRICS_TOKEN": "scraper",
 }
@@ -58,7 +59,7 @@ def test_every_variable_that_the_chart_sets_is_read_by_its_service() -> None:
 
 
 def test_objects_refer_to_objects_that_are_there() -> None:
-    objects = chart.render({"auth": {"tokens": "[]"}})
+    objects = chart.render({"auth": {"tokens": TOKENS}})
     there = {(item["kind"], item["metadata"]["name"]) for item in objects}
     for container in _containers(objects):
         for variable in container.get("env", []):
@@ -72,7 +73,7 @@ def test_objects_refer_to_objects_that_are_there() -> None:
 
 
 def test_prometheus_reads_the_metrics_of_a_gateway_that_asks_for_tokens() -> None:
-    chosen = {"auth": {"tokens": "[]"}}
+    chosen = {"auth": {"tokens": TOKENS}}
     assert _environment("gateway", chosen)["FLSTORE_METRICS_TOKEN"] == "scraper"
     by_kind = {(item["kind"], item["metadata"]["name"]): item for item in chart.render(chosen)}
     pod = by_kind["Deployment", "flstore-prometheus"]["spec"]["template"]["spec"]
