@@ -100,6 +100,18 @@ def test_an_idempotency_key_starts_one_operation(here: Gateway, there: Gateway) 
     assert len(others) == 4
 
 
+def test_what_a_reader_started_stays_a_readers_at_every_gateway(
+    here: Gateway, there: Gateway, store: MemoryStore
+) -> None:
+    started = here.operations.start(JOB, "evaluate", PARAMS, "key", read_only=True)
+    assert there.operations.find_or_take_over(started.id).read_only
+    with pytest.raises(Conflict, match="was used for another request"):
+        there.start("key")
+    here.start("a writer's")
+    records = [json.loads(body) for key, body in store.contents.items() if key.endswith(".json")]
+    assert sorted("read_only" in record for record in records) == [False, True], "version 0.1.0 knows no such field"
+
+
 def test_a_key_whose_operation_was_kept_long_enough_starts_another(here: Gateway, time: FakeTime) -> None:
     here.start("key")
     here.held.run_all()
