@@ -48,6 +48,12 @@ from services.gateway.threads import Pools
 NEWS_WAIT_SECONDS = 0.5
 """Seconds for which a reader waits for a refresh, when the alternative is an index that is slightly too old."""
 
+LOOK_POLL_SECONDS = 0.02
+"""Seconds between two looks whether somebody else's first look at a job has ended."""
+
+RECORDS_AT_ONCE = 512
+"""Records of rounds that are held at once; a job may have tens of thousands."""
+
 
 @dataclass(frozen=True)
 class JobIndex:
@@ -86,19 +92,26 @@ class JobIndex:
 
     def with_committed(self, records: Iterable[Round]) -> "JobIndex":
         """Return the index with these rounds as committed ones. Rounds that it has as committed stay as they are."""
-        committed = frozenset(self.committed)
-        new = {record.number: record for record in records if record.number not in committed}
+        by_number = {record.number: record for record in records}
+        aggregates = [number for number, record in by_number.items() if record.aggregate]
+        return self.joined(
+            JobIndex(self.job, [*by_number], (), aggregates, _participations(by_number.values())),
+        )
+
+    def joined(self, other: "JobIndex") -> "JobIndex":
+        """Return the index with another one's committed rounds too. Rounds that it has already stay as they are."""
+        new = frozenset(other.committed).difference(self.committed)
         if not new:
             return self
-        participations = {client: list(numbers) for client, numbers in _participations(new.values()).items()}
-        for client, numbers in participations.items():
-            numbers += self.participations.get(client, ())
-            numbers.sort()
+        participations = {}
+        for client, numbers in other.participations.items():
+            if more := [number for number in numbers if number in new]:
+                participations[client] = sorted([*self.participations.get(client, ()), *more])
         return replace(
             self,
             committed=sorted([*self.committed, *new]),
             open=[number for number in self.open if number not in new],
-            with_aggregate=sorted([*self.with_aggregate, *(n for n, record in new.items() if record.aggregate)]),
+            with_aggregate=sorted([*self.with_aggregate, *(n for n in other.with_aggregate if n in new)]),
             participations={**self.participations, **participations},
         )
 
@@ -141,6 +154,8 @@ class Catalog:
         self._indices: dict[JobId, JobIndex] = {}
         self._refreshes: dict[JobId, tuple[float, Future[JobIndex]]] = {}
         """The newest refresh that a reader started, and the monotonic time of its start."""
+        self._first_looks: dict[JobId, Future[JobIndex]] = {}
+        """First looks that are under way."""
         self._lock = Lock()
 
     def list_names(self) -> list[JobId]:
@@ -162,7 +177,7 @@ class Catalog:
     def read_index(self, job: JobId) -> JobIndex:
         """Return a job's index, which is at most `refresh_seconds` old as long as the store answers.
 
-        The first call for a job reads the record of every round.
+        The first call for a job reads the record of every round. Calls beside it wait for what it finds.
 
         Raises:
             NotFound: if there is no such job; the message suggests similar names.
@@ -170,7 +185,7 @@ class Catalog:
         with self._lock:
             index = self._indices.get(job)
         if index is None:
-            return self.refresh(job)
+            return self._look_first(job) or self._look(job)
         if self._time.monotonic() - index.read_at <= self._refresh_seconds:
             return index
         try:
@@ -183,19 +198,49 @@ class Catalog:
 
     def refresh(self, job: JobId) -> JobIndex:
         """Look at the store and return the job's index as of now; raise `NotFound` if there is no such job."""
+        if job in self._first_looks:
+            self._look_first(job)
+        return self._look(job)
+
+    def _look_first(self, job: JobId) -> JobIndex | None:
+        """Look at a job for the first time, or wait for the first look that is under way.
+
+        Returns:
+            None if that look found no such job; it may have been created since.
+        """
+        with self._lock:
+            look = self._first_looks.get(job)
+            if look is None:
+                mine = self._first_looks[job] = Future()
+        if look is not None:
+            while not look.done():
+                self._time.sleep(LOOK_POLL_SECONDS)
+            return None if isinstance(look.exception(), NotFound) else look.result()
+        try:
+            index = self._look(job)
+            mine.set_result(index)
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        finally:
+            with self._lock:
+                del self._first_looks[job]
+        return index
+
+    def _look(self, job: JobId) -> JobIndex:
         read_at = self._time.monotonic()
         job_record, erasures = self._read_job_record(job), self._read_erasures(job)
         before = self._start_from(job_record, erasures)
         new = self._list_rounds(job) - set(before.committed)
-        records = self._read_committed(job, sorted(new))
-        opened = self._select_opened(job, sorted(new - {record.number for record in records}))
+        found = self._read_committed(job_record, sorted(new))
+        opened = self._select_opened(job, sorted(new.difference(found.committed)))
         with self._lock:
             current = self._indices.get(job)
             if current is None or current.is_outdated(job_record, erasures):
                 current = before
             noted = set(current.open) - set(before.open)
             index = replace(current, open=sorted({*opened, *noted} - set(current.committed)), read_at=read_at)
-            self._indices[job] = index = index.with_committed(records)
+            self._indices[job] = index = index.joined(found)
         return index
 
     def note_commit(self, job: JobId, record: Round) -> None:
@@ -253,10 +298,14 @@ class Catalog:
     def _list_rounds(self, job: JobId) -> set[int]:
         return {int(name) for name in self._store.folders(layout.rounds_prefix(job)) if name.isdecimal()}
 
-    def _read_committed(self, job: JobId, numbers: Sequence[int]) -> list[Round]:
-        """Return the records of those of `numbers` that are committed."""
-        records = self._readers.map(lambda number: self._read_record(job, number), numbers)
-        return [record for record in records if record]
+    def _read_committed(self, job: Job, numbers: Sequence[int]) -> JobIndex:
+        """Return an index of those of `numbers` that are committed. Few of their records are held at a time."""
+        found = JobIndex(job)
+        for first in range(0, len(numbers), RECORDS_AT_ONCE):
+            part = numbers[first : first + RECORDS_AT_ONCE]
+            records = self._readers.map(lambda number: self._read_record(job.id, number), part)
+            found = found.with_committed(record for record in records if record)
+        return found
 
     def _read_record(self, job: JobId, number: int) -> Round | None:
         try:

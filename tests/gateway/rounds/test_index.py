@@ -1,9 +1,11 @@
 """Which rounds a job has, as one gateway remembers it while others write."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from random import Random
+from threading import Event
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,8 @@ from flstore_core import layout
 from flstore_core.errors import NotFound, StoreUnavailable
 from flstore_core.ids import ClientId, JobId
 from flstore_core.records import Job, Member, Round
+from services.common.timing import RealTime
+from services.gateway.rounds import index as index_module
 from services.gateway.rounds.index import NEWS_WAIT_SECONDS, JobIndex, newest_before
 from services.gateway.threads import Pools
 from tests.fakes.clock import FakeTime
@@ -132,6 +136,67 @@ class TestReading:
         index = World.make(other.store).rounds.catalog.read_index(NAME)
         assert (list(index.committed), list(index.open), index.job) == ([0], [1], JOB)
         assert index.participations == {"a": [0]}
+
+    def test_ten_callers_take_one_first_look(self) -> None:
+        """The first caller is held up in the store until all others wait for it."""
+        writer = world()
+        for number in range(20):
+            writer.put(number, "c", number)
+            writer.commit(number)
+        time = RealTime()
+        reader = World.make(writer.store, time)
+        under_way, go_on = Event(), Event()
+
+        def hold_up(call: Call) -> None:
+            if call == Call("get", layout.job(NAME)):
+                assert not under_way.is_set(), "a second look began"
+                under_way.set()
+                assert go_on.wait(60.0)
+
+        with ThreadPoolExecutor(10) as callers, calls_of(writer.store) as calls:
+            collect = writer.store.before
+
+            def before(call: Call) -> None:
+                collect(call)
+                hold_up(call)
+
+            writer.store.before = before
+            looks = [callers.submit(reader.rounds.catalog.read_index, NAME)]
+            assert under_way.wait(60.0)
+            looks += [callers.submit(reader.rounds.catalog.read_index, NAME) for _ in range(9)]
+            go_on.set()
+            indices = [look.result(60.0) for look in looks]
+        assert all(list(index.committed) == list(range(20)) for index in indices)
+        assert len([call for call in calls if call.method == "get" and call.key.endswith("round.json")]) == 20
+
+    def test_a_job_that_appears_during_somebody_s_first_look_is_found(self) -> None:
+        """The look that a caller waits for has read the store before the job was there."""
+        gateway = world()
+        look: Future[JobIndex] = Future()
+        look.set_exception(NotFound("no such job"))
+        gateway.rounds.catalog._first_looks[NAME] = look
+        assert gateway.rounds.catalog.read_index(NAME).job == JOB
+        assert gateway.rounds.catalog.refresh(NAME).job == JOB
+
+    def test_who_asks_for_news_during_somebody_s_first_look_looks_once_more(self) -> None:
+        gateway = world()
+        look: Future[JobIndex] = Future()
+        look.set_result(JobIndex(JOB))
+        gateway.rounds.catalog._first_looks[NAME] = look
+        World.make(gateway.store).put(0, "c", 1)
+        assert list(gateway.rounds.catalog.read_index(NAME).open) == []
+        assert list(gateway.rounds.catalog.refresh(NAME).open) == [0]
+
+    def test_records_are_held_a_few_at_a_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(index_module, "RECORDS_AT_ONCE", 3)
+        writer = world()
+        for number in range(8):
+            writer.put(number, "ab"[number % 2], number)
+            if number != 5:
+                writer.commit(number)
+        index = World.make(writer.store).rounds.catalog.read_index(NAME)
+        assert (list(index.committed), list(index.open)) == ([0, 1, 2, 3, 4, 6, 7], [5])
+        assert (list(index.rounds_of("a")), list(index.rounds_of("b"))) == ([0, 2, 4, 6], [1, 3, 7])
 
     def test_within_the_refresh_time_the_store_is_not_asked(self) -> None:
         gateway = world(time=(time := FakeTime()), refresh_seconds=REFRESH_SECONDS)
