@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -27,6 +28,17 @@ def test_an_answer_that_took_long_is_kept() -> None:
     results.offer(outcome(None))
     assert results.get("a") is kept
     assert results.get("b") is None
+
+
+def test_what_was_answered_about_a_job_is_dropped_and_its_room_is_free() -> None:
+    results = Results(budget=2 * 12)
+    other = replace(outcome("other", "x" * 10), job=JobId("other"))
+    results.offer(outcome("a", "x" * 10))
+    results.offer(other)
+    results.forget(JobId("job"))
+    assert (results.get("a"), results.get("other")) == (None, other)
+    results.offer(outcome("b", "x" * 10))
+    assert results.get("other") is other, "nothing had to make room"
 
 
 def test_the_least_recently_used_make_room() -> None:
