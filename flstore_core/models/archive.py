@@ -10,7 +10,7 @@ it is not used. What an attacker may try, and what stops it:
     a pickle                        never opened; a tensor that is marked as pickled is refused
     compiled code                   refused by its folder, data/aotinductor/
     a tensor beyond its file        the last element of shape and strides must lie within the entry
-    endless JSON                    64 MiB at most; too deep a nesting is caught
+    endless JSON                    64 MiB and two million values at most; too deep a nesting is caught
 
 Example of a tensor beyond its file: a float32 tensor of shape (2, 3), strides (3, 1) and offset 1 has its last element
 at 1 + 1·3 + 2·1 = 6, so the file must have (6 + 1) · 4 = 28 bytes; with 27 it is refused.
@@ -32,6 +32,10 @@ from flstore_core.schema import ITEMSIZE
 MAX_ENTRIES = 100_000
 MAX_JSON_BYTES = 64 * 2**20
 """Largest JSON document that is parsed; a program of ten thousand operators takes some 20 MB."""
+
+MAX_JSON_VALUES = 2**21
+"""Most values of a JSON document, counted by its commas and brackets: each takes up to 100 bytes once it is parsed. An
+operator has some 140."""
 
 _LOCAL_HEADER = 30
 """Bytes of a zip entry's local header before its name and extra field."""
@@ -142,8 +146,12 @@ def _json(files: Mapping[str, memoryview], name: str) -> Mapping[str, Any]:
         raise InvalidProgram(f"{name} is missing; save the program with torch.export.save of PyTorch 2.9 or later")
     if len(data) > MAX_JSON_BYTES:
         raise InvalidProgram(f"{name} takes {len(data)} bytes; at most {MAX_JSON_BYTES} are parsed")
+    text = bytes(data)
+    values = sum(map(text.count, (b",", b"[", b"{")))
+    if values > MAX_JSON_VALUES:
+        raise InvalidProgram(f"{name} has some {values} values; at most {MAX_JSON_VALUES} are parsed")
     try:
-        document = json.loads(bytes(data))
+        document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidProgram(f"{name} is not JSON") from error
     if not isinstance(document, dict):

@@ -84,9 +84,11 @@ def check(function: Function, args: Sequence[Any], kwargs: Operands) -> None:
 
 
 def check_extent(tensor: Tensor) -> None:
-    """Raise `Unfit` for a tensor of more elements than can be counted safely."""
+    """Raise `Unfit` for a tensor of more elements than can be counted safely, or of sizes below 0 as `expand` makes."""
     if math.prod(max(size, 1) for size in tensor.shape) > MOST_ELEMENTS:
         raise Unfit(f"a tensor of shape {list(tensor.shape)} has too many elements")
+    if min(tensor.shape, default=0) < 0:
+        raise Unfit(f"a tensor has no shape {list(tensor.shape)}")
 
 
 def base_name(function: Function) -> str:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flstore_core.errors import InvalidProgram
-from flstore_core.models.archive import read_archive
+from flstore_core.models.archive import MAX_JSON_BYTES, MAX_JSON_VALUES, read_archive
 from flstore_core.models.executor import Executable
 from flstore_core.models.library import make_program
 from flstore_core.models.program import parse_program
@@ -133,6 +133,10 @@ def test_symbolic_sizes_are_never_evaluated(archive: bytes, tmp_path: Path) -> N
         "torch.ops.aten.empty.memory_format",
         "torch.ops.aten.resize_.default",
         "torch.ops.aten.set_.source_Tensor",
+        "torch.ops.aten.as_strided.default",
+        "torch.ops.aten._reshape_alias.default",
+        "torch.ops.aten._reshape_alias_.default",
+        "torch.ops.aten.mul.left_t",
         "torch.ops.aten.add.out",
         "torch.ops.aten.relu",
         "torch.ops.prims.device_put.default",
@@ -173,6 +177,13 @@ def test_a_program_cannot_write_to_the_weights(archive: bytes) -> None:
     with pytest.raises(InvalidProgram, match="write to the model's weights"):
         program.run(weights, {}, [torch.randn(2, 64)], Running(Limits(), lambda: 0.0))
     assert torch.equal(weights["hidden.weight"], before)
+
+
+def test_a_json_document_of_more_values_than_a_program_needs_is_refused_unparsed(archive: bytes) -> None:
+    """Three bytes, `{},`, become an object of 75: 14 MiB of them would take 345 MiB."""
+    document = b'{"a":[' + b",".join([b"{}"] * MAX_JSON_VALUES) + b"]}"
+    assert len(document) < MAX_JSON_BYTES
+    refused(packed({**entries(archive), "models/model.json": document}), "values; at most 2097152 are parsed")
 
 
 def test_compiled_code_is_refused(archive: bytes) -> None:

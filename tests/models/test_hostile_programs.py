@@ -151,6 +151,24 @@ HOSTILE: dict[str, tuple[str, tuple[Operand, ...], tuple[Tensor, ...], str]] = {
     "random numbers": ("dropout.default", (X, 0.5, True), (WIDE,), "random"),
     "a size out of all proportion": ("roll.default", (X, [LEAST], [0]), (FOUR,), "out of all proportion"),
     "more elements than can be counted": ("expand.default", (X, [2**30, 2**30, 1]), (ONE,), "too many elements"),
+    "a size below nothing": ("expand.default", (X, [-2, 0]), (torch.ones(1, 0),), "no shape"),
+    "an operand too few": ("native_layer_norm.default", (X,), (WIDE,), "it takes input, normalized_shape"),
+    "a weight of another norm": (
+        "native_layer_norm.default", (X, [9], Ref("y"), None, 1e-5), (WIDE, FOUR), "weight has shape"
+    ),
+    "attention between other widths": (
+        "scaled_dot_product_attention.default", (X, Ref("y"), Ref("y")), (QUERY, torch.ones(1, 1, 90, 4)), "last size"
+    ),
+    "a layer of two dtypes": (
+        "gru.input", (X, Ref("y"), [Ref("z")] * 4, True, 1, 0.0, False, False, False),
+        (torch.ones(5, 4, 8), torch.zeros(1, 4, 16), ONE.double()), "one dtype",
+    ),
+    "groups over one dimension": ("native_group_norm.default", (X, None, None, 4, 1, 1, 1, 1e-5), (FOUR,), "1 groups"),
+    "numbers as a mask": ("masked_select.default", (X, X), (FOUR,), "must be boolean"),
+    "repeats that are no list": ("repeat_interleave.Tensor", (X,), (torch.ones(2, 2),), "list of integers"),
+    "a median of one dimension more": ("median.dim", (X, 9), (FOUR,), "Dimension out of range"),
+    "parts of a number": ("unbind.int", (X,), (ONE[0],), "failed"),
+    "too many sections": ("tensor_split.sections", (X, 2**20), (FOUR,), "16384 parts"),
     "more parts than memory has": ("unbind.int", (X,), (ONE.expand(2**20),), "16384 parts"),
     "an average by a negative number": (
         "avg_pool2d.default", (X, [1, 1], [1, 1], [0, 0], False, True, -1), (torch.ones(1, 1, 2, 2),), "divisor"
@@ -258,6 +276,16 @@ class TestSizes:
         ([node("div.Tensor_mode", X, Ref("y"), rounding_mode="trunc")], [FOUR, FOUR], [1, 1, 1, 1]),
         ([node("clone.default", X, result="a"), node("div_.Scalar_mode", Ref("a"), 2, rounding_mode="trunc")],
          [FOUR.long()], [0, 0, 0, 0]),
+        ([node("repeat_interleave.self_Tensor", X, Ref("y"), 0)], [FOUR[:2], torch.tensor(2)], [1, 1, 1, 1]),
+        ([node("native_group_norm.default", X, None, None, 1, 2, 4, 1, 1e-5, result="n"),
+          Node("_operator.getitem", (Ref("n"), 1), {}, ["out"])],
+         [torch.ones(1, 2, 2, 2).contiguous(memory_format=torch.channels_last)], [[1]]),
+        ([node("where.ScalarOther", X, Ref("y"), 0.0)], [FOUR > 2, FOUR], [0, 0, 0, 0]),
+        ([node("avg_pool2d.default", X, [2, 2])], [torch.ones(1, 2, 2)], [[[1]]]),
+        ([node("scaled_dot_product_attention.default", X, X, X, Ref("y"), result="a"),
+          node("sum.default", Ref("a"))], [torch.ones(1, 1, 2, 4), torch.ones(2, 1)], 8),
+        ([node("scaled_dot_product_attention.default", X, Ref("y"), Ref("y"), enable_gqa=True, result="a"),
+          node("sum.default", Ref("a"))], [torch.ones(1, 4, 2, 4), torch.ones(1, 2, 2, 4)], 32),
         ([node("one_hot.default", X)], [torch.tensor([1, 0])], [[0, 1], [1, 0]]),
         ([node("item.default", X, result="n"), node("full.default", [2], Ref("n"))], [ONE], [1, 1]),
     ],
