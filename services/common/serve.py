@@ -31,6 +31,7 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp
 
+from services.common.connections import BoundedProtocol
 from services.common.settings import Variables, read
 
 KEEP_ALIVE_S = 75
@@ -97,7 +98,7 @@ def run(
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -1,5 +1,6 @@
 """Checks before every endpoint: the names are usable, the caller may do this, the body is not too long."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
@@ -7,12 +8,15 @@ from fastapi import Depends, Path, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
-from flstore_core.errors import LengthRequired, TooLarge
+from flstore_core.errors import LengthRequired, TooLarge, TooSlow
 from flstore_core.ids import MAX_ROUND, ClientId, JobId, client_id, job_id
 from services.gateway.state import State, state_of
 
 MAX_JSON_BYTES = 16 * 2**20
 """Longest JSON body: enough for the schema of a hundred thousand tensors."""
+
+BODY_S = 60.0
+"""Seconds that a JSON body may take to come."""
 
 
 async def reads(request: Request) -> State:
@@ -34,7 +38,7 @@ async def client_in_path(client: str) -> ClientId:
 
 
 class JsonRoute(APIRoute):
-    """A route that admits the caller and checks a JSON body's length before it reads the body.
+    """A route that admits the caller and bounds a JSON body's length and time before it is parsed.
 
     FastAPI parses a body first and asks whether the caller may send one afterwards.
     """
@@ -46,7 +50,7 @@ class JsonRoute(APIRoute):
         async def limited(request: Request) -> Response:
             if self.body_field:
                 _admitted(request, write=writing)
-                check_length(request)
+                await read_body(request)
             return await handler(request)
 
         return limited
@@ -64,6 +68,21 @@ class PlainRoute(APIRoute):
             return response
 
         return handler
+
+
+async def read_body(request: Request, limit: int = MAX_JSON_BYTES) -> bytes:
+    """Return a request's body; it is read once, whoever asks for it.
+
+    Raises:
+        TooLarge, LengthRequired: as `check_length`, before anything is read.
+        TooSlow: if it does not come within `BODY_S` seconds.
+    """
+    check_length(request, limit)
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await request.body()
+    except TimeoutError as error:
+        raise TooSlow(f"the body did not come within {BODY_S:g} s") from error
 
 
 def check_length(request: Request, limit: int = MAX_JSON_BYTES) -> None:

@@ -16,7 +16,7 @@ from flstore_core.workloads.describe import describe_all, validate
 from services.gateway.answers.execution import Outcome
 from services.gateway.answers.operation_records import Operation
 from services.gateway.answers.question import NotModified, Options
-from services.gateway.routes.access import PlainRoute, Reads, check_length, reads
+from services.gateway.routes.access import PlainRoute, Reads, read_body, reads
 from services.gateway.routes.schemas import Answer, answers, headers, problems
 from services.gateway.state import State
 
@@ -53,8 +53,7 @@ async def run_workload(request: Request, job: str, name: str) -> Response:
     An answer over committed rounds has an ETag, a hash of the parameters and of all that was read.
     """
     state, job_name = await reads(request), job_id(job)
-    check_length(request, MAX_PARAMETERS_BYTES)
-    params = _parameters(await request.body())
+    params = _parameters(await read_body(request, MAX_PARAMETERS_BYTES))
     if "respond-async" in request.headers.get("prefer", ""):
         key, read_only = _idempotency_key(request), not _may_write(request, state, job)
         caller = state.tokens.caller(request.headers.get("authorization", ""))

@@ -1,13 +1,16 @@
 """Who may do what: every route asks for a token that reaches the job and allows the verb, before it does anything."""
 
+import asyncio
 import hashlib
 import json
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
 from flstore_core.errors import FLStoreError, StoreUnavailable
 from services.gateway.app import create_app
+from services.gateway.routes import access
 from tests.fakes.store import Call
 from tests.gateway.routes.conftest import client_of
 from tests.gateway.world import World, body, world
@@ -216,3 +219,28 @@ def every_error() -> list[type[FLStoreError]]:
     for error in errors:
         errors += error.__subclasses__()
     return [error for error in errors if error.__module__.startswith("flstore_core")]
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs/job/workloads/norms", "/v1/jobs/job/rounds/0/commit"])
+async def test_a_json_body_that_does_not_come_is_given_up(
+    path: str, gateway: World, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "BODY_S", 0.0)
+    gateway.create()
+
+    async def stalled() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    headers = {"content-length": "2", "content-type": "application/json"}
+    answer = await http.post(path, content=stalled(), headers=headers)
+    assert answer.status_code == 408, answer.text
+    assert answer.json()["code"] == "too-slow"
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs/job/workloads/norms", "/v1/jobs/job/rounds/0/commit"])
+async def test_json_nested_without_end_is_refused(path: str, gateway: World, http: httpx.AsyncClient) -> None:
+    gateway.create()
+    nested = b'{"metrics": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    answer = await http.post(path, content=nested, headers={"content-type": "application/json"})
+    assert 400 <= answer.status_code < 500, answer.text

@@ -1,0 +1,96 @@
+"""Connections: what a caller may send before it has said who it is."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import uvicorn
+from starlette.responses import PlainTextResponse
+from uvicorn.server import ServerState
+
+from services.common import connections
+from services.common.connections import MAX_HEAD_BYTES, BoundedProtocol
+
+
+@asynccontextmanager
+async def connection() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Connect to a server in this event loop that answers everything with "fine"."""
+    config = uvicorn.Config(PlainTextResponse("fine"), http=BoundedProtocol, log_config=None, lifespan="off")
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: BoundedProtocol(config, state, {}), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        server.close()
+        await server.wait_closed()
+        await asyncio.gather(*state.tasks, return_exceptions=True)
+
+
+async def answer(reader: asyncio.StreamReader) -> bytes:
+    """Return all that comes until the server closes."""
+    async with asyncio.timeout(30.0):
+        return await reader.read()
+
+
+REQUEST = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
+
+
+async def test_requests_are_answered_one_after_the_other() -> None:
+    async with connection() as (reader, writer):
+        for _ in range(3):
+            for piece in (REQUEST[:20], REQUEST[20:]):
+                writer.write(piece)
+                await writer.drain()
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 OK")
+            assert await reader.readexactly(4) == b"fine"
+        writer.write(REQUEST.replace(b"host: here", b"host: here\r\nconnection: close"))
+        assert (await answer(reader)).endswith(b"fine")
+
+
+async def test_a_long_header_that_the_protocol_needs_is_taken() -> None:
+    async with connection() as (reader, writer):
+        writer.write(
+            b"GET / HTTP/1.1\r\nconnection: close\r\nx-flstore-metrics: " + bytes(64 << 10).replace(b"\0", b"1")
+        )
+        writer.write(b"\r\n\r\n")
+        assert (await answer(reader)).startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize("start", [b"GET /", b"GET / HTTP/1.1\r\nx: "])
+async def test_an_endless_head_is_refused(start: bytes) -> None:
+    async with connection() as (reader, writer):
+        writer.write(start)
+        sent = 0
+        while sent <= MAX_HEAD_BYTES:
+            writer.write(b"a" * 32_768)
+            sent += 32_768
+            await writer.drain()
+        assert (await answer(reader)).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize("part", [b"G", b"GET / HT", b"GET / HTTP/1.1\r\nhost: h"])
+async def test_half_a_head_is_not_waited_for_long(part: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_S", 0.0)
+    async with connection() as (reader, writer):
+        writer.write(part)
+        assert (await answer(reader)).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_half_a_head_after_an_answer_is_not_waited_for_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with connection() as (reader, writer):
+        writer.write(REQUEST)
+        await reader.readuntil(b"fine")
+        monkeypatch.setattr(connections, "HEAD_S", 0.0)
+        writer.write(b"GET /")
+        assert (await answer(reader)).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_connection_without_a_byte_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "FIRST_BYTE_S", 0.0)
+    async with connection() as (reader, _):
+        assert await answer(reader) == b""
