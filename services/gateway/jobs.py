@@ -8,6 +8,7 @@ from flstore_core.errors import Conflict, FLStoreError, NotFound, PreconditionFa
 from flstore_core.ids import JobId
 from flstore_core.records import Job, to_bytes
 from services.common.timing import Time
+from services.gateway.backends.outbox import FORGET_AFTER_S
 from services.gateway.backends.slices import Backends
 from services.gateway.rounds.index import JobIndex
 from services.gateway.rounds.opening import Rounds
@@ -23,6 +24,7 @@ class Jobs:
         self._catalog = rounds.catalog
         self._placement = backends.placement
         self._caches = backends.caches
+        self._outbox = backends.outbox
         self._time = time
 
     def create(self, job: Job) -> tuple[JobIndex, bool]:
@@ -57,6 +59,7 @@ class Jobs:
         self._store.delete(layout.job(job))
         self._store.delete_prefix(layout.job_prefix(job))
         self._catalog.forget(job)
+        self._outbox.settle(job, FORGET_AFTER_S)
         self._caches.forget_job(self._placement.fetch_awake(), job)
         try:
             self._placement.forget(job)

@@ -28,6 +28,8 @@ LANE_SHARE = 4
 """A lane holds at most the budget of bytes in flight divided by this."""
 STALE_S = 10.0
 """A slice that has waited in its lane for this many seconds is dropped: by then the shard has asked the store."""
+FORGET_AFTER_S = 10.0
+"""Seconds that slices on their way have to arrive, before shards are told to forget a client or a job."""
 
 Send = Callable[[], None]
 

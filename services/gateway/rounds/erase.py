@@ -31,6 +31,7 @@ from flstore_core.ids import ClientId, JobId
 from flstore_core.records import Round, to_bytes
 from flstore_core.statistics import RoundStatistics
 from services.common.timing import Time
+from services.gateway.backends.outbox import FORGET_AFTER_S
 from services.gateway.backends.slices import Backends
 from services.gateway.rounds.opening import Rounds
 
@@ -53,10 +54,6 @@ class Erasure:
             "objects": self.objects,
             "tombstone": self.tombstone,
         }
-
-
-SETTLE_S = 10.0
-"""Seconds that slices on their way have to arrive, before shards are told to forget the client."""
 
 
 class Eraser:
@@ -82,7 +79,7 @@ class Eraser:
         self._store.put(tombstone, to_bytes(entry))
         objects = sum(self._erase_from(job, number, client) for number in numbers)
         self._catalog.forget(job)
-        self._backends.outbox.settle(job, SETTLE_S)  # or what is on its way comes after the client is forgotten
+        self._backends.outbox.settle(job, FORGET_AFTER_S)
         self._backends.caches.forget_client(self._backends.placement.fetch_awake(), job, client)
         self._store.put(tombstone, to_bytes({**entry, "objects": objects, "done_at": self._time.now()}))
         return Erasure(client, tuple(numbers), objects, tombstone)

@@ -2,7 +2,9 @@
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
 
 import pytest
 
@@ -15,9 +17,10 @@ from flstore_core.errors import (
     StoreUnavailable,
     Unavailable,
 )
-from flstore_core.ids import AGGREGATE, ClientId
+from flstore_core.ids import AGGREGATE, ClientId, JobId
 from flstore_core.records import Member, Round
 from flstore_core.shard.protocol import MemberRef, SliceRef
+from services.gateway.backends.outbox import FORGET_AFTER_S
 from services.gateway.rounds.ingest import COMMIT_POLL_SECONDS, COMMIT_POLLS, ORPHAN_SECONDS, Receipt, pack
 from services.gateway.rounds.opening import Opening
 from services.gateway.rounds.upload import Upload
@@ -347,6 +350,27 @@ class TestSlices:
         assert statistics.members == ("c",)
         hung.run_all()
         assert [send.done() for send in upload.sends] == [True]
+
+    @pytest.mark.parametrize("forget", [lambda world: world.erase("c"), lambda world: world.jobs.delete(NAME)])
+    def test_what_is_on_its_way_arrives_before_it_is_to_be_forgotten(self, forget: Callable[[World], object]) -> None:
+        with ThreadPoolExecutor(1) as lane:
+            gateway, sent = world(start_lane=lambda: lane), Event()
+            lane.submit(sent.wait, 60.0)
+            gateway.put(0, "c", 1)
+            waited: list[float] = []
+            settle = gateway.backends.outbox.settle
+
+            def settle_at_last(job: JobId, patience_s: float) -> None:
+                waited.append(patience_s)
+                assert (gateway.backends.shards.slices, gateway.backends.caches.forgotten) == ({}, [])
+                sent.set()
+                settle(job, patience_s)
+                assert (0, 0, CLIENT) in gateway.backends.shards.slices
+
+            gateway.backends.outbox.settle = settle_at_last  # type: ignore[method-assign]
+            forget(gateway)
+            assert waited == [FORGET_AFTER_S]
+            assert len(gateway.backends.caches.forgotten) == 1
 
     def test_a_controller_in_trouble_hinders_no_upload(self, caplog: pytest.LogCaptureFixture) -> None:
         gateway = world()

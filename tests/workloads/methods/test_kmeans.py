@@ -1,5 +1,6 @@
 """k-means from distances alone, against scikit-learn on the points themselves."""
 
+import tracemalloc
 from itertools import product
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.metrics import adjusted_rand_score, silhouette_samples
 from flstore_core.workloads.methods.geometry import squared_distances
 from flstore_core.workloads.methods.kmeans import (
     by_appearance,
+    estimate_nbytes,
     kmeans,
     mean_silhouettes,
     measure_partition,
@@ -148,3 +150,15 @@ def test_runs_in_blocks_are_the_same_runs(monkeypatch: pytest.MonkeyPatch) -> No
     for count, partition in whole.items():
         assert blocks[count].inertia == pytest.approx(partition.inertia, rel=1e-12)
         assert blocks[count].labels.tolist() == partition.labels.tolist()
+
+
+def test_many_groups_and_restarts_hold_no_more_than_was_estimated() -> None:
+    """59 numbers of groups with 20 restarts each: side by side all runs would hold four times as much."""
+    distances = distances_of(np.random.default_rng(1).normal(size=(60, 3)))
+    tracemalloc.start()
+    try:
+        kmeans(distances, range(1, 60), 20, np.random.default_rng(0))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak <= estimate_nbytes(60, range(1, 60), 20) < 80 * 2**20
