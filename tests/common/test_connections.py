@@ -94,3 +94,12 @@ async def test_a_connection_without_a_byte_is_closed(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(connections, "FIRST_BYTE_S", 0.0)
     async with connection() as (reader, _):
         assert await answer(reader) == b""
+
+
+@pytest.mark.parametrize("seconds", [0.0, 15.0])
+async def test_what_is_no_http_is_refused_once(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_S", seconds)
+    async with connection() as (reader, writer):
+        writer.write(b"\0\0\0\0")
+        text = await answer(reader)
+    assert (text.startswith(b"HTTP/1.1 400 "), text.count(b"HTTP/1.1")) == (True, 1)
