@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -56,6 +57,8 @@ def sources(program: Program, archive: Archive, schema: Schema) -> Sources:
         if name not in archive.weights:
             raise InvalidProgram(f"parameter {name!r} is neither in the job's schema nor in the archive")
         frozen[name] = archive.weights[name]
+    for name, factors in adapted.items():
+        _check_adapter(name, frozen[name], *(specs[factor].shape for factor in factors))
     used = {*stored.values(), *(factor for pair in adapted.values() for factor in pair)}
     if unknown := [spec.name for spec in schema.tensors if spec.name not in used and spec.dtype in FLOATS]:
         raise SchemaMismatch(
@@ -87,6 +90,18 @@ def _check(name: str, archive: Archive, shape: tuple[int, ...], dtype: str) -> N
             f"the job's schema has {dtype} {list(shape)}",
             tensor=name,
         )
+
+
+def _check_adapter(name: str, weight: RawTensor, a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    """Raise unless B A has the weight's shape, and the archive holds as many numbers: their sum is new memory."""
+    if len(a) != 2 or len(b) != 2 or a[0] != b[1] or (b[0], a[1]) != weight.shape:
+        raise SchemaMismatch(
+            f"parameter {name!r} is {list(weight.shape)} in the program; the job's adapter is {list(b)} by {list(a)}",
+            tensor=name,
+        )
+    last = sum((size - 1) * stride for size, stride in zip(weight.shape, weight.strides, strict=True))
+    if math.prod(weight.shape) > 1 + last:
+        raise InvalidProgram(f"parameter {name!r} repeats elements of its file; save a copy of it")
 
 
 def _adapters(parameters: set[str], schema: Schema) -> dict[str, tuple[str, str]]:

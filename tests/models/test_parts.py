@@ -90,6 +90,20 @@ class TestSources:
             sources(taking(p="w"), archive(w=raw((2,))), schema(("w", dtype, shape)))
         assert caught.value.extensions == {"tensor": "w"}
 
+    @pytest.mark.parametrize(("a", "b"), [((1, 3), (2, 1)), ((1, 2), (2, 2)), ((2,), (2, 1)), ((1, 2**20), (2**20, 1))])
+    def test_an_adapter_of_another_shape_than_its_weight_is_refused(
+        self, a: tuple[int, ...], b: tuple[int, ...]
+    ) -> None:
+        stored = schema(("layer.lora_A.weight", "F32", a), ("layer.lora_B.weight", "F32", b))
+        with pytest.raises(SchemaMismatch, match=r"'layer\.weight' is \[2, 2\] in the program; the job's adapter is"):
+            sources(taking(p="layer.weight"), archive(layer__weight=raw((2, 2))), stored)
+
+    def test_an_adapted_weight_of_repeated_elements_which_would_swell_is_refused(self) -> None:
+        repeated = RawTensor(memoryview(bytes(8)), "f", "F32", (2**20, 2**20), (0, 0), 0)
+        stored = schema(("layer.lora_A.weight", "F32", (1, 2**20)), ("layer.lora_B.weight", "F32", (2**20, 1)))
+        with pytest.raises(InvalidProgram, match="repeats elements of its file"):
+            sources(taking(p="layer.weight"), archive(layer__weight=repeated), stored)
+
     def test_a_parameter_in_neither_is_refused(self) -> None:
         with pytest.raises(InvalidProgram, match="parameter 'x' is neither in the job's schema nor in the archive"):
             sources(taking(p="x"), archive(), schema(("w", "F32", (2,))))
