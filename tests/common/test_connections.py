@@ -1,6 +1,7 @@
 """Connections: what a caller may send before it has said who it is."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -103,3 +104,18 @@ async def test_what_is_no_http_is_refused_once(seconds: float, monkeypatch: pyte
         writer.write(b"\0\0\0\0")
         text = await answer(reader)
     assert (text.startswith(b"HTTP/1.1 400 "), text.count(b"HTTP/1.1")) == (True, 1)
+
+
+async def test_heads_and_bodies_may_come_in_any_pieces() -> None:
+    config = uvicorn.Config(PlainTextResponse("fine"), http=BoundedProtocol, log_config=None, lifespan="off")
+    state = ServerState()
+    server, client = socket.socketpair()
+    with client:
+        _, protocol = await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: BoundedProtocol(config, state, {}), server
+        )
+        for byte in b"POST / HTTP/1.1\r\nhost: here\r\ncontent-length: 4\r\n\r\nbody":
+            protocol.data_received(bytes([byte]))
+        await asyncio.gather(*state.tasks)
+        assert client.recv(4096).startswith(b"HTTP/1.1 200 OK")
+        protocol.transport.close()
