@@ -51,7 +51,8 @@ def test_every_class_has_a_code_of_its_own_a_title_and_an_error_status(kind: typ
 
 
 def test_only_what_a_retry_can_help_is_retryable() -> None:
-    assert {kind.__name__ for kind in OURS if kind.retryable} == {"TooSlow", "Busy", "Unavailable", "StoreUnavailable"}
+    retryable = {kind.__name__ for kind in OURS if kind.retryable}
+    assert retryable == {"BackendSilent", "Busy", "ProofRefused", "StoreUnavailable", "TooSlow", "Unavailable"}
 
 
 @pytest.mark.parametrize(
