@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo demo-models test lint format docs bench load study experiments truth chart dashboards-check generate kind kind-down e2e clean
+.PHONY: help setup demo demo-models test coverage lint format docs bench load study experiments truth chart dashboards-check generate kind kind-down e2e clean
 
 help:  ## list the verbs
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -34,6 +34,10 @@ demo-models: setup  ## train models in PyTorch and run the workloads that need o
 
 test: setup  ## run all tests, real servers included
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+coverage: setup  ## run all tests and hold the branches they cover to the floor in pyproject.toml
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=
+	$(BIN)/coverage report --skip-covered
 
 lint: setup  ## check form, types and import contracts; changes nothing
 	$(BIN)/ruff format --check .
