@@ -52,7 +52,7 @@ def test_too_few_updates_are_counted_in_the_refusal(clients: list[str] | None) -
 
 def test_without_statistics_there_are_no_deltas_and_the_refusal_says_how_to_have_some() -> None:
     for ask in (UNMEASURED.deltas, UNMEASURED.aggregate, lambda: UNMEASURED.stores_aggregate):
-        with pytest.raises(NotEnoughData, match="create it with statistics 'exact'"):
+        with pytest.raises(NotEnoughData, match="create the job with statistics 'exact'"):
             ask()
 
 

@@ -245,7 +245,7 @@ async def test_every_shard_is_killed_when_its_lifetime_is_over(monkeypatch: pyte
                 "shards": [{"shard": "shard-0", "pid": 11}, {"shard": "shard-1", "pid": 22 if len(slept) % 2 else None}]
             }
 
-    monkeypatch.setattr("loadgen.experiments.faults.asyncio.sleep", sleep)
+    monkeypatch.setattr("loadgen.experiments.faults.asyncio", SimpleNamespace(sleep=sleep))
     monkeypatch.setattr(faults, "AsyncFLStore", Client)
     pids: list[int] = []
 

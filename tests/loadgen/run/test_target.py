@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -54,7 +55,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    monkeypatch.setattr("loadgen.run.target.asyncio.sleep", sleep)
+    monkeypatch.setattr("loadgen.run.target.asyncio", SimpleNamespace(sleep=sleep, gather=asyncio.gather))
     return pauses
 
 
