@@ -2,9 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from threading import Event
-from typing import Any
 
 import pytest
 
@@ -20,30 +17,24 @@ from tests.fakes.store import MemoryStore
 from tests.gateway.world import NAME, world
 
 
-class Called:
-    """Counts calls, raises what it is given in turn, and sets `enough` after so many."""
+class Enough(Exception):
+    """Ends a loop that never ends by itself."""
 
-    def __init__(self, enough: int, *errors: FLStoreError | None) -> None:
+
+class Called:
+    """Counts calls, raises the given errors in turn, and raises `Enough` in the last of so many calls."""
+
+    def __init__(self, last: int | None, *errors: FLStoreError | None) -> None:
         self.calls = 0
-        self.enough = Event()
-        self._limit = enough
+        self._last = last
         self._errors = list(errors)
 
     def __call__(self) -> None:
         self.calls += 1
-        if self.calls == self._limit:
-            self.enough.set()
+        if self.calls == self._last:
+            raise Enough
         if self._errors and (error := self._errors.pop(0)):
             raise error
-
-
-async def run_until(work: Callable[[], Any], enough: Event) -> None:
-    """Run a task that never ends until something was done often enough, then cancel it."""
-    task = asyncio.ensure_future(work())
-    await asyncio.to_thread(enough.wait, 20.0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
 
 
 async def test_the_follower_goes_on_after_failures(
@@ -54,8 +45,9 @@ async def test_the_follower_goes_on_after_failures(
     placement = gateway.state.backends.placement
     wait = Called(3, None, Unavailable("away"))
     monkeypatch.setattr(placement, "wait_for_news", wait)
-    with caplog.at_level(logging.WARNING):
-        await run_until(lambda: follow(placement), wait.enough)
+    with caplog.at_level(logging.WARNING), pytest.raises(Enough):
+        await follow(placement)
+    assert wait.calls == 3
     assert [record.message for record in caplog.records] == ["placement controller does not answer"]
 
 
@@ -65,11 +57,11 @@ async def test_operations_are_renewed_and_now_and_then_swept(
     monkeypatch.setattr(app, "RENEW_S", 0.0)
     gateway = world()
     operations = gateway.state.operations
-    renew, sweep = Called(1, None, Unavailable("away")), Called(3)
+    renew, sweep = Called(None, None, Unavailable("away")), Called(3)
     monkeypatch.setattr(operations, "renew", renew)
     monkeypatch.setattr(operations, "sweep", sweep)
-    with caplog.at_level(logging.WARNING):
-        await run_until(lambda: keep(operations), sweep.enough)
+    with caplog.at_level(logging.WARNING), pytest.raises(Enough):
+        await keep(operations)
     assert renew.calls == 2 * app.SWEEP_EVERY + 1
     assert [record.message for record in caplog.records] == ["operations not renewed"]
 
