@@ -1,8 +1,9 @@
 """Replays an excerpt against a running FLStore and reads the hits that it counted.
 
 Every request for models is sent as the `norms` workload; requests for metadata (P4) are sent as `metrics`, which the
-gateway answers from its own cache. As in the simulator, an event is sent only once nothing is being prefetched. Its
-time is half-way between sending and answer: the simulator then replays these very times.
+gateway answers from its own cache. As in the simulator, an event is sent only once every update has arrived in its
+shard and nothing is being prefetched. Its time is half-way between sending and answer: the simulator then replays these
+very times.
 """
 
 import time
@@ -36,10 +37,10 @@ class Player:
         self._speed = speed
 
     def play(self) -> list[float]:
-        """Send every event, each after the one before and its prefetches are done; return the seconds of each.
+        """Send every event, each once what the one before it caused is done; return the seconds of each.
 
         Raises:
-            Unavailable: if the shards do not finish prefetching.
+            Unavailable: if a slice stays on its way, or a shard does not finish prefetching.
         """
         excerpt = self._excerpt
         self._client.create_job(
@@ -86,10 +87,15 @@ class Player:
 
     def _wait_until_quiet(self) -> None:
         deadline = time.monotonic() + QUIET_WITHIN_S
-        while any(shard["prefetches_due"] for shard in inventories(self._client.cache())):
+        while not is_quiet(self._client.cache()):
             if time.monotonic() > deadline:
-                raise Unavailable(f"shards still prefetch after {QUIET_WITHIN_S:g} s")
+                raise Unavailable(f"slices are still on their way, or prefetched, after {QUIET_WITHIN_S:g} s")
             time.sleep(_POLL_S)
+
+
+def is_quiet(caches: Mapping[str, Any]) -> bool:
+    """Return whether no slice is on its way to a shard and none is being prefetched."""
+    return not caches["gateway"]["slices_due"] and not any(shard["prefetches_due"] for shard in inventories(caches))
 
 
 def inventories(caches: Mapping[str, Any]) -> list[dict[str, Any]]:

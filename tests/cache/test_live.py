@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from flstore_core.client import FLStore
+from loadgen.replay.player import is_quiet
 from services.local.running import running
 from tests.waiting import eventually
 
@@ -32,6 +33,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 client.put_update("job", number, name, model, metrics={"num_examples": 1})
             client.put_aggregate("job", number, model)
             client.commit("job", number)
+            eventually(lambda: is_quiet(client.cache()))  # Shadows are asked for what has arrived.
             read(client, number)
         yield url
 

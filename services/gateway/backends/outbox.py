@@ -78,6 +78,12 @@ class Outbox:
                 self._note(part.job, future)
         return sends
 
+    @property
+    def due(self) -> int:
+        """Slices that are on their way."""
+        with self._lock:
+            return sum(map(len, self._under_way.values()))
+
     def settle(self, job: JobId, patience_s: float) -> None:
         """Wait until no slice of a job is on its way, for at most so many seconds."""
         with self._lock:

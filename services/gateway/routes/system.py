@@ -73,8 +73,10 @@ def _visible(request: Request, state: State, by_job: Mapping[str, Any]) -> dict[
 
 
 def _caches(state: State) -> dict[str, Any]:
+    # The slices first: one that has arrived by now is in its shard's inventory, with the prefetches that it caused.
+    gateway = {**state.rounds.records.cache.snapshot(), "slices_due": state.backends.outbox.due}
     shards = [_with_inventory(state, shard) for shard in state.backends.placement.fetch_backends()]
-    return {"gateway": state.rounds.records.cache.snapshot(), "shards": shards}
+    return {"gateway": gateway, "shards": shards}
 
 
 def _with_inventory(state: State, shard: dict[str, Any]) -> dict[str, Any]:

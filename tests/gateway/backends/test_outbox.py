@@ -52,6 +52,7 @@ def test_a_hung_shard_stalls_no_other_and_no_other_job() -> None:
         sending.result(60.0)
     assert shards.sent == [(B, "job", "c"), (B, "other", "c")]
     assert not any(future.done() for future in hung)
+    assert outbox.due == len(hung)
     shards.answers.set()
     outbox.settle(JobId("job"), 60.0)
     assert all(future.done() for future in hung)

@@ -32,6 +32,7 @@ async def test_caches_are_shown_without_waking_a_shard(http: httpx.AsyncClient, 
     assert (first["shard"], second["shard"], "inventory" in second) == ("shard-0", "shard-1", False)
     assert first["inventory"]["jobs"]["job"]["objects"] == 4
     assert document["gateway"]["used_bytes"] > 0
+    assert document["gateway"]["slices_due"] == 0
 
 
 async def test_a_shard_that_cannot_tell_is_shown_without_its_inventory(http: httpx.AsyncClient, filled: World) -> None:

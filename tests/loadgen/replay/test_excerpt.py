@@ -120,7 +120,8 @@ class Client:
 
     def cache(self) -> Fields:
         due, self._due = self._due, max(0, self._due - 1)
-        return Fields({"shards": [{"shard": "s", "inventory": {"prefetches_due": due}}, {"shard": "z"}]})
+        shards = [{"shard": "s", "inventory": {"prefetches_due": due % 2}}, {"shard": "z"}]
+        return Fields({"gateway": {"slices_due": due // 2}, "shards": shards})
 
 
 @pytest.fixture
@@ -147,7 +148,7 @@ def test_a_player_sends_every_event_in_order_and_at_its_time(clock: Clock) -> No
     assert [times[0], times[-1]] == pytest.approx([0.0, 2.0]), "20 s of the trace are 2 s at a speed of 10"
 
 
-def test_a_player_waits_until_nothing_is_prefetched(clock: Clock) -> None:
+def test_a_player_waits_until_nothing_is_on_its_way_or_prefetched(clock: Clock) -> None:
     excerpt = cut(trace(rounds=1), 3600.0, Fraction(1, 100))
     Player(Client(looks=3), excerpt, speed=1e9).play()  # type: ignore[arg-type]
     assert clock.pauses.count(0.002) == 3 * 6
@@ -155,7 +156,7 @@ def test_a_player_waits_until_nothing_is_prefetched(clock: Clock) -> None:
 
 def test_shards_that_never_come_to_rest_are_an_error(clock: Clock) -> None:
     excerpt = cut(trace(rounds=1), 3600.0, Fraction(1, 100))
-    with pytest.raises(Unavailable, match="shards still prefetch after 30 s"):
+    with pytest.raises(Unavailable, match="still on their way, or prefetched, after 30 s"):
         Player(Client(looks=10**9), excerpt, speed=1e9).play()  # type: ignore[arg-type]
 
 
