@@ -49,7 +49,7 @@ class CommitRequest:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     participants: Sequence[str] | None = None
-    """Clients whose updates must be there; None accepts the round as it is."""
+    """Clients whose updates must be stored already; None accepts whatever is stored."""
 
 
 class Commit:
@@ -78,8 +78,9 @@ class Commit:
         try:
             return self._close(job, number, request)
         except StoreUnavailable:
-            raise
+            raise  # a store that is away cannot say either whether another commit won
         except FLStoreError:
+            # Another commit may have caused the error (see above). If so, its record is there, and it is the answer.
             if record := self._records.read_record(job.id, number):
                 return _check_same(record, request)
             raise
@@ -88,12 +89,12 @@ class Commit:
         """Take steps 3 to 5 and return the round record; raise `PreconditionFailed` if another commit created it."""
         opening = self._openings.open_round(job.id, number)
         self._openings.mark_commit(job.id, number, opening)
-        members = self._openings.read_uncommitted(job.id, number, opening)
-        statistics, _ = self._statistics.compute(job, members)
+        uncommitted = self._openings.read_uncommitted(job.id, number, opening)
+        statistics, _ = self._statistics.compute(job, uncommitted)
         if statistics:
             self._store.put(layout.statistics(job.id, number), statistics.to_bytes())
         record = replace(
-            members, metrics=request.metrics, hyperparameters=request.hyperparameters, committed_at=self._time.now()
+            uncommitted, metrics=request.metrics, hyperparameters=request.hyperparameters, committed_at=self._time.now()
         )
         self._store.put(layout.round_record(job.id, number), to_bytes(record.to_json()), if_none_match=True)
         self._records.remember(job.id, record, statistics)
@@ -102,16 +103,17 @@ class Commit:
         return record
 
     def _check(self, job: JobId, number: int, request: CommitRequest) -> None:
-        to_bytes([request.metrics, request.hyperparameters])
+        """Raise what `commit` promises for a bad request."""
+        to_bytes([request.metrics, request.hyperparameters])  # raises `InvalidParameters` if they are not JSON
         if request.participants is None:
             return
-        delivered = [str(member.client) for member in self._records.read_members(job, number)]
+        stored = {str(member.client) for member in self._records.read_members(job, number)}
         for client in request.participants:
-            if client not in delivered:
-                raise unknown(f"participant in round {number}", client, delivered)
+            if client not in stored:
+                raise unknown(f"participant in round {number}", client, sorted(stored))
 
     def _notify_shards(self, job: Job, number: int) -> None:
-        """Tell the shards, so that their policies can prefetch. Nothing else depends on it: ignore failures."""
+        """Tell the shards of the commit, so that their policies can prefetch. Nothing else depends on it."""
         try:
             for held in self._backends.locate_slices(job):
                 self._backends.shards.committed(held.urls, held.part, number)

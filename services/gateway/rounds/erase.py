@@ -6,18 +6,19 @@
 2. Write a tombstone that lists them, with `done_at` null. Other gateways see a new tombstone at their next look at the
    store, and drop what they have cached about the job (`services.gateway.rounds.index`).
 3. In each round, take the client's row out of the statistics, delete its tensors and its member record, and then take
-   the client out of the round record. If the erasure breaks off, the member record or the round record leads the next
-   erasure to the round, so the statistics have to come first. They are looked at once more at the end, in case a commit
-   wrote both them and the round record meanwhile.
-4. Drop what this gateway has cached about the job, and have the shards that are awake drop the client's slices.
+   the client out of the round record. The statistics come first: if the erasure breaks off, the next one finds the
+   round by the member record or the round record, so what neither of them names has to be gone before they are. The
+   statistics are looked at once more at the end, because a commit may have written them and the round record meanwhile.
+4. Drop what this gateway has cached about the job, and have the shards that are awake drop the client's slices. Slices
+   that are still on their way get a few seconds to arrive first. If they arrived later, a shard would keep them.
 5. Write the tombstone again, with `done_at`. Its etag changes, so other gateways drop what they cached during step 3.
 
 Models to which the client contributed, such as aggregates and artifacts, stay as they are.
 
 **Concurrent writers.** Round records and statistics are replaced only if they have not changed since they were read, so
-two erasures at once do not undo each other. A commit is not stopped: one that listed the client before step 3 may
-write its round record after step 3, and then the record and perhaps the statistics still name the client. The client's
-tensors are gone even then. Erasing it again removes it from both.
+two erasures at once do not undo each other. An erasure does not stop commits. A commit that listed the client before
+step 3 may write its round record after step 3. Then the record, and perhaps the statistics, still name the client,
+although its tensors are gone. Erasing the client again removes it from both.
 """
 
 import json
@@ -106,9 +107,9 @@ class Eraser:
         self._rewrite(layout.statistics(job, number), lambda body: _statistics_without(client, body))
 
     def _rewrite(self, key: str, change: Callable[[bytes], bytes | None]) -> None:
-        """Replace an object by what `change` returns for its bytes; None means that there is nothing to change.
+        """Replace an object by what `change` returns for its bytes, unless that is None or there is no such object.
 
-        If somebody else replaces the object meanwhile, begin again with the new one. Does nothing if there is none.
+        If somebody else replaces the object meanwhile, begin again with the new one.
         """
         while True:
             try:
@@ -123,6 +124,7 @@ class Eraser:
 
 
 def _statistics_without(client: ClientId, body: bytes) -> bytes | None:
+    """Return statistics without a client's row; None if they have no such row."""
     statistics = RoundStatistics.from_bytes(body)
     if client not in statistics.members:
         return None
@@ -130,6 +132,7 @@ def _statistics_without(client: ClientId, body: bytes) -> bytes | None:
 
 
 def _record_without(client: ClientId, body: bytes) -> bytes | None:
+    """Return a round record without a client; None if it does not name the client."""
     record = Round.from_json(json.loads(body))
     if client not in record.by_client:
         return None

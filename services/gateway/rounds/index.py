@@ -16,17 +16,17 @@ If step 1 or 2 found a change, everything cached about the job is dropped and re
 the cache of records does the same. Otherwise only the few rounds of step 3 are read. The first look at a job reads the
 record of every round, many at a time.
 
-**When a gateway looks.** An index is good for `refresh_seconds`. The next reader after that starts a refresh and waits
-for it, but for `NEWS_WAIT_SECONDS` at most: then it gets the old index. A caller that does not find a round or client
-in the index calls `refresh` before it reports that there is none. So everything that one gateway has acknowledged is
-found through any other at once; only listings can be up to `refresh_seconds` old.
+**When a gateway looks.** An index is used for `refresh_seconds`. The next reader after that starts a refresh and waits
+for it. If that takes longer than `REFRESH_WAIT_SECONDS`, the reader gets the old index. A caller that does not find a
+round or client in the index calls `refresh` before it reports that there is none. So everything that one gateway has
+acknowledged is found through any other at once. Only listings can be up to `refresh_seconds` old.
 
 Example, with `refresh_seconds` = 1: gateway B looks at 0.0 s. Gateway A commits round 7 at 0.4 s. At 0.5 s B still
 lists rounds 0 to 6, but a request that names round 7 is answered: B does not find it, refreshes and then does. From
 1.0 s on B lists round 7 too.
 
-**Indices are snapshots.** A `JobIndex` never changes. Whatever happens makes a new one, which replaces the old one
-under the lock, so a reader can iterate over its index while another thread commits a round.
+**Indices are snapshots.** A `JobIndex` never changes. Every change makes a new one, which replaces the old one under
+the lock, so a reader can iterate over its index while another thread commits a round.
 """
 
 from collections import Counter
@@ -45,14 +45,14 @@ from flstore_core.storage.documents import load_json
 from services.common.timing import Time
 from services.gateway.threads import Pools
 
-NEWS_WAIT_SECONDS = 0.5
-"""Seconds for which a reader waits for a refresh, when the alternative is an index that is slightly too old."""
+REFRESH_WAIT_SECONDS = 0.5
+"""Seconds after the start of a refresh at which a reader stops waiting for it and takes the old index."""
 
 LOOK_POLL_SECONDS = 0.02
-"""Seconds between two looks whether somebody else's first look at a job has ended."""
+"""Seconds between two checks whether another thread's first look at a job has ended."""
 
 RECORDS_AT_ONCE = 512
-"""Records of rounds that are held at once; a job may have tens of thousands."""
+"""Round records that a look holds in memory at once; a job may have tens of thousands of rounds."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class JobIndex:
         return replace(self, open=sorted([*self.open, number]))
 
     def with_committed(self, records: Iterable[Round]) -> "JobIndex":
-        """Return the index with these rounds as committed ones. Rounds that it has as committed stay as they are."""
+        """Return the index with these committed rounds added. A committed round that it has already stays as it is."""
         by_number = {record.number: record for record in records}
         aggregates = [number for number, record in by_number.items() if record.aggregate]
         return self.joined(
@@ -99,7 +99,7 @@ class JobIndex:
         )
 
     def joined(self, other: "JobIndex") -> "JobIndex":
-        """Return the index with another one's committed rounds too. Rounds that it has already stay as they are."""
+        """Return the index with another one's committed rounds added, as `with_committed`."""
         new = frozenset(other.committed).difference(self.committed)
         if not new:
             return self
@@ -121,7 +121,7 @@ class JobIndex:
 
 
 class UnknownJob(NotFound):
-    """A job does not exist. Which names are near it depends on what the caller may see, so that is not said here."""
+    """A job does not exist. What to suggest depends on the caller's token, so `services.gateway.app` adds them."""
 
     def __init__(self, job: JobId) -> None:
         super().__init__(f"job {job!r} does not exist")
@@ -177,10 +177,10 @@ class Catalog:
     def read_index(self, job: JobId) -> JobIndex:
         """Return a job's index, which is at most `refresh_seconds` old as long as the store answers.
 
-        The first call for a job reads the record of every round. Calls beside it wait for what it finds.
+        The first call for a job reads the record of every round. Other calls meanwhile wait for its result.
 
         Raises:
-            NotFound: if there is no such job; the message suggests similar names.
+            UnknownJob: if there is no such job.
         """
         with self._lock:
             index = self._indices.get(job)
@@ -197,7 +197,9 @@ class Catalog:
             return index
 
     def refresh(self, job: JobId) -> JobIndex:
-        """Look at the store and return the job's index as of now; raise `NotFound` if there is no such job."""
+        """Look at the store and return the job's index as of now; raise `UnknownJob` if there is no such job."""
+        # A first look may have read its lists before this call, so its result alone would not be news. But it saves
+        # the look below from reading the record of every round once more.
         if job in self._first_looks:
             self._look_first(job)
         return self._look(job)
@@ -206,7 +208,7 @@ class Catalog:
         """Look at a job for the first time, or wait for the first look that is under way.
 
         Returns:
-            None if that look found no such job; it may have been created since.
+            None if another thread's look found no such job. The job may have been created since, so look again.
         """
         with self._lock:
             look = self._first_looks.get(job)
@@ -228,19 +230,22 @@ class Catalog:
         return index
 
     def _look(self, job: JobId) -> JobIndex:
-        read_at = self._time.monotonic()
+        read_at = self._time.monotonic()  # the age of an index counts from the first read, not from the last
         job_record, erasures = self._read_job_record(job), self._read_erasures(job)
         before = self._start_from(job_record, erasures)
         new = self._list_rounds(job) - set(before.committed)
-        found = self._read_committed(job_record, sorted(new))
-        opened = self._select_opened(job, sorted(new.difference(found.committed)))
+        committed = self._read_committed(job_record, sorted(new))
+        opened = self._select_opened(job, sorted(new.difference(committed.committed)))
         with self._lock:
+            # Other threads may have noted commits and openings since `before`, which the lists above need not include.
+            # So what was read is added to the index as it is now, unless that one describes an earlier job or erasure.
             current = self._indices.get(job)
             if current is None or current.is_outdated(job_record, erasures):
                 current = before
-            noted = set(current.open) - set(before.open)
-            index = replace(current, open=sorted({*opened, *noted} - set(current.committed)), read_at=read_at)
-            self._indices[job] = index = index.joined(found)
+            opened_meanwhile = set(current.open) - set(before.open)
+            open_now = sorted({*opened, *opened_meanwhile} - set(current.committed))
+            index = replace(current, open=open_now, read_at=read_at).joined(committed)
+            self._indices[job] = index
         return index
 
     def note_commit(self, job: JobId, record: Round) -> None:
@@ -262,22 +267,26 @@ class Catalog:
         self._outdated(job)
 
     def _await_refresh(self, job: JobId) -> JobIndex:
-        """Start a refresh or join the one that is running; raise `TimeoutError` `NEWS_WAIT_SECONDS` after its start."""
+        """Return what the running refresh finds, and start one if none runs.
+
+        Raises:
+            TimeoutError: if it has not ended `REFRESH_WAIT_SECONDS` after its start.
+        """
         with self._lock:
             since, refresh = self._refreshes.get(job, (0.0, None))
             if refresh is None or refresh.done():
                 since, refresh = self._time.monotonic(), self._refreshers.submit(self.refresh, job)
                 self._refreshes[job] = since, refresh
-        return refresh.result(timeout=max(0.0, since + NEWS_WAIT_SECONDS - self._time.monotonic()))
+        return refresh.result(timeout=max(0.0, since + REFRESH_WAIT_SECONDS - self._time.monotonic()))
 
     def _call_fresh(self, job: JobId, index: JobIndex) -> None:
-        """Use the index for another `refresh_seconds`: every look at a store that is down takes a whole timeout."""
+        """Use an old index for another `refresh_seconds`, so that not every reader waits for a store that is down."""
         with self._lock:
             if self._indices.get(job) is index:
                 self._indices[job] = replace(index, read_at=self._time.monotonic())
 
     def _start_from(self, job: Job, erasures: frozenset[str]) -> JobIndex:
-        """Return the cached index if it is up to date. If not, drop all that is cached and return an empty index."""
+        """Return the cached index if it still holds. If not, drop all that is cached and return an empty index."""
         with self._lock:
             index = self._indices.get(job.id)
             if index is None or index.is_outdated(job, erasures):
@@ -299,13 +308,13 @@ class Catalog:
         return {int(name) for name in self._store.folders(layout.rounds_prefix(job)) if name.isdecimal()}
 
     def _read_committed(self, job: Job, numbers: Sequence[int]) -> JobIndex:
-        """Return an index of those of `numbers` that are committed. Few of their records are held at a time."""
-        found = JobIndex(job)
+        """Return an index of those of `numbers` that are committed. At most `RECORDS_AT_ONCE` records are in memory."""
+        committed = JobIndex(job)
         for first in range(0, len(numbers), RECORDS_AT_ONCE):
             part = numbers[first : first + RECORDS_AT_ONCE]
             records = self._readers.map(lambda number: self._read_record(job.id, number), part)
-            found = found.with_committed(record for record in records if record)
-        return found
+            committed = committed.with_committed(record for record in records if record)
+        return committed
 
     def _read_record(self, job: JobId, number: int) -> Round | None:
         try:
@@ -314,7 +323,7 @@ class Catalog:
             return None
 
     def _select_opened(self, job: JobId, numbers: Sequence[int]) -> list[int]:
-        """Return those of `numbers` that have an opening. Some servers list a deleted job's folders for a while."""
+        """Return those of `numbers` that have an opening. Some stores still list the folders of a deleted job."""
         opened = self._readers.map(lambda number: self._has_opening(job, number), numbers)
         return [number for number, is_opened in zip(numbers, opened, strict=True) if is_opened]
 

@@ -5,14 +5,15 @@ conditional write creates each. The member record makes the upload count, becaus
 
 **The steps of a put, and the reason for their order.**
 
-1. Check the body. A bad one leaves nothing behind.
+1. Check the body before anything is written, so a bad one leaves nothing behind.
 2. Look for a member record. If there is one, this upload is a repeat: the same bytes go on to step 6, other bytes are
    refused.
 3. Open the round, or read its opening. If the opening has the commit mark, wait for the round's record. It says whether
    this upload is a repeat after all, or comes too late.
-4. Write the tensors. Meanwhile, hash the body and send its slices to their shards, all from one buffer. Shards can so
-   compute statistics while the store writes. Nothing waits for shards: what one was not sent, it reads from the store.
-5. Write the member record. It comes after the tensors, so where it exists, they are whole.
+4. Write the tensors. Meanwhile, hash the body and send its slices to their shards, all from one buffer, so shards
+   compute statistics while the store writes. Nothing waits for the shards: a shard reads from the store what it was
+   not sent.
+5. Write the member record. It comes after the tensors, so wherever there is a member record, its tensors are complete.
 6. Read the opening again. Without the commit mark, acknowledge. With the mark, a commit may have listed the members
    before step 5, so wait for the round's record. If it names the client, acknowledge. If not, remove the upload and
    refuse it.
@@ -64,12 +65,12 @@ from services.gateway.threads import Pools
 logger = logging.getLogger(__name__)
 
 COMMIT_POLLS = 100
-"""How often an upload looks for the record of a round that is being committed."""
+"""How many times an upload looks for the record of a round that is being committed."""
 COMMIT_POLL_SECONDS = 0.05
-"""Seconds between two such looks. All of them together take about 5 seconds."""
+"""Seconds between two of these looks, so an upload waits about 5 seconds in all."""
 
 ORPHAN_SECONDS = 60.0
-"""Age at which tensors without a member record count as left behind by an upload that was cut off."""
+"""Tensors that are this old and have no member record were left behind by an upload that was cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class Ingest:
         try:
             self._send_slices(upload, ref, opening)
         finally:
-            tensors.result()
+            tensors.result()  # in any case: the writer reads the body, which the caller frees as soon as this returns
         member = Member(upload.client, sha256, len(upload.body), checked.data_offset, checked.metrics, self._time.now())
         return self._put_record(upload, member)
 
@@ -141,10 +142,10 @@ class Ingest:
         """Take over the tensors that are stored under this upload's key.
 
         Returns:
-            False if they were removed or replaced meanwhile, so that the caller has to begin again.
+            False if somebody removed or replaced them meanwhile; then the caller has to begin again.
 
         Raises:
-            Conflict: if they are other bytes, unless an upload that was cut off left them.
+            Conflict: if their bytes differ from this upload's, unless an upload that was cut off left them.
         """
         try:
             info = self._store.stat(key)
@@ -170,7 +171,7 @@ class Ingest:
         return Receipt(member, created=True)
 
     def _join_other(self, upload: Upload, member: Member) -> Receipt:
-        """Acknowledge with the member record that another upload wrote while this one was under way."""
+        """Return the receipt for the member record that another upload wrote while this one was under way."""
         other = self._records.read_member(upload.job.id, upload.round, upload.client)
         if other:
             _refuse_other_bytes(upload, other, member.sha256)
@@ -180,10 +181,11 @@ class Ingest:
         return Receipt(other, created=False)
 
     def _require_counted(self, upload: Upload) -> None:
-        """Take step 6: remove a stored upload and raise `RoundCommitted` if the round was committed without it."""
+        """Take step 6: if the round was committed without the upload, remove it and raise `RoundCommitted`."""
         committed = self._await_commit(upload)
         if committed is None or _find_member(committed, upload.client):
             return
+        # The member record goes first: tensors without one do not count, a record without tensors would.
         self._store.delete(layout.member(upload.job.id, upload.round, upload.client))
         self._store.delete(layout.tensors(upload.job.id, upload.round, upload.client))
         raise _too_late(upload)
@@ -200,7 +202,7 @@ class Ingest:
         return None
 
     def _send_slices(self, upload: Upload, ref: MemberRef, opening: Opening) -> None:
-        """Begin to send the slices to their shards. What a shard misses it reads from the store when it needs it."""
+        """Begin to send the slices to their shards. A failure costs only speed: shards can read them from the store."""
         job = upload.job
         try:
             slices = self._backends.locate_slices(job)
@@ -238,17 +240,17 @@ def _refuse_other_bytes(upload: Upload, stored: Member, sha256: str) -> None:
 
 
 def _conflict(upload: Upload) -> Conflict:
-    return Conflict(f"{upload} has other bytes from {upload.client!r}; an update cannot be replaced")
+    return Conflict(f"{upload} already has different bytes from {upload.client!r}; a stored update cannot be replaced")
 
 
 def _too_late(upload: Upload) -> RoundCommitted:
-    return RoundCommitted(f"{upload} is committed; {upload.client!r} cannot join it any more")
+    return RoundCommitted(f"{upload} was committed without {upload.client!r}; it takes no further updates")
 
 
 def _undecided(upload: Upload) -> Unavailable:
     return Unavailable(
-        f"{upload} is being committed; send the update again to learn whether it is part of it, and the commit if it "
-        "broke off"
+        f"{upload} is being committed; send the update again to learn whether the round includes it. If the commit was "
+        "cut off, send the commit again"
     )
 
 

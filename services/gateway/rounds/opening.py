@@ -37,6 +37,7 @@ class Opening:
     """The commit mark: an update that is stored from now on may be too late for the round."""
 
     def to_json(self) -> dict[str, Any]:
+        # The store calls the mark "closing". It has to stay so: rounds that are open today are read by later versions.
         return {"base": self.base, "closing": self.commit_begun}
 
     @classmethod
@@ -54,6 +55,7 @@ class Openings:
 
     def open_round(self, job: JobId, number: int) -> Opening:
         """Return a round's opening, and create it if there is none."""
+        # A creation fails only because somebody else's opening is there, so the next turn reads that one.
         while True:
             if opening := self._read(job, number) or self._create(job, number):
                 return opening
@@ -64,6 +66,8 @@ class Openings:
 
     def mark_commit(self, job: JobId, number: int, opening: Opening) -> None:
         """Set the commit mark of a round whose opening is `opening`."""
+        # This write needs no condition. The base never changes and the mark is never removed, so all who mark the
+        # round write the same bytes.
         self._store.put(layout.opening(job, number), to_bytes(Opening(opening.base, commit_begun=True).to_json()))
 
     def read_uncommitted(self, job: JobId, number: int, opening: Opening) -> Round:
@@ -77,13 +81,14 @@ class Openings:
 
     def read_round(self, job: JobId, number: int) -> Round:
         """Return a round, committed or open; raise `NotFound` if it was never opened."""
-        index = self._catalog.read_index(job)
+        index = self._catalog.read_index(job)  # raises `UnknownJob`, which says more than that the round is missing
         if record := self._records.read_record(job, number):
             return record
         if number not in index.open:
             index = self._catalog.refresh(job)
         if number in index.open:
             return self.read_open(job, number)
+        # Another gateway may have committed the round after it was looked for above and before the refresh.
         if number in index.committed and (record := self._records.read_record(job, number)):
             return record
         raise unknown(f"round of job {job!r}:", str(number), map(str, (*index.committed, *index.open)))
@@ -107,17 +112,18 @@ class Openings:
     def _require(self, job: JobId, number: int) -> Opening:
         opening = self._read(job, number)
         if opening is None:
-            raise NotFound(f"round {number} of job {job!r} is gone")
+            raise NotFound(f"round {number} of job {job!r} does not exist; it was never opened, or its job was deleted")
         return opening
 
     def _choose_base(self, job: JobId, number: int) -> int | None:
         """Return the newest round before `number` that has an aggregate, committed or not."""
         index = self._catalog.refresh(job)
         committed = newest_before(index.with_aggregate, number)
+        # The index knows the aggregates of committed rounds only. An open round may have one too, and is the base if
+        # it is newer than `committed`. These few are asked for one by one, the newest first.
+        first = 0 if committed is None else committed + 1
         for earlier in reversed(index.open):
-            if (-1 if committed is None else committed) < earlier < number and self._records.read_member(
-                job, earlier, AGGREGATE
-            ):
+            if first <= earlier < number and self._records.read_member(job, earlier, AGGREGATE):
                 return earlier
         return committed
 
@@ -133,5 +139,5 @@ class Rounds:
 
     @classmethod
     def over(cls, store: ObjectStore, catalog: Catalog, records: Records) -> "Rounds":
-        """Return the rounds in `store`, which `catalog` and `records` have to read too."""
+        """Return the rounds in `store`. `catalog` and `records` have to read the same store."""
         return cls(store, catalog, records, Openings(store, catalog, records))

@@ -77,7 +77,10 @@ class Records:
         return MemberRef.of(number, aggregate)
 
     def read_record(self, job: JobId, number: int) -> Round | None:
-        """Return a committed round's record, or None if the round is not committed. The cache counts no request."""
+        """Return a committed round's record, or None if the round is not committed.
+
+        In the cache's figures this is no request: hits and misses are those of questions.
+        """
         key = _record_key(job, number)
         document = self.cache.get(key)
         if document is None:
@@ -92,14 +95,14 @@ class Records:
     def read_committed(
         self, job: JobId, numbers: Sequence[int], workload: str, pattern: Pattern, *, statistics: bool
     ) -> tuple[list[RoundAndStatistics], Work]:
-        """Return the records of committed rounds, and on demand their statistics. The cache counts one request.
+        """Return the records of committed rounds, with their statistics if asked. The cache counts one request.
 
         Args:
-            workload, pattern: what the request is for, as the cache's policy is to know it.
-            statistics: read statistics too; without it, None stands in their place.
+            workload, pattern: what asks; the cache's policy decides by these what to keep.
+            statistics: whether to read statistics too. If not, None stands in their place.
 
         Returns:
-            For each of `numbers` its record and statistics, and the work that reading them took.
+            The record and statistics of each of `numbers`, in their order, and the work that reading them took.
 
         Raises:
             NotFound: if one of the rounds is not committed.

@@ -15,7 +15,7 @@ from services.gateway.backends.slices import Backends, HeldSlice
 from services.gateway.rounds.records import Records
 
 SETTLE_S = 5.0
-"""Seconds that slices on their way have to arrive, before shards are asked about them and fetch what they miss."""
+"""Longest wait, in seconds, for slices that are still on their way; shards then fetch what they miss from the store."""
 
 
 class Statistics:
@@ -26,11 +26,12 @@ class Statistics:
         self._backends = backends
 
     def compute(self, job: Job, record: Round) -> tuple[RoundStatistics | None, Work]:
-        """Return the statistics of a round's members, and the shards' work. Raises what shards and placement raise.
+        """Return the statistics of a round's members, and the work of the shards that computed them.
 
-        The statistics are None if the job keeps none, or if the round has no members or more than `MOST_EXACT`.
+        The statistics are None if the job keeps none, or if the round has no members or more than `MOST_EXACT`. Errors
+        are those of `Backends.ask_slices`, and of a shard that is asked.
         """
-        members = _models(record)
+        members = _rows(record)
         if job.statistics is StatisticsMode.OFF or not 0 < len(members) <= MOST_EXACT:
             return None, Work()
         refs = tuple(MemberRef.of(record.number, member) for member in members)
@@ -47,11 +48,11 @@ class Statistics:
     def repair(
         self, job: Job, record: Round, statistics: RoundStatistics | None
     ) -> tuple[RoundStatistics | None, Work]:
-        """Return a committed round's `statistics`; compute and cache them if they do not match the round's members.
+        """Return a committed round's `statistics`; compute and cache new ones if they do not match its members.
 
-        They do not match if several commits raced, or while a client is being erased.
+        They do not match after several commits raced, or while a client is being erased.
         """
-        members = tuple(member.client for member in _models(record))
+        members = tuple(member.client for member in _rows(record))
         if job.statistics is StatisticsMode.OFF or not members or (statistics and statistics.members == members):
             return statistics, Work()
         statistics, work = self.compute(job, record)
@@ -59,6 +60,6 @@ class Statistics:
         return statistics, work
 
 
-def _models(record: Round) -> list[Member]:
-    """Return the rows of a round's statistics: its updates, and last its aggregate if it has one."""
+def _rows(record: Round) -> list[Member]:
+    """Return what each row of a round's statistics stands for: the updates, and last the aggregate if there is one."""
     return [*record.members, *([record.aggregate] if record.aggregate else [])]

@@ -23,7 +23,7 @@ MAX_NUM_EXAMPLES = 1e15
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """The body of one request, received completely."""
+    """The body of one request, received completely. As text it is named by its round: "round 3 of job 'mnist'"."""
 
     job: Job
     round: int
@@ -33,7 +33,7 @@ class Upload:
     metrics: Mapping[str, Any]
     """Metrics from the request's header; they override those in the body."""
     sends: list[Future[None]] = field(default_factory=list, compare=False)
-    """Sends of the body's slices, which read it until they are done. `Ingest.put` fills this and does not wait."""
+    """Sends of the body's slices, added by `Ingest.put`. The body has to stay in memory until all of them are done."""
 
     def __str__(self) -> str:
         return f"round {self.round} of job {self.job.id!r}"
@@ -56,7 +56,7 @@ def check(upload: Upload) -> CheckedUpload:
     Raises:
         InvalidTensors: if the body is not a safetensors file, or a number in it is not finite in float32.
         SchemaMismatch: if its tensors are not those of the job.
-        InvalidParameters: as `merge_metrics`, and if `num_examples` is not a number above 0.
+        InvalidParameters: as `merge_metrics`, and if `num_examples` is not between 0 and `MAX_NUM_EXAMPLES`.
     """
     schema, body = upload.job.schema, upload.body
     header = codec.parse(body, len(codec.encode_header(schema)) + HEADER_SLACK_BYTES)
@@ -91,5 +91,5 @@ def merge_metrics(metadata: Mapping[str, str], metrics: Mapping[str, Any]) -> di
 def _num_examples(metrics: Mapping[str, Any]) -> float:
     value = metrics.get("num_examples", 1.0)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < MAX_NUM_EXAMPLES:
-        raise InvalidParameters(f"num_examples is {value!r}; use a number above 0")
+        raise InvalidParameters(f"num_examples is {value!r}; use a number above 0 and below {MAX_NUM_EXAMPLES:g}")
     return float(value)

@@ -17,7 +17,7 @@ from flstore_core.ids import ClientId, JobId
 from flstore_core.records import Job, Member, Round
 from services.common.timing import RealTime
 from services.gateway.rounds import index as index_module
-from services.gateway.rounds.index import NEWS_WAIT_SECONDS, JobIndex, newest_before
+from services.gateway.rounds.index import REFRESH_WAIT_SECONDS, JobIndex, newest_before
 from services.gateway.threads import Pools
 from tests.fakes.clock import FakeTime
 from tests.fakes.executors import HeldExecutor, InlineExecutor
@@ -374,7 +374,7 @@ class TestWaiting:
 
     def test_who_has_waited_enough_is_answered_from_memory(self) -> None:
         time, inline = FakeTime(), InlineExecutor()
-        refreshers = HeldExecutor(submitted=lambda: time.sleep(NEWS_WAIT_SECONDS))
+        refreshers = HeldExecutor(submitted=lambda: time.sleep(REFRESH_WAIT_SECONDS))
         pools = Pools(inline, refreshers, inline, inline, inline)
         gateway = world(time=time, pools=pools, refresh_seconds=REFRESH_SECONDS)
         catalog = gateway.rounds.catalog

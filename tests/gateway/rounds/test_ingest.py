@@ -123,7 +123,7 @@ class TestRefused:
     def test_other_bytes_conflict(self) -> None:
         gateway = world()
         gateway.put(0, "c", 1)
-        with pytest.raises(Conflict, match="round 0 of job 'job' has other bytes from 'c'; an update cannot"):
+        with pytest.raises(Conflict, match="round 0 of job 'job' already has different bytes from 'c'"):
             gateway.put(0, "c", 2)
         assert gateway.stored_tensors(0, "c") == body(1)
 
@@ -140,7 +140,7 @@ class TestRefused:
         gateway.put(0, "a", 1)
         gateway.commit(0)
         before = gateway.store.contents
-        with pytest.raises(RoundCommitted, match="round 0 of job 'job' is committed; 'c' cannot join it any more"):
+        with pytest.raises(RoundCommitted, match="round 0 of job 'job' was committed without 'c'; it takes no"):
             gateway.put(0, "c", 1)
         assert gateway.store.contents == before
 
@@ -158,7 +158,7 @@ class TestRefused:
         gateway = world()
         gateway.put(0, "a", 1)
         on_call(gateway.store, "put", TENSORS, lambda: World.make(gateway.store).jobs.delete(NAME))
-        with pytest.raises(NotFound, match="round 0 of job 'job' is gone"):
+        with pytest.raises(NotFound, match="round 0 of job 'job' does not exist"):
             gateway.put(0, "c", 1)
 
 

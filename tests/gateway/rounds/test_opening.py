@@ -103,7 +103,7 @@ class TestCommitMark:
         assert stored_opening(gateway, 1) == {"base": 0, "closing": True}
 
     def test_a_round_that_is_gone_has_no_mark(self) -> None:
-        with pytest.raises(NotFound, match="round 3 of job 'job' is gone"):
+        with pytest.raises(NotFound, match="round 3 of job 'job' does not exist"):
             world().rounds.openings.has_commit_begun(NAME, 3)
 
 
@@ -123,7 +123,7 @@ class TestReading:
 
     def test_reading_a_round_that_was_never_opened_opens_none(self) -> None:
         gateway = world()
-        with pytest.raises(NotFound, match="round 3 of job 'job' is gone"):
+        with pytest.raises(NotFound, match="round 3 of job 'job' does not exist"):
             gateway.rounds.openings.read_open(NAME, 3)
         assert list(gateway.store.contents) == [layout.job(NAME)]
 

@@ -94,8 +94,8 @@ def test_metrics_may_be_as_long_as_is_said() -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, 1e15, 10**400, "7", True, None, [1]], ids=repr)
-def test_a_weight_is_a_number_above_zero(value: Any) -> None:
-    with pytest.raises(InvalidParameters, match="use a number above 0"):
+def test_a_weight_lies_between_bounds_that_the_refusal_names(value: Any) -> None:
+    with pytest.raises(InvalidParameters, match="use a number above 0 and below 1e"):
         checked(body(1), num_examples=value)
 
 

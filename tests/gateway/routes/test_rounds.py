@@ -52,7 +52,7 @@ async def test_an_update_comes_back_as_it_was_sent(http: httpx.AsyncClient, job:
     again = await put(http)
     assert (again.status_code, again.json()) == (200, {**answer.json(), "created": False})
     document = problem(await put(http, content=body(2)), 409, "conflict")
-    assert "has other bytes from 'c'" in document["detail"]
+    assert "has different bytes from 'c'" in document["detail"]
     back = await http.get(f"{ROUND}/clients/c")
     assert (back.content, back.headers["etag"]) == (body(1), f'"{sha256}"')
     assert back.headers["content-length"] == str(len(body(1)))
