@@ -2,11 +2,15 @@
 
 import hashlib
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hmac import compare_digest
 
 from flstore_core.errors import Forbidden, InvalidParameters, Unauthorized
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,8 @@ class Tokens:
         metrics_token: reads the metrics, and nothing else; "" for none.
 
     Raises:
-        InvalidParameters: if the text is no such list, or has no token: nobody means everybody by that.
+        InvalidParameters: if the text is no such list, or an empty one. An empty list or an empty token is a mistake,
+            such as a variable that was not filled in, and must not let everybody in.
     """
 
     def __init__(self, text: str | None, metrics_token: str = "") -> None:
@@ -41,7 +46,8 @@ class Tokens:
             self._grants = tuple(_grant(entry) for entry in json.loads(text))
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidParameters(
-                'FLSTORE_TOKENS must be a JSON list of {"token", "jobs": [names], "access": "read" or "write"}'
+                'FLSTORE_TOKENS must be a JSON list of {"token" or "sha256", "jobs": [names], "access": "read" or '
+                '"write"}; no token may be empty'
             ) from error
         if not self._grants:
             raise InvalidParameters("FLSTORE_TOKENS has no token; leave it unset to let everybody in")
@@ -68,10 +74,10 @@ class Tokens:
         if self._metrics_digest and compare_digest(_digest(_token(authorization)), self._metrics_digest):
             return
         if "*" not in self._find(authorization).jobs:
-            raise Forbidden("metrics are of all jobs; use FLSTORE_METRICS_TOKEN's token, or one that reaches jobs '*'")
+            raise Forbidden("metrics cover all jobs; use the token of FLSTORE_METRICS_TOKEN, or one for jobs '*'")
 
     def caller(self, authorization: str) -> str:
-        """Return what tells callers apart, which is no secret; "" where everybody is let in."""
+        """Return a name for the caller's token that is no secret; "" where everybody is let in."""
         return self._find(authorization).digest[:16] if self._grants else ""
 
     def may_write(self, authorization: str, job: str) -> bool:
@@ -90,14 +96,17 @@ class Tokens:
         return [job for job in jobs if any(fnmatchcase(job, pattern) for pattern in grant.jobs)]
 
     def _find(self, authorization: str) -> Grant:
-        digest = _digest(_token(authorization))
+        token = _token(authorization)
+        digest = _digest(token)
+        # All grants are compared, so that the time does not tell which one matches.
         grants = [grant for grant in self._grants if compare_digest(grant.digest, digest)]
-        if not grants:
+        if not token or not grants:
             raise Unauthorized("send 'Authorization: Bearer <token>' with a token that this gateway accepts")
         return grants[0]
 
 
 def _grant(entry: object) -> Grant:
+    """Return the grant of one entry; raise `ValueError`, `KeyError` or `TypeError` if the entry is malformed."""
     if not isinstance(entry, dict):
         raise TypeError(entry)
     access = entry.get("access", "read")
@@ -106,8 +115,20 @@ def _grant(entry: object) -> Grant:
     jobs = entry.get("jobs", ["*"])
     if not isinstance(jobs, list):
         raise TypeError(jobs)
-    digest = str(entry["sha256"]).lower() if "sha256" in entry else _digest(str(entry["token"]))
-    return Grant(digest, tuple(str(job) for job in jobs), access == "write")
+    return Grant(_digest_in(entry), tuple(str(job) for job in jobs), access == "write")
+
+
+def _digest_in(entry: Mapping[str, object]) -> str:
+    """Return the SHA-256 of an entry's token, which the entry holds as text or as its hash."""
+    if "sha256" in entry:
+        digest = str(entry["sha256"]).lower()
+        if not _SHA256.fullmatch(digest):
+            raise ValueError("sha256")
+        return digest
+    token = entry["token"]
+    if not isinstance(token, str) or not token.strip():
+        raise ValueError("token")
+    return _digest(token)
 
 
 def _token(authorization: str) -> str:

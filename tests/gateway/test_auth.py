@@ -58,6 +58,13 @@ def test_without_a_token_that_is_accepted_nothing_is_allowed(header: str) -> Non
         TOKENS.visible(header, ["shared"])
 
 
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic reader"])
+def test_a_header_without_a_token_matches_no_grant_whatever_its_hash(header: str) -> None:
+    tokens = Tokens(json.dumps([{"sha256": hashlib.sha256(b"").hexdigest(), "access": "write"}]))
+    with pytest.raises(Unauthorized):
+        tokens.check(header, "any", write=True)
+
+
 def test_only_jobs_that_a_token_reaches_are_visible() -> None:
     jobs = ["other", "shared", "team-a-1", "team-a-10"]
     assert TOKENS.visible("Bearer reader", jobs) == ["shared", "team-a-1", "team-a-10"]
@@ -83,7 +90,7 @@ def test_metrics_are_for_their_own_token_and_for_those_that_reach_every_job() ->
     tokens = Tokens(json.dumps([{"token": "all"}, {"token": "some", "jobs": ["a*", "**"]}]), "scraper")
     tokens.check_metrics("Bearer scraper")
     tokens.check_metrics("bearer all")
-    with pytest.raises(Forbidden, match="metrics are of all jobs"):
+    with pytest.raises(Forbidden, match="metrics cover all jobs"):
         tokens.check_metrics("Bearer some")
     for header in ("", "Bearer ", "Bearer wrong", "Basic scraper"):
         with pytest.raises(Unauthorized):
@@ -104,6 +111,14 @@ def test_metrics_are_for_their_own_token_and_for_those_that_reach_every_job() ->
         [{"token": "x", "access": "admin"}],
         [{"token": "x", "jobs": "*"}],
         7,
+        [{"token": ""}],
+        [{"token": " "}],
+        [{"token": None}],
+        [{"token": 7}],
+        [{"token": "x"}, {"sha256": ""}],
+        [{"sha256": "ab"}],
+        [{"sha256": "é" * 64}],
+        [{"sha256": None}],
     ],
 )
 def test_a_text_that_is_no_list_of_tokens_is_refused_and_not_repeated(value: Any) -> None:
