@@ -29,7 +29,7 @@ from services.gateway.state import State
 logger = logging.getLogger(__name__)
 
 SWEEP_EVERY = 30
-"""Renewals of running operations between two sweeps for abandoned and expired ones."""
+"""Renewals of running operations from one sweep to the next; a sweep looks for abandoned and expired operations."""
 
 RETRY_S = 1.0
 """Seconds to pause before a controller that did not answer is asked again."""
@@ -65,7 +65,7 @@ def create_app(state: State) -> FastAPI:
 
 
 async def follow(placement: Placement) -> None:
-    """Take in every new placement table, for as long as the gateway lives."""
+    """Keep the placement table up to date for as long as the gateway lives."""
     while True:
         try:
             await to_thread.run_sync(placement.wait_for_news, abandon_on_cancel=True)
@@ -95,7 +95,7 @@ async def _unknown_job(request: Request, error: UnknownJob) -> Response:
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> Response:
-    """Answer a path, header or body that is not as described, with each field that does not fit."""
+    """Answer a request whose path, header or body does not fit its description, and name each field that does not."""
     errors: list[dict[str, Any]] = [
         {"field": ".".join(str(part) for part in entry["loc"]), "message": entry["msg"]} for entry in error.errors()
     ]

@@ -1,4 +1,4 @@
-"""Jobs are created and deleted: a record in the store, a place among the shards."""
+"""Creates and deletes jobs. A job is a record in the store, and a place for its slices among the shards."""
 
 import logging
 from dataclasses import replace
@@ -28,9 +28,9 @@ class Jobs:
         self._time = time
 
     def create(self, job: Job) -> tuple[JobIndex, bool]:
-        """Store a job and have it placed; return what is known of it, and whether it is new.
+        """Store a job and have it placed; return its index, and whether it is new.
 
-        A new job is created now, whatever its `created_at` says. One that no shard can hold is deleted again.
+        A new job's `created_at` is set to now. If no shard can hold the job, it is deleted again.
 
         Raises:
             Conflict: if another job has that name.
@@ -52,21 +52,23 @@ class Jobs:
     def delete(self, job: JobId) -> None:
         """Delete a job and everything it stored; raise `NotFound` if there is none.
 
-        The job's record goes first. If the deletion breaks off then, what is left cannot be reached, and is deleted
-        when a job of that name is created.
+        The job's record goes first. If the deletion breaks off after that, nobody can reach what is left, and it is
+        deleted before a job of that name is created again.
         """
         self._catalog.refresh(job)
         self._store.delete(layout.job(job))
         self._store.delete_prefix(layout.job_prefix(job))
         self._catalog.forget(job)
-        self._outbox.settle(job, FORGET_AFTER_S)
+        self._outbox.settle(job, FORGET_AFTER_S)  # a slice that came after the next call would stay in its shard
         self._caches.forget_job(self._placement.fetch_awake(), job)
         try:
             self._placement.forget(job)
         except FLStoreError as error:
-            logger.warning("the controller will find the job gone", extra={"job": job, "error": error.detail})
+            # The controller also looks at the store by itself, and plans without the job as soon as it finds it gone.
+            logger.warning("controller not told of deleted job", extra={"job": job, "error": error.detail})
 
     def _put(self, job: Job) -> bool:
+        """Store a job's record and return True; return False if there is one."""
         self._clear_leftovers(job.id)
         try:
             self._store.put(layout.job(job.id), to_bytes(job.to_json()), if_none_match=True)
@@ -75,7 +77,7 @@ class Jobs:
         return True
 
     def _clear_leftovers(self, job: JobId) -> None:
-        """Delete what a deletion that broke off has left, so that the new job does not inherit it."""
+        """Delete what a deletion that broke off has left, so that a new job does not inherit it."""
         try:
             self._store.stat(layout.job(job))
             return

@@ -83,7 +83,10 @@ class _RecordsCollector(Collector):
 
 
 class Measure:
-    """ASGI middleware: counts and times every request by its route's template."""
+    """ASGI middleware: counts and times every request by its route's template, such as `/v1/jobs/{job}`.
+
+    A path as it was sent may hold anything, and each new value of a label takes memory for good.
+    """
 
     def __init__(self, app: ASGIApp, metrics: GatewayMetrics) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Programs that run a job's models, and data sets to evaluate them on: checked, stored, described, deleted."""
+"""Checks, stores, describes and deletes the programs that run jobs' models, and the data sets to evaluate models on."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -65,7 +65,8 @@ class Programs:
         """Store a data set in place of an earlier one; return its record, and whether it is new.
 
         Raises:
-            InvalidTensors: unless it is a safetensors file that has `inputs`, and as many rows in every tensor.
+            InvalidTensors: unless it is a safetensors file with a tensor `inputs`, all of whose tensors have the same
+                number of rows, at least one.
         """
         schema = codec.parse(body).schema
         tensors = {spec.name: {"dtype": spec.dtype, "shape": list(spec.shape)} for spec in schema.tensors}
@@ -73,7 +74,7 @@ class Programs:
         if "inputs" not in tensors or len(rows) != 1 or 0 in rows:
             shapes = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in schema.tensors)
             raise InvalidTensors(
-                "a data set needs a tensor `inputs`, usually `targets`, and as many rows in every tensor; "
+                "a data set needs a tensor `inputs`, usually `targets`, and the same number of rows in every tensor; "
                 f"the tensors of this one: {shapes or 'none'}"
             )
         return self._put(layout.dataset(job.id, name), layout.dataset_record(job.id, name), body, {"tensors": tensors})
@@ -86,14 +87,14 @@ class Programs:
             raise NotFound(f"job {job!r} has no program; PUT /v1/jobs/{job}/model uploads one") from None
 
     def read_dataset(self, job: JobId, name: str) -> StoredFile:
-        """Return the record of a data set; raise `NotFound` naming the nearest."""
+        """Return the record of a data set; raise `NotFound`, which suggests the nearest names."""
         try:
             return StoredFile(**load_json(self._store, layout.dataset_record(job, name)))
         except NotFound:
             raise unknown("data set", name, self._dataset_names(job)) from None
 
     def read_datasets(self, job: JobId) -> dict[str, StoredFile]:
-        """Return the records of a job's data sets by name; one that is deleted meanwhile is left out."""
+        """Return the records of a job's data sets by name, without those that somebody deletes meanwhile."""
         records = {}
         for name in sorted(self._dataset_names(job)):
             with suppress(NotFound):
@@ -107,7 +108,7 @@ class Programs:
         self._store.delete(layout.program(job))
 
     def delete_dataset(self, job: JobId, name: str) -> None:
-        """Delete a data set; raise `NotFound` naming the nearest."""
+        """Delete a data set; raise `NotFound`, which suggests the nearest names."""
         self.read_dataset(job, name)
         self._store.delete(layout.dataset_record(job, name))
         self._store.delete(layout.dataset(job, name))
@@ -115,7 +116,10 @@ class Programs:
     def _put(
         self, key: str, record_key: str, body: bytes | memoryview, about: Mapping[str, Any]
     ) -> tuple[StoredFile, bool]:
-        """Store a file and then its record, unless these very bytes are stored."""
+        """Store a file and then its record, unless these very bytes are stored; return the record and whether it is new.
+
+        The record goes last here, and first where a file is deleted, so a record always has a file beside it.
+        """
         sha256 = hashlib.sha256(body).hexdigest()
         try:
             earlier = StoredFile(**load_json(self._store, record_key))

@@ -25,16 +25,15 @@ class Settings:
     in_flight_bytes: int = 2 * 2**30
     """Bytes of uploads held at once; a further upload gets status 429 before its body is read."""
     upload_patience_seconds: float = 60.0
-    """How far an upload may fall behind 64 KiB a second; beyond that it gets status 408."""
+    """Seconds by which an upload may fall behind a rate of 64 KiB a second; a slower one gets status 408."""
     records_bytes: int = 256 * 2**20
     """Budget of the cache of rounds' records and statistics, in bytes."""
     refresh_seconds: float = 2.0
-    """Greatest age of a job's list of rounds; other gateways commit rounds too."""
+    """Greatest age of a job's list of rounds, in seconds; other gateways commit rounds too."""
     shard_timeout_seconds: float = 60.0
-    """Longest call of a shard or predictor, its cold start included."""
+    """Longest call of a shard or predictor in seconds, its cold start included."""
     threads: int = 40
     """Requests worked on at once."""
-
     question_bytes: int = 512 * 2**20
     """Memory that one question may take in the gateway, as estimated before it runs; more gets status 422."""
     question_operations: int = 2 * 10**11

@@ -69,7 +69,7 @@ class State:
 
 
 def create_state(settings: Settings, store: ObjectStore, keys: Keys) -> State:
-    """Return the parts of a gateway over `store`; with the first of `keys` it proves to backends who it is."""
+    """Return the parts of a gateway over `store`. It signs its calls of backends with the first of `keys`."""
     pools, time = Pools.start(), RealTime()
     calls = Calls(settings.shard_timeout_seconds, time, keys=keys)
     placement = Placement(settings.placement_url, store, keys=keys)
@@ -80,7 +80,7 @@ def create_state(settings: Settings, store: ObjectStore, keys: Keys) -> State:
 
 
 def assemble(settings: Settings, store: ObjectStore, backends: Backends, pools: Pools, time: Time) -> State:
-    """Return the parts of a gateway over whatever store, backends, threads and time it is to have."""
+    """Return the parts of a gateway over any store, backends, threads and time, those of a test included."""
     policy = make_policy("lru+arrival", settings.records_bytes, time.monotonic, random.Random(0))
     cache: Cache[Document] = Cache(Ledger(policy, settings.records_bytes, time.monotonic))
     catalog = Catalog(store, pools, time, settings.refresh_seconds, cache.discard_job)

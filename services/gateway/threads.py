@@ -1,4 +1,4 @@
-"""Worker threads that know for which request they work, and a bounded queue of requests before them."""
+"""Thread pools whose work knows the request that it belongs to, and a bounded queue of requests before them."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 OPERATIONS = 4
-"""Long operations that run at once; `services.gateway.answers.queue` shares them out."""
+"""Long operations that run at once; `services.gateway.answers.queue` decides whose is next."""
 WAITING_PER_THREAD = 8
 """Requests that may wait for each thread; further ones are answered 429."""
 
@@ -28,7 +28,11 @@ class Pool(ThreadPoolExecutor):
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """A gateway's thread pools. Work in one pool may wait for work in another one, never for its own pool."""
+    """A gateway's thread pools.
+
+    Work in one pool may wait for work in another one, never in its own: if all threads of a pool waited for work that
+    is queued behind them, none would be left to do it. Each field says for which pools its work waits.
+    """
 
     readers: Executor
     """Read small objects from the store. Wait for no other pool."""
@@ -66,13 +70,14 @@ def start_lane() -> Executor:
 class Workers:
     """Runs the blocking part of requests.
 
-    A hop through the event loop's own executor costs a quarter of one through anyio's limiter where many requests are
-    under way.
+    This hands work to threads through the event loop's own executor. With many requests under way, that takes a
+    quarter of the time that anyio's limiter takes.
     """
 
     def __init__(self, threads: int) -> None:
         self.pool = Pool(threads, thread_name_prefix="request")
         self._room = threads * (1 + WAITING_PER_THREAD)
+        """Requests that may still be accepted. It needs no lock: only the event loop's thread changes it."""
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what `function` returns in a thread; raise `Busy` if too many requests wait for a thread."""

@@ -1,4 +1,4 @@
-"""Calls of any backend's cache: what it holds, why, and what it is to drop."""
+"""Calls about a backend's cache: what it holds, why it holds it, and what it has to drop."""
 
 import json
 import logging
@@ -35,11 +35,14 @@ class Caches:
         return explanation
 
     def forget_job(self, urls: Mapping[ShardId, str], job: JobId) -> None:
-        """Have backends drop a job; log each that cannot be reached, which holds nothing or will find the job gone."""
+        """Have backends drop a job. A backend that cannot be reached is logged and passed over.
+
+        Such a backend either has no process, and so holds nothing, or drops the job with the next placement table.
+        """
         self._forget(urls, JOB.format(job=job))
 
     def forget_client(self, urls: Mapping[ShardId, str], job: JobId, client: ClientId) -> None:
-        """Have backends drop a client of a job; see `forget_job`."""
+        """Have backends drop a client of a job. A backend that cannot be reached is logged and passed over."""
         self._forget(urls, CLIENT.format(job=job, client=client))
 
     def _forget(self, urls: Mapping[ShardId, str], path: str) -> None:

@@ -1,10 +1,12 @@
-"""HTTP calls to backends, made again until one is answered.
+"""HTTP calls of backends, repeated until one is answered.
 
-All that a backend holds is soft state, so a call that breaks off is simply made again. A backend may be at zero, or be
+All that a backend holds is soft state, so a call that broke off can be repeated. A backend may be at zero, or be
 replaced at this moment; the pauses leave it time for both.
 
+One *turn* of a call asks each of the backends that could answer, in order of preference.
+
 Example: a slice has two shards, A and B, and A was just killed. The call goes to A, which refuses the connection, and
-at once to B, which answers: 0 s lost. Were both gone, the next turn would begin after 0.05 s, then 0.2 s, 0.5 s, …
+at once to B, which answers: no time is lost. If B is gone too, the next turns begin after pauses of 0.05 s, 0.2 s, …
 """
 
 import json
@@ -28,16 +30,17 @@ from services.gateway.backends.circuits import Circuits
 T = TypeVar("T")
 
 CHUNK = 2**20
-"""Bytes read at once of a long answer."""
+"""Bytes of a long answer that are read at once."""
 PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0, 2.0)
-"""Seconds between the turns of a call; a killed shard has been replaced long before the last."""
+"""Seconds between the turns of a call. A killed shard has been replaced long before the last turn."""
 
 
 class Calls:
     """Calls backends by their address. Safe to share between threads.
 
     Args:
-        timeout_s: seconds that one attempt may take, a cold start included; no attempt begins later than that.
+        timeout_s: seconds that one request may take, a cold start included. A turn that would begin later than this
+            after the call did is not begun.
         http: makes single requests; by default one that keeps connections open.
         keys: the first one signs every attempt.
     """
@@ -63,15 +66,15 @@ class Calls:
         headers: Mapping[str, str] | None = None,
         body: bytes | list[memoryview] = b"",
     ) -> T:
-        """Return what `read` makes of the first good response; a turn asks each of `urls` in order.
+        """Return what `read` makes of the first good response.
 
         Args:
-            body: as a whole, or its consecutive pieces; then `headers` say its length.
+            body: the whole body, or its consecutive pieces; with pieces, `headers` have to say the length.
 
         Raises:
-            FLStoreError: what a backend answered, if another attempt cannot help or would begin too late.
-            BackendSilent: after one turn, if as many calls wait for each of `urls` as may.
-            StoreUnavailable: after one turn, because the backend itself has tried for long enough.
+            FLStoreError: what a backend answered, if a retry cannot help or would begin too late.
+            BackendSilent: after one turn, if the last of `urls` is silent and enough calls wait for it already.
+            StoreUnavailable: after one turn, because the backend itself has retried for long enough.
             Unavailable: if no backend answers.
         """
         if not urls:
@@ -116,8 +119,8 @@ class Calls:
 
 
 def unproven(address: str, refused: ProofRefused) -> Unavailable:
-    """Return what our own caller is told when another service does not believe this gateway."""
-    error = Unavailable(f"{address} does not take this gateway for one of its deployment: {refused.detail}")
+    """Return the error for our own caller when another service refused this gateway's proof."""
+    error = Unavailable(f"{address} does not accept this gateway as one of its deployment: {refused.detail}")
     error.__cause__ = refused
     return error
 
@@ -133,12 +136,12 @@ def read_whole(response: BaseHTTPResponse) -> bytes:
 
 
 def read_answer(response: BaseHTTPResponse) -> tuple[bytes, Work]:
-    """Return a response's body, and what it took."""
+    """Return a response's body, and the work that it took the backend."""
     return response.data, Work.from_header(response.headers[WORK_HEADER])
 
 
 def read_into_buffer(response: BaseHTTPResponse) -> tuple[memoryview, Work]:
-    """As `read_answer`, for long bodies: received into memory that is used again."""
+    """As `read_answer`, for long bodies, which are received into memory that later answers use again."""
     body: memoryview = buffers.empty(int(response.headers["Content-Length"]), np.uint8).data
     received = 0
     for chunk in response.stream(CHUNK):

@@ -1,7 +1,7 @@
-"""Circuits: how many calls may wait for a backend that is silent, so that it holds up nobody who asks another one.
+"""Circuits limit how many calls wait for a silent backend, so that calls of other backends still find a thread.
 
-A call waits in a thread. A backend that hangs, taking requests and answering none, would have threads wait until there
-are none left for other jobs. So the calls of each backend are counted:
+A call waits in a thread. A backend that hangs takes requests and answers none. Without a limit, all threads would end
+up waiting for it, and none would be left for other jobs. So the calls of each backend are counted:
 
     closed ── a call times out ──▶ half open: up to TRIALS calls wait; further ones are refused at once
     half open ── any answer ──▶ closed
@@ -31,6 +31,8 @@ TRIALS = 4
 
 @dataclass
 class _Circuit:
+    """The calls of one backend."""
+
     waiting: int = 0
     heard_at: float = 0.0
     """When it last answered, or when it was first called after a time without calls."""
@@ -65,10 +67,9 @@ class Circuits:
             self._leave(circuit, answered=True)
             raise
         except exceptions.HTTPError as error:
-            in_vain = isinstance(error, exceptions.TimeoutError) and not isinstance(
-                error, exceptions.NewConnectionError
-            )
-            self._leave(circuit, timed_out=in_vain)
+            # urllib3 calls a refused connection a timeout too. That one came at once, so it held no thread up.
+            refused = isinstance(error, exceptions.NewConnectionError)
+            self._leave(circuit, timed_out=isinstance(error, exceptions.TimeoutError) and not refused)
             raise
         except BaseException:
             self._leave(circuit)
@@ -80,7 +81,7 @@ class Circuits:
         with self._lock:
             circuit = self._circuits.setdefault(url, _Circuit())
             if not circuit.waiting:
-                circuit.heard_at = now
+                circuit.heard_at = now  # nobody waited until now, so a silence can only begin now
             limit = circuit.limit(now)
             if limit is not None and circuit.waiting >= limit:
                 seconds = now - circuit.heard_at

@@ -1,13 +1,13 @@
 """The outbox: slices on their way to shards, which no acknowledgement waits for.
 
-A slice in a shard is soft state: a shard reads from the store what it was not sent. So a slice is sent if that goes
-well, and dropped if it does not. Each shard has a *lane* of its own: a few threads, and a bound of the uploads' bytes
-that wait in it. A shard that hangs fills its own lane, and further slices for it are dropped at once.
+A slice in a shard is soft state: a shard reads from the store what it was not sent. So each slice is sent once, and
+dropped if that fails. Each shard has a *lane* of its own: a few threads, and a limit for the bytes of the uploads that
+wait in it. A shard that hangs fills its own lane, and further slices for it are dropped at once.
 
-Example, with lanes of 512 MiB and uploads of 100 MiB: shard A hangs. Four sends wait for its answer and a fifth in the
-queue, 500 MiB in all. The sixth upload's slice for A is dropped; its slice for B goes out as ever, and so do those of
-other jobs. After 60 s the four calls time out, the fifth is dropped because it has waited too long, and the memory of
-all five is free. Until then it counts as in flight (`services.gateway.routes.uploads`).
+Example, with lanes of 512 MiB and uploads of 100 MiB: shard A hangs. Four sends wait for its answer, and a fifth waits
+in the queue, 500 MiB in all. The sixth upload's slice for A is dropped. Its slice for B is sent as usual, and so are
+the slices of other jobs. After 60 s the four calls time out, the fifth is dropped because it has waited too long, and
+the memory of all five is free. Until then it counts as in flight (`services.gateway.routes.uploads`).
 """
 
 import logging
@@ -27,9 +27,9 @@ logger = logging.getLogger(__name__)
 LANE_SHARE = 4
 """A lane holds at most the budget of bytes in flight divided by this."""
 STALE_S = 10.0
-"""A slice that has waited in its lane for this many seconds is dropped: by then the shard has asked the store."""
+"""A slice that has waited in its lane for longer is dropped: if it was needed, its shard has read it from the store."""
 FORGET_AFTER_S = 10.0
-"""Seconds that slices on their way have to arrive, before shards are told to forget a client or a job."""
+"""Longest wait, in seconds, for slices that are on their way before shards are told to forget a client or a job."""
 
 Send = Callable[[], None]
 
@@ -39,7 +39,7 @@ class Outbox:
 
     Args:
         start_lane: returns the threads of one shard's lane.
-        lane_bytes: bytes of uploads whose slices may wait in one lane; one upload may always.
+        lane_bytes: bytes of all uploads whose slices wait in one lane. A single upload may be larger than that.
     """
 
     def __init__(
@@ -62,13 +62,14 @@ class Outbox:
         body: list[memoryview],
         upload_bytes: int,
     ) -> list[Future[None]]:
-        """Send a slice to every one of its shards, or drop it. Nothing is raised.
+        """Begin to send a slice to each of its shards, or drop it. Nothing is raised.
 
         Args:
-            upload_bytes: of the upload that `body` is a view of, and so keeps in memory.
+            body: views of the upload's memory, which has to stay until all the returned futures are done.
+            upload_bytes: size of the whole upload, all of which the views keep in memory.
 
         Returns:
-            What to wait for until the body is no longer read. The futures have no result.
+            A future for each shard that the slice is sent to. It has no result.
         """
         sends = []
         for url in urls:
@@ -85,7 +86,7 @@ class Outbox:
             return sum(map(len, self._under_way.values()))
 
     def settle(self, job: JobId, patience_s: float) -> None:
-        """Wait until no slice of a job is on its way, for at most so many seconds."""
+        """Wait for the slices of a job that are on their way now, for at most `patience_s` seconds."""
         with self._lock:
             under_way = set(self._under_way.get(job, ()))
         wait(under_way, patience_s)
@@ -105,9 +106,10 @@ class Outbox:
     def _note(self, job: JobId, future: Future[None]) -> None:
         with self._lock:
             self._under_way.setdefault(job, set()).add(future)
-        future.add_done_callback(partial(self._strike_out, job))
+        # Outside of the lock: if the future is done already, the callback runs here and now, and takes the lock itself.
+        future.add_done_callback(partial(self._note_done, job))
 
-    def _strike_out(self, job: JobId, future: Future[None]) -> None:
+    def _note_done(self, job: JobId, future: Future[None]) -> None:
         with self._lock:
             under_way = self._under_way[job]
             under_way.discard(future)
@@ -123,18 +125,18 @@ class _Lane:
         self._clock = clock
         self._limit = limit
         self._slices: Counter[tuple[JobId, MemberRef]] = Counter()
-        """Slices in this lane, by their upload: all of them are views of one body."""
+        """How many slices of each upload are in this lane. All slices of one upload are views of one body."""
         self._nbytes = 0
-        """Of those uploads, each counted once."""
+        """Sum of those uploads' sizes. Each counts once, because its slices share one body."""
         self._lock = Lock()
 
     def offer(self, send: Send, part: SliceRef, member: MemberRef, nbytes: int) -> Future[None] | None:
         """Begin to send a slice; return None if there is no room for it."""
         upload = part.job, member
         with self._lock:
-            if not self._slices[upload]:
+            if upload not in self._slices:
+                # An empty lane takes any upload. Otherwise one that is larger than the limit would never be sent.
                 if self._nbytes and self._nbytes + nbytes > self._limit:
-                    del self._slices[upload]
                     _log_dropped(part, "its lane is full")
                     return None
                 self._nbytes += nbytes

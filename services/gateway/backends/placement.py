@@ -1,13 +1,13 @@
 """Follows the placement controller's table, which says whom to ask for which slice.
 
-The table is published with a version that only grows. Gateways hold the newest one they have seen and hold a question
-open at the controller ("long poll") until there is a newer one.
+Each table that the controller publishes has a higher version than the one before. A gateway keeps the newest table that
+it has seen, and asks the controller for a newer one. The controller answers when it has one ("long poll").
 
-Example: the gateway holds version 7 and asks `GET /v1/placement?after=7&wait=20`. A new job is placed after 3 s; the
-controller answers at once with version 8, which the gateway takes in, asking for what comes after 8 next. Had nothing
-happened, the answer after 20 s would have been empty. The gateway that created the job does not wait for this: the
-answer to `POST /v1/placement/jobs/{job}` is version 8 itself. Should the follower then bring version 8 late, or even
-7, nothing changes: a table of a lower version never replaces one of a higher.
+Example: the gateway has version 7 and asks `GET /v1/placement?after=7&wait=20`. After 3 s a new job is placed. The
+controller answers at once with version 8, and the gateway next asks for what comes after 8. If nothing had happened,
+the controller would have sent an empty answer after 20 s. The gateway that created the job does not wait for this: the
+answer to its `POST /v1/placement/jobs/{job}` is version 8 itself. If a long poll then brings version 8 late, or even
+version 7, nothing changes, because a table never replaces one with a higher version.
 """
 
 import json
@@ -35,7 +35,7 @@ ZERO = "zero"
 """State of a shard that has no process, and so nothing in memory."""
 
 LONG_POLL_S = 20.0
-"""Seconds for which the controller may hold a question open until there is news."""
+"""Seconds for which the controller may delay its answer while there is no newer table."""
 
 
 class Placement:
@@ -69,7 +69,7 @@ class Placement:
         return {shard.id: shard.url for shard in self._table.shards.values()}
 
     def find_or_place(self, job: JobId) -> Assignment:
-        """Return who holds a job's slices; a job that is not in the table is placed by the controller first.
+        """Return which shards hold a job's slices; if the table lacks the job, have the controller place it first.
 
         Raises:
             InsufficientCapacity: if no shard can hold a slice of it.
@@ -78,7 +78,7 @@ class Placement:
         return self._table.jobs.get(job) or self.place(job)
 
     def place(self, job: JobId) -> Assignment:
-        """Have the controller place a job, and return who holds its slices; errors as `find_or_place`."""
+        """Have the controller place a job, and return which shards hold its slices; errors as `find_or_place`."""
         self._take_in(self._call("POST", f"/v1/placement/jobs/{job}"))
         try:
             return self._table.jobs[job]
@@ -122,7 +122,7 @@ class Placement:
             logger.info("no placement table in the store yet", extra={"error": error.detail})
 
     def wait_for_news(self) -> None:
-        """Return once a newer table has been taken in, or after `LONG_POLL_S` seconds without one."""
+        """Ask for a newer table, take it in and return; return as well after `LONG_POLL_S` seconds without one."""
         data = self._call("GET", f"/v1/placement?after={self._table.version}&wait={LONG_POLL_S:g}")
         if data:
             self._take_in(data)
@@ -131,6 +131,7 @@ class Placement:
         self._http.clear()
 
     def _take_in(self, data: Mapping[str, Any]) -> None:
+        """Use a table from now on, unless a newer one is in use. Threads may bring tables in any order."""
         table = Table.from_json(data)
         with self._lock:
             if table.version >= self._table.version:

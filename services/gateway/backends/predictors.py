@@ -28,7 +28,7 @@ class Predictors:
         """Return the partial of a workload's `run`, from the first predictor that answers.
 
         Args:
-            progress: hears of every step of a long run, and ends the run by raising.
+            progress: called after every step of a long run; raises to give the run up.
         """
         read = partial(_read_run, progress=progress)
         body, work = self._calls.send("POST", urls, RUN, read, body=encode(request.to_json()))
@@ -36,7 +36,10 @@ class Predictors:
 
 
 def _read_run(response: BaseHTTPResponse, progress: Progress) -> tuple[bytes, Work]:
-    """Return a run's answer and what it took; a long run's lines of progress come before."""
+    """Return a run's answer and what it took.
+
+    The response to a long run is a stream: one line of JSON a step, then a line with the work, then the answer's bytes.
+    """
     if response.headers.get("Content-Type") != STREAM_TYPE:
         return read_answer(response)
     rest, chunks = b"", response.stream(CHUNK)
@@ -48,9 +51,9 @@ def _read_run(response: BaseHTTPResponse, progress: Progress) -> tuple[bytes, Wo
                 line = json.loads(text)
                 if PROBLEM in line:
                     raise from_problem(line[PROBLEM])
-                if WORK in line:
+                if WORK in line:  # the last line: all that follows is the answer, which may contain line feeds
                     return b"".join([rest, *chunks]), Work(**line[WORK])
                 progress(*line[PROGRESS])
     finally:
-        response.close()
+        response.close()  # given up in its midst, the connection could not be used for another call
     raise ProtocolError("the predictor's answer broke off")

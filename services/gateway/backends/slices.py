@@ -27,8 +27,7 @@ class HeldSlice:
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """What a gateway has behind it: where slices lie, the calls of shards and predictors, threads to call in,
-    and slices on their way."""
+    """What a gateway needs to call backends: the placement table, the calls themselves, threads, and the outbox."""
 
     placement: Placement
     shards: Shards
@@ -55,7 +54,7 @@ class Backends:
 
     def close(self) -> None:
         """Send no more slices, and close the connections."""
-        self.outbox.close()
+        self.outbox.close()  # first, because it sends over these connections
         for part in (self.placement, self.shards, self.predictors, self.caches):
             part.close()
 

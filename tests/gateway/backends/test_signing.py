@@ -79,7 +79,7 @@ def test_every_attempt_is_signed_anew() -> None:
 
 def test_a_gateway_that_is_not_believed_is_unavailable_to_its_callers() -> None:
     sending, _ = calls(Backend(refusals=10**6))
-    with pytest.raises(Unavailable, match="http://a does not take this gateway for one of its deployment: the clocks"):
+    with pytest.raises(Unavailable, match="http://a does not accept this gateway as one of its deployment: the clocks"):
         sending.send("GET", ["http://a"], "/v1/inventory", read_whole)
 
 
@@ -90,6 +90,6 @@ def test_the_controller_is_asked_with_a_proof() -> None:
     assert placement.table.version == 3
     placement.forget(JobId("job"))
     backend.refusals = 1
-    with pytest.raises(Unavailable, match="http://placement does not take this gateway") as refused:
+    with pytest.raises(Unavailable, match="http://placement does not accept this gateway") as refused:
         placement.wait_for_news()
     assert isinstance(refused.value.__cause__, ProofRefused)
