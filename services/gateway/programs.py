@@ -116,7 +116,7 @@ class Programs:
     def _put(
         self, key: str, record_key: str, body: bytes | memoryview, about: Mapping[str, Any]
     ) -> tuple[StoredFile, bool]:
-        """Store a file and then its record, unless these very bytes are stored; return the record and whether it is new.
+        """Store a file and then its record, unless these very bytes are stored.
 
         The record goes last here, and first where a file is deleted, so a record always has a file beside it.
         """

@@ -1,4 +1,4 @@
-"""Checks before every endpoint: the names are usable, the caller may do this, the body is not too long."""
+"""Checks before every endpoint: names are valid, the caller may do this, and the body is short and comes in time."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -16,17 +16,17 @@ MAX_JSON_BYTES = 16 * 2**20
 """Longest JSON body: enough for the schema of a hundred thousand tensors."""
 
 BODY_S = 60.0
-"""Seconds that a JSON body may take to come."""
+"""Seconds within which a JSON body has to arrive."""
 
 
 async def reads(request: Request) -> State:
     """Return the state if the caller may read the job in the path."""
-    return _admitted(request, write=False)
+    return _admit(request, write=False)
 
 
 async def writes(request: Request) -> State:
     """Return the state if the caller may write the job in the path."""
-    return _admitted(request, write=True)
+    return _admit(request, write=True)
 
 
 async def job_in_path(job: str) -> JobId:
@@ -40,7 +40,7 @@ async def client_in_path(client: str) -> ClientId:
 class JsonRoute(APIRoute):
     """A route that admits the caller and bounds a JSON body's length and time before it is parsed.
 
-    FastAPI parses a body first and asks whether the caller may send one afterwards.
+    FastAPI alone would read and parse the body first, and only then ask whether the caller may send one.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -49,7 +49,7 @@ class JsonRoute(APIRoute):
 
         async def limited(request: Request) -> Response:
             if self.body_field:
-                _admitted(request, write=writing)
+                _admit(request, write=writing)
                 await read_body(request)
             return await handler(request)
 
@@ -59,7 +59,8 @@ class JsonRoute(APIRoute):
 class PlainRoute(APIRoute):
     """A route that is described like any other, but calls its endpoint with the request and the path's names alone.
 
-    For endpoints that are called thousands of times a second: to resolve dependencies takes as long as a short answer.
+    For endpoints that are called thousands of times a second: FastAPI's dependencies would take as long as the answer.
+    Such an endpoint has to check the caller itself.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -71,11 +72,11 @@ class PlainRoute(APIRoute):
 
 
 async def read_body(request: Request, limit: int = MAX_JSON_BYTES) -> bytes:
-    """Return a request's body; it is read once, whoever asks for it.
+    """Return a request's body. Starlette keeps it, so that it can be asked for again.
 
     Raises:
         TooLarge, LengthRequired: as `check_length`, before anything is read.
-        TooSlow: if it does not come within `BODY_S` seconds.
+        TooSlow: if it does not arrive within `BODY_S` seconds.
     """
     check_length(request, limit)
     try:
@@ -94,7 +95,8 @@ def check_length(request: Request, limit: int = MAX_JSON_BYTES) -> None:
         raise TooLarge(f"the body has {length} bytes; at most {limit} are accepted here")
 
 
-def _admitted(request: Request, *, write: bool) -> State:
+def _admit(request: Request, *, write: bool) -> State:
+    """Return the state; raise `Unauthorized` or `Forbidden` if the caller may not do this to the job in the path."""
     state = state_of(request)
     state.tokens.check(request.headers.get("authorization", ""), request.path_params.get("job"), write=write)
     return state

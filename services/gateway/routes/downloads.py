@@ -1,4 +1,4 @@
-"""Answers with an object's bytes: all, a range, or none if the caller has them already."""
+"""Answers with an object's bytes: all of them, a range, or none if the caller has them already."""
 
 import re
 from itertools import chain
@@ -13,9 +13,9 @@ _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 def download(request: Request, store: ObjectStore, key: str, nbytes: int, sha256: str) -> Response:
-    """Return the response with an immutable object of `nbytes`, whose ETag is its hash. Reads its first chunk."""
+    """Return the response with an object of `nbytes`, whose ETag is its hash. Reads the first chunk from the store."""
     headers = {"ETag": f'"{sha256}"', "Accept-Ranges": "bytes", "Cache-Control": "private, immutable"}
-    if _has(request.headers.get("if-none-match", ""), sha256):
+    if _names_hash(request.headers.get("if-none-match", ""), sha256):
         return Response(status_code=304, headers=headers)
     part = byte_range(request.headers.get("range", ""), nbytes)
     start, stop = part or (0, nbytes)
@@ -23,19 +23,19 @@ def download(request: Request, store: ObjectStore, key: str, nbytes: int, sha256
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{nbytes}"
     headers["Content-Length"] = str(stop - start)
     chunks = store.stream(key, offset=start, length=stop - start)
-    first = next(chunks, b"")  # an error of the store comes here, while the status can still say so
+    first = next(chunks, b"")  # here, not later: once the response has begun, its status cannot tell of an error
     status = 206 if part else 200
     return StreamingResponse(chain([first], chunks), status, headers, media_type="application/octet-stream")
 
 
-def _has(if_none_match: str, sha256: str) -> bool:
-    """Say whether an If-None-Match header names the hash, or any."""
+def _names_hash(if_none_match: str, sha256: str) -> bool:
+    """Say whether an If-None-Match header lists the hash, or `*`, which stands for every hash."""
     tags = [tag.strip().removeprefix("W/").strip('"') for tag in if_none_match.split(",")]
     return sha256 in tags or "*" in tags
 
 
 def byte_range(header: str, nbytes: int) -> tuple[int, int] | None:
-    """Return the bytes [start, stop) that a Range header asks for; None, which means all, unless it is a single range.
+    """Return the bytes [start, stop) that a Range header asks for. None means all, as without one range that is valid.
 
     Example, of 100 bytes: `bytes=10-19` is (10, 20), `bytes=90-` is (90, 100), `bytes=-7` is (93, 100), and
     `bytes=0-1,4-5` is None.
@@ -52,7 +52,7 @@ def byte_range(header: str, nbytes: int) -> tuple[int, int] | None:
     else:
         start, stop = int(first), min(int(last) + 1, nbytes) if last else nbytes
         if last and int(last) < start:
-            return None
+            return None  # RFC 9110, 14.1.1: such a range is invalid, and an invalid Range header is ignored
     if start >= stop:
         raise RangeNotSatisfiable(f"range {header!r} lies outside of the object's {nbytes} bytes")
     return start, stop

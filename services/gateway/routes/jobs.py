@@ -1,4 +1,4 @@
-"""Jobs: created, listed, read, deleted; clients erased from them."""
+"""Endpoints of jobs: create, list, read and delete them, and erase clients from them."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
     responses=answers(s200="this very job existed before") | problems(409, 411, 413, 422, 507),
 )
 async def create_job(job: JobName, body: NewJob, state: Writes) -> JSONResponse:
-    """Create a job. The same job again is answered 200; a different one under that name, 409."""
+    """Create a job. Creating the same job again answers 200; another job under a name in use answers 409."""
     record = Job(
         job,
         Schema.from_json([tensor.model_dump() for tensor in body.tensors]),

@@ -1,4 +1,4 @@
-"""Programs and data sets: stored, listed, read back, removed; and models that workloads wrote, read back."""
+"""Endpoints of programs, data sets and artifacts: store, list, return and delete them."""
 
 from collections.abc import Callable
 from typing import Annotated

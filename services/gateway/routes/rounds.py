@@ -1,4 +1,4 @@
-"""Rounds: updates and aggregates stored and read back, rounds committed, listed and read."""
+"""Endpoints of rounds: store updates and aggregates and return them; commit, list and read rounds."""
 
 import json
 from operator import itemgetter
@@ -62,11 +62,11 @@ async def put_aggregate(
 
 @router.post("/rounds/{round}/commit", responses=problems(404, 409, 411, 413, 422, 507))
 async def commit(job: JobName, number: RoundNumber, state: Writes, body: CommitBody | None = None) -> JSONResponse:
-    """Make a round immutable and store its statistics. The same commit again changes nothing and is answered alike."""
+    """Make a round immutable and store its statistics. Repeating a commit changes nothing and gets the same answer."""
     body = body or CommitBody(participants=None)
-    message = CommitRequest(body.metrics, body.hyperparameters, body.participants)
+    request = CommitRequest(body.metrics, body.hyperparameters, body.participants)
     started = perf_counter()
-    record = await state.workers.run(lambda: state.commit.commit(state.rounds.catalog.read_job(job), number, message))
+    record = await state.workers.run(lambda: state.commit.commit(state.rounds.catalog.read_job(job), number, request))
     _count_cost(state, COMMITS, started, COMMIT_PUTS)
     state.metrics.rounds_committed.labels(job).inc()
     return JSONResponse(record.to_json())
@@ -74,7 +74,7 @@ async def commit(job: JobName, number: RoundNumber, state: Writes, body: CommitB
 
 @router.get("/rounds", responses=problems(404, 422))
 async def list_rounds(job: JobName, state: Reads) -> JSONResponse:
-    """List a job's rounds; a committed one with the number of its clients."""
+    """List a job's rounds; committed ones come with the number of their clients."""
     index = await state.workers.run(state.rounds.catalog.read_index, job)
     clients = index.clients_by_round()
     rows = [{"round": number, "committed": True, "clients": clients[number]} for number in index.committed]
@@ -84,7 +84,7 @@ async def list_rounds(job: JobName, state: Reads) -> JSONResponse:
 
 @router.get("/rounds/{round}", responses=problems(404, 422))
 async def read_round(job: JobName, number: RoundNumber, state: Reads) -> JSONResponse:
-    """Read a round's record. An open round's has the updates stored so far."""
+    """Read a round's record. That of an open round lists the updates stored so far."""
     record = await state.workers.run(state.rounds.openings.read_round, job, number)
     return JSONResponse(record.to_json())
 
@@ -112,7 +112,7 @@ async def _put(
         try:
             receipt = await state.workers.run(state.ingest.put, update)
         finally:
-            hold.keep_for(update.sends)
+            hold.keep_for(update.sends)  # also after an error: slices may be on their way, and are views of the body
     _count_cost(state, INGEST, started, INGEST_PUTS)
     if receipt.created:
         state.metrics.ingested_bytes.labels(job_name).inc(receipt.member.nbytes)

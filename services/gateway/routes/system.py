@@ -1,4 +1,4 @@
-"""The system itself: placement, caches, health, metrics."""
+"""Endpoints about the system itself: placement, caches, health and metrics."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +17,7 @@ from services.gateway.state import State, state_of
 router = APIRouter(tags=["system"])
 
 AWAKE = "awake"
+"""State of a backend that has a process, so that asking it does not start one."""
 
 
 @router.get("/v1/placement", responses=problems())
@@ -106,7 +107,7 @@ def _explain(state: State, key: str) -> dict[str, Any]:
 
 
 def _why(state: State, shard: dict[str, Any] | None, key: str) -> dict[str, Any]:
-    """Return why a shard has a key or does not. Wakes no shard."""
+    """Return why a shard has a key or does not. Does not wake the shard."""
     if shard is None or shard["state"] != AWAKE:
         return {"cached": False, "since": None, "why": "the shard is at zero", "pinned": False}
     return state.backends.caches.explain(_direct_url(shard), key)

@@ -1,4 +1,4 @@
-"""Receives uploads whole, into memory set aside for them, and counts the bytes that are in flight."""
+"""Receives the whole body of an upload into memory set aside for it, and counts the bytes that are in flight."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -12,11 +12,11 @@ from flstore_core import buffers
 from flstore_core.errors import Busy, InvalidParameters, LengthRequired, TooLarge, TooSlow
 
 SLOWEST = 64 << 10
-"""Bytes a second at which a body has to come: half a megabit."""
+"""Least rate at which a body has to come, in bytes a second: half a megabit."""
 STEP = 4 << 20
 """Bytes by which the memory of an upload grows."""
 ROOM_WAIT_S = 10.0
-"""Seconds that an upload may wait in its midst for others to give memory back."""
+"""Seconds that an upload which is half received may wait for others to give memory back."""
 
 
 class ByteBudget:
@@ -25,14 +25,15 @@ class ByteBudget:
     A gateway that refuses early does not run out of memory. Example, with a limit of 2 GiB and a largest body of 1 GiB:
     while two bodies of 900 MiB are in flight, a third one of 900 MiB is answered 429, and one of 1.5 GiB 413.
 
-    Bytes count as they arrive. An upload *claims* all of its bytes and *holds* those that came, so that one that is
-    slow takes little from others. Where the claims together are over the limit, an upload gets its next bytes only if
-    all can still end one after the other, each with what those before it gave back (Dijkstra's banker's algorithm,
-    EWD 623, 1977). So uploads never wait for each other in a circle.
+    Bytes count as they arrive. An upload *claims* all of its bytes, and *holds* those that have come, so a slow upload
+    takes little from others. If all claims fit together, each upload gets its bytes as they come. If they do not, an
+    upload gets more only if all uploads can still be completed one after the other: each in the memory that is free
+    and that those before it gave back (Dijkstra's banker's algorithm, EWD 623, 1977). So uploads never wait for each
+    other in a circle.
 
-    Example, with a limit of 100: A claims 100 and holds 10, B claims 60 and holds 30. B may hold all of its 60: B ends
-    first, and then there is room for all of A. Were A to hold 50 now, neither A, which needs 50 more, nor B, which
-    needs 30, could end with the 20 that are left. So A waits until B has ended.
+    Example, with a limit of 100: A claims 100 and holds 10, B claims 60 and holds 30, so 60 are free. B may grow to
+    all of its 60: B is completed first, and gives back enough for A. But A may not grow to 50. Only 20 would be free
+    then, and A would need 50 more and B 30 more, so neither could be completed. A waits until B is.
     """
 
     def __init__(self, limit: int, largest: int) -> None:
@@ -46,11 +47,11 @@ class ByteBudget:
 
     @contextmanager
     def hold(self, nbytes: int) -> Iterator["Hold"]:
-        """Let an upload of `nbytes` hold memory until the block has ended, and all that it is kept for.
+        """Let an upload claim `nbytes` until the block has ended and nothing reads its body any more (`keep_for`).
 
         Raises:
             TooLarge: if no body may be that large.
-            Busy: if it fits, but not beside what others hold.
+            Busy: if the body is not too large, but does not fit beside what others hold now.
         """
         if nbytes > self._largest:
             raise TooLarge(f"the body has {nbytes} bytes; at most {self._largest} are accepted")
@@ -65,15 +66,17 @@ class ByteBudget:
             hold.end()
 
     def may_grow(self, hold: "Hold", nbytes: int) -> bool:
-        """Return whether all uploads can still end if `hold` has `nbytes`."""
+        """Return whether all uploads can still be completed if `hold` grows to `nbytes`."""
         if self._claimed <= self._limit:
             return True
         free = self._limit - self.used - (nbytes - hold.nbytes)
         held = {**{other: other.nbytes for other in self._holds}, hold: nbytes}
-        for need, has in sorted((other.claim - has, has) for other, has in held.items()):
-            if need > free:
+        # Complete the uploads in thought, the one that lacks least first. If that one cannot be completed, none can,
+        # since the others lack as much or more; if it can, it gives back all that it holds.
+        for missing, nbytes_held in sorted((other.claim - held[other], held[other]) for other in held):
+            if missing > free:
                 return False
-            free += has
+            free += nbytes_held
         return free >= 0
 
     async def wait_for_release(self) -> None:
@@ -85,12 +88,12 @@ class ByteBudget:
         self._holds.remove(hold)
         self._claimed -= hold.claim
         self.used -= hold.nbytes
-        self._released.set()
+        self._released.set()  # wakes all who wait now; who waits from now on waits for the next release
         self._released = asyncio.Event()
 
 
 class Hold:
-    """What one upload claims of a budget and holds of it, in bytes."""
+    """The bytes of a budget that one upload claims, and those that it holds."""
 
     def __init__(self, budget: ByteBudget, claim: int) -> None:
         self._budget = budget
@@ -102,6 +105,7 @@ class Hold:
         """Hold `nbytes` from now on; raise `Busy` if there is no room for them within `ROOM_WAIT_S` seconds."""
         if not self._budget.may_grow(self, nbytes):
             await self._wait_for_room(nbytes)
+        # No `await` may come between the check above and the lines below, or another upload could take the room.
         self._budget.used += nbytes - self.nbytes
         self.nbytes = nbytes
 
@@ -114,26 +118,26 @@ class Hold:
             raise Busy("other uploads hold the memory that the rest of this one needs; try again shortly") from error
 
     def keep_for(self, readers: Iterable[Future[None]]) -> None:
-        """Hold on after the upload is answered, until all of `readers` have done with its body."""
+        """Hold the memory until all of `readers` are done with the body, even if the upload is answered before."""
         self._readers += readers
 
     def end(self) -> None:
-        """Give everything back, as soon as nobody reads the body any more."""
+        """Give everything back as soon as nobody reads the body any more."""
         reading = [asyncio.wrap_future(reader) for reader in self._readers if not reader.done()]
         if not reading:
             self._budget.release(self)
             return
-        left = asyncio.gather(*reading, return_exceptions=True)
-        left.add_done_callback(lambda _: self._budget.release(self))
+        all_done = asyncio.gather(*reading, return_exceptions=True)
+        all_done.add_done_callback(lambda _: self._budget.release(self))
 
 
 @asynccontextmanager
 async def upload(request: Request, budget: ByteBudget, patience_s: float) -> AsyncIterator[tuple[memoryview, Hold]]:
-    """Receive the body, which counts against the budget until the block ends, and longer if its hold is kept for more.
+    """Receive the body, and count it against the budget until `Hold.end` gives it back, which the block's end calls.
 
     Raises:
         LengthRequired: if the request does not say how long the body is.
-        TooLarge, Busy: if the budget has no room for it.
+        TooLarge, Busy: as `ByteBudget.hold`.
         TooSlow, InvalidParameters: as `receive`.
     """
     nbytes = content_length(request)
@@ -150,12 +154,13 @@ def content_length(request: Request) -> int:
 
 
 async def receive(request: Request, hold: Hold, patience_s: float) -> memoryview:
-    """Receive the body that `hold` claims memory for, into memory that is the gateway's only copy of it.
+    """Receive the body that `hold` claims memory for. What is returned is the gateway's only copy of it.
 
     Raises:
-        TooSlow: as soon as the body is `patience_s` seconds behind `SLOWEST`: it holds memory that others wait for.
-        Busy: if the rest of it finds no room in time.
-        InvalidParameters: if the body has another length.
+        TooSlow: as soon as the body is `patience_s` seconds behind a rate of `SLOWEST`. A slow body holds memory that
+            others wait for.
+        Busy: if there is no room for the rest of the body in time.
+        InvalidParameters: if the body is shorter than Content-Length says.
     """
     nbytes, clock = hold.claim, asyncio.get_running_loop().time
     body: memoryview = buffers.empty(nbytes, np.uint8).data
@@ -165,10 +170,11 @@ async def receive(request: Request, hold: Hold, patience_s: float) -> memoryview
             async for chunk in request.stream():
                 end = received + len(chunk)
                 if end > hold.nbytes:
+                    # Waiting for room is not the caller's fault, so the time limit is moved on by that time.
                     limit.reschedule(None)
-                    waited = clock()
+                    asked = clock()
                     await hold.grow(min(nbytes, max(end, hold.nbytes + STEP)))
-                    began += clock() - waited
+                    began += clock() - asked
                 body[received:end] = chunk
                 received = end
                 limit.reschedule(began + patience_s + received / SLOWEST)

@@ -1,4 +1,4 @@
-"""Workloads: described, run at once, or started as operations that are asked about later."""
+"""Endpoints of workloads: describe them, run them at once, or start them as operations and ask about these later."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -38,8 +38,8 @@ async def list_workloads(state: Reads) -> JSONResponse:
 _HEADERS = headers(
     Prefer="`respond-async` starts an operation and answers 202 at once",
     Idempotency_Key="with `respond-async`: the same key starts no second operation",
-    If_None_Match="ETag of an earlier answer; the same answer again is 304",
-    Cache_Control="`no-cache` has the answer computed again",
+    If_None_Match="ETag of an earlier answer; if the answer is still the same, the status is 304",
+    Cache_Control="`no-cache` has the answer computed anew",
 )
 _RUN = answers(
     s202="an operation was started; Location says where to ask about it", s304="the caller has this very answer"
@@ -78,7 +78,7 @@ async def read_operation(request: Request, operation: str, state: Reads) -> JSON
 
 @router.delete("/operations/{operation}", status_code=202, responses=problems(404, 422))
 async def cancel_operation(request: Request, operation: str, state: Reads) -> JSONResponse:
-    """Ask for an operation to be given up. One that is finished stays as it is."""
+    """Cancel an operation: its work ends at its next step. A finished operation stays as it is."""
     await _find_operation(request, state, operation)
     return JSONResponse((await state.workers.run(state.operations.cancel, operation)).to_json(), 202)
 
@@ -114,7 +114,9 @@ def _start(
     caller: str,
     read_only: bool,
 ) -> Response:
-    """Start an operation, unless job, workload or parameters are wrong."""
+    """Start an operation."""
+    # Job, workload and parameters are checked first, so that a mistake is answered now and not found in a failed
+    # operation later.
     state.rounds.catalog.read_job(job)
     validate(registry.get(name), params)
     operation = state.operations.start(job, name, params, idempotency_key, caller=caller, read_only=read_only)
