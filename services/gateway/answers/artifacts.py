@@ -1,4 +1,4 @@
-"""Artifacts: models that workloads made, stored in the job's own schema and linked to."""
+"""Stores artifacts: models that workloads made, in the job's own schema. An answer links to them."""
 
 import hashlib
 import json
@@ -22,8 +22,8 @@ def writer(store: ObjectStore, job: Job, donor: MemberRef | None) -> ArtifactWri
     """Return a function that writes a flat vector as a safetensors file, named by its content's hash.
 
     Args:
-        donor: a stored model. Its integer tensors, which the vector does not have, are copied into the artifact; they
-            are zeros where it is None.
+        donor: a stored model. A flat vector has floats only, so the other tensors, such as counters, are copied from
+            this model. If it is None, they are zeros.
     """
 
     def write(vector: Sequence[Float32], metadata: Mapping[str, str]) -> ArtifactLink:
@@ -32,7 +32,7 @@ def writer(store: ObjectStore, job: Job, donor: MemberRef | None) -> ArtifactWri
         body[: len(header)] = header
         data = body[len(header) :]
         _fill_floats(data, job, vector)
-        _fill_buffers(data, job, partial(_read, store, job, donor) if donor else _zero)
+        _fill_others(data, job, partial(_read, store, job, donor) if donor else _zero)
         sha256 = hashlib.sha256(body).hexdigest()
         store.put(layout.artifact(job.id, sha256[:32]), body)
         return ArtifactLink(f"/v1/jobs/{job.id}/artifacts/{sha256[:32]}", sha256, len(body), job.schema.parameters)
@@ -41,7 +41,7 @@ def writer(store: ObjectStore, job: Job, donor: MemberRef | None) -> ArtifactWri
 
 
 def refuse(vector: Sequence[Float32], metadata: Mapping[str, str]) -> ArtifactLink:
-    """Stand in for a writer where the caller may only read."""
+    """Take the place of a writer where the caller may only read."""
     raise Forbidden("this workload writes a model, and the token may read, not write")
 
 
@@ -61,7 +61,11 @@ def read_metadata(store: ObjectStore, job: JobId, name: str) -> Mapping[str, str
 
 
 def _fill_floats(data: memoryview, job: Job, vector: Sequence[Float32]) -> None:
-    """Write the consecutive pieces of the flat vector to the places of their elements in the file."""
+    """Write each element of the flat vector, which comes in consecutive pieces, to its place in the file.
+
+    Example: the file has the tensors a (2 floats), n (1 integer) and b (3 floats), so the vector has 5 elements. The
+    piece [2, 5) of the vector is all of b, and goes behind n.
+    """
     start = 0
     for piece in vector:
         for run in job.schema.runs(start, start + len(piece)):
@@ -72,8 +76,8 @@ def _fill_floats(data: memoryview, job: Job, vector: Sequence[Float32]) -> None:
         raise ValueError(f"the vector has {start} elements; the schema has {job.schema.parameters}")
 
 
-def _fill_buffers(data: memoryview, job: Job, read: Callable[[int, memoryview], None]) -> None:
-    """Fill the tensors that are no floats: `read(offset, target)` fills `target` as from an offset in the data."""
+def _fill_others(data: memoryview, job: Job, read: Callable[[int, memoryview], None]) -> None:
+    """Fill the tensors that are not floats. `read(offset, target)` fills `target`, which lies at `offset` in `data`."""
     offset = 0
     for tensor in job.schema.tensors:
         if tensor.dtype not in FLOATS and tensor.nbytes:

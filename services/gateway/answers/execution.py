@@ -38,14 +38,14 @@ class Execution:
     backends: tuple[ShardId, ...] = ()
     """The shards or predictors that worked; none where the gateway answered alone."""
     slices: int = 0
-    """Partial answers that were combined: one a slice, or one of a predictor."""
+    """How many partial answers were combined: one for each slice, or a predictor's one."""
     work: Work = field(default_factory=Work)
     seconds: Mapping[str, float] = field(default_factory=dict)
     """By stage."""
     pool: str = SHARDS
-    """What the backends are."""
+    """Whether the backends are `SHARDS` or `PREDICTORS`."""
     cached: bool = False
-    """A kept answer was given again."""
+    """Whether a kept answer was given again."""
     cost: RequestCost | None = None
 
     @property
@@ -86,7 +86,7 @@ class Outcome:
     """JSON values."""
     execution: Execution
     etag: str | None = None
-    """Of the question; None where an open round was read, so that the answer may change."""
+    """The question's ETag; None if an open round was read, because the answer may then change."""
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -1,7 +1,7 @@
-"""What a question needs from backends: the slices' partials from shards, or one partial of a predictor.
+"""Gathers what a question needs from backends: partials of all slices from shards, or one partial from a predictor.
 
-A workload over weights is cut: each slice's shard runs `map` over its part of the parameter vector. With two slices,
-owned by shards A and B, the partials come as [A's, B's], in the order of the slices, whichever answers first. A
+A workload over weights is divided: the shard of each slice runs `map` over its part of the parameter vector. With two
+slices, on shards A and B, the partials are [A's, B's] in the order of the slices, whichever shard answers first. A
 workload over whole models runs in the predictor that the job prefers, and has one partial.
 """
 
@@ -28,13 +28,13 @@ from services.gateway.rounds.opening import Rounds
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What `combine` works with, and what it took to get."""
+    """What `combine` works with, and the work that gathering it took."""
 
     context: Context
     partials: Sequence[Partial] = ()
     work: Work = field(default_factory=Work)
     backends: tuple[ShardId, ...] = ()
-    """Those that worked."""
+    """The backends that worked."""
     pool: str = SHARDS
 
 
@@ -47,7 +47,7 @@ class SliceMaps:
         self._backends = backends
 
     def gather(self, question: Question, context: Context) -> Gathered:
-        """Return every slice's partial; none if the workload wants no model.
+        """Return the partials of all slices; none if the workload asks for no model.
 
         Raises:
             NotFound: for a model that is not stored.
@@ -61,6 +61,7 @@ class SliceMaps:
         request = self._request(question, members, refs)
         shards = self._backends.shards
         answers = self._backends.ask_slices(job, lambda held: shards.map(held.urls, request(held.part)))
+        # What is no float, such as a counter, is not part of the slices. An artifact takes it from one of the models.
         donor = max(refs, key=lambda ref: ref.num_examples)
         context = replace(context, members=members)
         if context.write_model is not artifacts.refuse:
@@ -71,7 +72,7 @@ class SliceMaps:
     def _request(
         self, question: Question, members: Sequence[SliceMember], refs: tuple[MemberRef, ...]
     ) -> Callable[[SliceRef], MapRequest]:
-        """Return what makes the request to a slice's shards."""
+        """Return a function that takes a slice and returns the request to its shards."""
         newest = question.rounds[-1].record
         return partial(
             MapRequest,
@@ -84,12 +85,12 @@ class SliceMaps:
         )
 
     def _owners(self, job: Job) -> tuple[ShardId, ...]:
-        """Return the most preferred shard of each slice, each once."""
+        """Return the most preferred shard of each slice, without repetitions."""
         assignment = self._backends.placement.find_or_place(job.id)
         return tuple(dict.fromkeys(holders[0] for holders in assignment.owners))
 
     def _locate_all(self, question: Question, members: Sequence[SliceMember]) -> tuple[MemberRef, ...]:
-        """Return where models lie."""
+        """Return a reference to each model."""
         records = {round_.record.number: round_.record for round_ in question.rounds}
         return tuple(self._locate(question.job, records, member) for member in members)
 
@@ -110,12 +111,12 @@ class ModelRuns:
         self._backends = backends
 
     def prepare(self, question: Question) -> Question:
-        """Return a question with the request that a predictor is to answer, unless its workload runs no models.
+        """Return the question with its request to a predictor, or the question itself if its workload runs no models.
 
         Raises:
             NoPredictor: if this deployment has none.
             NotFound: for a job without a program, or an unknown data set or model.
-            NotEnoughData: if the workload wants no model.
+            NotEnoughData: if the workload asks for no model.
         """
         if question.workload.needs is not Needs.MODEL:
             return question
@@ -153,7 +154,7 @@ class ModelRuns:
         return Gathered(context, [result], work, tuple(urls)[:1], PREDICTORS)
 
     def _locate(self, job: Job, round_: RoundData | None, name: ModelName) -> ModelRef:
-        """Return where a model lies; raise `NotFound` if it is not stored."""
+        """Return a reference to a model; raise `NotFound` if it is not stored."""
         if name.artifact:
             self._store.stat(layout.artifact(job.id, name.artifact))
             return ModelRef(name, name.artifact)

@@ -1,4 +1,4 @@
-"""What one question may take of a gateway, estimated before it runs and refused with the numbers."""
+"""Limits one question's memory and time. Both are estimated before it runs; a refusal names the numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +19,16 @@ class Limits:
     """The most that one question may take."""
 
     nbytes: int = 512 * 2**20
+    """Bytes of memory in the gateway."""
     operations: int = 2 * 10**11
+    """Floating-point operations."""
 
     def check_statistics(self, index: JobIndex, numbers: Sequence[int]) -> None:
         """Raise `TooExpensive` if the Gram matrices of these rounds are too large to be held together.
 
         Example: 1,000 rounds of 300 clients are 1,000 × 300² × 8 = 720,000,000 bytes.
         """
+        # No round has more clients than the job has. Where even that many would fit, nothing has to be counted.
         clients = len(index.participations)
         if len(numbers) * clients**2 * ITEM <= self.nbytes:
             return
@@ -34,10 +37,10 @@ class Limits:
         self._check(Cost(matrices * ITEM), f"the statistics of {len(numbers)} rounds")
 
     def check(self, workload: AnyWorkload, params: Any, rounds: Sequence[RoundData], parameters: int) -> None:
-        """Raise `TooExpensive` if a workload that can say what it takes says that it takes too much.
+        """Raise `TooExpensive` if a workload estimates that it takes too much; not every workload has an estimate.
 
         Args:
-            parameters: of the job's model.
+            parameters: number of parameters of the job's model.
         """
         if cost := getattr(workload, "cost", None):
             self._check(cost(params, rounds, parameters), f"{workload.name!r} with these parameters over these rounds")

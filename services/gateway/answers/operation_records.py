@@ -1,4 +1,4 @@
-"""Operations as they are stored: a record for each, and beside it a marker once somebody asked to cancel it."""
+"""Stores operations: a record for each, and beside it a marker once somebody has asked to cancel it."""
 
 import json
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class Operation:
     state: str
     created_at: float
     renewed_at: float
-    """When its gateway last said that it works on it, by that gateway's clock. It grows with every renewal."""
+    """When its gateway last renewed the record, by that gateway's clock. It grows with every renewal."""
     finished_at: float | None = None
     progress: float | None = None
     """From 0 to 1, where the workload reports it."""
@@ -34,18 +34,17 @@ class Operation:
     problem: Mapping[str, Any] | None = None
     """Why it failed, in the fields of a problem document."""
     read_only: bool = False
-    """Whether its caller may only read the job, so that it writes no model, whichever gateway works on it."""
-
+    """Whether its caller may only read the job. If so, it writes no model, whichever gateway works on it."""
     attempts: int = 1
-    """Gateways that began the work; all but the last one died of it."""
+    """How many gateways have begun the work. All but the last one ended before the work did."""
 
     @property
     def question(self) -> tuple[str, str, str, bool]:
-        """The job, the workload, its parameters and what it may do, to compare two requests by."""
+        """What two requests have in common if they ask for the same: job, workload, parameters, and right to write."""
         return self.job, self.workload, json.dumps(self.params, sort_keys=True), self.read_only
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record. What version 0.1.0 does not know is there only where it says something."""
+        """Return the record. Fields that version 0.1.0 does not know are left out while they have their defaults."""
         record = asdict(self)
         if not self.read_only:
             del record["read_only"]
@@ -74,6 +73,7 @@ class OperationRecords:
             record, version = load_json_with_etag(self._store, _key(name))
         except NotFound:
             raise unknown("operation", name, ()) from None
+        # A newer version may have written fields that this one does not know.
         known = {name: value for name, value in record.items() if name in Operation.__dataclass_fields__}
         return Operation(**known), version
 

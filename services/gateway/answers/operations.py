@@ -1,12 +1,12 @@
-"""Long work: started now, asked about later.
+"""Operations: long work that a caller starts now and asks about later.
 
 An operation is a record in the object store. One gateway at a time owns it: it does the work and renews the record.
-A record that is no longer renewed belonged to a gateway that is gone; the next gateway that reads it takes it over.
+If a record is no longer renewed, its gateway is gone, and the next gateway that reads the record takes it over.
 
     (no record) ── start ──▶ running ── work ends ──▶ succeeded, failed or cancelled ── a day passes ──▶ (no record)
                              running ── every 2 s: renew ──▶ running
                              running ── seen unchanged for more than 15 s: take over ──▶ running, at another gateway
-                             running ── the third gateway died of it: set aside ──▶ failed
+                             running ── abandoned by a third gateway: set aside ──▶ failed
 
 Example, times in seconds:
 
@@ -18,23 +18,25 @@ Example, times in seconds:
     24   B replaces the record by {running, attempts: 2} and works
     30   B's work ends: B replaces the record by {succeeded, result}
 
-No clock is compared with another machine's. A gateway that waits measures by its own clock for how long a record has
-kept its version, and each renewal changes the record, whatever the clock of the renewing gateway says.
+No take-over compares the clocks of two machines. A gateway measures with its own clock for how long a record has kept
+its version, and each renewal changes the record, whatever the clock of the renewing gateway says. Only the day after
+which a finished operation is deleted is measured across machines, where seconds do not matter.
 
 An operation may be *poisonous*: its work takes so much memory that the system kills the gateway. So an owner notes in
 the record that the work has begun before it begins. Whoever takes over begun work counts another attempt, and after
 `MAX_ATTEMPTS` the operation is set aside as failed. Work that still waited in a queue was no attempt.
 
-Each step of an owner replaces the very version of the record that it saw last, by etag. So of two gateways that take
-one operation over, one succeeds; and an owner that was only stopped for a while, and lost its operation meanwhile,
-finds out at its next write and gives the work up: an end that was once readable stays. That some work is done twice is
-safe: workloads are deterministic and write nothing but artifacts named by their content. Only deleting is
-unconditional, since stores offer nothing else: a gateway that reads a record a day after its end, and is stopped
-before it deletes it, may hit a new operation under the same idempotency key. While that one runs, its owner creates
-its record again.
+Each step of an owner replaces the version of the record that it saw last, by etag. So if two gateways take over one
+operation, only one succeeds. If an owner was only suspended for a while and lost its operation meanwhile, its next
+write fails and it gives the work up, so an end that was once readable stays. It is safe that some work is done twice:
+workloads are deterministic, and write nothing but artifacts that are named by their content.
 
-Anybody may cancel, and only the owner writes the record; so cancelling leaves a marker beside the record, which the
-owner looks for whenever it renews.
+Only deleting is unconditional, because stores offer nothing else. A gateway may read a record a day after its end, be
+suspended, and then delete a new operation under the same idempotency key. While that one runs, its owner creates its
+record again.
+
+Anybody may cancel, but only the owner writes the record. So cancelling leaves a marker beside the record, and the owner
+looks for it whenever it renews.
 """
 
 import hashlib
@@ -76,13 +78,13 @@ logger = logging.getLogger(__name__)
 RENEW_S = 2.0
 """Seconds between renewals of a running operation's record."""
 ABANDONED_S = 15.0
-"""Seconds for which a running operation's record is seen unchanged before its gateway counts as gone."""
+"""A gateway counts as gone when another one has seen its running operation's record unchanged for so many seconds."""
 MAX_ATTEMPTS = 3
-"""Gateways that may die while they do an operation's work before it is set aside."""
+"""How many gateways may die while they do an operation's work. After that it is set aside."""
 TICK_S = 0.001
-"""Least difference between two renewals' times."""
+"""Least difference between the times of two renewals."""
 KEPT_S = 86_400.0
-"""Seconds for which a finished operation can be read."""
+"""Seconds for which a finished operation can still be read."""
 
 Work = Callable[[Operation, Progress], Any]
 """Does an operation's work and returns its result as JSON values; calls the progress callback between steps."""
@@ -94,21 +96,21 @@ class _Running:
     def __init__(self, operation: Operation, version: str) -> None:
         self.operation = operation
         self.version = version
-        """Of the record as this gateway last wrote it."""
+        """Version of the record as this gateway last wrote it."""
         self._renewed_at = operation.renewed_at
         self.cancelled = Event()
         self.lock = Lock()
-        """Held while the record is written, so that no renewal comes after the end."""
+        """Held while the record is written, so that no renewal overwrites the end."""
         self.over = False
-        """This gateway writes the record no more: the work has ended, or another gateway owns it."""
+        """Whether this gateway no longer writes the record: the work has ended, or another gateway owns it."""
 
     def renewed(self, now: float) -> Operation:
-        """Return the operation, renewed now. The time grows even if the clock does not, so that the record changes."""
+        """Return the operation, renewed now. Its time grows even if the clock does not, so each renewal is a change."""
         self._renewed_at = max(now, self._renewed_at + TICK_S)
         return replace(self.operation, renewed_at=self._renewed_at)
 
     def report(self, done: int, total: int) -> None:
-        """Note the progress; raise `OperationCancelled` if the work is to be given up."""
+        """Note the progress; raise `OperationCancelled` if the work has to be given up."""
         if self.cancelled.is_set():
             raise OperationCancelled(f"operation {self.operation.id!r} was cancelled")
         self.operation = replace(self.operation, progress=done / max(total, 1))
@@ -142,20 +144,22 @@ class Operations:
         caller: str = "",
         read_only: bool = False,
     ) -> Operation:
-        """Start a workload and return its operation; with an idempotency key that was used before, return that one.
+        """Start a workload and return its operation. If the idempotency key was used before, return the earlier one.
 
         Args:
-            caller: who shares the queue and the workers with others; the job where that is not known.
+            caller: whose work this is when callers take turns; "" counts it as the job's.
 
         Raises:
             Conflict: if the key was used for another question.
-            Busy: if too much waits already, of this caller or of all.
+            Busy: if too many operations wait already, of this caller or of all callers.
         """
         name = _name_of(job, idempotency_key) if idempotency_key else uuid.uuid4().hex
         now = self._now()
         operation = Operation(name, job, workload, params, RUNNING, now, now, read_only=read_only)
         tenant = caller or job
         while True:
+            # Room is checked before the record is created, so that a refusal leaves nothing behind. A repeat of an
+            # earlier request takes no room, so it is answered even if there is none.
             if not self._queue.has_room(tenant):
                 if idempotency_key and (earlier := self._find_earlier(operation)):
                     return earlier
@@ -170,7 +174,7 @@ class Operations:
                 return operation
 
     def find_or_take_over(self, name: str) -> Operation:
-        """Return an operation as it stands; take it over if its gateway is gone; raise `NotFound`."""
+        """Return an operation as it is now; take it over if its gateway is gone. Raises `NotFound` if there is none."""
         operation, version = self._records.load(object_name("operation", name))
         if operation.finished_at is not None and self._now() - operation.finished_at > KEPT_S:
             self._records.delete(operation.id)
@@ -183,11 +187,11 @@ class Operations:
         """Return the operation that has the name of a new one, if there is one."""
         try:
             return _check_question(self.find_or_take_over(new.id), new)
-        except NotFound:  # or it was kept long enough, and reading it has just deleted it
+        except NotFound:  # perhaps because reading it found it a day old, and deleted it
             return None
 
     def cancel(self, name: str) -> Operation:
-        """Ask for an operation to be given up, and return it as it stands; one that is finished stays as it is."""
+        """Ask for an operation to be given up, and return it as it is now. A finished one stays as it is."""
         operation = self.find_or_take_over(name)
         if operation.state == RUNNING:
             self._records.mark_cancelled(operation.id, self._now())
@@ -197,9 +201,9 @@ class Operations:
         return operation
 
     def renew(self) -> None:
-        """Renew the records of this gateway's operations, and notice which were cancelled through another gateway.
+        """Renew the records of this gateway's operations, and notice which ones were cancelled through other gateways.
 
-        Take over what others have not renewed for long enough.
+        Also take over operations whose gateways have stopped to renew them.
         """
         with self._lock:
             owned = list(self._owned.values())
@@ -211,7 +215,7 @@ class Operations:
         self._look_at(silent)
 
     def sweep(self) -> None:
-        """Take over what was abandoned, and delete what has been kept long enough."""
+        """Look at all operations: take over abandoned ones, and delete those that ended more than a day ago."""
         names = self._records.names()
         with self._lock:
             self._seen = {name: seen for name, seen in self._seen.items() if name in set(names)}
@@ -223,7 +227,10 @@ class Operations:
                 self.find_or_take_over(name)
 
     def _is_abandoned(self, operation: Operation, version: str) -> bool:
-        """Return whether a running operation's record has had its version for long, as far as this gateway saw."""
+        """Return whether this gateway has seen a running operation's record unchanged for over `ABANDONED_S` seconds.
+
+        The first look at a version only notes it, so a gateway that has just started takes nothing over.
+        """
         now = self._clock()
         with self._lock:
             if operation.state != RUNNING or operation.id in self._owned:
@@ -236,7 +243,8 @@ class Operations:
         return now - since > ABANDONED_S
 
     def _take_over(self, operation: Operation, version: str) -> Operation:
-        begun = operation.progress is not None
+        """Make this gateway the owner and return the operation, or return it as it is now if that is not possible."""
+        begun = operation.progress is not None  # the owner notes 0 before it begins, so None is work that only waited
         if begun and operation.attempts >= MAX_ATTEMPTS:
             return self._set_aside(operation, version)
         if not self._queue.has_room(operation.job):
@@ -255,7 +263,7 @@ class Operations:
         return renewed
 
     def _set_aside(self, operation: Operation, version: str) -> Operation:
-        """End an operation of which every gateway dies."""
+        """End an operation as failed, because `MAX_ATTEMPTS` gateways have died while they worked on it."""
         error = GatewaysLost(
             f"{operation.attempts} gateways ended while they worked on this, probably by running out of memory; "
             "ask for less, such as fewer groups, restarts or rounds"
@@ -307,17 +315,18 @@ class Operations:
         self._disown(running)
 
     def _write(self, running: _Running, operation: Operation) -> None:
-        """Write the record, unless this gateway writes it no more."""
+        """Write the record, unless this gateway no longer owns it."""
         with running.lock:
             if running.over:
                 return
+            # Before the write: if its outcome stays unknown, no renewal may follow that turns an end into "running".
             running.over = operation.state != RUNNING
             version = self._replace(running, operation)
             if version is not None:
                 running.version = version
                 return
             running.over = True
-        logger.warning("operation belongs to another gateway by now", extra={"operation": operation.id})
+        logger.warning("operation now belongs to another gateway", extra={"operation": operation.id})
         running.cancelled.set()
         self._disown(running)
 
@@ -332,7 +341,8 @@ class Operations:
             pass
         try:
             stored, version = self._records.load(operation.id)
-            return version if stored == operation else None  # equal where the answer to our own write was lost
+            # They are equal if our own write succeeded, but the store's answer was lost and the write was repeated.
+            return version if stored == operation else None
         except NotFound:
             with suppress(PreconditionFailed):
                 return self._records.create(operation)
@@ -340,6 +350,7 @@ class Operations:
 
     def _disown(self, running: _Running) -> None:
         with self._lock:
+            # This gateway may have lost the operation and taken it over again. The new `_Running` stays.
             if self._owned.get(running.operation.id) is running:
                 del self._owned[running.operation.id]
 

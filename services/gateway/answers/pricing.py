@@ -1,7 +1,7 @@
 """Prices requests as they are answered: what they cost here, and at an aggregator that has to read what they need.
 
-Example (a test runs it): two shards have 1 GB of memory each. A question takes the gateway 0.4 s; on its two slices
-shards work 0.6 s together, and fetch 3 objects from the store. That is 0.4 s × 0.5 GB + 0.6 s × 1 GB = 0.8 GB-seconds
+Example (a test runs it): two shards have 1 GB of memory each. A question takes the gateway 0.4 s. The shards of its two
+slices work for 0.6 s in sum, and fetch 3 objects from the store. That is 0.4 s × 0.5 GB + 0.6 s × 1 GB = 0.8 GB-seconds
 of functions ($13.33e-6), 3 invocations ($0.6e-6) and 3 GETs ($1.2e-6): $15.13e-6. The aggregator's part follows from
 the models that it would have read, whatever is cached here.
 """
@@ -40,8 +40,9 @@ class Pricing:
         return replace(execution, cost=price_request(usage, reads, sum(self._budgets)))
 
     def price_again(self, execution: Execution, earlier: RequestCost | None) -> Execution:
-        """Return an `execution` that gave a kept answer again, with its cost. An aggregator keeps no answers, so it
-        pays the `earlier` cost once more.
+        """Return an `execution` that gave a kept answer again, with its cost.
+
+        Here it cost hardly anything. An aggregator keeps no answers, so it would pay the `earlier` cost once more.
         """
         again = self.price(execution, Reads()).cost
         if again is None or earlier is None:
@@ -51,7 +52,7 @@ class Pricing:
     def price_ingest(self, seconds: float, puts: int) -> Bill:
         """Return what it costs to ingest a model or to commit a round, its statistics included.
 
-        The gateway and every shard are taken to be busy for all of `seconds`, which is more than they are.
+        This is an upper bound: it counts the gateway and every shard as busy for all of `seconds`.
         """
         shards = seconds * sum(map(shard_gb, self._budgets))
         invocations = 1 + len(self._budgets)
@@ -80,6 +81,6 @@ def aggregator_reads(needs: Needs, context: Context) -> Reads:
 
 
 def _models(round_: RoundData) -> int:
-    """Return the number of a round's models, with the base that its deltas are taken against."""
+    """Return the number of models that a round's deltas need: members, aggregate and base."""
     record = round_.record
     return len(record.members) + (record.aggregate is not None) + (record.base is not None)

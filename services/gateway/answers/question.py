@@ -24,12 +24,12 @@ class NotModified(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a caller says about how it wants an answer."""
+    """How a caller wants to be answered."""
 
     known_etag: str = ""
     """ETag of an answer that the caller has; the same answer again raises `NotModified`."""
     recompute: bool = False
-    """Compute the answer even if it was kept."""
+    """Whether to compute the answer even if it was kept."""
     progress: Progress = no_progress
     may_write: bool = True
     """Whether the caller may write the job. A workload that writes a model is refused if not."""
@@ -37,7 +37,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Question:
-    """What an answer follows from."""
+    """All that an answer follows from."""
 
     job: Job
     workload: AnyWorkload
@@ -54,7 +54,7 @@ class Question:
 
     @cached_property
     def etag(self) -> str | None:
-        """A hash of all that the answer follows from; None if a round is open, for then the answer may change."""
+        """A hash of all that the answer follows from; None if a round is open, because the answer may then change."""
         if not all(round_.record.committed for round_ in self.rounds):
             return None
         question = [

@@ -1,4 +1,4 @@
-"""Answers worth keeping: given again while the question and its rounds are the same."""
+"""Keeps answers that took long, and gives them again while the question and its rounds are the same."""
 
 import json
 from collections import OrderedDict
@@ -8,10 +8,10 @@ from flstore_core.ids import JobId
 from services.gateway.answers.execution import Outcome
 
 RESULTS_BYTES = 64 * 2**20
-"""JSON of kept answers, in bytes."""
+"""Longest JSON of all kept answers together, in bytes."""
 
 WORTH_KEEPING_S = 0.02
-"""An answer that took fewer seconds is computed again: that costs hardly more than looking it up."""
+"""An answer that took fewer seconds is not kept: computing it again costs hardly more than looking it up."""
 
 
 class Results:
@@ -32,7 +32,7 @@ class Results:
             return self._kept[etag][0]
 
     def forget(self, job: JobId) -> None:
-        """Drop the answers about a job: they may link to a model that is deleted."""
+        """Drop the answers about a job. Call it when a model of the job is deleted, which they may link to."""
         with self._lock:
             for etag in [etag for etag, (outcome, _) in self._kept.items() if outcome.job == job]:
                 self._used -= self._kept.pop(etag)[1]
@@ -45,6 +45,7 @@ class Results:
         if nbytes > self._budget:
             return
         with self._lock:
+            # Another thread may have kept an answer to this question meanwhile. The new one replaces it.
             self._used += nbytes - self._kept.pop(outcome.etag, (None, 0))[1]
             self._kept[outcome.etag] = outcome, nbytes
             while self._used > self._budget:

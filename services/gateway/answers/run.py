@@ -1,4 +1,4 @@
-"""Runs workloads: reads what they need, asks backends next to the data, combines the answers."""
+"""Runs workloads: reads the rounds, has backends work next to the data, and combines their answers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -26,7 +26,7 @@ from services.gateway.rounds.opening import Rounds
 from services.gateway.rounds.statistics import Statistics
 
 Read = tuple[tuple[RoundData, ...], Work]
-"""Rounds, ascending, and what reading them took."""
+"""Rounds, ascending, and the work that reading them took."""
 
 
 class Runner:
@@ -113,13 +113,12 @@ class Runner:
         return params
 
     def _select(self, job: JobId, workload: AnyWorkload, params: Any) -> tuple[Sequence[int], JobIndex]:
-        """Return the numbers of the rounds to read. What is missing is looked for once more: another gateway may just
-        have stored it.
-        """
+        """Return the numbers of the rounds to read, and the index that they were chosen from."""
         index = self._catalog.read_index(job)
         try:
             return workload.select(params, index), index
         except NotFound:
+            # Another gateway may have stored what is missing since the index was read.
             index = self._catalog.refresh(job)
             return workload.select(params, index), index
 
@@ -158,7 +157,7 @@ class Runner:
         return rounds, work
 
     def _recall(self, question: Question, options: Options) -> Outcome | None:
-        """Return the answer if it was kept; raise `NotModified` if the caller has it."""
+        """Return the answer if it was kept, else None; raise `NotModified` if the caller has it."""
         if question.etag is None:
             return None
         if question.etag == options.known_etag:
@@ -166,7 +165,7 @@ class Runner:
         return None if options.recompute else self._results.get(question.etag)
 
     def _gather(self, question: Question, stages: Stages, options: Options) -> Gathered:
-        """Return what `combine` works with: for metadata and statistics the rounds alone, else backends' partials."""
+        """Return what `combine` works with. A workload over metadata or statistics needs only the rounds."""
         write_model = artifacts.writer(self._store, question.job, None) if options.may_write else artifacts.refuse
         context = Context(question.job, question.rounds, write_model, progress=options.progress)
         if question.run:

@@ -11,7 +11,7 @@ from flstore_core.ids import JobId
 from flstore_core.workloads import Progress
 from services.gateway.answers.operation_records import CANCELLED, FAILED, RUNNING, SUCCEEDED, Operation
 from services.gateway.answers.operations import Operations
-from services.gateway.answers.queue import MOST_OF_ALL, MOST_OF_ONE
+from services.gateway.answers.queue import MOST_WAITING, MOST_WAITING_OF_ONE
 from tests.fakes.clock import FakeTime
 from tests.fakes.executors import HeldExecutor
 from tests.fakes.interleaving import Scenario, Scheduler, explore
@@ -452,7 +452,7 @@ def test_one_caller_fills_neither_the_workers_nor_the_queue_of_others(here: Gate
         return here.operations.start(JobId(job), "evaluate", PARAMS, key, caller=caller)
 
     first = start("a-1", "tenant", "key")
-    for index in range(2 + MOST_OF_ONE):
+    for index in range(2 + MOST_WAITING_OF_ONE):
         start(f"a-{index}", "tenant")
     assert len(here.held) == 3
     with pytest.raises(Busy, match="16 of your operations wait for their turn already"):
@@ -465,7 +465,7 @@ def test_one_caller_fills_neither_the_workers_nor_the_queue_of_others(here: Gate
 
 
 def test_the_queue_is_bounded_for_all_together(here: Gateway, store: MemoryStore) -> None:
-    for index in range(4 + MOST_OF_ALL):
+    for index in range(4 + MOST_WAITING):
         here.operations.start(JobId(f"job-{index}"), "evaluate", PARAMS, None)
     before = dict(store.contents)
     with pytest.raises(Busy, match="64 operations wait for their turn at this gateway"):
@@ -476,7 +476,7 @@ def test_the_queue_is_bounded_for_all_together(here: Gateway, store: MemoryStore
 def test_a_gateway_without_room_leaves_abandoned_work_to_others(here: Gateway, there: Gateway, time: FakeTime) -> None:
     name = here.start().id
     there.operations.sweep()
-    for index in range(4 + MOST_OF_ALL):
+    for index in range(4 + MOST_WAITING):
         there.operations.start(JobId(f"job-{index}"), "evaluate", PARAMS, None)
     time.sleep(16.0)
     assert there.operations.find_or_take_over(name).renewed_at == 0.0
