@@ -26,6 +26,16 @@ class StatisticsMode(StrEnum):
     """None: workloads that need statistics answer 422 for the job."""
 
 
+class Updates(StrEnum):
+    """What clients send. An aggregate that is put is a model with either."""
+
+    WEIGHTS = "weights"
+    """Models: the weights that a client ended its training with."""
+
+    DELTA = "delta"
+    """Differences: those weights minus the weights of the round's base."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One FL training run."""
@@ -43,6 +53,8 @@ class Job:
     """Slices of the parameter vector; planned from the working set when None."""
     created_at: float = field(default=0.0, compare=False)
     """Seconds since the epoch; distinguishes a job from an earlier one of the same name."""
+    updates: Updates = Updates.WEIGHTS
+    """What its updates are."""
 
     def __post_init__(self) -> None:
         limits = {"clients_per_round": 10_000, "hot_rounds": 1_000, "replicas": 8, "slices": 1_024}
@@ -58,6 +70,7 @@ class Job:
             "job": self.id,
             "schema": self.schema.to_json(),
             "statistics": self.statistics.value,
+            "updates": self.updates.value,
             "clients_per_round": self.clients_per_round,
             "hot_rounds": self.hot_rounds,
             "replicas": self.replicas,
@@ -76,6 +89,7 @@ class Job:
             data["replicas"],
             data["slices"],
             data.get("created_at", 0.0),
+            Updates(data.get("updates", Updates.WEIGHTS)),  # records of version 0.1.0 do not say it
         )
 
 

@@ -1,6 +1,7 @@
 """`flstore jobs`."""
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -51,6 +52,13 @@ def show_command(session: Session, job: str) -> None:
     "--like", type=FILE, required=True, help="A model in a .safetensors or .npz file: what updates look like."
 )
 @click.option("--statistics", type=click.Choice(["exact", "off"]), default="exact", show_default=True)
+@click.option(
+    "--updates",
+    type=click.Choice(["weights", "delta"]),
+    default="weights",
+    show_default=True,
+    help="What clients send: models, or differences from the model that the round started from.",
+)
 @click.option("--clients-per-round", type=int, default=10, show_default=True)
 @click.option("--hot-rounds", type=int, default=2, show_default=True, help="Committed rounds to keep in memory.")
 @click.option("--replicas", type=int, default=1, show_default=True, help="Shards that hold each slice.")
@@ -61,6 +69,7 @@ def create_command(
     job: str,
     like: Path,
     statistics: str,
+    updates: Literal["weights", "delta"],
     clients_per_round: int,
     hot_rounds: int,
     replicas: int,
@@ -71,6 +80,7 @@ def create_command(
         job,
         schema=schema_in(like),
         statistics=statistics,
+        updates=updates,
         clients_per_round=clients_per_round,
         hot_rounds=hot_rounds,
         replicas=replicas,

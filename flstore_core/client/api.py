@@ -1,7 +1,7 @@
 """Every call of the HTTP API: the requests it makes and what their responses mean. Does no I/O; see `exchange`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
@@ -35,6 +35,7 @@ class Api:
         like: Arrays | None = None,
         schema: Schema | None = None,
         statistics: str = "exact",
+        updates: Literal["weights", "delta"] = "weights",
         clients_per_round: int = 10,
         hot_rounds: int = 2,
         replicas: int = 1,
@@ -45,6 +46,8 @@ class Api:
         Args:
             like: arrays of a model, by tensor name; only names, dtypes and shapes are sent.
             statistics: `exact`, or `off` to keep none.
+            updates: what clients send: `weights`, models as training left them, or `delta`, their differences from the
+                aggregate that the round started from. What `put_aggregate` takes is a model with either.
             clients_per_round: updates expected in a round; with `hot_rounds` it sizes the memory planned for the job.
             hot_rounds: committed rounds to keep in memory.
             replicas: shards that hold each slice.
@@ -60,6 +63,7 @@ class Api:
         settings = {
             "schema": tensors.to_json(),
             "statistics": statistics,
+            "updates": updates,
             "clients_per_round": clients_per_round,
             "hot_rounds": hot_rounds,
             "replicas": replicas,

@@ -82,6 +82,8 @@ class JobInfo(_FromJson):
     clients: int | None = None
     """Distinct clients seen; None in lists."""
     statistics: str | None = None
+    updates: str | None = None
+    """What its updates are, `weights` or `delta`."""
     clients_per_round: int | None = None
     hot_rounds: int | None = None
     replicas: int | None = None

@@ -96,9 +96,10 @@ def test_a_job_is_shown_by_its_name(flstore: Flstore, script: Script) -> None:
 def test_a_job_is_created_like_a_file(flstore: Flstore, script: Script, tmp_path: Path, suffix: str) -> None:
     script.reply(JOB, 201)
     file = saved(tmp_path / f"model{suffix}")
-    assert flstore("jobs", "create", "j", "--like", str(file), "--slices", "2").exit_code == 0
+    given = ("--like", str(file), "--slices", "2", "--updates", "delta")
+    assert flstore("jobs", "create", "j", *given).exit_code == 0
     sent = script.seen[0].json
-    assert sent["slices"] == 2
+    assert (sent["slices"], sent["updates"]) == (2, "delta")
     assert [(tensor["name"], tensor["dtype"]) for tensor in sent["schema"]] == [("steps", "I64"), ("w", "F32")]
 
 

@@ -73,10 +73,11 @@ def test_each_call_makes_its_request(exchange: Make, method: str, path: str) -> 
 
 def test_a_job_is_created_by_its_schema_and_settings() -> None:
     schema = Schema((TensorSpec("w", "BF16", (2, 3)),))
-    request, job = call(API.create_job("j", schema=schema, statistics="off", replicas=2), JOB)
+    request, job = call(API.create_job("j", schema=schema, statistics="off", updates="delta", replicas=2), JOB)
     assert request.json == {
         "schema": [{"name": "w", "dtype": "BF16", "shape": [2, 3]}],
         "statistics": "off",
+        "updates": "delta",
         "clients_per_round": 10,
         "hot_rounds": 2,
         "replicas": 2,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flstore_core.errors import InvalidParameters
 from flstore_core.ids import AGGREGATE, ClientId, JobId
-from flstore_core.records import Job, Member, Round, StatisticsMode, to_bytes
+from flstore_core.records import Job, Member, Round, StatisticsMode, Updates, to_bytes
 from flstore_core.schema import Schema, TensorSpec
 
 SCHEMA = Schema.of([TensorSpec("w", "F32", (4,))])
@@ -99,6 +99,13 @@ def test_a_job_of_an_older_version_has_no_time_of_creation() -> None:
     data = Job(JobId("j"), SCHEMA, created_at=7.0).to_json()
     del data["created_at"]
     assert Job.from_json(data).created_at == 0.0
+
+
+def test_updates_of_a_job_of_an_older_version_are_weights() -> None:
+    data = Job(JobId("j"), SCHEMA, updates=Updates.DELTA).to_json()
+    assert Job.from_json(data).updates is Updates.DELTA
+    del data["updates"]
+    assert Job.from_json(data).updates is Updates.WEIGHTS
 
 
 def test_the_time_of_creation_makes_no_other_job() -> None:

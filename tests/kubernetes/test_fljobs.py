@@ -224,9 +224,11 @@ async def test_a_budget_decides_how_many_rounds_are_kept_hot(world: World) -> No
     assert "12.0 MiB, over the budget of 3.0 MiB" in over["message"]
 
 
-@pytest.mark.parametrize("change", [{"hotRounds": 9}, {"replicas": 2}, {"statistics": "off"}, {"clientsPerRound": 99}])
+@pytest.mark.parametrize(
+    "change", [{"hotRounds": 9}, {"replicas": 2}, {"statistics": "off"}, {"clientsPerRound": 99}, {"updates": "delta"}]
+)
 async def test_what_shapes_stored_data_cannot_be_changed(world: World, change: dict[str, object]) -> None:
-    whole = fljob("job", hotRounds=2, replicas=1, statistics="exact")
+    whole = fljob("job", hotRounds=2, replicas=1, statistics="exact", updates="weights")
     await world.cluster.hand.create(FLJOBS, whole)
     assert "cannot be changed" in await world.cluster.hand.refused(FLJOBS, "job", {"spec": change})
 
@@ -239,6 +241,7 @@ async def test_what_shapes_stored_data_cannot_be_changed(world: World, change: d
         {"budget": "lots"},
         {"roundInterval": "soon"},
         {"statistics": "maybe"},
+        {"updates": "diff"},
         {"job": "/"},
     ],
 )

@@ -31,6 +31,7 @@ async def create_job(job: JobName, body: NewJob, state: Writes) -> JSONResponse:
         body.hot_rounds,
         body.replicas,
         body.slices,
+        updates=body.updates,
     )
     index, created = await state.workers.run(state.jobs.create, record)
     return JSONResponse(_shape(state, index), 201 if created else 200)

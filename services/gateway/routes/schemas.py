@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flstore_core.records import StatisticsMode
+from flstore_core.records import StatisticsMode, Updates
 
 
 class Strict(BaseModel):
@@ -29,6 +29,11 @@ class NewJob(Strict):
     statistics: StatisticsMode = Field(
         StatisticsMode.EXACT,
         description="what is computed of a round while it is ingested: `exact`, or `off` for nothing",
+    )
+    updates: Updates = Field(
+        Updates.WEIGHTS,
+        description="what clients send: `weights`, models as training left them, or `delta`, differences from the "
+        "model that the round started from; aggregates are models with either",
     )
     clients_per_round: int = Field(10, ge=1, le=10_000, description="updates expected in a round")
     hot_rounds: int = Field(2, ge=1, le=1_000, description="newest committed rounds that are planned to stay in memory")

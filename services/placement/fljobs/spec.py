@@ -4,12 +4,13 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from flstore_core.errors import InvalidParameters
 from flstore_core.ids import JobId, job_id
 from flstore_core.placement.planner import working_set_bytes
-from flstore_core.records import Job, StatisticsMode
+from flstore_core.records import Job, StatisticsMode, Updates
 from flstore_core.schema import Schema
 from flstore_core.units import format_size
 from services.placement.kube.notation import parse_bytes, parse_duration
@@ -22,12 +23,16 @@ MOST_RETENTION_S = 3600
 
 SETTINGS = {
     "statistics": "statistics",
+    "updates": "updates",
     "clientsPerRound": "clients_per_round",
     "hotRounds": "hot_rounds",
     "replicas": "replicas",
     "slices": "slices",
 }
 """Field of the object → field of the job's record."""
+
+_CHOICES: Mapping[str, type[StrEnum]] = {"statistics": StatisticsMode, "updates": Updates}
+"""The settings that are one of a few words."""
 
 _OBJECT_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 
@@ -63,8 +68,9 @@ def parse_declaration(item: Mapping[str, Any]) -> Declaration:
     """
     spec = item.get("spec") or {}
     settings = {ours: spec[theirs] for theirs, ours in SETTINGS.items() if spec.get(theirs) is not None}
-    if "statistics" in settings:
-        settings["statistics"] = _parse_statistics(settings["statistics"])
+    for name, words in _CHOICES.items():
+        if name in settings:
+            settings[name] = _parse_choice(name, words, settings[name])
     schema = spec.get("schema")
     return Declaration(
         job=parse_job_id(item),
@@ -151,7 +157,7 @@ def choose_object_name(job: JobId, taken: bool = False) -> str:
 def make_mirror(job: Job, name: str, release: str, owners: list[Json]) -> Json:
     """Return the object of a job created over HTTP. It has no schema: that is in the store already."""
     settings = {theirs: getattr(job, ours) for theirs, ours in SETTINGS.items() if getattr(job, ours) is not None}
-    settings["statistics"] = job.statistics.value
+    settings |= {name: settings[name].value for name in _CHOICES}
     labels = {ORIGIN: "http", MANAGED_BY: FIELD_MANAGER, INSTANCE: release}
     return {**FLJOBS.head(name, labels=labels, ownerReferences=owners), "spec": {"job": job.id, **settings}}
 
@@ -162,12 +168,11 @@ def _fit_hot_rounds(job: Job, budget: int) -> int:
     return max(1, min(1000, budget // round_bytes - 1))
 
 
-def _parse_statistics(text: str) -> StatisticsMode:
+def _parse_choice(name: str, words: type[StrEnum], text: str) -> StrEnum:
     try:
-        return StatisticsMode(text)
+        return words(text)
     except ValueError as error:
-        modes = ", ".join(mode.value for mode in StatisticsMode)
-        raise InvalidParameters(f"spec.statistics is {text!r}; use one of {modes}") from error
+        raise InvalidParameters(f"spec.{name} is {text!r}; use one of {', '.join(words)}") from error
 
 
 def _parse_optional(parse: Callable[[str], int], spec: Mapping[str, Any], name: str) -> int | None:
@@ -180,4 +185,4 @@ def _parse_optional(parse: Callable[[str], int], spec: Mapping[str, Any], name: 
 
 
 def _format(value: Any) -> Any:
-    return value.value if isinstance(value, StatisticsMode) else value
+    return value.value if isinstance(value, StrEnum) else value

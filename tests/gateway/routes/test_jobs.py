@@ -23,6 +23,7 @@ async def test_a_job_is_created_once(http: httpx.AsyncClient, gateway: World) ->
         "job": "job",
         "schema": TENSORS,
         "statistics": "exact",
+        "updates": "weights",
         "clients_per_round": 10,
         "hot_rounds": 3,
         "replicas": 1,
@@ -42,6 +43,13 @@ async def test_a_job_is_created_once(http: httpx.AsyncClient, gateway: World) ->
     assert (again.status_code, again.json()) == (200, answer.json())
     other = await http.put("/v1/jobs/job", json={**JOB, "hot_rounds": 4})
     assert "exists with another schema or other settings" in problem(other, 409, "conflict")["detail"]
+
+
+async def test_a_job_says_once_what_its_updates_are(http: httpx.AsyncClient) -> None:
+    answer = await http.put("/v1/jobs/job", json={**JOB, "updates": "delta"})
+    assert (answer.status_code, answer.json()["updates"]) == (201, "delta")
+    assert (await http.get("/v1/jobs/job")).json()["updates"] == "delta"
+    problem(await http.put("/v1/jobs/job", json=JOB), 409, "conflict")
 
 
 async def test_a_job_tells_how_far_it_has_come(http: httpx.AsyncClient, gateway: World) -> None:
@@ -87,6 +95,7 @@ async def test_a_job_that_no_shard_can_hold_is_not_created(http: httpx.AsyncClie
         ({"schema": [{"name": "w", "dtype": "F32"}]}, "body.schema.0.shape"),
         ({"schema": [{"name": "", "dtype": "F32", "shape": []}]}, "body.schema.0.name"),
         ({"statistics": "some"}, "body.statistics"),
+        ({"updates": "diff"}, "body.updates"),
         ({"clients_per_round": 0}, "body.clients_per_round"),
         ({"hot_rounds": "many"}, "body.hot_rounds"),
         ({"replicas": 9}, "body.replicas"),

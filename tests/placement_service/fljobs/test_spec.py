@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from flstore_core.errors import FLStoreError, InvalidId, InvalidParameters
 from flstore_core.ids import JobId
 from flstore_core.placement.planner import working_set_bytes
-from flstore_core.records import Job, StatisticsMode
+from flstore_core.records import Job, StatisticsMode, Updates
 from flstore_core.schema import Schema, TensorSpec
 from services.placement.fljobs.spec import (
     SLACK,
@@ -33,6 +33,7 @@ def test_every_field_of_an_object_is_read() -> None:
         "digits",
         hotRounds=3,
         statistics="off",
+        updates="delta",
         replicas=2,
         slices=4,
         budget="12Mi",
@@ -45,6 +46,7 @@ def test_every_field_of_an_object_is_read() -> None:
         job=JobId("digits"),
         settings={
             "statistics": StatisticsMode.OFF,
+            "updates": Updates.DELTA,
             "clients_per_round": 1,
             "hot_rounds": 3,
             "replicas": 2,
@@ -68,6 +70,7 @@ def test_what_an_object_leaves_out_is_not_declared() -> None:
     ("spec", "error", "message"),
     [
         ({"statistics": "maybe"}, InvalidParameters, "spec.statistics is 'maybe'; use one of exact, off"),
+        ({"updates": "diff"}, InvalidParameters, "spec.updates is 'diff'; use one of weights, delta"),
         (
             {"budget": "lots"},
             InvalidParameters,
@@ -172,13 +175,13 @@ def test_similar_jobs_get_different_mirrors() -> None:
     st.none() | st.integers(1, 8),
     st.integers(1, 100),
     st.integers(1, 9),
+    st.sampled_from(Updates),
 )
 def test_a_mirror_declares_its_job_as_it_is(
-    replicas: int, statistics: StatisticsMode, slices: int | None, clients: int, hot: int
+    replicas: int, statistics: StatisticsMode, slices: int | None, clients: int, hot: int, updates: Updates
 ) -> None:
-    stored = job(
-        "Job_1", replicas=replicas, statistics=statistics, slices=slices, clients_per_round=clients, hot_rounds=hot
-    )
+    counts = {"replicas": replicas, "slices": slices, "clients_per_round": clients, "hot_rounds": hot}
+    stored = job("Job_1", statistics=statistics, updates=updates, **counts)
     owners = [{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": "u1"}]
     mirror = make_mirror(stored, "job-1", "release", owners)
     declaration = parse_declaration(mirror)
