@@ -8,10 +8,11 @@ import httpx
 
 from flstore_core.client.api import Api
 from flstore_core.client.bodies import Body, Meter, Progress, ResponseBuffer
-from flstore_core.client.endpoint import create_endpoint
+from flstore_core.client.endpoint import Endpoint, create_endpoint
 from flstore_core.client.exchange import Exchange, NoResponse, Request, Response
 from flstore_core.client.retry import retry_for
 from flstore_core.client.signatures import document_as
+from flstore_core.outbound import find_proxy, trust
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,8 +35,7 @@ class AsyncFLStore:
 
     def __init__(self, url: str, token: str | None = None, *, timeout: float = 60.0, retries: int = 3) -> None:
         self._endpoint = create_endpoint(url, token, timeout)
-        timeouts = httpx.Timeout(timeout, connect=self._endpoint.connect_s, pool=None)
-        self._http = httpx.AsyncClient(timeout=timeouts, limits=httpx.Limits(keepalive_expiry=KEEP_S))
+        self._http = _pools(self._endpoint)
         self._api = Api(retry_for(retries))
 
     create_job = _awaited(Api.create_job)
@@ -99,6 +99,18 @@ class AsyncFLStore:
         except httpx.TransportError as error:
             return self._endpoint.no_response(error, timed_out=_is_silence(error))
         return Response(response.status_code, dict(response.headers), received.body)
+
+
+def _pools(endpoint: Endpoint) -> httpx.AsyncClient:
+    """Return connection pools, through the environment's proxy if it names one for the address."""
+    proxy = find_proxy(endpoint.url)
+    return httpx.AsyncClient(
+        timeout=httpx.Timeout(endpoint.silence_s, connect=endpoint.connect_s, pool=None),
+        limits=httpx.Limits(keepalive_expiry=KEEP_S),
+        proxy=httpx.Proxy(proxy.url, headers=proxy.headers) if proxy else None,
+        verify=trust(None) if endpoint.url.startswith("https:") else False,
+        trust_env=False,  # `find_proxy` has read it, for this client as for the others.
+    )
 
 
 def _is_silence(error: httpx.TransportError) -> bool:

@@ -3,8 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 from urllib3.exceptions import HTTPError, ReadTimeoutError
@@ -15,6 +13,7 @@ from flstore_core.client.endpoint import Endpoint, create_endpoint
 from flstore_core.client.exchange import Exchange, NoResponse, Request, Response
 from flstore_core.client.retry import retry_for
 from flstore_core.client.signatures import document_as
+from flstore_core.outbound import open_pools
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -116,16 +115,8 @@ class FLStore:
 
 def _pools(endpoint: Endpoint) -> urllib3.PoolManager:
     """Return connection pools, through the environment's proxy if it names one for the address."""
-    options: dict[str, Any] = {
-        "maxsize": IDLE_CONNECTIONS,
-        "retries": False,
-        "timeout": urllib3.Timeout(connect=endpoint.connect_s, read=endpoint.silence_s),
-    }
-    address = urlsplit(endpoint.url)
-    proxy = getproxies().get(address.scheme)
-    if proxy and not proxy_bypass(address.netloc):
-        return urllib3.ProxyManager(proxy, **options)
-    return urllib3.PoolManager(**options)
+    timeout = urllib3.Timeout(connect=endpoint.connect_s, read=endpoint.silence_s)
+    return open_pools(endpoint.url, maxsize=IDLE_CONNECTIONS, retries=False, timeout=timeout)
 
 
 def _chunks(body: Body, progress: Progress | None) -> Iterator[bytes | memoryview]:

@@ -6,23 +6,21 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, cast
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from flstore_core.errors import InvalidParameters
 from flstore_core.storage.base import ObjectStore
 from flstore_core.storage.directory import DirectoryStore
 from flstore_core.storage.network import behind, profile
 
-_RULE = "use s3://bucket[/prefix]?endpoint=http://host:port&region=…, file:///folder, or a folder's path"
-_OPTIONS = {"endpoint", "region"}
+_RULE = "use s3://bucket[/prefix], file:///folder, or a folder's path"
 
 
 def open_store(url: str, env: Mapping[str, str]) -> ObjectStore:
     """Return the store that `url` names, without waiting for it to answer.
 
-    `s3://bucket/prefix?endpoint=…&region=…` takes FLSTORE_S3_ACCESS_KEY and FLSTORE_S3_SECRET_KEY from `env`, or
-    else AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; FLSTORE_S3_ENDPOINT is the endpoint when the URL names none, and
-    FLSTORE_S3_GIVE_UP_S how many seconds an operation is tried for (10).
+    `s3://bucket/prefix?endpoint=…&region=…&style=…` is completed from `env` as docs/settings.md says, its credentials
+    included (`flstore_core.storage.s3.credentials`).
     `file:///path` and a plain path mean a directory, created when missing. FLSTORE_NETWORK_PROFILE names a link that
     the store is to be behind, for measurements (`flstore_core.storage.network`). Raises `InvalidParameters`.
     """
@@ -76,26 +74,9 @@ def _folder(url: str) -> Path:
 
 
 def _s3(url: str, env: Mapping[str, str]) -> ObjectStore:
-    from flstore_core.storage.s3 import RETRY, Location, S3Store
+    from flstore_core.storage.s3 import RETRY, S3Store, read_location
 
-    parts = urlsplit(url)
-    options = dict(parse_qsl(parts.query))
-    if "@" in parts.netloc:
-        raise InvalidParameters("store URL carries credentials; set FLSTORE_S3_ACCESS_KEY and FLSTORE_S3_SECRET_KEY")
-    if unexpected := options.keys() - _OPTIONS:
-        raise InvalidParameters(f"store URL has unknown options {sorted(unexpected)}; {_RULE}")
-    endpoint = options.get("endpoint") or env.get("FLSTORE_S3_ENDPOINT")
-    if not endpoint:
-        raise InvalidParameters(f"store URL names no endpoint; {_RULE}, or set FLSTORE_S3_ENDPOINT")
-    location = Location(
-        endpoint=endpoint,
-        bucket=parts.netloc,
-        prefix=unquote(parts.path).strip("/"),
-        access_key=_credential(env, "FLSTORE_S3_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
-        secret_key=_credential(env, "FLSTORE_S3_SECRET_KEY", "AWS_SECRET_ACCESS_KEY"),
-        region=options.get("region") or env.get("AWS_REGION") or "us-east-1",
-    )
-    return S3Store(location, replace(RETRY, give_up_s=_give_up_s(env, RETRY.give_up_s)))
+    return S3Store(read_location(url, env), replace(RETRY, give_up_s=_give_up_s(env, RETRY.give_up_s)))
 
 
 def _give_up_s(env: Mapping[str, str], default: float) -> float:
@@ -105,10 +86,3 @@ def _give_up_s(env: Mapping[str, str], default: float) -> float:
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         raise InvalidParameters(f"FLSTORE_S3_GIVE_UP_S is {text!r}; use a number of seconds such as 10")
     return float(text)
-
-
-def _credential(env: Mapping[str, str], name: str, fallback: str) -> str:
-    value = env.get(name) or env.get(fallback)
-    if not value:
-        raise InvalidParameters(f"{name} is not set; set it, or {fallback}, to use an s3:// store")
-    return value

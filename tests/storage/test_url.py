@@ -39,7 +39,6 @@ def test_the_environment_may_name_endpoint_and_common_credentials() -> None:
         ("http://host/x", "unknown scheme 'http'"),
         ("file://host/x", "names no local folder"),
         ("file://", "names no local folder"),
-        ("s3://bucket", "FLSTORE_S3_ENDPOINT"),
         ("s3://user:hidden-word@bucket?endpoint=http://h", "carries credentials"),
         ("s3://bucket?endpoint=http://h&colour=red", "unknown options.*colour"),
         ("s3://?endpoint=http://h", "bucket '' is not usable"),
@@ -50,13 +49,6 @@ def test_a_bad_url_is_told_what_is_right(url: str, said: str) -> None:
     with pytest.raises(InvalidParameters, match=said) as caught:
         open_store(url, ENV)
     assert "hidden-word" not in str(caught.value)
-
-
-@pytest.mark.parametrize("missing", sorted(ENV))
-def test_missing_credentials_are_named(missing: str) -> None:
-    env = {name: value for name, value in ENV.items() if name != missing}
-    with pytest.raises(InvalidParameters, match=missing):
-        open_store("s3://bucket?endpoint=http://h", env)
 
 
 def test_an_unreadable_patience_is_named() -> None:

@@ -3,22 +3,24 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import cast
-from urllib.parse import urlsplit
+from typing import Any, cast
+from urllib.parse import SplitResult, urlsplit
 
 import urllib3
 from minio import Minio
 from minio.datatypes import Object
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
+from minio.helpers import BaseURL, check_bucket_name
 from urllib3 import HTTPHeaderDict
 from urllib3.response import BaseHTTPResponse
 
 from flstore_core.errors import InvalidParameters, NotFound, PreconditionFailed, ShortObject, StoreUnavailable
+from flstore_core.outbound import open_pools
 from flstore_core.storage.base import MIB, checked_key, checked_prefix
 from flstore_core.storage.s3.errors import HIDE_SIGNATURES, NoBucket, RangeBeyondEnd, code_of, refusal, translated
+from flstore_core.storage.s3.location import Location
 
 CONNECT_S = 5.0
 """Longest wait for a connection, and for room to send the next MiB on a fresh one."""
@@ -34,20 +36,6 @@ _READ = 256 << 10
 """Bytes read from the socket at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
-    """Where a store's objects lie, and the credentials for it."""
-
-    endpoint: str
-    """`http://host:port` or `https://host`."""
-    bucket: str
-    access_key: str = field(repr=False)
-    secret_key: str = field(repr=False)
-    region: str = "us-east-1"
-    prefix: str = ""
-    """Folder in the bucket that every key lies below; empty for the bucket itself."""
-
-
 class Bucket:
     """Requests about the objects below a location's prefix, by their keys. Safe to share between threads."""
 
@@ -56,11 +44,10 @@ class Bucket:
         self._name = location.bucket
         self._prefix = checked_prefix(location.prefix)
         self._endpoint = location.endpoint
-        self._pool = _pool(CONNECT_S, SILENCE_S)
-        self._probe_pool = _pool(PROBE_S, PROBE_S)
+        self._pool = _pool(location, CONNECT_S, SILENCE_S)
+        self._probe_pool = _pool(location, PROBE_S, PROBE_S)
         self._client = _client(location, self._pool)
         self._prober = _client(location, self._probe_pool)
-        self._signed_url("PUT", "any")  # refuses an impossible bucket name now
         logging.getLogger("urllib3.connectionpool").addFilter(HIDE_SIGNATURES)
 
     def __str__(self) -> str:
@@ -159,10 +146,7 @@ class Bucket:
         return self._prefix + checked_key(key)
 
     def _signed_url(self, method: str, name: str) -> str:
-        try:
-            return self._client.get_presigned_url(method, self._name, name, expires=_SIGNATURE_VALID)
-        except ValueError as error:
-            raise InvalidParameters(f"bucket {self._name!r} is not usable: {error}") from error
+        return self._client.get_presigned_url(method, self._name, name, expires=_SIGNATURE_VALID)
 
 
 def etag_of(headers: HTTPHeaderDict) -> str:
@@ -170,19 +154,40 @@ def etag_of(headers: HTTPHeaderDict) -> str:
     return headers.get("ETag", "").strip('"')
 
 
-def _pool(connect_s: float, silence_s: float) -> urllib3.PoolManager:
+class _Below(BaseURL):
+    """URLs of a server whose API begins below a path. The path is signed like the rest, as other clients do it."""
+
+    def __init__(self, endpoint: str, path: str, region: str) -> None:
+        super().__init__(endpoint, region)
+        self._path = path
+
+    def build(self, **request: Any) -> SplitResult:
+        url = super().build(**request)
+        return url._replace(path=self._path + url.path)
+
+
+def _pool(location: Location, connect_s: float, silence_s: float) -> urllib3.PoolManager:
     timeout = urllib3.Timeout(connect=connect_s, read=silence_s)
-    return urllib3.PoolManager(maxsize=MAX_CONNECTIONS, timeout=timeout, retries=False, cert_reqs="CERT_REQUIRED")
+    return open_pools(location.endpoint, location.trusted, maxsize=MAX_CONNECTIONS, timeout=timeout, retries=False)
 
 
 def _client(location: Location, pool: urllib3.PoolManager) -> Minio:
     parts = urlsplit(location.endpoint)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.path.strip("/"):
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
         raise InvalidParameters(
             f"S3 endpoint on {parts.hostname!r} is not usable; use http://host:port or https://host"
         )
-    secure, keys = parts.scheme == "https", (location.access_key, location.secret_key)
+    secure, region = parts.scheme == "https", location.region
     try:
-        return Minio(parts.netloc, *keys, secure=secure, region=location.region, http_client=pool)
+        client = Minio(parts.netloc, secure=secure, region=region, http_client=pool, credentials=location.credentials)
     except ValueError as error:
         raise InvalidParameters(f"S3 endpoint {location.endpoint!r} is not usable: {error}") from error
+    if path := parts.path.rstrip("/"):
+        client._base_url = _Below(f"{parts.scheme}://{parts.netloc}", path, region)  # The SDK has no way in for it.
+    if location.style != "auto":
+        client._base_url.virtual_style_flag = location.style == "virtual"
+    try:
+        check_bucket_name(location.bucket, s3_check=client._base_url.is_aws_host)
+    except ValueError as error:
+        raise InvalidParameters(f"bucket {location.bucket!r} is not usable: {error}") from error
+    return client

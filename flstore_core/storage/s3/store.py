@@ -26,8 +26,9 @@ from urllib3 import HTTPHeaderDict
 from flstore_core.errors import NotFound, PreconditionFailed, ShortObject, StoreUnavailable, TooLarge
 from flstore_core.retry import Retry, growing
 from flstore_core.storage.base import MIB, Body, ObjectInfo, folder_to_delete
-from flstore_core.storage.s3.bucket import Bucket, Location, etag_of
+from flstore_core.storage.s3.bucket import Bucket, etag_of
 from flstore_core.storage.s3.errors import NoBucket, RangeBeyondEnd, Transient, retrying, wait_after
+from flstore_core.storage.s3.location import Location
 
 MAX_BODY_BYTES = 5 << 30
 """S3's own limit for one PUT."""

@@ -117,7 +117,14 @@ class KubernetesSettings:
         return cls(**own | read(env, VARIABLES))
 
 
-INHERITED = ("FLSTORE_STORE", "FLSTORE_S3_ENDPOINT", "FLSTORE_S3_GIVE_UP_S", "FLSTORE_LOG_LEVEL")
+INHERITED = (
+    "FLSTORE_STORE",
+    "FLSTORE_S3_ENDPOINT",
+    "FLSTORE_S3_REGION",
+    "FLSTORE_S3_STYLE",
+    "FLSTORE_S3_GIVE_UP_S",
+    "FLSTORE_LOG_LEVEL",
+)
 """Variables that shards get with the controller's own values; credentials come from the Secret."""
 
 
