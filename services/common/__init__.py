@@ -1,5 +1,5 @@
 """What services have in common: problems as answers, logs, settings, proofs between them, tasks, serving one app.
 
-A shard imports this on its way up from zero, so it stays with Starlette and uvicorn: no FastAPI, no pydantic. What
-only one service needs belongs to that service.
+A shard imports this while it starts from zero and a request waits. So nothing here imports more than Starlette and
+uvicorn: no FastAPI, no pydantic. What only one service needs belongs to that service.
 """

@@ -1,4 +1,4 @@
-"""Knows whether a shard or predictor is in use, so that it can leave when it is not and prefetch while it is quiet."""
+"""Tells whether a shard or predictor is in use: one that is not can leave, and may prefetch while nobody asks."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ class Activity:
         return self._clock() - self._born
 
     def idle_for(self, seconds: float) -> bool:
-        """Return whether the last data request ended at least so long ago; 0 seconds mean never."""
+        """Return whether the last data request ended at least `seconds` ago. 0 stands for no limit: always False."""
         return 0 < seconds <= self.idle_seconds
 
     async def quiet(self) -> None:

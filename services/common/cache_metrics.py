@@ -1,4 +1,4 @@
-"""Every metric of a cache and its labels, alike in shards and predictors. Values are read when they are scraped."""
+"""Every metric of a cache and its labels, the same in shards and predictors. Values are read when they are scraped."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any

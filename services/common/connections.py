@@ -1,7 +1,7 @@
-"""Connections that bound the head of a request: its request line and headers, in bytes and in time.
+"""Connections that limit the head of a request, which is its request line and headers, in bytes and in time.
 
-uvicorn bounds neither: one endless header would fill the memory, and half a request line would keep its connection for
-as long as the caller likes. Both happen before any token is looked at.
+uvicorn limits neither: an endless header would fill the memory, and half a request line would keep its connection open
+for as long as the caller likes. Both would happen before any token is looked at.
 
     connection made ── no byte for FIRST_BYTE_S ──▶ closed
     first byte of a head ── head not whole after HEAD_S ──▶ 408, closed
@@ -15,15 +15,19 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 256 * 2**10
-"""Longest head: several times the 64 KiB of an update's metrics, which may come in a header."""
+"""Longest head. An update's metrics of up to 64 KiB may come in a header; this is several times as much."""
 HEAD_S = 15.0
 """Seconds from the first byte of a head to its last."""
 FIRST_BYTE_S = 75.0
-"""Seconds from a connection's begin to its first byte: as long as it may be idle between two requests."""
+"""Seconds from the start of a connection to its first byte: as long as it may be idle between two requests."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with bounds for heads."""
+    """uvicorn's protocol with limits for heads.
+
+    A chunk of bytes is counted before it is parsed. If the head ends in it, the parser calls `on_headers_complete`,
+    which sets the count back to 0. So a count that is not 0 after parsing is that of a head which has not ended.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,6 +1,6 @@
-"""The guard before a backend's routes: what does not prove to come from a service of this deployment goes no further.
+"""The guard before a backend's routes: it refuses requests without a proof that a service of this deployment made them.
 
-Probes and metrics stay open. The kubelet and Prometheus have no key, and what they read names no job.
+Probes and metrics need no proof. The kubelet and Prometheus have no key, and what they read names no job.
 """
 
 import time
@@ -17,7 +17,7 @@ from services.common.problems import from_error
 from services.common.proof import PROOF_HEADER, Keys, Proof, Verifier
 
 OPEN_PATHS = QUIET_PATHS
-"""Whoever reaches the address may read these: whether the service lives, and its counters."""
+"""Everybody who reaches the address may read these: whether the service lives, and its counters."""
 
 
 class Guard:
@@ -40,7 +40,11 @@ class Guard:
 
 
 async def _check(verifier: Verifier, scope: Scope, receive: Receive) -> Receive:
-    """Return what receives a body that is checked: a short one is checked before the app is called."""
+    """Check a request's proof, and return a `receive` that checks its body.
+
+    A short body is received and checked here, before the app is called. A long one is checked while the app receives
+    it, so that it need not be in memory twice.
+    """
     headers = Headers(scope=scope)
     proof = verifier.check(
         headers.get(PROOF_HEADER, ""),
@@ -54,7 +58,7 @@ async def _check(verifier: Verifier, scope: Scope, receive: Receive) -> Receive:
 
 
 def _checking(proof: Proof, receive: Receive) -> Receive:
-    """Return what receives a body and raises `ProofRefused` in place of its last piece if the body is another one."""
+    """Return a `receive` that raises `ProofRefused` instead of the last piece of a body that is not the signed one."""
 
     async def checked() -> Message:
         message = await receive()
@@ -68,7 +72,7 @@ def _checking(proof: Proof, receive: Receive) -> Receive:
 
 
 async def _receive_whole(checked: Receive, receive: Receive) -> Receive:
-    """Receive a body, and return what hands it on as a whole, followed by whatever comes next."""
+    """Receive a whole body, and return a `receive` that yields it as one message and then whatever comes next."""
     pieces = []
     while (message := await checked())["type"] == "http.request":
         pieces.append(message.get("body", b""))

@@ -1,4 +1,4 @@
-"""Logs as one JSON object a line on stderr, every line under the id of the request it belongs to."""
+"""Writes logs to stderr as JSON, one object a line. Each line carries the id of the request that it belongs to."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_ID_HEADER = "X-Request-Id"
 QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Asked all the time by machines: their access lines are logged at DEBUG only."""
+"""Machines ask for these all the time, so their access lines are logged at DEBUG only."""
 
 _access = logging.getLogger("flstore.access")
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
@@ -23,7 +23,7 @@ _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime
 
 
 def current_request_id() -> str:
-    """Return the id of the request this code runs for, to log it or to send it on; "" outside of any."""
+    """Return the id of the request that this code runs for, to log it or to send it on; "" outside of a request."""
     return _request_id.get()
 
 
@@ -64,8 +64,8 @@ class JsonFormatter(logging.Formatter):
 class RequestLog:
     """ASGI middleware: takes or makes the request id, sends it back, and logs one line when the answer has gone out.
 
-    Put it first in the list of middleware. The id stays set for the rest of the request's task, so that a problem
-    made outside of it, or the server's own log of a traceback, still carries it.
+    Put it first in the list of middleware. The id stays set for the rest of the request's task. So a problem that is
+    made outside of this middleware still carries it, and so does the server's own log of a traceback.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -93,6 +93,7 @@ class RequestLog:
 
 
 def _accepted(header: str) -> str:
+    """Return a caller's request id, or a new one if there is none or it could forge a line of the log."""
     return header if _USABLE_ID.fullmatch(header) else uuid.uuid4().hex
 
 

@@ -7,12 +7,12 @@ from flstore_core.errors import InvalidParameters
 from flstore_core.units import format_size
 
 CACHE_SHARE = 0.6
-"""Largest share of a pod's memory for its cache. The autoscaler ignores memory; a pod out of it answers bare 502s."""
+"""Largest share of a pod's memory that its cache may take. A pod that runs out of memory is killed: callers get 502."""
 
 _UNLIMITED = 2**60
-"""Control groups of version 1 write a larger number than this for "no limit"."""
+"""Version 1 of control groups has no word for "no limit" and writes a number larger than this."""
 _FILES = {"": "sys/fs/cgroup/{}/memory.max", "memory": "sys/fs/cgroup/memory/{}/memory.limit_in_bytes"}
-"""File with a group's limit, by the controllers in a line of /proc/self/cgroup (none in version 2)."""
+"""File with a group's limit, by the controllers that its line of /proc/self/cgroup names. Version 2 names none."""
 
 
 def memory_limit(root: Path = Path("/")) -> int | None:
@@ -33,7 +33,8 @@ def check_cache(cache_bytes: int, limit: int | None) -> None:
 def _limit_files(root: Path) -> Iterator[Path]:
     """Yield the files that may hold a limit.
 
-    Inside a container the group's path may be the host's while its files stand at the top, so both places are listed.
+    Inside a container, the group's path may be the path on the host, while its files are at the top. So the files of
+    the group and of all its parents are listed, the top included.
     """
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()

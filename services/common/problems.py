@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 `application/problem+json`, the one place where they become answers."""
+"""Turns errors into answers: RFC 9457 problems, `application/problem+json`. No other place does that."""
 
 import json
 import math
@@ -21,7 +21,7 @@ RETRY_AFTER_S = 1
 """Seconds a caller is asked to wait when the error names no other `retry_after`."""
 
 CLIENT_CLOSED_REQUEST = 499
-"""Status under which an upload that broke off is logged; nobody is left to read the answer."""
+"""Status under which an upload that was cut off is logged. Nobody is left to read the answer."""
 
 Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
 
@@ -35,7 +35,7 @@ def from_error(request: Request, error: FLStoreError) -> Response:
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     if error.status == HTTPStatus.REQUEST_TIMEOUT:
-        headers["Connection"] = "close"  # the rest of the body is not waited for
+        headers["Connection"] = "close"  # or the connection would wait for the rest of the body
     return problem(request, error.status, error.code, error.title, error.detail, extensions, headers)
 
 
@@ -48,7 +48,7 @@ def problem(
     extensions: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return one problem; `extensions` never replace a field of the standard."""
+    """Return one problem. An extension with the name of a standard field is ignored."""
     request_id = current_request_id()
     body = {
         **(extensions or {}),
@@ -60,7 +60,7 @@ def problem(
         "instance": request.url.path,
         "request_id": request_id,
     }
-    # in ASCII, since the text may quote input that is not valid Unicode, such as half of a surrogate pair
+    # JSON in ASCII: the text may quote input that UTF-8 cannot encode, such as half of a surrogate pair.
     return Response(json.dumps(body), status, {**(headers or {}), REQUEST_ID_HEADER: request_id}, MEDIA_TYPE)
 
 

@@ -1,24 +1,25 @@
 """Proof that a request comes from a service of this deployment: a keyed code over all that the request says.
 
-Every service of a deployment has the same keys, and nobody else has one. The caller signs, in one header, whose last
-word is HMAC-SHA256 of the others and of the request:
+All services of a deployment have the same keys, and nobody else has them. The caller proves in one header that it has
+one. The header's last word is HMAC-SHA256 of its other words and of the request:
 
     X-FLStore-Proof: 1 1764217200 9f86d081884c7d65 sha256:e3b0c442… 5d41402a…
                      │ │          │                │                └ code over the rest, method, path, query, message
                      │ │          │                └ digest of the body
-                     │ │          └ nonce: no proof is good twice
-                     │ └ seconds since the epoch: no proof is good for longer than `WINDOW_S`
+                     │ │          └ nonce: no proof is accepted twice
+                     │ └ seconds since the epoch: no proof is accepted for longer than `WINDOW_S`
                      └ version of this format
 
-So a proof is good for one request, once, for a minute. The code is checked before a byte of the body is read, and the
-body against its digest before anything is done with it.
+So a proof is accepted for one request, once, within a minute. The code is checked before a byte of the body is read.
+The body is checked against its digest before anything is done with it.
 
-**Two digests.** A short body's is SHA-256. A slice of 45 MB would take SHA-256 50 ms on each side, a quarter of its
-whole ingest. Its digest is GMAC (AES-256-GCM with nothing to encrypt, NIST SP 800-38D) under a key made of the nonce
-for this body alone: 2 ms. `docs/decisions/proofs-between-services.md` has the measurements and says why that is sound.
+**Two digests.** The digest of a short body is SHA-256. For a slice of 45 MB, that would take 50 ms on each side, a
+quarter of the slice's whole ingest. The digest of a long body is GMAC (AES-256-GCM with nothing to encrypt, NIST
+SP 800-38D), which takes 2 ms. Its key is derived from the nonce, for this body alone.
+`docs/decisions/proofs-between-services.md` has the measurements and says why that is sound.
 
-**Rotation.** The first key signs and all of them verify: add the new key at the end everywhere, move it to the front
-everywhere, remove the old one everywhere. At no time is a request refused.
+**Rotation.** The first key signs, and all keys verify. To replace a key without refusing a request: add the new key at
+the end everywhere, then move it to the front everywhere, then remove the old key everywhere.
 """
 
 import hashlib
@@ -37,17 +38,18 @@ from flstore_core.errors import InvalidParameters, ProofRefused
 PROOF_HEADER: Final = "X-FLStore-Proof"
 VARIABLE: Final = "FLSTORE_SERVICE_KEYS"
 NONE: Final = "none"
-"""Value of `VARIABLE` that does without proofs, for a service that listens on loopback."""
+"""Value of `VARIABLE` for no proofs at all; only a service that listens on loopback may have it."""
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 WINDOW_S: Final = 60.0
-"""How far the caller's clock may be from ours, waiting on the way included."""
+"""Most seconds between the caller's clock when it signs and ours when the request arrives."""
 MOST_NONCES: Final = 100_000
-"""Nonces remembered, about 10 MB of them. Beyond that the oldest requests are refused, so that none is good twice."""
+"""Nonces that are remembered, in about 10 MB. If more come within `WINDOW_S`, requests that were signed earlier than a
+forgotten one are refused, because they might be repeats."""
 LEAST_KEY_LENGTH: Final = 32
 """Characters; 43 of `secrets.token_urlsafe` are 256 bits."""
 LONG: Final = 2**18
-"""Bytes from which on a body's digest is GMAC."""
+"""The digest of a body of so many bytes or more is GMAC."""
 
 _VERSION: Final = "1"
 _SHA256: Final = "sha256"
@@ -66,10 +68,10 @@ class Digest(Protocol):
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys that all services of a deployment share. Without any, nothing is signed and everything is believed."""
+    """The keys that all services of a deployment share. Without keys, nothing is signed and everything is accepted."""
 
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
-    """The first one signs, all verify."""
+    """The first one signs, and all verify."""
 
     @classmethod
     def parse(cls, text: str) -> "Keys":
@@ -88,8 +90,8 @@ class Keys:
         """Return the keys of FLSTORE_SERVICE_KEYS.
 
         Raises:
-            InvalidParameters: if there is none, and that is not said by the word `none` in a service that listens on
-                loopback.
+            InvalidParameters: if the variable is not set, holds an unusable key, or is `none` although the service
+                listens on more than loopback.
         """
         text = env.get(VARIABLE, "")
         if not text.strip():
@@ -106,11 +108,11 @@ class Keys:
         return keys
 
     def sign(self, method: str, target: str, body: Iterable[Buffer] = (), message: str = "") -> dict[str, str]:
-        """Return the header that proves a request; none without a key.
+        """Return the header that proves a request, by its name; no header without keys.
 
         Args:
             target: path and query, as they are sent.
-            body: its consecutive pieces.
+            body: consecutive pieces of the body.
             message: value of `flstore_core.shard.protocol.MESSAGE_HEADER`, "" without that header.
         """
         if not self.secrets:
@@ -132,11 +134,14 @@ def new_key() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A proof that is good, if the body has its digest."""
+    """A proof that is accepted as soon as the body has the digest that was signed."""
 
     kind: str
+    """Which digest the body has."""
     expected: str
+    """The digest that was signed, in hexadecimal."""
     digest: Digest
+    """Takes in the body as it is received."""
 
     @property
     def covers_long_body(self) -> bool:
@@ -159,15 +164,16 @@ class Verifier:
         self._arrivals: deque[tuple[str, int]] = deque()
         """The nonces in order of arrival, each with its proof's time."""
         self._forgotten_until = 0
-        """Nonces of proofs of this time or earlier may be forgotten: such proofs are refused."""
+        """The time of the latest proof whose nonce was forgotten. Proofs of that time or earlier are refused."""
 
     def check(self, header: str, method: str, path: str, query: str, message: str) -> Proof:
-        """Return what the body must have; raise `ProofRefused` for a proof that is not good for this request.
+        """Return a proof to check the body with; raise `ProofRefused` for a header that does not prove this request.
 
         Args:
             header: value of `PROOF_HEADER`.
             path: decoded, as ASGI has it.
         """
+        # The code is checked first. Only a caller with a key can make this remember anything or learn our time.
         head, _, code = header.rpartition(" ")
         match head.split(" "):
             case [version, moment, nonce, digest] if version == _VERSION and moment.isdecimal() and len(moment) < 12:
@@ -187,11 +193,14 @@ class Verifier:
     def _check_time(self, signed_at: int) -> None:
         age = self._now() - signed_at
         if abs(age) > WINDOW_S:
-            raise ProofRefused(f"the request was signed {age:.0f} s ago by this clock; {WINDOW_S:.0f} s are accepted")
+            raise ProofRefused(
+                f"the request was signed {abs(age):.0f} s {'ago' if age > 0 else 'ahead'} by this clock; at most "
+                f"{WINDOW_S:.0f} s are accepted, so compare the clocks"
+            )
 
     def _remember(self, nonce: str, signed_at: int) -> None:
         if nonce in self._nonces:
-            raise ProofRefused("this very request came before; sign each one anew")
+            raise ProofRefused("this very request came before; sign each request anew")
         if signed_at <= self._forgotten_until:
             raise ProofRefused("too many requests came since this one was signed; sign it anew")
         self._forget_old()
@@ -199,7 +208,11 @@ class Verifier:
         self._arrivals.append((nonce, signed_at))
 
     def _forget_old(self) -> None:
-        """Forget nonces that are too old to be accepted again, and the oldest while there are too many."""
+        """Forget nonces of proofs that are too old to be accepted, and those that came first if there are too many.
+
+        Proofs arrive out of order, so a nonce of an older proof may still be remembered behind a forgotten one. That
+        does no harm: all proofs up to `_forgotten_until` are refused, remembered or not.
+        """
         oldest = self._now() - WINDOW_S
         while self._arrivals and (self._arrivals[0][1] < oldest or len(self._arrivals) >= self._most):
             nonce, signed_at = self._arrivals.popleft()
@@ -208,10 +221,11 @@ class Verifier:
 
 
 class _Gmac:
-    """GMAC under a key of its own, which no other body ever has; so the initialisation vector may be zero."""
+    """GMAC of one body. GCM needs a new pair of key and initialisation vector for each body; the key is new each time,
+    so the vector may always be zero."""
 
     def __init__(self, key: bytes) -> None:
-        # Imported here, because a service that starts for a question takes in no slice, and this takes 15 ms.
+        # Imported here, because it takes 15 ms: a shard that starts to answer a question need not wait for it.
         from cryptography.hazmat.primitives.ciphers import Cipher
         from cryptography.hazmat.primitives.ciphers.algorithms import AES
         from cryptography.hazmat.primitives.ciphers.modes import GCM
@@ -231,5 +245,5 @@ def _new_digest(kind: str, key: bytes, nonce: str) -> Digest:
 
 
 def _code(key: bytes, head: str, method: str, path: str, query: str, message: str) -> str:
-    """Return the code over a request. JSON keeps the borders between its parts."""
+    """Return the code over a request. Joined as JSON, no two different lists of parts become the same text."""
     return hmac.digest(key, json.dumps([head, method, path, query, message]).encode(), _SHA256).hex()

@@ -1,8 +1,8 @@
-"""Serving one ASGI app until a signal, its own wish, or the death of the process that started it.
+"""Serves one ASGI app until a signal comes, the app asks to leave, or the process that started it dies.
 
-A service never opens its own address if somebody hands it one. The parent opens the listening socket and keeps it, so
-connections that come while the service is at zero wait in the kernel's backlog, and the parent starts a process as soon
-as the socket is readable. Two file descriptors are inherited, their numbers in the environment:
+A parent may open the listening socket of a service and keep it. Connections that come while the service is at zero then
+wait in the kernel's backlog, and the parent starts a process as soon as the socket is readable. The service inherits
+two file descriptors, whose numbers are in its environment:
 
     FLSTORE_LISTEN_FD=7      the listening socket, to accept from
     FLSTORE_LIFELINE_FD=9    one end of a socket pair; the parent holds the other
@@ -14,8 +14,8 @@ as the socket is readable. Two file descriptors are inherited, their numbers in 
     asks http://127.0.0.1:40123/… without waking anyone
     dies or closes its end →       end-of-file → 9    leaves, as on SIGTERM
 
-The lifeline's end comes however the parent dies, SIGKILL included, so no service outlives its parent. A number of 0 on
-the lifeline means that there is no side door. Without either descriptor the service binds FLSTORE_HOST:FLSTORE_PORT.
+The lifeline ends however the parent dies, by SIGKILL too, so no service outlives its parent. Port 0 on the lifeline
+means that there is no side door. Without a listening socket the service binds FLSTORE_HOST:FLSTORE_PORT itself.
 """
 
 import asyncio
@@ -35,17 +35,18 @@ from services.common.connections import BoundedProtocol
 from services.common.settings import Variables, read
 
 KEEP_ALIVE_S = 75
-"""An idle connection stays open this long: longer than our clients pool it, so that it is not us who close."""
+"""Seconds that an idle connection stays open: longer than our clients keep it, so that the client closes first. If the
+service did, a request could be on its way to it just then, and fail."""
 
 BACKLOG = 2048
-GARBAGE = 10_000
-"""Threshold of the garbage collector's youngest generation: net objects allocated between two collections. A request
-allocates hundreds and hardly ever a cycle. The objects of the start, most of all, are frozen and never scanned."""
+GARBAGE_THRESHOLD = 10_000
+"""New objects, less those that were freed, between two collections of the youngest generation. A request allocates
+hundreds, and hardly ever a cycle. Objects that exist at the start, which are most, are frozen and never scanned."""
 LINGER_S = 0.5
-"""Seconds that threads still in a call, whose caller has gone, may keep the process from ending."""
+"""Seconds for which the process may be kept from ending by threads that work for callers who are gone."""
 
-_LAST_WORDS_S = 0.02
-"""Time for requests on connections that were accepted just before listening ended to reach the app."""
+_LAST_REQUESTS_S = 0.02
+"""Seconds in which requests can still reach the app on connections that were accepted just before listening ended."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Listen:
     lifeline_fd: int | None = None
     """FLSTORE_LIFELINE_FD: one end of an inherited socket pair. End-of-file there means that the parent is dead."""
     grace_s: float = 5.0
-    """FLSTORE_GRACE_SECONDS: how long answers under way may take once the service is told to leave."""
+    """FLSTORE_GRACE_SECONDS: seconds in which answers under way have to end once the service is told to leave."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Listen":
@@ -86,12 +87,15 @@ def run(
 ) -> None:
     """Serve `app` and return when it is time to leave; the caller then ends with exit code 0.
 
-    SIGTERM, SIGINT, end-of-file on the lifeline and a true `should_leave` (asked ten times a second) all end it: it
-    stops listening, calls `on_leave`, finishes the answers under way within `listen.grace_s` and runs the app's
-    lifespan to its end. Works alike as PID 1. Raises `OSError` when the address cannot be bound.
+    The service leaves on SIGTERM, SIGINT, end-of-file on the lifeline, or when `should_leave`, which is asked ten times
+    a second, returns True. It then stops listening, calls `on_leave`, finishes the answers under way within
+    `listen.grace_s`, and runs the app's lifespan to its end. All this works as PID 1 too.
 
-    With a `side_door`, the app is served on a free loopback port as well, and the lifeline says which. That port is
-    gone with the process, so that asking a service how it is never starts one that is at zero.
+    With a `side_door`, the app is served on a free loopback port as well, which the lifeline tells the parent. That
+    port ends with the process, so asking there how a service is never starts one that is at zero.
+
+    Raises:
+        OSError: if the address cannot be bound.
     """
     sockets = [_socket(listen), *([_side_door()] if side_door else [])]
     side_port = sockets[1].getsockname()[1] if side_door else 0
@@ -111,9 +115,9 @@ def run(
     )
     server = _Server(config, listen.lifeline_fd, ready_message(side_port), should_leave, on_leave)
     if listen.lifeline_fd is not None:
-        _follow(listen.lifeline_fd, listen.grace_s)
+        _watch_lifeline(listen.lifeline_fd, listen.grace_s)
     gc.freeze()
-    gc.set_threshold(GARBAGE)
+    gc.set_threshold(GARBAGE_THRESHOLD)
     gc.enable()
     server.run(sockets=sockets)
     _exit_after(LINGER_S, 0)
@@ -125,7 +129,7 @@ def ready_message(side_port: int) -> bytes:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which also leaves by its own wish, reports readiness, and loses no accepted connection."""
+    """uvicorn's server that also asks `should_leave`, tells when it is ready, and loses no accepted connection."""
 
     def __init__(
         self,
@@ -144,23 +148,25 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self._lifeline_fd is not None:
-            with suppress(OSError):  # the parent is gone: the lifeline's thread sees it too
+            with suppress(OSError):  # the parent has died; the thread that watches the lifeline ends the service
                 os.write(self._lifeline_fd, self._ready)
 
     async def on_tick(self, counter: int) -> bool:
         return await super().on_tick(counter) or (self._should_leave is not None and self._should_leave())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # The order matters: no new connections, then a pause in which the last requests begin, and only then uvicorn's
+        # own shutdown, which closes connections on which no request has begun.
         for server in self.servers:
             server.close()
-        await asyncio.sleep(_LAST_WORDS_S)
+        await asyncio.sleep(_LAST_REQUESTS_S)
         if self._on_leave is not None:
             self._on_leave()
         await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take the signals and keep them: raising them again would turn a clean exit into death by signal."""
+        """Handle signals without raising them again afterwards, as uvicorn would: the exit code has to be 0."""
         previous = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
@@ -169,8 +175,8 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def _follow(lifeline_fd: int, grace_s: float) -> None:
-    """Leave when the lifeline ends; a process too busy to leave by itself is ended after twice the grace."""
+def _watch_lifeline(lifeline_fd: int, grace_s: float) -> None:
+    """Leave when the lifeline ends. A process that is too busy to leave by itself is ended after twice the grace."""
 
     def wait_for_end() -> None:
         with suppress(OSError):
@@ -183,7 +189,7 @@ def _follow(lifeline_fd: int, grace_s: float) -> None:
 
 
 def _exit_after(seconds: float, code: int) -> None:
-    """End the process after so many seconds, whatever its threads are waiting for."""
+    """End the process after `seconds`, whatever its threads are waiting for."""
     timer = threading.Timer(seconds, os._exit, [code])
     timer.daemon = True
     timer.start()

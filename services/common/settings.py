@@ -1,6 +1,6 @@
-"""Settings from an environment: only what is set is read, so each default stands in one place, the dataclass.
+"""Reads settings from an environment. Only variables that are set are read: defaults stand in the dataclass alone.
 
-Example: where the environment has `FLSTORE_THREADS=8` alone,
+Example: if the environment has `FLSTORE_THREADS=8` and nothing else,
 
     read(env, {"FLSTORE_THREADS": ("threads", int), "FLSTORE_REFRESH_SECONDS": ("refresh_seconds", float)})
 
@@ -13,13 +13,13 @@ from typing import Any
 from flstore_core.errors import InvalidParameters
 
 Parser = Callable[[str], Any]
-"""Makes a setting's value of a variable's text; raises `ValueError` or `InvalidParameters` where it cannot."""
+"""Turns a variable's text into a setting's value; raises `ValueError` or `InvalidParameters` if the text is not one."""
 Variables = Mapping[str, tuple[str, Parser]]
-"""By environment variable: the name of its setting, and what parses its text."""
+"""For each environment variable, the name of its setting and the parser of its text."""
 
 
 def read(env: Mapping[str, str], variables: Variables) -> dict[str, Any]:
-    """Return the values of the variables that are set to some text, by the names of their settings.
+    """Return the values of the variables that are set and not empty, by the names of their settings.
 
     Raises:
         InvalidParameters: naming the variable, if its text is not acceptable.

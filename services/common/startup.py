@@ -1,4 +1,4 @@
-"""How long this process took to come up, by stage."""
+"""Measures how long this process took to start, by stage."""
 
 import logging
 import os
@@ -16,13 +16,17 @@ from flstore_core.storage.base import ObjectStore
 logger = logging.getLogger(__name__)
 
 PROCESS = "process"
-"""Until requests are answered."""
+"""Stage that is over when requests are answered."""
 STORE = "store"
-"""Until the object store has answered."""
+"""Stage that is over when the object store has answered once."""
 
-_STARTTIME = 21 - 2
-"""Field 22 of /proc/self/stat, counted from behind the command's closing parenthesis."""
+_STARTTIME = 22 - 3
+"""Index of field 22 of /proc/self/stat, the time of birth, in a list that begins with field 3.
+
+The list begins behind the closing parenthesis of field 2, the command, which may itself hold spaces and parentheses.
+"""
 _IMPORTED = time.monotonic()
+"""Stands in for the time of birth where there is no /proc."""
 
 
 class Startup(Collector):
@@ -46,7 +50,7 @@ class Startup(Collector):
 
 
 async def open_early(store: ObjectStore, startup: Startup | None = None) -> None:
-    """Open the store while the first request is still on its way, and note in `startup` when it has answered."""
+    """Connect to the store before a request needs it, and note in `startup` when it has answered."""
     try:
         await to_thread.run_sync(store.probe, abandon_on_cancel=True)
     except FLStoreError as error:
@@ -57,10 +61,11 @@ async def open_early(store: ObjectStore, startup: Startup | None = None) -> None
 
 
 def age_s() -> float:
-    """Return the seconds since this process was born; since this module was imported where no /proc tells."""
+    """Return the seconds since this process was born or, where there is no /proc, since this module was imported."""
     try:
         fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return time.monotonic() - _IMPORTED
+    # The kernel counts from boot, in clock ticks and on a clock that goes on while the machine sleeps.
     born = int(fields[_STARTTIME]) / os.sysconf("SC_CLK_TCK")
     return time.clock_gettime(time.CLOCK_BOOTTIME) - born

@@ -1,6 +1,7 @@
-"""Long-lived tasks: named, ended together; one that fails takes its process with it.
+"""Begins and ends long-lived tasks. A task that fails ends its process.
 
-A service that goes on without one of its tasks looks alive and is not. Whoever started the process starts it again.
+A service that went on without one of its tasks would look alive, but not do its work. When it ends, whoever started the
+process starts it again.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 def begin(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-    """Start `work` on the running loop; should it fail, the log says so under `name` and the process leaves."""
+    """Start `work` on the running loop. If it fails, the failure is logged under `name` and the process ends."""
     task = asyncio.create_task(work, name=name)
     task.add_done_callback(_leave_on_failure)
     return task

@@ -1,4 +1,4 @@
-"""Time for blocking code: a service is handed one `Time`, so that tests can hand in their own and never wait."""
+"""Time for blocking code. A service gets a `Time` from its caller, so tests can pass in their own and never wait."""
 
 import time
 from typing import Protocol
@@ -16,7 +16,7 @@ class Time(Protocol):
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Block the calling thread for so many seconds."""
+        """Block the calling thread for `seconds`."""
         ...
 
 
