@@ -4,6 +4,7 @@ Messages name the offending key and value, and what would be right. Services tur
 one place; a client turns a problem back into the same class by its code.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, ClassVar
@@ -163,12 +164,39 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> NotFound:
     return NotFound(f"{kind} {name!r} does not exist{hint}", nearest=nearest)
 
 
-def from_problem(problem: Mapping[str, Any]) -> FLStoreError:
-    """Return the error that an RFC 9457 problem document describes, with its further fields as extensions."""
-    kind = _by_code().get(str(problem.get("code"))) or _BY_STATUS.get(problem.get("status", 500), FLStoreError)
-    error = kind(str(problem.get("detail") or problem.get("title") or "no detail was given"))
-    error.extensions.update({name: value for name, value in problem.items() if name not in _PROBLEM_FIELDS})
+def from_problem(problem: Any) -> FLStoreError:
+    """Return the error that an RFC 9457 problem document describes, with its further fields as extensions.
+
+    The document comes from outside: a value that is no object, or a field of another type, says nothing.
+    """
+    fields = problem if isinstance(problem, Mapping) else {}
+    status = fields.get("status")
+    by_status = _BY_STATUS.get(status, FLStoreError) if isinstance(status, int) else FLStoreError
+    kind = _by_code().get(str(fields.get("code"))) or by_status
+    error = kind(str(fields.get("detail") or fields.get("title") or "no detail was given"))
+    error.extensions.update({name: value for name, value in fields.items() if name not in _PROBLEM_FIELDS})
     return error
+
+
+def from_response(status: int, body: bytes | bytearray) -> FLStoreError:
+    """Return the error that an unsuccessful HTTP response stands for.
+
+    The problem's code decides its class; without a known code, the response's own status does, whatever the body says
+    of it: a proxy's body may have a field of that name. The detail is the problem's or, for a body without one, the
+    status and the first 200 bytes.
+    """
+    problem = _object_in(body)
+    excerpt = f"the server answered {status} {body[:200].decode(errors='replace')}".rstrip()
+    return from_problem({**problem, "status": status, "detail": problem.get("detail") or excerpt})
+
+
+def _object_in(body: bytes | bytearray) -> Mapping[str, Any]:
+    """Return the JSON object that a body holds; empty if it holds none."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 _PROBLEM_FIELDS = frozenset({"type", "title", "status", "detail", "code"})

@@ -4,6 +4,7 @@ import re
 from typing import NewType
 
 from flstore_core.errors import InvalidId
+from flstore_core.units import parse_natural
 
 JobId = NewType("JobId", str)
 ClientId = NewType("ClientId", str)
@@ -54,8 +55,19 @@ def round_number(value: int) -> int:
     return value
 
 
+def parse_round(text: str) -> int:
+    """Return the round's number that `text` writes in digits; raise `InvalidId` for any other text."""
+    number = parse_natural(text, MAX_ROUND)
+    if number is None:
+        raise InvalidId(f"round {_shown(text)!r} is no number from 0 to {MAX_ROUND}")
+    return number
+
+
 def _name(kind: str, text: str) -> str:
     if not _NAME.fullmatch(text):
-        shown = text if len(text) <= 40 else text[:40] + "…"
-        raise InvalidId(f"{kind} name {shown!r} is not usable; use {_RULE}")
+        raise InvalidId(f"{kind} name {_shown(text)!r} is not usable; use {_RULE}")
     return text
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 40 else text[:40] + "…"

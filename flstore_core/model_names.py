@@ -7,7 +7,7 @@ workload stored.
 from dataclasses import dataclass
 
 from flstore_core.errors import InvalidId, InvalidParameters
-from flstore_core.ids import AGGREGATE, ClientId, client_id, object_name, round_number
+from flstore_core.ids import AGGREGATE, ClientId, client_id, object_name, parse_round
 
 ARTIFACT = "artifact"
 _FORMS = f"write 12 (a round's aggregate), 12:client-7 (an update) or {ARTIFACT}:ID"
@@ -37,6 +37,6 @@ class ModelName:
             if not first.isdecimal():
                 raise InvalidParameters(f"model {text[:80]!r} is not usable; {_FORMS}")
             client = client_id(rest) if rest and rest != AGGREGATE else AGGREGATE
-            return cls(round_number(int(first)), client)
+            return cls(parse_round(first), client)
         except InvalidId as error:
             raise InvalidParameters(f"model {text[:80]!r} is not usable; {_FORMS}: {error.detail}") from error

@@ -1,4 +1,4 @@
-"""Sizes as people write them: `512MiB`, `1.5 GB`, `4096`."""
+"""Numbers and sizes as people write them: `17`, `512MiB`, `1.5 GB`."""
 
 import re
 
@@ -11,14 +11,25 @@ _FACTORS: dict[str, int] = {
     **{unit: 1024**power for power, unit in enumerate("kmgtp", start=1)},
     **{unit + "b": 1000**power for power, unit in enumerate("kmgtp", start=1)},
 }
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", re.ASCII)
+_SIZE = re.compile(r"\s*(\d{1,19}(?:\.\d{1,19})?)\s*([A-Za-z]*)\s*", re.ASCII)
+
+
+def parse_natural(text: str, most: int) -> int | None:
+    """Return the whole number from 0 to `most` that ASCII digits write; None for any other text.
+
+    The digits are counted before they are converted: Python's `int` raises a bare `ValueError` for more than 4300.
+    """
+    digits = text.lstrip("0") or text[-1:]
+    if not (text.isascii() and text.isdecimal()) or len(digits) > len(str(most)):
+        return None
+    return number if (number := int(digits)) <= most else None
 
 
 def parse_size(text: str) -> int:
     """Return a size in bytes: `KiB` and the bare `K` count in 1024s, `KB` in 1000s, no unit in bytes.
 
     Raises:
-        InvalidParameters: for anything else.
+        InvalidParameters: for anything else, and for more than 19 digits before or after the point.
     """
     match = _SIZE.fullmatch(text)
     factor = _FACTORS.get(match[2].lower()) if match else None

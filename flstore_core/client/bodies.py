@@ -1,10 +1,13 @@
 """Bodies of requests and responses: sent in pieces from where they lie, received into one buffer, counted."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol, TypeAlias
+
+from flstore_core.units import parse_natural
 
 CHUNK = 1 << 18
 """Bytes handed to a socket at a time: about what its buffer takes."""
@@ -72,7 +75,7 @@ class ResponseBuffer:
 
     def __init__(self, headers: Mapping[str, str], progress: Progress | None) -> None:
         length = headers.get("content-length", "")
-        self.body = bytearray(int(length) if length.isascii() and length.isdigit() else 0)
+        self.body = bytearray(parse_natural(length, sys.maxsize) or 0)
         self._filled = 0
         self._meter = Meter(progress, len(self.body))
 

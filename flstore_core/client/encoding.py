@@ -34,12 +34,15 @@ def to_json(data: Any) -> str:
         raise InvalidParameters(f"only finite numbers can be sent as JSON: {error}") from error
 
 
-def from_json(response: Response) -> Any:
-    """Return the JSON value of a response; raise `Unavailable` if it is none: the URL may be another server's."""
+def from_json(response: Response) -> dict[str, Any]:
+    """Return the JSON object in a response; raise `Unavailable` if it holds none: the URL may be another server's."""
     try:
-        return json.loads(response.body)
-    except ValueError as error:
+        document = json.loads(response.body)
+    except (ValueError, RecursionError) as error:
         raise Unavailable(f"the server's answer is not JSON ({error}); is this FLStore's URL?") from error
+    if not isinstance(document, dict):
+        raise Unavailable("the server's answer is no JSON object; is this FLStore's URL?")
+    return document
 
 
 def encode_model(tensors: Tensors, metrics: Metrics | None) -> tuple[Body, Mapping[str, str]]:

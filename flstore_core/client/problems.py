@@ -1,33 +1,19 @@
-"""Rebuild an error from a problem+json response, or make one for a request that got no response."""
-
-import json
-from collections.abc import Mapping
-from typing import Any
+"""Rebuild an error from an unsuccessful response, or make one for a request that got no response."""
 
 from flstore_core.client.exchange import NoResponse, Response
-from flstore_core.errors import FLStoreError, Unavailable, from_problem
+from flstore_core.errors import FLStoreError, Unavailable, from_response
 
 
 def error_from(outcome: Response | NoResponse) -> FLStoreError:
-    """Return the error that an unsuccessful outcome stands for.
-
-    The problem's code decides its class; without a known code, the status does. The detail is the problem's, or, for a
-    response that is no problem (a proxy's page), the status and the first 200 bytes.
-    """
+    """Return the error that an unsuccessful outcome stands for; see `flstore_core.errors.from_response`."""
     return _error_without_response(outcome) if isinstance(outcome, NoResponse) else _error_in(outcome)
 
 
 def _error_in(response: Response) -> FLStoreError:
-    problem = _problem_in(response.body)
-    detail = problem.get("detail") or _excerpt(response)
-    error = from_problem({"status": response.status, "detail": detail, **problem})
+    error = from_response(response.status, response.body)
     if request_id := response.headers.get("x-request-id"):
         error.extensions.setdefault("request_id", request_id)
     return error
-
-
-def _excerpt(response: Response) -> str:
-    return f"the server answered {response.status} {response.body[:200].decode(errors='replace')}"
 
 
 def _error_without_response(outcome: NoResponse) -> Unavailable:
@@ -37,12 +23,3 @@ def _error_without_response(outcome: NoResponse) -> Unavailable:
     return Unavailable(
         f"no FLStore answers at {url} ({reason}); check the URL, or start one with `flstore up`", url=url
     )
-
-
-def _problem_in(body: bytearray) -> Mapping[str, Any]:
-    """Return the JSON object that a body holds; empty if it holds none."""
-    try:
-        document = json.loads(body)
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}

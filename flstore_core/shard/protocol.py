@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from flstore_core.errors import InvalidParameters
-from flstore_core.ids import ClientId, JobId, job_id
+from flstore_core.ids import MAX_ROUND, ClientId, JobId, job_id
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key
 from flstore_core.records import Member
 from flstore_core.schema import Schema
+from flstore_core.units import parse_natural
 
 SLICES: Final = "/v1/slices"
 """PUT: take in one packed slice; an `UploadMessage` says which."""
@@ -40,6 +41,9 @@ MESSAGE_HEADER: Final = "X-FLStore-Message"
 """Request header: the message that says what a raw body is."""
 WORK_HEADER: Final = "X-FLStore-Work"
 """Response header: the `Work` that an answer took."""
+
+_LAST_SLICE = 2**31 - 1
+"""More than any job can have; larger numbers in a key are refused unread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +231,11 @@ def parse_key(text: str) -> Key:
     parts = text.split("/")
     if len(parts) == 3:
         parts.append("0")
-    if len(parts) != 4 or not parts[1].isdecimal() or not parts[3].isdecimal():
+    job, number, client, index = parts if len(parts) == 4 else ("", "", "", "")
+    round_number, slice_index = parse_natural(number, MAX_ROUND), parse_natural(index, _LAST_SLICE)
+    if round_number is None or slice_index is None:
         raise InvalidParameters(f"key {text[:80]!r} is not job/round/client or job/round/client/slice")
-    job, number, client, index = parts
-    return Key(job_id(job), int(number), ClientId(client), int(index))
+    return Key(job_id(job), round_number, ClientId(client), slice_index)
 
 
 def _members(data: Mapping[str, Any]) -> tuple[MemberRef, ...]:

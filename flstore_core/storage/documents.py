@@ -35,5 +35,5 @@ def save_json(
 def _decode(key: str, body: bytes) -> Any:
     try:
         return json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CorruptDocument(f"object {key!r} is not JSON") from error

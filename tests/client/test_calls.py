@@ -238,10 +238,14 @@ def test_a_failed_operation_raises_its_problem(problem: Any, kind: type[Exceptio
         converse(API.wait("op1"), failed)
 
 
-def test_an_answer_of_another_server_is_told_by_its_form() -> None:
-    page = Response(200, {}, bytearray(b"<html>"))
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [(b"<html>", "not JSON"), (b"[" * 100_000, "not JSON"), (b"[1]", "no JSON object"), (b"null", "no JSON object")],
+)
+def test_an_answer_of_another_server_is_told_by_its_form(body: bytes, message: str) -> None:
+    page = Response(200, {}, bytearray(body))
     for exchange in (API.jobs(), API.job("j"), API.run("j", "metrics")):
-        with pytest.raises(Unavailable, match=r"the server's answer is not JSON .*; is this FLStore's URL"):
+        with pytest.raises(Unavailable, match=rf"the server's answer is {message}.*; is this FLStore's URL"):
             converse(exchange, page)
 
 

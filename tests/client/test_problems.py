@@ -62,7 +62,7 @@ def test_field_errors_and_request_id_are_kept(client: Either, script: Script) ->
 def test_a_response_that_is_no_problem_is_shown_as_it_is(body: bytes) -> None:
     error = error_from(Response(502, {}, bytearray(body)))
     assert type(error) is Unavailable
-    assert error.detail == f"the server answered 502 {body.decode(errors='replace')}"
+    assert error.detail == f"the server answered 502 {body.decode(errors='replace')}".rstrip()
 
 
 def test_only_the_beginning_of_a_long_page_is_shown() -> None:
@@ -74,6 +74,14 @@ def test_the_requests_id_is_taken_from_the_header_if_the_problem_lacks_it() -> N
     assert error_from(Response(404, headers, bytearray(b"{}"))).extensions["request_id"] == "from-header"
     named = bytearray(b'{"request_id": "from-problem"}')
     assert error_from(Response(404, headers, named)).extensions["request_id"] == "from-problem"
+
+
+@pytest.mark.parametrize("body", [{"status": "error"}, {"status": ["error"]}, [1]])
+def test_a_proxys_503_is_asked_again_whatever_its_body_says(client: Either, script: Script, body: object) -> None:
+    script.reply(body, 503)
+    script.reply({"jobs": []})
+    assert client.jobs() == []
+    assert len(script.seen) == 2
 
 
 def test_a_busy_server_is_asked_again(client: Either, script: Script) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flstore_core import errors
-from flstore_core.errors import FLStoreError, NotFound, Unavailable, from_problem, unknown
+from flstore_core.errors import FLStoreError, NotFound, Unavailable, from_problem, from_response, unknown
 
 
 def tree(root: type[FLStoreError]) -> Iterator[type[FLStoreError]]:
@@ -77,6 +77,39 @@ def test_an_answer_of_a_proxy_is_judged_by_its_status(status: int, kind: type[FL
     error = from_problem({"status": status, "title": "from a proxy"})
     assert type(error) is kind
     assert error.detail == "from a proxy"
+
+
+@pytest.mark.parametrize("status", ["error", None, [1], {"a": 1}, "404", 7])
+def test_the_responses_status_counts_and_not_one_that_a_foreign_body_names(status: object) -> None:
+    error = from_response(503, json.dumps({"status": status, "detail": "d"}).encode())
+    assert type(error) is Unavailable
+    assert error.retryable
+    assert (error.detail, error.extensions) == ("d", {})
+
+
+@pytest.mark.parametrize("code", [[1], {"a": 1}, None, 404, "unknown"])
+def test_a_code_that_is_none_of_ours_leaves_the_class_to_the_status(code: object) -> None:
+    assert type(from_response(404, json.dumps({"code": code}).encode())) is NotFound
+
+
+@pytest.mark.parametrize("detail", [None, "", [], {}, 0])
+def test_a_response_without_a_detail_is_shown_as_it_is(detail: object) -> None:
+    body = json.dumps({"detail": detail, "hint": "ask the proxy"})
+    assert from_response(502, body.encode()).detail == f"the server answered 502 {body}"
+
+
+@pytest.mark.parametrize("body", [b"", b"[1]", b"null", b"{", b"\xff\xfe", b"[" * 100_000, b"9" * 5000])
+def test_a_body_that_is_no_object_is_shown_at_its_beginning(body: bytes) -> None:
+    error = from_response(502, body)
+    assert type(error) is Unavailable
+    assert error.detail == f"the server answered 502 {body[:200].decode(errors='replace')}".rstrip()
+
+
+@pytest.mark.parametrize("problem", [None, [1], "text", 7])
+def test_a_document_that_is_no_object_says_nothing(problem: object) -> None:
+    error = from_problem(problem)
+    assert type(error) is FLStoreError
+    assert error.detail == "no detail was given"
 
 
 @pytest.mark.parametrize(

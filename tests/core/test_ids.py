@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flstore_core.errors import InvalidId
-from flstore_core.ids import AGGREGATE, MAX_ROUND, METADATA, client_id, job_id, object_name, round_number, shard_id
+from flstore_core.ids import (
+    AGGREGATE,
+    MAX_ROUND,
+    METADATA,
+    client_id,
+    job_id,
+    object_name,
+    parse_round,
+    round_number,
+    shard_id,
+)
 from flstore_core.storage.base import checked_key
 
 FIRST = st.sampled_from("abcXYZ019")
@@ -42,6 +52,18 @@ def test_an_unusable_name_is_refused_with_the_rule(kind: str, text: str) -> None
     with pytest.raises(InvalidId, match=re.escape(f"{kind} name")) as caught:
         CHECKS[kind](text)
     assert "1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit" in caught.value.detail
+
+
+@given(st.integers(0, MAX_ROUND))
+def test_a_round_is_read_from_its_digits(number: int) -> None:
+    assert parse_round(f"{number:08d}") == number
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "100000000", "9" * 5000])
+def test_a_text_that_is_no_round_is_refused_in_a_short_message(text: str) -> None:
+    with pytest.raises(InvalidId, match="is no number from 0 to 99999999") as caught:
+        parse_round(text)
+    assert len(caught.value.detail) < 100
 
 
 @given(st.text())

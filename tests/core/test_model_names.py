@@ -31,6 +31,7 @@ def test_a_name_is_read_as_it_was_written(model: ModelName) -> None:
         ("12:", ModelName(12)),
         ("12:aggregate", ModelName(12)),
         ("007", ModelName(7)),
+        ("0" * 5000 + "7", ModelName(7)),
         ("12:client-7", ModelName(12, ClientId("client-7"))),
         ("artifact:a1b2", ModelName(artifact="a1b2")),
     ],
@@ -53,6 +54,9 @@ def test_the_three_forms_are_read(text: str, model: ModelName) -> None:
         "artifact:a/b",
         "artifact",
         "100000000",
+        "9" * 5000,
+        "9" * 5000 + ":client-7",
+        "٣",
         " 1",
     ],
 )
@@ -73,5 +77,5 @@ def test_any_text_is_either_a_model_or_refused(text: str) -> None:
 def test_the_reason_for_a_refused_name_is_told() -> None:
     with pytest.raises(InvalidParameters, match="client 'metadata' is a reserved name"):
         ModelName.parse("3:metadata")
-    with pytest.raises(InvalidParameters, match="round 999999999 is out of range"):
+    with pytest.raises(InvalidParameters, match="round '999999999' is no number from 0 to 99999999"):
         ModelName.parse("999999999")

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flstore_core.errors import InvalidParameters
-from flstore_core.units import format_size, parse_size
+from flstore_core.units import format_size, parse_natural, parse_size
+
+TOO_LONG = ["9" * 5000, "9" * 400 + ".5", "1." + "9" * 5000, "9" * 20 + "PiB"]
 
 
 @pytest.mark.parametrize(
@@ -25,10 +27,20 @@ def test_sizes_are_read(text: str, nbytes: int) -> None:
     assert parse_size(text) == nbytes
 
 
-@pytest.mark.parametrize("text", ["", "MiB", "-1", "1e9", "1 XB", "1.MiB", "٣", "1 Ki B"])
+@pytest.mark.parametrize("text", ["", "MiB", "-1", "1e9", "1 XB", "1.MiB", "٣", "1 Ki B", *TOO_LONG])
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(InvalidParameters, match="size"):
         parse_size(text)
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 6000))
+def test_a_natural_number_is_read_up_to_the_largest_allowed(number: int, most: int, zeros: int) -> None:
+    assert parse_natural("0" * zeros + str(number), most) == (number if number <= most else None)
+
+
+@pytest.mark.parametrize("text", ["", "-1", "+1", "1.5", " 1", "1_0", "٣", "²", "x", "9" * 5000])
+def test_what_is_no_natural_number_is_none(text: str) -> None:
+    assert parse_natural(text, 10**6) is None
 
 
 @given(st.integers(0, 2**60))

@@ -152,7 +152,13 @@ def test_a_key_is_read(text: str, key: Key) -> None:
     assert parse_key(text) == key
 
 
-@pytest.mark.parametrize("text", ["", "j", "j/3", "j/x/c", "j/-1/c", "j/3/c/x", "j/3/c/1/2", "//", "j/1.5/c", "j/3/c/"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *["", "j", "j/3", "j/x/c", "j/-1/c", "j/3/c/x", "j/3/c/1/2", "//", "j/1.5/c", "j/3/c/"],
+        *[f"j/{'9' * 5000}/c", f"j/3/c/{'9' * 5000}", "j/100000000/c"],
+    ],
+)
 def test_a_key_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(InvalidParameters, match="is not job/round/client or job/round/client/slice"):
         parse_key(text)

@@ -38,7 +38,7 @@ def test_a_missing_record_is_not_found() -> None:
             load(MemoryStore(), "k")
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b'{"a":', b"\xff\xfe\xfa", b"nothing"])
+@pytest.mark.parametrize("body", [b"", b"{", b'{"a":', b"\xff\xfe\xfa", b"nothing", b"[" * 100_000, b"9" * 5000])
 def test_what_is_no_json_is_told_by_its_key_and_cannot_be_retried(body: bytes) -> None:
     store = MemoryStore()
     store.put("jobs/j/job.json", body)

@@ -19,7 +19,7 @@ from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 from flstore_core import buffers
-from flstore_core.errors import BackendSilent, FLStoreError, ProofRefused, StoreUnavailable, Unavailable, from_problem
+from flstore_core.errors import BackendSilent, FLStoreError, ProofRefused, StoreUnavailable, Unavailable, from_response
 from flstore_core.retry import Retry
 from flstore_core.shard.protocol import MESSAGE_HEADER, WORK_HEADER, Work
 from services.common.logs import REQUEST_ID_HEADER, current_request_id
@@ -114,7 +114,7 @@ class Calls:
             method, url + path, headers={**headers, **proof}, body=sent, preload_content=False
         )
         if response.status >= 400:
-            raise from_problem(_problem(response))
+            raise from_response(response.status, response.data)
         return response
 
 
@@ -148,13 +148,3 @@ def read_into_buffer(response: BaseHTTPResponse) -> tuple[memoryview, Work]:
         body[received : received + len(chunk)] = chunk
         received += len(chunk)
     return body, Work.from_header(response.headers[WORK_HEADER])
-
-
-def _problem(response: BaseHTTPResponse) -> dict[str, Any]:
-    try:
-        document = json.loads(response.data)
-    except ValueError:
-        document = None
-    if isinstance(document, dict):
-        return document
-    return {"status": response.status, "detail": f"HTTP {response.status}"}

@@ -20,7 +20,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from flstore_core import layout
-from flstore_core.errors import FLStoreError, ProofRefused, Unavailable, from_problem
+from flstore_core.errors import FLStoreError, ProofRefused, Unavailable, from_response
 from flstore_core.ids import JobId, ShardId
 from flstore_core.placement.base import Assignment, Table
 from flstore_core.placement.rendezvous import rank_shards
@@ -143,7 +143,7 @@ class Placement:
         except HTTPError as error:
             raise Unavailable(f"the placement controller at {self._url} does not answer") from error
         if response.status >= 400:
-            refusal = from_problem(_json(response.data) or {"status": response.status})
+            refusal = from_response(response.status, response.data)
             raise unproven(self._url, refusal) if isinstance(refusal, ProofRefused) else refusal
         return _json(response.data)
 
@@ -151,5 +151,5 @@ class Placement:
 def _json(body: bytes) -> Any:
     try:
         return json.loads(body) if body else None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Unavailable("the placement controller answered something that is not JSON") from error

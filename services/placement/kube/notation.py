@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 from flstore_core.errors import InvalidParameters
 
-_DURATION = re.compile(r"(?=.)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
-_BYTES = re.compile(r"(\d+(?:\.\d+)?)(|k|M|G|T|Ki|Mi|Gi|Ti)", re.ASCII)
+# Digits are bounded: `int` refuses over 4300 of them with an error of its own, and `float` makes infinity of 400.
+_DURATION = re.compile(r"(?=.)(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
+_BYTES = re.compile(r"(\d{1,19}(?:\.\d{1,19})?)(|k|M|G|T|Ki|Mi|Gi|Ti)", re.ASCII)
 _CPU = re.compile(r"\d+(?:\.\d+)?|\d+m", re.ASCII)
 _FACTORS = {"": 1, **{unit: 1000**power for power, unit in enumerate("kMGT", start=1)}} | {
     unit + "i": 1024**power for power, unit in enumerate("KMGT", start=1)

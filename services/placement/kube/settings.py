@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from flstore_core.errors import InvalidParameters
-from flstore_core.units import format_size
+from flstore_core.units import format_size, parse_natural
 from services.common.memory import CACHE_SHARE
 from services.common.proof import VARIABLE
 from services.common.settings import Variables, read
@@ -130,7 +130,8 @@ INHERITED = (
 
 def _parse_seconds(text: str) -> int:
     """Return whole seconds, written plainly or as a duration."""
-    return int(text) if text.isdecimal() else parse_duration(text)
+    seconds = parse_natural(text, 10**9)
+    return parse_duration(text) if seconds is None else seconds
 
 
 def _check_memory(text: str) -> str:

@@ -123,8 +123,8 @@ def test_a_refusal_of_the_controller_keeps_its_numbers() -> None:
     [
         (Reply.of(table(8).to_json()), "no place for job 'job' yet"),
         (Reply(b"<html>"), "something that is not JSON"),
-        (Reply(b"", 503), "no detail"),
-        (Reply(b"", 502), "no detail"),
+        (Reply(b"", 503), "the server answered 503"),
+        (Reply(b"", 502), "the server answered 502"),
     ],
 )
 def test_an_unusable_answer_of_the_controller_is_unavailability(reply: Reply, message: str) -> None:
