@@ -127,7 +127,7 @@ class Provenance:
 
     def select(self, params: ProvenanceParams, index: RoundIndex) -> Sequence[int]:
         if maker := _maker(params):
-            return maker.workload.select(maker.params, index)
+            return maker.select(index)
         (newest,) = one_round(RoundParams(params.round), index)
         earlier = [number for number in index.committed if number < newest]
         return [*earlier, newest][-params.last :]
@@ -157,7 +157,7 @@ class Provenance:
         if maker := _maker(params):
             return _of_artifact(maker, partials, context, params)
         comparisons = _comparisons(partials, context.rounds, params)
-        generations = [_generation(record, comparisons.get(record.number)) for record in _line(context.rounds)]
+        generations = [_generation(record, comparisons.get(record.number)) for record in _lineage(context.rounds)]
         verdicts = [entry.verified for entry in generations if entry.verified is not None]
         return ProvenanceResult(generations, None, [], [], all(verdicts) if verdicts else None, None)
 
@@ -169,6 +169,17 @@ class Maker:
     workload: WeightsWorkload[Any, Any]
     params: Any
     inputs: tuple[Input, ...]
+
+    def select(self, index: RoundIndex) -> Sequence[int]:
+        """Return the rounds that the workload read then.
+
+        A request that names no round reads the newest one, which is another one by now. The newest round of the inputs
+        is what it was then. The parameters themselves stay as they were: they are part of the artifact, and so of its
+        hash.
+        """
+        newest = max((entry.round for entry in self.inputs), default=None)
+        unnamed = [name for name in ("round", "last") if getattr(self.params, name, newest) is None]
+        return self.workload.select(replace(self.params, **dict.fromkeys(unnamed, newest)), index)
 
     def members(self, rounds: Sequence[RoundData]) -> Sequence[SliceMember]:
         """Return the models that the workload reads; none if one of them is no longer stored."""
@@ -206,8 +217,8 @@ def _of_artifact(
         for entry in maker.inputs
         if entry.sha256 and entry.round in records and sha256_of(records[entry.round], entry.client) != entry.sha256
     ]
-    remade = _made_again(maker, partials, context) if context.members else []
-    same = any(link.sha256.startswith(str(params.artifact)) for link in remade)
+    remade = _make_again(maker, partials, context) if context.members else []
+    same = any(link.sha256.startswith(str(params.artifact)) for link in remade)  # an id is the start of the hash
     return ProvenanceResult(
         generations=[],
         workload=maker.workload.name,
@@ -218,7 +229,7 @@ def _of_artifact(
     )
 
 
-def _made_again(maker: Maker, partials: Sequence[Partial], context: Context) -> list[ArtifactLink]:
+def _make_again(maker: Maker, partials: Sequence[Partial], context: Context) -> list[ArtifactLink]:
     """Return links to what the workload writes now; the same content gets the same link."""
     links: list[ArtifactLink] = []
 
@@ -231,19 +242,21 @@ def _made_again(maker: Maker, partials: Sequence[Partial], context: Context) -> 
 
 
 def _verifiable(rounds: Sequence[RoundData]) -> list[Round]:
-    return [record for record in _line(rounds) if record.aggregate and record.members]
+    """Return the rounds whose aggregate can be made again and compared."""
+    return [record for record in _lineage(rounds) if record.aggregate and record.members]
 
 
-def _line(rounds: Sequence[RoundData]) -> list[Round]:
+def _lineage(rounds: Sequence[RoundData]) -> list[Round]:
     """Return the newest round, the round of its base, and so on, as far as these were selected."""
     by_number = {data.record.number: data.record for data in rounds}
-    line = [rounds[-1].record]
-    while (base := line[-1].base) is not None and base in by_number:
-        line.append(by_number[base])
-    return line
+    lineage = [rounds[-1].record]
+    while (base := lineage[-1].base) is not None and base in by_number:
+        lineage.append(by_number[base])
+    return lineage
 
 
 def _squares(view: SliceView, weights: Float64) -> Float64:
+    """Return the squared norm of each weighted sum's slice, shape (sums,)."""
     return np.array([squared_norm(total) for total in weighted_sums(view.rows, weights)])
 
 

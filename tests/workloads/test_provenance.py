@@ -13,6 +13,7 @@ from flstore_core.workloads import Context, RoundData
 from flstore_core.workloads.aggregate import Aggregate
 from flstore_core.workloads.personalize import Personalize
 from flstore_core.workloads.provenance import Provenance, ProvenanceParams
+from flstore_core.workloads.unlearn import Unlearn
 from tests.workloads.rounds import Index
 from tests.workloads.stored import MIXED, Stored
 from tests.workloads.test_unlearn import EXAMPLES, TAKING_PART, history, stored
@@ -126,6 +127,16 @@ def test_an_artifact_that_comes_out_otherwise_is_linked() -> None:
     other = replace(params, artifact="f" * 32)
     answer = rounds.ask_with(ASKED, other)
     assert (answer.verified, answer.remade.parameters) == (False, 900)
+
+
+@pytest.mark.parametrize("workload", [Aggregate(), Personalize(), Unlearn()], ids=lambda workload: str(workload.name))
+def test_an_artifact_of_the_newest_round_is_made_from_that_round_again_when_newer_ones_exist(workload: Any) -> None:
+    rounds = made()
+    then = Stored(rounds.schema, rounds.rounds[:4], rounds.models)
+    params = traced(then, workload, **({"client": "c0"} if workload.name == "unlearn" else {}))
+    rounds.ask_with(ASKED, params)
+    assert rounds.artifacts.metadata == then.artifacts.metadata
+    np.testing.assert_array_equal(rounds.artifacts.written, then.artifacts.written)
 
 
 def test_a_model_of_several_is_found_among_all_that_are_made_again() -> None:
