@@ -1,7 +1,7 @@
 """Workloads: questions about stored rounds, one file each, named after what it answers, with its published source.
 
-Everything that the author of a workload needs is imported from here, by the built-in ones and by users' packages alike;
-`docs/workloads.md` tells how to write one. Behind this page:
+The author of a workload imports everything from here, whether the workload is built in or in a user's package;
+`docs/workloads.md` tells how to write one. What is behind it:
 
 - `base`, `params`, `results`, `views`, `model_access`: the contract;
 - `select`: the usual choices of rounds;

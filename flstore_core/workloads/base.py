@@ -50,9 +50,9 @@ class Workload(Protocol[P_contra, R_co]):
     source: ClassVar[str]
     """The method's publication."""
     params: ClassVar[type[Any]]
-    """A frozen dataclass below `Params`: its fields are validated and become the JSON Schema."""
+    """A frozen dataclass derived from `Params`: its fields are validated and become the JSON Schema."""
     result: ClassVar[type[Any]]
-    """A frozen dataclass below `Result`."""
+    """A frozen dataclass derived from `Result`."""
 
     def select(self, params: P_contra, index: RoundIndex) -> Sequence[int]:
         """Return the rounds to read, ascending."""
@@ -109,7 +109,7 @@ class Cost:
     nbytes: float = 0.0
     """Bytes that are held at once."""
     operations: float = 0.0
-    """Floating-point operations, over all steps that are to be expected."""
+    """Floating-point operations, over as many steps as are to be expected."""
 
 
 class EstimatesCost(Protocol):
@@ -150,7 +150,7 @@ def pattern_of(workload: Workload[Any, Any], params: Params) -> Pattern:
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        """Return what packages of version 0.1 import from here and `flstore_core.workloads` has now."""
+        """Return a name that moved up to `flstore_core.workloads`; packages of version 0.1 import it from here."""
         if name in _MOVED:
             return getattr(import_module("flstore_core.workloads"), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; look in flstore_core.workloads")

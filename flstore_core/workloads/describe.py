@@ -93,6 +93,7 @@ def schema_of(kind: type[object], mode: JsonSchemaMode) -> Mapping[str, Any]:
 
 def _descriptions(kind: type[object]) -> Mapping[str, str]:
     """Return the fields' docstrings by name, of base classes too: pydantic reads only those in a class's own body."""
+    # From `object` down to the class itself, so that a field declared anew has the docstring of its last declaration.
     described: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         if is_dataclass(base):

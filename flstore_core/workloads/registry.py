@@ -69,7 +69,7 @@ def load() -> Mapping[str, AnyWorkload]:
 
 
 def broken() -> Mapping[str, str]:
-    """Return the reason why each workload missing from `load()` does not load, by name."""
+    """Return the reasons why workloads do not load, by the names of those that `load()` leaves out."""
     return _load_all()[1]
 
 
@@ -114,7 +114,7 @@ def _entries() -> Mapping[str, EntryPoint]:
 
 
 def _precedence(entry: EntryPoint) -> tuple[bool, str]:
-    """Return a key that sorts built-in workloads first, and others by their place."""
+    """Return a key that sorts built-in workloads first, and others by the text of their entry points."""
     return not entry.module.startswith("flstore_core."), entry.value
 
 
@@ -130,7 +130,8 @@ def _make(entry: EntryPoint) -> AnyWorkload:
     return workload  # type: ignore[no-any-return]
 
 
-_MORE_METHODS: Mapping[str, tuple[str, ...]] = {
+_ATTRIBUTES = ("name", "pattern", "needs", "source", "params", "result", "select", "combine")
+_MORE_ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     Needs.WEIGHTS: ("reads_base", "members", "map"),
     Needs.MODEL: ("models", "datasets", "run"),
 }
@@ -138,15 +139,13 @@ _MORE_METHODS: Mapping[str, tuple[str, ...]] = {
 
 def _mistake(name: str, workload: Any) -> str | None:
     """Return why an object is not the workload `name`; None if it is."""
-    needs = getattr(workload, "needs", None)
-    methods = ["select", "combine", *_MORE_METHODS.get(str(needs), ())]
-    missing = [
-        a for a in ("name", "pattern", "needs", "source", "params", "result", *methods) if not hasattr(workload, a)
-    ]
+    needs = str(getattr(workload, "needs", None))
+    required = [*_ATTRIBUTES, *_MORE_ATTRIBUTES.get(needs, ())]
+    missing = [attribute for attribute in required if not hasattr(workload, attribute)]
     if missing:
         return f"it lacks {', '.join(missing)}"
     if workload.name != name:
         return f"it calls itself {workload.name!r}; name and entry point must agree"
     if not (isinstance(workload.params, type) and issubclass(workload.params, Params)):
-        return "params must be a dataclass below flstore_core.workloads.Params"
+        return "params must be a dataclass derived from flstore_core.workloads.Params"
     return None if is_dataclass(workload.result) else "result must be a dataclass"

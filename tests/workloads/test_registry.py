@@ -128,7 +128,7 @@ BROKEN = {
     "halved": "is not a workload: it lacks pattern, needs, source, params, result, select, combine",
     "mapless": "is not a workload: it lacks reads_base, members, map",
     "runless": "is not a workload: it lacks models, datasets, run",
-    "loose": "is not a workload: params must be a dataclass below flstore_core.workloads.Params",
+    "loose": "is not a workload: params must be a dataclass derived from flstore_core.workloads.Params",
     "shapeless": "is not a workload: result must be a dataclass",
 }
 
