@@ -276,6 +276,7 @@ def _combiner(view: SliceView, params: AggregateParams) -> Combiner:
     if params.method == "bulyan":
         return MeanAroundMedian(_kept(weights[0]))
     if params.method == "clipped-mean":
+        # base + Σ w (model - base) = Σ w model + (1 - Σ w) base
         weights = np.append(weights, 1 - weights.sum()) if view.base else weights
         return NoisySum(weights, _deviation(len(view.rows), params), params.seed)
     return WeightedSum(weights)

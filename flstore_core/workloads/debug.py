@@ -193,6 +193,8 @@ def common_without(active: Bits) -> NDArray[np.int64]:
     Args:
         active: bits, shape (clients, inputs, neurons / 8).
     """
+    # The AND of all but one is that of those before it and those after it: two passes instead of one for each client.
+    # 255 has all bits set, which an AND leaves as they are.
     count = len(active)
     before, after = np.full_like(active, 255), np.full_like(active, 255)
     for row in range(1, count):

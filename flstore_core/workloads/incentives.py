@@ -129,6 +129,8 @@ def _level(budget: int, weights: Float64, floor: int, most: int) -> Float64:
     """Return the weights times the factor at which the amounts, clipped to floor and cap, sum to the budget.
 
     As a function of the factor that sum is piecewise linear. It bends where a client leaves the floor or meets the cap.
+    Between two bends it is therefore interpolated exactly. For the weights 1, 1/8 and 1/8, a budget of 100 and a cap of
+    50 the factor is 200: the weights become 200, 25 and 25, and the first is cut to 50.
     """
     bends = np.unique(np.concatenate([floor / weights, most / weights]))
     sums = np.clip(bends[:, None] * weights, floor, most).sum(axis=1)

@@ -71,6 +71,7 @@ class InferenceParams(OneModelParams):
         if (self.inputs is None) == (self.dataset is None):
             raise InvalidParameters("give either inputs or dataset, and not both")
         if self.inputs is not None:
+            # A predictor gets plain JSON values, which no pydantic makes tensors of.
             tensors = [Tensor(**tensor) if isinstance(tensor, dict) else tensor for tensor in self.inputs]
             object.__setattr__(self, "inputs", tensors)
 

@@ -134,6 +134,7 @@ class Inspect:
         stretches = np.zeros(len(view.segments), np.int64)
         for index, first, last in _tensors(view.segments, row):
             totals[index] = _totals(row, view.base, first, last)
+            # The tensor's whole size decides how it is sketched: all parts of one tensor must be sketched alike.
             values, segment = row.read(first, last), view.segments[index]
             extremes[index] = values.min(), values.max()
             sketches.append(sketch(values, many=segment.stop - segment.start >= MANY))
@@ -187,7 +188,7 @@ def _totals(row: FlatView, base: FlatView | None, first: int, last: int) -> Floa
 
 def _joined(tensors: Sequence[Sketch]) -> Partial:
     """Return the tensors' sketches as three arrays, one tensor after the other."""
-    none = np.empty(0, np.float32)
+    none = np.empty(0, np.float32)  # a first, empty sketch: nothing cannot be concatenated
     sketches = [Sketch(none, none, np.empty(0, np.int64)), *tensors]
     return {
         "low": np.concatenate([each.low for each in sketches]),

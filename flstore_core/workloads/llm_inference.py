@@ -145,7 +145,7 @@ def generate(reader: Reader, prompts: Tokens, count: int, stop_token: int | None
         best, greatest = logits.argmax(axis=1), logits.max(axis=1)
         log_probability -= np.where(going, np.log(np.exp(logits - greatest[:, None]).sum(axis=1)), 0.0)
         generated[going, step] = best[going]
-        going &= best != stop_token
+        going &= best != stop_token  # after its token is noted: the stop token is part of the continuation
         text = np.concatenate([text, best[:, None]], axis=1)
         if not going.any():
             break

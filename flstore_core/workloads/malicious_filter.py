@@ -10,8 +10,7 @@ Four methods, all from the inner products of updates:
 - `flame`: clients outside the majority that density clustering finds (Nguyen et al. 2022).
 
 A client is accused for what it sent, never because a fixed share must be. `multi_krum` in the answer does drop a
-fixed share. What the methods find in real trainings is measured by tests/truth; docs/workloads.md
-has the results.
+fixed share. `tests/truth` measures what the methods find in real trainings; `docs/workloads.md` has the results.
 """
 
 from collections.abc import Sequence
@@ -206,7 +205,7 @@ def summed_gram(rounds: Sequence[RoundStatistics], clients: Sequence[ClientId]) 
 
 
 def _judged_round(rounds: Sequence[RoundData], params: MaliciousFilterParams) -> RoundData:
-    """Return the round asked about; with its hindsight it need not be the last one."""
+    """Return the round asked about; rounds of hindsight may come after it."""
     return next((data for data in rounds if data.record.number == params.round), rounds[-1])
 
 

@@ -201,7 +201,11 @@ def _choose(
 
 
 def _by_turns(clients: Sequence[str], labels: Mapping[str, int], chosen: Sequence[str]) -> list[str]:
-    """Return the clients ordered so that the next one is always of the group that has been taken from least."""
+    """Return the clients ordered so that the next one is always of the group that has been taken from least.
+
+    A client's turn is how many of its group come before it. With `chosen` of group A, and clients a1, a2, b1 and b2 to
+    order, the turns are 1, 2, 0 and 1, which gives b1, a1, b2, a2.
+    """
     taken = Counter(labels[client] for client in chosen)
     turns = {}
     for client in clients:

@@ -299,8 +299,8 @@ def _by_utility(ranked: Sequence[Candidate], count: int, cutoff: float, rng: np.
     """
     if not count:
         return []
-    bar = cutoff * ranked[count - 1].utility
+    bar = cutoff * ranked[count - 1].utility  # at most the last one's own, so that the pool has `count` or more
     pool = [candidate for candidate in ranked if candidate.utility >= bar]
-    probabilities = np.array([candidate.utility for candidate in pool]) + 1e-9
+    probabilities = np.array([candidate.utility for candidate in pool]) + 1e-9  # so that none is impossible
     drawn = rng.choice(len(pool), count, replace=False, p=probabilities / probabilities.sum())
     return [pool[row].client for row in sorted(drawn.tolist())]

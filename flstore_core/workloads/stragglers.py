@@ -124,8 +124,8 @@ def _reports(rows: Sequence[Row], metric: str) -> list[tuple[Row, float]]:
 def _judge(durations: Mapping[str, Sequence[float]], fence: float, deadline: float) -> list[ClientDurations]:
     """Return each client's durations, the slowest client first."""
     medians = {client: float(np.median(values)) for client, values in durations.items()}
-    low, high = np.quantile(list(medians.values()), [0.25, 0.75])
-    limit = float(high + fence * (high - low))
+    first_quartile, third_quartile = np.quantile(list(medians.values()), [0.25, 0.75])
+    limit = float(third_quartile + fence * (third_quartile - first_quartile))
     return [
         ClientDurations(
             client=client,

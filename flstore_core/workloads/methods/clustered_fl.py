@@ -23,7 +23,7 @@ def bipartition(similar: Float64) -> Labels:
     labels = np.arange(len(similar))
     rows, columns = np.triu_indices(len(similar), 1)
     pairs = deque(np.argsort(-similar[rows, columns], kind="stable").tolist())
-    while len(np.unique(labels)) > 2 and pairs:
+    while len(np.unique(labels)) > 2 and pairs:  # most similar pairs first; a pair within a group changes nothing
         pair = pairs.popleft()
         labels[labels == labels[columns[pair]]] = labels[rows[pair]]
     return by_appearance(labels)

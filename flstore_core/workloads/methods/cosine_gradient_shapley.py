@@ -19,6 +19,8 @@ def agreement(gram: Float64, weights: Float64) -> Utility:
         parts = members * weights
         products = parts @ gram
         squares = np.maximum((products * parts).sum(axis=1), 0.0)
+        # Members that cancel leave a delta of rounding errors, with an arbitrary direction. Its length counts as at
+        # least a millionth of everybody's, so that the worth is near 0 then.
         floor = 1e-12 * whole * (squares > 0)
         return np.asarray(products @ weights * inverse(np.sqrt(np.maximum(squares, floor) * max(whole, 0.0))))
 

@@ -34,5 +34,7 @@ def foolsgold(gram: Float64) -> Float64:
     weights = np.clip(1.0 - pardoned.max(axis=1), 0.0, 1.0)
     if not weights.any():
         return np.zeros(len(gram))
+    # The logit spreads what lies between: 0.38 and less becomes 0, 0.62 and more becomes 1. It is finite only within
+    # (0, 1).
     scaled = np.clip(weights / weights.max(), 1e-12, 1 - 1e-12)
     return np.asarray(np.clip(np.log(scaled / (1.0 - scaled)) + 0.5, 0.0, 1.0))

@@ -33,6 +33,7 @@ def geometric_median(gram: Float64, masses: Float64, smoothing: float) -> Float6
     least = smoothing * _usual(np.sqrt(squares))
     weights = masses
     for _ in range(ITERATIONS):
+        # Points count by the inverse of their distance; a point nearer than `least` does not count infinitely.
         nearer = masses / np.maximum(np.sqrt(_from_mean(squares, weights)), least)
         before, weights = weights, nearer / nearer.sum()
         if np.abs(weights - before).max() < _SETTLED:

@@ -71,6 +71,7 @@ def _gains(worth: Worth, order: NDArray[np.int64], nobody: float, everybody: flo
     gains = np.zeros(len(order))
     before, coalition = nobody, frozenset[int]()
     for player in order.tolist():
+        # The first player is always valued, since its gain counts even where nobody is worth as much as everybody.
         if coalition and abs(everybody - before) <= tolerance:
             break
         coalition |= {player}

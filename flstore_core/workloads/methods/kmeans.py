@@ -130,6 +130,8 @@ def _seeds(distances: Float64, groups: Labels, rng: np.random.Generator) -> tupl
 
     A next seed is drawn with a chance in proportion to its squared distance to the nearest seed so far (k-means++).
     """
+    # Runs differ in their number of groups, and a run has fewer where every point equals a seed already. Seeds beyond
+    # that are drawn all the same, since the batch has one shape, and are not active.
     runs, most = len(groups), int(groups.max())
     seeds = np.zeros((runs, most), np.intp)
     active = np.zeros((runs, most), np.bool_)
@@ -138,6 +140,7 @@ def _seeds(distances: Float64, groups: Labels, rng: np.random.Generator) -> tupl
     least = RESOLUTION * float(distances.max())
     for step in range(1, most):
         active[:, step] = (step < groups) & (nearest.max(axis=1) > least)
+        # A uniform number up to the sum falls into a point's part of it with that chance: count the parts below it.
         cumulative = nearest.cumsum(axis=1)
         drawn = rng.random(runs) * cumulative[:, -1]
         seeds[:, step] = np.minimum((cumulative <= drawn[:, None]).sum(axis=1), len(distances) - 1)
@@ -159,11 +162,12 @@ def _lloyd(distances: Float64, seeds: Labels, active: Flags) -> tuple[Labels, Fl
     to_means = np.where(active[:, None, :], distances[:, seeds].transpose(1, 0, 2), np.inf)
     labels = to_means.argmin(axis=2)
     inertia = np.zeros(len(seeds))
-    running = np.arange(len(seeds))
+    running = np.arange(len(seeds))  # the runs that go on; `to_means` has a row for each of these only
     for _ in range(_ITERATIONS):
         to_means, spread = _to_means(distances, labels[running], active[running], to_means)
         moved = to_means.argmin(axis=2)
         changed = (moved != labels[running]).any(axis=1)
+        # The inertia is that of the labels before this step, which differ only in runs that go on.
         inertia[running], labels[running] = spread.sum(axis=1), moved
         running, to_means = running[changed], to_means[changed]
         if not len(running):

@@ -108,7 +108,7 @@ def truncated_monte_carlo(
 def _marginal_gains(utility: Utility, orders: NDArray[np.int64], whole: float, tolerance: float) -> Float64:
     """Return the worth that each next player of each permutation adds, shape of `orders`."""
     trials, players = orders.shape
-    place = np.argsort(orders, axis=1)
+    place = np.argsort(orders, axis=1)  # of each player in each permutation: the inverse permutation
     members = place[:, None, :] <= np.arange(players)[None, :, None]  # the first 1, 2 … players of each permutation
     worth = utility(members.reshape(-1, players)).reshape(trials, players)
     near = np.abs(worth - whole) <= tolerance

@@ -23,9 +23,9 @@ class ContributionParams(RoundParams):
 
     method: Literal["alignment", "leave-one-out", "shapley", "monte-carlo"] = "alignment"
     """`alignment`: weight × projection on the round's direction, the closed form of the Shapley value when worth is
-    that projection; `leave-one-out`: worth lost without the client,
-    which flatters one that drags the round its own way; `shapley`: exact, up to 12 clients;
-    `monte-carlo`: the same by random permutations, with standard errors."""
+    that projection. `leave-one-out`: the worth lost without the client, which flatters a client that drags the round
+    its own way. `shapley`: exact Shapley values, for up to 12 clients. `monte-carlo`: Shapley values from random
+    permutations, with standard errors."""
     permutations: Annotated[int, Ge(2), Le(100_000)] = 200
     """Random permutations of `monte-carlo`."""
     tolerance: Annotated[float, Ge(0), Le(1)] = 0.0
@@ -57,7 +57,7 @@ def estimate_contributions(params: ContributionParams, rounds: Sequence[RoundDat
 
 
 def rank_contributions(data: RoundData, params: ContributionParams, progress: Progress) -> Sequence[Contributed]:
-    """Return each client's contribution to a round, the greatest first; errors as `measure`."""
+    """Return each client's contribution to a round, the greatest first; raise as `measure` does."""
     deltas = data.deltas(params.clients)
     weights = fedavg_weights([data.record.by_client[client].num_examples for client in deltas.members])
     estimate = measure(deltas.gram, weights, params, progress)

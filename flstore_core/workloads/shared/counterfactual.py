@@ -36,6 +36,7 @@ def replay_without(rounds: Sequence[Round], client: str) -> dict[int, ModelSum]:
     """
     aggregates: dict[int, ModelSum] = {}
     for record in rounds:
+        # A base before the client's first round is unchanged; a later one is the aggregate of the replay.
         start = aggregates.get(record.base, base_sum(record)) if record.base is not None else {}
         aggregates[record.number] = add(start, _step_without(record, client))
     return aggregates
@@ -61,6 +62,7 @@ def _step_without(record: Round, client: str) -> ModelSum:
     others = [member for member in record.members if member.client != client]
     if not others:
         return {}
+    # A round that the client took no part in keeps its stored aggregate, whichever rule made it.
     reached = aggregate_sum(record) if len(others) == len(record.members) else fedavg_sum(record.number, others)
     return add(reached, scale(base_sum(record), -1.0))
 

@@ -91,6 +91,7 @@ def examples(access: ModelAccess, dataset: str, loss: Loss | None, batch: int, r
     if "targets" not in arrays:
         raise NotEnoughData(f"data set {dataset!r} has no tensor 'targets' to compare with")
     targets = arrays["targets"][:rows]
+    # As many further inputs as the program takes: a data set may have more tensors than that.
     more = sorted(name for name in arrays if name not in ("inputs", "targets"))
     inputs = tuple(arrays[name][:rows] for name in ("inputs", *more[: len(access.inputs) - 1]))
     usual: Loss = "cross-entropy" if targets.dtype.kind in "iu" else "mse"
@@ -141,15 +142,13 @@ def _cross_entropy(output: Array, targets: Array) -> ScoreTotals:
             f"cross-entropy takes outputs (…, classes) and whole-number targets (…); the model gave "
             f"{list(output.shape)} for targets {targets.dtype} {list(targets.shape)}"
         )
-    logits, classes_of = output.reshape(-1, classes), targets.reshape(-1).astype(np.int64)
-    if classes_of.min(initial=0) < 0 or classes_of.max(initial=0) >= classes:
-        raise InvalidParameters(
-            f"targets reach from {classes_of.min()} to {classes_of.max()}; the model has {classes} classes"
-        )
+    logits, labels = output.reshape(-1, classes), targets.reshape(-1).astype(np.int64)
+    if labels.min(initial=0) < 0 or labels.max(initial=0) >= classes:
+        raise InvalidParameters(f"targets reach from {labels.min()} to {labels.max()}; the model has {classes} classes")
     shifted = logits - logits.max(1, keepdims=True)  # so that no exponential overflows
     log_sum = np.log(np.exp(shifted).sum(1, dtype=np.float64))
-    loss = float((log_sum - shifted[np.arange(len(classes_of)), classes_of]).sum(dtype=np.float64))
-    return ScoreTotals(loss, len(classes_of), _confusion(classes_of, logits.argmax(1), classes))
+    loss = float((log_sum - shifted[np.arange(len(labels)), labels]).sum(dtype=np.float64))
+    return ScoreTotals(loss, len(labels), _confusion(labels, logits.argmax(1), classes))
 
 
 def _binary_cross_entropy(output: Array, targets: Array) -> ScoreTotals:
@@ -184,5 +183,6 @@ def _confusion(true: Array, predicted: Array, classes: int) -> NDArray[np.int64]
     """Return counts by true and predicted class; of too many classes, shape (1, 1) with the correct predictions."""
     if classes > MAX_CLASSES:
         return np.array([[np.count_nonzero(true == predicted)]], np.int64)
+    # Numbering the cells of the table row by row makes one count of all pairs.
     counts = np.bincount(true * classes + predicted, minlength=classes * classes)
     return counts.reshape(classes, classes).astype(np.int64)

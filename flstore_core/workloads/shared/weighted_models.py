@@ -5,7 +5,6 @@ examples, and `c`, with 300, in round 7 is `{(7, "a"): 0.25, (7, "c"): 0.75}`. E
 named model once, and computes its slice of every sum and the sums' distances from reference sums.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
@@ -43,9 +42,9 @@ def base_sum(record: Round) -> ModelSum:
 
 def add(one: ModelSum, other: ModelSum) -> ModelSum:
     """Return the sum of two sums, without models whose weights cancel."""
-    total = Counter(dict(one))
+    total = dict(one)
     for model, weight in other.items():
-        total[model] += weight  # type: ignore[assignment]
+        total[model] = total.get(model, 0.0) + weight
     return {model: weight for model, weight in total.items() if weight}
 
 
@@ -75,8 +74,10 @@ def members_of_sums(
 def map_sums(view: SliceView) -> Partial:
     """Return the slice of each output, as `vector0` and on, and its squared distance from its reference, as `apart`."""
     weights = view.weights
-    count = weights.shape[1] // 2
+    count = weights.shape[1] // 2  # the first half of the columns are outputs, the other half their references
     vectors = weighted_sums(view.rows, weights[:, :count])
+    # A difference of two sums is a sum with the difference of their weights. Where both have the same weight for a
+    # model, it is left out exactly, so that no digits cancel.
     differences = weighted_sums(view.rows, weights[:, :count] - weights[:, count:])
     squares = np.array([squared_norm(difference) for difference in differences])
     return {"apart": squares, **{f"vector{index}": vector for index, vector in enumerate(vectors)}}
