@@ -25,7 +25,12 @@ REFUSED: list[tuple[Json, str]] = [
     ({"predictors": {"cacheBytes": "2GiB"}}, "more than 60 % of predictors.memory 2Gi"),
     ({"gateway": {"inFlightBytes": "1GiB"}}, "more than 80 % of gateway.resources.limits.memory"),
     ({"gateway": {"autoscaling": {"minReplicas": 9}}}, "minReplicas 9 is more than maxReplicas 4"),
-    ({"objectStore": {"kind": "external"}}, "objectStore.endpoint is empty"),
+    ({"objectStore": {"kind": "external"}}, "has no credentials"),
+    ({"objectStore": {"credentials": "ambient"}}, "goes with kind external"),
+    (
+        {"objectStore": {"kind": "external", "credentials": "ambient", "existingSecret": "keys"}},
+        "without existingSecret and keys",
+    ),
     ({"objectStore": {"kind": "external", "endpoint": "https://s3.example.org"}}, "has no credentials"),
     ({"objectStore": {"endpoint": "https://s3.example.org"}}, "set kind to external"),
     ({"objectStore": {"accessKey": "someone"}}, "come together"),

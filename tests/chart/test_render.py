@@ -9,7 +9,7 @@ import yaml
 from flstore_core import __version__
 from manifests import chart
 from manifests.generated import CRD, ROOT, generated, samples
-from tests.chart.matrix import check, files, values
+from tests.chart.matrix import VALUES, check, files, values
 from tests.chart.validate import problems
 
 Json = dict[str, Any]
@@ -123,3 +123,18 @@ def test_data_outlives_the_release_unless_asked_otherwise() -> None:
 def _pod(item: Json) -> Json:
     spec: Json = item["spec"] if item["kind"] == "Pod" else item["spec"]["template"]["spec"]
     return spec
+
+
+def test_a_role_stands_in_for_the_store_s_keys() -> None:
+    objects = chart.render(values(VALUES / "ambient.yaml"))
+    accounts = [item["metadata"] for item in objects if item["kind"] == "ServiceAccount"]
+    roles = {meta["name"]: meta.get("annotations", {}).get("eks.amazonaws.com/role-arn", "") for meta in accounts}
+    ours = ("flstore-gateway", "flstore-placement", "flstore-shard")
+    assert all(roles[name].endswith("role/flstore") for name in ours)
+    assert "flstore-store" not in {item["metadata"]["name"] for item in objects}
+    for name in ("flstore-gateway", "flstore-placement"):
+        [deployment] = [i for i in objects if (i["kind"], i["metadata"]["name"]) == ("Deployment", name)]
+        [container] = deployment["spec"]["template"]["spec"]["containers"]
+        env = {each["name"]: each.get("value") for each in container["env"]}
+        assert env["FLSTORE_STORE"] == "s3://federated?region=eu-central-1&style=path"
+        assert not env.keys() & {"FLSTORE_S3_ACCESS_KEY", "FLSTORE_S3_SECRET_KEY", "FLSTORE_STORE_SECRET"}

@@ -41,7 +41,8 @@ def test_services_accept_what_the_chart_sets(path: Path) -> None:
     assert settings.cache_bytes == parse_size(str(told.get("cacheBytes", "512MiB")))
     assert settings.policy == told.get("policy", "tailored")
     assert knative.timeout_s == told.get("timeoutSeconds", 300)
-    assert knative.store_secret
+    ambient = values(path).get("objectStore", {}).get("credentials") == "ambient"
+    assert bool(knative.store_secret) != ambient
     assert knative.service_account
     assert knative.keys_secret
     assert Keys.from_env(placement) == Keys.from_env(_environment("gateway", chosen)) != Keys()

@@ -72,7 +72,7 @@ labels:
 {{- define "flstore.storeURL" -}}
 {{- $store := .Values.objectStore -}}
 {{- $path := ternary (printf "%s/%s" $store.bucket (trimAll "/" $store.prefix)) $store.bucket (ne $store.prefix "") -}}
-{{- printf "s3://%s?endpoint=%s&region=%s" $path (include "flstore.storeEndpoint" . | urlquery) ($store.region | urlquery) -}}
+{{- printf "s3://%s?%sregion=%s%s" $path (include "flstore.storeEndpoint" . | urlquery | printf "endpoint=%s&" | trimPrefix "endpoint=&") ($store.region | urlquery) (ternary "" (printf "&style=%s" $store.style) (eq $store.style "auto")) -}}
 {{- end -}}
 
 {{/* A size such as 512MiB, 1.5GB, 1Gi or 4096 in bytes. */}}

@@ -36,12 +36,14 @@ tolerations:
   value: {{ include "flstore.storeURL" . | quote }}
 - name: FLSTORE_S3_GIVE_UP_S
   value: {{ .Values.objectStore.giveUpSeconds | quote }}
+{{- if eq .Values.objectStore.credentials "secret" }}
 - name: FLSTORE_S3_ACCESS_KEY
   valueFrom:
     secretKeyRef: {name: {{ include "flstore.storeSecret" . }}, key: FLSTORE_S3_ACCESS_KEY}
 - name: FLSTORE_S3_SECRET_KEY
   valueFrom:
     secretKeyRef: {name: {{ include "flstore.storeSecret" . }}, key: FLSTORE_S3_SECRET_KEY}
+{{- end }}
 {{- end -}}
 
 {{/* Environment by which our services know each other. */}}
