@@ -38,18 +38,18 @@ def running(
 
     Args:
         store: URL or directory of the object store.
-        shards: their number; each is at zero until it is needed.
-        port: the gateway's, on loopback; 0 takes a free one.
+        shards: number of shards; each is at zero until it is needed.
+        port: port of the gateway on loopback; 0 takes a free one.
         cache_size: budget of each shard's cache, such as `512MiB`.
         policy: caching policy of the shards, by name.
         idle_seconds: a shard goes to zero after so many seconds without a data request; 0 for never.
         env: environment of the processes, with credentials and further settings; by default this process's own.
         log: file that takes the processes' logs; by default they go to this process's stderr.
 
-    A process that dies is started again under the same address. All end when the block or this process ends.
+    A process that dies is started again under the same address. All processes end when the block or this process ends.
 
     Raises:
-        InvalidParameters: if the port is in use, or a setting is not usable.
+        InvalidParameters: if the port is in use, or a setting is not acceptable.
         StoreUnavailable: if the store does not answer.
         Unavailable: if a process does not become ready.
     """

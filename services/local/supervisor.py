@@ -3,12 +3,12 @@
 Each child inherits two descriptors: its listening socket and one end of a socket pair, its lifeline.
 
     supervisor                                  child
-    binds its address, starts it           →
-                                                starts; connections wait in the socket's backlog
-                          ready  ←  a byte      answers requests
+    binds the child's address, starts it   →
+                                                imports; connections wait in the socket's backlog
+    knows that it is ready         a byte  ←    answers requests
                                                 dies
-    starts it again, under the same address →
-    stops, or is killed      end of file  →     leaves
+    starts it again at the same address    →
+    stops, or is killed       end of file  →    leaves
 
 The supervisor keeps the listening socket open, so a child has its address before it runs and keeps it when it is
 replaced. The lifeline ends even if the supervisor is killed, so no child outlives it.
@@ -39,7 +39,7 @@ GRACE_S = 10.0
 
 @dataclass(frozen=True)
 class Part:
-    """One child: a module to run, the socket it listens on, its environment."""
+    """What a child is made of: a module to run, the socket that it listens on, and its environment."""
 
     name: str
     module: str
@@ -72,7 +72,7 @@ class Supervisor:
             child.wait_until_ready(deadline, within_s)
 
     def stop(self) -> None:
-        """Ask all parts to leave, the last one first, and return when they are gone."""
+        """Ask all parts to leave, the last one first, and return when all are gone."""
         for child in reversed(self._children):
             child.ask_to_leave()
         deadline = time.monotonic() + self._grace_s
@@ -81,9 +81,12 @@ class Supervisor:
 
 
 class _Child:
-    """One part and the thread that runs it again and again.
+    """One part, and the thread that runs its process again and again.
 
-    `_settled` is set once the part's first process is ready or has ended; `_ready` says which.
+    `_settled` is set once the part's first process is ready or has ended; `_ready` says which of the two.
+
+    `_lock` makes the check of `_stopping` and the start of a process one step. Without it, `ask_to_leave` could come in
+    between, find no process to terminate, and one would be started after all.
     """
 
     def __init__(self, part: Part, log: IO[bytes] | None) -> None:
@@ -125,8 +128,8 @@ class _Child:
         attempts = Retry().begin()
         while not self._stopping.wait(attempts.pause_s):
             if self._run_once():
-                attempts.succeeded()
-            attempts.failed()
+                attempts.succeeded()  # it was ready: the pauses begin anew
+            attempts.failed()  # it has ended in any case; this sets the next pause
 
     def _run_once(self) -> bool:
         """Run the part's process until it ends, and return whether it was ready in between."""
@@ -136,14 +139,14 @@ class _Child:
                 if self._stopping.is_set():
                     return False
                 process = self._process = self._spawn(theirs)
-            ready = bool(ours.recv(1))
+            ready = bool(ours.recv(1))  # a byte when the child is ready, end of file when it ends before
             self._ready |= ready
             if ready:
                 self._settled.set()
             code = process.wait()
         if not self._stopping.is_set():
             logger.warning("%s ended with exit code %d", self._part.name, code)
-        self._settled.set()
+        self._settled.set()  # also if it was never ready, so that `wait_until_ready` does not wait in vain
         return ready
 
     def _spawn(self, lifeline: socket.socket) -> subprocess.Popen[bytes]:

@@ -1,6 +1,6 @@
-"""The predictor: KServe's model server over whole models, which any round, client or artifact is a version of.
+"""The predictor: KServe's model server over whole models. Every round, client and artifact names a version of a model.
 
-The second pool beside the shards: PyTorch and the `kserve` SDK, the same cache engine under the same policies. It
-speaks the Open Inference Protocol v2 to anybody, and runs the workloads that need a model for gateways. It may scale to
-zero.
+Predictors are a second pool beside the shards, with PyTorch and the `kserve` SDK. They have the same cache engine under
+the same policies. A predictor speaks the Open Inference Protocol v2, and runs the workloads that need a model for
+gateways. It may scale to zero.
 """

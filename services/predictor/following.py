@@ -1,7 +1,7 @@
-"""Answers runs: a short one at once, a long one by lines of progress and then the result.
+"""Answers requests to run models: a short run by its result, a long one by lines of progress and then its result.
 
-A line goes out every `TELL_S` seconds, so the caller can tell a long run from a predictor that is gone. A caller that
-closes the connection ends the run. The lines' format stands in `flstore_core.models.protocol`.
+A line is sent every `PROGRESS_EVERY_S` seconds, so that the caller can tell a long run from a predictor that is gone.
+If the caller closes the connection, the run is cancelled. `flstore_core.models.protocol` has the format of the lines.
 """
 
 import asyncio
@@ -22,18 +22,19 @@ from services.predictor.state import State
 
 logger = logging.getLogger(__name__)
 
-TELL_S = 0.5
-"""Seconds after which a run counts as long, and between two lines of progress."""
+PROGRESS_EVERY_S = 0.5
+"""Seconds after which a run counts as long, and then seconds between two lines of progress."""
 
 
 async def follow(request: Request, state: State, message: RunRequest) -> Response:
-    """Answer with a run's result: alone, or after lines of progress."""
+    """Start a run, and answer with its result alone or with lines of progress before it."""
     running = state.engine.begin()
     task = asyncio.create_task(state.compute(state.engine.run, message, running), name="run")
-    await asyncio.wait({task}, timeout=TELL_S)
+    await asyncio.wait({task}, timeout=PROGRESS_EVERY_S)
     if task.done():
         return _whole(task.result())
-    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # nobody may be left to see it
+    # Ask for the task's error in any case: if the caller has gone, nobody else does, and asyncio would complain.
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
     return StreamingResponse(_lines(request, task, running), media_type=STREAM_TYPE)
 
 
@@ -43,11 +44,11 @@ def _whole(answer: Answer) -> Response:
 
 
 async def _lines(request: Request, task: asyncio.Task[Answer], running: Running) -> AsyncIterator[bytes | memoryview]:
-    """Yield JSON objects, one a line: progress, and at last a problem, or what the run took with its answer behind."""
+    """Yield lines of JSON with the progress, and at last a line with a problem, or one with the work and the answer."""
     try:
         while not task.done():
             yield _line({PROGRESS: running.progress})
-            await asyncio.wait({task}, timeout=TELL_S)
+            await asyncio.wait({task}, timeout=PROGRESS_EVERY_S)
         if error := task.exception():
             yield _line({PROBLEM: _problem(request, error)})
             return
@@ -56,13 +57,13 @@ async def _lines(request: Request, task: asyncio.Task[Answer], running: Running)
         for part in answer.parts:
             yield part
     finally:
-        if not task.done():
+        if not task.done():  # the server closes this generator when the caller closes the connection
             running.cancel()
-            logger.info("a run was cancelled, since its caller has closed the connection")
+            logger.info("a run was cancelled, because its caller closed the connection")
 
 
 def _problem(request: Request, error: BaseException) -> Mapping[str, Any]:
-    """Return the problem that would have been the answer if no line had gone out yet."""
+    """Return the problem document of an error. The status was sent with the first line, so it cannot tell any more."""
     if not isinstance(error, FLStoreError):
         logger.error("run failed", exc_info=error)
         error = FLStoreError("an unexpected error happened; the predictor's log has it under this request_id")

@@ -1,8 +1,11 @@
-"""KServe's model server: one `kserve.Model` a job, and its Open Inference Protocol endpoints with versions.
+"""KServe's model server: one `kserve.Model` for each job, and Open Inference Protocol endpoints that know versions.
 
-The SDK's own server binds a port and takes the process' signals; here its data plane, repository, endpoints and
-metrics serve on the socket that the predictor was started for. The SDK refuses versions ("not supported yet"), so the
-endpoints that carry one are registered before its own.
+The SDK's own server would bind a port and handle the process' signals. Here its data plane, repository and endpoints
+serve on the socket that the predictor was started for. The SDK refuses versions ("not supported yet"), so the endpoints
+whose path has a version are registered before its own.
+
+The data plane passes no version on to a model. So an endpoint puts it into a context variable, which each request has
+for itself, and `JobModel` reads it there.
 """
 
 from collections.abc import Mapping
@@ -35,7 +38,7 @@ _version: ContextVar[str] = ContextVar("version", default="")
 
 
 class JobModel(Model):  # type: ignore[misc]
-    """All models of one job: every version is the same program with other weights."""
+    """All models of one job. Each version has the same program and its own weights."""
 
     def __init__(self, job: JobId, state: State) -> None:
         super().__init__(str(job))
@@ -74,7 +77,7 @@ class JobRepository(ModelRepository):  # type: ignore[misc]
         self._state = state
 
     def get_model(self, name: str) -> JobModel:
-        """Return a job's model, without asking whether the job has a program."""
+        """Return a job's model, whether or not the job has a program; `Versions` raises if it has none."""
         if name not in self.models:
             self.update(JobModel(job_id(name), self._state))
         model: JobModel = self.models[name]
@@ -105,7 +108,7 @@ class VersionedEndpoints(V2Endpoints):  # type: ignore[misc]
         return await self.infer(raw_request, raw_response, model_name, request_body)
 
     async def versioned_metadata(self, model_name: str, model_version: str) -> ModelMetadataResponse:
-        """Describe a version: its inputs are those of the program."""
+        """Describe a version. Its inputs are those of the job's program."""
         _version.set(model_version)
         metadata: ModelMetadataResponse = await self.model_metadata(model_name)
         return metadata.model_copy(update={"versions": [model_version]})

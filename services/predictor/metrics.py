@@ -1,7 +1,9 @@
-"""What Prometheus is shown of a predictor: KServe's metrics, without the names of jobs, and those of the cache.
+"""Every metric of a predictor: KServe's, without the names of jobs, and those of the cache.
 
-Everybody who reaches a predictor may read its metrics, and KServe labels its own with the name of a model, which is
-that of a job. Here samples that differ in that label alone are added up.
+Everybody who reaches a predictor may read its metrics. KServe labels its own with the name of the model, which is the
+name of a job and must not be told. So samples that differ only in that label are added up.
+
+Example: 3 requests for `model_name="a"` and 4 for `model_name="b"` become 7 requests without that label.
 """
 
 from collections import defaultdict
@@ -27,7 +29,7 @@ def render(state: State) -> bytes:
 
 
 class _Nameless(Collector):
-    """Another registry's metrics, added up over models."""
+    """The metrics of another registry, added up over models."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -43,7 +45,7 @@ def _add_up(samples: list[Sample]) -> list[Sample]:
     sums: dict[tuple[str, tuple[tuple[str, str], ...]], float] = defaultdict(float)
     for sample in samples:
         if MODEL in sample.labels and sample.name.endswith("_created"):
-            continue  # a time, of which no sum makes sense
+            continue  # a point in time, and the sum of two makes no sense
         labels = tuple((name, value) for name, value in sample.labels.items() if name != MODEL)
         sums[sample.name, labels] += sample.value
     return [Sample(name, dict(labels), value) for (name, labels), value in sums.items()]

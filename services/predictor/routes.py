@@ -1,4 +1,4 @@
-"""A predictor's own endpoints, for gateways and the placement controller: parse, one call, shape the reply."""
+"""A predictor's own endpoints, for gateways and the placement controller. KServe's stand in `kserving`."""
 
 import json
 from typing import Any
@@ -18,13 +18,13 @@ from services.predictor.state import State
 
 
 async def run(request: Request) -> Response:
-    """Run a workload's `run`."""
+    """Run a workload over models."""
     message = RunRequest.from_json(_json(await request.body()))
     return await follow(request, _state(request), message)
 
 
 async def assign(request: Request) -> Response:
-    """Take note of a new placement table: a predictor owns no slices, and what it holds is evicted by use."""
+    """Accept a new placement table and do nothing: a predictor owns no slices, and so drops none."""
     await request.body()
     return JSONResponse({"dropped": 0})
 
@@ -43,15 +43,16 @@ async def forget_client(request: Request) -> Response:
 
 
 async def inventory(request: Request) -> Response:
-    """Tell what the predictor holds and how well that served."""
+    """Return what the predictor holds, and how often requests found it there."""
     state = _state(request)
     itself = {"shard": state.settings.predictor, "awake_s": state.activity.awake_seconds}
     return JSONResponse({**itself, **state.engine.inventory()})
 
 
 async def explain(request: Request) -> Response:
-    """Tell why a key, `job/round/client`, is cached or is not."""
+    """Return why a key, `job/round/client`, is cached or is not."""
     key = parse_key(request.query_params.get("key", ""))
+    # A whole model is cached as slice 0, whatever slice the key names.
     return JSONResponse(_state(request).engine.explain(key._replace(slice=0)))
 
 

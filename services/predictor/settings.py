@@ -27,20 +27,20 @@ class Settings:
     policy: str = "tailored"
     """FLSTORE_POLICY: caching policy, by name."""
     idle_seconds: float = 0.0
-    """FLSTORE_IDLE_SECONDS: leave after so long without a data request; 0 stays until told to go."""
+    """FLSTORE_IDLE_SECONDS: leave after so long without a data request; 0 stays until told to leave."""
     refresh_seconds: float = 2.0
-    """FLSTORE_REFRESH_SECONDS: how old the knowledge of a job's program and newest round may be."""
+    """FLSTORE_REFRESH_SECONDS: after so long, a job's program and newest round are read from the store again."""
     compute_threads: int = 2
     """FLSTORE_COMPUTE_THREADS: requests that compute at once."""
     torch_threads: int = 0
-    """FLSTORE_TORCH_THREADS: cores that one operator may use; 0 for all there are."""
+    """FLSTORE_TORCH_THREADS: cores that one operator may use; 0 for all cores."""
     run_seconds: float = 600.0
     """FLSTORE_RUN_SECONDS: how long a workload may run models before it is ended."""
     run_bytes: int = 2**30
     """FLSTORE_RUN_BYTES: memory that a program's intermediate results may hold at one time."""
     memory_bytes: int = 0
-    """FLSTORE_MEMORY_BYTES: most that the process may allocate, so that a program that asks for too much is refused
-    rather than the process killed; 0 for no limit."""
+    """FLSTORE_MEMORY_BYTES: most memory that the process may allocate; 0 for no limit. A program that asks for more is
+    refused. Without a limit, the system would kill the process."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":

@@ -30,10 +30,10 @@ class State:
     versions: Versions
     activity: Activity
     limiter: CapacityLimiter
-    """Threads that compute."""
+    """Limits the threads that compute."""
 
     async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a data request in a worker thread, counted as activity."""
+        """Run the work of a data request in a thread, and count the request as activity."""
         with self.activity.request():
             return await to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self.limiter)
 

@@ -1,4 +1,4 @@
-"""Finds the model that a version of a job names, the newest aggregate by default, and infers with it."""
+"""Infers with a version of a job's model: the one that a request names, or by default the newest aggregate."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from flstore_core.storage.documents import load_json
 from flstore_core.workloads import InputSpec
 
 WORKLOAD = "inference"
-"""The workload that direct requests are counted as."""
+"""Name under which the cache counts direct requests, which belong to no workload."""
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Versions:
         return self._engine.access(request).inputs
 
     def check(self, job: JobId, version: str) -> None:
-        """Raise what `infer` would, without running anything."""
+        """Raise what `infer` raises for this version, without running the model."""
         name = self._name(job, version)
         self._engine.library.locate(self._engine.library.jobs.get(job), name)
         self.inputs(job)
@@ -101,7 +101,7 @@ class Versions:
     def _current(self, job: JobId) -> _Current:
         current = self._jobs.get(job)
         if current is None or self._clock() - current.read_at > self._refresh_seconds:
-            read_at = self._clock()
+            read_at = self._clock()  # before the reads: what changes during them counts as not yet read
             current = self._jobs[job] = _Current(self._program(job), self._newest(job, current), read_at)
         return current
 
@@ -113,7 +113,11 @@ class Versions:
         return sha256
 
     def _newest(self, job: JobId, earlier: _Current | None) -> ModelName | None:
-        """Return the newest committed round's aggregate, looking only at rounds after that of the `earlier` answer."""
+        """Return the newest committed aggregate. Only rounds after that of the `earlier` answer are looked at.
+
+        Example: the earlier answer was round 7, and the store has rounds 0 to 9. Round 9 is open and so has no record.
+        Round 8 was committed with an aggregate, which is the answer. Had it none, the answer would stay round 7.
+        """
         floor = earlier.newest.round if earlier and earlier.newest else -1
         numbers = (int(name) for name in self._store.folders(layout.rounds_prefix(job)) if name.isdecimal())
         for number in sorted((number for number in numbers if number > floor), reverse=True):
@@ -127,7 +131,7 @@ class Versions:
 
 
 def _ordered(inputs: Mapping[str, NDArray[Any]], specs: Sequence[InputSpec]) -> list[NDArray[Any]]:
-    """Return the inputs in the program's order: by name if the names are the program's, as they come otherwise."""
+    """Return the inputs in the program's order. If their names are not the program's, they are taken as they come."""
     names = [spec.name for spec in specs]
     ordered = [inputs[name] for name in names] if set(names) == set(inputs) else list(inputs.values())
     return [np.asarray(array) for array in ordered]

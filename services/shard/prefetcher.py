@@ -1,7 +1,7 @@
 """Fetches slices before anybody asks for them: what the policy wants next, and what the shard held before it left.
 
-Prefetches wait in one queue and run one at a time, only while no request is in flight: they are a help, and a user's
-request never waits for one. A queue that is full drops what comes.
+Prefetches wait in one queue. They run one at a time, and each begins only while no request is in flight, so that a
+request hardly ever waits for one. When the queue is full, further prefetches are dropped.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ WAITING = 4096
 """Prefetches that may wait."""
 
 Planned = tuple[SliceRef, Key, Pattern, MemberRef | None]
-"""Arguments of `Engine.prefetch`."""
+"""A prefetch, as the arguments of `Engine.prefetch`."""
 
 
 class Prefetcher:
@@ -47,9 +47,9 @@ class Prefetcher:
                 self._add((part, key, pattern, None))
 
     async def run(self) -> None:
-        """Come back warm, then fetch what is queued, until cancelled.
+        """Queue what the shard held before, then run the queued prefetches one by one, until cancelled.
 
-        The first request comes first: whoever woke the shard is waiting.
+        Nothing begins before the first request is answered, because the caller who woke the shard is waiting for it.
         """
         await self._activity.first_request()
         await self._recall()
@@ -64,7 +64,7 @@ class Prefetcher:
                 self.due -= 1
 
     async def save(self) -> None:
-        """Write down what is cached; a failure costs warmth, not data."""
+        """Write the list of what is cached to the store. If that fails, the next process starts with a cold cache."""
         try:
             await to_thread.run_sync(working_set.save, self._store, self._shard, self._engine)
         except FLStoreError as error:

@@ -1,6 +1,7 @@
-"""A shard's endpoints: parse, one call of the engine, shape the reply."""
+"""A shard's endpoints. Each parses a message, makes one call of the engine, and shapes the reply."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ from services.shard.state import State
 
 
 async def put_slice(request: Request) -> Response:
-    """Take in one packed slice."""
+    """Receive one packed slice of an upload."""
     state = _state(request)
     message = UploadMessage.from_json(_json(request.headers.get(MESSAGE_HEADER, "")))
     part, member, base = message.part, message.member, message.base
@@ -49,7 +50,7 @@ async def put_slice(request: Request) -> Response:
 
 
 async def statistics(request: Request) -> Response:
-    """Answer a slice's part of a round's statistics."""
+    """Return a slice's part of a round's statistics."""
     state = _state(request)
     message = StatisticsRequest.from_json(_json(await request.body()))
     with state.activity.request():
@@ -68,7 +69,7 @@ async def run_map(request: Request) -> Response:
 
 
 async def commit(request: Request) -> Response:
-    """Learn that a round is committed."""
+    """Tell the policy that a round is committed, and queue what it wants prefetched."""
     state = _state(request)
     message = CommitMessage.from_json(_json(await request.body()))
     with state.activity.request():
@@ -77,7 +78,7 @@ async def commit(request: Request) -> Response:
 
 
 async def assign(request: Request) -> Response:
-    """Drop what the placement table gives to other shards."""
+    """Drop the slices that the placement table gives to other shards."""
     message = AssignmentMessage.from_json(_json(await request.body()))
     dropped = await to_thread.run_sync(_state(request).engine.keep_only, message.owned)
     return JSONResponse({"dropped": dropped})
@@ -96,7 +97,7 @@ async def forget_client(request: Request) -> Response:
 
 
 async def inventory(request: Request) -> Response:
-    """Tell what the shard holds and how well that served."""
+    """Return what the shard holds, and how often requests found it there."""
     state = _state(request)
     itself = {
         "shard": state.settings.shard,
@@ -107,7 +108,7 @@ async def inventory(request: Request) -> Response:
 
 
 async def explain(request: Request) -> Response:
-    """Tell why a key, `job/round/client/slice`, is cached or is not."""
+    """Return why a key, `job/round/client/slice`, is cached or is not."""
     return JSONResponse(_state(request).engine.explain(parse_key(request.query_params.get("key", ""))))
 
 
@@ -172,7 +173,8 @@ def _reply(answer: Answer) -> Response:
     return StreamingResponse(_pieces(answer.body), headers=headers, media_type=media_type)
 
 
-async def _pieces(parts: list[memoryview]) -> Any:
+async def _pieces(parts: list[memoryview]) -> AsyncIterator[memoryview]:
+    """Yield the parts in pieces of up to 1 MiB, so that a slow reader holds up no more than that in buffers."""
     for part in parts:
         for start in range(0, part.nbytes, 2**20):
             yield part[start : start + 2**20]

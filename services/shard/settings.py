@@ -23,9 +23,9 @@ class Settings:
     policy: str = "tailored"
     """FLSTORE_POLICY: caching policy, by name."""
     idle_seconds: float = 0.0
-    """FLSTORE_IDLE_SECONDS: leave after so long without a data request; 0 stays until told to go, as on Knative."""
+    """FLSTORE_IDLE_SECONDS: leave after so long without a data request; 0 stays until told to leave, as on Knative."""
     compute_threads: int = 2
-    """FLSTORE_COMPUTE_THREADS: requests that compute at once; NumPy lets go of the interpreter while it does."""
+    """FLSTORE_COMPUTE_THREADS: requests that compute at once; NumPy releases the interpreter's lock meanwhile."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":

@@ -20,7 +20,7 @@ from services.shard.prefetcher import Prefetcher
 from services.shard.settings import Settings
 
 SHADOWS = ("tailored", "lru+arrival", "lfu+arrival", "s3-fifo+arrival", "gdsf+arrival")
-"""Policies that a shadow cache is kept for, beside the one in charge."""
+"""Policies whose hits are counted as if they were in charge. The one that is in charge is left out."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class State:
     activity: Activity
     prefetcher: Prefetcher
     limiter: CapacityLimiter
-    """Threads that compute."""
+    """Limits the threads that compute."""
 
     def should_leave(self) -> bool:
         """Return whether nobody has asked for anything during the idle window."""
