@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from flstore_core.errors import InvalidParameters
-from flstore_core.ids import ClientId, JobId
+from flstore_core.ids import AGGREGATE, ClientId, JobId
 from flstore_core.schema import Schema
 
 Metrics = Mapping[str, Any]
@@ -64,6 +64,10 @@ class Job:
                 raise InvalidParameters(f"{name} is {value}; use 1 to {most}")
         if not self.schema.parameters:
             raise InvalidParameters("the schema has no floating-point parameters; at least one is needed")
+
+    def is_delta(self, client: ClientId) -> bool:
+        """Return whether what the store has of a client is a difference; an aggregate is a model in every job."""
+        return self.updates is Updates.DELTA and client != AGGREGATE
 
     def to_json(self) -> dict[str, Any]:
         return {

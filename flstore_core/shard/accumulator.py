@@ -47,7 +47,7 @@ class Accumulator:
         """Begin without members.
 
         Args:
-            base: the model that deltas are taken against; zero if None.
+            base: the model that is subtracted from those members that are no deltas already; zero if None.
             segments: the job's tensors in flat order.
         """
         self.base = base
@@ -107,15 +107,19 @@ class Accumulator:
 
     def _fold(self, new: Sequence[MemberRef], stored: Sequence[MemberRef]) -> None:
         """Add the rows of `new` members, unless the bytes of some model are out of reach."""
-        bases = [self.base] if self.base else []
-        pieces = self._read([*self._members, *new, *bases], [*stored, *bases])
+        rows = [*self._members, *new]
+        are_deltas = [row.is_delta for row in rows]
+        bases = [self.base] if self.base and not all(are_deltas) else []
+        pieces = self._read([*rows, *bases], [*stored, *bases])
         if pieces is None:
             return
-        old, count = len(self._members), len(self._members) + len(new)
+        old, count = len(self._members), len(rows)
         products, squares = np.zeros((len(new), count)), np.zeros((len(new), len(self._segments)))
         for bounds, views in pieces:
             base = views[count] if bases else None
-            more_products, more_squares = border(views[:old], views[old:count], base, self._segments, bounds)
+            more_products, more_squares = border(
+                views[:old], views[old:count], base, self._segments, bounds, are_deltas
+            )
             products += more_products
             squares += more_squares
         self._gram = np.block([[self._gram, products[:, :old].T], [products[:, :old], products[:, old:]]])

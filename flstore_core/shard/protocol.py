@@ -74,10 +74,12 @@ class MemberRef:
     sha256: str
     data_offset: int
     num_examples: float = 1.0
+    is_delta: bool = False
+    """Whether the bytes are a model's difference from the base of its round."""
 
     @classmethod
-    def of(cls, round: int, member: Member) -> "MemberRef":  # noqa: A002
-        return cls(round, member.client, member.sha256, member.data_offset, member.num_examples)
+    def of(cls, round: int, member: Member, is_delta: bool = False) -> "MemberRef":  # noqa: A002
+        return cls(round, member.client, member.sha256, member.data_offset, member.num_examples, is_delta)
 
     def key(self, part: SliceRef) -> Key:
         return Key(part.job, self.round, self.client, part.index)

@@ -22,6 +22,7 @@ client can spoil the statistics of a round.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ def border(
     base: FlatView | None,
     segments: Sequence[Segment],
     bounds: tuple[int, int] | None = None,
+    are_deltas: Sequence[bool] | None = None,
 ) -> tuple[Float64, Float64]:
     """Return the rows that `new` deltas add to the Gram matrix of the `earlier` ones.
 
@@ -54,6 +56,8 @@ def border(
         base: the model that deltas are taken against; zero if None.
         segments: the tensors, in flat order; only their parts within the range count.
         bounds: start and stop of the elements to use, which all rows have; all of the first new row's if None.
+        are_deltas: whether each of `earlier` and then of `new` is a delta already, from which no base is subtracted;
+            none is if None.
 
     Returns:
         The inner products, float64, shape (m, k + m), columns first `earlier`, then `new`; and the squared norms of the
@@ -62,11 +66,35 @@ def border(
     if not new:
         return np.zeros((0, len(earlier))), np.zeros((0, len(segments)))
     start, stop = bounds or (new[0].start, new[0].stop)
+    rows = [*earlier, *new]
+    deltas = _Deltas(rows, base, are_deltas or [False] * len(rows))
     with np.errstate(over="ignore", invalid="ignore"):
-        products, squares = _accumulate(earlier, new, base, segments, start, stop, np.dtype(np.float32))
+        products, squares = _accumulate(deltas, len(new), segments, start, stop, np.dtype(np.float32))
     if _is_sound(products, len(earlier), stop - start):
         return products, squares
-    return _accumulate(earlier, new, base, segments, start, stop, np.dtype(np.float64))
+    return _accumulate(deltas, len(new), segments, start, stop, np.dtype(np.float64))
+
+
+@dataclass(frozen=True, slots=True)
+class _Deltas:
+    """Updates, read block by block as deltas."""
+
+    rows: Sequence[FlatView]
+    base: FlatView | None
+    are_deltas: Sequence[bool]
+
+    def read(self, first: int, last: int, out: NDArray[Any]) -> None:
+        """Fill each row of `out` with a delta's elements [first, last).
+
+        float64 tensors are subtracted in float64, if `out` is float64, and rounded after, not before.
+        """
+        origin = None if self.base is None else self.base.values(first, last)
+        width = out.dtype if out.dtype == np.float64 else None
+        for row, is_delta, target in zip(self.rows, self.are_deltas, out, strict=True):
+            if origin is None or is_delta:
+                np.copyto(target, row.values(first, last), casting="same_kind")
+            else:
+                np.subtract(row.values(first, last), origin, out=target, dtype=width, casting="same_kind")
 
 
 def _is_sound(products: Float64, earlier: int, count: int) -> bool:
@@ -75,25 +103,19 @@ def _is_sound(products: Float64, earlier: int, count: int) -> bool:
 
 
 def _accumulate(
-    earlier: Sequence[FlatView],
-    new: Sequence[FlatView],
-    base: FlatView | None,
-    segments: Sequence[Segment],
-    start: int,
-    stop: int,
-    dtype: np.dtype[Any],
+    deltas: _Deltas, new: int, segments: Sequence[Segment], start: int, stop: int, dtype: np.dtype[Any]
 ) -> tuple[Float64, Float64]:
-    """Return what `border` returns, with the products of a block summed in `dtype`."""
-    rows = [*earlier, *new]
-    products = np.zeros((len(new), len(rows)))
-    squares = np.zeros((len(new), len(segments)))
-    deltas = np.empty((len(rows), min(BLOCK, stop - start)), dtype)
+    """Return what `border` returns for the last `new` rows, with the products of a block summed in `dtype`."""
+    count = len(deltas.rows)
+    products = np.zeros((new, count))
+    squares = np.zeros((new, len(segments)))
+    rows = np.empty((count, min(BLOCK, stop - start)), dtype)
     for tensor, first, last in _blocks(segments, start, stop):
-        block = deltas[:, : last - first]
-        _read_deltas(rows, base, first, last, block)
-        block_products = block[len(earlier) :] @ block.T
+        block = rows[:, : last - first]
+        deltas.read(first, last, block)
+        block_products = block[count - new :] @ block.T
         products += block_products
-        squares[:, tensor] += block_products[:, len(earlier) :].diagonal()
+        squares[:, tensor] += block_products[:, count - new :].diagonal()
     return products, squares
 
 
@@ -103,17 +125,3 @@ def _blocks(segments: Sequence[Segment], start: int, stop: int) -> Iterator[tupl
         last = min(stop, segment.stop)
         for first in range(max(start, segment.start), last, BLOCK):
             yield index, first, min(first + BLOCK, last)
-
-
-def _read_deltas(rows: Sequence[FlatView], base: FlatView | None, first: int, last: int, out: NDArray[Any]) -> None:
-    """Fill each row of `out` with a delta's elements [first, last).
-
-    float64 tensors are subtracted in float64, if `out` is float64, and rounded after, not before.
-    """
-    origin = None if base is None else base.values(first, last)
-    width = out.dtype if out.dtype == np.float64 else None
-    for row, target in zip(rows, out, strict=True):
-        if origin is None:
-            np.copyto(target, row.values(first, last), casting="same_kind")
-        else:
-            np.subtract(row.values(first, last), origin, out=target, dtype=width, casting="same_kind")

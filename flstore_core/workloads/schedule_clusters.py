@@ -126,7 +126,7 @@ def mean_cosines(rounds: Sequence[RoundData], clients: Sequence[str]) -> Float64
     """
     position = {client: row for row, client in enumerate(clients)}
     total, shared = np.zeros((2, len(clients), len(clients)))
-    for data in rounds:
+    for data in (data for data in rounds if data.record.members):
         deltas = data.deltas()
         rows = [position[str(member)] for member in deltas.members]
         total[np.ix_(rows, rows)] += cosines(deltas.gram)

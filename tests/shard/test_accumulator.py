@@ -29,14 +29,15 @@ def values_of(member: MemberRef) -> NDArray[np.float32]:
     return np.random.default_rng(seed).integers(-9, 10, SIZE).astype(np.float32)
 
 
-def member(client: str, version: str = "1") -> MemberRef:
-    return MemberRef(1, ClientId(client), f"{client}-{version}", 0)
+def member(client: str, version: str = "1", is_delta: bool = False) -> MemberRef:
+    return MemberRef(1, ClientId(client), f"{client}-{version}", 0, is_delta=is_delta)
 
 
 def expected(members: Sequence[MemberRef], base: MemberRef | None) -> RoundStatistics:
     """By the definition, in float64."""
     origin = values_of(base).astype(float) if base else np.zeros(SIZE)
-    deltas = np.array([values_of(each).astype(float) - origin for each in members]).reshape(len(members), SIZE)
+    deltas = np.array([values_of(each) - (0 if each.is_delta else origin) for each in members], np.float64)
+    deltas = deltas.reshape(len(members), SIZE)
     squares = np.array([[(delta[s.start : s.stop] ** 2).sum() for s in SEGMENTS] for delta in deltas])
     names = tuple(each.client for each in members)
     return RoundStatistics(names, deltas @ deltas.T, squares.reshape(len(members), len(SEGMENTS)))
@@ -89,6 +90,16 @@ def test_the_pieces_in_which_models_are_read_do_not_matter(pieces: int, base: Me
     members = [member(f"c{index}") for index in range(7)]
     accumulator = Accumulator(base, SEGMENTS, Shelf(pieces).read)
     same(accumulator.statistics(members), expected(members, base))
+
+
+@pytest.mark.parametrize("pieces", [1, 8])
+def test_the_base_is_subtracted_from_models_and_not_from_what_is_a_delta_already(pieces: int) -> None:
+    members = [*(member(f"c{index}", is_delta=True) for index in range(FOLD)), member("aggregate")]
+    shelf = Shelf(pieces)
+    accumulator = Accumulator(BASE, SEGMENTS, shelf.read)
+    same(accumulator.statistics(members), expected(members, BASE))
+    same(Accumulator(BASE, SEGMENTS, shelf.read).statistics(members[:-1]), expected(members[:-1], None))
+    assert shelf.reads[-1] == [f"c{index}" for index in range(FOLD)], "a base that nobody needs is not read"
 
 
 def test_members_are_folded_in_together_as_soon_as_enough_wait() -> None:

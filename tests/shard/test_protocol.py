@@ -33,7 +33,7 @@ clients = names.map(ClientId)
 digests = st.text("0123456789abcdef", min_size=8, max_size=8)
 numbers = st.integers(0, 10**8 - 1)
 parts = st.integers(1, 8).flatmap(lambda n: st.builds(SliceRef, jobs, digests, st.just(n), st.integers(0, n - 1)))
-members = st.builds(MemberRef, numbers, clients, digests, st.integers(8, 2**40), st.floats(0, 1e6))
+members = st.builds(MemberRef, numbers, clients, digests, st.integers(8, 2**40), st.floats(0, 1e6), st.booleans())
 bases = st.none() | members
 lists = st.lists(members, max_size=4).map(tuple)
 weights = st.lists(st.lists(st.floats(-1, 1), max_size=3).map(tuple), max_size=3).map(tuple)
@@ -94,7 +94,14 @@ def test_an_upload_message_looks_like_this() -> None:
     member = MemberRef(3, ClientId("c"), "ab", 120, 2.0)
     assert UploadMessage(SliceRef(JobId("j"), "d1", 2, 1), member, None).to_json() == {
         "part": {"job": "j", "digest": "d1", "slices": 2, "index": 1},
-        "member": {"round": 3, "client": "c", "sha256": "ab", "data_offset": 120, "num_examples": 2.0},
+        "member": {
+            "round": 3,
+            "client": "c",
+            "sha256": "ab",
+            "data_offset": 120,
+            "num_examples": 2.0,
+            "is_delta": False,
+        },
         "base": None,
     }
 

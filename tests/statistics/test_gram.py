@@ -61,6 +61,19 @@ def test_gram_and_norms_are_those_of_float64(dtypes: list[str], distance: float,
     np.testing.assert_allclose(squares, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["F32", "BF16", "F64"])
+def test_rows_that_are_deltas_already_are_multiplied_as_they_came(dtype: str) -> None:
+    schema = schema_of(dtype)
+    base, *models = np.random.default_rng(5).integers(-8, 8, (5, schema.parameters)).astype(np.float64)
+    origin, *updates = (view(schema, row)[0] for row in (base, *models))
+    differences = [view(schema, row - base)[0] for row in models]
+    sent = [differences[0], updates[1], differences[2], updates[3]]
+    expected = border(updates[:2], updates[2:], origin, schema.segments)
+    found = border(sent[:2], sent[2:], origin, schema.segments, are_deltas=[True, False] * 2)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 @given(st.integers(0, 2**32), st.lists(st.integers(0, 40_762), max_size=4))
 @settings(max_examples=25, deadline=None)
 def test_any_cut_adds_up_to_the_whole(seed: int, cuts: list[int]) -> None:

@@ -85,6 +85,12 @@ def test_similarity_is_the_mean_over_rounds_that_both_were_in() -> None:
     assert met[0, 3] == pytest.approx(1 / 3)
 
 
+def test_a_round_without_updates_says_nothing_of_similarity() -> None:
+    rounds = history(4)
+    initial = RoundData(Round(0, None, (), member("aggregate"), committed_at=1.0))
+    assert ask(ASKED, [initial, *rounds[1:]]).clusters == ask(ASKED, rounds[1:]).clusters
+
+
 def test_the_same_seed_gives_the_same_clients() -> None:
     rounds = history(accuracy=False)
     assert ask(ASKED, rounds, seed=3) == ask(ASKED, rounds, seed=3)

@@ -120,7 +120,8 @@ class Ingest:
         upload = checked.upload
         tensors = self._writers.submit(self._put_tensors, upload)
         sha256 = _digest(upload.body)
-        ref = MemberRef(upload.round, upload.client, sha256, checked.data_offset, checked.num_examples)
+        is_delta = upload.job.is_delta(upload.client)
+        ref = MemberRef(upload.round, upload.client, sha256, checked.data_offset, checked.num_examples, is_delta)
         try:
             self._send_slices(upload, ref, opening)
         finally:

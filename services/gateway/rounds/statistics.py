@@ -8,7 +8,7 @@ Example: the updates are (1, 2) and (3, 4), cut into two slices of one number. T
 ((5, 11), (11, 25)), the inner products of the whole vectors.
 """
 
-from flstore_core.records import Job, Member, Round, StatisticsMode
+from flstore_core.records import Job, Member, Round, StatisticsMode, Updates
 from flstore_core.shard.protocol import MemberRef, StatisticsRequest, Work
 from flstore_core.statistics import MOST_EXACT, RoundStatistics
 from services.gateway.backends.slices import Backends, HeldSlice
@@ -31,10 +31,10 @@ class Statistics:
         The statistics are None if the job keeps none, or if the round has no members or more than `MOST_EXACT`. Errors
         are those of `Backends.ask_slices`, and of a shard that is asked.
         """
-        members = _rows(record)
+        members = _rows(job, record)
         if job.statistics is StatisticsMode.OFF or not 0 < len(members) <= MOST_EXACT:
             return None, Work()
-        refs = tuple(MemberRef.of(record.number, member) for member in members)
+        refs = tuple(MemberRef.of(record.number, member, job.is_delta(member.client)) for member in members)
         base = self._records.locate_base(job.id, record)
 
         def ask(held: HeldSlice) -> tuple[RoundStatistics, Work]:
@@ -52,7 +52,7 @@ class Statistics:
 
         They do not match after several commits raced, or while a client is being erased.
         """
-        members = tuple(member.client for member in _rows(record))
+        members = tuple(member.client for member in _rows(job, record))
         if job.statistics is StatisticsMode.OFF or not members or (statistics and statistics.members == members):
             return statistics, Work()
         statistics, work = self.compute(job, record)
@@ -60,6 +60,10 @@ class Statistics:
         return statistics, work
 
 
-def _rows(record: Round) -> list[Member]:
-    """Return what each row of a round's statistics stands for: the updates, and last the aggregate if there is one."""
-    return [*record.members, *([record.aggregate] if record.aggregate else [])]
+def _rows(job: Job, record: Round) -> list[Member]:
+    """Return what each row of a round's statistics stands for: the updates, and last the aggregate if there is one.
+
+    An aggregate beside differences from a model that is not stored has no row: nobody knows how far it moved.
+    """
+    comparable = job.updates is Updates.WEIGHTS or record.base is not None
+    return [*record.members, *([record.aggregate] if record.aggregate and comparable else [])]
