@@ -12,9 +12,9 @@ from flstore_core.schema import Schema
 from flstore_core.workloads import Needs, RoundData, RoundParams, registry
 from flstore_core.workloads.describe import dump
 from flstore_core.workloads.norms import NormsParams, StoredModel
+from tests.workloads.questions import assert_agree
 from tests.workloads.rounds import schema_of
 from tests.workloads.stored import MIXED, Stored
-from tests.workloads.test_slices import assert_agree
 from tests.workloads.test_unlearn import EXAMPLES, TAKING_PART, history, stored
 
 QUESTIONS: list[tuple[str, dict[str, Any]]] = [
