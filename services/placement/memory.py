@@ -1,13 +1,14 @@
-"""What the object store remembers for the controller: the jobs' records and the placement table."""
+"""The controller's memory, which is in the object store: the jobs' records and the placement table."""
 
 import json
 
 from flstore_core import layout
-from flstore_core.errors import NotFound, PreconditionFailed, StoreUnavailable
+from flstore_core.errors import NotFound, StoreUnavailable
 from flstore_core.ids import JobId
 from flstore_core.placement import Table
 from flstore_core.records import Job, to_bytes
 from flstore_core.storage import ObjectStore
+from services.common import job_records
 
 
 class Memory:
@@ -17,7 +18,7 @@ class Memory:
         self._store = store
 
     def list_jobs(self) -> set[JobId]:
-        """Return the names below `jobs/`; some may have no record yet, or no longer."""
+        """Return the names below `jobs/`. Some of them may not have a record yet, or may have lost it already."""
         return {JobId(name) for name in self._store.folders("jobs")}
 
     def read_job(self, job: JobId) -> Job | None:
@@ -36,25 +37,12 @@ class Memory:
             raise StoreUnavailable(f"object {layout.job(job)!r} is not a job record: {error!r}") from error
 
     def create_job(self, job: Job) -> bool:
-        """Store a new job; return False if there is one of that name.
-
-        What an interrupted deletion of an earlier job has left under the name is deleted first.
-        """
-        if self.read_job(job.id) is not None:
-            return False
-        for prefix in (layout.rounds_prefix(job.id), layout.artifacts_prefix(job.id)):
-            if any(True for _ in self._store.list(prefix)):
-                self._store.delete_prefix(prefix)
-        try:
-            self._store.put(layout.job(job.id), to_bytes(job.to_json()), if_none_match=True)
-        except PreconditionFailed:
-            return False
-        return True
+        """Store a new job; return False if there is one of that name."""
+        return job_records.create_job(self._store, job)
 
     def delete_job(self, job: JobId) -> None:
-        """Delete a job and all its objects, its record first."""
-        self._store.delete(layout.job(job))
-        self._store.delete_prefix(layout.job_prefix(job))
+        """Delete a job and everything that it stored."""
+        job_records.delete_job(self._store, job)
 
     def has_program(self, job: JobId) -> bool:
         """Say whether the job has an exported program, so that predictors can run its models."""

@@ -40,7 +40,10 @@ def test_a_job_is_created_once_read_and_deleted_with_all_it_stored(store: Direct
 
 def test_a_new_job_begins_without_what_an_interrupted_deletion_left(store: DirectoryStore, memory: Memory) -> None:
     store.put(layout.tensors(JOB, 0, ClientId("c")), b"of an earlier job")
-    store.put(layout.artifacts_prefix(JOB) + "old.safetensors", b"of an earlier job")
+    for key in (layout.artifact(JOB, "old"), layout.dataset(JOB, "d"), layout.dataset_record(JOB, "d")):
+        store.put(key, b"of an earlier job")
+    for key in (layout.program(JOB), layout.program_record(JOB)):
+        store.put(key, b"of an earlier job")
     assert memory.list_jobs() == {"digits"}, "a name without a record"
     assert memory.create_job(job("digits"))
     assert [info.key for info in store.list()] == [layout.job(JOB)]
