@@ -252,15 +252,17 @@ class Api:
         """Return an operation's answer once there is one, or raise the error it failed with.
 
         Args:
-            timeout: seconds to wait before `Unavailable` is raised; the operation goes on.
+            timeout: seconds to wait before `Unavailable` is raised, requests included; the operation goes on.
         """
+        clock = self._retry.clock
+        deadline, pause_s = clock() + timeout, _FIRST_POLL_S
         current = operation if isinstance(operation, Operation) else (yield from self._operation(operation))
-        pause_s, waited_s = _FIRST_POLL_S, 0.0
         while current.state == "running":
-            if waited_s >= timeout:
+            left_s = deadline - clock()
+            if left_s <= 0.0:
                 raise Unavailable(f"operation {current.id} still runs after {timeout:g} s; wait again")
-            current = yield from self._operation(current.id, delay_s=pause_s)
-            waited_s, pause_s = waited_s + pause_s, min(2 * pause_s, _LONGEST_POLL_S)
+            current = yield from self._operation(current.id, delay_s=min(pause_s, left_s))
+            pause_s = min(2 * pause_s, _LONGEST_POLL_S)
         if current.answer is None:
             raise from_problem(current.problem or {"detail": f"operation {current.id} failed"})
         return current.answer

@@ -11,7 +11,10 @@ LONGEST_RETRY_AFTER_S = 60.0
 
 
 def retry_for(retries: int) -> Retry:
-    """Return the client's pauses: 0.2 s, 0.4 s, … up to 5 s, of which chance takes up to half; `retries` of them."""
+    """Return how the client repeats a request: at most `retries` times, after pauses of 0.2 s, 0.4 s, … up to 5 s.
+
+    Chance shortens each pause by up to a half.
+    """
     return Retry(growing(0.2, 5.0), jitter=0.5, attempts=retries + 1)
 
 

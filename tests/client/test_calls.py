@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from flstore_core.errors import InvalidParameters, NotFound, Unavailable
 from flstore_core.schema import Schema, TensorSpec
 from tests.client.conversation import Sent, converse, ok
 from tests.client.test_api import ANSWER, ARRAYS, RECEIPT, ROUND
+from tests.fakes.clock import Clock
 
 API = Api(retry_for(0))
 JOB = {"job": "j", "parameters": 7, "nbytes": 32, "open": [4, 5], "schema": [{"name": "w"}], "unknown": "ignored"}
@@ -218,11 +220,38 @@ def test_waiting_asks_after_doubled_pauses_of_at_most_a_second() -> None:
     assert [request.delay_s for request in sent] == pytest.approx([0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0])
 
 
-def test_waiting_gives_up_after_its_timeout_and_says_that_the_operation_goes_on() -> None:
-    sent: list[Sent] = []
+@pytest.mark.parametrize(
+    ("request_s", "delays"),
+    [(0.0, [0.05, 0.1, 0.15]), (0.1, [0.05, 0.1]), (1.0, [0.05])],
+    ids=["at once", "soon", "slow"],
+)
+def test_waiting_gives_up_after_its_timeout_and_says_that_the_operation_goes_on(
+    request_s: float, delays: list[float]
+) -> None:
+    clock = Clock()
+    exchange = Api(replace(retry_for(0), clock=clock)).wait(Operation("op1", "running"), timeout=0.3)
+    sent: list[float] = []
     with pytest.raises(Unavailable, match=r"operation op1 still runs after 0.3 s; wait again"):
-        converse(API.wait(Operation("op1", "running"), timeout=0.3), *[ok(OPERATION)] * 9, sent=sent)
-    assert [request.delay_s for request in sent] == pytest.approx([0.05, 0.1, 0.2])
+        poll_without_end(exchange, clock, request_s, sent)
+    assert sent == pytest.approx(delays)
+
+
+def poll_without_end(exchange: Exchange[Any], clock: Clock, request_s: float, sent: list[float]) -> None:
+    """Answer each request after `request_s` that the operation still runs; append its pause to `sent`."""
+    request = next(exchange)
+    while True:
+        sent.append(request.delay_s)
+        clock.sleep(request.delay_s + request_s)
+        request = exchange.send(ok(OPERATION))
+
+
+def test_the_first_request_counts_for_the_timeout() -> None:
+    clock = Clock()
+    exchange = Api(replace(retry_for(0), clock=clock)).wait("op1", timeout=5.0)
+    next(exchange)
+    clock.sleep(5.0)
+    with pytest.raises(Unavailable, match="still runs after 5 s"):
+        exchange.send(ok(OPERATION))
 
 
 @pytest.mark.parametrize(
