@@ -24,7 +24,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
 
@@ -69,13 +69,16 @@ class DirectoryStore:
             _check(path, key, if_none_match, if_match)
             try:
                 _write(aside, memoryview(body).cast("B"))
-                with self._locked():
-                    _check(path, key, if_none_match, if_match)
-                    self._make_folders(path.parent, key)
-                    stat = _move(aside, path, key)
+                with ExitStack() as folder:
+                    with self._locked():
+                        _check(path, key, if_none_match, if_match)
+                        self._make_folders(path.parent, key)
+                        stat = _move(aside, path, key)
+                        # Opened under the lock: once that is free, somebody may delete the folder.
+                        number = folder.enter_context(_folder(path.parent))
+                    os.fsync(number)
             finally:
                 aside.unlink(missing_ok=True)
-            _sync(path.parent)
         return _info(key, stat)
 
     def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
@@ -83,7 +86,7 @@ class DirectoryStore:
 
     def get_with_info(self, key: str) -> tuple[bytes, ObjectInfo]:
         with self._opened(key) as (file, stat):
-            return b"".join(_chunks(file, 0, stat.st_size, stat.st_size)), _info(key, stat)
+            return b"".join(_chunks(key, file, 0, stat.st_size, stat.st_size)), _info(key, stat)
 
     def read_into(self, key: str, buffer: memoryview, *, offset: int = 0) -> None:
         view = buffer.cast("B")
@@ -94,12 +97,15 @@ class DirectoryStore:
                 )
             done = 0
             while done < len(view):
-                done += os.preadv(file, [view[done:]], offset + done)
+                count = os.preadv(file, [view[done:]], offset + done)
+                if count == 0:
+                    raise ShortObject(f"object {key!r} was cut short at byte {offset + done} while it was read")
+                done += count
 
     def stream(self, key: str, *, offset: int = 0, length: int | None = None, chunk: int = MIB) -> Iterator[bytes]:
         with self._opened(key) as (file, stat):
             end = stat.st_size if length is None else min(stat.st_size, offset + length)
-            yield from _chunks(file, offset, end, chunk)
+            yield from _chunks(key, file, offset, end, chunk)
 
     def stat(self, key: str) -> ObjectInfo:
         with self._opened(key) as (_, stat):
@@ -219,10 +225,10 @@ class DirectoryStore:
 def _check(path: Path, key: str, if_none_match: bool, if_match: str | None) -> None:
     if not if_none_match and if_match is None:
         return
-    try:
-        etag = _info(key, path.stat()).etag
-    except (FileNotFoundError, NotADirectoryError):
-        etag = None
+    etag = None  # a folder is no object either; what would replace it is refused when it is moved
+    with suppress(FileNotFoundError, NotADirectoryError):
+        if S_ISREG((stat := path.stat()).st_mode):
+            etag = _info(key, stat).etag
     if if_none_match and etag is not None:
         raise PreconditionFailed(f"object {key!r} already exists")
     if if_match is not None and etag != if_match:
@@ -250,17 +256,26 @@ def _move(aside: Path, path: Path, key: str) -> os.stat_result:
     return path.stat()
 
 
-def _chunks(file: int, offset: int, end: int, chunk: int) -> Iterator[bytes]:
+def _chunks(key: str, file: int, offset: int, end: int, chunk: int) -> Iterator[bytes]:
     while offset < end:
         data = os.pread(file, min(chunk, end - offset), offset)
+        if not data:
+            raise StoreUnavailable(f"object {key!r} was cut short at byte {offset} while it was read")
         offset += len(data)
         yield data
 
 
 def _sync(folder: Path) -> None:
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with _folder(folder) as file:
         os.fsync(file)
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[int]:
+    """Open a folder, to sync it later even if it has been deleted since."""
+    file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield file
     finally:
         os.close(file)
 

@@ -97,6 +97,31 @@ def answer_503(client: socket.socket, target: Address) -> None:
     )
 
 
+def never_ending(data: bytes, etag: str) -> Fault:
+    """Answer with all bytes of a range, in chunks, and reset the connection before saying that they are all."""
+
+    def fault(client: socket.socket, _: Address) -> None:
+        _read_request(client)
+        head = f'HTTP/1.1 206 Partial Content\r\nETag: "{etag}"\r\nTransfer-Encoding: chunked\r\n\r\n'
+        client.sendall(head.encode() + b"%x\r\n%s\r\n" % (len(data), data))
+        client.shutdown(socket.SHUT_WR)
+
+    return fault
+
+
+def deny_bucket(client: socket.socket, _: Address) -> None:
+    """Say of every object that its bucket does not exist, and of the bucket that it does."""
+    path = _read_request(client).split(b" ", 2)[1].partition(b"?")[0]
+    status, code = (
+        (b"404 Not Found", b"NoSuchBucket") if path.count(b"/") > 1 else (b"409 Conflict", b"BucketAlreadyExists")
+    )
+    body = b"<Error><Code>%s</Code></Error>" % code
+    client.sendall(
+        b"HTTP/1.1 %s\r\nContent-Type: application/xml\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
+        % (status, len(body), body)
+    )
+
+
 def lose_answer(client: socket.socket, target: Address) -> None:
     """Let the server do its work, then reset the connection without a word."""
     _relay(client, target, limit=0)
@@ -133,7 +158,8 @@ def _copy(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
 
 
-def _read_request(client: socket.socket) -> None:
+def _read_request(client: socket.socket) -> bytes:
+    """Read a whole request and return its head."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += client.recv(1 << 16)
@@ -142,6 +168,7 @@ def _read_request(client: socket.socket) -> None:
     missing = length - len(body)
     while missing > 0:
         missing -= len(client.recv(1 << 16))
+    return head
 
 
 def _reset_on_close(client: socket.socket) -> None:

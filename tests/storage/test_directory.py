@@ -6,15 +6,17 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flstore_core.errors import InvalidId, StoreFull, StoreUnavailable
-from flstore_core.storage import DirectoryStore
+from flstore_core.errors import InvalidId, PreconditionFailed, ShortObject, StoreFull, StoreUnavailable
+from flstore_core.storage import DirectoryStore, directory
 from flstore_core.storage.directory import translated
 from tests.servers import wait_until
 
@@ -131,10 +133,49 @@ def test_an_object_cannot_be_a_folder_too(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path)
     store.put("a/b", b"1")
     for key in ["a", "a/b/c", "a/b/c/d"]:
-        with pytest.raises(InvalidId, match="another key"):
-            store.put(key, b"2")
+        for if_none_match in (False, True):
+            with pytest.raises(InvalidId, match="another key"):
+                store.put(key, b"2", if_none_match=if_none_match)
+        with pytest.raises(PreconditionFailed, match="has etag None"):
+            store.put(key, b"2", if_match="an etag")
     assert [info.key for info in store.list()] == ["a/b"]
     assert len(files(tmp_path)) == 1
+
+
+class Raced(DirectoryStore):
+    """A store in which somebody else always acts the moment that a put has let go of the lock."""
+
+    def __init__(self, root: Path, act: Callable[[], None]) -> None:
+        super().__init__(root)
+        self._act = act
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with super()._locked():
+            yield
+        self._act()
+
+
+def test_a_put_succeeds_though_its_folder_is_deleted_at_once(tmp_path: Path) -> None:
+    other = DirectoryStore(tmp_path)
+    store = Raced(tmp_path, lambda: other.delete_prefix("jobs"))
+    assert store.put("jobs/j/job.json", b"{}").size == 2
+    assert list(other.list()) == []
+    assert files(tmp_path) == []
+
+
+def test_a_file_that_is_cut_while_it_is_read_ends_the_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = DirectoryStore(tmp_path)
+    store.put("k", b"123456")
+    chunks = store.stream("k", chunk=2)
+    next(chunks)
+    os.truncate(tmp_path / "k", 3)
+    with pytest.raises(StoreUnavailable, match="'k' was cut short at byte 3"):
+        list(chunks)
+    whole = os.stat_result((0o100644, 0, 0, 1, 0, 0, 6, 0, 0, 0))
+    monkeypatch.setattr(directory, "os", SimpleNamespace(**{**vars(os), "fstat": lambda _: whole}))
+    with pytest.raises(ShortObject, match="'k' was cut short at byte 3"):
+        store.read_into("k", memoryview(bytearray(6)))
 
 
 def test_a_root_that_vanished_is_unavailable_rather_than_empty(tmp_path: Path) -> None:

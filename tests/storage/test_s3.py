@@ -25,7 +25,17 @@ from flstore_core.storage.s3 import RETRY, Location, S3Store, bucket
 from flstore_core.storage.s3 import store as store_module
 from flstore_core.storage.s3.errors import refusal
 from tests.servers import S3Server, free_ports
-from tests.storage.faults import Fault, FaultyProxy, answer_503, faulty, lose_answer, reset_after, stay_silent
+from tests.storage.faults import (
+    Fault,
+    FaultyProxy,
+    answer_503,
+    deny_bucket,
+    faulty,
+    lose_answer,
+    never_ending,
+    reset_after,
+    stay_silent,
+)
 
 BODY = os.urandom(3_000_000)
 AT_ONCE = replace(RETRY, sleep=lambda _: None)
@@ -101,6 +111,33 @@ def test_a_stream_goes_on_where_it_broke(s3_server: S3Server) -> None:
     with behind(s3_server, *[reset_after(1_000_000)] * 4) as (store, _, proxy):
         assert b"".join(store.stream("exists", offset=10, chunk=100_000)) == BODY[10:]
         assert proxy.connections > 3
+
+
+def test_trouble_behind_the_last_byte_of_a_range_adds_nothing_to_it(s3_server: S3Server) -> None:
+    with behind(s3_server) as (_, sound, _):
+        etag = sound.stat("exists").etag
+    with behind(s3_server, never_ending(BODY[10:60], etag)) as (store, _, proxy):
+        assert b"".join(store.stream("exists", offset=10, length=50)) == BODY[10:60]
+        assert proxy.connections == 1
+
+
+def test_a_server_that_denies_the_bucket_it_has_made_is_given_up(s3_server: S3Server) -> None:
+    with behind(s3_server, *[deny_bucket] * 8) as (_, sound, proxy):
+        location = Location(proxy.endpoint, "trouble", keys(s3_server), prefix="denied")
+        with (
+            closing(S3Store(location, replace(AT_ONCE, attempts=3))) as store,
+            pytest.raises(StoreUnavailable, match=r"object 'k' does not exist, nor does its bucket \(3 tries"),
+        ):
+            store.put("k", b"1")
+        assert proxy.unused_faults == 1, "four puts, three makings of the bucket"
+        assert [info.key for info in sound.list()] == ["exists"]
+
+
+@pytest.mark.parametrize("end", [3, 2])
+def test_an_empty_range_never_becomes_the_whole_object(s3_server: S3Server, end: int) -> None:
+    location = Location(s3_server.endpoint, "trouble", keys(s3_server))
+    with closing(bucket.Bucket(location)) as raw, pytest.raises(InvalidParameters, match=f"from 3 to {end}"):
+        raw.opened("k", 3, end).__enter__()
 
 
 def test_a_stream_never_mixes_two_versions(s3_server: S3Server) -> None:

@@ -78,9 +78,9 @@ class Bucket:
     @contextmanager
     def opened(self, key: str, offset: int = 0, end: int | None = None) -> Iterator[BaseHTTPResponse]:
         """Open the bytes of `key` from `offset` up to `end`; the connection is reused only after a complete read."""
-        name, length, complete = self._object_name(key), 0 if end is None else end - offset, False
-        if length < 0:
+        if end is not None and end <= offset:  # to the SDK, a length of 0 is the whole object
             raise InvalidParameters(f"object {key!r} cannot be read from {offset} to {end}")
+        name, length, complete = self._object_name(key), 0 if end is None else end - offset, False
         with translated(f"object {key!r}"):
             response = self._client.get_object(self._name, name, offset, length)
             try:

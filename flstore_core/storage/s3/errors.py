@@ -81,7 +81,7 @@ def retrying(retry: Retry, attempt: Callable[[], T]) -> T:
             wait_after(error, attempts)
 
 
-def wait_after(error: Transient, attempts: Attempts) -> None:
+def wait_after(error: Transient | NoBucket, attempts: Attempts) -> None:
     """Pause before the next attempt; raise `StoreUnavailable` when `error` ended the last one."""
     if not attempts.failed():
         raise StoreUnavailable(f"{error.detail} ({attempts.failures} tries in {attempts.spent_s:.1f} s)") from error

@@ -101,6 +101,8 @@ class S3Store:
                         attempts.succeeded()
                 return
             except Transient as error:
+                if offset == end:  # every byte came; an empty range cannot be asked for
+                    return
                 wait_after(error, attempts)
 
     def stat(self, key: str) -> ObjectInfo:
@@ -137,12 +139,15 @@ class S3Store:
 
     def _put_until_sure(self, key: str, view: memoryview, headers: dict[str, str]) -> str:
         """Put until the server has judged the condition, and return the object's etag."""
-        attempts, lost_answer = self._retry.begin(), False
+        attempts, lost_answer, bucket_created = self._retry.begin(), False, False
         while True:
             try:
                 return self._bucket.put(key, view, headers)
-            except NoBucket:
+            except NoBucket as error:
+                if bucket_created:  # a server that says so again may contradict itself for ever
+                    wait_after(error, attempts)
                 retrying(self._retry, self._bucket.create)
+                bucket_created = True
             except PreconditionFailed:
                 if not lost_answer or self._etag_or_none(key) != (mine := _md5(view)):
                     raise
