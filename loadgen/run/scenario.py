@@ -19,7 +19,9 @@ class Scenario:
     """A trace's settings and how it is replayed."""
 
     name: str
-    about: str
+    """Name of its file, without the ending."""
+    about: str = ""
+    """What it is for, in a sentence."""
     trace: TraceSettings = field(default_factory=TraceSettings)
     jobs: int = 1
     """Number of jobs, each with a trace of its own."""
@@ -58,6 +60,8 @@ def parse_scenario(name: str, text: str) -> Scenario:
         raise InvalidParameters(f"scenario {name!r} is no YAML: {error!s:.200}") from error
     if not isinstance(data, dict):
         raise InvalidParameters(f"scenario {name!r} is no mapping; see those in loadgen/scenarios")
+    if "name" in data:
+        raise InvalidParameters(f"scenario {name!r}: 'name' is that of the file; leave it out")
     settings = checked_fields(data.pop("trace", {}), TraceSettings, f"scenario {name!r}, trace")
     return Scenario(name, trace=TraceSettings(**settings), **checked_fields(data, Scenario, f"scenario {name!r}"))
 
@@ -83,8 +87,10 @@ def resized(events: Iterator[Event], nbytes: int) -> Iterator[Event]:
 _KINDS: Mapping[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,)}
 
 
-def checked_fields(data: Mapping[str, Any], kind: type[Any], where: str) -> dict[str, Any]:
-    """Return `data` if all of it are fields of the dataclass `kind`; raise `InvalidParameters` otherwise."""
+def checked_fields(data: Any, kind: type[Any], where: str) -> dict[str, Any]:
+    """Return `data` if it maps fields of the dataclass `kind` to values; raise `InvalidParameters` otherwise."""
+    if not isinstance(data, Mapping):
+        raise InvalidParameters(f"{where} is {data!r:.80}; use a mapping")
     names = {each.name: each for each in fields(kind)}
     for name, value in data.items():
         if name not in names:

@@ -104,6 +104,10 @@ def test_a_scenario_of_ones_own_is_read_from_a_file(tmp_path: Path) -> None:
     assert (scenario.speed, scenario.jobs, scenario.trace.rounds, scenario.trace.mix) == (5, 2, 7, "p2")
 
 
+def test_a_scenario_need_not_say_what_it_is_about() -> None:
+    assert parse_scenario("mine", "speed: 2").speed == 2
+
+
 @pytest.mark.parametrize("name", scenario_names())
 def test_every_scenario_of_the_folder_says_what_it_is_about(name: str) -> None:
     scenario = parse_scenario(name, (FOLDER / f"{name}.yaml").read_text())
@@ -117,6 +121,8 @@ def test_every_scenario_of_the_folder_says_what_it_is_about(name: str) -> None:
         ("about: x\njobs: true", "jobs is True; use int"),
         ("about: x\nspeed: fast", "speed is 'fast'; use float"),
         ("about: x\ntrace: {colour: red}", "'colour' is unknown; there are clients, per_round"),
+        ("about: x\ntrace: [rounds, 7]", r"trace is \['rounds', 7\]; use a mapping"),
+        ("about: x\nname: yours", "'name' is that of the file; leave it out"),
     ],
 )
 def test_a_scenario_that_does_not_fit_names_the_key_and_what_would(text: str, message: str) -> None:
