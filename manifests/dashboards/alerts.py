@@ -10,7 +10,7 @@ ALERTS = (
         0.05,
         5,
         "More than 5 % of requests fail. Look at the gateway's log for the first error of each code; "
-        "503 with store_unavailable means the object store.",
+        "503 with store-unavailable means the object store.",
         "critical",
     ),
     Alert(

@@ -40,7 +40,7 @@ CACHE = Dashboard(
         ),
         Panel(
             "Occupancy",
-            "Bytes held beside the budget, by shard. Full is normal: that is what a budget is for.",
+            "Bytes held and the budget, by shard. Full is normal: that is what a budget is for.",
             Unit.BYTES,
             (
                 Query("sum by (shard) (flstore_cache_used_bytes)", "{{shard}}"),
