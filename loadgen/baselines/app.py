@@ -82,10 +82,10 @@ async def commit(request: Request) -> Response:
     """Commit a round."""
     body = _object(await request.body() or b"{}")
     job, number = job_id(request.path_params["job"]), request.path_params["round"]
-    closing = partial(
+    committing = partial(
         _service(request).commit, job, number, body.get("metrics") or {}, body.get("hyperparameters") or {}
     )
-    return JSONResponse((await _work(request, closing)).to_json())
+    return JSONResponse((await _work(request, committing)).to_json())
 
 
 async def run_workload(request: Request) -> Response:

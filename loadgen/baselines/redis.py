@@ -18,7 +18,9 @@ from loadgen.systems.processes import ENDS_WITH_US
 START_S = 10.0
 TIMEOUT_S = 60.0
 _LOOK_S = 0.02
+"""Seconds between two attempts to connect to a server that starts."""
 _LINE_BYTES = 512
+"""Bytes read at once while a reply's first line is looked for: few, since a value after it is received in place."""
 
 
 @contextmanager

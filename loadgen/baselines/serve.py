@@ -49,6 +49,7 @@ class _Server(uvicorn.Server):
 
 
 def _follow(lifeline_fd: int) -> None:
+    """Report that the server is ready; end the process once the supervisor's end of the lifeline is closed."""
     with suppress(OSError):
         os.write(lifeline_fd, READY)
         while os.read(lifeline_fd, 1):

@@ -83,6 +83,7 @@ def awake_share(events: Iterable[Event], idle_s: float) -> float:
     for event in events:
         end = event.t
         if isinstance(event, Update | Commit):
+            # It stays awake until one window from now; what it would have stayed anyway is counted already.
             awake += event.t + idle_s - max(event.t, until)
             until = event.t + idle_s
     return min(1.0, awake / end) if end else 0.0

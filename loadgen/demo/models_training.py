@@ -45,7 +45,7 @@ def store_digits(client: FLStore, job: str, dataset: str) -> None:
 
 
 def store_language_model(client: FLStore, job: str) -> None:
-    """Teach a tiny recurrent model to repeat a sequence, and store it with its program."""
+    """Teach a tiny attention model to repeat a sequence, and store it with its program."""
     torch.manual_seed(0)
     model = Repeater()
     optimizer = torch.optim.Adam(model.parameters(), 0.01)

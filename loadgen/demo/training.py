@@ -216,7 +216,7 @@ def _sent(
     base: Arrays, trained: Arrays, attack: Attack | None, noise: float, rng: np.random.Generator
 ) -> dict[str, NDArray[np.float32]]:
     if attack is Attack.SIGN_FLIP:
-        return {name: 2 * base[name] - array for name, array in trained.items()}
+        return {name: 2 * base[name] - array for name, array in trained.items()}  # base - (array - base)
     if attack is Attack.SCALED_NOISE:
         length = np.sqrt(sum(float(np.sum((array - base[name]) ** 2)) for name, array in trained.items()))
         drawn = {name: rng.standard_normal(array.shape).astype(np.float32) for name, array in trained.items()}

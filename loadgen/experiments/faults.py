@@ -60,6 +60,7 @@ class Faults:
         copies = varied(outcomes, "replicas")
         rows = [[f"R = {count}", *(averaged(outcomes, name, replicas=count) for name in names)] for count in copies]
         text = table(["", *(name.replace("_", " ") for name in names)], rows)
+        # One curve for each number of copies, that of the first seed: of equal keys the last one stays, so in reverse.
         first = {each.values["replicas"]: each.measured["curve"] for each in reversed(outcomes)}
         curves = {f"R = {count}": first[count] for count in copies}
         times = [ms for curve in curves.values() for ms, _ in curve]

@@ -11,7 +11,7 @@ import simpy
 
 @dataclass(frozen=True)
 class Station:
-    """Servers alike with one queue before them."""
+    """Equal servers with one queue before them."""
 
     name: str
     servers: int

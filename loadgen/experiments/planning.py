@@ -164,8 +164,9 @@ def _table(jobs: int) -> tuple[float, int]:
     planner = Planner()
     placed = planner.plan(Observed(shards, records[:-1]))
     placing, all_placed, nbytes = _timed(planner, Observed(shards, records, placed.jobs))
-    through, *_ = _timed(planner, Observed(shards, records, all_placed.jobs))
-    return placing + through * (jobs - timed) / len(records), nbytes * jobs // len(records)
+    # Planning again, with nothing new, takes the time to go through all jobs: the part that grows with their number.
+    unchanged, *_ = _timed(planner, Observed(shards, records, all_placed.jobs))
+    return placing + unchanged * (jobs - timed) / len(records), nbytes * jobs // len(records)
 
 
 def _timed(planner: Planner, observed: Observed) -> tuple[float, Plan, int]:

@@ -178,7 +178,7 @@ class _Connection(asyncio.Protocol):
             self._answer.set_result(reply)
 
     def _fail(self, error: Exception) -> None:
-        self._writable.set()
+        self._writable.set()  # a sender that waits for room goes on, and sees that the request is over
         if self._answer and not self._answer.done():
             self._answer.set_exception(error)
 

@@ -87,13 +87,18 @@ class Latencies:
 
 
 def _buckets(micros: Counts) -> Counts:
-    """Return the number of each duration's bucket."""
+    """Return the number of each duration's bucket.
+
+    A duration of more than 11 bits is shifted right until 11 are left, the uppermost of which is 1. So each further
+    shift adds 1,024 buckets. Example: 3,000 µs has 12 bits; one shift leaves 1,500, so its bucket is 2,524, which is
+    1,024 + 1,500.
+    """
     _, length = np.frexp(micros.astype(np.float64))
     shift = np.maximum(0, length.astype(np.int64) - _BITS)
     return np.asarray(shift * _HALF + (micros >> shift))
 
 
 def _longest(bucket: int) -> int:
-    """Return the longest duration of a bucket, in microseconds."""
+    """Return the longest duration of a bucket, in microseconds: 3,001 for bucket 2,524, which undoes the shift."""
     shift = max(0, bucket // _HALF - 1)
     return ((bucket - shift * _HALF + 1) << shift) - 1

@@ -166,6 +166,7 @@ class Replay:
         """Return a job's models; the first call creates the job."""
         if job not in self._jobs:
             self._jobs[job] = asyncio.ensure_future(self._create(job, nbytes))
+        # Shielded, since other uploads wait for the same task: cancelling one of them must not cancel it.
         return await asyncio.shield(self._jobs[job])
 
     async def _create(self, job: str, nbytes: int) -> Models:
@@ -178,7 +179,7 @@ class Replay:
     ) -> None:
         """Store a model after the commit `before`."""
         if before:
-            await asyncio.shield(before)
+            await asyncio.shield(before)  # other uploads wait for the same commit
         models = await self._models(event.job, event.nbytes)
         await self._target.put(event.job, event.round, client, models)
         self._tally.uploads.add(self._clock() - due)
@@ -213,5 +214,5 @@ class Replay:
         keys = {(event.job, number) for number, _ in event.keys}
         waiting = [task for key in keys if (task := self._commits.get(key)) and not task.done()]
         if waiting:
-            await asyncio.wait(waiting)
+            await asyncio.wait(waiting)  # not gather: a commit that fails ends the run, and not as this request's error
         return bool(waiting)

@@ -1,4 +1,4 @@
-"""This process's children: none outlives it, and their memory is measured."""
+"""The children of this process: none outlives it, and their memory is measured."""
 
 import os
 import shutil

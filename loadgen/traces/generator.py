@@ -109,7 +109,7 @@ def _counts(parts: list[Part], requests: int) -> Iterator[tuple[Part, int]]:
     total = sum(part.share for part in parts)
     done = 0.0
     for part in parts:
-        before, done = done, done + part.share
+        before, done = done, done + part.share  # totals are rounded, not shares, so that no request is lost
         yield part, round(done / total * requests) - round(before / total * requests)
 
 

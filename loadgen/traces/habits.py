@@ -9,6 +9,7 @@ after 180 s, say 184 s and 197 s, and read all updates of the round committed at
 
 import random
 from bisect import bisect_left
+from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -99,10 +100,10 @@ class Audit:
     """Mean seconds spent on one round."""
     from_newest: float = 0.8
     """Share of audits that begin at the newest round."""
-    sittings: list[int] = field(default_factory=list)
-    """Numbers of rounds of the sittings to come, the next sitting last."""
+    sittings: deque[int] = field(default_factory=deque)
+    """Number of rounds of each sitting to come, the next sitting first."""
     at: int = 0
-    """The round read last."""
+    """The round read last; 0 if a sitting begins, or if the audit has reached the first round and goes on elsewhere."""
     left: int = 0
     """Rounds still to be read in this sitting."""
 
@@ -110,15 +111,16 @@ class Audit:
         times: list[float] = []
         while len(times) < len(arrivals):
             t = arrivals[len(times)]
-            self.sittings.insert(0, rng.randint(self.shortest, self.longest))
-            for _ in range(self.sittings[0]):
+            # A sitting uses up as many arrivals as it has rounds: only the first of them decides when it begins.
+            self.sittings.append(rng.randint(self.shortest, self.longest))
+            for _ in range(self.sittings[-1]):
                 times.append(t)
                 t += rng.expovariate(1 / self.pause)
         return sorted(times[: len(arrivals)])
 
     def request(self, t: float, run: TrainingRun, rng: random.Random) -> Request:
         if self.left == 0:
-            self.left = self.sittings.pop()
+            self.left = self.sittings.popleft()
             self.at = 0
         if self.at == 0:
             newest = run.newest(t)
@@ -199,6 +201,7 @@ class OldFavourites(Whenever):
 
     def request(self, t: float, run: TrainingRun, rng: random.Random) -> Request:
         newest = run.newest(t)
+        # Half of the last multiple of `lasting`: the same for that many rounds, and old.
         first = newest // self.lasting * self.lasting // 2
         return Request("old-favourites", Pattern.P1, [(min(first + rng.randrange(self.favourites), newest), AGGREGATE)])
 
@@ -220,7 +223,7 @@ class FickleClient(Whenever):
 
 @dataclass
 class OldRoundTwice(Whenever):
-    """Adversarial P2: an old round and then the same again: what a plain cache serves best."""
+    """Adversarial P2: an old round, and at once the same round again, which a plain cache serves best."""
 
     at: int = 0
     left: int = 0

@@ -19,9 +19,9 @@ class TrainingRun:
     members: list[list[str]]
     """Clients of each round in the order in which their updates arrive."""
     arrived: list[list[float]]
-    """Seconds at which those updates arrive, rising."""
+    """Seconds at which those updates arrive, ascending."""
     participations: dict[str, list[int]] = field(repr=False)
-    """Rounds of each client, rising."""
+    """Rounds of each client, ascending."""
 
     @property
     def rounds(self) -> int:
@@ -36,7 +36,7 @@ class TrainingRun:
         return max(0, min(self.rounds, int(t // self.seconds_per_round)) - 1)
 
     def last_participations(self, client: str, t: float, count: int) -> list[int]:
-        """Return the client's last `count` rounds that are committed at `t`, rising."""
+        """Return the client's last `count` rounds that are committed at `t`, ascending."""
         rounds = self.participations[client]
         end = bisect_right(rounds, self.newest(t))
         return rounds[max(0, end - count) : end]

@@ -103,7 +103,7 @@ def test_an_auditor_walks_back_round_by_round(run: TrainingRun) -> None:
     habit = habits.Audit()
     rng = random.Random(3)
     times = habit.request_times([1000.0 + 5000.0 * index for index in range(60)], run, rng)
-    lengths = list(reversed(habit.sittings))
+    lengths = list(habit.sittings)
     at = [habit.request(t, run, rng).keys[0][0] for t in times]
     assert all(habit.shortest <= length <= habit.longest for length in lengths)
     first = lengths[0]
