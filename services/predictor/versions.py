@@ -14,6 +14,7 @@ from flstore_core.model_names import ModelName
 from flstore_core.models.engine import Engine
 from flstore_core.models.protocol import RunRequest
 from flstore_core.patterns import Pattern
+from flstore_core.records import Job
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json
 from flstore_core.workloads import InputSpec
@@ -26,7 +27,10 @@ WORKLOAD = "inference"
 class _Current:
     """A job's program and newest aggregate, and when they were read."""
 
+    created_at: float
+    """When the job was created, which tells it from an earlier job of that name."""
     program: str
+    """SHA-256 of the program."""
     newest: ModelName | None
     read_at: float
 
@@ -56,10 +60,11 @@ class Versions:
             NotFound: if the job, its program or the model does not exist.
             InvalidParameters: if version or inputs do not fit.
         """
+        current = self._current(job)  # first: if the job was created anew, this forgets the earlier one's record
         name = self._name(job, version)
         record = self._engine.library.jobs.get(job)
         ref = self._engine.library.locate(record, name)
-        request = RunRequest(job, "", self._current(job).program, {}, WORKLOAD, Pattern.P1, {}, (ref,))
+        request = RunRequest(job, "", current.program, {}, WORKLOAD, Pattern.P1, {}, (ref,))
         access = self._engine.access(request)
         return str(name), list(access.model(name)(*_ordered(inputs, access.inputs)))
 
@@ -70,9 +75,9 @@ class Versions:
 
     def check(self, job: JobId, version: str) -> None:
         """Raise what `infer` raises for this version, without running the model."""
+        self.inputs(job)
         name = self._name(job, version)
         self._engine.library.locate(self._engine.library.jobs.get(job), name)
-        self.inputs(job)
 
     def jobs(self) -> list[JobId]:
         """Return the jobs that have a program."""
@@ -102,8 +107,16 @@ class Versions:
         current = self._jobs.get(job)
         if current is None or self._clock() - current.read_at > self._refresh_seconds:
             read_at = self._clock()  # before the reads: what changes during them counts as not yet read
-            current = self._jobs[job] = _Current(self._program(job), self._newest(job, current), read_at)
+            program, created_at = self._program(job), self._created_at(job)
+            if current is not None and current.created_at != created_at:
+                # The job was deleted and created anew, and nobody told this predictor to forget the earlier one.
+                self._engine.forget_job(job)
+                current = None
+            current = self._jobs[job] = _Current(created_at, program, self._newest(job, current), read_at)
         return current
+
+    def _created_at(self, job: JobId) -> float:
+        return Job.from_json(load_json(self._store, layout.job(job))).created_at
 
     def _program(self, job: JobId) -> str:
         try:

@@ -18,6 +18,7 @@ from flstore_core.model_names import ModelName
 from flstore_core.models.protocol import PROBLEM, PROGRESS, RUN, STREAM_TYPE, WORK, RunRequest
 from flstore_core.models.running import Running
 from flstore_core.patterns import Pattern
+from flstore_core.records import Job, to_bytes
 from flstore_core.shard.protocol import ASSIGNMENT, CLIENT, EXPLAIN, INVENTORY, WORK_HEADER, Answer, Work
 from flstore_core.shard.protocol import JOB as JOB_PATH
 from services.common.proof import Keys
@@ -270,6 +271,21 @@ class TestVersions:
         name, outputs = versions.infer(JOB, "", {"x": ROWS})
         assert name == "4"
         np.testing.assert_allclose(outputs[0], output_of(44, ROWS), rtol=1e-4, atol=1e-5)
+
+    def test_a_job_made_anew_is_noticed_though_nobody_told_of_the_deletion(self) -> None:
+        predictor = Predictor()
+        versions = self.versions(predictor)
+        assert versions.infer(JOB, "", {"x": ROWS})[0] == "1"
+        for info in list(predictor.store.list(layout.rounds_prefix(JOB))):
+            predictor.store.delete(info.key)
+        new = Job(JOB, SCHEMA, created_at=7.0)
+        predictor.store.put(layout.job(JOB), to_bytes(new.to_json()))
+        commit(predictor.store, 0, {}, 44)
+        predictor.clock.now += 2.1
+        name, outputs = versions.infer(JOB, "", {"x": ROWS})
+        assert name == "0"
+        np.testing.assert_allclose(outputs[0], output_of(44, ROWS), rtol=1e-4, atol=1e-5)
+        assert predictor.state.engine.library.jobs.get(JOB).created_at == 7.0
 
     def test_only_newer_rounds_are_looked_at_again(self) -> None:
         predictor = Predictor()
