@@ -158,8 +158,9 @@ class BrokenWorkload(FLStoreError):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> NotFound:
-    """Return a `NotFound` for `name` that suggests the nearest of the `known` names."""
-    nearest = get_close_matches(name, list(known), n=3, cutoff=0.4)
+    """Return a `NotFound` for `name` that suggests the nearest of the `known` names, whatever its capitals."""
+    by_small = {each.casefold(): each for each in known}
+    nearest = [by_small[each] for each in get_close_matches(name.casefold(), list(by_small), n=3, cutoff=0.4)]
     hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
     return NotFound(f"{kind} {name!r} does not exist{hint}", nearest=nearest)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import flstore_core
+from flstore_core.environment import SETTINGS
 from flstore_core.errors import FLStoreError
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -36,3 +37,4 @@ def test_every_setting_is_documented_and_every_documented_setting_exists() -> No
     read = {name for path in sources for name in re.findall(r"[\"']?(FLSTORE_[A-Z0-9_]*[A-Z0-9])\b", path.read_text())}
     documented = set(re.findall(r"^\| `(FLSTORE_[A-Z0-9_]+)` \|", (DOCS / "settings.md").read_text(), re.MULTILINE))
     assert documented == read
+    assert documented == SETTINGS

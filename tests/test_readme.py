@@ -32,8 +32,8 @@ def commands(block: str) -> list[str]:
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("readme")
-    with running(str(folder / "store"), log=folder / "log") as address:
-        yield address
+    with running(str(folder / "store"), log=folder / "log") as addresses:
+        yield addresses.gateway
 
 
 def pointed_at(text: str, url: str) -> str:

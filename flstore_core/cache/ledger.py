@@ -238,7 +238,7 @@ class Ledger:
     def _too_large(self, key: Key, size: int) -> InsufficientCapacity:
         return InsufficientCapacity(
             f"round {key.round} {key.client} of job {key.job!r} has {size} bytes and the cache's whole budget is "
-            f"{self.budget}; raise the budget or cut the job into more slices"
+            f"{self.budget}; raise it (FLSTORE_CACHE_BYTES) or cut the job into more slices"
         )
 
     def _insert(self, sizes: Sizes, cause: Cause, pattern: Pattern) -> Outcome:

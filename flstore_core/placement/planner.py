@@ -122,7 +122,8 @@ def _shards_with_room(job: Job, slices: int, shards: tuple[Shard, ...]) -> Mappi
     raise InsufficientCapacity(
         f"job {job.id!r}: one slice of one update takes {format_size(needed)} ({slices} slices of "
         f"{format_size(job.schema.nbytes)}) and needs {job.replicas} shards of that size; {len(weights)} of "
-        f"{len(shards)} have it, the largest has {format_size(largest)}; give shards more memory, or add shards",
+        f"{len(shards)} have it, the largest has {format_size(largest)}; give shards more memory "
+        "(FLSTORE_CACHE_BYTES), or add shards (FLSTORE_SHARDS)",
         slice_bytes=needed,
         update_bytes=job.schema.nbytes,
         slices=slices,

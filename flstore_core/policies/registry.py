@@ -74,10 +74,16 @@ def names_without_prefetch() -> list[str]:
     return [*rival_names(), *(name for name, parts in TAILORED.items() if not parts.prefetch)]
 
 
-def make_policy(name: str, budget: int, clock: Clock, rng: random.Random) -> Policy:
-    """Return a fresh policy for a cache of `budget` bytes; raise `NotFound` for an unknown name."""
+def check_policy(name: str) -> str:
+    """Return `name`; raise `NotFound` with the nearest names if there is no such policy."""
     if name not in policy_names():
         raise unknown("policy", name, policy_names())
+    return name
+
+
+def make_policy(name: str, budget: int, clock: Clock, rng: random.Random) -> Policy:
+    """Return a fresh policy for a cache of `budget` bytes; raise `NotFound` for an unknown name."""
+    check_policy(name)
     if name in TAILORED:
         return Tailored(budget, clock, TAILORED[name], name)
     base_name, on_arrival, _ = name.partition(ON_ARRIVAL)

@@ -176,7 +176,8 @@ class Loader:
         if count * nbytes > self._cache.budget:
             raise InsufficientCapacity(
                 f"{count} slices of {nbytes} bytes each do not fit into the shard's cache of {self._cache.budget}; "
-                f"cut job {part.job!r} into more than {part.slices} slice(s), or give shards a larger cache"
+                f"cut job {part.job!r} into more than {part.slices} slice(s), or give shards a larger cache "
+                "(FLSTORE_CACHE_BYTES)"
             )
 
     def _fetch(self, part: SliceRef, missing: Mapping[Key, MemberRef], runs: Sequence[Run]) -> dict[Key, Slice]:

@@ -37,7 +37,7 @@ def demo_command(store: str | None, rounds: int, as_json: bool) -> None:
         kept = _store(store) if store else str(folder / "store")
         log = folder / "log"
         with ExitStack() as stack:
-            url = stack.enter_context(running(kept, shards=SHARDS, idle_seconds=IDLE_S, log=log))
+            url, _ = stack.enter_context(running(kept, shards=SHARDS, idle_seconds=IDLE_S, log=log))
             client, bars = stack.enter_context(FLStore(url)), stack.enter_context(_bars(as_json))
             report = demonstrate(client, kept, Training(Setup(rounds=rounds)), bars)
         if as_json:

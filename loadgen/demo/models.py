@@ -33,7 +33,7 @@ def demo_models_command(as_json: bool) -> None:
             raise NoPredictor(f"{error.name} is missing; pip install 'flstore-server[torch,demo]'") from error
         with tempfile.TemporaryDirectory(prefix="flstore-demo-", ignore_cleanup_errors=True) as name:
             store, log = str(Path(name) / "store"), Path(name) / "log"
-            with running(store, shards=1, log=log) as url, FLStore(url, timeout=300) as client:
+            with running(store, shards=1, log=log) as (url, _), FLStore(url, timeout=300) as client:
                 models_training.store_digits(client, JOB, TEST)
                 models_training.store_language_model(client, "language")
                 rows = list(_asked(client))

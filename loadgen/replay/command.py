@@ -70,7 +70,7 @@ def one_shard(url: str | None, budget: int, policy: str) -> Iterator[str]:
         with running(
             f"{folder}/store", shards=1, cache_size=str(budget), policy=policy, idle_seconds=0, log=log
         ) as started:
-            yield started
+            yield started.gateway
 
 
 def _table(rows: list[HitRates]) -> Table:

@@ -73,8 +73,8 @@ def started(system: System, deployment: Deployment) -> Iterator[str]:
             idle_seconds=deployment.idle_seconds,
             env=deployment.environment,
             log=deployment.log,
-        ) as url:
-            yield url
+        ) as addresses:
+            yield addresses.gateway
     else:
         with _baseline(system, deployment) as url:
             yield url

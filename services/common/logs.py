@@ -6,16 +6,21 @@ import re
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from flstore_core.environment import misspelt
+from services.common.settings import log_level, read
+
 REQUEST_ID_HEADER = "X-Request-Id"
 QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 """Machines ask for these all the time, so their access lines are logged at DEBUG only."""
 
+logger = logging.getLogger(__name__)
 _access = logging.getLogger("flstore.access")
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 _USABLE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
@@ -36,6 +41,25 @@ def configure(service: str, level: str = "INFO") -> None:
     root.setLevel(level)
     for noisy in ("httpx", "httpcore", "urllib3", "uvicorn"):
         logging.getLogger(noisy).setLevel("WARNING")
+
+
+def begin(service: str, env: Mapping[str, str]) -> None:
+    """Log as the environment says, and warn of what looks like a setting and is none, where nobody has before.
+
+    A parent that started this process, as `flstore up` does, has warned of its environment.
+
+    Raises:
+        InvalidParameters: if FLSTORE_LOG_LEVEL is no level.
+    """
+    configure(service, level_from(env))
+    for warning in () if env.get("FLSTORE_LIFELINE_FD") else misspelt(env):
+        logger.warning(warning)
+
+
+def level_from(env: Mapping[str, str]) -> str:
+    """Return FLSTORE_LOG_LEVEL; raise `InvalidParameters` if it is no level."""
+    values: dict[str, str] = {"level": "INFO", **read(env, {"FLSTORE_LOG_LEVEL": ("level", log_level)})}
+    return values["level"]
 
 
 class JsonFormatter(logging.Formatter):

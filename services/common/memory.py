@@ -21,11 +21,11 @@ def memory_limit(root: Path = Path("/")) -> int | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def check_cache(cache_bytes: int, limit: int | None) -> None:
+def check_cache(cache_bytes: int, limit: int | None, variable: str = "FLSTORE_CACHE_BYTES") -> None:
     """Raise `InvalidParameters` when a cache of that size leaves too little of `limit` for anything else."""
     if limit is not None and cache_bytes > (most := int(CACHE_SHARE * limit)):
         raise InvalidParameters(
-            f"FLSTORE_CACHE_BYTES is {format_size(cache_bytes)}, over 60 % of the {format_size(limit)} of memory that "
+            f"{variable} is {format_size(cache_bytes)}, over 60 % of the {format_size(limit)} of memory that "
             f"this process' control group allows; use at most {most}, or raise the limit"
         )
 

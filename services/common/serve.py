@@ -32,7 +32,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from services.common.connections import BoundedProtocol
-from services.common.settings import Variables, read
+from services.common.settings import Variables, read, whole
 
 KEEP_ALIVE_S = 75
 """Seconds that an idle connection stays open: longer than our clients keep it, so that the client closes first. If the
@@ -66,13 +66,13 @@ class Listen:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Listen":
-        """Read the FLSTORE_* variables named above; raise `InvalidParameters` for what is not a number."""
+        """Read the FLSTORE_* variables named above; raise `InvalidParameters` for what is not usable."""
         variables: Variables = {
             "FLSTORE_HOST": ("host", str),
-            "FLSTORE_PORT": ("port", int),
-            "FLSTORE_LISTEN_FD": ("listen_fd", int),
-            "FLSTORE_LIFELINE_FD": ("lifeline_fd", int),
-            "FLSTORE_GRACE_SECONDS": ("grace_s", int),
+            "FLSTORE_PORT": ("port", whole(0, 65535)),
+            "FLSTORE_LISTEN_FD": ("listen_fd", whole(0)),
+            "FLSTORE_LIFELINE_FD": ("lifeline_fd", whole(0)),
+            "FLSTORE_GRACE_SECONDS": ("grace_s", whole(1)),
         }
         return cls(**read(env, variables))
 
@@ -198,12 +198,13 @@ def _exit_after(seconds: float, code: int) -> None:
 def _socket(listen: Listen) -> socket.socket:
     if listen.listen_fd is not None:
         return socket.socket(fileno=listen.listen_fd)
-    return socket.create_server((listen.host, listen.port), family=_family(listen.host), backlog=BACKLOG)
+    return socket.create_server((listen.host, listen.port), family=family(listen.host), backlog=BACKLOG)
 
 
 def _side_door() -> socket.socket:
     return socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
 
 
-def _family(host: str) -> socket.AddressFamily:
+def family(host: str) -> socket.AddressFamily:
+    """Return the family of an address."""
     return socket.AF_INET6 if ":" in host else socket.AF_INET

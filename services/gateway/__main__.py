@@ -1,20 +1,25 @@
 """`python -m services.gateway`: one gateway, configured by its environment."""
 
+import logging
 import os
 
 from flstore_core import buffers
 from flstore_core.storage import open_store
-from services.common import logs
+from services.common import logs, memory
 from services.common.proof import Keys
 from services.common.serve import Listen, run
 from services.gateway.app import create_app
 from services.gateway.settings import Settings
 from services.gateway.state import create_state
 
+logger = logging.getLogger("services.gateway")
+
 
 def main() -> None:
     settings, keys = Settings.from_env(os.environ), Keys.from_env(os.environ)
-    logs.configure("gateway", os.environ.get("FLSTORE_LOG_LEVEL", "INFO"))
+    logs.begin("gateway", os.environ)
+    for warning in settings.warn_of(memory.memory_limit()):
+        logger.warning(warning)
     buffers.keep(settings.in_flight_bytes // buffers.IDLE_SHARE)
     state = create_state(settings, open_store(settings.store, os.environ), keys)
     run(create_app(state), Listen.from_env(os.environ))

@@ -1,11 +1,14 @@
 """Settings of a gateway, read from an environment that is handed in."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from flstore_core.errors import InvalidParameters
-from flstore_core.units import parse_size
-from services.common.settings import Variables, read
+from flstore_core.units import format_size
+from services.common.settings import Variables, read, seconds, size, some_seconds, whole
+from services.gateway.auth import Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +24,8 @@ class Settings:
     metrics_token: str = field(default="", repr=False)
     """Token that reads the metrics and nothing else, for Prometheus; needed only where there are `tokens`."""
     upload_limit: int = 4 * 2**30
-    """Largest body of one update, in bytes."""
-    in_flight_bytes: int = 2 * 2**30
+    """Largest body of one update, in bytes; not over `in_flight_bytes`."""
+    in_flight_bytes: int = 4 * 2**30
     """Bytes of uploads held at once; a further upload gets status 429 before its body is read."""
     upload_patience_seconds: float = 60.0
     """Seconds by which an upload may fall behind a rate of 64 KiB a second; a slower one gets status 408."""
@@ -39,29 +42,65 @@ class Settings:
     question_operations: int = 2 * 10**11
     """Floating-point operations that one question may take, likewise: about a minute of one core."""
 
+    def __post_init__(self) -> None:
+        if self.upload_limit > self.in_flight_bytes:
+            raise InvalidParameters(
+                f"FLSTORE_UPLOAD_LIMIT is {format_size(self.upload_limit)} and FLSTORE_IN_FLIGHT_BYTES "
+                f"{format_size(self.in_flight_bytes)}: an update that large would never find room; raise the second "
+                "or lower the first"
+            )
+        Tokens(self.tokens, self.metrics_token)
+
+    def warn_of(self, memory: int | None) -> Iterator[str]:
+        """Yield what may end a process with so many bytes of memory; None is no limit."""
+        if memory is not None and self.in_flight_bytes + self.records_bytes > memory:
+            yield (
+                f"FLSTORE_IN_FLIGHT_BYTES is {format_size(self.in_flight_bytes)} and FLSTORE_RECORDS_BYTES "
+                f"{format_size(self.records_bytes)}, together over the {format_size(memory)} of memory that this "
+                "process' control group allows; many large uploads at once may end it"
+            )
+
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
         """Return the settings of an environment; raise `InvalidParameters` naming a variable that does not fit."""
         variables: Variables = {
             "FLSTORE_STORE": ("store", str),
-            "FLSTORE_PLACEMENT_URL": ("placement_url", _without_slash),
+            "FLSTORE_PLACEMENT_URL": ("placement_url", _address),
             "FLSTORE_TOKENS": ("tokens", str),
             "FLSTORE_METRICS_TOKEN": ("metrics_token", str),
-            "FLSTORE_UPLOAD_LIMIT": ("upload_limit", parse_size),
-            "FLSTORE_IN_FLIGHT_BYTES": ("in_flight_bytes", parse_size),
-            "FLSTORE_UPLOAD_PATIENCE_SECONDS": ("upload_patience_seconds", float),
-            "FLSTORE_RECORDS_BYTES": ("records_bytes", parse_size),
-            "FLSTORE_REFRESH_SECONDS": ("refresh_seconds", float),
-            "FLSTORE_SHARD_TIMEOUT_SECONDS": ("shard_timeout_seconds", float),
-            "FLSTORE_THREADS": ("threads", int),
-            "FLSTORE_QUESTION_BYTES": ("question_bytes", parse_size),
-            "FLSTORE_QUESTION_OPERATIONS": ("question_operations", int),
+            "FLSTORE_UPLOAD_LIMIT": ("upload_limit", size()),
+            "FLSTORE_IN_FLIGHT_BYTES": ("in_flight_bytes", size()),
+            "FLSTORE_UPLOAD_PATIENCE_SECONDS": ("upload_patience_seconds", some_seconds),
+            "FLSTORE_RECORDS_BYTES": ("records_bytes", size()),
+            "FLSTORE_REFRESH_SECONDS": ("refresh_seconds", seconds),
+            "FLSTORE_SHARD_TIMEOUT_SECONDS": ("shard_timeout_seconds", some_seconds),
+            "FLSTORE_THREADS": ("threads", whole(1, 1000)),
+            "FLSTORE_QUESTION_BYTES": ("question_bytes", size()),
+            "FLSTORE_QUESTION_OPERATIONS": ("question_operations", whole(1)),
         }
-        settings = cls(**read(env, variables))
-        if "FLSTORE_TOKENS" in env and settings.tokens is None:
+        values = read(env, variables)
+        if "FLSTORE_TOKENS" in env and "tokens" not in values:
             raise InvalidParameters("FLSTORE_TOKENS is set and empty; unset it to let everybody in")
-        return settings
+        return cls(**_fitting(values))
 
 
-def _without_slash(url: str) -> str:
+def _fitting(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the values, with the default of each upload limit where only the other one is set moved to fit it."""
+    match values:
+        case {"upload_limit": _, "in_flight_bytes": _}:
+            return values
+        case {"upload_limit": limit}:
+            return {**values, "in_flight_bytes": max(limit, DEFAULTS.in_flight_bytes)}
+        case {"in_flight_bytes": limit}:
+            return {**values, "upload_limit": min(limit, DEFAULTS.upload_limit)}
+    return values
+
+
+DEFAULTS = Settings()
+
+
+def _address(url: str) -> str:
+    """Return an HTTP address without a closing slash."""
+    if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", url):
+        raise InvalidParameters(f"{url!r} is no address; use one such as http://127.0.0.1:8081")
     return url.rstrip("/")

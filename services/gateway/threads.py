@@ -82,7 +82,7 @@ class Workers:
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what `function` returns in a thread; raise `Busy` if too many requests wait for a thread."""
         if not self._room:
-            raise Busy("all workers of this gateway are busy and many requests wait; try again shortly")
+            raise Busy("all workers of this gateway are busy (FLSTORE_THREADS) and many requests wait; try again")
         self._room -= 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self.pool, partial(function, *args, **kwargs))

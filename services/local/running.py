@@ -8,18 +8,30 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from flstore_core.errors import InvalidParameters, Unavailable
 from flstore_core.storage import open_store
 from flstore_core.units import parse_size
 from services.common.proof import VARIABLE, new_key
+from services.common.serve import family
+from services.local.settings import check
 from services.local.supervisor import Part, Supervisor
 
 HOST = "127.0.0.1"
+EVERY_ADDRESS = {"0.0.0.0": HOST, "::": "::1"}  # noqa: S104 - where others are told to listen, not a default
+"""Addresses that stand for all of this machine's, and one of its own by which each is reached."""
 BACKLOG = 1024
 READY_WITHIN_S = 60.0
 _POLL_S = 0.02
+
+
+class Addresses(NamedTuple):
+    """Where this machine reaches what runs."""
+
+    gateway: str
+    controller: str
+    """For its metrics; what else it answers is for services alone."""
 
 
 @contextmanager
@@ -27,23 +39,26 @@ def running(
     store: str,
     *,
     shards: int = 2,
+    host: str = HOST,
     port: int = 0,
     cache_size: str = "512MiB",
     policy: str = "tailored",
     idle_seconds: float = 60.0,
     env: Mapping[str, str] | None = None,
     log: Path | None = None,
-) -> Iterator[str]:
-    """Run gateway, placement controller and shards over `store`, and yield the gateway's URL once it is ready.
+) -> Iterator[Addresses]:
+    """Run gateway, placement controller and shards over `store`, and yield their addresses once they are ready.
 
     Args:
         store: URL or directory of the object store.
         shards: number of shards; each is at zero until it is needed.
-        port: port of the gateway on loopback; 0 takes a free one.
+        host: address at which the gateway listens. Everything else listens on loopback.
+        port: port of the gateway; 0 takes a free one.
         cache_size: budget of each shard's cache, such as `512MiB`.
         policy: caching policy of the shards, by name.
         idle_seconds: a shard goes to zero after so many seconds without a data request; 0 for never.
-        env: environment of the processes, with credentials and further settings; by default this process's own.
+        env: environment of the processes, with credentials and further settings; by default this process's own. The
+            arguments win over it.
         log: file that takes the processes' logs; by default they go to this process's stderr.
 
     A process that dies is started again under the same address. All processes end when the block or this process ends.
@@ -56,11 +71,12 @@ def running(
     base = dict(os.environ if env is None else env)
     base[VARIABLE] = base.get(VARIABLE) or new_key()
     settings = _settings(store, shards, cache_size, policy, idle_seconds)
+    check(base | settings | {"FLSTORE_HOST": host})
     with closing(open_store(store, base)) as opened:
         opened.probe()
     with ExitStack() as stack:
-        public = stack.enter_context(_listening(port))
-        internal = stack.enter_context(_listening(0))
+        public = stack.enter_context(_listening(host, port))
+        internal = stack.enter_context(_listening(HOST, 0))
         parts = [
             Part("placement", "services.placement", internal, base | settings),
             Part("gateway", "services.gateway", public, base | settings | {"FLSTORE_PLACEMENT_URL": _url(internal)}),
@@ -70,14 +86,10 @@ def running(
         deadline = time.monotonic() + READY_WITHIN_S
         supervisor.start(READY_WITHIN_S)
         _wait_until_ready(public, deadline)
-        yield _url(public)
+        yield Addresses(_url(public), _url(internal))
 
 
 def _settings(store: str, shards: int, cache_size: str, policy: str, idle_seconds: float) -> dict[str, str]:
-    if not 1 <= shards <= 1000:
-        raise InvalidParameters(f"shards is {shards}; use 1 to 1000")
-    if not 0 <= idle_seconds < float("inf"):
-        raise InvalidParameters(f"idle_seconds is {idle_seconds}; use a number that is not negative")
     return {
         "FLSTORE_STORE": store,
         "FLSTORE_SHARDS": str(shards),
@@ -87,17 +99,17 @@ def _settings(store: str, shards: int, cache_size: str, policy: str, idle_second
     }
 
 
-def _listening(port: int) -> socket.socket:
+def _listening(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 65535:
         raise InvalidParameters(f"port {port} is not usable; choose 0 to 65535")
     try:
-        return socket.create_server((HOST, port), backlog=BACKLOG)
+        return socket.create_server((host, port), family=family(host), backlog=BACKLOG)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise InvalidParameters(
-                f"port {port} of {HOST} is in use; choose another, or stop the program that listens there"
+                f"port {port} of {host} is in use; choose another, or stop the program that listens there"
             ) from error
-        raise InvalidParameters(f"port {port} of {HOST} cannot be used: {error.strerror}") from error
+        raise InvalidParameters(f"port {port} of {host} cannot be used: {error.strerror}") from error
 
 
 def _appended(log: Path) -> IO[bytes]:
@@ -109,7 +121,14 @@ def _appended(log: Path) -> IO[bytes]:
 
 
 def _url(listening: socket.socket) -> str:
-    return f"http://{HOST}:{listening.getsockname()[1]}"
+    """Return an address by which this machine reaches a socket."""
+    host, port = _reachable(listening)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _reachable(listening: socket.socket) -> tuple[str, int]:
+    host, port, *_ = listening.getsockname()
+    return EVERY_ADDRESS.get(host, host), port
 
 
 def _wait_until_ready(listening: socket.socket, deadline: float) -> None:
@@ -120,7 +139,7 @@ def _wait_until_ready(listening: socket.socket, deadline: float) -> None:
 
 
 def _is_ready(listening: socket.socket) -> bool:
-    connection = http.client.HTTPConnection(HOST, listening.getsockname()[1], timeout=5.0)
+    connection = http.client.HTTPConnection(*_reachable(listening), timeout=5.0)
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == http.HTTPStatus.OK

@@ -17,7 +17,7 @@ from services.placement.state import State, create_cluster_state, create_state
 
 def main() -> None:
     settings, keys = Settings.from_env(os.environ), Keys.from_env(os.environ)
-    logs.configure("placement", os.environ.get("FLSTORE_LOG_LEVEL", "INFO"))
+    logs.begin("placement", os.environ)
     store = open_store(settings.store, os.environ)
     prepare = prepare_cluster if settings.runtime == "knative" else prepare_local
     app = create_app(prepare(settings, keys, store, os.environ), keys)

@@ -1,14 +1,12 @@
 """Settings of the placement controller, read from an environment that is handed in."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from flstore_core.errors import InvalidParameters
 from flstore_core.ids import ShardId
-from flstore_core.units import parse_size
-from services.common.settings import Variables, read
+from flstore_core.policies.registry import check_policy
+from services.common.settings import Variables, one_of, read, seconds, size, some_seconds, whole
 from services.placement.runtime import BackendSpec, Kind
 
 RUNTIMES = ("local", "knative")
@@ -37,29 +35,19 @@ class Settings:
     resync_s: float = 60.0
     """FLSTORE_RESYNC_SECONDS: seconds between looks at the store for jobs that no gateway announced."""
 
-    def __post_init__(self) -> None:
-        if self.runtime not in RUNTIMES:
-            raise InvalidParameters(f"FLSTORE_RUNTIME is {self.runtime!r}; use one of {', '.join(RUNTIMES)}")
-        if not 1 <= self.shards <= 1000:
-            raise InvalidParameters(f"FLSTORE_SHARDS is {self.shards}; use 1 to 1000")
-        if not 0 <= self.predictors <= 1000:
-            raise InvalidParameters(f"FLSTORE_PREDICTORS is {self.predictors}; use 0 to 1000")
-        if self.cache_bytes < 1:
-            raise InvalidParameters(f"FLSTORE_CACHE_BYTES is {self.cache_bytes}; use at least 1")
-
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
-        """Read the settings; raise `InvalidParameters` if one is not a number or out of range."""
+        """Read the settings; raise `InvalidParameters` naming a variable that does not fit."""
         variables: Variables = {
             "FLSTORE_STORE": ("store", str),
-            "FLSTORE_RUNTIME": ("runtime", str),
-            "FLSTORE_SHARDS": ("shards", int),
-            "FLSTORE_CACHE_BYTES": ("cache_bytes", parse_size),
-            "FLSTORE_POLICY": ("policy", str),
-            "FLSTORE_IDLE_SECONDS": ("idle_s", _parse_seconds),
-            "FLSTORE_PREDICTORS": ("predictors", int),
-            "FLSTORE_PREDICTOR_CACHE_BYTES": ("predictor_cache_bytes", parse_size),
-            "FLSTORE_RESYNC_SECONDS": ("resync_s", _parse_seconds),
+            "FLSTORE_RUNTIME": ("runtime", one_of(RUNTIMES)),
+            "FLSTORE_SHARDS": ("shards", whole(1, 1000)),
+            "FLSTORE_CACHE_BYTES": ("cache_bytes", size()),
+            "FLSTORE_POLICY": ("policy", check_policy),
+            "FLSTORE_IDLE_SECONDS": ("idle_s", seconds),
+            "FLSTORE_PREDICTORS": ("predictors", whole(0, 1000)),
+            "FLSTORE_PREDICTOR_CACHE_BYTES": ("predictor_cache_bytes", size()),
+            "FLSTORE_RESYNC_SECONDS": ("resync_s", some_seconds),
         }
         return cls(**{"predictors": int(_can_predict()), **read(env, variables)})
 
@@ -78,10 +66,3 @@ class Settings:
 def _can_predict() -> bool:
     """Say whether this interpreter, which starts the predictors, has the packages that they import."""
     return all(find_spec(module) is not None for module in ("torch", "kserve"))
-
-
-def _parse_seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds < math.inf:
-        raise InvalidParameters(f"{text!r} is not a time; use a number that is not negative")
-    return seconds

@@ -19,7 +19,7 @@ from services.predictor.state import create_state
 
 def main() -> None:
     settings, keys = Settings.from_env(os.environ), Keys.from_env(os.environ)
-    logs.configure(settings.predictor, os.environ.get("FLSTORE_LOG_LEVEL", "INFO"))
+    logs.begin(settings.predictor, os.environ)
     memory.check_cache(settings.cache_bytes, memory.memory_limit())
     settings.apply()
     buffers.keep(settings.cache_bytes // buffers.IDLE_SHARE)

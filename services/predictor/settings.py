@@ -5,11 +5,11 @@ import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-
+from flstore_core.errors import InvalidParameters
 from flstore_core.ids import ShardId, shard_id
-from flstore_core.units import parse_size
-from services.common.settings import Variables, read
+from flstore_core.policies.registry import check_policy
+from flstore_core.units import format_size
+from services.common.settings import Variables, read, seconds, size, some_seconds, whole
 
 NAME = ShardId("predictor-0")
 
@@ -42,6 +42,14 @@ class Settings:
     """FLSTORE_MEMORY_BYTES: most memory that the process may allocate; 0 for no limit. A program that asks for more is
     refused. Without a limit, the system would kill the process."""
 
+    def __post_init__(self) -> None:
+        for name, nbytes in (("FLSTORE_CACHE_BYTES", self.cache_bytes), ("FLSTORE_RUN_BYTES", self.run_bytes)):
+            if 0 < self.memory_bytes < nbytes:
+                raise InvalidParameters(
+                    f"{name} is {format_size(nbytes)} and FLSTORE_MEMORY_BYTES {format_size(self.memory_bytes)}: the "
+                    "process could never hold as much; raise the second or lower the first"
+                )
+
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
         """Return the settings of an environment; raise `InvalidParameters` naming a variable that does not fit."""
@@ -49,20 +57,25 @@ class Settings:
             "K_SERVICE": ("predictor", shard_id),
             "FLSTORE_SHARD_ID": ("predictor", shard_id),
             "FLSTORE_STORE": ("store", str),
-            "FLSTORE_CACHE_BYTES": ("cache_bytes", parse_size),
-            "FLSTORE_POLICY": ("policy", str),
-            "FLSTORE_IDLE_SECONDS": ("idle_seconds", float),
-            "FLSTORE_REFRESH_SECONDS": ("refresh_seconds", float),
-            "FLSTORE_COMPUTE_THREADS": ("compute_threads", int),
-            "FLSTORE_TORCH_THREADS": ("torch_threads", int),
-            "FLSTORE_RUN_SECONDS": ("run_seconds", float),
-            "FLSTORE_RUN_BYTES": ("run_bytes", parse_size),
-            "FLSTORE_MEMORY_BYTES": ("memory_bytes", parse_size),
+            "FLSTORE_CACHE_BYTES": ("cache_bytes", size()),
+            "FLSTORE_POLICY": ("policy", check_policy),
+            "FLSTORE_IDLE_SECONDS": ("idle_seconds", seconds),
+            "FLSTORE_REFRESH_SECONDS": ("refresh_seconds", seconds),
+            "FLSTORE_COMPUTE_THREADS": ("compute_threads", whole(1, 1000)),
+            "FLSTORE_TORCH_THREADS": ("torch_threads", whole(0, 1000)),
+            "FLSTORE_RUN_SECONDS": ("run_seconds", some_seconds),
+            "FLSTORE_RUN_BYTES": ("run_bytes", size()),
+            "FLSTORE_MEMORY_BYTES": ("memory_bytes", size(0)),
         }
-        return cls(**read(env, variables))
+        values = read(env, variables)
+        if values.get("memory_bytes") and "run_bytes" not in values:
+            values["run_bytes"] = min(values["memory_bytes"], cls().run_bytes)
+        return cls(**values)
 
     def apply(self) -> None:
         """Set what holds for the whole process: PyTorch's threads and the memory limit."""
+        import torch  # here, so that settings can be checked where there is no PyTorch, and in no time
+
         torch.set_num_threads(self.torch_threads or len(os.sched_getaffinity(0)))
         if self.memory_bytes:
             resource.setrlimit(resource.RLIMIT_DATA, (self.memory_bytes, self.memory_bytes))

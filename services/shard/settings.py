@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flstore_core.ids import ShardId, shard_id
-from flstore_core.units import parse_size
-from services.common.settings import Variables, read
+from flstore_core.policies.registry import check_policy
+from services.common.settings import Variables, read, seconds, size, whole
 
 NAME = ShardId("shard-0")
 
@@ -34,9 +34,9 @@ class Settings:
             "K_SERVICE": ("shard", shard_id),
             "FLSTORE_SHARD_ID": ("shard", shard_id),
             "FLSTORE_STORE": ("store", str),
-            "FLSTORE_CACHE_BYTES": ("cache_bytes", parse_size),
-            "FLSTORE_POLICY": ("policy", str),
-            "FLSTORE_IDLE_SECONDS": ("idle_seconds", float),
-            "FLSTORE_COMPUTE_THREADS": ("compute_threads", int),
+            "FLSTORE_CACHE_BYTES": ("cache_bytes", size()),
+            "FLSTORE_POLICY": ("policy", check_policy),
+            "FLSTORE_IDLE_SECONDS": ("idle_seconds", seconds),
+            "FLSTORE_COMPUTE_THREADS": ("compute_threads", whole(1, 1000)),
         }
         return cls(**read(env, variables))

@@ -46,7 +46,7 @@ def flstore(server: S3Server, prefix: str, *, shards: int = 1, cache: str = "2Gi
     env["FLSTORE_LOG_LEVEL"] = "WARNING"
     store = open_store(f"{BUCKET}/{prefix}", env)
     with (
-        running(f"{BUCKET}/{prefix}", shards=shards, cache_size=cache, idle_seconds=0.0, env=env) as url,
+        running(f"{BUCKET}/{prefix}", shards=shards, cache_size=cache, idle_seconds=0.0, env=env) as (url, _),
         FLStore(url, timeout=120.0) as client,
     ):
         yield System(client, url, store)

@@ -23,7 +23,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An FLStore of one shard with room for eight models, after six rounds of three updates each."""
     folder = tmp_path_factory.mktemp("live")
     with (
-        running(f"{folder}/store", shards=1, cache_size=str(BUDGET), idle_seconds=0, log=folder / "log") as url,
+        running(f"{folder}/store", shards=1, cache_size=str(BUDGET), idle_seconds=0, log=folder / "log") as (url, _),
         FLStore(url) as client,
     ):
         model = {"weight": np.ones(PARAMETERS, np.float32)}

@@ -23,7 +23,7 @@ def _smoke(url: str, tokens: str = "") -> subprocess.CompletedProcess[str]:
 
 def test_the_hook_ingests_a_round_runs_workloads_and_leaves_nothing(tmp_path: Path) -> None:
     env = {**os.environ, "FLSTORE_TOKENS": TOKENS}
-    with running(str(tmp_path / "store"), env=env, log=tmp_path / "log") as url:
+    with running(str(tmp_path / "store"), env=env, log=tmp_path / "log") as (url, _):
         done = _smoke(url, TOKENS)
         assert done.returncode == 0, done.stderr
         assert "ingested 5 updates" in done.stderr

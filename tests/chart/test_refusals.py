@@ -24,6 +24,7 @@ REFUSED: list[tuple[Json, str]] = [
     ({"shards": {"cacheBytes": "700MiB"}}, "more than 60 % of shards.memory 1Gi"),
     ({"predictors": {"cacheBytes": "2GiB"}}, "more than 60 % of predictors.memory 2Gi"),
     ({"gateway": {"inFlightBytes": "1GiB"}}, "more than 80 % of gateway.resources.limits.memory"),
+    ({"gateway": {"uploadLimit": "1GiB"}}, "gateway.uploadLimit 1GiB is more than gateway.inFlightBytes 512MiB"),
     ({"gateway": {"autoscaling": {"minReplicas": 9}}}, "minReplicas 9 is more than maxReplicas 4"),
     ({"objectStore": {"kind": "external"}}, "has no credentials"),
     ({"objectStore": {"credentials": "ambient"}}, "goes with kind external"),

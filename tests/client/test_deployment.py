@@ -23,8 +23,8 @@ Tensors = dict[str, NDArray[Any]]
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("flstore")
-    with running(str(folder / "store"), log=folder / "log") as address:
-        yield address
+    with running(str(folder / "store"), log=folder / "log") as addresses:
+        yield addresses.gateway
 
 
 @pytest.fixture(params=[FLStore, AsyncFLStore])

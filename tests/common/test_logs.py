@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Message
 
+from flstore_core.errors import InvalidParameters
 from services.common import logs
 from services.common.logs import JsonFormatter, RequestLog, current_request_id
 
@@ -184,3 +185,24 @@ async def test_what_is_no_http_passes_through() -> None:
 
     await RequestLog(app)({"type": "lifespan"}, nothing, nothing)
     assert seen == ["lifespan"]
+
+
+@pytest.mark.parametrize(("env", "level"), [({}, "INFO"), ({"FLSTORE_LOG_LEVEL": "debug"}, "DEBUG")])
+def test_the_environment_sets_the_level(root_logger: logging.Logger, env: dict[str, str], level: str) -> None:
+    logs.begin("shard-0", env)
+    assert logging.getLevelName(root_logger.level) == level
+
+
+def test_a_level_that_is_none_is_refused() -> None:
+    with pytest.raises(InvalidParameters, match="FLSTORE_LOG_LEVEL: 'LOUD' is not usable; use one of DEBUG, INFO"):
+        logs.begin("shard-0", {"FLSTORE_LOG_LEVEL": "loud"})
+
+
+def test_a_misspelt_setting_is_warned_about_unless_the_parent_has(
+    root_logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.begin("shard-0", {"FLSTORE_POLCY": "lru", "FLSTORE_LIFELINE_FD": "9"})
+    assert capsys.readouterr().err == ""
+    logs.begin("shard-0", {"FLSTORE_POLCY": "lru"})
+    said = json.loads(capsys.readouterr().err)
+    assert said["message"] == "FLSTORE_POLCY is no setting of FLStore; nearest: FLSTORE_POLICY"

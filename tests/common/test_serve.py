@@ -73,5 +73,5 @@ def test_settings_come_from_the_environment() -> None:
     env = {"FLSTORE_HOST": "0.0.0.0", "FLSTORE_PORT": "9000", "FLSTORE_LISTEN_FD": "3", "FLSTORE_LIFELINE_FD": "4"}
     assert Listen.from_env(env) == Listen("0.0.0.0", 9000, 3, 4, 5)
     assert Listen.from_env({}) == Listen()
-    with pytest.raises(InvalidParameters, match="FLSTORE_PORT is 'http'"):
+    with pytest.raises(InvalidParameters, match="FLSTORE_PORT: 'http' is not usable; use a whole number"):
         Listen.from_env({"FLSTORE_PORT": "http"})

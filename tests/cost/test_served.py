@@ -17,8 +17,8 @@ CLIENTS = 4
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    with running(str(tmp_path / "store"), shards=1, log=tmp_path / "log") as url:
-        yield url
+    with running(str(tmp_path / "store"), shards=1, log=tmp_path / "log") as addresses:
+        yield addresses.gateway
 
 
 def test_an_answer_names_its_price_and_what_an_aggregator_would_cost(url: str) -> None:

@@ -13,7 +13,7 @@ from tests.e2e import steps
 def test_the_steps_go_through_on_one_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "COLD_S", 60.0)  # how fast it is, a busy machine does not tell
     with (
-        running(str(tmp_path / "store"), idle_seconds=2.0, log=tmp_path / "log") as url,
+        running(str(tmp_path / "store"), idle_seconds=2.0, log=tmp_path / "log") as (url, _),
         FLStore(url, retries=8) as store,
     ):
         assert steps.ingest(store) == "3 rounds of 5 clients"

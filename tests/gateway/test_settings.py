@@ -3,8 +3,10 @@
 import pytest
 
 from flstore_core.errors import InvalidParameters
-from services.gateway.auth import Tokens
+from flstore_core.units import parse_size
 from services.gateway.settings import Settings
+
+TOKENS = '[{"token": "t"}]'
 
 
 def test_without_an_environment_the_defaults_hold() -> None:
@@ -17,7 +19,7 @@ def test_every_variable_reaches_its_setting() -> None:
         {
             "FLSTORE_STORE": "s3://bucket/prefix",
             "FLSTORE_PLACEMENT_URL": "http://placement:8081/",
-            "FLSTORE_TOKENS": "[]",
+            "FLSTORE_TOKENS": TOKENS,
             "FLSTORE_METRICS_TOKEN": "scraper",
             "FLSTORE_UPLOAD_LIMIT": "1MB",
             "FLSTORE_IN_FLIGHT_BYTES": "1.5MB",
@@ -29,7 +31,17 @@ def test_every_variable_reaches_its_setting() -> None:
         }
     )
     expected = Settings(
-        "s3://bucket/prefix", "http://placement:8081", "[]", "scraper", 10**6, 1_500_000, 1.5, 64 * 2**20, 0.3, 20.0, 3
+        "s3://bucket/prefix",
+        "http://placement:8081",
+        TOKENS,
+        "scraper",
+        10**6,
+        1_500_000,
+        1.5,
+        64 * 2**20,
+        0.3,
+        20.0,
+        3,
     )
     assert settings == expected
 
@@ -43,8 +55,54 @@ def test_tokens_that_are_set_and_empty_open_nothing() -> None:
     with pytest.raises(InvalidParameters, match="FLSTORE_TOKENS is set and empty; unset it to let everybody in"):
         Settings.from_env({"FLSTORE_TOKENS": ""})
     with pytest.raises(InvalidParameters, match="FLSTORE_TOKENS must be a JSON list"):
-        Tokens(Settings.from_env({"FLSTORE_TOKENS": " "}).tokens)
+        Settings.from_env({"FLSTORE_TOKENS": " "})
 
 
 def test_settings_do_not_show_tokens() -> None:
     assert "secret" not in repr(Settings(tokens='[{"token": "secret"}]', metrics_token="secret"))
+
+
+@pytest.mark.parametrize(
+    ("env", "limit", "in_flight"),
+    [
+        ({}, "4GiB", "4GiB"),
+        ({"FLSTORE_UPLOAD_LIMIT": "1GiB"}, "1GiB", "4GiB"),
+        ({"FLSTORE_UPLOAD_LIMIT": "9GiB"}, "9GiB", "9GiB"),
+        ({"FLSTORE_IN_FLIGHT_BYTES": "1GiB"}, "1GiB", "1GiB"),
+        ({"FLSTORE_IN_FLIGHT_BYTES": "9GiB"}, "4GiB", "9GiB"),
+        ({"FLSTORE_UPLOAD_LIMIT": "1GiB", "FLSTORE_IN_FLIGHT_BYTES": "1GiB"}, "1GiB", "1GiB"),
+    ],
+)
+def test_the_upload_limit_that_is_not_set_fits_the_one_that_is(env: dict[str, str], limit: str, in_flight: str) -> None:
+    settings = Settings.from_env(env)
+    assert (settings.upload_limit, settings.in_flight_bytes) == (parse_size(limit), parse_size(in_flight))
+
+
+def test_upload_limits_that_contradict_each_other_are_refused_by_both_names() -> None:
+    message = "FLSTORE_UPLOAD_LIMIT is 4.0 GiB and FLSTORE_IN_FLIGHT_BYTES 2.0 GiB: an update that large would never"
+    with pytest.raises(InvalidParameters, match=message):
+        Settings.from_env({"FLSTORE_UPLOAD_LIMIT": "4GiB", "FLSTORE_IN_FLIGHT_BYTES": "2GiB"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("FLSTORE_PLACEMENT_URL", "placement:8081"),
+        ("FLSTORE_UPLOAD_LIMIT", "0"),
+        ("FLSTORE_UPLOAD_PATIENCE_SECONDS", "0"),
+        ("FLSTORE_REFRESH_SECONDS", "-1"),
+        ("FLSTORE_SHARD_TIMEOUT_SECONDS", "nan"),
+        ("FLSTORE_THREADS", "0"),
+        ("FLSTORE_QUESTION_OPERATIONS", "2e11"),
+    ],
+)
+def test_what_cannot_work_is_refused_by_name(variable: str, text: str) -> None:
+    with pytest.raises(InvalidParameters, match=f"{variable}: '?{text}'? is"):
+        Settings.from_env({variable: text})
+
+
+def test_uploads_that_memory_cannot_hold_are_warned_about() -> None:
+    settings = Settings(in_flight_bytes=2**30, upload_limit=2**30, records_bytes=2**20)
+    assert list(settings.warn_of(None)) == list(settings.warn_of(2**31)) == []
+    (warning,) = settings.warn_of(2**30)
+    assert warning.startswith("FLSTORE_IN_FLIGHT_BYTES is 1.0 GiB and FLSTORE_RECORDS_BYTES 1.0 MiB, together over the")

@@ -49,11 +49,12 @@ def test_settings_reach_both_processes_and_the_gateway_knows_the_controller(
     recorded: type[Recorded], tmp_path: Path
 ) -> None:
     store = str(tmp_path / "store")
-    with running(store, shards=3, cache_size="1MiB", policy="lru", idle_seconds=5, env={"A": "b"}) as url:
+    with running(store, shards=3, cache_size="1MiB", policy="lru", idle_seconds=5, env={"A": "b"}) as (url, address):
         placement, gateway = recorded.parts
         assert (placement.module, gateway.module) == ("services.placement", "services.gateway")
         assert url == f"http://127.0.0.1:{gateway.listening.getsockname()[1]}"
         controller = f"http://127.0.0.1:{placement.listening.getsockname()[1]}"
+        assert address == controller
     assert environment("placement") == {
         "A": "b",
         "FLSTORE_SERVICE_KEYS": environment("placement")["FLSTORE_SERVICE_KEYS"],
@@ -89,13 +90,14 @@ def test_a_gateway_that_does_not_become_ready_is_an_error(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"shards": 0}, "shards is 0; use 1 to 1000"),
-        ({"shards": 1001}, "shards is 1001; use 1 to 1000"),
+        ({"shards": 0}, "FLSTORE_SHARDS: 0 is not usable; use 1 to 1000"),
+        ({"shards": 1001}, "FLSTORE_SHARDS: 1001 is not usable"),
         ({"cache_size": "plenty"}, "plenty"),
         ({"port": 70000}, "port 70000 is not usable; choose 0 to 65535"),
         ({"port": -1}, "port -1 is not usable"),
-        ({"idle_seconds": float("nan")}, "idle_seconds is nan; use a number that is not negative"),
-        ({"idle_seconds": -1.0}, "idle_seconds is -1"),
+        ({"idle_seconds": float("nan")}, "FLSTORE_IDLE_SECONDS: 'nan' is not usable"),
+        ({"idle_seconds": -1.0}, "FLSTORE_IDLE_SECONDS: '-1.0' is not usable"),
+        ({"policy": "LRU"}, "FLSTORE_POLICY: policy 'LRU' does not exist; nearest: lru"),
     ],
 )
 def test_settings_that_are_not_usable_are_refused(
@@ -135,6 +137,32 @@ def test_an_address_that_cannot_be_bound_says_why(
     monkeypatch.setattr("services.local.running.socket.create_server", refuse)
     message = "port 80 of 127.0.0.1 cannot be used: Permission denied"
     with pytest.raises(InvalidParameters, match=message), running(str(tmp_path), port=80):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("host", "reached"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("localhost", "127.0.0.1")]
+)
+def test_the_gateway_alone_listens_at_the_host(
+    recorded: type[Recorded], tmp_path: Path, host: str, reached: str
+) -> None:
+    with running(str(tmp_path), host=host) as addresses:
+        placement, gateway = recorded.parts
+        assert gateway.listening.getsockname()[0] == (reached if host == "localhost" else host)
+        assert placement.listening.getsockname()[0] == "127.0.0.1"
+        assert addresses.gateway.startswith(f"http://{reached}:")
+
+
+def test_every_ipv6_address_is_reached_by_its_loopback(recorded: type[Recorded], tmp_path: Path) -> None:
+    with running(str(tmp_path), host="::") as addresses:
+        assert addresses.gateway.startswith("http://[::1]:")
+
+
+def test_a_host_that_is_not_ours_says_why(recorded: type[Recorded], tmp_path: Path) -> None:
+    with (
+        pytest.raises(InvalidParameters, match=r"port 0 of 192\.0\.2\.1 cannot be used: "),
+        running(str(tmp_path), host="192.0.2.1"),
+    ):
         pass
 
 

@@ -82,7 +82,7 @@ def test_a_port_in_use_is_said_clearly(tmp_path: Path) -> None:
 @pytest.mark.parametrize("part", ["gateway", "placement"])
 def test_a_part_that_dies_is_started_again_under_its_address(tmp_path: Path, part: str) -> None:
     others = set(children_of(os.getpid()))
-    with running(str(tmp_path / "store"), log=tmp_path / "log") as url:
+    with running(str(tmp_path / "store"), log=tmp_path / "log") as (url, _):
         assert httpx.put(f"{url}/v1/jobs/digits", json=JOB).status_code == 201
         killed = pid_of(part, others)
         os.kill(killed, signal.SIGKILL)

@@ -13,8 +13,10 @@ from click.testing import CliRunner, Result
 from flstore_core.cli import main
 from flstore_core.errors import InvalidParameters
 from services.local import up
+from services.local.running import Addresses
 
 URL = "http://127.0.0.1:4321"
+CONTROLLER = "http://127.0.0.1:4322"
 
 
 @pytest.fixture(autouse=True)
@@ -32,9 +34,9 @@ def options(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     seen: dict[str, Any] = {}
 
     @contextmanager
-    def running(store: str, **options: Any) -> Iterator[str]:
+    def running(store: str, **options: Any) -> Iterator[Addresses]:
         seen.update(options, store=store)
-        yield URL
+        yield Addresses(URL, CONTROLLER)
         raise AssertionError("the command ended without being interrupted")
 
     class Interrupted:
@@ -46,8 +48,8 @@ def options(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return seen
 
 
-def flstore(*args: str) -> Result:
-    return CliRunner(env={"COLUMNS": "120"}).invoke(main, ["up", *args])
+def flstore(*args: str, **env: str) -> Result:
+    return CliRunner(env={"COLUMNS": "120", **env}).invoke(main, ["up", *args])
 
 
 def test_the_defaults_are_those_of_the_help(options: dict[str, Any]) -> None:
@@ -56,6 +58,7 @@ def test_the_defaults_are_those_of_the_help(options: dict[str, Any]) -> None:
     assert options == {
         "store": ".flstore/store",
         "shards": 2,
+        "host": "127.0.0.1",
         "port": 8080,
         "cache_size": "512MiB",
         "policy": "tailored",
@@ -72,6 +75,8 @@ def test_every_option_is_handed_on(options: dict[str, Any], tmp_path: Path) -> N
         "5",
         "--store",
         "s3://b/p",
+        "--host",
+        "localhost",
         "--port",
         "0",
         "--cache-size",
@@ -85,6 +90,7 @@ def test_every_option_is_handed_on(options: dict[str, Any], tmp_path: Path) -> N
     assert options == {
         "store": "s3://b/p",
         "shards": 5,
+        "host": "localhost",
         "port": 0,
         "cache_size": "1GiB",
         "policy": "lru",
@@ -103,6 +109,64 @@ def test_scripts_get_the_address_as_one_line(options: dict[str, Any]) -> None:
     (line,) = flstore("--json").stdout.splitlines()
     facts = json.loads(line)
     assert (facts["url"], facts["docs"], facts["shards"]) == (URL, f"{URL}/docs", 2)
+    assert facts["metrics"] == [f"{URL}/metrics", f"{CONTROLLER}/metrics"]
+
+
+ENVIRONMENT = {
+    "FLSTORE_STORE": "s3://b/p",
+    "FLSTORE_SHARDS": "5",
+    "FLSTORE_HOST": "localhost",
+    "FLSTORE_PORT": "0",
+    "FLSTORE_CACHE_BYTES": "1GiB",
+    "FLSTORE_POLICY": "lru",
+    "FLSTORE_IDLE_SECONDS": "0",
+}
+
+
+def test_the_environment_counts_where_an_option_is_not_given(options: dict[str, Any]) -> None:
+    assert flstore(**ENVIRONMENT).exit_code == 0
+    chosen = {
+        "store": "s3://b/p",
+        "shards": 5,
+        "host": "localhost",
+        "port": 0,
+        "cache_size": "1GiB",
+        "policy": "lru",
+        "idle_seconds": 0.0,
+        "log": None,
+    }
+    assert options == chosen
+    assert flstore("--policy", "lfu", "--shards", "1", **ENVIRONMENT).exit_code == 0
+    assert options == {**chosen, "policy": "lfu", "shards": 1}
+
+
+def test_an_environment_that_does_not_fit_is_refused_by_its_variable(options: dict[str, Any]) -> None:
+    result = flstore(FLSTORE_SHARDS="many")
+    assert result.exit_code == 2
+    assert "FLSTORE_SHARDS" in result.stderr
+    assert options == {}
+
+
+@pytest.mark.usefixtures("options")
+def test_what_will_not_do_as_the_user_thinks_is_warned_about() -> None:
+    warned = flstore(FLSTORE_POLCY="lru", FLSTORE_PLACEMENT_URL="http://there", FLSTORE_REDIS="r").stderr.splitlines()
+    assert warned == [
+        "warning: FLSTORE_POLCY is no setting of FLStore; nearest: FLSTORE_POLICY",
+        "warning: FLSTORE_PLACEMENT_URL is not used here; `flstore up` chooses it for each of its processes",
+        "FLStore has stopped.",
+    ]
+
+
+@pytest.mark.usefixtures("options")
+@pytest.mark.parametrize(
+    ("host", "tokens", "warns"),
+    [("127.0.0.1", "", False), ("localhost", "", False), ("0.0.0.0", "", True), ("0.0.0.0", '[{"token": "t"}]', False)],
+)
+def test_a_gateway_that_others_reach_asks_for_tokens_or_warns(host: str, tokens: str, warns: bool) -> None:
+    said = flstore("--host", host, **({"FLSTORE_TOKENS": tokens} if tokens else {})).stderr
+    assert (
+        f"warning: the gateway listens at {host}, and whoever reaches it may read, change and delete" in said
+    ) is warns
 
 
 def test_what_keeps_it_from_starting_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

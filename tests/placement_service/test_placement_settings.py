@@ -58,9 +58,10 @@ def test_each_backend_gets_its_pool_s_budget() -> None:
         ("FLSTORE_PREDICTORS", "1001", "use 0 to 1000"),
         ("FLSTORE_PREDICTORS", "-1", "use 0 to 1000"),
         ("FLSTORE_IDLE_SECONDS", "long", "use a number"),
-        ("FLSTORE_CACHE_BYTES", "0", "use at least 1"),
+        ("FLSTORE_CACHE_BYTES", "0", "use 1 or more bytes"),
         ("FLSTORE_IDLE_SECONDS", "nan", "use a number that is not negative"),
-        ("FLSTORE_RESYNC_SECONDS", "inf", "use a number that is not negative"),
+        ("FLSTORE_RESYNC_SECONDS", "inf", "use a number above 0"),
+        ("FLSTORE_POLICY", "LRU", "policy 'LRU' does not exist; nearest: lru"),
     ],
 )
 def test_what_cannot_work_is_refused_by_name_with_advice(name: str, value: str, advice: str) -> None:

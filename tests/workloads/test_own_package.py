@@ -62,7 +62,7 @@ def test_a_running_flstore_answers_them_one_over_statistics_and_one_next_to_the_
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", "")])}
     rng = np.random.default_rng(0)
     deltas = rng.standard_normal((3, 900)).astype(np.float32) + 1
-    with running(str(tmp_path / "store"), shards=2, env=env, log=tmp_path / "log") as url, FLStore(url) as client:
+    with running(str(tmp_path / "store"), shards=2, env=env, log=tmp_path / "log") as (url, _), FLStore(url) as client:
         client.create_job("own", like={"w": deltas[0]}, slices=2)
         for row, delta in enumerate(deltas):
             client.put_update("own", 0, f"c{row}", {"w": delta})

@@ -92,7 +92,7 @@ def check_length(request: Request, limit: int = MAX_JSON_BYTES) -> None:
         raise LengthRequired("send Content-Length, so that the body's size is known before it is read")
     length = int(request.headers.get("content-length", "0"))
     if length > limit:
-        raise TooLarge(f"the body has {length} bytes; at most {limit} are accepted here")
+        raise TooLarge(f"the body has {length} bytes; at most {limit}, a fixed limit, are accepted here")
 
 
 def _admit(request: Request, *, write: bool) -> State:

@@ -54,9 +54,10 @@ class ByteBudget:
             Busy: if the body is not too large, but does not fit beside what others hold now.
         """
         if nbytes > self._largest:
-            raise TooLarge(f"the body has {nbytes} bytes; at most {self._largest} are accepted")
+            raise TooLarge(f"the body has {nbytes} bytes; at most {self._largest} are accepted (FLSTORE_UPLOAD_LIMIT)")
         if self.used + nbytes > self._limit:
-            raise Busy(f"{self.used} of {self._limit} bytes of uploads are in flight; try again shortly")
+            held = f"{self.used} of {self._limit} bytes of uploads are in flight"
+            raise Busy(f"{held} (FLSTORE_IN_FLIGHT_BYTES); try again shortly")
         hold = Hold(self, nbytes)
         self._holds.add(hold)
         self._claimed += nbytes
@@ -180,7 +181,7 @@ async def receive(request: Request, hold: Hold, patience_s: float) -> memoryview
                 limit.reschedule(began + patience_s + received / SLOWEST)
     except TimeoutError as error:
         detail = f"{received} of the body's {nbytes} bytes came in time; send at least {SLOWEST} a second"
-        raise TooSlow(detail) from error
+        raise TooSlow(f"{detail}, or raise FLSTORE_UPLOAD_PATIENCE_SECONDS") from error
     if received != nbytes:
         raise InvalidParameters(f"the body has {received} bytes; Content-Length says {nbytes}")
     return body

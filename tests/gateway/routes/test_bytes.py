@@ -26,7 +26,7 @@ async def test_the_example_of_the_budget() -> None:
         await other.grow(900 * MIB)
         with pytest.raises(Busy, match=f"{1800 * MIB} of {2048 * MIB} bytes of uploads are in flight"):
             budget.hold(900 * MIB).__enter__()
-        with pytest.raises(TooLarge, match=f"at most {1024 * MIB} are accepted"):
+        with pytest.raises(TooLarge, match=rf"at most {1024 * MIB} are accepted \(FLSTORE_UPLOAD_LIMIT\)"):
             budget.hold(1536 * MIB).__enter__()
     assert budget.used == 0
 

@@ -16,6 +16,7 @@ from flstore_core.cli import main
 from flstore_core.client import Fields
 from flstore_core.errors import Unavailable
 from loadgen.demo import command, models
+from services.local.running import Addresses
 from tests.loadgen.demo.test_report import report, row
 
 
@@ -25,9 +26,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     seen: list[dict[str, Any]] = []
 
     @contextmanager
-    def running(store: str, **options: Any) -> Iterator[str]:
+    def running(store: str, **options: Any) -> Iterator[Addresses]:
         seen.append({"store": store, **options})
-        yield "http://127.0.0.1:1"
+        yield Addresses("http://127.0.0.1:1", "http://127.0.0.1:2")
 
     def demonstrate(client: Any, store: str, training: Any, bars: Any) -> Any:
         seen[-1] |= {"rounds": training.setup.rounds, "quiet": bars.disable}
@@ -106,8 +107,8 @@ class Client:
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def running(store: str, **options: Any) -> Iterator[str]:
-        yield "http://127.0.0.1:1"
+    def running(store: str, **options: Any) -> Iterator[Addresses]:
+        yield Addresses("http://127.0.0.1:1", "http://127.0.0.1:2")
 
     training = SimpleNamespace(store_digits=lambda *_: None, store_language_model=lambda *_: None, FAULTY="client-3")
     monkeypatch.setattr(models, "running", running)

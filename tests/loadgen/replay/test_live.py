@@ -25,7 +25,10 @@ def test_live_and_simulated_hit_rates_agree(tmp_path: Path) -> None:
     budget = excerpt.budget(2)
     assert budget == 22 * 46_760  # Two rounds of ten updates and an aggregate, each of 11,690 float32.
     with (
-        running(f"{tmp_path}/store", shards=1, cache_size=str(budget), idle_seconds=0, log=tmp_path / "log") as url,
+        running(f"{tmp_path}/store", shards=1, cache_size=str(budget), idle_seconds=0, log=tmp_path / "log") as (
+            url,
+            _,
+        ),
         FLStore(url) as client,
     ):
         rows = {row.name: row for row in compare(client, excerpt, 2, "tailored", speed=80.0)}

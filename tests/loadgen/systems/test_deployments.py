@@ -17,6 +17,7 @@ from loadgen.systems import seaweedfs
 from loadgen.systems.deployments import TITLES, Deployment, System, flstore_in, started, store_folder
 from loadgen.systems.processes import descendants_rss
 from loadgen.systems.seaweedfs import S3Server, free_ports, wait_until
+from services.local.running import Addresses
 from services.local.supervisor import Part
 
 DEPLOYMENT = Deployment(
@@ -77,9 +78,9 @@ def run_with(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     seen: list[dict[str, Any]] = []
 
     @contextmanager
-    def running(store: str, **options: Any) -> Iterator[str]:
+    def running(store: str, **options: Any) -> Iterator[Addresses]:
         seen.append({"store": store, **options})
-        yield "http://flstore"
+        yield Addresses("http://flstore", "http://controller")
 
     monkeypatch.setattr(module, "running", running)
     return seen

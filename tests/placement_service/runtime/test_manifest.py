@@ -118,6 +118,13 @@ def test_a_predictor_refuses_a_program_before_its_pod_is_killed() -> None:
     assert "FLSTORE_MEMORY_BYTES" not in {each["name"] for each in container(made())["env"]}
 
 
+def test_a_predictor_ends_a_run_before_knative_cuts_it_off() -> None:
+    spec = BackendSpec(ShardId("predictor-0"), 1 << 20, "tailored", 0.0, Kind.PREDICTOR)
+    inner = container(made(spec, FLSTORE_TIMEOUT_SECONDS="200"))
+    environment = {each["name"]: each.get("value") for each in inner["env"]}
+    assert environment["FLSTORE_RUN_SECONDS"] == "195"
+
+
 def test_knative_knows_every_field() -> None:
     assert problems(made(FLSTORE_STORE_SECRET="store", FLSTORE_SERVICE_ACCOUNT="shard")) == []
 

@@ -31,6 +31,9 @@ RETENTIONS_S = (0, 60, 120, 300, 600, 1200, 1800, 3600)
 PROGRAM_SHARE = 0.9
 """Share of its memory that a predictor may allocate: past it a program is refused, past the whole the pod is killed."""
 
+RUN_MARGIN_S = 5
+"""Seconds before the end of the longest request at which a predictor ends a run."""
+
 CONFINED = {
     "runAsNonRoot": True,
     "runAsUser": USER_ID,
@@ -165,9 +168,8 @@ def _resources(kind: Kind, settings: KubernetesSettings) -> tuple[str, str, str]
 
 def _env(spec: BackendSpec, settings: KubernetesSettings) -> dict[str, str]:
     """Return the environment; Knative adds HOSTNAME, K_SERVICE and K_REVISION."""
-    allowed = int(PROGRAM_SHARE * parse_bytes(settings.predictor_memory))
     return {
-        **({"FLSTORE_MEMORY_BYTES": str(allowed)} if spec.kind is Kind.PREDICTOR else {}),
+        **(_limits(settings) if spec.kind is Kind.PREDICTOR else {}),
         **settings.shard_env,
         "FLSTORE_HOST": "0.0.0.0",  # noqa: S104 - a pod's own address, behind queue-proxy
         "FLSTORE_PORT": str(PORT),
@@ -176,4 +178,12 @@ def _env(spec: BackendSpec, settings: KubernetesSettings) -> dict[str, str]:
         "FLSTORE_POLICY": spec.policy,
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
+    }
+
+
+def _limits(settings: KubernetesSettings) -> dict[str, str]:
+    """Return what a predictor may take, so that it ends a run with a word before Kubernetes or Knative do without."""
+    return {
+        "FLSTORE_MEMORY_BYTES": str(int(PROGRAM_SHARE * parse_bytes(settings.predictor_memory))),
+        "FLSTORE_RUN_SECONDS": str(settings.timeout_s - RUN_MARGIN_S),
     }
