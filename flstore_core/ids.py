@@ -9,6 +9,8 @@ from flstore_core.units import parse_natural
 JobId = NewType("JobId", str)
 ClientId = NewType("ClientId", str)
 ShardId = NewType("ShardId", str)
+Home = NewType("Home", str)
+"""The folder in the store that holds everything of one generation of a job. `flstore_core.layout.home` makes it."""
 
 AGGREGATE = ClientId("aggregate")
 """The member name under which a round's aggregate is cached and counted."""

@@ -1,6 +1,10 @@
-"""Where everything lies in the object store."""
+"""Where everything lies in the object store.
 
-from flstore_core.ids import AGGREGATE, ClientId, JobId
+Everything that belongs to a job lies in the *home* of one of its generations, except the job's record and its
+tombstones. A job that is deleted and made anew has a new generation and so another home: old and new share no key.
+"""
+
+from flstore_core.ids import AGGREGATE, ClientId, Home, JobId
 
 TABLE = "placement/table.json"
 
@@ -13,72 +17,77 @@ def job_prefix(job: JobId) -> str:
     return f"jobs/{job}/"
 
 
-def rounds_prefix(job: JobId) -> str:
-    return f"jobs/{job}/rounds/"
+def home(job: JobId, generation: str) -> Home:
+    """Return the home of a generation of a job. The empty generation is that of jobs from before there were any."""
+    return Home(f"jobs/{job}/{generation}" if generation else f"jobs/{job}")
 
 
-def round_prefix(job: JobId, number: int) -> str:
-    return f"jobs/{job}/rounds/{number:08d}/"
+def rounds_prefix(home: Home) -> str:
+    return f"{home}/rounds/"
 
 
-def opening(job: JobId, number: int) -> str:
+def round_prefix(home: Home, number: int) -> str:
+    return f"{home}/rounds/{number:08d}/"
+
+
+def opening(home: Home, number: int) -> str:
     """The small record, written once by the first thing put into a round, that fixes the round's base."""
-    return round_prefix(job, number) + "open.json"
+    return round_prefix(home, number) + "open.json"
 
 
-def round_record(job: JobId, number: int) -> str:
-    return round_prefix(job, number) + "round.json"
+def round_record(home: Home, number: int) -> str:
+    return round_prefix(home, number) + "round.json"
 
 
-def statistics(job: JobId, number: int) -> str:
-    return round_prefix(job, number) + "statistics.safetensors"
+def statistics(home: Home, number: int) -> str:
+    return round_prefix(home, number) + "statistics.safetensors"
 
 
-def clients_prefix(job: JobId, number: int) -> str:
-    return round_prefix(job, number) + "clients/"
+def clients_prefix(home: Home, number: int) -> str:
+    return round_prefix(home, number) + "clients/"
 
 
-def tensors(job: JobId, number: int, client: ClientId) -> str:
+def tensors(home: Home, number: int, client: ClientId) -> str:
     """A client's update, or the round's aggregate for the name `aggregate`."""
     stem = "aggregate" if client == AGGREGATE else f"clients/{client}"
-    return f"{round_prefix(job, number)}{stem}.safetensors"
+    return f"{round_prefix(home, number)}{stem}.safetensors"
 
 
-def member(job: JobId, number: int, client: ClientId) -> str:
+def member(home: Home, number: int, client: ClientId) -> str:
     """The record beside a model's tensors; it is written after them, so where it is they are whole."""
     stem = "aggregate" if client == AGGREGATE else f"clients/{client}"
-    return f"{round_prefix(job, number)}{stem}.json"
+    return f"{round_prefix(home, number)}{stem}.json"
 
 
-def artifact(job: JobId, name: str) -> str:
-    return f"jobs/{job}/artifacts/{name}.safetensors"
+def artifact(home: Home, name: str) -> str:
+    return f"{home}/artifacts/{name}.safetensors"
 
 
-def program(job: JobId) -> str:
+def program(home: Home) -> str:
     """The exported program that runs the job's models."""
-    return f"jobs/{job}/model.pt2"
+    return f"{home}/model.pt2"
 
 
-def program_record(job: JobId) -> str:
+def program_record(home: Home) -> str:
     """The record beside the program; it is written after it."""
-    return f"jobs/{job}/model.json"
+    return f"{home}/model.json"
 
 
-def dataset(job: JobId, name: str) -> str:
-    return f"jobs/{job}/datasets/{name}.safetensors"
+def dataset(home: Home, name: str) -> str:
+    return f"{home}/datasets/{name}.safetensors"
 
 
-def dataset_record(job: JobId, name: str) -> str:
+def dataset_record(home: Home, name: str) -> str:
     """The record beside a data set; it is written after it."""
-    return f"jobs/{job}/datasets/{name}.json"
+    return f"{home}/datasets/{name}.json"
 
 
-def datasets_prefix(job: JobId) -> str:
-    return f"jobs/{job}/datasets/"
+def datasets_prefix(home: Home) -> str:
+    return f"{home}/datasets/"
 
 
-def artifacts_prefix(job: JobId) -> str:
-    return f"jobs/{job}/artifacts/"
+def artifacts_prefix(home: Home) -> str:
+    return f"{home}/artifacts/"
 
 
 def audit_prefix(job: JobId) -> str:

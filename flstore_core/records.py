@@ -3,14 +3,20 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from flstore_core import layout
 from flstore_core.errors import InvalidParameters
-from flstore_core.ids import AGGREGATE, ClientId, JobId
+from flstore_core.ids import AGGREGATE, ClientId, Home, JobId
 from flstore_core.schema import Schema
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 Metrics = Mapping[str, Any]
 """JSON values by name; `num_examples` is the one name the system itself reads."""
@@ -52,9 +58,12 @@ class Job:
     slices: int | None = None
     """Slices of the parameter vector; planned from the working set when None."""
     created_at: float = field(default=0.0, compare=False)
-    """Seconds since the epoch; distinguishes a job from an earlier one of the same name."""
+    """Seconds since the epoch."""
     updates: Updates = Updates.WEIGHTS
     """What its updates are."""
+    generation: str = field(default="", compare=False)
+    """Tells a job from an earlier one of the same name; part of the keys of all that the job stores. Jobs of version
+    0.1.0 have the empty one."""
 
     def __post_init__(self) -> None:
         limits = {"clients_per_round": 10_000, "hot_rounds": 1_000, "replicas": 8, "slices": 1_024}
@@ -64,6 +73,15 @@ class Job:
                 raise InvalidParameters(f"{name} is {value}; use 1 to {most}")
         if not self.schema.parameters:
             raise InvalidParameters("the schema has no floating-point parameters; at least one is needed")
+
+    @property
+    def home(self) -> Home:
+        """The folder of everything that the job stores."""
+        return layout.home(self.id, self.generation)
+
+    def is_same(self, other: "Job") -> bool:
+        """Return whether both are one job, and not one and its successor. Version 0.1.0 gives both the same home."""
+        return self == other and (self.home, self.created_at) == (other.home, other.created_at)
 
     def is_delta(self, client: ClientId) -> bool:
         """Return whether what the store has of a client is a difference; an aggregate is a model in every job."""
@@ -80,13 +98,14 @@ class Job:
             "replicas": self.replicas,
             "slices": self.slices,
             "created_at": self.created_at,
+            "generation": self.generation,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Job":
         return cls(
             JobId(data["job"]),
-            Schema.from_json(data["schema"]),
+            Schema.from_json(data.get("tensors", data["schema"])),
             StatisticsMode(data["statistics"]),
             data["clients_per_round"],
             data["hot_rounds"],
@@ -94,6 +113,7 @@ class Job:
             data["slices"],
             data.get("created_at", 0.0),
             Updates(data.get("updates", Updates.WEIGHTS)),  # records of version 0.1.0 do not say it
+            data.get("generation", ""),
         )
 
 
@@ -188,6 +208,12 @@ class Round:
             data["hyperparameters"],
             data["committed_at"],
         )
+
+
+def from_known(kind: type[T], data: Mapping[str, Any]) -> T:
+    """Return a dataclass of the fields that it has, and ignore others: a later version may have written them."""
+    names = {each.name for each in fields(kind)}
+    return kind(**{name: value for name, value in data.items() if name in names})
 
 
 def to_bytes(value: Any) -> bytes:

@@ -57,7 +57,7 @@ class Engine:
     def access(self, request: RunRequest, running: Running | None = None) -> "Access":
         """Return access to the models and data sets that a request names, counted as one request of the cache."""
         tally = Tally()
-        job = self.library.jobs.get(request.job, request.digest)
+        job = self.library.jobs.get(request.job, request.digest, request.generation)
         program = self.library.program(job, request.program, tally)
         keys = tuple(dict.fromkeys(ref.key(job.id) for ref in request.models))
         cached = self._cache.request(Request(job.id, request.workload, request.pattern, keys)).values

@@ -112,7 +112,7 @@ class Library:
                 return other
             self._cache.discard(key)
             started = perf_counter()
-            body = self._store.get(layout.program(job.id))
+            body = self._store.get(layout.program(job.home))
             program = make_program(job.schema, body, sha256)
             tally.add(misses=1, bytes_touched=len(body), bytes_fetched=len(body), fetch_s=perf_counter() - started)
             self._cache.fill({key: program}, Cause.DEMAND, Pattern.P1)
@@ -124,7 +124,7 @@ class Library:
         cached = self._cached(key, sha256, "dataset", tally)
         if isinstance(cached, Dataset):
             return cached
-        file = layout.dataset(job.id, name)
+        file = layout.dataset(job.home, name)
         data = self._read(file, 0, self._store.stat(file).size, tally)
         dataset = Dataset(sha256, codec.loads(data.data)[0], data.nbytes)
         self._cache.fill({key: dataset}, Cause.DEMAND, Pattern.P1)
@@ -147,7 +147,7 @@ class Library:
         if name.artifact:
             return ModelRef(name, name.artifact)
         try:
-            record = load_json(self._store, layout.member(job.id, name.round, name.client))
+            record = load_json(self._store, layout.member(job.home, name.round, name.client))
         except NotFound:
             raise NotFound(f"job {job.id!r} stores no model {str(name)!r}") from None
         return ModelRef.of(name, Member.from_json(record))
@@ -165,9 +165,9 @@ class Library:
     def _place(self, job: Job, ref: ModelRef) -> tuple[str, int]:
         """Return a model's file and where its data section begins."""
         if not ref.name.artifact:
-            file = layout.tensors(job.id, ref.name.round, ref.name.client)
+            file = layout.tensors(job.home, ref.name.round, ref.name.client)
             return file, ref.data_offset if ref.data_offset is not None else self._offset(job, file)
-        file = layout.artifact(job.id, ref.name.artifact)
+        file = layout.artifact(job.home, ref.name.artifact)
         return file, self._offset(job, file)
 
     def _offset(self, job: Job, file: str) -> int:

@@ -67,9 +67,12 @@ class RunRequest:
     pattern: Pattern
     params: Mapping[str, Any]
     models: tuple[ModelRef, ...]
+    generation: str | None = None
+    """Of the job; None accepts any."""
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Return the message. No generation is left out: predictors of version 0.1.0 refuse what they do not know."""
+        return {name: value for name, value in asdict(self).items() if name != "generation" or value}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "RunRequest":
@@ -82,6 +85,7 @@ class RunRequest:
             Pattern(data["pattern"]),
             data["params"],
             tuple(_ref(entry) for entry in data["models"]),
+            data.get("generation"),
         )
 
 

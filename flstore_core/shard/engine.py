@@ -53,7 +53,7 @@ class Engine:
             raise InvalidParameters(f"the slice has {data.nbytes} bytes; expected {self.expected_nbytes(part)}")
         self._loader.cached(part, member)
         outcome = self._cache.ingest(member.key(part), Slice(part, member, data))
-        if self._loader.jobs.get(part.job, part.digest).statistics is StatisticsMode.EXACT:
+        if self._loader.jobs.get(part.job, part.digest, part.generation).statistics is StatisticsMode.EXACT:
             self._accumulator(part, member.round, base).add(member)
         return bool(outcome.admitted)
 
@@ -74,7 +74,7 @@ class Engine:
         count = len(request.members)
         pairs = zip(request.members, request.weights or ((),) * count, strict=True)
         members = tuple(SliceMember(m.round, m.client, m.num_examples, weights) for m, weights in pairs)
-        segments = self._loader.jobs.get(request.part.job, request.part.digest).schema.segments
+        segments = self._loader.jobs.get(request.part.job, request.part.digest, request.part.generation).schema.segments
         view = SliceView(members, tuple(rows[:count]), rows[count] if request.base else None, segments)
         body = codec.encode(workload.map(view, params))
         return Answer(body, work + Work(compute_s=perf_counter() - started)), prefetches
@@ -147,7 +147,7 @@ class Engine:
         with self._lock:
             accumulator = self._open.pop(key, None)
             if accumulator is None or accumulator.base != base:
-                schema = self._loader.jobs.get(part.job, part.digest).schema
+                schema = self._loader.jobs.get(part.job, part.digest, part.generation).schema
                 accumulator = Accumulator(base, schema.segments, partial(self._loader.pieces, part))
             self._open[key] = accumulator
             while len(self._open) > OPEN_ROUNDS:

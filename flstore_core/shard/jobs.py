@@ -2,36 +2,38 @@
 
 from threading import Lock
 
-from flstore_core import layout
-from flstore_core.errors import InvalidParameters
+from flstore_core.errors import InvalidParameters, NotFound
+from flstore_core.generations import Generations
 from flstore_core.ids import JobId
 from flstore_core.records import Job
 from flstore_core.storage import ObjectStore
-from flstore_core.storage.documents import load_json
 
 
 class Jobs:
-    """Records by job. One is read again when a request names another schema than the record kept. Thread-safe."""
+    """Records by job. One is read again when a request means another than the record kept. Thread-safe."""
 
     def __init__(self, store: ObjectStore) -> None:
-        self._store = store
+        self._generations = Generations(store)
         self._records: dict[JobId, Job] = {}
         self._lock = Lock()
 
-    def get(self, job: JobId, digest: str = "") -> Job:
+    def get(self, job: JobId, digest: str = "", generation: str | None = None) -> Job:
         """Return a job's record.
 
         Args:
             digest: the schema's digest that the caller expects; empty accepts any.
+            generation: the job's generation that the caller means; None accepts any.
 
         Raises:
-            NotFound: if the store has no such job.
+            NotFound: if the store has no such job, or one of another generation.
             InvalidParameters: if the stored schema has another digest.
         """
         with self._lock:
             record = self._records.get(job)
-            if record is None or (digest and record.schema.digest != digest):
-                record = self._records[job] = Job.from_json(load_json(self._store, layout.job(job)))
+            if record is None or not _fits(record, digest, generation):
+                record = self._records[job] = self._generations.read_placeable(job)
+            if generation is not None and record.generation != generation:
+                raise NotFound(f"job {job!r} was deleted and made anew meanwhile")
             if digest and record.schema.digest != digest:
                 raise InvalidParameters(f"job {job!r} has another schema than the request expects")
             return record
@@ -40,3 +42,7 @@ class Jobs:
         """Forget a deleted job."""
         with self._lock:
             self._records.pop(job, None)
+
+
+def _fits(record: Job, digest: str, generation: str | None) -> bool:
+    return digest in ("", record.schema.digest) and generation in (None, record.generation)

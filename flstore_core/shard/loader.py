@@ -25,7 +25,7 @@ from flstore_core import buffers, layout
 from flstore_core.cache import Cache
 from flstore_core.errors import InsufficientCapacity, NotFound
 from flstore_core.flat import FlatView
-from flstore_core.ids import ClientId, JobId
+from flstore_core.ids import ClientId
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Cause, Key, Prefetch, Request
 from flstore_core.records import Member
@@ -71,7 +71,7 @@ class Loader:
 
     def runs(self, part: SliceRef) -> tuple[Run, ...]:
         """Return the runs that a slice is packed from."""
-        schema = self.jobs.get(part.job, part.digest).schema
+        schema = self.jobs.get(part.job, part.digest, part.generation).schema
         return schema.runs(*part.bounds(schema))
 
     def load(
@@ -128,7 +128,7 @@ class Loader:
         self, part: SliceRef, members: Sequence[MemberRef], cached: Mapping[MemberRef, Slice], missing: list[MemberRef]
     ) -> Iterator[Piece]:
         runs = self.runs(part)
-        start, stop = part.bounds(self.jobs.get(part.job, part.digest).schema)
+        start, stop = part.bounds(self.jobs.get(part.job, part.digest, part.generation).schema)
         views = {member: FlatView(value.data, runs) for member, value in cached.items()}
         keys = {member.key(part): member for member in missing}
         step = max(1, PIECE_BYTES // (_WIDEST * len(missing))) if missing else stop - start
@@ -149,14 +149,14 @@ class Loader:
         if self._cache.get(key) is not None:
             return
         try:
-            fetched = self._fetch(part, {key: member or self.locate(key)}, self.runs(part))
+            fetched = self._fetch(part, {key: member or self.locate(part, key)}, self.runs(part))
         except NotFound:
             return
         self._cache.fill(fetched, Cause.PREFETCH, pattern)
 
-    def locate(self, key: Key) -> MemberRef:
+    def locate(self, part: SliceRef, key: Key) -> MemberRef:
         """Return where a key's model lies; raise `NotFound` if it is not stored."""
-        record = load_json(self._store, layout.member(JobId(key.job), key.round, ClientId(key.client)))
+        record = load_json(self._store, layout.member(part.home, key.round, ClientId(key.client)))
         return MemberRef.of(key.round, Member.from_json(record))
 
     def cached(self, part: SliceRef, member: MemberRef) -> Slice | None:
@@ -187,7 +187,7 @@ class Loader:
         for key, member in missing.items():
             data = buffers.empty(nbytes, np.uint8)
             fetched[key] = Slice(part, member, data)
-            file = layout.tensors(JobId(key.job), key.round, ClientId(key.client))
+            file = layout.tensors(part.home, key.round, ClientId(key.client))
             reads += _reads(file, member.data_offset, runs, data)
         read_many(self._store, reads, workers=FETCH_WORKERS)
         return fetched

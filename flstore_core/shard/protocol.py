@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from flstore_core import layout
 from flstore_core.errors import InvalidParameters
-from flstore_core.ids import MAX_ROUND, ClientId, JobId, job_id
+from flstore_core.ids import MAX_ROUND, ClientId, Home, JobId, job_id
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key
-from flstore_core.records import Member
+from flstore_core.records import Member, from_known
 from flstore_core.schema import Schema
 from flstore_core.units import parse_natural
 
@@ -52,13 +53,23 @@ class SliceRef:
 
     job: JobId
     digest: str
-    """Of the job's schema; tells a job from an earlier one of the same name."""
+    """Of the job's schema."""
     slices: int
     index: int
+    generation: str = ""
+    """Of the job; gateways of version 0.1.0 send none, and know only jobs that have none."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.index < self.slices:
             raise InvalidParameters(f"slice {self.index} of {self.slices} does not exist")
+
+    @property
+    def home(self) -> Home:
+        """The folder of everything that the job stores."""
+        return layout.home(self.job, self.generation)
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if name != "generation" or value}
 
     def bounds(self, schema: Schema) -> tuple[int, int]:
         """Return the slice's flat elements [start, stop)."""
@@ -94,11 +105,11 @@ class UploadMessage:
     base: MemberRef | None
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return _with_part(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "UploadMessage":
-        return cls(SliceRef(**data["part"]), MemberRef(**data["member"]), _base(data))
+        return cls(from_known(SliceRef, data["part"]), from_known(MemberRef, data["member"]), _base(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +120,11 @@ class CommitMessage:
     round: int
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return _with_part(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "CommitMessage":
-        return cls(SliceRef(**data["part"]), int(data["round"]))
+        return cls(from_known(SliceRef, data["part"]), int(data["round"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +151,11 @@ class StatisticsRequest:
     base: MemberRef | None
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return _with_part(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "StatisticsRequest":
-        return cls(SliceRef(**data["part"]), _members(data), _base(data))
+        return cls(from_known(SliceRef, data["part"]), _members(data), _base(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +172,12 @@ class MapRequest:
     """Each member's part in the weighted sums that the workload works out, if it works out such."""
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return _with_part(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "MapRequest":
         return cls(
-            SliceRef(**data["part"]),
+            from_known(SliceRef, data["part"]),
             data["workload"],
             Pattern(data["pattern"]),
             data["params"],
@@ -207,7 +218,7 @@ class Work:
     @classmethod
     def from_header(cls, text: str) -> "Work":
         """Return what a `WORK_HEADER` says."""
-        return cls(**json.loads(text))
+        return from_known(cls, json.loads(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,9 +251,14 @@ def parse_key(text: str) -> Key:
     return Key(job_id(job), round_number, ClientId(client), slice_index)
 
 
+def _with_part(message: "UploadMessage | CommitMessage | StatisticsRequest | MapRequest") -> dict[str, Any]:
+    """Return a message's JSON. An empty generation is left out: version 0.1.0 refuses what it does not know."""
+    return {**asdict(message), "part": message.part.to_json()}
+
+
 def _members(data: Mapping[str, Any]) -> tuple[MemberRef, ...]:
-    return tuple(MemberRef(**member) for member in data["members"])
+    return tuple(from_known(MemberRef, member) for member in data["members"])
 
 
 def _base(data: Mapping[str, Any]) -> MemberRef | None:
-    return MemberRef(**data["base"]) if data["base"] else None
+    return from_known(MemberRef, data["base"]) if data["base"] else None

@@ -9,6 +9,7 @@ from flstore_core.errors import NotFound
 from flstore_core.ids import AGGREGATE
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key
+from flstore_core.records import from_known
 from flstore_core.shard.protocol import MemberRef, SliceRef
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json, save_json
@@ -24,7 +25,7 @@ class Holder(Protocol):
 
 def save(store: ObjectStore, shard: str, holder: Holder) -> None:
     """Write what `holder` holds as the shard's manifest."""
-    entries = [{"part": asdict(part), "member": asdict(member)} for part, member in holder.working_set()]
+    entries = [{"part": part.to_json(), "member": asdict(member)} for part, member in holder.working_set()]
     save_json(store, layout.working_set(shard), {"entries": entries})
 
 
@@ -35,6 +36,6 @@ def load(store: ObjectStore, shard: str) -> Iterator[tuple[SliceRef, Key, Patter
     except NotFound:
         return
     for entry in sorted(entries, key=lambda entry: -entry["member"]["round"]):
-        part, member = SliceRef(**entry["part"]), MemberRef(**entry["member"])
+        part, member = from_known(SliceRef, entry["part"]), from_known(MemberRef, entry["member"])
         pattern = Pattern.P1 if member.client == AGGREGATE else Pattern.P2
         yield part, member.key(part), pattern, member

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from flstore_core import codec, flat, layout
 from flstore_core.errors import NoPredictor, NotFound, unknown
 from flstore_core.flat import FlatView, Float32
+from flstore_core.generations import Generations
 from flstore_core.ids import AGGREGATE, ClientId, JobId
 from flstore_core.records import Job, Round
 from flstore_core.schema import Schema
@@ -105,11 +106,11 @@ class Aggregator:
     def __init__(self, store: ObjectStore, job: str, source: Source | None = None) -> None:
         self._store = store
         self._source = source or StoreSource(store)
-        self._job = Job.from_json(load_json(store, layout.job(JobId(job))))
+        self._job = Generations(store).read(JobId(job))
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="aggregator")
         self._index = Index()
         self._records: dict[int, Round] = {}
-        numbers = sorted(int(name) for name in store.folders(layout.rounds_prefix(self._job.id)))
+        numbers = sorted(int(name) for name in store.folders(layout.rounds_prefix(self._job.home)))
         for record in self._pool.map(self._stored_record, numbers):
             if record:
                 self.add(record)
@@ -199,7 +200,7 @@ class Aggregator:
 
     def _stored_record(self, number: int) -> Round | None:
         try:
-            return Round.from_json(load_json(self._store, layout.round_record(self._job.id, number)))
+            return Round.from_json(load_json(self._store, layout.round_record(self._job.home, number)))
         except NotFound:
             return None
 
@@ -208,7 +209,7 @@ class Aggregator:
         return {model: self._pool.submit(self._read, model) for model in dict.fromkeys(models)}
 
     def _read(self, model: Model) -> tuple[FlatView, bool]:
-        stored, from_memory = self._source.fetch(layout.tensors(self._job.id, *model))
+        stored, from_memory = self._source.fetch(layout.tensors(self._job.home, *model))
         body = memoryview(stored)
         schema = self._job.schema
         runs, data = schema.runs(0, schema.parameters), body[codec.parse_header(body).data_offset :]

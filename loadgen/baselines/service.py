@@ -12,10 +12,10 @@ from flstore_core import codec, layout
 from flstore_core.cost import Bill
 from flstore_core.cost.prices import AWS
 from flstore_core.errors import Conflict, NotFound, RoundCommitted, unknown
+from flstore_core.generations import Generations
 from flstore_core.ids import AGGREGATE, ClientId, JobId
 from flstore_core.records import Job, Member, Round, to_bytes
 from flstore_core.storage import ObjectStore
-from flstore_core.storage.documents import load_json, save_json
 from flstore_core.workloads import registry
 from loadgen.baselines.aggregator import Aggregator, Tally
 from loadgen.baselines.sources import ModelSource
@@ -41,6 +41,7 @@ class Service:
 
     def __init__(self, store: ObjectStore, source: ModelSource, machine_hour: float) -> None:
         self._store = store
+        self._generations = Generations(store)
         self._source = source
         self._machine_hour = machine_hour
         self._aggregators: dict[JobId, Aggregator] = {}
@@ -51,9 +52,9 @@ class Service:
     def create_job(self, job: Job) -> tuple[Job, bool]:
         """Create a job, and return whether it is new; raise `Conflict` if its name has another schema."""
         try:
-            stored = Job.from_json(load_json(self._store, layout.job(job.id)))
+            stored = self._generations.read(job.id)
         except NotFound:
-            save_json(self._store, layout.job(job.id), job.to_json())
+            self._generations.begin(job)
             return job, True
         if stored.schema != job.schema:
             raise Conflict(f"job {job.id!r} exists with another schema")
@@ -65,27 +66,28 @@ class Service:
     def put(self, upload: Upload) -> tuple[Member, bool]:
         """Store a model, and return whether it is new; raise `Conflict` if the client sent other bytes."""
         header = codec.parse(upload.body)
-        self.job(upload.job).schema.check(header.schema)
+        job = self.job(upload.job)
+        job.schema.check(header.schema)
         members = self._members(upload.job, upload.round)
         digest = sha256(upload.body).hexdigest()
         if earlier := members.get(upload.client):
             if earlier.sha256 != digest:
                 raise Conflict(f"round {upload.round} has other bytes from {upload.client!r}")
             return earlier, False
-        key = layout.tensors(upload.job, upload.round, upload.client)
+        key = layout.tensors(job.home, upload.round, upload.client)
         self._store.put(key, upload.body)
         self._source.offer(key, upload.body)
         offset, now = header.data_offset, time.time()
         metrics = {**json.loads(header.metadata.get("metrics", "{}")), **upload.metrics}
         member = Member(upload.client, digest, len(upload.body), offset, metrics, now)
-        self._store.put(layout.member(upload.job, upload.round, upload.client), to_bytes(member.to_json()))
+        self._store.put(layout.member(job.home, upload.round, upload.client), to_bytes(member.to_json()))
         with self._lock:
             members[upload.client] = member
         return member, True
 
     def get(self, job: JobId, number: int, client: ClientId) -> bytes | memoryview:
         """Return a stored model's bytes; raise `NotFound`."""
-        return self._source.fetch(layout.tensors(job, number, client))[0]
+        return self._source.fetch(layout.tensors(self.job(job).home, number, client))[0]
 
     def commit(self, job: JobId, number: int, metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> Round:
         """Commit a round; raise `NotFound` if it has no updates."""
@@ -99,7 +101,7 @@ class Service:
         base = max((each for each in earlier if each < number), default=None)
         clients = tuple(members[name] for name in sorted(members))
         record = Round(number, base, clients, aggregate, metrics, settings, time.time())
-        self._store.put(layout.round_record(job, number), to_bytes(record.to_json()))
+        self._store.put(layout.round_record(aggregator.job.home, number), to_bytes(record.to_json()))
         if aggregate:
             earlier.append(number)
         aggregator.add(record)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flstore_core import layout
+from flstore_core.generations import Generations
 from flstore_core.ids import JobId
 from flstore_core.records import Round, to_bytes
 from flstore_core.storage import open_store
@@ -91,14 +92,14 @@ def _looked_at(url: str, history: History, stored: Mapping[str, Measured]) -> Me
 
 def add_history(store: Path, job: str, rounds: int) -> None:
     """Copy round 0 of `job` to rounds 1 to `rounds` - 1, in a store that no process has open."""
-    name = JobId(job)
     opened = open_store(str(store), {})
-    first = Round.from_json(load_json(opened, layout.round_record(name, 0)))
-    folder = store / layout.rounds_prefix(name)
+    home = Generations(opened).read(JobId(job)).home
+    first = Round.from_json(load_json(opened, layout.round_record(home, 0)))
+    folder = store / layout.rounds_prefix(home)
     origin = next(each for each in folder.iterdir() if each.is_dir())
     for number in range(1, rounds):
         shutil.copytree(origin, folder / f"{number:08d}", copy_function=_link)
-        path = store / layout.round_record(name, number)
+        path = store / layout.round_record(home, number)
         path.unlink()
         path.write_bytes(to_bytes(replace(first, number=number, base=number - 1).to_json()))
     opened.close()

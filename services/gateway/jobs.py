@@ -1,59 +1,68 @@
 """Creates and deletes jobs. A job is a record in the store, and a place for its slices among the shards."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
-from flstore_core import layout
-from flstore_core.errors import Conflict, FLStoreError
+from flstore_core.errors import Conflict, FLStoreError, NotFound
+from flstore_core.generations import Generations, new_generation
 from flstore_core.ids import JobId
 from flstore_core.records import Job
-from services.common.job_records import create_job, delete_job
 from services.common.timing import Time
 from services.gateway.backends.outbox import FORGET_AFTER_S
 from services.gateway.backends.slices import Backends
-from services.gateway.rounds.index import JobIndex
+from services.gateway.rounds.index import JobIndex, UnknownJob
 from services.gateway.rounds.opening import Rounds
 
 logger = logging.getLogger(__name__)
 
 
 class Jobs:
-    """Creates and deletes jobs. Safe to share between threads."""
+    """Creates and deletes jobs. Safe to share between threads.
 
-    def __init__(self, rounds: Rounds, backends: Backends, time: Time) -> None:
-        self._store = rounds.store
+    Args:
+        name_generation: returns the name of a generation that there never was.
+    """
+
+    def __init__(
+        self, rounds: Rounds, backends: Backends, time: Time, name_generation: Callable[[], str] = new_generation
+    ) -> None:
+        self._generations = Generations(rounds.store)
         self._catalog = rounds.catalog
         self._placement = backends.placement
         self._caches = backends.caches
         self._outbox = backends.outbox
         self._time = time
+        self._name_generation = name_generation
 
     def create(self, job: Job) -> tuple[JobIndex, bool]:
         """Store a job and have it placed; return its index, and whether it is new.
 
-        A new job's `created_at` is set to now. If no shard can hold the job, it is deleted again.
+        A new job is created now and in a generation of its own, whatever `job` says. It is proposed first: until it has
+        a place nothing can be put into it, so one that no shard can hold is taken back and nothing is lost with it.
 
         Raises:
             Conflict: if another job has that name.
             InsufficientCapacity: if no shard can hold a slice of it.
         """
-        created = create_job(self._store, replace(job, created_at=self._time.now()))
+        created = self._begin(replace(job, created_at=self._time.now(), generation=self._name_generation()))
         index = self._catalog.refresh(job.id)
         if index.job != job:
             raise Conflict(f"job {job.id!r} exists with another schema or other settings; choose another name")
-        try:
+        if not created:
             self._placement.place(job.id)
-        except FLStoreError:
-            if created:
-                self._store.delete(layout.job(job.id))
-                self._catalog.forget(job.id)
-            raise
         return index, created
 
     def delete(self, job: JobId) -> None:
-        """Delete a job and everything it stored; raise `NotFound` if there is none."""
-        self._catalog.refresh(job)
-        delete_job(self._store, job)
+        """Delete a job and everything it stored; raise `NotFound` if there is none.
+
+        If the deletion breaks off, it goes on when it is asked for again, or when anybody looks at the job.
+        """
+        try:
+            self._generations.delete(job)
+        except NotFound:
+            self._catalog.forget(job)
+            raise UnknownJob(job) from None
         self._catalog.forget(job)
         self._outbox.settle(job, FORGET_AFTER_S)  # a slice that came after the next call would stay in its shard
         self._caches.forget_job(self._placement.fetch_awake(), job)
@@ -62,3 +71,15 @@ class Jobs:
         except FLStoreError as error:
             # The controller also looks at the store by itself, and plans without the job as soon as it finds it gone.
             logger.warning("controller not told of deleted job", extra={"job": job, "error": error.detail})
+
+    def _begin(self, job: Job) -> bool:
+        """Begin a job; return False if there is one of that name."""
+        while proposal := self._generations.propose(job):
+            try:
+                self._placement.place(job.id)
+            except FLStoreError:
+                self._generations.withdraw(proposal)
+                raise
+            if self._generations.settle(proposal):
+                return True
+        return False

@@ -100,12 +100,7 @@ class Controller:
             await self._read_jobs()
 
     async def _read_jobs(self) -> None:
-        names = await asyncio.to_thread(self.memory.list_jobs)
-        for gone in self._jobs.keys() - names:
-            del self._jobs[gone]
-        for new in names - self._jobs.keys():
-            if job := await asyncio.to_thread(self.memory.read_job, new):
-                self._jobs[new] = job
+        self._jobs = await asyncio.to_thread(self.memory.read_jobs)
 
     async def _reconcile(self) -> Plan:
         """Make runtime and table follow a plan; plan again if another controller has changed the table."""
@@ -124,7 +119,7 @@ class Controller:
     async def _runs_models(self) -> bool:
         if not self.fleet.needs_to_know_programs:
             return False
-        return await asyncio.to_thread(lambda: any(map(self.memory.has_program, tuple(self._jobs))))
+        return await asyncio.to_thread(lambda: any(map(self.memory.has_program, tuple(self._jobs.values()))))
 
     async def _publish(self, shards: tuple[Shard, ...], predictors: Mapping[ShardId, str]) -> Plan:
         """Plan from the stored table, store the new table if it differs, and post it on the board."""

@@ -1,14 +1,21 @@
 """The controller's memory, which is in the object store: the jobs' records and the placement table."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 
 from flstore_core import layout
 from flstore_core.errors import NotFound, StoreUnavailable
+from flstore_core.generations import Generations, new_generation
 from flstore_core.ids import JobId
 from flstore_core.placement import Table
 from flstore_core.records import Job, to_bytes
 from flstore_core.storage import ObjectStore
-from services.common import job_records
+from flstore_core.storage.documents import CorruptDocument
+
+READERS = 8
+"""Threads that read jobs' records at once."""
 
 
 class Memory:
@@ -16,38 +23,41 @@ class Memory:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
+        self._generations = Generations(store)
 
-    def list_jobs(self) -> set[JobId]:
-        """Return the names below `jobs/`. Some of them may not have a record yet, or may have lost it already."""
-        return {JobId(name) for name in self._store.folders("jobs")}
+    def read_jobs(self) -> dict[JobId, Job]:
+        """Return all jobs by name. Names of deleted jobs stay in the store, so every record has to be read."""
+        names = [JobId(name) for name in self._store.folders("jobs")]
+        with ThreadPoolExecutor(READERS, thread_name_prefix="jobs") as readers:
+            jobs = list(readers.map(self.read_job, names))
+        return {job.id: job for job in jobs if job}
 
     def read_job(self, job: JobId) -> Job | None:
-        """Return the job's record, or None if it has none.
+        """Return the job's record, or None if it has none or is deleted.
 
         Raises:
             StoreUnavailable: if the object is not a job record.
         """
         try:
-            data = self._store.get(layout.job(job))
+            return self._generations.read_placeable(job)
         except NotFound:
             return None
-        try:
-            return Job.from_json(json.loads(data))
-        except (ValueError, KeyError, TypeError) as error:
+        except CorruptDocument as error:
             raise StoreUnavailable(f"object {layout.job(job)!r} is not a job record: {error!r}") from error
 
     def create_job(self, job: Job) -> bool:
-        """Store a new job; return False if there is one of that name."""
-        return job_records.create_job(self._store, job)
+        """Store a new job, in a generation of its own; return False if there is one of that name."""
+        return self._generations.begin(replace(job, generation=new_generation()))
 
     def delete_job(self, job: JobId) -> None:
-        """Delete a job and everything that it stored."""
-        job_records.delete_job(self._store, job)
+        """Delete a job and all its objects, if there is one."""
+        with suppress(NotFound):
+            self._generations.delete(job)
 
-    def has_program(self, job: JobId) -> bool:
+    def has_program(self, job: Job) -> bool:
         """Say whether the job has an exported program, so that predictors can run its models."""
         try:
-            self._store.stat(layout.program_record(job))
+            self._store.stat(layout.program_record(job.home))
         except NotFound:
             return False
         return True

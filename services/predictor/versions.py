@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from flstore_core import layout
 from flstore_core.errors import NotEnoughData, NotFound
+from flstore_core.generations import Generations
 from flstore_core.ids import AGGREGATE, JobId
 from flstore_core.model_names import ModelName
 from flstore_core.models.engine import Engine
-from flstore_core.models.protocol import RunRequest
+from flstore_core.models.protocol import ModelRef, RunRequest
 from flstore_core.patterns import Pattern
 from flstore_core.records import Job
 from flstore_core.storage import ObjectStore
@@ -25,10 +26,9 @@ WORKLOAD = "inference"
 
 @dataclass
 class _Current:
-    """A job's program and newest aggregate, and when they were read."""
+    """A job, its program and newest aggregate, and when they were read."""
 
-    created_at: float
-    """When the job was created, which tells it from an earlier job of that name."""
+    job: Job
     program: str
     """SHA-256 of the program."""
     newest: ModelName | None
@@ -44,6 +44,7 @@ class Versions:
 
     def __init__(self, store: ObjectStore, engine: Engine, clock: Callable[[], float], refresh_seconds: float) -> None:
         self._store = store
+        self._generations = Generations(store)
         self._engine = engine
         self._clock = clock
         self._refresh_seconds = refresh_seconds
@@ -62,22 +63,20 @@ class Versions:
         """
         current = self._current(job)  # first: if the job was created anew, this forgets the earlier one's record
         name = self._name(job, version)
-        record = self._engine.library.jobs.get(job)
-        ref = self._engine.library.locate(record, name)
-        request = RunRequest(job, "", current.program, {}, WORKLOAD, Pattern.P1, {}, (ref,))
+        ref = self._engine.library.locate(current.job, name)
+        request = _request(current, (ref,))
         access = self._engine.access(request)
         return str(name), list(access.model(name)(*_ordered(inputs, access.inputs)))
 
     def inputs(self, job: JobId) -> Sequence[InputSpec]:
         """Return what a job's program takes; raise `NotFound` if it has none."""
-        request = RunRequest(job, "", self._current(job).program, {}, WORKLOAD, Pattern.P1, {}, ())
-        return self._engine.access(request).inputs
+        return self._engine.access(_request(self._current(job), ())).inputs
 
     def check(self, job: JobId, version: str) -> None:
         """Raise what `infer` raises for this version, without running the model."""
         self.inputs(job)
         name = self._name(job, version)
-        self._engine.library.locate(self._engine.library.jobs.get(job), name)
+        self._engine.library.locate(self._current(job).job, name)
 
     def jobs(self) -> list[JobId]:
         """Return the jobs that have a program."""
@@ -107,40 +106,43 @@ class Versions:
         current = self._jobs.get(job)
         if current is None or self._clock() - current.read_at > self._refresh_seconds:
             read_at = self._clock()  # before the reads: what changes during them counts as not yet read
-            program, created_at = self._program(job), self._created_at(job)
-            if current is not None and current.created_at != created_at:
+            record = self._generations.read(job)
+            if current and not record.is_same(current.job):
                 # The job was deleted and created anew, and nobody told this predictor to forget the earlier one.
                 self._engine.forget_job(job)
                 current = None
-            current = self._jobs[job] = _Current(created_at, program, self._newest(job, current), read_at)
+            program, newest = self._program(record), self._newest(record, current)
+            current = self._jobs[job] = _Current(record, program, newest, read_at)
         return current
 
-    def _created_at(self, job: JobId) -> float:
-        return Job.from_json(load_json(self._store, layout.job(job))).created_at
-
-    def _program(self, job: JobId) -> str:
+    def _program(self, job: Job) -> str:
         try:
-            sha256: str = load_json(self._store, layout.program_record(job))["sha256"]
+            sha256: str = load_json(self._store, layout.program_record(job.home))["sha256"]
         except NotFound:
-            raise NotFound(f"job {job!r} has no program; PUT /v1/jobs/{job}/model uploads one") from None
+            raise NotFound(f"job {job.id!r} has no program; PUT /v1/jobs/{job.id}/model uploads one") from None
         return sha256
 
-    def _newest(self, job: JobId, earlier: _Current | None) -> ModelName | None:
+    def _newest(self, job: Job, earlier: _Current | None) -> ModelName | None:
         """Return the newest committed aggregate. Only rounds after that of the `earlier` answer are looked at.
 
         Example: the earlier answer was round 7, and the store has rounds 0 to 9. Round 9 is open and so has no record.
         Round 8 was committed with an aggregate, which is the answer. Had it none, the answer would stay round 7.
         """
         floor = earlier.newest.round if earlier and earlier.newest else -1
-        numbers = (int(name) for name in self._store.folders(layout.rounds_prefix(job)) if name.isdecimal())
+        numbers = (int(name) for name in self._store.folders(layout.rounds_prefix(job.home)) if name.isdecimal())
         for number in sorted((number for number in numbers if number > floor), reverse=True):
             try:
-                record = load_json(self._store, layout.round_record(job, number))
+                record = load_json(self._store, layout.round_record(job.home, number))
             except NotFound:
                 continue
             if record["aggregate"]:
                 return ModelName(number, AGGREGATE)
         return earlier.newest if earlier else None
+
+
+def _request(current: _Current, models: tuple[ModelRef, ...]) -> RunRequest:
+    job = current.job
+    return RunRequest(job.id, job.schema.digest, current.program, {}, WORKLOAD, Pattern.P1, {}, models, job.generation)
 
 
 def _ordered(inputs: Mapping[str, NDArray[Any]], specs: Sequence[InputSpec]) -> list[NDArray[Any]]:

@@ -93,7 +93,7 @@ class FakeShards(Shards):
         """Compute inner products of deltas by their definition. Works for jobs of float32 tensors only."""
         self._check(urls)
         rounds = {ref.round for ref in request.members}
-        self.before(Call("statistics", layout.round_prefix(request.part.job, min(rounds))))
+        self.before(Call("statistics", layout.round_prefix(request.part.home, min(rounds))))
         rows = [self._tensors(request, ref) for ref in request.members]
         whole = np.concatenate([np.stack(tensors) for tensors in zip(*rows, strict=True)], axis=1)
         squares = np.stack([np.square(np.stack(tensors)).sum(axis=1) for tensors in zip(*rows, strict=True)], axis=1)
@@ -124,7 +124,7 @@ class FakeShards(Shards):
         return tensors
 
     def _load(self, part: SliceRef, ref: MemberRef) -> dict[str, NDArray[np.float64]]:
-        body = self._store.contents.get(layout.tensors(part.job, ref.round, ref.client))
+        body = self._store.contents.get(layout.tensors(part.home, ref.round, ref.client))
         if body is None:
             raise NotFound(f"the store has no {ref.client!r} in round {ref.round}")
         return {name: array.astype(np.float64) for name, array in load(body).items()}

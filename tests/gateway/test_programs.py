@@ -6,14 +6,15 @@ from safetensors.numpy import save
 
 from flstore_core import layout
 from flstore_core.errors import NotFound, StoreUnavailable
+from flstore_core.generations import Generations
 from flstore_core.records import Job
 from flstore_core.schema import Schema
 from services.gateway.programs import Programs
 from tests.fakes.clock import FakeTime
 from tests.fakes.store import Call, MemoryStore
-from tests.gateway.world import NAME, TENSORS
+from tests.gateway.world import HOME, NAME, TENSORS
 
-JOB = Job(NAME, Schema.from_json(TENSORS))
+JOB = Job(NAME, Schema.from_json(TENSORS), generation="g1")
 
 
 def dataset(rows: int) -> memoryview:
@@ -22,7 +23,9 @@ def dataset(rows: int) -> memoryview:
 
 @pytest.fixture
 def store() -> MemoryStore:
-    return MemoryStore()
+    store = MemoryStore()
+    Generations(store).begin(JOB)
+    return store
 
 
 @pytest.fixture
@@ -37,10 +40,10 @@ def test_a_data_set_that_is_deleted_during_a_look_is_left_out(programs: Programs
     def delete_meanwhile(call: Call) -> None:
         if call.method == "list":
             store.after = lambda call: None
-            programs.delete_dataset(NAME, "a")
+            programs.delete_dataset(JOB, "a")
 
     store.after = delete_meanwhile
-    assert list(programs.read_datasets(NAME)) == ["b"]
+    assert list(programs.read_datasets(JOB)) == ["b"]
 
 
 def test_a_file_counts_once_its_record_is_stored(programs: Programs, store: MemoryStore) -> None:
@@ -48,17 +51,17 @@ def test_a_file_counts_once_its_record_is_stored(programs: Programs, store: Memo
     programs.put_dataset(JOB, "a", dataset(3))
 
     def fail(call: Call) -> None:
-        if call.key == layout.dataset_record(NAME, "a") and call.method == "put":
+        if call.key == layout.dataset_record(HOME, "a") and call.method == "put":
             raise StoreUnavailable("away")
 
     store.before = fail
     with pytest.raises(StoreUnavailable):
         programs.put_dataset(JOB, "a", dataset(5))
     store.before = lambda call: None
-    assert programs.read_dataset(NAME, "a").nbytes == dataset(3).nbytes
+    assert programs.read_dataset(JOB, "a").nbytes == dataset(3).nbytes
     record, is_new = programs.put_dataset(JOB, "a", dataset(5))
     assert (is_new, record.nbytes, record.stored_at) == (True, dataset(5).nbytes, FakeTime().now())
-    assert store.contents[layout.dataset(NAME, "a")] == bytes(dataset(5))
+    assert store.contents[layout.dataset(HOME, "a")] == bytes(dataset(5))
 
 
 def test_deleting_takes_the_record_first(programs: Programs, store: MemoryStore) -> None:
@@ -66,11 +69,11 @@ def test_deleting_takes_the_record_first(programs: Programs, store: MemoryStore)
     programs.put_dataset(JOB, "a", dataset(3))
 
     def fail(call: Call) -> None:
-        if call.key == layout.dataset(NAME, "a"):
+        if call.key == layout.dataset(HOME, "a"):
             raise StoreUnavailable("away")
 
     store.before = fail
     with pytest.raises(StoreUnavailable):
-        programs.delete_dataset(NAME, "a")
+        programs.delete_dataset(JOB, "a")
     with pytest.raises(NotFound):
-        programs.read_dataset(NAME, "a")
+        programs.read_dataset(JOB, "a")

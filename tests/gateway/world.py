@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from services.gateway.backends.placement import Placement
 from services.gateway.backends.predictors import Predictors
 from services.gateway.backends.shards import Shards
 from services.gateway.backends.slices import Backends
+from services.gateway.jobs import Jobs
 from services.gateway.rounds.commit import CommitRequest
 from services.gateway.rounds.upload import Upload
 from services.gateway.settings import Settings
@@ -40,6 +42,8 @@ TENSORS: list[dict[str, Any]] = [  # in canonical order: widest dtype first, the
     {"name": "weight", "dtype": "F32", "shape": [2, 2]},
 ]
 NAME = JobId("job")
+HOME = layout.home(NAME, "g1")
+"""Where the job lies that a gateway creates first."""
 
 Answer = Callable[[Sent], Reply]
 
@@ -165,6 +169,8 @@ def world(
     outbox = Outbox(Shards(calls), InlineExecutor, time.monotonic, 1 << 30)
     backends = Backends(placement, Shards(calls), Predictors(calls), Caches(calls), InlineExecutor(), outbox)
     state = assemble(Settings(**{"refresh_seconds": 1e9, **settings}), store, backends, pools or inline_pools(), time)
+    numbers = count(1)
+    state.jobs = Jobs(state.rounds, backends, time, lambda: f"g{next(numbers)}")
     return World(state, store, time, shards, controller)
 
 
@@ -173,4 +179,16 @@ def stored(store: MemoryStore, key: str) -> Any:
     return json.loads(store.contents[key])
 
 
-__all__ = ["NAME", "TENSORS", "Controller", "World", "body", "inline_pools", "layout", "stored", "vector", "world"]
+__all__ = [
+    "HOME",
+    "NAME",
+    "TENSORS",
+    "Controller",
+    "World",
+    "body",
+    "inline_pools",
+    "layout",
+    "stored",
+    "vector",
+    "world",
+]

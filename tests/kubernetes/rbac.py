@@ -27,7 +27,7 @@ async def everything(world: World) -> None:
     """Have a controller lead, make, mend, mirror, show, delete, stand by and hand over."""
     first = await world.lead(identity="one", predictors=1)
     world.stored(job("over-http"))
-    world.store.put(layout.program_record(JobId("over-http")), b"{}")
+    world.store.put(layout.program_record(layout.home(JobId("over-http"), "")), b"{}")
     await first.place("over-http")
     await world.cluster.hand.create(FLJOBS, fljob("by-hand", deletionPolicy="Delete", replicas=2))
     await world.shows("by-hand", "Ready")

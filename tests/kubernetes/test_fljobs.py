@@ -5,13 +5,20 @@ import json
 import pytest
 
 from flstore_core import layout
-from flstore_core.ids import ClientId, JobId
+from flstore_core.errors import NotFound
+from flstore_core.generations import Generations
+from flstore_core.ids import ClientId, Home, JobId
 from services.placement.fljobs.reconciler import FINALIZER
 from services.placement.fljobs.spec import choose_object_name
 from services.placement.kube.resources import FLJOBS, ORIGIN
 from tests.kubernetes.world import MIB, SCHEMA, World, fljob, job
 
 JOB = JobId("job")
+
+
+def home(world: World) -> Home:
+    """Return where the job lies."""
+    return Generations(world.store).read(JOB).home
 
 
 async def gone(world: World, name: str) -> None:
@@ -150,10 +157,12 @@ async def test_deleting_an_object_deletes_the_data_where_it_says_so(world: World
     item = await world.cluster.hand.get(FLJOBS, "job")
     assert item is not None
     assert item["metadata"]["finalizers"] == [FINALIZER]
-    world.store.put(layout.tensors(JOB, 0, ClientId("c")), b"update")
+    world.store.put(layout.tensors(home(world), 0, ClientId("c")), b"update")
     await world.cluster.hand.delete(FLJOBS, "job")
     await gone(world, "job")
-    assert list(world.store.list(layout.job_prefix(JOB))) == []
+    assert [info.key for info in world.store.list(layout.job_prefix(JOB))] == [layout.job(JOB)]
+    with pytest.raises(NotFound):
+        home(world)
     assert JOB not in controller.state.board.table.jobs
     assert "all its data are deleted" in await world.tells("JobDeleted")
 
@@ -195,9 +204,9 @@ async def test_the_status_counts_rounds_and_bytes(world: World) -> None:
     await world.cluster.hand.create(FLJOBS, fljob("job"))
     await world.shows("job", "Ready")
     for number in range(3):
-        world.store.put(layout.tensors(JOB, number, ClientId("c")), bytes(1000))
+        world.store.put(layout.tensors(home(world), number, ClientId("c")), bytes(1000))
     for number in range(2):
-        world.store.put(layout.round_record(JOB, number), bytes(50))
+        world.store.put(layout.round_record(home(world), number), bytes(50))
 
     async def counted() -> bool:
         return bool((await world.status("job")).get("rounds") == 2)
@@ -206,7 +215,7 @@ async def test_the_status_counts_rounds_and_bytes(world: World) -> None:
     status = await world.status("job")
     assert (status["openRounds"], status["latestRound"], status["bytesDurable"]) == (1, 1, 3100)
     assert status["durable"] == "3.0 KiB"
-    world.store.put(layout.tensors(JOB, 2, ClientId("d")), bytes(1000))
+    world.store.put(layout.tensors(home(world), 2, ClientId("d")), bytes(1000))
 
     async def grown() -> bool:
         return bool((await world.status("job"))["bytesDurable"] == 4100)

@@ -82,7 +82,7 @@ async def test_predictors_are_made_once_a_job_has_a_program_to_run(world: World)
     world.stored(job("runs"))
     await controller.place("runs")
     assert await world.services() == [FIRST]
-    world.store.put(layout.program_record(JobId("runs")), b"{}")
+    world.store.put(layout.program_record(layout.home(JobId("runs"), "")), b"{}")
 
     async def predicted() -> bool:
         return await world.services() == ["flstore-predictor-0", FIRST]

@@ -18,7 +18,7 @@ MADE = (KNATIVE_SERVICES, LEASES, FLJOBS)
 async def inhabited(world: World) -> None:
     controller = await world.lead(predictors=1)
     world.stored(job("over-http", replicas=2))
-    world.store.put(layout.program_record(JobId("over-http")), b"{}")
+    world.store.put(layout.program_record(layout.home(JobId("over-http"), "")), b"{}")
     await controller.place("over-http")
     await world.cluster.hand.create(FLJOBS, fljob("by-hand"))
     await world.shows("by-hand", "Ready")

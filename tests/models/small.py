@@ -19,6 +19,7 @@ from tests.models.fixtures import CODES, plain
 from tests.models.networks import Perceptron, exported
 
 JOB = JobId("small")
+HOME = layout.home(JOB, "")
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -48,8 +49,8 @@ def put_model(store: MemoryStore, number: int, client: ClientId, seed: int) -> M
     body = codec.dumps({name: tensor.numpy() for name, tensor in plain(network(seed)).items()})
     sha256 = hashlib.sha256(body).hexdigest()
     member = Member(client, sha256, len(body), codec.parse(memoryview(body)).data_offset, {"num_examples": seed})
-    store.put(layout.tensors(JOB, number, client), body)
-    store.put(layout.member(JOB, number, client), to_bytes(member.to_json()))
+    store.put(layout.tensors(HOME, number, client), body)
+    store.put(layout.member(HOME, number, client), to_bytes(member.to_json()))
     return member
 
 
@@ -58,13 +59,13 @@ def commit(store: MemoryStore, number: int, clients: Mapping[str, int], aggregat
     members = tuple(put_model(store, number, ClientId(name), seed) for name, seed in clients.items())
     newest = None if aggregate is None else put_model(store, number, AGGREGATE, aggregate)
     record = Round(number, None, members, newest, committed_at=1.0)
-    store.put(layout.round_record(JOB, number), to_bytes(record.to_json()))
+    store.put(layout.round_record(HOME, number), to_bytes(record.to_json()))
     return record
 
 
 def put_dataset(store: MemoryStore, name: str, arrays: Arrays) -> str:
     body = codec.dumps(arrays)
-    store.put(layout.dataset(JOB, name), body)
+    store.put(layout.dataset(HOME, name), body)
     return hashlib.sha256(body).hexdigest()
 
 
@@ -72,8 +73,8 @@ def world() -> MemoryStore:
     """A job with a program, round 1 (clients a and b of seeds 11 and 12, aggregate 10) and a data set `test`."""
     store = MemoryStore()
     store.put(layout.job(JOB), to_bytes(Job(JOB, SCHEMA).to_json()))
-    store.put(layout.program(JOB), program())
-    save_json(store, layout.program_record(JOB), {"sha256": hashlib.sha256(program()).hexdigest()})
+    store.put(layout.program(HOME), program())
+    save_json(store, layout.program_record(HOME), {"sha256": hashlib.sha256(program()).hexdigest()})
     commit(store, 1, {"a": 11, "b": 12}, 10)
     put_dataset(store, "test", DATA)
     return store

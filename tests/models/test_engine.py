@@ -33,7 +33,19 @@ from flstore_core.policies.registry import make_policy
 from flstore_core.records import Job, to_bytes
 from flstore_core.schema import Schema, TensorSpec
 from tests.fakes.store import MemoryStore
-from tests.models.small import DATA, JOB, SCHEMA, commit, network, output_of, program, put_dataset, put_model, world
+from tests.models.small import (
+    DATA,
+    HOME,
+    JOB,
+    SCHEMA,
+    commit,
+    network,
+    output_of,
+    program,
+    put_dataset,
+    put_model,
+    world,
+)
 
 ROWS = np.arange(8, dtype=np.float32).reshape(2, 4)
 AGGREGATE_1 = ModelName(1)
@@ -165,7 +177,7 @@ def test_an_artifact_is_a_model_too_whatever_the_length_of_its_header() -> None:
     state = {name: tensor.numpy() for name, tensor in network(55).state_dict().items()}
     for name, pad in (("short", 1), ("long", HEADER_GUESS + 10)):
         body = codec.dumps(state, {"pad": "x" * pad})
-        store.put(layout.artifact(JOB, name), body)
+        store.put(layout.artifact(HOME, name), body)
         predictor = engine(store)
         model = ModelName(artifact=name)
         access = predictor.access(request(predictor, model))
@@ -174,7 +186,7 @@ def test_an_artifact_is_a_model_too_whatever_the_length_of_its_header() -> None:
 
 def test_an_artifact_of_another_schema_is_refused() -> None:
     store = world()
-    store.put(layout.artifact(JOB, "other"), codec.dumps({"w": np.zeros(3, np.float32)}))
+    store.put(layout.artifact(HOME, "other"), codec.dumps({"w": np.zeros(3, np.float32)}))
     predictor = engine(store)
     model = ModelName(artifact="other")
     with pytest.raises(SchemaMismatch):
@@ -195,7 +207,7 @@ def test_a_program_that_does_not_fit_the_job_is_refused_and_a_new_one_replaces_i
     store.put(layout.job(JOB), to_bytes(Job(JOB, other).to_json()))
     with pytest.raises(SchemaMismatch, match="'more', for which the program has no parameter"):
         predictor.access(RunRequest(JOB, other.digest, "sha-of-another", {}, "inference", Pattern.P1, {}, ()))
-    store.put(layout.program(JOB), b"not a program")
+    store.put(layout.program(HOME), b"not a program")
     with pytest.raises(InvalidProgram):
         predictor.access(RunRequest(JOB, other.digest, "sha-of-a-third", {}, "inference", Pattern.P1, {}, ()))
 

@@ -262,7 +262,7 @@ async def test_an_elastic_fleet_has_predictors_only_while_a_job_has_a_program(st
     job = create(store, "digits")
     await controller.resync()
     assert (set(board.table.shards), set(board.table.predictors)) == ({"shard-0"}, set())
-    store.put(layout.program_record(job), b"{}")
+    store.put(layout.program_record(layout.home(job, "")), b"{}")
     await controller.resync()
     assert board.table.predictors == {"predictor-0": "http://host/predictor-0"}
     store.delete_prefix(layout.job_prefix(job))

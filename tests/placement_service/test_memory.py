@@ -13,6 +13,7 @@ from services.placement.memory import Memory
 from tests.kubernetes.world import job
 
 JOB = JobId("digits")
+HOME = layout.home(JOB, "")
 
 
 @pytest.fixture
@@ -30,21 +31,22 @@ def test_a_job_is_created_once_read_and_deleted_with_all_it_stored(store: Direct
     assert memory.create_job(job("digits", hot_rounds=7))
     assert not memory.create_job(job("digits", hot_rounds=9))
     assert memory.read_job(JOB) == job("digits", hot_rounds=7)
-    store.put(layout.tensors(JOB, 0, ClientId("c")), b"update")
-    assert memory.list_jobs() == {"digits"}
+    home = memory.read_jobs()[JOB].home
+    store.put(layout.tensors(home, 0, ClientId("c")), b"update")
     memory.delete_job(JOB)
     memory.delete_job(JOB)
     assert memory.read_job(JOB) is None
-    assert list(store.list()) == []
+    assert memory.read_jobs() == {}
+    assert [info.key for info in store.list()] == [layout.job(JOB)], "the record stays and says that it is deleted"
 
 
 def test_a_new_job_begins_without_what_an_interrupted_deletion_left(store: DirectoryStore, memory: Memory) -> None:
-    store.put(layout.tensors(JOB, 0, ClientId("c")), b"of an earlier job")
-    for key in (layout.artifact(JOB, "old"), layout.dataset(JOB, "d"), layout.dataset_record(JOB, "d")):
+    store.put(layout.tensors(HOME, 0, ClientId("c")), b"of an earlier job")
+    for key in (layout.artifact(HOME, "old"), layout.dataset(HOME, "d"), layout.dataset_record(HOME, "d")):
         store.put(key, b"of an earlier job")
-    for key in (layout.program(JOB), layout.program_record(JOB)):
+    for key in (layout.program(HOME), layout.program_record(HOME)):
         store.put(key, b"of an earlier job")
-    assert memory.list_jobs() == {"digits"}, "a name without a record"
+    assert memory.read_jobs() == {}, "a name without a record"
     assert memory.create_job(job("digits"))
     assert [info.key for info in store.list()] == [layout.job(JOB)]
 
@@ -73,9 +75,9 @@ def test_a_record_or_table_that_cannot_be_read_is_named(store: DirectoryStore, m
 
 
 def test_a_job_has_a_program_once_it_was_uploaded(store: DirectoryStore, memory: Memory) -> None:
-    assert not memory.has_program(JOB)
-    store.put(layout.program_record(JOB), b"{}")
-    assert memory.has_program(JOB)
+    assert not memory.has_program(job("digits"))
+    store.put(layout.program_record(HOME), b"{}")
+    assert memory.has_program(job("digits"))
 
 
 def test_a_table_is_swapped_by_whoever_read_it_last(memory: Memory) -> None:

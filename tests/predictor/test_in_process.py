@@ -13,7 +13,8 @@ import pytest
 
 from flstore_core import codec, layout
 from flstore_core.errors import InvalidParameters, NotEnoughData, NotFound, StoreUnavailable
-from flstore_core.ids import ClientId, ShardId
+from flstore_core.generations import Generations
+from flstore_core.ids import ClientId, JobId, ShardId
 from flstore_core.model_names import ModelName
 from flstore_core.models.protocol import PROBLEM, PROGRESS, RUN, STREAM_TYPE, WORK, RunRequest
 from flstore_core.models.running import Running
@@ -29,7 +30,7 @@ from services.predictor.state import State, create_state
 from services.predictor.versions import Versions
 from tests.fakes.clock import Clock
 from tests.fakes.store import Call, MemoryStore
-from tests.models.small import DATA, JOB, SCHEMA, commit, output_of, program, put_dataset, world
+from tests.models.small import DATA, HOME, JOB, SCHEMA, commit, output_of, program, put_dataset, world
 
 ROWS = np.arange(8, dtype=np.float32).reshape(2, 4)
 
@@ -276,7 +277,7 @@ class TestVersions:
         predictor = Predictor()
         versions = self.versions(predictor)
         assert versions.infer(JOB, "", {"x": ROWS})[0] == "1"
-        for info in list(predictor.store.list(layout.rounds_prefix(JOB))):
+        for info in list(predictor.store.list(layout.rounds_prefix(HOME))):
             predictor.store.delete(info.key)
         new = Job(JOB, SCHEMA, created_at=7.0)
         predictor.store.put(layout.job(JOB), to_bytes(new.to_json()))
@@ -295,25 +296,25 @@ class TestVersions:
         predictor.store.before = lambda call: keys.append(call.key)
         predictor.clock.now += 2.1
         versions.infer(JOB, "", {"x": ROWS})
-        assert layout.round_record(JOB, 1) not in keys
+        assert layout.round_record(HOME, 1) not in keys
 
     def test_rounds_without_an_aggregate_and_open_ones_are_passed_over(self) -> None:
         predictor = Predictor()
         commit(predictor.store, 2, {"c": 3}, None)
-        predictor.store.put(layout.opening(JOB, 3), b"{}")
+        predictor.store.put(layout.opening(HOME, 3), b"{}")
         assert self.versions(predictor).infer(JOB, "", {"x": ROWS})[0] == "1"
 
     def test_without_any_aggregate_a_version_must_be_named(self) -> None:
         predictor = Predictor()
-        predictor.store.delete(layout.round_record(JOB, 1))
+        predictor.store.delete(layout.round_record(HOME, 1))
         with pytest.raises(NotEnoughData, match="no committed round with an aggregate; name a version"):
             self.versions(predictor).infer(JOB, "", {"x": ROWS})
 
     def test_a_job_without_a_program_is_not_found_and_not_listed(self) -> None:
         predictor = Predictor()
-        predictor.store.put("jobs/other/job.json", b"{}")
+        Generations(predictor.store).begin(Job(JobId("other"), SCHEMA))
         assert self.versions(predictor).jobs() == [JOB]
-        predictor.store.delete(layout.program_record(JOB))
+        predictor.store.delete(layout.program_record(HOME))
         predictor.clock.now += 2.1
         assert self.versions(predictor).jobs() == []
         with pytest.raises(NotFound, match="has no program; PUT /v1/jobs/small/model uploads one"):
@@ -323,7 +324,7 @@ class TestVersions:
         predictor = Predictor()
         versions = self.versions(predictor)
         versions.check(JOB, "")
-        predictor.store.delete(layout.program_record(JOB))
+        predictor.store.delete(layout.program_record(HOME))
         versions.check(JOB, "")
         versions.forget(JOB)
         with pytest.raises(NotFound):

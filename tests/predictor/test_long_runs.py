@@ -8,6 +8,7 @@ import pytest
 
 from flstore_core import layout
 from flstore_core.errors import OperationCancelled
+from flstore_core.generations import Generations
 from flstore_core.ids import JobId
 from flstore_core.model_names import ModelName
 from flstore_core.models.protocol import ModelRef, RunRequest
@@ -56,9 +57,10 @@ def predictor_of(running: System) -> str:
 def request_of(running: System, job: JobOverHttp) -> RunRequest:
     """Return what a gateway would ask a predictor for `LONG`."""
     name = JobId(job.name)
-    record = Round.from_json(load_json(running.store, layout.round_record(name, 1)))
-    program = load_json(running.store, layout.program_record(name))["sha256"]
-    large = load_json(running.store, layout.dataset_record(name, "large"))["sha256"]
+    home = Generations(running.store).read(name).home
+    record = Round.from_json(load_json(running.store, layout.round_record(home, 1)))
+    program = load_json(running.store, layout.program_record(home))["sha256"]
+    large = load_json(running.store, layout.dataset_record(home, "large"))["sha256"]
     models = tuple(ModelRef.of(ModelName(1, member.client), member) for member in record.members)
     return RunRequest(name, "", program, {"large": large}, "evaluate", Pattern.P2, LONG, models)
 

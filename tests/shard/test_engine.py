@@ -29,6 +29,7 @@ SCHEMA = Schema.of(
     [TensorSpec("a", "F32", (COUNT - 1000,)), TensorSpec("h", "F16", (1000,)), TensorSpec("n", "U8", (3,))]
 )
 JOB = JobId("j")
+HOME = layout.home(JOB, "")
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def ref(seed: int, client: str = "", number: int = 1) -> MemberRef:
 
 def write(store: ObjectStore, seed: int, client: str = "", number: int = 1) -> MemberRef:
     member = ref(seed, client, number)
-    store.put(layout.tensors(JOB, number, member.client), update(seed))
+    store.put(layout.tensors(HOME, number, member.client), update(seed))
     return member
 
 
@@ -203,7 +204,7 @@ def test_a_shard_that_was_away_comes_back_with_what_it_held(store: ObjectStore) 
     after = engine(store)
     held = list(working_set.load(store, "s"))
     assert {member for _, _, _, member in held} == set(members)
-    store.delete(layout.tensors(JOB, 1, ClientId("c1")))  # erased meanwhile
+    store.delete(layout.tensors(HOME, 1, ClientId("c1")))  # erased meanwhile
     for wanted in held:
         after.prefetch(*wanted)
     assert [member.client for _, member in after.working_set()] == ["c2"]

@@ -26,6 +26,7 @@ from flstore_core.shard.protocol import MemberRef, SliceRef
 from tests.fakes.store import Call, MemoryStore
 
 JOB = JobId("j")
+HOME = layout.home(JOB, "")
 SCHEMA = Schema.of([TensorSpec("wide", "F64", (2,)), TensorSpec("w", "F32", (6,)), TensorSpec("steps", "I32", ())])
 """The example of `flstore_core.shard.loader`: 8 flat elements; the data section is wide, w, steps."""
 
@@ -52,11 +53,11 @@ class World:
         }
         body = codec.dumps(arrays, {"pad": "x" * 40 * seed})
         name = ClientId(client)
-        self.store.put(layout.tensors(JOB, number, name), body)
+        self.store.put(layout.tensors(HOME, number, name), body)
         offset = codec.parse(memoryview(body)).data_offset
         if record:
             stored = Member(name, f"sha-{client}-{seed}", len(body), offset)
-            self.store.put(layout.member(JOB, number, name), to_bytes(stored.to_json()))
+            self.store.put(layout.member(HOME, number, name), to_bytes(stored.to_json()))
         return MemberRef(number, name, f"sha-{client}-{seed}", offset)
 
     def _note(self, call: Call) -> None:
@@ -105,7 +106,7 @@ def test_what_was_loaded_is_a_hit_and_is_not_read_again() -> None:
     assert (first.hits, first.misses, second.hits, second.misses) == (0, 2, 2, 1)
     assert second.bytes_fetched == 40
     assert second.bytes_touched == 120
-    assert set(world.reads) == {layout.tensors(JOB, 1, ClientId("c2"))}
+    assert set(world.reads) == {layout.tensors(HOME, 1, ClientId("c2"))}
     assert values == [vector(seed).tolist() for seed in range(3)]
 
 
@@ -197,16 +198,16 @@ def test_a_prefetch_of_what_is_cached_or_gone_does_nothing() -> None:
     world.loader.prefetch(part(), world.members[0].key(part()), Pattern.P2)
     world.loader.prefetch(part(), Key("j", 1, "nobody", 0), Pattern.P2)
     world.loader.prefetch(part(), Key("j", 1, "x", 0), Pattern.P2, MemberRef(1, ClientId("x"), "s", 8))
-    assert set(world.reads) == {layout.tensors(JOB, 1, ClientId("x"))}
+    assert set(world.reads) == {layout.tensors(HOME, 1, ClientId("x"))}
     assert len(world.cache.keys()) == 1
 
 
 def test_an_aggregate_is_located_like_a_client() -> None:
     world = World(0)
     member = world.put(AGGREGATE, 4, record=True)
-    assert world.loader.locate(Key("j", 1, AGGREGATE, 0)) == member
+    assert world.loader.locate(part(), Key("j", 1, AGGREGATE, 0)) == member
     with pytest.raises(NotFound):
-        world.loader.locate(Key("j", 2, AGGREGATE, 0))
+        world.loader.locate(part(), Key("j", 2, AGGREGATE, 0))
 
 
 def test_a_job_is_read_once_and_again_when_its_schema_is_another() -> None:

@@ -69,9 +69,9 @@ class Shard:
         """Store a client's update, and return where it lies."""
         body = codec.dumps({"w": values(client)})
         offset = codec.parse(memoryview(body)).data_offset
-        self.store.put(layout.tensors(J, 1, ClientId(client)), body)
+        self.store.put(layout.tensors(WHOLE.home, 1, ClientId(client)), body)
         record = Member(ClientId(client), f"sha-{client}", len(body), offset)
-        self.store.put(layout.member(J, 1, ClientId(client)), to_bytes(record.to_json()))
+        self.store.put(layout.member(WHOLE.home, 1, ClientId(client)), to_bytes(record.to_json()))
         return MemberRef.of(1, record)
 
     async def upload(self, member: MemberRef, part: SliceRef = WHOLE, body: bytes | None = None) -> httpx.Response:

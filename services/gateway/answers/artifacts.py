@@ -10,7 +10,8 @@ import numpy as np
 from flstore_core import buffers, codec, flat, layout
 from flstore_core.errors import Forbidden
 from flstore_core.flat import Float32
-from flstore_core.ids import JobId, object_name
+from flstore_core.generations import Generations
+from flstore_core.ids import object_name
 from flstore_core.records import Job
 from flstore_core.schema import FLOATS
 from flstore_core.shard.protocol import MemberRef
@@ -34,7 +35,8 @@ def writer(store: ObjectStore, job: Job, donor: MemberRef | None) -> ArtifactWri
         _fill_floats(data, job, vector)
         _fill_others(data, job, partial(_read, store, job, donor) if donor else _zero)
         sha256 = hashlib.sha256(body).hexdigest()
-        store.put(layout.artifact(job.id, sha256[:32]), body)
+        store.put(layout.artifact(job.home, sha256[:32]), body)
+        Generations(store).require(job)
         return ArtifactLink(f"/v1/jobs/{job.id}/artifacts/{sha256[:32]}", sha256, len(body), job.schema.parameters)
 
     return write
@@ -45,16 +47,16 @@ def refuse(vector: Sequence[Float32], metadata: Mapping[str, str]) -> ArtifactLi
     raise Forbidden("this workload writes a model, and the token may read, not write")
 
 
-def delete(store: ObjectStore, job: JobId, name: str) -> None:
+def delete(store: ObjectStore, job: Job, name: str) -> None:
     """Delete an artifact; raise `NotFound` if there is none."""
-    key = layout.artifact(job, object_name("artifact", name))
+    key = layout.artifact(job.home, object_name("artifact", name))
     store.stat(key)
     store.delete(key)
 
 
-def read_metadata(store: ObjectStore, job: JobId, name: str) -> Mapping[str, str]:
+def read_metadata(store: ObjectStore, job: Job, name: str) -> Mapping[str, str]:
     """Return the metadata that an artifact was written with; raise `NotFound` if there is no such artifact."""
-    key = layout.artifact(job, object_name("artifact", name))
+    key = layout.artifact(job.home, object_name("artifact", name))
     length = int.from_bytes(store.get(key, length=8), "little")
     header = codec.parse_header(memoryview(store.get(key, length=8 + length)))
     return {str(name): str(value) for name, value in json.loads(header.metadata.get("flstore", "{}")).items()}
@@ -90,4 +92,4 @@ def _zero(_: int, target: memoryview) -> None:
 
 
 def _read(store: ObjectStore, job: Job, donor: MemberRef, start: int, target: memoryview) -> None:
-    store.read_into(layout.tensors(job.id, donor.round, donor.client), target, offset=donor.data_offset + start)
+    store.read_into(layout.tensors(job.home, donor.round, donor.client), target, offset=donor.data_offset + start)

@@ -80,7 +80,7 @@ class SliceMaps:
             pattern=question.pattern,
             params=asdict(question.params),
             members=refs,
-            base=self._records.locate_base(question.job.id, newest) if _weights(question).reads_base else None,
+            base=self._records.locate_base(question.job, newest) if _weights(question).reads_base else None,
             weights=tuple(member.weights for member in members),
         )
 
@@ -95,9 +95,9 @@ class SliceMaps:
         return tuple(self._locate(question.job, records, member) for member in members)
 
     def _locate(self, job: Job, records: Mapping[int, Round], member: SliceMember) -> MemberRef:
-        record = records.get(member.round) or self._records.read_record(job.id, member.round)
+        record = records.get(member.round) or self._records.read_record(job, member.round)
         if record is None or member.client == AGGREGATE:
-            return self._records.locate_aggregate(job.id, member.round)
+            return self._records.locate_aggregate(job, member.round)
         return replace(MemberRef.of(member.round, record.by_client[member.client]), num_examples=member.num_examples)
 
 
@@ -130,7 +130,7 @@ class ModelRuns:
                 f"workload {workload.name!r} runs models, and this deployment has no predictor; "
                 "pip install 'flstore-server[torch]', or set FLSTORE_PREDICTORS to 1 or more"
             )
-        datasets = {name: self._programs.read_dataset(job.id, name).sha256 for name in workload.datasets(params)}
+        datasets = {name: self._programs.read_dataset(job, name).sha256 for name in workload.datasets(params)}
         names = dict.fromkeys(workload.models(question.rounds, params))
         if not names:
             raise NotEnoughData("the question names no model to run")
@@ -138,12 +138,13 @@ class ModelRuns:
         return RunRequest(
             job=job.id,
             digest=job.schema.digest,
-            program=self._programs.read_program(job.id).sha256,
+            program=self._programs.read_program(job).sha256,
             datasets=datasets,
             workload=workload.name,
             pattern=workload.pattern,
             params=asdict(params),
             models=tuple(self._locate(job, rounds.get(name.round), name) for name in names),
+            generation=job.generation,
         )
 
     def gather(self, request: RunRequest, context: Context) -> Gathered:
@@ -156,10 +157,10 @@ class ModelRuns:
     def _locate(self, job: Job, round_: RoundData | None, name: ModelName) -> ModelRef:
         """Return a reference to a model; raise `NotFound` if it is not stored."""
         if name.artifact:
-            self._store.stat(layout.artifact(job.id, name.artifact))
+            self._store.stat(layout.artifact(job.home, name.artifact))
             return ModelRef(name, name.artifact)
         member = _member(round_.record, name) if round_ else None
-        member = member or self._records.read_member(job.id, name.round, name.client)
+        member = member or self._records.read_member(job, name.round, name.client)
         if member is None:
             raise NotFound(f"job {job.id!r} stores no model {str(name)!r}")
         return ModelRef.of(name, member)

@@ -7,6 +7,7 @@ from typing import Any
 
 from flstore_core.errors import NotFound, unknown
 from flstore_core.ids import JobId
+from flstore_core.records import from_known
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json_with_etag, save_json
 
@@ -73,9 +74,7 @@ class OperationRecords:
             record, version = load_json_with_etag(self._store, _key(name))
         except NotFound:
             raise unknown("operation", name, ()) from None
-        # A newer version may have written fields that this one does not know.
-        known = {name: value for name, value in record.items() if name in Operation.__dataclass_fields__}
-        return Operation(**known), version
+        return from_known(Operation, record), version
 
     def delete(self, name: str) -> None:
         """Delete marker and record. The record goes last: a marker left alone would cancel a later operation."""

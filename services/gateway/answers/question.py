@@ -59,7 +59,7 @@ class Question:
             return None
         question = [
             __version__,
-            self.job.id,
+            self.job.home,
             self.job.created_at,
             self.job.schema.digest,
             self.workload.name,

@@ -88,7 +88,7 @@ class Runner:
         Raises:
             NotFound: if there is no such model.
         """
-        artifacts.delete(self._store, job, name)
+        artifacts.delete(self._store, self._catalog.read_job(job), name)
         self._results.forget(job)
 
     def _answer(self, question: Question, options: Options, stages: Stages, work: Work) -> Outcome:
@@ -109,7 +109,8 @@ class Runner:
         params = validate(workload, data)
         if _may_name_artifact(type(workload)):
             reader = cast("ReadsArtifacts", workload)
-            params = reader.with_artifact(params, partial(artifacts.read_metadata, self._store, job))
+            record = self._catalog.read_job(job)
+            params = reader.with_artifact(params, partial(artifacts.read_metadata, self._store, record))
         return params
 
     def _select(self, job: JobId, workload: AnyWorkload, params: Any) -> tuple[Sequence[int], JobIndex]:
@@ -133,7 +134,7 @@ class Runner:
     def _read_metadata(
         self, index: JobIndex, workload: AnyWorkload, committed: Sequence[int], open_: Sequence[int]
     ) -> tuple[list[RoundData], Work]:
-        job = index.job.id
+        job = index.job
         pairs, work = self._records.read_committed(job, committed, workload.name, workload.pattern, statistics=False)
         rounds = [RoundData(record) for record, _ in pairs]
         rounds += [RoundData(self._openings.read_open(job, number)) for number in open_]
@@ -144,13 +145,13 @@ class Runner:
     ) -> tuple[list[RoundData], Work]:
         self._limits.check_statistics(index, committed)
         job, rounds = index.job, []
-        pairs, work = self._records.read_committed(job.id, committed, workload.name, workload.pattern, statistics=True)
+        pairs, work = self._records.read_committed(job, committed, workload.name, workload.pattern, statistics=True)
         for record, stored in pairs:
             statistics, repair = self._statistics.repair(job, record, stored)
             rounds.append(RoundData(record, statistics))
             work += repair
         for number in open_:
-            record = self._openings.read_open(job.id, number)
+            record = self._openings.read_open(job, number)
             statistics, computation = self._statistics.compute(job, record)
             rounds.append(RoundData(record, statistics))
             work += computation

@@ -10,6 +10,7 @@ from urllib3.exceptions import ProtocolError
 from flstore_core import codec
 from flstore_core.errors import from_problem
 from flstore_core.models.protocol import PROBLEM, PROGRESS, RUN, STREAM_TYPE, WORK, RunRequest
+from flstore_core.records import from_known
 from flstore_core.shard.protocol import Work
 from flstore_core.workloads import Partial, Progress
 from services.gateway.backends.calls import CHUNK, Calls, encode, read_answer
@@ -52,7 +53,7 @@ def _read_run(response: BaseHTTPResponse, progress: Progress) -> tuple[bytes, Wo
                 if PROBLEM in line:
                     raise from_problem(line[PROBLEM])
                 if WORK in line:  # the last line: all that follows is the answer, which may contain line feeds
-                    return b"".join([rest, *chunks]), Work(**line[WORK])
+                    return b"".join([rest, *chunks]), from_known(Work, line[WORK])
                 progress(*line[PROGRESS])
     finally:
         response.close()  # given up in its midst, the connection could not be used for another call

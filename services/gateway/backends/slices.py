@@ -46,7 +46,7 @@ class Backends:
         assignment = self.placement.find_or_place(job.id)
         return [
             HeldSlice(
-                SliceRef(job.id, job.schema.digest, assignment.slices, index),
+                SliceRef(job.id, job.schema.digest, assignment.slices, index, job.generation),
                 self.placement.addresses(assignment, index),
             )
             for index in range(assignment.slices)

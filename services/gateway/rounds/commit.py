@@ -18,6 +18,8 @@ round is committed and what is in it.
 4. List the members, and compute and store their statistics. This comes before the record, so that a reader who sees
    the record finds the statistics.
 5. Create the round record by a conditional write.
+6. Look whether the job still stands. If it was deleted meanwhile, remove what step 4 and 5 wrote
+   (`flstore_core.generations`).
 
 If several commits of a round race, one creates the record. The others fail in step 5, or in step 4 when they try to
 read an upload that the winner's list did not include and that was removed. They then answer as in step 1. The
@@ -34,7 +36,6 @@ from typing import Any
 
 from flstore_core import layout
 from flstore_core.errors import Conflict, FLStoreError, StoreUnavailable, unknown
-from flstore_core.ids import JobId
 from flstore_core.records import Job, Round, to_bytes
 from services.common.timing import Time
 from services.gateway.backends.slices import Backends
@@ -56,6 +57,7 @@ class Commit:
     """Commits rounds. Safe to share between threads."""
 
     def __init__(self, rounds: Rounds, statistics: Statistics, backends: Backends, time: Time) -> None:
+        self._rounds = rounds
         self._store = rounds.store
         self._catalog = rounds.catalog
         self._records = rounds.records
@@ -71,38 +73,40 @@ class Commit:
             InvalidParameters: if metrics or hyperparameters are not JSON.
             NotFound: if a required participant has no update in the round.
             Conflict: if the round was committed with other metrics or hyperparameters.
+            NotFound: if the job was deleted meanwhile.
         """
-        if record := self._records.read_record(job.id, number):
+        if record := self._records.read_record(job, number):
             return _check_same(record, request)
-        self._check(job.id, number, request)
+        self._check(job, number, request)
         try:
             return self._close(job, number, request)
         except StoreUnavailable:
             raise  # a store that is away cannot say either whether another commit won
         except FLStoreError:
             # Another commit may have caused the error (see above). If so, its record is there, and it is the answer.
-            if record := self._records.read_record(job.id, number):
+            if record := self._records.read_record(job, number):
                 return _check_same(record, request)
             raise
 
     def _close(self, job: Job, number: int, request: CommitRequest) -> Round:
-        """Take steps 3 to 5 and return the round record; raise `PreconditionFailed` if another commit created it."""
-        opening = self._openings.open_round(job.id, number)
-        self._openings.mark_commit(job.id, number, opening)
-        uncommitted = self._openings.read_uncommitted(job.id, number, opening)
+        """Take steps 3 to 6 and return the round record; raise `PreconditionFailed` if another commit created it."""
+        opening = self._openings.open_round(job, number)
+        self._openings.mark_commit(job, number, opening)
+        uncommitted = self._openings.read_uncommitted(job, number, opening)
         statistics, _ = self._statistics.compute(job, uncommitted)
         if statistics:
-            self._store.put(layout.statistics(job.id, number), statistics.to_bytes())
+            self._store.put(layout.statistics(job.home, number), statistics.to_bytes())
         record = replace(
             uncommitted, metrics=request.metrics, hyperparameters=request.hyperparameters, committed_at=self._time.now()
         )
-        self._store.put(layout.round_record(job.id, number), to_bytes(record.to_json()), if_none_match=True)
-        self._records.remember(job.id, record, statistics)
+        self._store.put(layout.round_record(job.home, number), to_bytes(record.to_json()), if_none_match=True)
+        self._rounds.require(job)
+        self._records.remember(job, record, statistics)
         self._catalog.note_commit(job.id, record)
         self._notify_shards(job, number)
         return record
 
-    def _check(self, job: JobId, number: int, request: CommitRequest) -> None:
+    def _check(self, job: Job, number: int, request: CommitRequest) -> None:
         """Raise what `commit` promises for a bad request."""
         to_bytes([request.metrics, request.hyperparameters])  # raises `InvalidParameters` if they are not JSON
         if request.participants is None:

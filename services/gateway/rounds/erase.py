@@ -29,11 +29,12 @@ from typing import Any
 from flstore_core import layout
 from flstore_core.errors import NotFound, PreconditionFailed, unknown
 from flstore_core.ids import ClientId, JobId
-from flstore_core.records import Round, to_bytes
+from flstore_core.records import Job, Round, to_bytes
 from flstore_core.statistics import RoundStatistics
 from services.common.timing import Time
 from services.gateway.backends.outbox import FORGET_AFTER_S
 from services.gateway.backends.slices import Backends
+from services.gateway.rounds.index import JobIndex
 from services.gateway.rounds.opening import Rounds
 
 
@@ -73,38 +74,38 @@ class Eraser:
         Raises:
             NotFound: if the client never took part.
         """
-        numbers = self._find_rounds(job, client)
+        index = self._catalog.refresh(job)
+        numbers = self._find_rounds(index, client)
         asked_at = self._time.now()
         tombstone = layout.audit(job, f"{client}-{asked_at:.6f}")
         entry = {"job": job, "client": client, "rounds": numbers, "asked_at": asked_at, "done_at": None}
         self._store.put(tombstone, to_bytes(entry))
-        objects = sum(self._erase_from(job, number, client) for number in numbers)
+        objects = sum(self._erase_from(index.job, number, client) for number in numbers)
         self._catalog.forget(job)
         self._backends.outbox.settle(job, FORGET_AFTER_S)
         self._backends.caches.forget_client(self._backends.placement.fetch_awake(), job, client)
         self._store.put(tombstone, to_bytes({**entry, "objects": objects, "done_at": self._time.now()}))
         return Erasure(client, tuple(numbers), objects, tombstone)
 
-    def _find_rounds(self, job: JobId, client: ClientId) -> list[int]:
-        index = self._catalog.refresh(job)
-        open_rounds = [number for number in index.open if self._records.read_member(job, number, client)]
+    def _find_rounds(self, index: JobIndex, client: ClientId) -> list[int]:
+        open_rounds = [number for number in index.open if self._records.read_member(index.job, number, client)]
         numbers = sorted({*index.participations.get(client, ()), *open_rounds})
         if not numbers:
             raise unknown("client", client, index.participations)
         return numbers
 
-    def _erase_from(self, job: JobId, number: int, client: ClientId) -> int:
+    def _erase_from(self, job: Job, number: int, client: ClientId) -> int:
         """Erase a client from one round and return how many objects were deleted."""
         self._erase_from_statistics(job, number, client)
-        keys = (layout.tensors(job, number, client), layout.member(job, number, client))
+        keys = (layout.tensors(job.home, number, client), layout.member(job.home, number, client))
         for key in keys:
             self._store.delete(key)
-        self._rewrite(layout.round_record(job, number), lambda body: _record_without(client, body))
+        self._rewrite(layout.round_record(job.home, number), lambda body: _record_without(client, body))
         self._erase_from_statistics(job, number, client)
         return len(keys)
 
-    def _erase_from_statistics(self, job: JobId, number: int, client: ClientId) -> None:
-        self._rewrite(layout.statistics(job, number), lambda body: _statistics_without(client, body))
+    def _erase_from_statistics(self, job: Job, number: int, client: ClientId) -> None:
+        self._rewrite(layout.statistics(job.home, number), lambda body: _statistics_without(client, body))
 
     def _rewrite(self, key: str, change: Callable[[bytes], bytes | None]) -> None:
         """Replace an object by what `change` returns for its bytes, unless that is None or there is no such object.

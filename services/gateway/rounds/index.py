@@ -6,7 +6,7 @@ gateway may do each of these. Gateways do not talk to each other, so each has to
 
 **How a gateway looks.** `Catalog.refresh` reads, in this order:
 
-1. The job's record. If it is missing or has another creation time, the job that the cache knows is gone.
+1. The job's record. If it has another generation or none, the job that the cache knows is gone.
 2. The etags of the job's tombstones. An erasure rewrites the records of committed rounds. It writes a tombstone before
    it does so, and writes it again afterwards. If the etags have changed, cached records may be wrong.
 3. The names of the round folders. Each round that the cache does not know as committed is looked at: it may have been
@@ -38,7 +38,8 @@ from threading import Lock
 
 from flstore_core import layout
 from flstore_core.errors import NotFound, StoreUnavailable, unknown
-from flstore_core.ids import ClientId, JobId
+from flstore_core.generations import Generations
+from flstore_core.ids import ClientId, Home, JobId
 from flstore_core.records import Job, Round
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json
@@ -117,7 +118,7 @@ class JobIndex:
 
     def is_outdated(self, job: Job, erasures: frozenset[str]) -> bool:
         """Say whether the job was replaced or a client erased since the index was read."""
-        return self.job != job or self.job.created_at != job.created_at or self.erasures != erasures
+        return not self.job.is_same(job) or self.erasures != erasures
 
 
 class UnknownJob(NotFound):
@@ -134,7 +135,7 @@ class Catalog:
     Args:
         pools: `refreshers` run refreshes, and these read through `readers`.
         refresh_seconds: age up to which an index is used without a look at the store.
-        outdated: called with a job's name when nothing that was read about the job holds any more.
+        outdated: called with a job's home when nothing that was read about the job holds any more.
     """
 
     def __init__(
@@ -143,9 +144,10 @@ class Catalog:
         pools: Pools,
         time: Time,
         refresh_seconds: float,
-        outdated: Callable[[JobId], object],
+        outdated: Callable[[Home], object],
     ) -> None:
         self._store = store
+        self._generations = Generations(store)
         self._readers: Executor = pools.readers
         self._refreshers: Executor = pools.refreshers
         self._time = time
@@ -159,7 +161,7 @@ class Catalog:
         self._lock = Lock()
 
     def list_names(self) -> list[JobId]:
-        """Return the sorted names of all jobs, and perhaps of some that were just deleted."""
+        """Return the sorted names of all jobs that there are or were."""
         return sorted(JobId(name) for name in self._store.folders("jobs"))
 
     def read_indices(self, names: Iterable[JobId]) -> list[JobIndex]:
@@ -233,9 +235,9 @@ class Catalog:
         read_at = self._time.monotonic()  # the age of an index counts from the first read, not from the last
         job_record, erasures = self._read_job_record(job), self._read_erasures(job)
         before = self._start_from(job_record, erasures)
-        new = self._list_rounds(job) - set(before.committed)
+        new = self._list_rounds(job_record) - set(before.committed)
         committed = self._read_committed(job_record, sorted(new))
-        opened = self._select_opened(job, sorted(new.difference(committed.committed)))
+        opened = self._select_opened(job_record, sorted(new.difference(committed.committed)))
         with self._lock:
             # Other threads may have noted commits and openings since `before`, which the lists above need not include.
             # So what was read is added to the index as it is now, unless that one describes an earlier job or erasure.
@@ -263,8 +265,9 @@ class Catalog:
     def forget(self, job: JobId) -> None:
         """Drop everything that is cached about a job."""
         with self._lock:
-            self._indices.pop(job, None)
-        self._outdated(job)
+            index = self._indices.pop(job, None)
+        if index:
+            self._outdated(index.job.home)
 
     def _await_refresh(self, job: JobId) -> JobIndex:
         """Return what the running refresh finds, and start one if none runs.
@@ -289,14 +292,16 @@ class Catalog:
         """Return the cached index if it still holds. If not, drop all that is cached and return an empty index."""
         with self._lock:
             index = self._indices.get(job.id)
-            if index is None or index.is_outdated(job, erasures):
-                self._outdated(job.id)
+            if index is None:
+                return JobIndex(job, erasures=erasures)
+            if index.is_outdated(job, erasures):
+                self._outdated(index.job.home)
                 return JobIndex(job, erasures=erasures)
             return index
 
     def _read_job_record(self, job: JobId) -> Job:
         try:
-            return Job.from_json(load_json(self._store, layout.job(job)))
+            return self._generations.read(job)
         except NotFound:
             self.forget(job)
             raise UnknownJob(job) from None
@@ -304,32 +309,32 @@ class Catalog:
     def _read_erasures(self, job: JobId) -> frozenset[str]:
         return frozenset(f"{info.key} {info.etag}" for info in self._store.list(layout.audit_prefix(job)))
 
-    def _list_rounds(self, job: JobId) -> set[int]:
-        return {int(name) for name in self._store.folders(layout.rounds_prefix(job)) if name.isdecimal()}
+    def _list_rounds(self, job: Job) -> set[int]:
+        return {int(name) for name in self._store.folders(layout.rounds_prefix(job.home)) if name.isdecimal()}
 
     def _read_committed(self, job: Job, numbers: Sequence[int]) -> JobIndex:
         """Return an index of those of `numbers` that are committed. At most `RECORDS_AT_ONCE` records are in memory."""
         committed = JobIndex(job)
         for first in range(0, len(numbers), RECORDS_AT_ONCE):
             part = numbers[first : first + RECORDS_AT_ONCE]
-            records = self._readers.map(lambda number: self._read_record(job.id, number), part)
+            records = self._readers.map(lambda number: self._read_record(job, number), part)
             committed = committed.with_committed(record for record in records if record)
         return committed
 
-    def _read_record(self, job: JobId, number: int) -> Round | None:
+    def _read_record(self, job: Job, number: int) -> Round | None:
         try:
-            return Round.from_json(load_json(self._store, layout.round_record(job, number)))
+            return Round.from_json(load_json(self._store, layout.round_record(job.home, number)))
         except NotFound:
             return None
 
-    def _select_opened(self, job: JobId, numbers: Sequence[int]) -> list[int]:
+    def _select_opened(self, job: Job, numbers: Sequence[int]) -> list[int]:
         """Return those of `numbers` that have an opening. Some stores still list the folders of a deleted job."""
         opened = self._readers.map(lambda number: self._has_opening(job, number), numbers)
         return [number for number, is_opened in zip(numbers, opened, strict=True) if is_opened]
 
-    def _has_opening(self, job: JobId, number: int) -> bool:
+    def _has_opening(self, job: Job, number: int) -> bool:
         try:
-            self._store.stat(layout.opening(job, number))
+            self._store.stat(layout.opening(job.home, number))
         except NotFound:
             return False
         return True

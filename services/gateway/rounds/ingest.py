@@ -16,7 +16,8 @@ conditional write creates each. The member record makes the upload count, becaus
 5. Write the member record. It comes after the tensors, so wherever there is a member record, its tensors are complete.
 6. Read the opening again. Without the commit mark, acknowledge. With the mark, a commit may have listed the members
    before step 5, so wait for the round's record. If it names the client, acknowledge. If not, remove the upload and
-   refuse it.
+   refuse it. At the same time, look whether the job still stands: if it was deleted, what steps 4 and 5 wrote is
+   removed, and the upload ends with `NotFound` (`flstore_core.generations`).
 
 **Why a commit never omits an acknowledged upload.** A commit sets the mark and then lists. An upload writes its member
 record and then looks for the mark. In every order, at least one of the two sees the other:
@@ -33,8 +34,7 @@ about to be removed.
 bytes are the same, and otherwise replaces them once they are `ORPHAN_SECONDS` old.
 
 **What this object layout cannot exclude.** An upload that stalls for longer than `ORPHAN_SECONDS` between steps 4 and
-5 can end with a member record for bytes that another upload replaced. If a job is deleted and created again during an
-upload, the upload may end up in the new job.
+5 can end with a member record for bytes that another upload replaced.
 """
 
 import hashlib
@@ -86,10 +86,12 @@ class Ingest:
     """Stores updates and aggregates. Safe to share between threads."""
 
     def __init__(self, rounds: Rounds, backends: Backends, pools: Pools, time: Time) -> None:
+        self._rounds = rounds
         self._store = rounds.store
         self._records = rounds.records
         self._openings = rounds.openings
         self._backends = backends
+        self._readers = pools.readers
         self._writers = pools.writers
         self._time = time
         self._polling = Retry((COMMIT_POLL_SECONDS,), attempts=COMMIT_POLLS, clock=time.monotonic, sleep=time.sleep)
@@ -106,11 +108,11 @@ class Ingest:
             NotFound: if the job was deleted meanwhile.
         """
         checked = check(upload)
-        if earlier := self._records.read_member(upload.job.id, upload.round, upload.client):
+        if earlier := self._records.read_member(upload.job, upload.round, upload.client):
             _refuse_other_bytes(upload, earlier, _digest(upload.body))
             self._require_counted(upload)
             return Receipt(earlier, created=False)
-        opening = self._openings.open_round(upload.job.id, upload.round)
+        opening = self._openings.open_round(upload.job, upload.round)
         if opening.commit_begun and (committed := self._await_commit(upload)):
             return _find_repeat(upload, committed)
         return self._store_all(checked, opening)
@@ -130,7 +132,7 @@ class Ingest:
         return self._put_record(upload, member)
 
     def _put_tensors(self, upload: Upload) -> None:
-        key = layout.tensors(upload.job.id, upload.round, upload.client)
+        key = layout.tensors(upload.job.home, upload.round, upload.client)
         while True:
             try:
                 self._store.put(key, upload.body, if_none_match=True)
@@ -160,10 +162,10 @@ class Ingest:
         return True
 
     def _has_record(self, upload: Upload) -> bool:
-        return self._records.read_member(upload.job.id, upload.round, upload.client) is not None
+        return self._records.read_member(upload.job, upload.round, upload.client) is not None
 
     def _put_record(self, upload: Upload, member: Member) -> Receipt:
-        key = layout.member(upload.job.id, upload.round, upload.client)
+        key = layout.member(upload.job.home, upload.round, upload.client)
         try:
             self._store.put(key, to_bytes(member.to_json()), if_none_match=True)
         except PreconditionFailed:
@@ -173,7 +175,7 @@ class Ingest:
 
     def _join_other(self, upload: Upload, member: Member) -> Receipt:
         """Return the receipt for the member record that another upload wrote while this one was under way."""
-        other = self._records.read_member(upload.job.id, upload.round, upload.client)
+        other = self._records.read_member(upload.job, upload.round, upload.client)
         if other:
             _refuse_other_bytes(upload, other, member.sha256)
         self._require_counted(upload)
@@ -183,19 +185,21 @@ class Ingest:
 
     def _require_counted(self, upload: Upload) -> None:
         """Take step 6: if the round was committed without the upload, remove it and raise `RoundCommitted`."""
+        standing = self._readers.submit(self._rounds.require, upload.job)
         committed = self._await_commit(upload)
+        standing.result()
         if committed is None or _find_member(committed, upload.client):
             return
         # The member record goes first: tensors without one do not count, a record without tensors would.
-        self._store.delete(layout.member(upload.job.id, upload.round, upload.client))
-        self._store.delete(layout.tensors(upload.job.id, upload.round, upload.client))
+        self._store.delete(layout.member(upload.job.home, upload.round, upload.client))
+        self._store.delete(layout.tensors(upload.job.home, upload.round, upload.client))
         raise _too_late(upload)
 
     def _await_commit(self, upload: Upload) -> Round | None:
         """Wait for the round's record and return it; return None at once if no commit has begun."""
         polls = self._polling.begin()
-        while self._openings.has_commit_begun(upload.job.id, upload.round):
-            if record := self._records.read_record(upload.job.id, upload.round):
+        while self._openings.has_commit_begun(upload.job, upload.round):
+            if record := self._records.read_record(upload.job, upload.round):
                 return record
             if not polls.failed():
                 raise _undecided(upload)
@@ -207,7 +211,7 @@ class Ingest:
         job = upload.job
         try:
             slices = self._backends.locate_slices(job)
-            base = None if opening.base is None else self._records.locate_aggregate(job.id, opening.base)
+            base = None if opening.base is None else self._records.locate_aggregate(job, opening.base)
         except FLStoreError as error:
             logger.warning("slices not sent", extra={"job": job.id, "error": error.detail})
             return

@@ -19,8 +19,9 @@ from typing import Any
 
 from flstore_core import layout
 from flstore_core.errors import NotFound, PreconditionFailed, unknown
-from flstore_core.ids import AGGREGATE, JobId
-from flstore_core.records import Round, to_bytes
+from flstore_core.generations import Generations
+from flstore_core.ids import AGGREGATE
+from flstore_core.records import Job, Round, to_bytes
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json
 from services.gateway.rounds.index import Catalog, newest_before
@@ -53,71 +54,73 @@ class Openings:
         self._catalog = catalog
         self._records = records
 
-    def open_round(self, job: JobId, number: int) -> Opening:
+    def open_round(self, job: Job, number: int) -> Opening:
         """Return a round's opening, and create it if there is none."""
         # A creation fails only because somebody else's opening is there, so the next turn reads that one.
         while True:
             if opening := self._read(job, number) or self._create(job, number):
                 return opening
 
-    def has_commit_begun(self, job: JobId, number: int) -> bool:
+    def has_commit_begun(self, job: Job, number: int) -> bool:
         """Say whether a round carries the commit mark; raise `NotFound` if there is no such round."""
         return self._require(job, number).commit_begun
 
-    def mark_commit(self, job: JobId, number: int, opening: Opening) -> None:
+    def mark_commit(self, job: Job, number: int, opening: Opening) -> None:
         """Set the commit mark of a round whose opening is `opening`."""
         # This write needs no condition. The base never changes and the mark is never removed, so all who mark the
         # round write the same bytes.
-        self._store.put(layout.opening(job, number), to_bytes(Opening(opening.base, commit_begun=True).to_json()))
+        self._store.put(layout.opening(job.home, number), to_bytes(Opening(opening.base, commit_begun=True).to_json()))
 
-    def read_uncommitted(self, job: JobId, number: int, opening: Opening) -> Round:
+    def read_uncommitted(self, job: Job, number: int, opening: Opening) -> Round:
         """Return an uncommitted round: the base of its opening, and the members that the store has now."""
         members = self._records.read_members(job, number)
         return Round(number, opening.base, members, self._records.read_member(job, number, AGGREGATE))
 
-    def read_open(self, job: JobId, number: int) -> Round:
+    def read_open(self, job: Job, number: int) -> Round:
         """Return an open round as the store has it now; raise `NotFound` if it has no opening."""
         return self.read_uncommitted(job, number, self._require(job, number))
 
-    def read_round(self, job: JobId, number: int) -> Round:
+    def read_round(self, job: Job, number: int) -> Round:
         """Return a round, committed or open; raise `NotFound` if it was never opened."""
-        index = self._catalog.read_index(job)  # raises `UnknownJob`, which says more than that the round is missing
+        index = self._catalog.read_index(job.id)  # raises `UnknownJob`, which says more than that the round is missing
         if record := self._records.read_record(job, number):
             return record
         if number not in index.open:
-            index = self._catalog.refresh(job)
+            index = self._catalog.refresh(job.id)
         if number in index.open:
             return self.read_open(job, number)
         # Another gateway may have committed the round after it was looked for above and before the refresh.
         if number in index.committed and (record := self._records.read_record(job, number)):
             return record
-        raise unknown(f"round of job {job!r}:", str(number), map(str, (*index.committed, *index.open)))
+        raise unknown(f"round of job {job.id!r}:", str(number), map(str, (*index.committed, *index.open)))
 
-    def _create(self, job: JobId, number: int) -> Opening | None:
+    def _create(self, job: Job, number: int) -> Opening | None:
         """Create a round's opening and return it; return None if somebody else created one meanwhile."""
         opening = Opening(self._choose_base(job, number))
         try:
-            self._store.put(layout.opening(job, number), to_bytes(opening.to_json()), if_none_match=True)
+            self._store.put(layout.opening(job.home, number), to_bytes(opening.to_json()), if_none_match=True)
         except PreconditionFailed:
             return None
-        self._catalog.note_opening(job, number)
+        self._catalog.note_opening(job.id, number)
         return opening
 
-    def _read(self, job: JobId, number: int) -> Opening | None:
+    def _read(self, job: Job, number: int) -> Opening | None:
         try:
-            return Opening.from_json(load_json(self._store, layout.opening(job, number)))
+            return Opening.from_json(load_json(self._store, layout.opening(job.home, number)))
         except NotFound:
             return None
 
-    def _require(self, job: JobId, number: int) -> Opening:
+    def _require(self, job: Job, number: int) -> Opening:
         opening = self._read(job, number)
         if opening is None:
-            raise NotFound(f"round {number} of job {job!r} does not exist; it was never opened, or its job was deleted")
+            raise NotFound(
+                f"round {number} of job {job.id!r} does not exist; it was never opened, or its job was deleted"
+            )
         return opening
 
-    def _choose_base(self, job: JobId, number: int) -> int | None:
+    def _choose_base(self, job: Job, number: int) -> int | None:
         """Return the newest round before `number` that has an aggregate, committed or not."""
-        index = self._catalog.refresh(job)
+        index = self._catalog.refresh(job.id)
         committed = newest_before(index.with_aggregate, number)
         # The index knows the aggregates of committed rounds only. An open round may have one too, and is the base if
         # it is newer than `committed`. These few are asked for one by one, the newest first.
@@ -133,6 +136,7 @@ class Rounds:
     """Everything about the rounds in a store that ingest, commit and erasure share."""
 
     store: ObjectStore
+    generations: Generations
     catalog: Catalog
     records: Records
     openings: Openings
@@ -140,4 +144,12 @@ class Rounds:
     @classmethod
     def over(cls, store: ObjectStore, catalog: Catalog, records: Records) -> "Rounds":
         """Return the rounds in `store`. `catalog` and `records` have to read the same store."""
-        return cls(store, catalog, records, Openings(store, catalog, records))
+        return cls(store, Generations(store), catalog, records, Openings(store, catalog, records))
+
+    def require(self, job: Job) -> None:
+        """Raise `NotFound` unless the job still stands as it was read. To be called after every write of an object."""
+        try:
+            self.generations.require(job)
+        except NotFound:
+            self.catalog.forget(job.id)
+            raise

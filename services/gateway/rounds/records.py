@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from flstore_core import layout
 from flstore_core.cache import Cache
 from flstore_core.errors import NotFound
-from flstore_core.ids import AGGREGATE, METADATA, STATISTICS, ClientId, JobId
+from flstore_core.ids import AGGREGATE, METADATA, STATISTICS, ClientId, Home
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Cause, Key, Request
-from flstore_core.records import Member, Round, to_bytes
+from flstore_core.records import Job, Member, Round, to_bytes
 from flstore_core.shard.protocol import MemberRef, Work
 from flstore_core.statistics import RoundStatistics
 from flstore_core.storage import ObjectStore
@@ -41,7 +41,7 @@ class Records:
     """Reads records. Safe to share between threads.
 
     Attributes:
-        cache: holds the documents of committed rounds.
+        cache: holds the documents of committed rounds, under the home of their job.
     """
 
     def __init__(self, store: ObjectStore, cache: Cache[Document], readers: Executor) -> None:
@@ -49,34 +49,34 @@ class Records:
         self.cache = cache
         self._readers = readers
 
-    def read_members(self, job: JobId, number: int) -> tuple[Member, ...]:
+    def read_members(self, job: Job, number: int) -> tuple[Member, ...]:
         """Return the member records of a round's updates as the store has them now, sorted by client."""
         suffix = ".json"
-        names = [info.key.rpartition("/")[2] for info in self._store.list(layout.clients_prefix(job, number))]
+        names = [info.key.rpartition("/")[2] for info in self._store.list(layout.clients_prefix(job.home, number))]
         clients = sorted(name.removesuffix(suffix) for name in names if name.endswith(suffix))
         members = self._readers.map(lambda client: self.read_member(job, number, ClientId(client)), clients)
         return tuple(member for member in members if member)
 
-    def read_member(self, job: JobId, number: int, client: ClientId) -> Member | None:
+    def read_member(self, job: Job, number: int, client: ClientId) -> Member | None:
         """Return the member record of an update, or None. The aggregate goes by the client name `AGGREGATE`."""
         try:
-            return Member.from_json(load_json(self._store, layout.member(job, number, client)))
+            return Member.from_json(load_json(self._store, layout.member(job.home, number, client)))
         except NotFound:
             return None
 
-    def locate_base(self, job: JobId, record: Round) -> MemberRef | None:
+    def locate_base(self, job: Job, record: Round) -> MemberRef | None:
         """Return a reference to the model that a round's deltas are taken against; None if that is zero."""
         return None if record.base is None else self.locate_aggregate(job, record.base)
 
-    def locate_aggregate(self, job: JobId, number: int) -> MemberRef:
+    def locate_aggregate(self, job: Job, number: int) -> MemberRef:
         """Return a reference to a round's aggregate; raise `NotFound` if the round has none."""
         record = self.read_record(job, number)
         aggregate = record.aggregate if record else self.read_member(job, number, AGGREGATE)
         if aggregate is None:
-            raise NotFound(f"round {number} of job {job!r} has no aggregate")
+            raise NotFound(f"round {number} of job {job.id!r} has no aggregate")
         return MemberRef.of(number, aggregate)
 
-    def read_record(self, job: JobId, number: int) -> Round | None:
+    def read_record(self, job: Job, number: int) -> Round | None:
         """Return a committed round's record, or None if the round is not committed.
 
         In the cache's figures this is no request: hits and misses are those of questions.
@@ -93,7 +93,7 @@ class Records:
         return document.value
 
     def read_committed(
-        self, job: JobId, numbers: Sequence[int], workload: str, pattern: Pattern, *, statistics: bool
+        self, job: Job, numbers: Sequence[int], workload: str, pattern: Pattern, *, statistics: bool
     ) -> tuple[list[RoundAndStatistics], Work]:
         """Return the records of committed rounds, with their statistics if asked. The cache counts one request.
 
@@ -108,7 +108,7 @@ class Records:
             NotFound: if one of the rounds is not committed.
         """
         keys = tuple(_keys(job, numbers, statistics))
-        lookup = self.cache.request(Request(job, workload, pattern, keys))
+        lookup = self.cache.request(Request(job.home, workload, pattern, keys))
         missing = lookup.access.missing
         loaded = dict(zip(missing, self._readers.map(self._load, missing), strict=True))
         self.cache.fill(loaded, Cause.DEMAND, pattern)
@@ -121,7 +121,7 @@ class Records:
         )
         return [_pair(documents, job, number) for number in numbers], work
 
-    def remember(self, job: JobId, record: Round, statistics: RoundStatistics | None) -> None:
+    def remember(self, job: Job, record: Round, statistics: RoundStatistics | None) -> None:
         """Put a committed round's record and statistics into the cache."""
         document = Document(record, len(to_bytes(record.to_json())))
         self.cache.ingest(_record_key(job, record.number), document)
@@ -129,33 +129,33 @@ class Records:
         self.cache.ingest(_statistics_key(job, record.number), document)
 
     def _load(self, key: Key) -> Document:
-        job, number = JobId(key.job), key.round
+        home, number = Home(key.job), key.round
         if key.client == METADATA:
-            record = load_json(self._store, layout.round_record(job, number))
+            record = load_json(self._store, layout.round_record(home, number))
             return Document(Round.from_json(record), len(to_bytes(record)))
         try:
-            body = self._store.get(layout.statistics(job, number))
+            body = self._store.get(layout.statistics(home, number))
         except NotFound:
             return _NO_STATISTICS
         return Document(RoundStatistics.from_bytes(body), len(body))
 
 
-def _record_key(job: JobId, number: int) -> Key:
-    return Key(job, number, METADATA)
+def _record_key(job: Job, number: int) -> Key:
+    return Key(job.home, number, METADATA)
 
 
-def _statistics_key(job: JobId, number: int) -> Key:
-    return Key(job, number, STATISTICS)
+def _statistics_key(job: Job, number: int) -> Key:
+    return Key(job.home, number, STATISTICS)
 
 
-def _keys(job: JobId, numbers: Sequence[int], statistics: bool) -> Iterable[Key]:
+def _keys(job: Job, numbers: Sequence[int], statistics: bool) -> Iterable[Key]:
     for number in numbers:
         yield _record_key(job, number)
         if statistics:
             yield _statistics_key(job, number)
 
 
-def _pair(documents: Mapping[Key, Document], job: JobId, number: int) -> RoundAndStatistics:
+def _pair(documents: Mapping[Key, Document], job: Job, number: int) -> RoundAndStatistics:
     record = documents[_record_key(job, number)].value
     statistics = documents.get(_statistics_key(job, number))
     assert isinstance(record, Round)

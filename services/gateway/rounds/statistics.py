@@ -35,7 +35,7 @@ class Statistics:
         if job.statistics is StatisticsMode.OFF or not 0 < len(members) <= MOST_EXACT:
             return None, Work()
         refs = tuple(MemberRef.of(record.number, member, job.is_delta(member.client)) for member in members)
-        base = self._records.locate_base(job.id, record)
+        base = self._records.locate_base(job, record)
 
         def ask(held: HeldSlice) -> tuple[RoundStatistics, Work]:
             return self._backends.shards.statistics(held.urls, StatisticsRequest(held.part, refs, base))
@@ -56,7 +56,7 @@ class Statistics:
         if job.statistics is StatisticsMode.OFF or not members or (statistics and statistics.members == members):
             return statistics, Work()
         statistics, work = self.compute(job, record)
-        self._records.remember(job.id, record, statistics)
+        self._records.remember(job, record, statistics)
         return statistics, work
 
 

@@ -84,4 +84,5 @@ def _shape(state: State, index: JobIndex) -> dict[str, Any]:
     assignment = state.backends.placement.table.jobs.get(index.job.id)
     shards = sorted({shard for owners in assignment.owners for shard in owners}) if assignment else []
     placement = {"slices": assignment.slices, "replicas": assignment.replicas, "shards": shards} if assignment else None
-    return {**index.job.to_json(), **_counts(index), "placement": placement}
+    settings = {name: value for name, value in index.job.to_json().items() if name != "generation"}
+    return {**settings, **_counts(index), "placement": placement}

@@ -35,22 +35,22 @@ async def put_program(request: Request, job: JobName, state: Writes) -> JSONResp
 @router.get("/model", response_class=Response, responses=DOWNLOAD)
 async def get_program(request: Request, job: JobName, state: Reads) -> Response:
     """Return the program's bytes."""
-    stored = await state.workers.run(state.programs.read_program, job)
-    return await _download(request, state, layout.program(job), stored)
+    record = await _read_job(state, job)
+    stored = await state.workers.run(state.programs.read_program, record)
+    return await _download(request, state, layout.program(record.home), stored)
 
 
 @router.delete("/model", status_code=204, responses=problems(404, 422))
 async def delete_program(job: JobName, state: Writes) -> Response:
     """Delete the program."""
-    await state.workers.run(state.programs.delete_program, job)
+    await state.workers.run(state.programs.delete_program, await _read_job(state, job))
     return Response(status_code=204)
 
 
 @router.get("/datasets", responses=problems(404, 422))
 async def list_datasets(job: JobName, state: Reads) -> JSONResponse:
     """List the job's data sets."""
-    await state.workers.run(state.rounds.catalog.read_job, job)
-    datasets = await state.workers.run(state.programs.read_datasets, job)
+    datasets = await state.workers.run(state.programs.read_datasets, await _read_job(state, job))
     return JSONResponse({"datasets": [{"dataset": name, **_shape(stored)} for name, stored in datasets.items()]})
 
 
@@ -65,21 +65,23 @@ async def put_dataset(request: Request, job: JobName, dataset: DatasetName, stat
 @router.get("/datasets/{dataset}", response_class=Response, responses=DOWNLOAD)
 async def get_dataset(request: Request, job: JobName, dataset: DatasetName, state: Reads) -> Response:
     """Return a data set's bytes."""
-    stored = await state.workers.run(state.programs.read_dataset, job, dataset)
-    return await _download(request, state, layout.dataset(job, dataset), stored)
+    record = await _read_job(state, job)
+    stored = await state.workers.run(state.programs.read_dataset, record, dataset)
+    return await _download(request, state, layout.dataset(record.home, dataset), stored)
 
 
 @router.delete("/datasets/{dataset}", status_code=204, responses=problems(404, 422))
 async def delete_dataset(job: JobName, dataset: DatasetName, state: Writes) -> Response:
     """Delete a data set."""
-    await state.workers.run(state.programs.delete_dataset, job, dataset)
+    await state.workers.run(state.programs.delete_dataset, await _read_job(state, job), dataset)
     return Response(status_code=204)
 
 
 @router.get("/artifacts/{artifact}", response_class=Response, responses=DOWNLOAD)
 async def get_artifact(request: Request, job: JobName, artifact: str, state: Reads) -> Response:
     """Return the bytes of a model that a workload wrote; ranges are served."""
-    key, store = layout.artifact(job, object_name("artifact", artifact)), state.rounds.store
+    name, store = object_name("artifact", artifact), state.rounds.store
+    key = layout.artifact((await _read_job(state, job)).home, name)
     return await state.workers.run(lambda: download(request, store, key, store.stat(key).size, artifact))
 
 
@@ -90,6 +92,10 @@ async def delete_artifact(job: JobName, artifact: str, state: Writes) -> Respons
     return Response(status_code=204)
 
 
+async def _read_job(state: State, job: JobId) -> Job:
+    return await state.workers.run(state.rounds.catalog.read_job, job)
+
+
 async def _download(request: Request, state: State, key: str, stored: StoredFile) -> Response:
     return await state.workers.run(download, request, state.rounds.store, key, stored.nbytes, stored.sha256)
 
@@ -97,7 +103,7 @@ async def _download(request: Request, state: State, key: str, stored: StoredFile
 async def _put(
     request: Request, state: State, name: JobId, put: Callable[[Job, memoryview], tuple[StoredFile, bool]]
 ) -> JSONResponse:
-    job = await state.workers.run(state.rounds.catalog.read_job, name)
+    job = await _read_job(state, name)
     async with upload(request, state.uploads, state.settings.upload_patience_seconds) as (body, _):
         stored, created = await state.workers.run(put, job, body)
     return JSONResponse({"job": name, **_shape(stored), "created": created}, 201 if created else 200)

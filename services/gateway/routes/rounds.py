@@ -85,7 +85,8 @@ async def list_rounds(job: JobName, state: Reads) -> JSONResponse:
 @router.get("/rounds/{round}", responses=problems(404, 422))
 async def read_round(job: JobName, number: RoundNumber, state: Reads) -> JSONResponse:
     """Read a round's record. That of an open round lists the updates stored so far."""
-    record = await state.workers.run(state.rounds.openings.read_round, job, number)
+    rounds = state.rounds
+    record = await state.workers.run(lambda: rounds.openings.read_round(rounds.catalog.read_job(job), number))
     return JSONResponse(record.to_json())
 
 
@@ -131,12 +132,13 @@ def _stored(job: Job, number: int, member: dict[str, Any], created: bool) -> dic
     return {"job": job.id, "round": number, **kept, "parameters": job.schema.parameters, "created": created}
 
 
-def _get(request: Request, state: State, job: JobId, number: int, client: ClientId) -> Response:
+def _get(request: Request, state: State, name: JobId, number: int, client: ClientId) -> Response:
+    job = state.rounds.catalog.read_job(name)
     member = state.rounds.records.read_member(job, number, client)
     if member is None:
         record = state.rounds.openings.read_round(job, number)
         raise unknown(f"model in round {number}", client, record.by_client)
-    return download(request, state.rounds.store, layout.tensors(job, number, client), member.nbytes, member.sha256)
+    return download(request, state.rounds.store, layout.tensors(job.home, number, client), member.nbytes, member.sha256)
 
 
 def _metrics(text: str) -> dict[str, Any]:

@@ -163,7 +163,7 @@ class Reconciler:
         return ([errors.summarize()] if errors else []) + ([("OverBudget", excess)] if excess else [])
 
     async def _gather_facts(self, job: Job, assignment: Assignment | None) -> Facts:
-        durable = await asyncio.to_thread(self._usage.measure, job.id)
+        durable = await asyncio.to_thread(self._usage.measure, job)
         if assignment is None:
             return Facts(job, None, durable)
         states = await self._controller.fleet.runtime.observe()

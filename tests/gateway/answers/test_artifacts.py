@@ -11,29 +11,37 @@ from safetensors.numpy import load
 
 from flstore_core import layout
 from flstore_core.errors import InvalidId, NotFound
+from flstore_core.generations import Generations
 from flstore_core.ids import ClientId, JobId
 from flstore_core.records import Job
 from flstore_core.schema import Schema
 from flstore_core.shard.protocol import MemberRef
 from services.gateway.answers import artifacts
 from tests.fakes.store import MemoryStore
-from tests.gateway.world import NAME, TENSORS, body
+from tests.gateway.world import HOME, NAME, TENSORS, body
 
-JOB = Job(NAME, Schema.from_json(TENSORS))
+JOB = Job(NAME, Schema.from_json(TENSORS), generation="g1")
 VECTOR = np.array([0.0, 0.25, 0.5, 0.75, 1.0, 1.25], np.float32)
+
+
+def job_stored(job: Job = JOB) -> MemoryStore:
+    """Return a store that has the job."""
+    store = MemoryStore()
+    Generations(store).begin(job)
+    return store
 
 
 def donor(store: MemoryStore, seed: int) -> MemberRef:
     """Store the update of a seed and return where it lies."""
     content = body(seed)
-    store.put(layout.tensors(NAME, 0, ClientId("c")), content)
+    store.put(layout.tensors(HOME, 0, ClientId("c")), content)
     return MemberRef(0, ClientId("c"), "hash", 8 + int.from_bytes(content[:8], "little"))
 
 
 def test_an_artifact_has_the_vector_and_the_donor_s_integers() -> None:
-    store = MemoryStore()
+    store = job_stored()
     link = artifacts.writer(store, JOB, donor(store, 41))([VECTOR], {"workload": "aggregate"})
-    content = store.contents[layout.artifact(NAME, link.sha256[:32])]
+    content = store.contents[layout.artifact(HOME, link.sha256[:32])]
     tensors = load(content)
     np.testing.assert_array_equal(tensors["bias"], VECTOR[:2])
     np.testing.assert_array_equal(tensors["weight"], VECTOR[2:].reshape(2, 2))
@@ -44,29 +52,29 @@ def test_an_artifact_has_the_vector_and_the_donor_s_integers() -> None:
 
 
 def test_without_a_donor_integers_are_zero() -> None:
-    store = MemoryStore()
+    store = job_stored()
     link = artifacts.writer(store, JOB, None)([VECTOR], {})
-    assert load(store.contents[layout.artifact(NAME, link.sha256[:32])])["steps"] == 0
+    assert load(store.contents[layout.artifact(HOME, link.sha256[:32])])["steps"] == 0
 
 
 def test_metadata_comes_back_with_unknown_artifacts_named() -> None:
-    store = MemoryStore()
+    store = job_stored()
     link = artifacts.writer(store, JOB, None)([VECTOR], {"workload": "aggregate", "round": "3"})
-    assert artifacts.read_metadata(store, NAME, link.sha256[:32]) == {"workload": "aggregate", "round": "3"}
+    assert artifacts.read_metadata(store, JOB, link.sha256[:32]) == {"workload": "aggregate", "round": "3"}
     with pytest.raises(NotFound):
-        artifacts.read_metadata(store, NAME, "0" * 32)
+        artifacts.read_metadata(store, JOB, "0" * 32)
     with pytest.raises(InvalidId, match="artifact name"):
-        artifacts.read_metadata(store, NAME, "../x")
+        artifacts.read_metadata(store, JOB, "../x")
 
 
 def test_a_file_without_metadata_has_none() -> None:
-    store = MemoryStore()
-    store.put(layout.artifact(NAME, "x"), body(1))
-    assert artifacts.read_metadata(store, NAME, "x") == {}
+    store = job_stored()
+    store.put(layout.artifact(HOME, "x"), body(1))
+    assert artifacts.read_metadata(store, JOB, "x") == {}
 
 
 def test_the_same_model_has_the_same_name() -> None:
-    store = MemoryStore()
+    store = job_stored()
     write = artifacts.writer(store, JOB, None)
     assert write([VECTOR], {"a": "1"}) == write([VECTOR.copy()], {"a": "1"})
     assert write([VECTOR], {"a": "2"}) != write([VECTOR], {"a": "1"})
@@ -74,7 +82,7 @@ def test_the_same_model_has_the_same_name() -> None:
 
 def test_a_vector_of_another_length_is_a_defect() -> None:
     with pytest.raises(ValueError, match="the vector has 5 elements; the schema has 6"):
-        artifacts.writer(MemoryStore(), JOB, None)([VECTOR[:5]], {})
+        artifacts.writer(job_stored(), JOB, None)([VECTOR[:5]], {})
 
 
 HALVES = Job(
@@ -96,9 +104,9 @@ def test_an_artifact_does_not_depend_on_how_the_vector_is_cut(cuts: list[int]) -
     """Whole numbers up to 12 are exact in every floating-point type."""
     vector = np.arange(13, dtype=np.float32)
     pieces = np.split(vector, sorted(cuts))
-    one, other = MemoryStore(), MemoryStore()
+    one, other = job_stored(HALVES), job_stored(HALVES)
     assert artifacts.writer(one, HALVES, None)(pieces, {}) == artifacts.writer(other, HALVES, None)([vector], {})
-    content = next(iter(one.contents.values()))
+    (content,) = (content for key, content in one.contents.items() if "/artifacts/" in key)
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     data = content[8 + int.from_bytes(content[:8], "little") :]
     types = {"F64": np.float64, "F32": np.float32, "F16": np.float16}

@@ -31,7 +31,7 @@ from services.gateway.answers.question import NotModified, Options, Question
 from services.gateway.programs import StoredFile
 from tests.fakes.engines import PredictorWire
 from tests.fakes.store import Call
-from tests.gateway.world import NAME, World, vector, world
+from tests.gateway.world import HOME, NAME, World, vector, world
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_statistics_of_an_open_round_come_from_its_shards(filled: World) -> None
 
 def test_statistics_that_are_not_of_the_round_s_members_are_computed_again(filled: World) -> None:
     """Two gateways that commit one round at once may leave the statistics of the one and the record of the other."""
-    filled.store.put(layout.statistics(NAME, 1), filled.store.contents[layout.statistics(NAME, 0)])
+    filled.store.put(layout.statistics(HOME, 1), filled.store.contents[layout.statistics(HOME, 0)])
     filled.state.rounds.records.cache.discard_job(NAME)
     outcome = filled.run("cosine-similarity", round=1)
     np.testing.assert_allclose(outcome.result["matrix"], cosines([1, 2, 3], 6), atol=1e-6)
@@ -101,7 +101,7 @@ def test_weights_are_mapped_by_the_shards_of_every_slice(slices: int) -> None:
     assert execution.backends == ("shard-0", "shard-1")[:slices]
     assert (execution.work.hits, execution.work.misses) == (3 * slices + 1, 0)
     assert "map" in execution.seconds
-    key = layout.artifact(NAME, outcome.result["artifact"]["sha256"][:32])
+    key = layout.artifact(HOME, outcome.result["artifact"]["sha256"][:32])
     tensors = load(gateway.store.contents[key])
     mean = sum(weight * vector(seed) for weight, seed in zip((10, 11, 12), (1, 2, 3), strict=True)) / 33
     np.testing.assert_allclose(np.concatenate([tensors["bias"], tensors["weight"].ravel()]), mean, atol=1e-6)
@@ -232,8 +232,8 @@ def predicting(predictor: PredictorWire) -> World:
     gateway.create()
     gateway.fill(0, 2)
     gateway.commit(0)
-    save_json(gateway.store, layout.program_record(NAME), StoredFile("program hash", 10, {}, 0.0).to_json())
-    save_json(gateway.store, layout.dataset_record(NAME, "test"), StoredFile("data hash", 10, {}, 0.0).to_json())
+    save_json(gateway.store, layout.program_record(HOME), StoredFile("program hash", 10, {}, 0.0).to_json())
+    save_json(gateway.store, layout.dataset_record(HOME, "test"), StoredFile("data hash", 10, {}, 0.0).to_json())
     return gateway
 
 
@@ -251,7 +251,7 @@ def test_models_are_run_by_a_predictor() -> None:
     assert "model" in execution.seconds
     (request,) = predictor.requests
     assert (request.program, request.datasets, request.workload) == ("program hash", {"test": "data hash"}, "evaluate")
-    record = gateway.state.rounds.records.read_record(NAME, 0)
+    record = gateway.state.rounds.records.read_record(gateway.job, 0)
     assert record
     assert [(ref.name, ref.sha256, ref.num_examples) for ref in request.models] == [
         (ModelName(0, member.client), member.sha256, member.num_examples) for member in record.members
@@ -264,8 +264,8 @@ def test_models_of_a_committed_round_are_located_by_its_record_alone() -> None:
     gateway.put(1, "c0", 1)
     gateway.put_aggregate(1, 2)
     gateway.commit(1)
-    gateway.store.delete(layout.member(NAME, 1, ClientId("c0")))
-    gateway.store.delete(layout.member(NAME, 1, AGGREGATE))
+    gateway.store.delete(layout.member(HOME, 1, ClientId("c0")))
+    gateway.store.delete(layout.member(HOME, 1, AGGREGATE))
     evaluate(gateway, round=1, aggregate=True)
     assert [str(ref.name) for ref in predictor.requests[-1].models] == ["1:c0", "1"]
 
@@ -273,9 +273,9 @@ def test_models_of_a_committed_round_are_located_by_its_record_alone() -> None:
 def test_another_program_or_data_set_changes_the_etag() -> None:
     gateway = predicting(PredictorWire(PARTIAL, WORK))
     etags = {evaluate(gateway).etag}
-    save_json(gateway.store, layout.program_record(NAME), StoredFile("another", 10, {}, 0.0).to_json())
+    save_json(gateway.store, layout.program_record(HOME), StoredFile("another", 10, {}, 0.0).to_json())
     etags.add(evaluate(gateway).etag)
-    save_json(gateway.store, layout.dataset_record(NAME, "test"), StoredFile("another", 10, {}, 0.0).to_json())
+    save_json(gateway.store, layout.dataset_record(HOME, "test"), StoredFile("another", 10, {}, 0.0).to_json())
     etags.add(evaluate(gateway).etag)
     assert len(etags) == 3
     assert None not in etags
@@ -301,7 +301,7 @@ def test_named_models_are_found_wherever_they_lie() -> None:
     artifact = gateway.run("aggregate", round=0).result["artifact"]["sha256"][:32]
     evaluate(gateway, round=None, models=["1", f"artifact:{artifact}"])
     aggregate, made = predictor.requests[0].models
-    member = gateway.state.rounds.records.read_member(NAME, 1, aggregate.name.client)
+    member = gateway.state.rounds.records.read_member(gateway.job, 1, aggregate.name.client)
     assert member
     assert (aggregate.name, aggregate.sha256) == (ModelName.parse("1"), member.sha256)
     assert (made.name.artifact, made.sha256, made.data_offset) == (artifact, artifact, None)
@@ -327,7 +327,7 @@ def test_without_program_data_set_models_or_predictor_nothing_is_run() -> None:
     gateway = predicting(PredictorWire(PARTIAL, WORK))
     with pytest.raises(NotFound, match="data set 'tset' does not exist; nearest: test"):
         evaluate(gateway, dataset="tset")
-    gateway.state.rounds.store.delete(layout.program_record(NAME))
+    gateway.state.rounds.store.delete(layout.program_record(HOME))
     with pytest.raises(NotFound, match="has no program; PUT /v1/jobs/job/model uploads one"):
         evaluate(gateway)
     without = world()
@@ -388,7 +388,7 @@ def test_records_are_read_from_the_store_once(filled: World) -> None:
     filled.store.before = note
     for _ in range(3):
         other.run("cosine-similarity", round=1)
-    assert reads == [layout.statistics(NAME, 1)]
+    assert reads == [layout.statistics(HOME, 1)]
 
 
 def test_provenance_reads_what_an_artifact_says_of_itself(filled: World) -> None:

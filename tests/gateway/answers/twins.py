@@ -152,5 +152,9 @@ class Twins:
 
 def artifacts(gateway: World) -> list[bytes]:
     """Return the data sections of the models that workloads wrote, in no order."""
-    bodies = [body for key, body in gateway.store.contents.items() if key.startswith(layout.artifacts_prefix(NAME))]
+    bodies = [
+        body
+        for key, body in gateway.store.contents.items()
+        if key.startswith(layout.artifacts_prefix(gateway.job.home))
+    ]
     return sorted(bytes(body[8 + int.from_bytes(body[:8], "little") :]) for body in bodies)

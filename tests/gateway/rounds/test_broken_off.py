@@ -8,7 +8,7 @@ import pytest
 from flstore_core import layout
 from flstore_core.errors import NotFound, StoreUnavailable
 from tests.fakes.store import Call, MemoryStore
-from tests.gateway.rounds.world import JOB, NAME, World, world
+from tests.gateway.rounds.world import HOME, JOB, NAME, World, world
 
 Operation = Callable[[World], object]
 
@@ -54,7 +54,7 @@ def erase(gateway: World) -> object:
 
 def rounds(store: MemoryStore) -> Mapping[str, bytes]:
     """Return what is stored of a job's rounds."""
-    return {key: body for key, body in store.contents.items() if key.startswith(layout.rounds_prefix(NAME))}
+    return {key: body for key, body in store.contents.items() if key.startswith(layout.rounds_prefix(HOME))}
 
 
 def break_off(store: MemoryStore, hook: str, calls: int) -> list[Call]:

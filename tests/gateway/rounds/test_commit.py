@@ -10,9 +10,9 @@ from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.records import Round
 from tests.fakes.clock import FakeTime
 from tests.fakes.store import Call
-from tests.gateway.rounds.world import NAME, World, gram, without_statistics, world
+from tests.gateway.rounds.world import HOME, JOB, NAME, World, gram, without_statistics, world
 
-OPENING, RECORD, STATISTICS = (place(NAME, 0) for place in (layout.opening, layout.round_record, layout.statistics))
+OPENING, RECORD, STATISTICS = (place(HOME, 0) for place in (layout.opening, layout.round_record, layout.statistics))
 
 
 def filled(**options: Any) -> World:
@@ -100,7 +100,7 @@ class TestCommitted:
             raise StoreUnavailable(str(call))
 
         gateway.store.before = refuse
-        assert gateway.rounds.records.read_record(NAME, 0) == record
+        assert gateway.rounds.records.read_record(JOB, 0) == record
 
 
 class TestRequest:
@@ -204,7 +204,7 @@ class TestTrouble:
         gateway = filled()
 
         def lose_update(call: Call) -> None:
-            gateway.store.delete(layout.tensors(NAME, 0, ClientId("c")))
+            gateway.store.delete(layout.tensors(HOME, 0, ClientId("c")))
 
         gateway.backends.shards.before = lose_update
         with pytest.raises(NotFound, match="the store has no 'c' in round 0"):

@@ -10,7 +10,7 @@ from flstore_core.errors import NotFound
 from flstore_core.ids import ClientId
 from tests.fakes.clock import FakeTime
 from tests.fakes.store import Call
-from tests.gateway.rounds.world import NAME, World, body, gram, world
+from tests.gateway.rounds.world import HOME, JOB, NAME, World, body, gram, world
 
 
 def settled(**options: Any) -> World:
@@ -53,8 +53,8 @@ def test_everything_else_stays() -> None:
     gateway.erase("a")
     after = gateway.store.contents
     changed = {key for key in before if before[key] != after.get(key)}
-    gone = [place(NAME, number, ClientId("a")) for place in (layout.tensors, layout.member) for number in (0, 2)]
-    assert changed == {layout.round_record(NAME, 0), layout.statistics(NAME, 0), *gone}
+    gone = [place(HOME, number, ClientId("a")) for place in (layout.tensors, layout.member) for number in (0, 2)]
+    assert changed == {layout.round_record(HOME, 0), layout.statistics(HOME, 0), *gone}
     assert gateway.stored_tensors(2, "b") == body(ord("b"))
 
 
@@ -90,15 +90,15 @@ def test_another_gateway_notices_though_it_looked_in_the_middle() -> None:
     other = World.make(gateway.store)
 
     def look(call: Call) -> None:
-        if call == Call("put", layout.round_record(NAME, 0)):
+        if call == Call("put", layout.round_record(HOME, 0)):
             gateway.store.before = lambda call: None
             other.rounds.catalog.refresh(NAME)
-            assert other.rounds.records.read_record(NAME, 0) is not None
+            assert other.rounds.records.read_record(JOB, 0) is not None
 
     gateway.store.before = look
     gateway.erase("a")
     assert sorted(other.rounds.catalog.refresh(NAME).participations) == ["b", "c"]
-    record = other.rounds.records.read_record(NAME, 0)
+    record = other.rounds.records.read_record(JOB, 0)
     assert record is not None
     assert "a" not in record.by_client
 
@@ -126,7 +126,7 @@ def test_a_record_that_another_erasure_replaced_is_read_again() -> None:
     other = World.make(gateway.store)
 
     def erase_another(call: Call) -> None:
-        if call == Call("put", layout.round_record(NAME, 0)):
+        if call == Call("put", layout.round_record(HOME, 0)):
             gateway.store.before = lambda call: None
             other.erase("c")
 
@@ -141,10 +141,10 @@ def test_a_job_deleted_meanwhile_stays_deleted() -> None:
     gateway = settled()
 
     def delete_job(call: Call) -> None:
-        if call == Call("get_with_info", layout.statistics(NAME, 0)):
+        if call == Call("get_with_info", layout.statistics(HOME, 0)):
             gateway.store.before = lambda call: None
             World.make(gateway.store).jobs.delete(NAME)
 
     gateway.store.before = delete_job
     gateway.erase("a")
-    assert not [key for key in gateway.store.contents if key.startswith("jobs/")]
+    assert [key for key in gateway.store.contents if key.startswith("jobs/")] == [layout.job(NAME)]

@@ -22,7 +22,7 @@ from services.gateway.threads import Pools
 from tests.fakes.clock import FakeTime
 from tests.fakes.executors import HeldExecutor, InlineExecutor
 from tests.fakes.store import Call, MemoryStore
-from tests.gateway.rounds.world import JOB, NAME, SCHEMA, World, world
+from tests.gateway.rounds.world import HOME, JOB, NAME, SCHEMA, World, world
 
 REFRESH_SECONDS = 10.0
 
@@ -223,7 +223,7 @@ class TestReading:
         with calls_of(gateway.store) as calls:
             index = gateway.rounds.catalog.refresh(NAME)
         assert list(index.committed) == [0, 1, 2, 3]
-        assert [call.key for call in calls if call.key.endswith("round.json")] == [layout.round_record(NAME, 3)]
+        assert [call.key for call in calls if call.key.endswith("round.json")] == [layout.round_record(HOME, 3)]
 
     def test_what_another_gateway_committed_shows_at_the_next_look(self) -> None:
         gateway = world(time=(time := FakeTime()), refresh_seconds=REFRESH_SECONDS)
@@ -248,7 +248,7 @@ class TestReading:
         a.commit(7)
         time.sleep(0.1)
         assert list(b.rounds.catalog.read_index(NAME).committed) == list(range(7))
-        assert b.rounds.openings.read_round(NAME, 7).committed
+        assert b.rounds.openings.read_round(JOB, 7).committed
         time.sleep(0.6)
         assert list(b.rounds.catalog.read_index(NAME).committed) == list(range(8))
 
@@ -270,8 +270,8 @@ class TestReading:
 
     def test_folders_without_an_opening_or_of_another_kind_are_no_rounds(self) -> None:
         gateway = world()
-        gateway.store.put(layout.tensors(NAME, 5, ClientId("left")), b"by a deletion that broke off")
-        gateway.store.put(layout.rounds_prefix(NAME) + "notes/x", b"")
+        gateway.store.put(layout.tensors(HOME, 5, ClientId("left")), b"by a deletion that broke off")
+        gateway.store.put(layout.rounds_prefix(HOME) + "notes/x", b"")
         index = gateway.rounds.catalog.read_index(NAME)
         assert list(index.open) == list(index.committed) == []
 
@@ -320,7 +320,7 @@ class TestCoherence:
         World.make(gateway.store).erase("a")
         index = gateway.rounds.catalog.refresh(NAME)
         assert list(index.participations) == ["b"]
-        remembered = gateway.rounds.records.read_record(NAME, 0)
+        remembered = gateway.rounds.records.read_record(JOB, 0)
         assert remembered is not None
         assert list(remembered.by_client) == ["b"]
 

@@ -28,11 +28,11 @@ from tests.fakes.clock import FakeTime
 from tests.fakes.executors import HeldExecutor
 from tests.fakes.interleaving import RacingTime, Scheduler
 from tests.fakes.store import Call, MemoryStore
-from tests.gateway.rounds.world import JOB, NAME, World, body, world
+from tests.gateway.rounds.world import HOME, JOB, NAME, World, body, world
 
 CLIENT = ClientId("c")
-TENSORS, MEMBER = layout.tensors(NAME, 0, CLIENT), layout.member(NAME, 0, CLIENT)
-OPENING, RECORD = layout.opening(NAME, 0), layout.round_record(NAME, 0)
+TENSORS, MEMBER = layout.tensors(HOME, 0, CLIENT), layout.member(HOME, 0, CLIENT)
+OPENING, RECORD = layout.opening(HOME, 0), layout.round_record(HOME, 0)
 
 
 def on_call(store: MemoryStore, method: str, key: str, act: Callable[[], object], *, after: bool = False) -> None:
@@ -69,10 +69,10 @@ class TestAcknowledged:
     def test_an_aggregate_is_taken_in_likewise(self) -> None:
         gateway = world()
         gateway.put_aggregate(0, 5)
-        assert gateway.store.contents[layout.tensors(NAME, 0, AGGREGATE)] == body(5)
-        assert gateway.stored_member(0, AGGREGATE) == gateway.rounds.records.read_member(NAME, 0, AGGREGATE)
+        assert gateway.store.contents[layout.tensors(HOME, 0, AGGREGATE)] == body(5)
+        assert gateway.stored_member(0, AGGREGATE) == gateway.rounds.records.read_member(JOB, 0, AGGREGATE)
 
-    def test_the_record_is_written_after_the_tensors_and_the_mark_read_last(self) -> None:
+    def test_the_record_is_written_after_the_tensors_and_job_and_mark_are_read_last(self) -> None:
         gateway = world()
         gateway.put(0, "other", 2)
         calls: list[Call] = []
@@ -83,6 +83,7 @@ class TestAcknowledged:
             Call("get", OPENING),
             Call("put", TENSORS),
             Call("put", MEMBER),
+            Call("get", layout.job(NAME)),
             Call("get", OPENING),
         ]
 
@@ -167,7 +168,7 @@ class TestBesideACommit:
 
     def mark(self, gateway: World) -> None:
         gateway.put(0, "a", 1)
-        gateway.rounds.openings.mark_commit(NAME, 0, Opening(None))
+        gateway.rounds.openings.mark_commit(JOB, 0, Opening(None))
 
     def test_it_waits_for_the_commit_to_end(self) -> None:
         time = FakeTime()
@@ -208,7 +209,7 @@ class TestBesideACommit:
             "record": (upload, Call("put", MEMBER)),
             "look": (upload, Call("get", OPENING)),
             "mark": (commit, Call("put", OPENING)),
-            "list": (commit, Call("list", layout.clients_prefix(NAME, 0))),
+            "list": (commit, Call("list", layout.clients_prefix(HOME, 0))),
         }
         upload.run_until(Call("put", MEMBER))
         for step in order:
@@ -344,7 +345,7 @@ class TestSlices:
         assert gateway.ingest.put(upload).created
         assert [send.done() for send in upload.sends] == [False]
         assert gateway.backends.shards.slices == {}
-        record = gateway.rounds.openings.read_open(NAME, 0)
+        record = gateway.rounds.openings.read_open(JOB, 0)
         statistics, _ = gateway.statistics.compute(JOB, record)
         assert statistics is not None
         assert statistics.members == ("c",)

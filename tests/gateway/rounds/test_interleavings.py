@@ -15,7 +15,7 @@ from flstore_core.records import Round
 from services.gateway.rounds.index import JobIndex
 from services.gateway.rounds.ingest import Receipt
 from tests.fakes.interleaving import RacingTime, Scenario, Scheduler, explore, never, sample
-from tests.gateway.rounds.world import JOB, NAME, World, body, gram, world
+from tests.gateway.rounds.world import HOME, JOB, NAME, World, body, gram, world
 
 Outcomes = Mapping[str, object]
 Operation = Callable[[World], object]
@@ -86,7 +86,7 @@ def keep_promises(setting: World, outcomes: Outcomes) -> None:
             assert outcome == record, "every commit is answered with the one record"
         else:
             assert isinstance(outcome, Conflict | RoundCommitted | JobIndex), outcome
-    for member in record.members if record else setting.rounds.records.read_members(NAME, 0):
+    for member in record.members if record else setting.rounds.records.read_members(JOB, 0):
         tensors = setting.stored_tensors(0, member.client)
         assert tensors is not None
         assert sha256(tensors).hexdigest() == member.sha256, "a record names the bytes that are stored"
@@ -305,7 +305,7 @@ def test_nothing_of_a_deleted_job_is_found_in_a_new_one(operation: Operation) ->
         setting.jobs.create(JOB)
         index = setting.rounds.catalog.refresh(NAME)
         assert (list(index.open), list(index.committed)) == ([], [])
-        assert not [key for key in setting.store.contents if key.startswith(layout.rounds_prefix(NAME))]
+        assert not [key for key in setting.store.contents if key.startswith(layout.rounds_prefix(HOME))]
 
     ends = outcomes_of(two_delivered, [delete_job, operation], check)
     assert "NoneType, NotFound" in ends
@@ -336,7 +336,7 @@ def test_operations_through_one_gateway_leave_it_knowing_what_is_stored(
         assert list(ours.committed) == list(theirs.committed)
         assert list(ours.open) == list(theirs.open)
         assert ours.participations == theirs.participations
-        assert setting.rounds.records.read_record(NAME, 0) == setting.stored_record(0)
+        assert setting.rounds.records.read_record(JOB, 0) == setting.stored_record(0)
 
     scenario = racing(before, dict(zip("AB", operations, strict=True)), check, together=True)
     assert explore(scenario, never, preemptions=2) > 20

@@ -9,11 +9,11 @@ from flstore_core.errors import NotFound
 from flstore_core.records import Round
 from services.gateway.rounds.opening import Opening
 from tests.fakes.store import Call
-from tests.gateway.rounds.world import NAME, World, world
+from tests.gateway.rounds.world import HOME, JOB, NAME, World, world
 
 
 def stored_opening(gateway: World, number: int) -> object:
-    return json.loads(gateway.store.contents[layout.opening(NAME, number)])
+    return json.loads(gateway.store.contents[layout.opening(HOME, number)])
 
 
 @pytest.mark.parametrize("opening", [Opening(None), Opening(3), Opening(0, commit_begun=True)])
@@ -30,21 +30,21 @@ class TestOpening:
 
     def test_the_first_caller_writes_and_the_next_reads(self) -> None:
         gateway = world()
-        assert gateway.rounds.openings.open_round(NAME, 4) == Opening(None)
+        assert gateway.rounds.openings.open_round(JOB, 4) == Opening(None)
         assert stored_opening(gateway, 4) == {"base": None, "closing": False}
-        gateway.store.put(layout.opening(NAME, 4), json.dumps({"base": 1, "closing": False}).encode())
-        assert gateway.rounds.openings.open_round(NAME, 4) == Opening(1)
+        gateway.store.put(layout.opening(HOME, 4), json.dumps({"base": 1, "closing": False}).encode())
+        assert gateway.rounds.openings.open_round(JOB, 4) == Opening(1)
 
     def test_who_loses_the_race_to_open_takes_the_winners_base(self) -> None:
         gateway = world()
 
         def open_first(call: Call) -> None:
-            if call == Call("put", layout.opening(NAME, 4)):
+            if call == Call("put", layout.opening(HOME, 4)):
                 gateway.store.before = lambda call: None
                 gateway.store.put(call.key, json.dumps({"base": 2, "closing": False}).encode())
 
         gateway.store.before = open_first
-        assert gateway.rounds.openings.open_round(NAME, 4) == Opening(2)
+        assert gateway.rounds.openings.open_round(JOB, 4) == Opening(2)
 
     def test_the_example_of_the_module(self) -> None:
         gateway = world()
@@ -52,8 +52,8 @@ class TestOpening:
         gateway.commit(0)
         gateway.put(2, "c", 1)
         gateway.put_aggregate(1, 6)
-        assert gateway.rounds.openings.open_round(NAME, 2).base == 0
-        assert gateway.rounds.openings.open_round(NAME, 3).base == 1
+        assert gateway.rounds.openings.open_round(JOB, 2).base == 0
+        assert gateway.rounds.openings.open_round(JOB, 3).base == 1
 
     @pytest.mark.parametrize(
         ("committed", "still_open", "base_of_5"),
@@ -78,7 +78,7 @@ class TestOpening:
             gateway.commit(number)
         for number in still_open:
             gateway.put_aggregate(number, 1)
-        assert gateway.rounds.openings.open_round(NAME, 5).base == base_of_5
+        assert gateway.rounds.openings.open_round(JOB, 5).base == base_of_5
 
     def test_rounds_without_an_aggregate_are_no_base(self) -> None:
         gateway = world()
@@ -86,7 +86,7 @@ class TestOpening:
         for number in (1, 2):
             gateway.put(number, "c", 2)
         gateway.commit(1)
-        assert gateway.rounds.openings.open_round(NAME, 3).base == 0
+        assert gateway.rounds.openings.open_round(JOB, 3).base == 0
 
 
 class TestCommitMark:
@@ -96,15 +96,15 @@ class TestCommitMark:
         gateway = world()
         openings = gateway.rounds.openings
         gateway.put_aggregate(0, 1)
-        opening = openings.open_round(NAME, 1)
-        assert openings.has_commit_begun(NAME, 1) is False
-        openings.mark_commit(NAME, 1, opening)
-        assert openings.has_commit_begun(NAME, 1) is True
+        opening = openings.open_round(JOB, 1)
+        assert openings.has_commit_begun(JOB, 1) is False
+        openings.mark_commit(JOB, 1, opening)
+        assert openings.has_commit_begun(JOB, 1) is True
         assert stored_opening(gateway, 1) == {"base": 0, "closing": True}
 
     def test_a_round_that_is_gone_has_no_mark(self) -> None:
         with pytest.raises(NotFound, match="round 3 of job 'job' does not exist"):
-            world().rounds.openings.has_commit_begun(NAME, 3)
+            world().rounds.openings.has_commit_begun(JOB, 3)
 
 
 class TestReading:
@@ -116,7 +116,7 @@ class TestReading:
         for client, seed in (("b", 2), ("a", 1)):
             gateway.put(1, client, seed)
         gateway.put_aggregate(1, 6)
-        round_ = gateway.rounds.openings.read_round(NAME, 1)
+        round_ = gateway.rounds.openings.read_round(JOB, 1)
         assert [member.client for member in round_.members] == ["a", "b"]
         assert (round_.base, round_.aggregate == gateway.stored_member(1, "aggregate")) == (0, True)
         assert not round_.committed
@@ -124,29 +124,29 @@ class TestReading:
     def test_reading_a_round_that_was_never_opened_opens_none(self) -> None:
         gateway = world()
         with pytest.raises(NotFound, match="round 3 of job 'job' does not exist"):
-            gateway.rounds.openings.read_open(NAME, 3)
+            gateway.rounds.openings.read_open(JOB, 3)
         assert list(gateway.store.contents) == [layout.job(NAME)]
 
     def test_a_committed_round_is_its_record(self) -> None:
         gateway = world()
         gateway.put(0, "a", 1)
         record = gateway.commit(0, metrics={"accuracy": 0.5})
-        assert gateway.rounds.openings.read_round(NAME, 0) == record
+        assert gateway.rounds.openings.read_round(JOB, 0) == record
 
     def test_an_unknown_round_is_told_with_the_nearest(self) -> None:
         gateway = world()
         gateway.put(12, "a", 1)
         with pytest.raises(NotFound, match="round of job 'job': '13' does not exist; nearest: 12"):
-            gateway.rounds.openings.read_round(NAME, 13)
+            gateway.rounds.openings.read_round(JOB, 13)
 
     def test_a_round_opened_through_another_gateway_is_found_at_once(self) -> None:
         gateway = world()
         gateway.rounds.catalog.read_index(NAME)
         World.make(gateway.store).put(0, "a", 1)
-        assert [member.client for member in gateway.rounds.openings.read_round(NAME, 0).members] == ["a"]
+        assert [member.client for member in gateway.rounds.openings.read_round(JOB, 0).members] == ["a"]
 
     def test_a_round_committed_elsewhere_while_it_is_looked_for_is_found(self) -> None:
-        gateway, record_key = world(), layout.round_record(NAME, 0)
+        gateway, record_key = world(), layout.round_record(HOME, 0)
         other = World.make(gateway.store)
         committed: list[Round] = []
 
@@ -158,4 +158,4 @@ class TestReading:
 
         gateway.rounds.catalog.read_index(NAME)
         gateway.store.after = commit_meanwhile
-        assert [gateway.rounds.openings.read_round(NAME, 0)] == committed
+        assert [gateway.rounds.openings.read_round(JOB, 0)] == committed

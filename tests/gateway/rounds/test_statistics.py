@@ -11,14 +11,14 @@ from flstore_core.records import Round
 from flstore_core.shard.protocol import Work
 from flstore_core.statistics import RoundStatistics
 from tests.fakes.store import Call
-from tests.gateway.rounds.world import JOB, NAME, World, gram, values, without_statistics, world
+from tests.gateway.rounds.world import HOME, JOB, World, gram, values, without_statistics, world
 
 
 def opened(slices: int = 1) -> tuple[World, Round]:
     gateway = world(slices=slices)
     for client, seed in (("a", 1), ("b", 2)):
         gateway.put(0, client, seed)
-    return gateway, gateway.rounds.openings.read_open(NAME, 0)
+    return gateway, gateway.rounds.openings.read_open(JOB, 0)
 
 
 def asked(gateway: World) -> list[Call]:
@@ -89,13 +89,13 @@ def test_statistics_that_do_not_fit_are_worked_out_again_and_kept(stored: str) -
     record, statistics = gateway.commit(0), gateway.stored_statistics(0)
     assert statistics is not None
     wrong = None if stored == "missing" else statistics.take([ClientId("b")])
-    gateway.store.delete(layout.statistics(NAME, 0))
+    gateway.store.delete(layout.statistics(HOME, 0))
     other = World.make(gateway.store)
     repaired, work = other.statistics.repair(JOB, record, wrong)
     assert repaired is not None
     assert repaired.gram.tolist() == gram([1, 2])
     assert work.hits == 2
     calls = asked(other)
-    remembered = other.rounds.records.read_committed(NAME, [0], "w", Pattern.P2, statistics=True)[0][0][1]
+    remembered = other.rounds.records.read_committed(JOB, [0], "w", Pattern.P2, statistics=True)[0][0][1]
     assert other.statistics.repair(JOB, record, remembered) == (remembered, Work())
     assert calls == []

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -37,7 +37,8 @@ SCHEMA = Schema.from_json(
     [{"name": "bias", "dtype": "F32", "shape": [2]}, {"name": "weight", "dtype": "F32", "shape": [2, 2]}]
 )
 NAME = JobId("job")
-JOB = Job(NAME, SCHEMA, created_at=1.0)
+JOB = Job(NAME, SCHEMA, created_at=1.0, generation="g1")
+HOME = JOB.home
 
 
 def values(seed: int) -> list[float]:
@@ -127,19 +128,19 @@ class World:
 
     def stored_record(self, number: int) -> Round | None:
         """Return what the store has as a round's record, through no cache."""
-        content = self.store.contents.get(layout.round_record(NAME, number))
+        content = self.store.contents.get(layout.round_record(HOME, number))
         return Round.from_json(json.loads(content)) if content else None
 
     def stored_member(self, number: int, client: str) -> Member | None:
         """Return what the store has as an update's record, through no cache."""
-        content = self.store.contents.get(layout.member(NAME, number, ClientId(client)))
+        content = self.store.contents.get(layout.member(HOME, number, ClientId(client)))
         return Member.from_json(json.loads(content)) if content else None
 
     def stored_tensors(self, number: int, client: str) -> bytes | None:
-        return self.store.contents.get(layout.tensors(NAME, number, ClientId(client)))
+        return self.store.contents.get(layout.tensors(HOME, number, ClientId(client)))
 
     def stored_statistics(self, number: int) -> RoundStatistics | None:
-        content = self.store.contents.get(layout.statistics(NAME, number))
+        content = self.store.contents.get(layout.statistics(HOME, number))
         return RoundStatistics.from_bytes(content) if content else None
 
 
@@ -157,4 +158,4 @@ def world(job: Job = JOB, **options: Any) -> World:
 
 
 def without_statistics() -> Job:
-    return Job(NAME, SCHEMA, StatisticsMode.OFF, created_at=1.0)
+    return replace(JOB, statistics=StatisticsMode.OFF)

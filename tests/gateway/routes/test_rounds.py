@@ -16,7 +16,7 @@ from flstore_core import layout
 from flstore_core.errors import StoreUnavailable
 from tests.fakes.store import Call
 from tests.gateway.routes.conftest import client_of
-from tests.gateway.world import NAME, World, body, world
+from tests.gateway.world import HOME, NAME, World, body, world
 from tests.running.jobs import problem
 
 ROUND = "/v1/jobs/job/rounds/0"
@@ -81,7 +81,7 @@ async def test_metrics_that_do_not_fit_are_refused(
 ) -> None:
     answer = await put(http, headers={"X-FLStore-Metrics": metrics})
     assert message in problem(answer, 422, "invalid-parameters")["detail"]
-    assert layout.member(NAME, 0, "c") not in job.store.contents  # type: ignore[arg-type]
+    assert layout.member(HOME, 0, "c") not in job.store.contents  # type: ignore[arg-type]
 
 
 def changed(**arrays: Any) -> bytes:

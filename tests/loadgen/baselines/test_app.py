@@ -95,7 +95,7 @@ def test_a_job_is_created_once_and_read(baseline: Baseline) -> None:
 
 
 def test_an_update_is_stored_under_flstores_own_key_and_comes_back(round_0: Baseline, store: MemoryStore) -> None:
-    key = layout.tensors(JobId("j"), 0, ClientId("c1"))
+    key = layout.tensors(layout.home(JobId("j"), ""), 0, ClientId("c1"))
     assert store.contents[key] == model(1)
     assert round_0.get("/v1/jobs/j/rounds/0/clients/c1").content == model(1)
     assert round_0.get("/v1/jobs/j/rounds/0/aggregate").content == model(9)

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from flstore_core import layout
 from flstore_core.errors import InvalidParameters, Unavailable
+from flstore_core.generations import Generations
 from flstore_core.ids import ClientId, JobId
 from flstore_core.patterns import Pattern
-from flstore_core.records import Member, Round, to_bytes
+from flstore_core.records import Job, Member, Round, to_bytes
+from flstore_core.schema import Schema
 from flstore_core.storage import DirectoryStore
 from loadgen.__main__ import main
 from loadgen.experiments import history as history_module
@@ -199,17 +201,21 @@ def test_a_request_is_repeated_by_workers_that_wait_for_their_answers(
 
 
 def test_a_long_history_is_a_stored_round_under_other_numbers(tmp_path: Path) -> None:
-    name, client = JobId("job-0"), ClientId("client-0")
+    client = ClientId("client-0")
     store = DirectoryStore(tmp_path)
+    schema = Schema.from_json([{"name": "w", "dtype": "F32", "shape": [1]}])
+    job = Job(JobId("job-0"), schema, generation="g1")
+    Generations(store).begin(job)
+    home = job.home
     member = Member(client, "00", 4, 0, {}, 1.0)
-    store.put(layout.tensors(name, 0, client), b"model")
-    store.put(layout.round_record(name, 0), to_bytes(Round(0, None, (member,), None, {}, {}, 1.0).to_json()))
+    store.put(layout.tensors(home, 0, client), b"model")
+    store.put(layout.round_record(home, 0), to_bytes(Round(0, None, (member,), None, {}, {}, 1.0).to_json()))
     add_history(tmp_path, "job-0", 4)
     for number in range(1, 4):
-        record = Round.from_json(json.loads(store.get(layout.round_record(name, number))))
+        record = Round.from_json(json.loads(store.get(layout.round_record(home, number))))
         assert (record.number, record.base, record.members) == (number, number - 1, (member,))
-        assert store.get(layout.tensors(name, number, client)) == b"model"
-    first, last = (tmp_path / layout.tensors(name, number, client) for number in (0, 3))
+        assert store.get(layout.tensors(home, number, client)) == b"model"
+    first, last = (tmp_path / layout.tensors(home, number, client) for number in (0, 3))
     assert first.samefile(last), "hard links: the bytes are stored once"
 
 

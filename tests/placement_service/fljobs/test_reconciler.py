@@ -34,6 +34,7 @@ from tests.fakes.time import FakeTime
 from tests.kubernetes.world import MIB, SCHEMA, fljob, job
 
 JOB = JobId("job")
+HOME = layout.home(JOB, "")
 WRITES = {"create", "apply", "merge", "replace", "delete"}
 
 
@@ -196,10 +197,10 @@ async def test_a_job_that_a_gateway_creates_at_the_same_time_is_adopted(tmp_path
 
 async def test_what_a_deletion_that_broke_off_has_left_is_cleared(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
-        here.store.put(layout.tensors(JOB, 0, ClientId("c")), b"of an earlier job")
+        here.store.put(layout.tensors(HOME, 0, ClientId("c")), b"of an earlier job")
         await here.person.create(FLJOBS, fljob("job"))
         await here.settle()
-        assert [info.key for info in here.store.list(layout.rounds_prefix(JOB))] == []
+        assert [info.key for info in here.store.list(layout.rounds_prefix(HOME))] == []
 
 
 async def test_a_status_that_cannot_be_written_now_is_no_failure_of_the_pass(tmp_path: Path) -> None:

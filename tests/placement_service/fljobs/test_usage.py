@@ -13,8 +13,10 @@ from flstore_core.ids import ClientId, JobId
 from flstore_core.storage import DirectoryStore, ObjectInfo, ObjectStore
 from services.placement.fljobs.usage import FRESH_S, RECOUNT_S, Durable, Usage
 from tests.fakes.time import FakeTime
+from tests.kubernetes.world import job
 
-JOB = JobId("job")
+JOB = job("job")
+HOME = JOB.home
 ALICE, BOB = ClientId("alice"), ClientId("bob")
 
 
@@ -39,9 +41,9 @@ def store(tmp_path: Path) -> DirectoryStore:
 
 
 def put_round(store: DirectoryStore, number: int, nbytes: int, committed: bool = True) -> None:
-    store.put(layout.tensors(JOB, number, ALICE), bytes(nbytes))
+    store.put(layout.tensors(HOME, number, ALICE), bytes(nbytes))
     if committed:
-        store.put(layout.round_record(JOB, number), bytes(7))
+        store.put(layout.round_record(HOME, number), bytes(7))
 
 
 def test_an_empty_job_holds_nothing(store: DirectoryStore) -> None:
@@ -52,9 +54,9 @@ def test_rounds_artifacts_and_datasets_are_counted(store: DirectoryStore) -> Non
     put_round(store, 3, 100)
     put_round(store, 11, 200)
     put_round(store, 12, 50, committed=False)
-    store.put(layout.artifacts_prefix(JOB) + "a.safetensors", bytes(1000))
-    store.put(layout.datasets_prefix(JOB) + "d.safetensors", bytes(20))
-    put_other = layout.tensors(JobId("job-2"), 0, ALICE)
+    store.put(layout.artifacts_prefix(HOME) + "a.safetensors", bytes(1000))
+    store.put(layout.datasets_prefix(HOME) + "d.safetensors", bytes(20))
+    put_other = layout.tensors(job("job-2").home, 0, ALICE)
     store.put(put_other, bytes(10**6))
     assert Usage(store, FakeTime()).measure(JOB) == Durable(2, 1, 11, 100 + 200 + 50 + 2 * 7 + 1000 + 20)
 
@@ -80,8 +82,8 @@ async def test_committed_rounds_are_listed_once_an_hour(store: DirectoryStore) -
     listed.prefixes.clear()
     await time.advance(FRESH_S)
     usage.measure(JOB)
-    assert [prefix for prefix in listed.prefixes if "/rounds/" in prefix] == [layout.rounds_prefix(JOB) + "00000001"]
-    store.delete(layout.tensors(JOB, 0, ALICE))  # an erasure
+    assert [prefix for prefix in listed.prefixes if "/rounds/" in prefix] == [layout.rounds_prefix(HOME) + "00000001"]
+    store.delete(layout.tensors(HOME, 0, ALICE))  # an erasure
     await time.advance(RECOUNT_S)
     assert usage.measure(JOB).nbytes == 7 + 100
 
@@ -90,8 +92,8 @@ async def test_a_job_that_was_forgotten_is_counted_afresh(store: DirectoryStore)
     usage = Usage(store, FakeTime())
     put_round(store, 0, 100)
     usage.measure(JOB)
-    store.delete_prefix(layout.job_prefix(JOB))
-    usage.forget(JOB)
+    store.delete_prefix(layout.job_prefix(JOB.id))
+    usage.forget(JOB.id)
     assert usage.measure(JOB) == Durable(0, 0, None, 0)
     usage.forget(JobId("never counted"))
 
@@ -110,16 +112,16 @@ async def test_after_any_history_the_count_is_what_a_full_listing_finds(
     usage, committed, begun = Usage(store, time), set[int](), set[int]()
     for step, number, nbytes in history:
         if step == "put" and number not in committed:
-            store.put(layout.tensors(JOB, number, BOB), bytes(nbytes))
+            store.put(layout.tensors(HOME, number, BOB), bytes(nbytes))
             begun.add(number)
         elif step == "commit":
-            store.put(layout.round_record(JOB, number), b"{}")
+            store.put(layout.round_record(HOME, number), b"{}")
             committed.add(number)
         elif step == "drop":
-            store.delete_prefix(layout.rounds_prefix(JOB) + f"{number:08d}/")
+            store.delete_prefix(layout.rounds_prefix(HOME) + f"{number:08d}/")
             committed.discard(number)
             begun.discard(number)
         await time.advance(FRESH_S)
-        total = sum(info.size for info in store.list(layout.job_prefix(JOB)))
+        total = sum(info.size for info in store.list(layout.job_prefix(JOB.id)))
         latest = max(committed, default=None)
         assert usage.measure(JOB) == Durable(len(committed), len(begun - committed), latest, total)
