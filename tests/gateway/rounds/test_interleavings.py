@@ -11,11 +11,12 @@ import pytest
 
 from flstore_core import layout
 from flstore_core.errors import Conflict, NotFound, RoundCommitted
+from flstore_core.ids import ClientId
 from flstore_core.records import Round
 from services.gateway.rounds.index import JobIndex
 from services.gateway.rounds.ingest import Receipt
 from tests.fakes.interleaving import RacingTime, Scenario, Scheduler, explore, never, sample
-from tests.gateway.rounds.world import HOME, JOB, NAME, World, body, gram, world
+from tests.gateway.rounds.world import JOB, NAME, World, body, gram, world
 
 Outcomes = Mapping[str, object]
 Operation = Callable[[World], object]
@@ -295,21 +296,72 @@ def test_an_update_sent_again_during_its_erasure_is_there_whole_or_not_at_all() 
     assert outcomes_of(two_delivered, [erase_c, put_1], check) == {"Erasure, created", "Erasure, repeated"}
 
 
+def create_anew(gateway: World) -> object:
+    try:
+        return gateway.jobs.create(JOB)[1]
+    except NotFound as error:  # it was deleted again
+        return error
+
+
+def delete_and_create(gateway: World) -> object:
+    gateway.jobs.delete(NAME)
+    return create_anew(gateway)
+
+
+def nothing_of_ended_generations(setting: World, outcomes: Outcomes) -> None:
+    """Assert that all that is stored belongs to the job that there is, if there is one."""
+    try:
+        homes = {setting.rounds.generations.read(NAME).home}
+    except NotFound:
+        homes = set()
+    left = [
+        key for key in setting.store.contents if key.startswith(layout.job_prefix(NAME)) and key != layout.job(NAME)
+    ]
+    assert not [key for key in left if not any(key.startswith(f"{home}/") for home in homes)]
+
+
 @pytest.mark.parametrize("operation", [put_1, put_other, commit, erase_c], ids=["repeat", "put", "commit", "erase"])
-def test_nothing_of_a_deleted_job_is_found_in_a_new_one(operation: Operation) -> None:
-    """The new job is created after the race. One created meanwhile may get the upload: keys have no generation."""
-
-    def check(setting: World, outcomes: Outcomes) -> None:
-        with pytest.raises(NotFound):
-            setting.rounds.catalog.refresh(NAME)
-        setting.jobs.create(JOB)
-        index = setting.rounds.catalog.refresh(NAME)
-        assert (list(index.open), list(index.committed)) == ([], [])
-        assert not [key for key in setting.store.contents if key.startswith(layout.rounds_prefix(HOME))]
-
-    ends = outcomes_of(two_delivered, [delete_job, operation], check)
+def test_nothing_is_left_of_a_deleted_job(operation: Operation) -> None:
+    ends = outcomes_of(two_delivered, [delete_job, operation], nothing_of_ended_generations)
     assert "NoneType, NotFound" in ends
     assert len(ends) > 1, "the operation may come first"
+
+
+@pytest.mark.parametrize("operation", [put_1, put_other, commit], ids=["repeat", "put", "commit"])
+def test_nothing_of_a_deleted_job_gets_into_its_successor(operation: Operation) -> None:
+    """The operation was begun for the first job, so it counts there or not at all."""
+
+    def check(setting: World, outcomes: Outcomes) -> None:
+        nothing_of_ended_generations(setting, outcomes)
+        index = setting.rounds.catalog.refresh(NAME)
+        assert (list(index.open), list(index.committed)) == ([], [])
+
+    ends = outcomes_of(two_delivered, [delete_and_create, operation], check, preemptions=2)
+    assert "bool, NotFound" in ends
+
+
+def test_what_a_new_job_acknowledges_outlives_every_deletion_of_the_old_one() -> None:
+    def create_and_put(gateway: World) -> object:
+        if create_anew(gateway) is not True:
+            return None
+        job = gateway.rounds.catalog.read_job(NAME)
+        return job.home, gateway.put(0, "c", 1, job=job)
+
+    def check(setting: World, outcomes: Outcomes) -> None:
+        nothing_of_ended_generations(setting, outcomes)
+        if isinstance(outcomes["B"], tuple):
+            home, _ = outcomes["B"]
+            assert setting.store.contents[layout.tensors(home, 0, ClientId("c"))] == body(1)
+
+    assert outcomes_of(two_delivered, [delete_job, create_and_put], check, preemptions=2) >= {"NoneType, tuple"}
+
+
+@pytest.mark.parametrize("before", [nothing, delete_job], ids=["while-there-is-one", "after-a-deletion"])
+def test_creations_at_once_make_one_job(before: Operation) -> None:
+    def check(setting: World, outcomes: Outcomes) -> None:
+        assert sorted(outcomes.values(), key=str) == [False, before is delete_job]
+
+    outcomes_of(before, [create_anew, create_anew], check)
 
 
 @pytest.mark.parametrize(
