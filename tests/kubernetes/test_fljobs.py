@@ -33,9 +33,9 @@ async def test_an_object_makes_the_job_a_gateway_would_find(world: World) -> Non
     await world.cluster.hand.create(FLJOBS, fljob("job", hotRounds=3, statistics="off"))
     ready = await world.shows("job", "Ready")
     assert ready["reason"] == "Serving"
-    record = json.loads(world.store.get(layout.job(JOB)))
-    assert record["schema"] == SCHEMA.to_json()
-    assert (record["hot_rounds"], record["statistics"], record["replicas"]) == (3, "off", 1)
+    record = Generations(world.store).read(JOB)
+    assert record.schema == SCHEMA
+    assert (record.hot_rounds, record.statistics, record.replicas) == (3, "off", 1)
     status = await world.status("job")
     assert (status["slices"], status["shards"], status["shardNames"]) == (1, 1, ["shard-0"])
     assert (status["parameters"], status["updateBytes"]) == (256 * 1024, MIB)
@@ -87,7 +87,7 @@ async def test_a_schema_may_come_from_another_job(world: World) -> None:
     spec = {"schemaFrom": "model", "clientsPerRound": 1}
     await world.cluster.hand.create(FLJOBS, {**FLJOBS.head("job"), "spec": spec})
     await world.shows("job", "Ready")
-    assert json.loads(world.store.get(layout.job(JOB)))["schema"] == SCHEMA.to_json()
+    assert Generations(world.store).read(JOB).schema == SCHEMA
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from flstore_core import layout
 from tests.running import raw
+from tests.running.homes import home_of
 from tests.running.jobs import SCHEMA, JobOverHttp, body, create, problem
 from tests.running.processes import System, gateway
 from tests.servers import wait_until
@@ -35,7 +37,7 @@ def test_what_follows_a_body_is_no_part_of_it(on_directory: System, local_job: J
         path = local_job.client_url(0, "short")
         connection.sendall(raw.head("PUT", path, f"Content-Length: {len(GOOD) - 8}") + GOOD)
         assert raw.answer(connection)[0] in (400, 422)
-    keys = [info.key for info in on_directory.store.list(f"jobs/{local_job.name}/rounds")]
+    keys = [info.key for info in on_directory.store.list(layout.rounds_prefix(home_of(on_directory, local_job)))]
     assert not [key for key in keys if "short" in key]
     if local_job.http.get(local_job.client_url(0, "c")).status_code == 200:
         assert local_job.http.get(local_job.client_url(0, "c")).content == GOOD
@@ -123,7 +125,7 @@ def test_what_no_shard_can_hold_is_told_with_the_numbers(running: System, shape:
     assert document["update_bytes"] == 4 * shape[0] * shape[1]
     assert document["largest_shard_bytes"] == 64 * 2**20
     problem(running.http.get(f"/v1/jobs/{name}"), 404, "not-found")
-    assert not list(running.store.list(f"jobs/{name}"))
+    assert [info.key for info in running.store.list(f"jobs/{name}")] == [f"jobs/{name}/job.json"]
     assert name not in running.http.get("/v1/placement").json()["jobs"]
     assert create(running.http, name).name == name
 

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from flstore_core import layout
 from flstore_core.statistics import RoundStatistics
+from tests.running.homes import home_of
 from tests.running.jobs import SCHEMA, JobOverHttp, body, create, flat, problem
 from tests.running.processes import Service, System, gateway
 from tests.servers import wait_until
@@ -104,9 +106,7 @@ def test_an_erased_client_is_gone_from_everything(running: System, job: JobOverH
     tombstone = json.loads(running.store.get(document["tombstone"]))
     assert (tombstone["client"], tombstone["rounds"], tombstone["objects"]) == ("c1", [1, 2], document["objects"])
     assert tombstone["done_at"] >= tombstone["asked_at"]
-    statistics = RoundStatistics.from_bytes(
-        running.store.get(f"jobs/{job.name}/rounds/00000001/statistics.safetensors")
-    )
+    statistics = RoundStatistics.from_bytes(running.store.get(layout.statistics(home_of(running, job), 1)))
     assert statistics.members == ("c0", "c2")
     deltas = np.array([flat(seed) - flat(50) for seed in (1, 3)])
     np.testing.assert_allclose(statistics.gram, deltas @ deltas.T, rtol=1e-5, atol=1e-2)
@@ -128,7 +128,7 @@ def test_a_deleted_job_may_come_back_as_another(running: System) -> None:
     job.commit(0)
     job.run("aggregate", round=0)
     assert running.http.delete(job.url).status_code == 204
-    assert not list(running.store.list(f"jobs/{job.name}"))
+    assert [info.key for info in running.store.list(f"jobs/{job.name}")] == [f"jobs/{job.name}/job.json"]
     problem(running.http.get(job.url), 404, "not-found")
     problem(running.http.get(f"{job.url}/rounds/0"), 404, "not-found")
     problem(job.run("cosine-similarity"), 404, "not-found")

@@ -8,19 +8,21 @@ import numpy as np
 import pytest
 from safetensors.numpy import load
 
+from flstore_core import layout
 from flstore_core.statistics import RoundStatistics
+from tests.running.homes import home_of
 from tests.running.jobs import PARAMETERS, JobOverHttp, arrays, body, create, flat, problem
 from tests.running.processes import System
 
 
 def stored(running: System, job: JobOverHttp) -> list[str]:
     """Return the names of a job's objects below its rounds."""
-    prefix = f"jobs/{job.name}/rounds"
-    return sorted(info.key.removeprefix(prefix + "/") for info in running.store.list(prefix))
+    prefix = layout.rounds_prefix(home_of(running, job))
+    return sorted(info.key.removeprefix(prefix) for info in running.store.list(prefix))
 
 
 def statistics(running: System, job: JobOverHttp, number: int) -> RoundStatistics:
-    return RoundStatistics.from_bytes(running.store.get(f"jobs/{job.name}/rounds/{number:08d}/statistics.safetensors"))
+    return RoundStatistics.from_bytes(running.store.get(layout.statistics(home_of(running, job), number)))
 
 
 def test_an_update_comes_back_as_it_was_sent(job: JobOverHttp) -> None:

@@ -44,7 +44,7 @@ def test_it_finds_the_attackers_and_agrees_with_the_aggregator(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     check(report, accuracy=0.9)
-    kept = list((tmp_path / "store" / "jobs" / report["job"] / "rounds").glob("*/clients/*.safetensors"))
+    kept = list((tmp_path / "store" / "jobs" / report["job"]).glob("*/rounds/*/clients/*.safetensors"))
     assert len(kept) == report["updates"] == 200
 
 
