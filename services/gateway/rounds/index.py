@@ -292,12 +292,11 @@ class Catalog:
         """Return the cached index if it still holds. If not, drop all that is cached and return an empty index."""
         with self._lock:
             index = self._indices.get(job.id)
-            if index is None:
-                return JobIndex(job, erasures=erasures)
-            if index.is_outdated(job, erasures):
-                self._outdated(index.job.home)
-                return JobIndex(job, erasures=erasures)
-            return index
+            if index and not index.is_outdated(job, erasures):
+                return index
+            for home in {job.home, index.job.home if index else job.home}:
+                self._outdated(home)
+            return JobIndex(job, erasures=erasures)
 
     def _read_job_record(self, job: JobId) -> Job:
         try:
