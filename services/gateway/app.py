@@ -10,6 +10,7 @@ from typing import Any
 from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,6 +22,7 @@ from services.common.problems import exception_handlers, from_error
 from services.common.tasks import begin, end
 from services.gateway.answers.operations import RENEW_S, Operations
 from services.gateway.backends.placement import Placement
+from services.gateway.manners import BelowPrefix, HeadAsGet
 from services.gateway.metrics import Measure
 from services.gateway.rounds.index import UnknownJob
 from services.gateway.routes import jobs, models, rounds, system, workloads
@@ -49,11 +51,16 @@ def create_app(state: State) -> FastAPI:
         await end(*tasks)
         state.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(  # FastAPI's own pages load their scripts from the internet, where hospitals have none
         title="FLStore",
         version=__version__,
         description="Stores the rounds of federated learning and answers workloads next to the data.",
-        middleware=[Middleware(RequestLog), Middleware(Measure, metrics=state.metrics)],
+        middleware=[
+            Middleware(RequestLog),
+            Middleware(Measure, metrics=state.metrics),
+            Middleware(HeadAsGet),
+            Middleware(BelowPrefix, prefix=state.settings.root_path),
+        ],
         exception_handlers={**exception_handlers, RequestValidationError: _invalid, UnknownJob: _unknown_job},
         lifespan=lifespan,
         redirect_slashes=False,

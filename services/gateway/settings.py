@@ -9,6 +9,7 @@ from flstore_core.errors import InvalidParameters
 from flstore_core.units import format_size
 from services.common.settings import Variables, read, seconds, size, some_seconds, whole
 from services.gateway.auth import Tokens
+from services.gateway.manners import checked_prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Settings:
     """Greatest age of a job's list of rounds, in seconds; other gateways commit rounds too."""
     shard_timeout_seconds: float = 60.0
     """Longest call of a shard or predictor in seconds, its cold start included."""
+    root_path: str = ""
+    """Path below which a reverse proxy has the gateway, such as `/flstore`, if it does not send X-Forwarded-Prefix."""
     threads: int = 40
     """Requests worked on at once."""
     question_bytes: int = 512 * 2**20
@@ -74,6 +77,7 @@ class Settings:
             "FLSTORE_RECORDS_BYTES": ("records_bytes", size()),
             "FLSTORE_REFRESH_SECONDS": ("refresh_seconds", seconds),
             "FLSTORE_SHARD_TIMEOUT_SECONDS": ("shard_timeout_seconds", some_seconds),
+            "FLSTORE_ROOT_PATH": ("root_path", checked_prefix),
             "FLSTORE_THREADS": ("threads", whole(1, 1000)),
             "FLSTORE_QUESTION_BYTES": ("question_bytes", size()),
             "FLSTORE_QUESTION_OPERATIONS": ("question_operations", whole(1)),

@@ -27,23 +27,30 @@ def test_every_variable_reaches_its_setting() -> None:
             "FLSTORE_RECORDS_BYTES": "64MiB",
             "FLSTORE_REFRESH_SECONDS": "0.3",
             "FLSTORE_SHARD_TIMEOUT_SECONDS": "20",
+            "FLSTORE_ROOT_PATH": "/flstore/",
             "FLSTORE_THREADS": "3",
         }
     )
-    expected = Settings(
-        "s3://bucket/prefix",
-        "http://placement:8081",
-        TOKENS,
-        "scraper",
-        10**6,
-        1_500_000,
-        1.5,
-        64 * 2**20,
-        0.3,
-        20.0,
-        3,
+    assert settings == Settings(
+        store="s3://bucket/prefix",
+        placement_url="http://placement:8081",
+        tokens=TOKENS,
+        metrics_token="scraper",
+        upload_limit=10**6,
+        in_flight_bytes=1_500_000,
+        upload_patience_seconds=1.5,
+        records_bytes=64 * 2**20,
+        refresh_seconds=0.3,
+        shard_timeout_seconds=20.0,
+        root_path="/flstore",
+        threads=3,
     )
-    assert settings == expected
+
+
+@pytest.mark.parametrize("prefix", ["flstore", "//host", "/a?b", "https://host/a", "/a/../b/\n"])
+def test_a_prefix_is_a_plain_path(prefix: str) -> None:
+    with pytest.raises(InvalidParameters, match="FLSTORE_ROOT_PATH"):
+        Settings.from_env({"FLSTORE_ROOT_PATH": prefix})
 
 
 def test_an_unusable_size_is_refused_by_its_variable_s_name() -> None:

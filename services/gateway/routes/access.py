@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
 from fastapi.routing import APIRoute
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from flstore_core.errors import LengthRequired, TooLarge, TooSlow
+from flstore_core.errors import InvalidParameters, LengthRequired, TooLarge, TooSlow
 from flstore_core.ids import MAX_ROUND, ClientId, JobId, client_id, job_id
 from services.gateway.state import State, state_of
 
@@ -40,7 +42,8 @@ async def client_in_path(client: str) -> ClientId:
 class JsonRoute(APIRoute):
     """A route that admits the caller and bounds a JSON body's length and time before it is parsed.
 
-    FastAPI alone would read and parse the body first, and only then ask whether the caller may send one.
+    FastAPI alone would read and parse the body first, and only then ask whether the caller may send one. A body is JSON
+    whatever its Content-Type says: `curl -d` calls it a form.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -48,10 +51,15 @@ class JsonRoute(APIRoute):
         writing = any(dependency.call is writes for dependency in self.dependant.dependencies)
 
         async def limited(request: Request) -> Response:
-            if self.body_field:
-                _admit(request, write=writing)
-                await read_body(request)
-            return await handler(request)
+            if not self.body_field:
+                return await handler(request)
+            MutableHeaders(scope=request.scope)["content-type"] = "application/json"
+            _admit(request, write=writing)
+            await read_body(request)
+            try:
+                return await handler(request)
+            except HTTPException as error:  # FastAPI's, for what it expects least: not UTF-8, too deep, huge numbers
+                raise InvalidParameters(f"the body cannot be read as JSON: {error.__cause__}") from error
 
         return limited
 

@@ -8,6 +8,7 @@ from starlette.responses import Response, StreamingResponse
 
 from flstore_core.errors import RangeNotSatisfiable
 from flstore_core.storage import ObjectStore
+from services.gateway.manners import wants_no_body
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
@@ -22,9 +23,11 @@ def download(request: Request, store: ObjectStore, key: str, nbytes: int, sha256
     if part:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{nbytes}"
     headers["Content-Length"] = str(stop - start)
+    status = 206 if part else 200
+    if wants_no_body(request):
+        return Response(status_code=status, headers=headers, media_type="application/octet-stream")
     chunks = store.stream(key, offset=start, length=stop - start)
     first = next(chunks, b"")  # here, not later: once the response has begun, its status cannot tell of an error
-    status = 206 if part else 200
     return StreamingResponse(chain([first], chunks), status, headers, media_type="application/octet-stream")
 
 

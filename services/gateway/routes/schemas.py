@@ -110,10 +110,11 @@ class Problem(BaseModel):
 
 Responses = dict[int | str, dict[str, Any]]
 
-_ALWAYS = (401, 403, 429, 500, 503)
+_ALWAYS = (400, 401, 403, 429, 500, 503)
 """Statuses that every route may answer."""
 
 _PROBLEMS: Mapping[int, str] = {
+    400: "what came is not HTTP; the answer is plain text, and the connection is closed",
     401: "no valid bearer token",
     403: "the token does not allow this",
     404: "no such job, round, client, workload or operation; the nearest names are suggested",
@@ -133,8 +134,12 @@ _PROBLEMS: Mapping[int, str] = {
 
 def problems(*statuses: int) -> Responses:
     """Return the OpenAPI description of error responses: `statuses`, and those that every route may give."""
-    schema = {"application/problem+json": {"schema": Problem.model_json_schema()}}
-    return {status: {"description": _PROBLEMS[status], "content": schema} for status in sorted({*_ALWAYS, *statuses})}
+    problem = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+    plain = {"text/plain": {"schema": {"type": "string"}}}
+    return {
+        status: {"description": _PROBLEMS[status], "content": plain if status == 400 else problem}
+        for status in sorted({*_ALWAYS, *statuses})
+    }
 
 
 def answers(**descriptions: str) -> Responses:

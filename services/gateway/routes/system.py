@@ -5,8 +5,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
+from flstore_core import __version__
 from flstore_core.errors import FLStoreError, InvalidParameters
 from flstore_core.ids import JobId
 from flstore_core.shard.protocol import parse_key
@@ -18,6 +19,15 @@ router = APIRouter(tags=["system"])
 
 AWAKE = "awake"
 """State of a backend that has a process, so that asking it does not start one."""
+
+
+@router.get("/", include_in_schema=False)
+async def index(request: Request) -> Response:
+    """Lead a browser to the API's description; tell a program where it is."""
+    root = request.scope["root_path"]
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse(f"{root}/docs")
+    return JSONResponse({"name": "FLStore", "version": __version__, "docs": f"{root}/docs", "api": f"{root}/v1"})
 
 
 @router.get("/v1/placement", responses=problems())

@@ -57,9 +57,11 @@ async def run_workload(request: Request, job: str, name: str) -> Response:
     if "respond-async" in request.headers.get("prefer", ""):
         key, read_only = _idempotency_key(request), not _may_write(request, state, job)
         caller = state.tokens.caller(request.headers.get("authorization", ""))
-        return await state.workers.run(
+        operation = await state.workers.run(
             lambda: _start(state, job_name, name, params, key, caller=caller, read_only=read_only)
         )
+        location = f"{request.scope['root_path']}/v1/operations/{operation.id}"
+        return JSONResponse(operation.to_json(), 202, {"Location": location, "Preference-Applied": "respond-async"})
     try:
         outcome = await state.workers.run(_run, state, job_name, name, params, _options(request, state, job))
     except NotModified as same:
@@ -113,15 +115,13 @@ def _start(
     *,
     caller: str,
     read_only: bool,
-) -> Response:
+) -> Operation:
     """Start an operation."""
     # Job, workload and parameters are checked first, so that a mistake is answered now and not found in a failed
     # operation later.
     state.rounds.catalog.read_job(job)
     validate(registry.get(name), params)
-    operation = state.operations.start(job, name, params, idempotency_key, caller=caller, read_only=read_only)
-    headers = {"Location": f"/v1/operations/{operation.id}", "Preference-Applied": "respond-async"}
-    return JSONResponse(operation.to_json(), 202, headers)
+    return state.operations.start(job, name, params, idempotency_key, caller=caller, read_only=read_only)
 
 
 @cache

@@ -1,0 +1,76 @@
+"""What HTTP clients expect of any server: HEAD wherever GET is, and addresses that fit behind a reverse proxy."""
+
+import re
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_HEAD = "flstore.head"
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]{1,100}){1,10}")
+
+
+def wants_no_body(request: Request) -> bool:
+    """Return whether only the head of the answer will be sent, so that an endpoint need not read the rest."""
+    return _HEAD in request.scope
+
+
+class HeadAsGet:
+    """ASGI middleware: answers HEAD by the route of GET, without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            # From here on it is HEAD again, for the log and the server: that one holds a GET to its Content-Length.
+            scope["method"] = "HEAD"
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        scope[_HEAD], scope["method"] = True, "GET"
+        await self._app(scope, receive, send_head)
+
+
+class BelowPrefix:
+    """ASGI middleware: knows the path that a reverse proxy has taken off, for all addresses in answers.
+
+    A proxy that takes a prefix off says so in `X-Forwarded-Prefix`. For one that does not say it, the prefix is a
+    setting; then it does not matter whether the path still has it. ASGI wants the prefix as `root_path`, and in the
+    path as well.
+
+    Args:
+        prefix: such as `/flstore`; empty for none.
+    """
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self._app = app
+        self._prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            forwarded = Headers(scope=scope).get("x-forwarded-prefix", "").rstrip("/")
+            # Whoever sends the header finds its text in the answer, so it has to be a path and nothing else.
+            if _PREFIX.fullmatch(forwarded):
+                _put_below(scope, forwarded)
+            elif self._prefix and not scope["path"].startswith(f"{self._prefix}/"):
+                _put_below(scope, self._prefix)
+            else:
+                scope["root_path"] = self._prefix
+        await self._app(scope, receive, send)
+
+
+def checked_prefix(text: str) -> str:
+    """Return a prefix without its last slash; raise `ValueError` if it is not one such as `/flstore`."""
+    prefix = text.rstrip("/")
+    if prefix and not _PREFIX.fullmatch(prefix):
+        raise ValueError("a prefix begins with a slash and has letters, digits, dots and hyphens, such as /flstore")
+    return prefix
+
+
+def _put_below(scope: Scope, prefix: str) -> None:
+    scope["root_path"] = prefix
+    scope["path"] = prefix + scope["path"]
