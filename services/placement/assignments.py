@@ -1,4 +1,4 @@
-"""Telling awake shards which slices they own, so that they drop all others."""
+"""Tells awake shards which slices they own, so that they drop all others."""
 
 import asyncio
 import logging
@@ -18,13 +18,13 @@ from services.placement.timing import RealTime, Time
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 5.0
-"""Longest call to a shard."""
+"""Longest call to a shard, in seconds."""
 WAIT_S = 60.0
-"""Seconds of one wait for a newer table."""
+"""Longest single wait for a newer table, in seconds. After it the wait begins again."""
 
 
 class Assignments:
-    """Sends each new table once to every awake backend, one message at a time. It never wakes one."""
+    """Sends each new table once to every awake backend, one message at a time. It never wakes a backend."""
 
     def __init__(self, board: Board, client: httpx.AsyncClient, time: Time | None = None) -> None:
         self._board = board
@@ -49,6 +49,7 @@ class Assignments:
         await tasks.end(*following)
 
     async def _follow_tables(self, state: BackendState) -> None:
+        # `sent` moves on only after a success. So a failed message is sent again, or a newer one in its place.
         sent, attempts = 0, Retry().begin()
         while not self._board.closed:
             table = await self._board.wait_for_newer(sent, WAIT_S)
@@ -70,7 +71,7 @@ class Assignments:
         answer.raise_for_status()
 
     def _make_message(self, table: Table, backend: ShardId) -> Mapping[str, Any]:
-        """Return the body of `POST /v1/assignment`. The owners of a table are computed once for all backends."""
+        """Return the body of `POST /v1/assignment`. A table's owners are computed once and kept for all backends."""
         if self._table is not table:
             self._table, self._owned = table, table.owned()
         return {"version": table.version, "owned": self._owned.get(backend, {})}

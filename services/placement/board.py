@@ -1,4 +1,4 @@
-"""The table in force, for whoever waits for a newer one."""
+"""The board: it holds the table in force, and wakes those who wait for a newer one."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ class Board:
         self.table = Table()
         self._changed = asyncio.Event()
         self.closed = False
-        """Whether nobody is kept waiting any more."""
+        """Whether waiting ends at once, because the service is leaving."""
 
     def post(self, table: Table) -> None:
         """Put `table` in force."""
@@ -37,5 +37,5 @@ class Board:
             await self._changed.wait()
 
     def _wake(self) -> None:
-        self._changed.set()
+        self._changed.set()  # wakes all who wait now; who waits from now on waits for the next change
         self._changed = asyncio.Event()

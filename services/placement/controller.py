@@ -19,11 +19,11 @@ from services.placement.timing import RealTime, Time
 logger = logging.getLogger(__name__)
 
 SWAP_ATTEMPTS = 10
-"""Plans made for one change, when another controller replaces the table each time before this one can."""
+"""How often one change is planned anew because another controller has replaced the table meanwhile."""
 
 
 class Controller:
-    """Keeps backends and table as the jobs need them. The table is one object, so all changes of it are serial."""
+    """Keeps backends and table as the jobs need them. There is one table, so changes of it wait for each other."""
 
     def __init__(self, memory: Memory, fleet: Fleet, board: Board, metrics: Metrics, time: Time | None = None) -> None:
         self.memory = memory
@@ -35,14 +35,14 @@ class Controller:
         self._planner = Planner()
         self._serial = asyncio.Lock()
         self._stored: tuple[Table, str | None] | None = None
-        """The table in the store and its etag, as far as known; None to read it again."""
+        """The table in the store and its etag, as this controller last saw them; None if they have to be read again."""
         self.ready = False
         """Whether a table has been published since `run` began."""
 
     async def run(self, resync_s: float) -> None:
-        """Look at the store now and then every `resync_s` seconds; after a failure sooner, in growing pauses.
+        """Look at the store at once and then every `resync_s` seconds; after a failure sooner, with growing pauses.
 
-        Whatever an earlier run knew is dropped first: another controller may have acted in between.
+        What an earlier `run` knew is dropped first, because another controller may have led in between.
         """
         async with self._serial:
             self._jobs.clear()
@@ -60,7 +60,7 @@ class Controller:
             await self._time.sleep(attempts.pause_s or resync_s)
 
     async def resync(self) -> None:
-        """Take up the jobs that have come into the store, drop those that have gone, and reconcile."""
+        """Add the jobs that are new in the store, drop those that are gone, and reconcile."""
         async with self._serial:
             await self._read_jobs()
             await self._reconcile()
@@ -78,6 +78,7 @@ class Controller:
             if record is None:
                 raise NotFound(f"job {job!r} has no record in the store; create it first")
             await self._read_jobs_once()
+            # The record replaces an earlier one: the job may have been deleted and created anew with another schema.
             is_new = job not in self._jobs
             self._jobs[job] = record
             plan = await self._reconcile()
@@ -95,7 +96,7 @@ class Controller:
             await self._reconcile()
 
     async def _read_jobs_once(self) -> None:
-        """Read the jobs before the first plan, which would otherwise drop from the table all that are not known yet."""
+        """Read the jobs before the first plan, or that plan would drop all jobs from the table."""
         if not self.ready:
             await self._read_jobs()
 
@@ -104,6 +105,8 @@ class Controller:
 
     async def _reconcile(self) -> Plan:
         """Make runtime and table follow a plan; plan again if another controller has changed the table."""
+        # Backends exist before the table names them, and are removed only after it has ceased to. So no gateway is ever
+        # sent to a backend that is missing.
         specs = self.fleet.choose(self._jobs.values(), await self._runs_models())
         shards, predictors = await self.fleet.ensure(specs)
         for _ in range(SWAP_ATTEMPTS):
@@ -113,7 +116,7 @@ class Controller:
                 return plan
             except PreconditionFailed:
                 self._metrics.conflicts.inc()
-                self._stored = None
+                self._stored = None  # so that the next plan starts from what the other controller has stored
         raise Unavailable(f"the placement table changed {SWAP_ATTEMPTS} times while it was being replaced; try again")
 
     async def _runs_models(self) -> bool:

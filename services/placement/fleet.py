@@ -1,4 +1,4 @@
-"""The backends of a release: how many of them the jobs need, created and removed through the runtime."""
+"""The backends of a release: decides how many the jobs need, and has the runtime create and remove them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ class Fleet:
     specs: Sequence[BackendSpec]
     """Every backend that there may be, at least one shard among them."""
     elastic: bool = False
-    """Whether only as many backends exist as the jobs need. A Knative service costs something even at zero."""
+    """Whether only as many backends exist as the jobs need, because a Knative service costs something even at zero."""
 
     def choose(self, jobs: Collection[Job], runs_models: bool) -> tuple[BackendSpec, ...]:
-        """Return the backends that `jobs` need; `runs_models` says whether predictors are of use to them."""
+        """Return the backends that `jobs` need. `runs_models` says whether any of the jobs has a program to run."""
         if not self.elastic:
             return tuple(self.specs)
         shards = [spec for spec in self.specs if spec.kind is Kind.SHARD]

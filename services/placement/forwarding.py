@@ -1,4 +1,4 @@
-"""Requests that reach a controller which stands by are answered by the one that leads."""
+"""Forwards requests to the controller that leads, when they reach one that stands by."""
 
 from typing import Protocol
 
@@ -11,15 +11,16 @@ from flstore_core.errors import FLStoreError, Unavailable
 from services.common.problems import from_error
 
 FORWARDED = "/v1/"
-"""Paths below this concern the placement, which only the leader knows; health and metrics are each controller's own."""
-HOPS = "x-flstore-forwarded"
-"""Header that marks forwarded requests, and so prevents a loop between two replicas that each think the other leads."""
+"""Requests below this path concern the placement, which only the leader knows. Each controller has its own health and
+metrics, so requests for these are not forwarded."""
+FORWARDED_HEADER = "x-flstore-forwarded"
+"""Marks a forwarded request. It is not forwarded again: two controllers may each think that the other one leads."""
 TIMEOUT_S = 75.0
-"""Longest wait for the leader's answer; longer than the longest long poll."""
+"""Longest wait for the leader's answer, in seconds: longer than the longest long poll."""
 
 
 class Leadership(Protocol):
-    """How several controllers agree on the one that acts."""
+    """By which several controllers agree on the one that leads."""
 
     @property
     def leading(self) -> bool:
@@ -62,12 +63,12 @@ class Forward:
 
 
 async def _forward(request: Request, client: httpx.AsyncClient, address: str) -> Response:
-    if not address or HOPS in request.headers:
+    if not address or FORWARDED_HEADER in request.headers:
         raise Unavailable("no placement controller leads at this moment; try again shortly")
     url = address + request.url.path + (f"?{request.url.query}" if request.url.query else "")
     try:
         answer = await client.request(
-            request.method, url, content=await request.body(), headers={HOPS: "1"}, timeout=TIMEOUT_S
+            request.method, url, content=await request.body(), headers={FORWARDED_HEADER: "1"}, timeout=TIMEOUT_S
         )
     except httpx.HTTPError as error:
         raise Unavailable(

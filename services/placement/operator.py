@@ -10,7 +10,7 @@ from services.placement.runtime.knative.runtime import KnativeRuntime
 
 
 class Operator:
-    """Several operators agree on one leader, which runs the controller, the runtime's watches and the objects."""
+    """Takes part in the election. The leader runs the controller, the runtime's watches and the `FLJob` objects."""
 
     def __init__(
         self, cluster: Cluster, runtime: KnativeRuntime, controller: Controller, fljobs: FLJobs, resync_s: float
@@ -42,7 +42,10 @@ class Operator:
         await self._cluster.api.close()
 
     async def _lead(self) -> None:
-        """Do a leader's work until cancelled. Placement begins once the existing backends are known."""
+        """Do a leader's work until cancelled.
+
+        The controller waits until the existing backends are known. Otherwise it would take them for missing.
+        """
         beside = [tasks.begin(self._runtime.run(), "runtime"), tasks.begin(self._fljobs.run(), "FLJobs")]
         try:
             await self._runtime.wait_until_synced()

@@ -1,4 +1,4 @@
-"""The controller's endpoints: parse, one call, shape the reply."""
+"""The controller's endpoints. Each parses a request, makes one call, and shapes the reply."""
 
 import math
 
@@ -12,11 +12,13 @@ from flstore_core.ids import job_id
 from services.placement.state import State
 
 MAX_WAIT_S = 60.0
+"""Longest wait that a caller may ask for, in seconds."""
 MAX_VERSION = 2.0**53
+"""Largest version that a caller may name; a float holds whole numbers exactly up to here."""
 
 
 async def placement(request: Request) -> Response:
-    """Answer with the table. With `after`, wait up to `wait` seconds for a newer version; 304 if there is none."""
+    """Return the table. With `after`, wait up to `wait` seconds for a newer version; answer 304 if there is none."""
     board = _state(request).board
     after = _parse_query(request, "after", -1, MAX_VERSION)
     table = await board.wait_for_newer(int(after), _parse_query(request, "wait", 0.0, MAX_WAIT_S))
@@ -24,7 +26,7 @@ async def placement(request: Request) -> Response:
 
 
 async def place(request: Request) -> Response:
-    """Place the job and answer with the table that says where."""
+    """Place the job and return the table that says where."""
     table = await _state(request).controller.place(job_id(request.path_params["job"]))
     return JSONResponse(table.to_json())
 
@@ -36,7 +38,7 @@ async def forget(request: Request) -> Response:
 
 
 async def shards(request: Request) -> Response:
-    """Answer with the state of every backend; asking wakes none."""
+    """Return the state of every backend. Asking wakes none of them."""
     return JSONResponse([state.to_json() for state in await _state(request).runtime.observe()])
 
 
@@ -45,7 +47,7 @@ async def healthz(_: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Ready once a table has been published, or while another controller is known to lead."""
+    """Ready: this controller has published a table, or knows which other controller leads."""
     state = _state(request)
     stands_by = state.leadership is not None and not state.leadership.leading and state.leadership.leader_address
     if not stands_by and not state.controller.ready:

@@ -33,7 +33,7 @@ class Settings:
     predictor_cache_bytes: int = 512 << 20
     """FLSTORE_PREDICTOR_CACHE_BYTES: budget of each predictor's cache of whole models."""
     resync_s: float = 60.0
-    """FLSTORE_RESYNC_SECONDS: seconds between looks at the store for jobs that no gateway announced."""
+    """FLSTORE_RESYNC_SECONDS: seconds between two looks at the store for jobs that no gateway has announced."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":

@@ -8,7 +8,7 @@ from services.common.proof import Keys
 
 
 class Signed(httpx.Auth):
-    """Adds the proof that a request comes from this deployment."""
+    """Adds the proof that a service of this deployment makes the request."""
 
     requires_request_body = True
 

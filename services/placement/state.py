@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class State:
-    """Everything a request may need."""
+    """What the controller's endpoints share."""
 
     settings: Settings
     store: ObjectStore
@@ -43,7 +43,7 @@ class State:
     client: httpx.AsyncClient
     """Calls shards and other controllers."""
     leadership: Leadership | None = None
-    """How several controllers agree on the one that acts; None if there is only one."""
+    """By which several controllers agree on the one that leads; None if there is only one controller."""
 
     async def run(self) -> None:
         """Keep backends and table as the jobs need them, until cancelled."""
@@ -69,9 +69,11 @@ def create_state(
     client: httpx.AsyncClient | None = None,
     keys: Keys | None = None,
 ) -> State:
-    """Return the parts; call this where the event loop runs.
+    """Return the parts of a controller. Call this on the event loop.
 
-    `elastic` is explained at `Fleet`. `client` is closed with the rest; the first of `keys` signs what it sends.
+    Args:
+        elastic: as for `Fleet`.
+        client: sends requests; the state closes it. The first of `keys` signs what it sends.
     """
     time = time or RealTime()
     board, metrics = Board(time), Metrics()
@@ -91,7 +93,7 @@ def create_cluster_state(
     client: httpx.AsyncClient | None = None,
     keys: Keys | None = None,
 ) -> State:
-    """Return the parts of a controller on Kubernetes; call this where the event loop runs."""
+    """Return the parts of a controller on Kubernetes. Call this on the event loop."""
     # Imported here, because a laptop has no Kubernetes client.
     from services.placement.fljobs.loop import FLJobs
     from services.placement.operator import Operator
@@ -114,7 +116,7 @@ def create_cluster_state(
 
 @dataclass(frozen=True)
 class _Reporter:
-    """The runtime's watcher: logs what happens to backends, counts it, and has awake ones told what they own."""
+    """The runtime's watcher: logs and counts what happens to backends, and has awake ones told what they own."""
 
     assignments: Assignments
     metrics: Metrics

@@ -1,8 +1,8 @@
-"""The one notion of time in the controller: a clock that code can read and wait on.
+"""Time for the controller's code: a clock that code on an event loop can read and wait on.
 
-It is `services.common.timing.Time` for code on an event loop: sleeping lets other tasks run. Whatever pauses, expires
-or measures takes a `Time`. Services pass `RealTime`; tests pass a clock whose seconds pass when the test says so, and
-thereby run a minute of back-off at once.
+It is `services.common.timing.Time` with a `sleep` that lets other tasks run. All code that pauses, measures or lets
+something expire takes a `Time`. Services pass `RealTime`. Tests pass a clock whose seconds pass when the test says so,
+and so a minute of back-off takes them no time.
 """
 
 import asyncio
@@ -48,6 +48,6 @@ async def run_within(time: Time, seconds: float, work: Coroutine[Any, Any, T]) -
     try:
         await asyncio.wait((task, alarm), return_when=asyncio.FIRST_COMPLETED)
         return task.result() if task.done() else None
-    finally:
+    finally:  # also when this call is cancelled itself: neither task may outlive it
         task.cancel()
         alarm.cancel()

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from services.placement.forwarding import HOPS, Forward
+from services.placement.forwarding import FORWARDED_HEADER, Forward
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -68,7 +68,7 @@ async def test_a_request_reaches_the_leader_whole_and_its_answer_comes_back() ->
         answer = await client.post("/v1/placement/jobs/a?after=3&wait=2", content=b"body")
     (request,) = seen
     assert (request.method, str(request.url)) == ("POST", "http://leader/v1/placement/jobs/a?after=3&wait=2")
-    assert (request.content, request.headers[HOPS]) == (b"body", "1")
+    assert (request.content, request.headers[FORWARDED_HEADER]) == (b"body", "1")
     assert (answer.status_code, answer.content) == (503, b'{"code": "unavailable"}')
     assert (answer.headers["content-type"], answer.headers["retry-after"]) == ("application/problem+json", "7")
     assert "x-other" not in answer.headers
@@ -76,7 +76,7 @@ async def test_a_request_reaches_the_leader_whole_and_its_answer_comes_back() ->
 
 async def test_a_request_that_was_passed_on_is_not_passed_on_again() -> None:
     async with controller(Standing(leading=False)) as client:
-        refused = await client.get("/v1/shards", headers={HOPS: "1"})
+        refused = await client.get("/v1/shards", headers={FORWARDED_HEADER: "1"})
     assert refused.status_code == 503
     assert "no placement controller leads at this moment" in refused.json()["detail"]
     assert refused.headers["retry-after"] == "1"

@@ -1,4 +1,4 @@
-"""What a leader does for `FLJob` objects: reconcile each that changes, refresh all, and mirror jobs that have none.
+"""What a leader does for `FLJob` objects: it reconciles each that changes, refreshes all, and mirrors jobs without one.
 
 A job created over HTTP has no object. Once it is in the placement table it gets one, its *mirror*, so that `kubectl get
 fljobs` lists all jobs.
@@ -25,13 +25,13 @@ from services.placement.kube.workers import Workers
 from services.placement.runtime.knative.runtime import KnativeRuntime
 
 REFRESH_S = 15.0
-"""Seconds between updates of the figures in every object's status."""
+"""Seconds between two updates of the figures in every object's status."""
 WAIT_S = 60.0
-"""Seconds of one wait for a newer table."""
+"""Longest single wait for a newer table, in seconds. After it the wait begins again."""
 
 
 class FLJobs:
-    """Keeps objects and jobs the same while `run` runs."""
+    """Keeps objects and jobs in agreement while `run` runs."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class FLJobs:
                 self._mirrors.add(job)
 
     async def _mirror(self, name: str) -> bool:
-        """Create the object of a job that has none; the worker has nothing to do after that."""
+        """Create the object of a job that has none. Returns False, because the job's worker has nothing more to do."""
         job = JobId(name)
         if job in self._board.table.jobs and self._objects.find_claimant(job) is None:
             record = await asyncio.to_thread(self._memory.read_job, job)

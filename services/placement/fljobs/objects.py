@@ -1,4 +1,4 @@
-"""All `FLJob` objects together: which of several speaks for a job, and how long shards should stay awake for all."""
+"""All `FLJob` objects together: which of several speaks for a job, and how long shards should stay for all of them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -27,7 +27,7 @@ class Objects:
     def find_claimant(self, job: JobId) -> str | None:
         """Return the name of the object that speaks for a job, or None.
 
-        Of several it is the oldest, and one that a person made comes before one that the controller made.
+        If several objects name the job, those that a person made come before mirrors, and then the oldest comes first.
         """
         claims = [item for item in self._items.values() if _claims(item, job)]
         return name_of(min(claims, key=_seniority)) if claims else None
@@ -45,6 +45,7 @@ def _claims(item: Json, job: JobId) -> bool:
 
 
 def _seniority(item: Mapping[str, Any]) -> tuple[bool, str, str]:
+    """Return what orders objects that name the same job, the one that speaks for it first."""
     mirrored = ORIGIN in (item["metadata"].get("labels") or {})
     return mirrored, item["metadata"].get("creationTimestamp", ""), name_of(item)
 

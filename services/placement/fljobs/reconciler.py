@@ -1,10 +1,10 @@
-"""Reconciling one `FLJob` object with the job in the store: the object creates the job, and shows its state.
+"""Reconciles one `FLJob` object with the job in the store: the object creates the job, and shows its state.
 
-Each pass starts from the newest object and asks what is missing, so that it can be repeated at any time and stop at any
-point. The cases, in the order in which a pass looks at them:
+Each pass starts from the newest object and does what is missing. So it can be repeated at any time, and it may end at
+any point. The cases, in the order in which a pass looks at them:
 
     the object is                              the pass
-    not parseable                              shows `InvalidSpec`; if it is being deleted, lets it go
+    not parseable                              shows `InvalidSpec`; or, if it is being deleted, removes its finalizer
     being deleted                              deletes the job's data if `deletionPolicy` is Delete and no other object
                                                speaks for the job; then removes its finalizer
     a duplicate                                shows `Duplicate`; a mirror is deleted
@@ -15,8 +15,8 @@ point. The cases, in the order in which a pass looks at them:
     of a placed job                            shows `Ready`, `Placed`, `Degraded` and its figures
 
 Example: `kubectl apply` of an object "digits" with a schema. Pass 1 writes `jobs/digits/job.json` (Event `JobCreated`),
-has it placed (Event `JobPlaced`) and writes the status `Ready`. That write changes the object, which brings pass 2: all
-is there, the status comes out the same, and nothing is written. Refreshing passes follow every 15 s.
+has it placed (Event `JobPlaced`) and writes the status `Ready`. That write changes the object, which causes pass 2: all
+is there already, the status comes out the same, and nothing is written. Further passes refresh the figures every 15 s.
 """
 
 import asyncio
@@ -179,7 +179,11 @@ class Reconciler:
         return measure_hot(job, assignment.slices, held)
 
     async def _finish_deletion(self, item: Json, declaration: Declaration) -> None:
-        """Let a deleted object go; first delete the job's data if the object says so and no other one speaks for it."""
+        """Remove the finalizer of an object that is being deleted, so that it goes.
+
+        Before that, delete the job's data, if the object says so and no other object speaks for the job. The finalizer
+        goes last, so a pass that breaks off is repeated.
+        """
         if not _has_finalizer(item):
             return
         job = declaration.job
@@ -195,6 +199,7 @@ class Reconciler:
         metadata = item["metadata"]
         others = [name for name in metadata.get("finalizers", ()) if name != FINALIZER]
         finalizers = [*others, FINALIZER] if present else others
+        # With the version, the server refuses the change if somebody else has changed the list since it was read.
         change = {"resourceVersion": metadata["resourceVersion"], "finalizers": finalizers}
         try:
             return await self._cluster.api.merge(FLJOBS, name_of(item), {"metadata": change})

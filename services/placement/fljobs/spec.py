@@ -1,4 +1,4 @@
-"""What the specification of an `FLJob` object means, and the object of a job that was created over HTTP. Pure."""
+"""What an `FLJob` object's specification means, and the object of a job created over HTTP. Nothing here does I/O."""
 
 import hashlib
 import re
@@ -17,9 +17,9 @@ from services.placement.kube.notation import parse_bytes, parse_duration
 from services.placement.kube.resources import FIELD_MANAGER, FLJOBS, INSTANCE, MANAGED_BY, ORIGIN, Json
 
 SLACK = 1.25
-"""A round may be this much later than its interval says and still find the shards awake."""
+"""Shards stay awake for so many times the declared interval of rounds, so that a late round still finds them awake."""
 MOST_RETENTION_S = 3600
-"""Knative keeps an idle pod for an hour at most."""
+"""Longest time in seconds for which Knative keeps an idle pod."""
 
 SETTINGS = {
     "statistics": "statistics",
@@ -43,7 +43,7 @@ class Declaration:
 
     job: JobId
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the job's record that the object sets; it accepts any value of the others."""
+    """Fields of the job's record that the object sets. A field that it does not set may have any value."""
     schema: Schema | None = None
     schema_from: JobId | None = None
     """Another job whose schema to use."""

@@ -1,4 +1,4 @@
-"""The status of an `FLJob` object: its conditions and figures. Pure: facts in, status out."""
+"""Makes the status of an `FLJob` object, its conditions and figures, from facts. Nothing here does I/O."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from services.placement.kube.resources import Json
 from services.placement.runtime.base import BackendState, Phase
 
 MESSAGE_CHARS = 2000
+"""Longest message of a condition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of one job; None where it is not known now."""
+    """What is known of one job now. None stands for what is not known."""
 
     job: Job | None = None
     assignment: Assignment | None = None
@@ -67,7 +68,7 @@ def make_degraded(holders: Sequence[BackendState], complaints: Sequence[tuple[st
 
 
 def make_status(item: Mapping[str, Any], facts: Facts, conditions: Sequence[Condition], now: float) -> Json:
-    """Return the whole status at `now`, in seconds since the epoch. Unknown facts keep the value that `item` shows."""
+    """Return the whole status at `now`, in seconds since the epoch. What is not known keeps the value in `item`."""
     before = item.get("status") or {}
     generation = item["metadata"].get("generation", 1)
     return {
@@ -128,6 +129,7 @@ def _condition_fields(condition: Condition, before: Mapping[str, Any], generatio
     value = "True" if condition.true else "False"
     conditions = before.get("conditions", ())
     old: Mapping[str, Any] = next((each for each in conditions if each["type"] == condition.kind), {})
+    # The time says since when the condition has its value, so it moves only when the value changes.
     since = old["lastTransitionTime"] if old.get("status") == value else format_time(now)
     return {
         "type": condition.kind,

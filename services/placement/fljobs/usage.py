@@ -1,8 +1,9 @@
-"""How much of each job is in the object store, counted without listing all of it every time.
+"""Counts how much of each job is in the object store, without listing all of it every time.
 
-Committed rounds never change, except by an erasure. So their sizes are remembered, and each count lists only the rounds
-that are open or were when last counted. With 1,000 committed rounds and one open a count lists one folder of rounds,
-one object prefix, the artifacts and the datasets. All is counted afresh once an hour, for erasures.
+Only an erasure changes a committed round. So the sizes of committed rounds are remembered, and a count lists only those
+rounds that were not committed at the count before. With 1,000 committed rounds and one open round, a count lists the
+names of the rounds, the objects of one round, the artifacts and the data sets. Once an hour all is counted afresh,
+because clients may have been erased.
 """
 
 from dataclasses import dataclass, field
@@ -14,9 +15,9 @@ from flstore_core.storage import ObjectStore
 from services.placement.timing import Time
 
 FRESH_S = 10.0
-"""A count is reused for this long."""
+"""Seconds for which a count is reused."""
 RECOUNT_S = 3600.0
-"""After this long the committed rounds are counted afresh too."""
+"""Seconds after which committed rounds are counted afresh too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Durable:
     committed: int
     """Number of committed rounds."""
     open: int
-    """Number of rounds begun and not yet committed."""
+    """Number of rounds that are not committed yet."""
     latest: int | None
     """The newest committed round."""
     nbytes: int

@@ -1,6 +1,7 @@
 """How much of a job is in the memory of awake shards, and how often their caches hit.
 
-Shards are asked at their direct address, past Knative's request counter: otherwise asking would keep them awake.
+Shards are asked at their direct address, past Knative's counter of requests. Otherwise the question would keep them
+awake.
 """
 
 import asyncio
@@ -20,16 +21,16 @@ from services.placement.timing import Time
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 2.0
-"""Longest wait for one shard."""
+"""Longest wait for one shard, in seconds."""
 FRESH_S = 10.0
-"""Answers are reused for this long."""
+"""Seconds for which answers are reused."""
 Inventory = Mapping[str, Any]
 """Answer of `GET /v1/inventory`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hot:
-    """What is in memory of a job."""
+    """What of a job is in memory."""
 
     nbytes: int
     hit_rate: float | None
@@ -49,7 +50,7 @@ class Warmth:
         """Return the inventories of those backends that are awake and answer."""
         now = self._time.monotonic()
         if self._fetched_at is None or now - self._fetched_at >= FRESH_S:
-            self._fetched_at = now
+            self._fetched_at = now  # before the calls, so that other objects' passes meanwhile do not make them too
             awake = [state for state in states if state.phase is Phase.AWAKE and state.direct_url]
             answers = await asyncio.gather(*(self._ask(state) for state in awake))
             self._inventories = {

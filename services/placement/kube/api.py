@@ -23,11 +23,11 @@ from services.placement.kube.errors import (
 from services.placement.kube.resources import FIELD_MANAGER, Json, Resource
 
 CALL_S = 8.0
-"""Longest call, in seconds; shorter than a leader may go without renewing its lease."""
+"""Longest call, in seconds. It is shorter than the time in which a leader has to renew its lease."""
 WATCH_S = 300
-"""The server ends a watch after this many seconds; the caller begins it again where it ended."""
+"""The server ends a watch after so many seconds. The caller then begins another one where this one ended."""
 SILENCE_S = 30.0
-"""A connection that is silent for this much longer than `WATCH_S` counts as dead."""
+"""A watch that is silent for so many seconds more than `WATCH_S` counts as dead."""
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
@@ -43,7 +43,7 @@ class _Call:
     """One request to the server."""
 
     verb: str
-    """As a Role names it."""
+    """The verb as a Role names it, such as `list`, and not the HTTP method."""
     resource: Resource
     name: str = ""
     subresource: str = ""
@@ -92,7 +92,7 @@ class Api:
         return await self._do(_Call("patch", resource, name, "", _WRITER, body, MERGE))
 
     async def replace(self, resource: Resource, body: Json) -> Json:
-        """Replace an object; raise `ObjectConflict` if it has left the `resourceVersion` that `body` has."""
+        """Replace an object; raise `ObjectConflict` if its version is no longer the `resourceVersion` in `body`."""
         return await self._do(_Call("update", resource, body["metadata"]["name"], "", _WRITER, body))
 
     async def delete(self, resource: Resource, name: str) -> None:
@@ -166,6 +166,7 @@ class Api:
                 f"may not {call} in namespace {self.namespace!r}: {message}; "
                 f"the controller's Role must allow {call.verb} on {resource.plural} of API group {resource.group!r}"
             )
+        # A 404 for one object names it in `details`. Without a name, the path itself, and so the kind, is unknown.
         if status == 404 and not (details.get("details") or {}).get("name"):
             return KindMissing(
                 f"cannot {call}: the cluster does not know {resource.full_name}; install {resource.provider} first"

@@ -1,4 +1,4 @@
-"""One release's view of its cluster: all that the code which talks to Kubernetes shares, handed on as a whole."""
+"""One release's view of its cluster: what all code that talks to Kubernetes shares."""
 
 from services.placement.kube.api import Api
 from services.placement.kube.errors import ClusterError, StandingErrors
@@ -12,7 +12,7 @@ class Cluster:
     """The API of one namespace, and the release's settings, owner, events and standing errors."""
 
     def __init__(self, api: Api, settings: KubernetesSettings, time: Time | None = None) -> None:
-        """The caller closes `api`. Without `time`, the machine's clock counts."""
+        """The caller closes `api`. `time` is the machine's clock by default."""
         self.api = api
         self.settings = settings
         self.time = time or RealTime()
@@ -25,9 +25,10 @@ class Cluster:
 
 
 class Owner:
-    """The object that owns everything the controller creates: deleting it garbage-collects all of that.
+    """The object that owns everything that the controller creates.
 
-    The chart creates the owner, so that `helm uninstall` removes shards, leases and mirrored jobs too.
+    When the owner is deleted, Kubernetes deletes what it owns. The chart creates the owner, so `helm uninstall` removes
+    shards, leases and mirrors of jobs too.
     """
 
     def __init__(self, api: Api, settings: KubernetesSettings) -> None:

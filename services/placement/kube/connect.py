@@ -1,4 +1,4 @@
-"""Connecting to the cluster that the controller runs in, or to the one that a kubeconfig names."""
+"""Connects to the cluster that the controller runs in, or to the one that a kubeconfig names."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from services.placement.kube.api import Api
 
 
 async def connect(env: Mapping[str, str], namespace: str) -> Api:
-    """Return the API of `namespace`, by the kubeconfig that KUBECONFIG names or else as a pod of the cluster.
+    """Return the API of `namespace`, with the kubeconfig that KUBECONFIG names, or else as a pod of the cluster.
 
     Raises:
         InvalidParameters: if there is neither.

@@ -2,9 +2,9 @@
 
 The protocol is that of client-go's leaderelection package
 (https://pkg.go.dev/k8s.io/client-go/tools/leaderelection). The Lease names its holder and the time of its last
-renewal. The holder renews it every `RETRY_S`. Another controller takes it once it has seen no change of it for the
-lease's whole duration, measured on its *own* clock from the moment it saw the last change, so that clocks need not
-agree. A write carries the resource version that was read, so that of two controllers that take a lease at once one
+renewal. The holder renews it every `RETRY_S`. Another controller takes the lease once it has seen no change for the
+lease's whole duration. It measures that on its *own* clock from the moment when it saw the last change, so clocks need
+not agree. A write carries the resource version that was read, so if two controllers take a lease at once, one of them
 gets a conflict.
 
 A leader that cannot renew steps down after `RENEW_DEADLINE_S`, which is shorter than the lease. With 15 s and 10 s:
@@ -14,8 +14,8 @@ A leader that cannot renew steps down after `RENEW_DEADLINE_S`, which is shorter
     t = 10   A steps down: 10 s have passed since it *began* its last successful renewal
     t = 16   B has seen no change for 15 s, and takes the lease
 
-So nobody leads from 10 to 16, and never do two. The gap costs no data: shards go on serving by the last table.
-A leader that is told to leave empties the lease instead, and another takes over within `RETRY_S`.
+So nobody leads from 10 to 16, and two never lead at once. The gap costs no data: shards go on serving by the last
+table. A leader that is told to leave empties the lease, and then another one takes over within `RETRY_S`.
 """
 
 import asyncio
@@ -35,13 +35,13 @@ from services.placement.timing import run_within
 logger = logging.getLogger(__name__)
 
 LEASE_S = 15
-"""A lease that has not been renewed for this long may be taken."""
+"""A lease that has not been renewed for so many seconds may be taken."""
 RENEW_DEADLINE_S = 10.0
-"""A leader that could not renew for this long steps down; shorter than the lease."""
+"""A leader that could not renew its lease for so many seconds steps down. This is shorter than the lease."""
 RETRY_S = 2.0
-"""Seconds between renewals, and between the looks of those who stand by."""
+"""Seconds between two renewals, and between two looks of a controller that stands by."""
 RELEASE_S = 2.0
-"""Longest that a leader which leaves tries to empty its lease."""
+"""Longest time, in seconds, for which a leader that leaves tries to empty its lease."""
 
 ADDRESS = "flstore.dev/address"
 """Annotation of the Lease: the leader's URL, for those who stand by."""
@@ -98,10 +98,10 @@ class Election:
             logger.info("%s has stepped down", self._me.identity)
 
     async def _renew_until_lost(self, work: asyncio.Task[None], deadline: float) -> None:
-        """Return when the lease is lost, when no renewal came through by `deadline`, or when `work` has ended.
+        """Return when the lease is lost, when no renewal has succeeded by `deadline`, or when `work` has ended.
 
-        Each renewal moves the deadline. It counts from before the call: the server may have written long before the
-        answer arrives, and others count from what the server has.
+        Each renewal moves the deadline. The new one counts from before the call, not from the answer: the server may
+        have written the renewal long before its answer arrives, and others count from the write.
         """
         while not work.done() and (left_s := deadline - self._time.monotonic()) > 0:
             await self._time.sleep(min(RETRY_S, left_s))
@@ -110,7 +110,7 @@ class Election:
             if renewal:
                 deadline = begun + RENEW_DEADLINE_S
             elif self.leader != self._me:
-                return
+                return  # somebody else has the lease; a failed call alone leaves `leader` as it was, and is tried again
 
     async def _try_lease(self) -> Json | None:
         """Take or renew the lease and return it; None if another holds it or the server does not answer."""

@@ -1,6 +1,6 @@
-"""Refusals of an API server as part of FLStore's error tree, and which of them stand at this moment.
+"""What an API server refuses, as part of FLStore's tree of errors, and which of these errors stand now.
 
-Callers of the controller see every `ClusterError` as a 503: the cluster is at fault, not the request.
+Callers of the controller get 503 for every `ClusterError`, because the cluster is at fault and not their request.
 """
 
 import logging
@@ -62,9 +62,9 @@ class Refused(ClusterError):
 
 
 class StandingErrors:
-    """The errors that stand now, by the activity that they keep from working. Used from one event loop.
+    """The errors that stand now, by the activity that fails because of them. Used from one event loop.
 
-    A loop that fails every two seconds reports each failure, and only the first of a kind is logged and announced:
+    A loop that fails every two seconds reports each failure. Only the first of a kind is logged and announced:
 
         errors.report("watching pods", NotPermitted(...))   # logged, announced
         errors.report("watching pods", NotPermitted(...))   # the same kind again: silent

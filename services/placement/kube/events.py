@@ -1,4 +1,4 @@
-"""Kubernetes Events: what a person who runs `kubectl describe` or `kubectl get events` would want to know."""
+"""Writes Kubernetes Events, which people read with `kubectl describe` and `kubectl get events`."""
 
 import asyncio
 import logging
@@ -14,9 +14,9 @@ from services.placement.timing import Time
 logger = logging.getLogger(__name__)
 
 QUEUE_LENGTH = 256
-"""Events that may wait for the API server; further ones go to the log only."""
+"""Events that may wait for the API server. Further ones are only logged."""
 REPEAT_AFTER_S = 600.0
-"""An event with the same object, reason and message is written at most once in this time."""
+"""Seconds in which an event with the same object, reason and message is written at most once."""
 MESSAGE_CHARS = 1000
 """Longest message; the server accepts 1024 bytes."""
 
@@ -60,8 +60,8 @@ class EventRecorder:
     def _is_repetition(self, key: tuple[str, str, str]) -> bool:
         """Say whether this event was emitted a moment ago; if not, remember that it is emitted now."""
         now = self._time.monotonic()
-        recent = {key: at for key, at in self._emitted_at.items() if now - at < REPEAT_AFTER_S}
-        self._emitted_at = {key: now} | recent
+        recent = {earlier: at for earlier, at in self._emitted_at.items() if now - at < REPEAT_AFTER_S}
+        self._emitted_at = {key: now} | recent  # a recent time of `key` stays: repetitions do not prolong the silence
         return key in recent
 
     def _make_event(self, subject: Json, reason: str, message: str, severity: Severity) -> Json:

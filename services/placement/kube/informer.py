@@ -1,7 +1,7 @@
 """A local copy of all objects of one kind, kept current by a watch.
 
 The idea is client-go's informer (https://pkg.go.dev/k8s.io/client-go/tools/cache). The server numbers every change of
-any object; a list answers with the objects and the number it is current at, and a watch from that number streams each
+any object. A list returns the objects and the number of the latest change in it. A watch from that number streams every
 later change. So one list and a chain of watches miss nothing:
 
     list                   → a, b               at version 10
@@ -10,8 +10,8 @@ later change. So one list and a chain of watches miss nothing:
     watch from 14          → 410 Gone: the server was restarted and has forgotten version 14
     list                   → a, c, d            at version 42; `changed` is called for d alone
 
-Between two watches lies a pause: none after a watch that delivered an event or lasted `STABLE_S`, and otherwise 0.2,
-0.4, 0.8 … up to 30 s. While the server is away the last known objects stay.
+After a watch that lasted `STABLE_S`, the next one begins at once. After shorter ones in a row there are pauses of 0.2,
+0.4, 0.8 … up to 30 s. An event begins a new series of pauses. While the server is away, the last known objects stay.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 FIRST_PAUSE_S = 0.2
 MOST_PAUSE_S = 30.0
 STABLE_S = 10.0
-"""A watch that lasted this long was a good one, however it ended."""
+"""A watch that lasted for so many seconds counts as a success, however it ended."""
 
 
 class Informer:
@@ -53,7 +53,7 @@ class Informer:
         self._activity = f"watching {resource.full_name}"
 
     async def run(self) -> None:
-        """Keep `objects` current until cancelled."""
+        """Keep `objects` up to date until cancelled."""
         time = self._cluster.time
         while True:
             await time.sleep(self._attempts.pause_s)
@@ -75,7 +75,7 @@ class Informer:
             self._attempts.failed()
 
     def _handle(self, error: ClusterError) -> None:
-        """List again if the version is forgotten; report anything else, except one broken connection by itself."""
+        """List again if the server has forgotten the version; report other errors, but not a single lost connection."""
         if isinstance(error, Gone):
             logger.info("%s: the server has forgotten the version, listing again", self._activity)
             self._version = ""
@@ -84,6 +84,8 @@ class Informer:
 
     async def _list(self) -> None:
         items, version = await self._cluster.api.list(self._resource, self._selector)
+        # The dictionary is changed and not replaced, because others hold it. It is complete before `changed` is called,
+        # so that whoever is called finds all objects as they are now.
         before = dict(self.objects)
         self.objects.clear()
         self.objects.update({name_of(item): item for item in items})

@@ -15,7 +15,7 @@ from services.placement.kube.notation import check_cpu, parse_bytes, parse_durat
 from services.placement.kube.resources import OWNERS
 
 WINDOW_S = (6, 3600)
-"""Knative's bounds of a stable window, in seconds; the upper one also bounds delay and retention."""
+"""Knative's least and greatest stable window, in seconds. The upper bound also holds for delay and retention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class KubernetesSettings:
     keys_secret: str = ""
     """FLSTORE_KEYS_SECRET: Secret with FLSTORE_SERVICE_KEYS, for shards and predictors."""
     keys_id: str = ""
-    """Changes with FLSTORE_SERVICE_KEYS and tells nothing of them; pods that have other keys are replaced."""
+    """A fingerprint of FLSTORE_SERVICE_KEYS, from which nobody can learn them. Pods with other keys are replaced."""
     service_account: str = ""
     """FLSTORE_SERVICE_ACCOUNT: service account of shards; the namespace's default when empty."""
     lease_name: str = "flstore-placement"

@@ -1,6 +1,6 @@
-"""A work queue: reconciling is serial for one object and parallel across objects, with growing pauses after failures.
+"""A work queue. Work is serial for one object and parallel across objects, with growing pauses after failures.
 
-The idea is controller-runtime's: a queue holds keys, not changes, and the handler looks at the newest state. Each key
+The idea is controller-runtime's: a queue holds keys and no changes, and the handler looks at the newest state. Each key
 has a task of its own and one flag, "due". For one key, over time:
 
     add("a")                      due; the task starts and calls handle("a")
@@ -21,7 +21,9 @@ from services.placement.timing import Time
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.5
+"""Pause after the first failure in a row, in seconds."""
 MOST_PAUSE_S = 60.0
+"""Longest pause, in seconds."""
 
 
 class Workers:
@@ -56,7 +58,7 @@ class Workers:
         attempts, exists = Retry(growing(FIRST_PAUSE_S, MOST_PAUSE_S)).begin(), True
         while exists or due.is_set():
             await due.wait()
-            due.clear()
+            due.clear()  # before the call: an `add` during it may tell of a change that the handler has not seen
             try:
                 exists = await self._handle(key)
                 attempts.succeeded()

@@ -9,7 +9,7 @@ from flstore_core.ids import ShardId
 
 
 class Kind(StrEnum):
-    """The two kinds of backend. A runtime treats them alike but for the program they run."""
+    """The two kinds of backend. To a runtime they differ only in the program that they run."""
 
     SHARD = "shard"
     """Holds slices of updates."""
@@ -72,7 +72,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class BackendSpec:
-    """What a backend is to be."""
+    """What a backend has to be."""
 
     id: ShardId
     cache_bytes: int
@@ -90,7 +90,7 @@ class BackendState:
     phase: Phase
     url: str
     pid: int | None = None
-    """Of its process, where that runs on this machine."""
+    """Id of its process, if that runs on this machine."""
     starts: int = 0
     """Number of starts since this runtime began."""
     last_start: Start | None = None
@@ -101,9 +101,9 @@ class BackendState:
     """Total seconds for which a process existed."""
     kind: Kind = Kind.SHARD
     direct_url: str | None = None
-    """Address that bypasses the request counter, so that a call to it keeps nothing awake; None if `url` does."""
+    """Address past the counter of requests: a call to it does not keep the backend awake. None if there is none now."""
     trouble: str | None = None
-    """Why it cannot serve, and what would help."""
+    """Why it cannot serve, and what would help; None if it can."""
 
     def to_json(self) -> dict[str, Any]:
         start = self.last_start

@@ -1,4 +1,4 @@
-"""Whether a Knative service has drifted from what the controller applied, and whether somebody keeps changing it."""
+"""Tells whether a Knative service differs from what the controller applied, and whether somebody keeps changing it."""
 
 import hashlib
 import json
@@ -17,11 +17,14 @@ WINDOW_S = 60.0
 
 @dataclass
 class _Record:
+    """What is remembered about one service."""
+
     digest: str = ""
-    """Of the body that was applied last."""
+    """Hash of the body that was applied last."""
     generation: int = 0
-    """What the server numbered the specification when it was applied."""
+    """Number that the server gave the specification when it was applied."""
     corrected_at: list[float] = field(default_factory=list)
+    """Monotonic times of the latest corrections, in seconds."""
 
 
 class DriftDetector:
@@ -34,8 +37,9 @@ class DriftDetector:
     def has_drifted(self, backend: ShardId, desired: Json, existing: Json) -> bool:
         """Say whether `existing` may differ from `desired`.
 
-        The specification is compared by its generation, which the server raises with every change of it, so that the
-        defaults that the server fills in do not matter. Labels and owners have no generation and are compared directly.
+        The specification is compared by its generation, a number that the server raises with every change of it. A
+        comparison of fields would take the defaults that the server fills in for changes. Labels and owners do not
+        count in the generation, so they are compared directly.
         """
         record = self._records.get(backend, _Record())
         metadata, expected = existing["metadata"], desired["metadata"]

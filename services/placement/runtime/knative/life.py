@@ -1,7 +1,7 @@
 """The life of one backend on Knative: its phases, starts and failures, as seen since this controller began to watch.
 
-Each look at the objects yields an `Observation`. The life compares it with the one before and calls the watcher. What
-runs is identified by pod *and* restart count, because a container that dies is started again in its pod:
+Each look at the objects yields an `Observation`. The life compares it with the one before it, and calls the watcher.
+Pod *and* restart count together identify what runs, because a container that dies is started again in the same pod:
 
     t = 0 s      pod a appears                            STARTING; a start begins, cause `request`
     t = 3 s      pod a is Ready                           AWAKE; the start took 3 s
@@ -19,7 +19,7 @@ The cause of a start is the first of these that applies:
     REPLACEMENT   the pod before vanished without having been told to leave
     REQUEST       the pod before was told to leave, as the autoscaler does with an idle one; or there was none
 
-A pod that is not Ready for a moment, and then is again with the same restart count, has not been started.
+If a pod is not Ready for a moment, and then Ready again with the same restart count, nothing was started.
 """
 
 from dataclasses import dataclass, replace
@@ -54,6 +54,8 @@ class Life:
 
     def record(self, observation: Observation, now: float) -> None:
         """Take in what is observed at `now`, in seconds that never go back."""
+        # The order matters: what is known of the old incarnation has to be complete before a new one is explained by
+        # it, and a start has to begin before the phase that ends it is entered.
         before = self.observation
         if before.phase in RUNNING:
             self._awake_s += now - self._observed_at
@@ -95,7 +97,11 @@ class Life:
         return (incarnation.pod, incarnation.restarts) != (self._current.pod, self._current.restarts)
 
     def _begin(self, observation: Observation, phase_before: Phase, now: float) -> None:
-        """Note a new incarnation. If it is awake and so was the one before, the start between them was not seen."""
+        """Note a new incarnation.
+
+        If it is awake and so was the one before, nobody saw the start between them. A STARTING phase is then put
+        between the two, so that the watcher learns of a start.
+        """
         assert observation.incarnation is not None
         self._starts += 1
         self._unfinished = _Begun(now, *self._explain(observation.incarnation))
@@ -124,7 +130,7 @@ class Life:
         self._watcher.changed(self.state(self._observed_at))
 
     def _note_ready(self, observation: Observation, now: float) -> None:
-        """Measure the start by this controller's clock, or by the cluster's if it saw nothing of the start."""
+        """Measure how long the start took: by this controller's clock, or by the cluster's if nobody saw it begin."""
         begun, self._unfinished = self._unfinished, None
         if begun is None:
             return

@@ -1,4 +1,4 @@
-"""The Knative service of a backend. Pure: specification in, object out.
+"""Makes the Knative service of a backend: a pure function from its specification to the object.
 
 `docs/decisions/shards-as-knative-services.md` gives the reasons for its settings.
 """
@@ -22,14 +22,14 @@ from services.placement.runtime.base import BackendSpec, Kind
 PORT = 8080
 """Port of the process; queue-proxy forwards to it."""
 USER_ID = 65532
-"""User of the images, as a number, so that the kubelet can see that it is not root."""
+"""User of the images. It is a number, because the kubelet cannot tell from a name whether the user is root."""
 KEYS_ID = "flstore.dev/service-keys"
-"""Annotation: which keys a pod was started with."""
+"""Annotation that says with which keys a pod was started."""
 RETENTIONS_S = (0, 60, 120, 300, 600, 1200, 1800, 3600)
-"""Retention is one of these, because each change of it starts every backend anew and so should be rare."""
+"""The retentions in use. There are few, because each change of the retention starts every backend anew."""
 
 PROGRAM_SHARE = 0.9
-"""Share of its memory that a predictor may allocate: past it a program is refused, past the whole the pod is killed."""
+"""Share of its memory that a predictor may allocate. A program that wants more is refused before the pod is killed."""
 
 RUN_MARGIN_S = 5
 """Seconds before the end of the longest request at which a predictor ends a run."""
@@ -53,7 +53,7 @@ class Release:
     owners: tuple[Json, ...] = ()
     """`ownerReferences` of every service."""
     retention_s: int = 0
-    """Retention that the jobs' round intervals ask for; the settings' own is the lower bound."""
+    """Retention that the jobs' round intervals ask for. That of the settings applies if it is longer."""
 
 
 def service_name(release: str, backend: str) -> str:

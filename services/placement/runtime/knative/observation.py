@@ -1,11 +1,11 @@
-"""What a backend is doing, derived from its Knative service and its pods. Pure: objects in, `Observation` out.
+"""Derives what a backend is doing from its Knative service and its pods: a pure function from objects to `Observation`.
 
 A backend has one Knative service and usually one pod or none; while a new revision is rolled out, or a pod drains, it
 has two. The first rule that applies decides:
 
     the service is missing or being deleted      LEAVING while a pod lives, else ZERO
     a pod stays (no deletionTimestamp)           AWAKE if it is Ready, FAILED if it shows why it cannot be, else
-                                                 STARTING; of several pods the best of these, then the newest
+                                                 STARTING; of several pods the best phase counts, then the newest pod
     Knative says the service cannot be Ready     FAILED
     a pod drains (has a deletionTimestamp)       LEAVING
     Knative is still working on the service      STARTING
@@ -29,7 +29,7 @@ from services.placement.runtime.knative.manifest import PORT
 Object = Mapping[str, Any]
 
 QUEUE_PROXY = "queue-proxy"
-"""Knative's own container in every pod; when it restarts, the cache beside it stays."""
+"""Knative's own container in every pod. Its restarts do not count: the cache in the container beside it stays."""
 REVISION = "serving.knative.dev/revision"
 """Label that Knative puts on pods."""
 
@@ -48,11 +48,11 @@ class Incarnation:
 
     pod: str
     restarts: int = 0
-    """How often the container had been started again in this pod."""
+    """How often the container was started again in this pod."""
     revision: str = ""
     """Knative revision of the pod; "" if its label is missing."""
     last_end: str = ""
-    """Why the container before ended in this pod, such as `OOMKilled` or `exit code 3`; "" if it is the first."""
+    """Why the container's run before this one ended, such as `OOMKilled` or `exit code 3`; "" if this is the first."""
     started_at: float = 0.0
     """Creation of the pod, or for a restart the container's start, in seconds since the epoch."""
 
@@ -64,13 +64,13 @@ class Observation:
     phase: Phase
     failure: Failure | None = None
     incarnation: Incarnation | None = None
-    """What serves, starts or fails; None if there is nothing of the kind."""
+    """What serves, starts or fails; None if nothing does."""
     direct_url: str | None = None
-    """Address of the pod that bypasses queue-proxy, which counts requests and so keeps pods awake."""
+    """Address of the pod past queue-proxy, which counts requests and so would keep the pod awake."""
     ready_at: float | None = None
     """When the pod became Ready, in seconds since the epoch."""
     evictions: Mapping[str, str] = field(default_factory=dict)
-    """Pod → reason, for the pods that the cluster takes or has taken away."""
+    """Pod → reason, for the pods that the cluster is taking away or has taken away."""
 
 
 def observe(service: Object | None, pods: Iterable[Object]) -> Observation:
@@ -109,9 +109,10 @@ def _judge_pod(pod: Object) -> tuple[Phase, Failure | None, Object]:
 
 
 def _rank(judged: tuple[Phase, Failure | None, Object]) -> tuple[int, float]:
+    """Return what orders a backend's pods, the one that counts last."""
     phase, _, pod = judged
-    best = (Phase.FAILED, Phase.STARTING, Phase.AWAKE)
-    return best.index(phase), parse_time(pod["metadata"]["creationTimestamp"])
+    worst_to_best = (Phase.FAILED, Phase.STARTING, Phase.AWAKE)
+    return worst_to_best.index(phase), parse_time(pod["metadata"]["creationTimestamp"])
 
 
 def _incarnation(pod: Object) -> Incarnation:
@@ -142,7 +143,7 @@ def _describe_end(terminated: Object | None) -> str:
 
 
 def _eviction(pod: Object) -> str:
-    """Return why the cluster takes a pod away, or has; "" if it does not.
+    """Return why the cluster is taking a pod away or has taken it away; "" if it does neither.
 
     See https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions.
     """

@@ -26,17 +26,17 @@ from services.placement.runtime.knative.manifest import (
 from services.placement.runtime.knative.observation import Observation, observe
 
 ROLLOUT_S = 180.0
-"""Longest wait for a changed backend to become ready before the next one is changed."""
+"""Longest wait, in seconds, for a changed backend to become ready before the next one is changed."""
 LOOK_S = 1.0
-"""Seconds between looks at a rollout."""
+"""Seconds between two looks at a rollout."""
 
 
 class KnativeRuntime:
     """A `Runtime` over the Kubernetes API.
 
-    Backends outlive it: a controller that restarts finds them. While `run` runs it follows services and pods, repairs
-    what others change, and changes existing services one after the other, so that an upgrade never empties all caches
-    at once.
+    Backends outlive it, and a controller that restarts finds them again. While `run` runs, it follows services and
+    pods, and repairs what others change. It changes existing services one after the other, so that an upgrade never
+    empties all caches at once.
     """
 
     def __init__(self, cluster: Cluster, watcher: Watcher) -> None:
@@ -67,7 +67,7 @@ class KnativeRuntime:
         await self._pods.synced.wait()
 
     def set_retention(self, seconds: float) -> None:
-        """Have idle pods stay for about this long after the last request, and at least as long as the settings say."""
+        """Have idle pods stay for at least `seconds` after the last request, or for longer if the settings say so."""
         retention_s = round_up_retention(seconds)
         if retention_s != self._release.retention_s:
             self._release = replace(self._release, retention_s=retention_s)
@@ -106,7 +106,10 @@ class KnativeRuntime:
         """Leave the backends as they are."""
 
     async def _keep(self, name: str) -> bool:
-        """Create or repair one service; repairs wait for each other."""
+        """Create or repair one service; return whether the backend is still wanted.
+
+        A repair may start the pod anew, so repairs wait for each other. Creations need not wait.
+        """
         backend = ShardId(name)
         spec = self._specs.get(backend)
         if spec is None:
@@ -169,7 +172,7 @@ class KnativeRuntime:
             self._look_at(backend)
 
     def _look_at(self, backend: ShardId) -> None:
-        """Observe what the backend is doing now, and tell what is new."""
+        """Observe what the backend is doing now, and emit events about what has changed."""
         service = self._services.objects.get(self._name(backend))
         life = self._lives.get(backend)
         if life is None:
@@ -195,7 +198,7 @@ class KnativeRuntime:
             events.emit(service, "ShardRecovered", f"{life.spec.id} serves again")
 
     def _emit_start(self, service: Json, backend: ShardId, start: Start) -> None:
-        """Say why a backend was replaced. Waking from zero is no news: the metrics count it."""
+        """Emit an event that says why a backend was replaced. Waking from zero needs none: the metrics count it."""
         if start.cause is Cause.REQUEST:
             return
         severity = Severity.NORMAL if start.cause is Cause.ROLLOUT else Severity.WARNING

@@ -1,4 +1,4 @@
-"""Backends as processes of this machine, with the scale-to-zero and the cold start that they have on a cluster.
+"""Backends as processes of this machine. They scale to zero and start cold, as they do on a cluster.
 
-Here belong the listening sockets, the child processes and their life from start to end. Nothing here knows Kubernetes.
+The listening sockets belong here, and the child processes from their start to their end. Nothing here knows Kubernetes.
 """

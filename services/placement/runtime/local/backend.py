@@ -1,4 +1,4 @@
-"""One backend of the local runtime: at zero, starting, awake, leaving, and round again.
+"""One backend of the local runtime, from zero to awake and back, again and again.
 
 The backend owns a listening socket for its whole life, and at most one process at a time that accepts from it:
 
@@ -7,11 +7,12 @@ The backend owns a listening socket for its whole life, and at most one process 
           ▲                               │                │
           └── ends before its greeting ───┘                └── close(): LEAVING, then ZERO
 
-LEAVING is the time between SIGTERM and the end of a process that this runtime ends: because the backend is removed, or
-because its greeting did not come within `START_LIMIT_S`. A process that ends by itself goes straight to ZERO.
+LEAVING lasts from SIGTERM to the end of a process that this runtime ends, because the backend is removed or because
+its greeting did not come within `START_LIMIT_S`. A process that ends by itself goes straight to ZERO.
 
-How a process ended decides what the next start reports, and how long it waits. A shard with `idle_s=60` that is asked
-at t = 0 s and again at t = 100 s, killed at t = 200 s while a request is on its way, and crashes at its next start:
+How a process ended decides what the next start reports and how long it waits. Example: a shard with `idle_s=60` is
+asked at t = 0 s and again at t = 100 s. It is killed at t = 200 s while a request is on its way, and crashes at its
+next start:
 
     t = 0.0     a connection waits: start, cause `request`, reason ``
     t = 0.6     greeting: awake after 0.6 s
@@ -21,7 +22,7 @@ at t = 0 s and again at t = 100 s, killed at t = 200 s while a request is on its
     t = 200.1   start, cause `replacement`, reason `SIGKILL`
     t = 200.5   ends before its greeting: failures = 2, pause 0.2 s (then 0.4, 0.8 … up to 30 s)
 
-A process that lived `STABLE_AFTER_S` begins a new series of failures.
+If a process lived for `STABLE_AFTER_S` and then fails, that is the first failure of a new series.
 """
 
 import asyncio
@@ -41,10 +42,10 @@ from services.placement.timing import Time, run_within
 logger = logging.getLogger(__name__)
 
 START_LIMIT_S = 60.0
-"""A process that has not greeted after this long is ended and started anew."""
+"""A process that has not greeted within so many seconds is ended, and another one is started."""
 
 STABLE_AFTER_S = 10.0
-"""A process that lived this long is no part of a crash loop: pauses begin again with the shortest."""
+"""A process that lived for so many seconds is no part of a crash loop: the next pause is the shortest again."""
 
 IDLE = "idle"
 
@@ -61,7 +62,7 @@ class _Ending:
 
 
 class LocalBackend:
-    """Starts a process when a connection waits, and starts the next one when that has ended and another waits."""
+    """Starts a process when a connection waits, and the next one when that has ended and a connection waits again."""
 
     def __init__(
         self, spec: BackendSpec, listening: socket.socket, program: Program, watcher: Watcher, time: Time
@@ -114,6 +115,7 @@ class LocalBackend:
             self._note_ending(await self._run_process())
 
     async def _wait_for_connection(self) -> None:
+        # The socket is only watched, not accepted from: the process that is started accepts the connection itself.
         loop, waits = asyncio.get_running_loop(), asyncio.Event()
         loop.add_reader(self._listening.fileno(), waits.set)
         try:
@@ -140,13 +142,14 @@ class LocalBackend:
 
     @asynccontextmanager
     async def _process_alive(self) -> AsyncIterator[tuple[Process, socket.socket]]:
-        """Start a process; when the block ends, in whatever way, end the process if it still runs."""
+        """Start a process, and end it when the block ends, however that is, unless it has ended by itself."""
         self._begun_at = self._time.monotonic()
         self._starts += 1
         self._enter(Phase.STARTING)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         try:
+            # Only the child may have `theirs`. If a copy stayed open here, its end would not close the lifeline.
             with theirs:
                 self._process = await self._program.start(self.spec, self._listening, theirs)
             yield self._process, ours
@@ -160,7 +163,7 @@ class LocalBackend:
             self._enter(Phase.ZERO)
 
     async def _greet(self, lifeline: socket.socket) -> bool:
-        """Wait until the process answers; return False if it ends, or takes too long, before that."""
+        """Wait until the process answers and return True; return False if it ends before that, or takes too long."""
         port = await run_within(self._time, START_LIMIT_S, read_greeting(lifeline))
         if port is None:
             return False

@@ -13,7 +13,8 @@ from services.placement.runtime.base import BackendSpec, Kind
 from services.placement.timing import Time, run_within
 
 ONE_CORE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""A shard computes concurrent requests on one core each, unless the environment says otherwise."""
+"""NumPy works on one core in each request, so that concurrent requests do not fight for cores. The environment may set
+other numbers."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Program:
     async def start(self, spec: BackendSpec, listening: socket.socket, lifeline: socket.socket) -> Process:
         """Start a process that inherits both sockets.
 
-        It accepts connections from `listening`. On `lifeline` it writes its greeting, one line, once it answers; and
-        it ends when the other end of `lifeline` is closed, which happens when this process ends in whatever way.
+        It accepts connections from `listening`. Once it answers, it writes its greeting, one line, to `lifeline`. It
+        ends when the other end of `lifeline` is closed, which happens however this process ends.
         """
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", self.predictor if spec.kind is Kind.PREDICTOR else self.shard),
@@ -64,9 +65,9 @@ class Program:
 
 
 async def read_greeting(lifeline: socket.socket) -> int | None:
-    """Wait for the greeting of a process; None if the process ends before it.
+    """Wait for the greeting of a process and return the port in it; return None if the process ends before.
 
-    The greeting is the port, in digits, where the process answers without counting requests; 0 if there is none.
+    At that port the process answers without counting requests; 0 means that it has no such port.
     """
     line = b""
     while not line.endswith(b"\n"):
