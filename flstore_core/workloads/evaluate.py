@@ -88,7 +88,7 @@ class ModelScore(Result):
     accuracy: float | None
     """Share of targets predicted correctly, 0 to 1; null if the targets are not classes."""
     classes: list[ClassScore]
-    """One entry for each class; empty if the targets are not classes."""
+    """One entry for each class; empty if the targets are not classes, or if there are more than 4,096 classes."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,9 @@ def _model_score(name: str, totals: ScoreTotals) -> ModelScore:
 
 
 def _class_scores(confusion: NDArray[np.int64]) -> list[ClassScore]:
-    """Return the score of each class from counts by true and predicted class, shape (classes, classes)."""
+    """Return the score of each class; none where the totals do not count by class."""
+    if confusion.shape[0] != confusion.shape[1]:
+        return []
     correct, examples, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     return [
         ClassScore(label, int(count), _share(right, count), _share(right, guesses))

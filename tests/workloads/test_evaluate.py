@@ -10,6 +10,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from flstore_core.errors import InvalidParameters, NotEnoughData, NotFound
 from flstore_core.workloads.evaluate import Evaluate, EvaluateParams
+from flstore_core.workloads.shared.scoring import MAX_CLASSES
 from tests.fakes.models import linear
 from tests.models import digits
 from tests.models.fixtures import ask, put_dataset
@@ -133,6 +134,18 @@ def test_figures_of_one_class_are_those_of_scikit_learn() -> None:
     assert [each.examples for each in score.classes] == support.tolist()
     assert [each.recall for each in score.classes] == pytest.approx(recall.tolist())
     assert [each.precision or 0.0 for each in score.classes] == pytest.approx(precision.tolist())
+
+
+def test_beyond_the_most_classes_there_is_an_accuracy_and_no_figures_by_class() -> None:
+    classes = MAX_CLASSES + 1
+    network = linear(2, classes)
+    vectors = {"a": np.random.default_rng(1).standard_normal(2 * classes).astype(np.float32)}
+    predicted = network(vectors["a"], [INPUTS])[0][0].argmax(axis=1)
+    targets = np.where(np.arange(50) < 20, predicted, (predicted + 1) % classes)
+    datasets = {"test": {"inputs": INPUTS, "targets": targets}}
+    asked = running_job(network, vectors, aggregate=vectors["a"], datasets=datasets)
+    (score,) = asked.ask(ASKED, models=["1:a"]).models
+    assert (score.accuracy, score.classes) == (0.4, [])
 
 
 def test_a_class_without_examples_or_predictions_has_no_figures() -> None:

@@ -13,7 +13,7 @@ from flstore_core.workloads import ModelAccess, Partial, RunnableModel
 
 Loss = Literal["cross-entropy", "binary-cross-entropy", "mse"]
 MAX_CLASSES = 4096
-"""Most classes between which confusion is counted; beyond, only the correct predictions are."""
+"""Most classes between which confusion is counted: the counts of 4,096 take 128 MiB."""
 
 Array = NDArray[Any]
 
@@ -43,7 +43,8 @@ class ScoreTotals:
     targets: int
     """How many targets the loss was summed over."""
     confusion: NDArray[np.int64]
-    """Counts by true and predicted class, shape (classes, classes); shape (0, 0) where targets are not classes."""
+    """Counts by true and predicted class, shape (classes, classes). Shape (0, 0) where targets are not classes; beyond
+    `MAX_CLASSES`, shape (1, 2): the correct predictions and the wrong ones."""
 
     def __add__(self, other: "ScoreTotals") -> "ScoreTotals":
         return ScoreTotals(self.loss + other.loss, self.targets + other.targets, self.confusion + other.confusion)
@@ -180,9 +181,10 @@ def _in_shape_of(targets: Array, output: Array) -> Array:
 
 
 def _confusion(true: Array, predicted: Array, classes: int) -> NDArray[np.int64]:
-    """Return counts by true and predicted class; of too many classes, shape (1, 1) with the correct predictions."""
+    """Return counts by true and predicted class, as `ScoreTotals.confusion` describes them."""
     if classes > MAX_CLASSES:
-        return np.array([[np.count_nonzero(true == predicted)]], np.int64)
+        correct = np.count_nonzero(true == predicted)
+        return np.array([[correct, len(true) - correct]], np.int64)
     # Numbering the cells of the table row by row makes one count of all pairs.
     counts = np.bincount(true * classes + predicted, minlength=classes * classes)
     return counts.reshape(classes, classes).astype(np.int64)

@@ -137,7 +137,7 @@ def test_targets_that_do_not_fit_the_output_are_refused_with_both(targets: Array
         totals_of(3, targets, loss)
 
 
-def test_beyond_the_most_classes_only_correct_predictions_are_counted() -> None:
+def test_beyond_the_most_classes_only_correct_and_wrong_predictions_are_counted() -> None:
     logits = np.zeros((3, MAX_CLASSES + 1), np.float32)
     logits[[0, 1, 2], [5, 6, 7]] = 1
 
@@ -146,7 +146,7 @@ def test_beyond_the_most_classes_only_correct_predictions_are_counted() -> None:
 
     data = Examples((np.zeros((3, 1)),), np.array([5, 6, 0]), "cross-entropy", 3)
     totals = score(FakeModel(network, np.zeros(0)), data)
-    assert totals.confusion.tolist() == [[2]]
+    assert totals.confusion.tolist() == [[2, 1]]
     assert totals.accuracy == pytest.approx(2 / 3)
 
 
