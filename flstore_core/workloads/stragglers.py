@@ -24,7 +24,7 @@ class StragglersParams(RangeParams):
 
     metric: str = "duration_s"
     """Name of the metric with a client's duration in a round, in seconds. A metric in another unit can be named; the
-    durations in the answer are then in that unit."""
+    durations in the answer are then in that unit. A negative value counts as not reported."""
     fence: Annotated[float, Gt(0), Le(100)] = 1.5
     """A client is slow if its median duration is more than this many interquartile ranges above the third quartile of
     all clients' medians."""
@@ -111,10 +111,10 @@ def _reports(rows: Sequence[Row], metric: str) -> list[tuple[Row, float]]:
     """Return the participations with a duration, and the duration.
 
     Raises:
-        NotFound: if no client reported the metric as a number.
+        NotFound: if no client reported the metric as a number that is not negative.
         InvalidParameters: if durations are too large to compute with.
     """
-    reports = [(row, duration) for row in rows if (duration := row.number(metric)) is not None]
+    reports = [(row, duration) for row in rows if (duration := row.number(metric)) is not None and duration >= 0]
     if not reports:
         raise unknown("numeric metric", metric, metric_names(rows))
     check_magnitudes(metric, (duration for _, duration in reports))

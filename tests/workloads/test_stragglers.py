@@ -96,6 +96,12 @@ def test_rounds_without_a_report_cost_nothing() -> None:
     assert answer.rounds == [0, 1, 2]
 
 
+def test_a_negative_duration_counts_as_not_reported() -> None:
+    answer = ask(ASKED, reported({"a": [1.0, -5.0], "b": [2.0, 4.0], "c": [-5.0, -5.0]}), keep=0.5)
+    assert [(client.client, client.participations) for client in answer.clients] == [("b", 2), ("a", 1)]
+    assert (answer.advice.deadline, answer.advice.saved) == (2, 1 - (2 + 2) / (2 + 4))
+
+
 def test_durations_too_large_to_compute_with_are_refused() -> None:
     with pytest.raises(InvalidParameters, match=r"'duration_s' reaches 1e\+200 in size"):
         ask(ASKED, reported({"a": [1e200]}))
