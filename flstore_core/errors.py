@@ -165,6 +165,14 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> NotFound:
     return NotFound(f"{kind} {name!r} does not exist{hint}", nearest=nearest)
 
 
+def without_base(job: str, number: int) -> NotEnoughData:
+    """Return what a question about models is told whose round has differences, and no model to add them to."""
+    return NotEnoughData(
+        f"the updates of round {number} of job {job!r} are differences from a model that is not stored; start a job "
+        "with its initial model as the aggregate of round 0, and send updates from round 1 on"
+    )
+
+
 def from_problem(problem: Any) -> FLStoreError:
     """Return the error that an RFC 9457 problem document describes, with its further fields as extensions.
 

@@ -7,7 +7,7 @@ upper half of a float32, 0xc020 → 0xc0200000 = −2.5.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from flstore_core.schema import Run
 
 Float32 = NDArray[np.float32]
+Floats = TypeVar("Floats", bound=NDArray[np.floating[Any]])
 
 NUMPY_DTYPE: Mapping[str, np.dtype[Any]] = {
     "BOOL": np.dtype("?"),
@@ -93,6 +94,35 @@ class FlatView:
             if run.dtype == "F32" and run.start <= start and stop <= run.start + run.count:
                 return raw[start - run.start : stop - run.start]
         return None
+
+
+class SumView(FlatView):
+    """A model that is stored as a difference from its base, read as their sum.
+
+    Each block is added when it is read, so that neither part is copied as a whole. A sum beyond float32's range is the
+    greatest number within it.
+    """
+
+    __slots__ = ("_base", "_delta")
+
+    def __init__(self, base: FlatView, delta: FlatView) -> None:
+        """Add two views of the same elements."""
+        self.start, self.stop, self.nbytes = delta.start, delta.stop, delta.nbytes
+        self._base, self._delta = base, delta
+
+    def read(self, start: int, stop: int, out: Float32 | None = None) -> Float32:
+        return _saturating_sum(self._base.read(start, stop), self._delta.read(start, stop), out)
+
+    def values(self, start: int, stop: int) -> NDArray[np.floating[Any]]:
+        return _saturating_sum(self._base.values(start, stop), self._delta.values(start, stop), None)
+
+
+def _saturating_sum(one: Floats, other: Floats, out: Floats | None) -> Floats:
+    """Return the sum of arrays of one dtype, no element of it beyond float32's range."""
+    with np.errstate(over="ignore"):
+        total: Floats = np.add(one, other, out=out)
+    np.clip(total, -_FLOAT32_MAX, _FLOAT32_MAX, out=total)
+    return total
 
 
 def widen_bfloat16(raw: NDArray[np.uint16]) -> Float32:

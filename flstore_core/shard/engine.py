@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from flstore_core import codec
 from flstore_core.cache import Cache
 from flstore_core.errors import InvalidParameters
+from flstore_core.flat import FlatView, SumView
 from flstore_core.ids import ClientId, JobId
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key, Prefetch
@@ -68,14 +69,15 @@ class Engine:
         """Run a workload's `map`; return its partial as safetensors, and what the policy wants fetched next."""
         workload = registry.get_weights(request.workload)
         params = registry.params_from_json(workload, request.params)
-        models = [*request.members, request.base] if request.base else list(request.members)
-        rows, work, prefetches = self._loader.load(request.part, models, request.workload, request.pattern)
+        stored = list(dict.fromkeys(request.models))
+        loaded, work, prefetches = self._loader.load(request.part, stored, request.workload, request.pattern)
         started = perf_counter()
-        count = len(request.members)
-        pairs = zip(request.members, request.weights or ((),) * count, strict=True)
+        views = dict(zip(stored, loaded, strict=True))
+        pairs = zip(request.members, request.weights or ((),) * len(request.members), strict=True)
         members = tuple(SliceMember(m.round, m.client, m.num_examples, weights) for m, weights in pairs)
+        rows = tuple(_as_model(member, request.bases, views) for member in request.members)
         segments = self._loader.jobs.get(request.part.job, request.part.digest, request.part.generation).schema.segments
-        view = SliceView(members, tuple(rows[:count]), rows[count] if request.base else None, segments)
+        view = SliceView(members, rows, views[request.base] if request.base else None, segments)
         body = codec.encode(workload.map(view, params))
         return Answer(body, work + Work(compute_s=perf_counter() - started)), prefetches
 
@@ -153,3 +155,8 @@ class Engine:
             while len(self._open) > OPEN_ROUNDS:
                 self._open.popitem(last=False)
             return accumulator
+
+
+def _as_model(member: MemberRef, bases: Mapping[int, MemberRef], views: Mapping[MemberRef, FlatView]) -> FlatView:
+    """Return a view of a model: what is stored of it, added to its base if that is a difference."""
+    return SumView(views[bases[member.round]], views[member]) if member.is_delta else views[member]

@@ -7,7 +7,7 @@ A shard trusts a gateway, but not its arithmetic; that a request is a gateway's 
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from flstore_core import layout
@@ -170,6 +170,13 @@ class MapRequest:
     base: MemberRef | None
     weights: tuple[tuple[float, ...], ...] = ()
     """Each member's part in the weighted sums that the workload works out, if it works out such."""
+    bases: Mapping[int, MemberRef] = field(default_factory=dict)
+    """The model to add to members that are differences, by their round."""
+
+    @property
+    def models(self) -> list[MemberRef]:
+        """All models to read, one maybe several times."""
+        return [*self.members, *self.bases.values(), *([self.base] if self.base else [])]
 
     def to_json(self) -> dict[str, Any]:
         return _with_part(self)
@@ -184,6 +191,7 @@ class MapRequest:
             _members(data),
             _base(data),
             tuple(map(tuple, data["weights"])),
+            {int(number): MemberRef(**base) for number, base in data["bases"].items()},
         )
 
 

@@ -85,7 +85,8 @@ class Generation(Result):
     updates: list[Update]
     """The updates of the round."""
     distance: float | None
-    """Euclidean distance of the stored aggregate from FedAvg of the updates; null if it was not made again."""
+    """Euclidean distance of the stored aggregate from FedAvg of the updates; null if it was not made again, as where
+    the updates are differences and the round has no base to add them to."""
     verified: bool | None
     """Whether that distance is within the tolerance; null if it was not made again."""
 
@@ -243,7 +244,8 @@ def _make_again(maker: Maker, partials: Sequence[Partial], context: Context) -> 
 
 def _verifiable(rounds: Sequence[RoundData]) -> list[Round]:
     """Return the rounds whose aggregate can be made again and compared."""
-    return [record for record in _lineage(rounds) if record.aggregate and record.members]
+    comparable = {data.record.number for data in rounds if data.has_models and data.record.members}
+    return [record for record in _lineage(rounds) if record.aggregate and record.number in comparable]
 
 
 def _lineage(rounds: Sequence[RoundData]) -> list[Round]:

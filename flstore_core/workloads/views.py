@@ -15,7 +15,7 @@ from flstore_core.errors import NotEnoughData, unknown
 from flstore_core.flat import FlatView
 from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.model_names import ModelName
-from flstore_core.records import Job, Member, Round
+from flstore_core.records import Job, Member, Round, Updates
 from flstore_core.schema import Segment
 from flstore_core.statistics import MOST_EXACT, RoundStatistics
 from flstore_core.workloads.results import ArtifactWriter
@@ -50,6 +50,13 @@ class RoundData:
     record: Round
     statistics: RoundStatistics | None = None
     """None where the workload did not ask for statistics."""
+    updates: Updates = Updates.WEIGHTS
+    """What clients sent."""
+
+    @property
+    def has_models(self) -> bool:
+        """Whether each update stands for a model: one that is a difference does not where the round has no base."""
+        return self.updates is Updates.WEIGHTS or self.record.base is not None
 
     def members(self, clients: Sequence[str] | None = None) -> tuple[Member, ...]:
         """Return the named clients' members, or all; raise `NotFound` for a client that is not in the round."""
@@ -123,7 +130,7 @@ class SliceView:
 
     Attributes:
         members: the models, in the order of `rows`.
-        rows: each model's slice of the flat vector.
+        rows: each model's slice of the flat vector; with its base added if what is stored is a difference.
         base: the same slice of the round's base; None if the round has none (deltas are then taken against zero).
         segments: the tensors of the whole flat vector, in its order.
     """

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flstore_core import codec, flat, layout
-from flstore_core.errors import NoPredictor, NotFound, unknown
+from flstore_core.errors import InvalidParameters, NoPredictor, NotFound, unknown
 from flstore_core.flat import FlatView, Float32
 from flstore_core.generations import Generations
 from flstore_core.ids import AGGREGATE, ClientId, JobId
-from flstore_core.records import Job, Round
+from flstore_core.records import Job, Round, Updates
 from flstore_core.schema import Schema
 from flstore_core.statistics import RoundStatistics, border
 from flstore_core.storage import ObjectStore
@@ -101,12 +101,17 @@ class Aggregator:
 
     Args:
         source: where models are read from; the store itself by default.
+
+    Raises:
+        InvalidParameters: for a job whose updates are differences.
     """
 
     def __init__(self, store: ObjectStore, job: str, source: Source | None = None) -> None:
         self._store = store
         self._source = source or StoreSource(store)
         self._job = Generations(store).read(JobId(job))
+        if self._job.updates is not Updates.WEIGHTS:
+            raise InvalidParameters(f"job {job!r} has differences; this baseline takes models alone: send weights")
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="aggregator")
         self._index = Index()
         self._records: dict[int, Round] = {}

@@ -46,6 +46,8 @@ async def create_job(request: Request) -> Response:
     """Create a job."""
     body = _object(await request.body())
     schema = Schema.from_json(body.get("schema") or [])
+    if body.get("updates", "weights") != "weights":
+        raise InvalidParameters("this baseline takes models alone; leave updates out, and send weights")
     job = Job(job_id(request.path_params["job"]), schema, created_at=time.time())
     stored, created = await _work(request, partial(_service(request).create_job, job))
     return JSONResponse(_shape(stored), 201 if created else 200)

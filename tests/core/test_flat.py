@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from flstore_core import flat
-from flstore_core.flat import FlatView, all_finite, from_float32, narrow_to_bfloat16, widen_bfloat16
+from flstore_core.flat import FlatView, SumView, all_finite, from_float32, narrow_to_bfloat16, widen_bfloat16
 from flstore_core.schema import Run
 
 BOUNDS = st.tuples(st.integers(0, 12), st.integers(0, 12)).map(sorted)
@@ -49,6 +49,39 @@ def test_any_range_over_any_dtypes_is_read_as_float32(bounds: list[int]) -> None
 def test_all_of_it_is_read_at_once() -> None:
     with np.errstate(over="ignore"):
         assert mixed().whole().tolist() == MIXED
+
+
+@given(BOUNDS, st.booleans())
+def test_a_difference_is_read_as_the_sum_with_its_base(bounds: list[int], filling: bool) -> None:
+    start, stop = min(bounds[0], bounds[1], 11), min(bounds[1], 11)
+    runs = [Run(0, 2, "F64", 0), Run(2, 4, "F32", 16), Run(6, 2, "BF16", 32), Run(8, 3, "F16", 36)]
+    base = struct.pack("<2d4f", 1, 2, 3, 4, 5, 6) + bytes.fromhex("803f 0040") + struct.pack("<3e", 3, 4, 5)
+    packed = struct.pack("<2d4f", 0.5, -1, 2, 3, 4, -5) + bytes.fromhex("20c0 803f") + struct.pack("<3e", 0.25, 8, -1)
+    view = SumView(FlatView(memoryview(base), runs), FlatView(memoryview(packed), runs))
+    assert (view.start, view.stop, len(view), view.nbytes) == (0, 11, 11, 42)
+    out = np.empty(stop - start, np.float32) if filling else None
+    values = view.read(start, stop, out)
+    assert values.dtype == np.float32
+    assert values.tolist() == [1.5, 1, 5, 7, 9, 1, -1.5, 3, 3.25, 12, 4][start:stop]
+    assert not filling or values is out
+    assert base == struct.pack("<2d4f", 1, 2, 3, 4, 5, 6) + base[32:], "the base is as it was"
+
+
+def test_a_sum_keeps_the_digits_of_float64() -> None:
+    runs = [Run(0, 2, "F64", 0)]
+    view = SumView(*(FlatView(memoryview(struct.pack("<2d", *pair)), runs) for pair in ((1, 1), (1e-12, 1))))
+    assert view.values(0, 2).tolist() == [1 + 1e-12, 2]
+    assert view.whole().dtype == np.float32
+
+
+@pytest.mark.parametrize(("dtype", "code"), [("F32", "f"), ("F64", "d")])
+def test_a_sum_beyond_float32_is_its_greatest_number(dtype: str, code: str) -> None:
+    greatest = float(np.finfo(np.float32).max)
+    run = Run(0, 2, dtype, 0)
+    half = FlatView(memoryview(struct.pack(f"<2{code}", greatest, -greatest)), [run])
+    assert SumView(half, half).values(0, 2).tolist() == [greatest, -greatest]
+    if dtype == "F32":
+        assert SumView(half, half).whole().tolist() == [greatest, -greatest]
 
 
 @pytest.mark.parametrize("bounds", [(2, 6), (3, 5), (2, 2)])

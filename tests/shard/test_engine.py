@@ -4,6 +4,7 @@ import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,10 @@ def mean(shard: Engine, members: list[MemberRef], of: SliceRef | None = None) ->
     return b"".join(bytes(piece) for piece in answer.body) if isinstance(answer.body, list) else answer.body
 
 
+def vector_of(partial: bytes) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return codec.loads(partial)[0]["vector"].astype(float)
+
+
 @pytest.mark.parametrize("budget", [2**24, 300_000, 130_000])
 @pytest.mark.parametrize("policy", ["lru+arrival", "lru", "tailored"])
 def test_statistics_are_the_same_whatever_was_evicted(store: ObjectStore, budget: int, policy: str) -> None:
@@ -193,6 +198,19 @@ def test_a_map_does_not_depend_on_how_the_bytes_got_there(store: ObjectStore) ->
         for array in found.values()
         if array.size == COUNT
     )
+
+
+def test_differences_are_mapped_as_the_models_that_they_stand_for(store: ObjectStore) -> None:
+    shard, base = engine(store), write(store, 9, AGGREGATE, 0)
+    members = [write(store, 1), write(store, 2)]
+    as_they_are = vector_of(mean(shard, members))
+    deltas = tuple(replace(member, is_delta=True) for member in members)
+    request = MapRequest(part(), "aggregate", Pattern.P2, {}, deltas, base, bases={1: base})
+    answer, _ = shard.map(request)
+    found = b"".join(bytes(piece) for piece in answer.parts)
+    np.testing.assert_allclose(vector_of(found), as_they_are + vector(9), rtol=1e-6, atol=1e-6)
+    assert answer.work.misses == 1, "the base is read once, for the sums and for the distance"
+    assert codec.loads(found)[0]["moved"][0] == pytest.approx(as_they_are @ as_they_are, rel=1e-5)
 
 
 def test_a_shard_that_was_away_comes_back_with_what_it_held(store: ObjectStore) -> None:

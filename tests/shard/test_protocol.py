@@ -51,7 +51,15 @@ MESSAGES: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     "map": (
         MapRequest,
         st.builds(
-            MapRequest, parts, names, st.sampled_from(Pattern), st.dictionaries(names, numbers), lists, bases, weights
+            MapRequest,
+            parts,
+            names,
+            st.sampled_from(Pattern),
+            st.dictionaries(names, numbers),
+            lists,
+            bases,
+            weights,
+            st.dictionaries(numbers, members, max_size=3),
         ),
     ),
 }

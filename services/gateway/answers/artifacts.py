@@ -9,7 +9,7 @@ import numpy as np
 
 from flstore_core import buffers, codec, flat, layout
 from flstore_core.errors import Forbidden
-from flstore_core.flat import Float32
+from flstore_core.flat import NUMPY_DTYPE, Float32
 from flstore_core.generations import Generations
 from flstore_core.ids import object_name
 from flstore_core.records import Job
@@ -19,12 +19,13 @@ from flstore_core.storage import ObjectStore
 from flstore_core.workloads import ArtifactLink, ArtifactWriter
 
 
-def writer(store: ObjectStore, job: Job, donor: MemberRef | None) -> ArtifactWriter:
+def writer(store: ObjectStore, job: Job, donor: MemberRef | None, base: MemberRef | None = None) -> ArtifactWriter:
     """Return a function that writes a flat vector as a safetensors file, named by its content's hash.
 
     Args:
         donor: a stored model. A flat vector has floats only, so the other tensors, such as counters, are copied from
             this model. If it is None, they are zeros.
+        base: the model to add to the donor, if that is a difference.
     """
 
     def write(vector: Sequence[Float32], metadata: Mapping[str, str]) -> ArtifactLink:
@@ -34,6 +35,8 @@ def writer(store: ObjectStore, job: Job, donor: MemberRef | None) -> ArtifactWri
         data = body[len(header) :]
         _fill_floats(data, job, vector)
         _fill_others(data, job, partial(_read, store, job, donor) if donor else _zero)
+        if base:
+            _add_others(data, job, partial(_read, store, job, base))
         sha256 = hashlib.sha256(body).hexdigest()
         store.put(layout.artifact(job.home, sha256[:32]), body)
         Generations(store).require(job)
@@ -84,6 +87,20 @@ def _fill_others(data: memoryview, job: Job, read: Callable[[int, memoryview], N
     for tensor in job.schema.tensors:
         if tensor.dtype not in FLOATS and tensor.nbytes:
             read(offset, data[offset : offset + tensor.nbytes])
+        offset += tensor.nbytes
+
+
+def _add_others(data: memoryview, job: Job, read: Callable[[int, memoryview], None]) -> None:
+    """Add another model's integers to those in `data`. They wrap, as they did when a client subtracted them; flags have
+    no difference and stay as they are.
+    """
+    offset = 0
+    for tensor in job.schema.tensors:
+        if tensor.dtype not in FLOATS and tensor.dtype != "BOOL" and tensor.nbytes:
+            ours = np.frombuffer(data[offset : offset + tensor.nbytes], NUMPY_DTYPE[tensor.dtype])
+            theirs = np.empty_like(ours)
+            read(offset, theirs.view(np.uint8).data)
+            np.add(ours, theirs, out=ours)
         offset += tensor.nbytes
 
 

@@ -44,6 +44,7 @@ class SliceMaps:
     def __init__(self, rounds: Rounds, backends: Backends) -> None:
         self._store = rounds.store
         self._records = rounds.records
+        self._openings = rounds.openings
         self._backends = backends
 
     def gather(self, question: Question, context: Context) -> Gathered:
@@ -51,26 +52,32 @@ class SliceMaps:
 
         Raises:
             NotFound: for a model that is not stored.
+            NotEnoughData: for a difference from a model that is not stored.
             InsufficientCapacity, Unavailable: if slices have no place, or their shards do not answer.
         """
         job = question.job
         members = tuple(_weights(question).members(question.rounds, question.params))
         if not members:
             return Gathered(context)
-        refs = self._locate_all(question, members)
-        request = self._request(question, members, refs)
+        refs, bases = self._locate_all(question, members)
+        request = self._request(question, members, refs, bases)
         shards = self._backends.shards
         answers = self._backends.ask_slices(job, lambda held: shards.map(held.urls, request(held.part)))
         # What is no float, such as a counter, is not part of the slices. An artifact takes it from one of the models.
         donor = max(refs, key=lambda ref: ref.num_examples)
         context = replace(context, members=members)
         if context.write_model is not artifacts.refuse:
-            context = replace(context, write_model=artifacts.writer(self._store, job, donor))
+            added = bases[donor.round] if donor.is_delta else None
+            context = replace(context, write_model=artifacts.writer(self._store, job, donor, added))
         work = sum((work for _, work in answers), Work())
         return Gathered(context, [answer for answer, _ in answers], work, self._owners(job))
 
     def _request(
-        self, question: Question, members: Sequence[SliceMember], refs: tuple[MemberRef, ...]
+        self,
+        question: Question,
+        members: Sequence[SliceMember],
+        refs: tuple[MemberRef, ...],
+        bases: Mapping[int, MemberRef],
     ) -> Callable[[SliceRef], MapRequest]:
         """Return a function that takes a slice and returns the request to its shards."""
         newest = question.rounds[-1].record
@@ -82,6 +89,7 @@ class SliceMaps:
             members=refs,
             base=self._records.locate_base(question.job, newest) if _weights(question).reads_base else None,
             weights=tuple(member.weights for member in members),
+            bases=bases,
         )
 
     def _owners(self, job: Job) -> tuple[ShardId, ...]:
@@ -89,16 +97,27 @@ class SliceMaps:
         assignment = self._backends.placement.find_or_place(job.id)
         return tuple(dict.fromkeys(holders[0] for holders in assignment.owners))
 
-    def _locate_all(self, question: Question, members: Sequence[SliceMember]) -> tuple[MemberRef, ...]:
-        """Return a reference to each model."""
+    def _locate_all(
+        self, question: Question, members: Sequence[SliceMember]
+    ) -> tuple[tuple[MemberRef, ...], Mapping[int, MemberRef]]:
+        """Return a reference to each model and, by round, the bases of those that are differences."""
+        job = question.job
         records = {round_.record.number: round_.record for round_ in question.rounds}
-        return tuple(self._locate(question.job, records, member) for member in members)
+        read = partial(self._read_record, job, records)
+        refs = tuple(self._locate(job, read, member) for member in members)
+        rounds = sorted({ref.round for ref in refs if ref.is_delta})
+        return refs, {number: self._records.require_base(job, read(number)) for number in rounds}
 
-    def _locate(self, job: Job, records: Mapping[int, Round], member: SliceMember) -> MemberRef:
-        record = records.get(member.round) or self._records.read_record(job, member.round)
-        if record is None or member.client == AGGREGATE:
+    def _locate(self, job: Job, read: Callable[[int], Round], member: SliceMember) -> MemberRef:
+        if member.client == AGGREGATE:
             return self._records.locate_aggregate(job, member.round)
-        return replace(MemberRef.of(member.round, record.by_client[member.client]), num_examples=member.num_examples)
+        stored = read(member.round).by_client[member.client]
+        ref = MemberRef.of(member.round, stored, job.is_delta(member.client))
+        return replace(ref, num_examples=member.num_examples)
+
+    def _read_record(self, job: Job, records: Mapping[int, Round], number: int) -> Round:
+        """Return the record of a round, which is mostly among those that were read for the question."""
+        return records.get(number) or self._openings.read_round(job, number)
 
 
 class ModelRuns:

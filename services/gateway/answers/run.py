@@ -136,8 +136,8 @@ class Runner:
     ) -> tuple[list[RoundData], Work]:
         job = index.job
         pairs, work = self._records.read_committed(job, committed, workload.name, workload.pattern, statistics=False)
-        rounds = [RoundData(record) for record, _ in pairs]
-        rounds += [RoundData(self._openings.read_open(job, number)) for number in open_]
+        records = [record for record, _ in pairs] + [self._openings.read_open(job, number) for number in open_]
+        rounds = [RoundData(record, updates=index.job.updates) for record in records]
         return rounds, work
 
     def _read_with_statistics(
@@ -148,12 +148,12 @@ class Runner:
         pairs, work = self._records.read_committed(job, committed, workload.name, workload.pattern, statistics=True)
         for record, stored in pairs:
             statistics, repair = self._statistics.repair(job, record, stored)
-            rounds.append(RoundData(record, statistics))
+            rounds.append(RoundData(record, statistics, job.updates))
             work += repair
         for number in open_:
             record = self._openings.read_open(job, number)
             statistics, computation = self._statistics.compute(job, record)
-            rounds.append(RoundData(record, statistics))
+            rounds.append(RoundData(record, statistics, job.updates))
             work += computation
         return rounds, work
 

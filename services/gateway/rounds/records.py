@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from flstore_core import layout
 from flstore_core.cache import Cache
-from flstore_core.errors import NotFound
+from flstore_core.errors import NotFound, without_base
 from flstore_core.ids import AGGREGATE, METADATA, STATISTICS, ClientId, Home
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Cause, Key, Request
@@ -67,6 +67,12 @@ class Records:
     def locate_base(self, job: Job, record: Round) -> MemberRef | None:
         """Return a reference to the model that a round's deltas are taken against; None if that is zero."""
         return None if record.base is None else self.locate_aggregate(job, record.base)
+
+    def require_base(self, job: Job, record: Round) -> MemberRef:
+        """Return a reference to the model to add a round's differences to; raise `NotEnoughData` if there is none."""
+        if base := self.locate_base(job, record):
+            return base
+        raise without_base(job.id, record.number)
 
     def locate_aggregate(self, job: Job, number: int) -> MemberRef:
         """Return a reference to a round's aggregate; raise `NotFound` if the round has none."""

@@ -12,7 +12,7 @@ from safetensors.numpy import load
 from flstore_core import layout
 from flstore_core.errors import InvalidId, NotFound
 from flstore_core.generations import Generations
-from flstore_core.ids import ClientId, JobId
+from flstore_core.ids import AGGREGATE, ClientId, JobId
 from flstore_core.records import Job
 from flstore_core.schema import Schema
 from flstore_core.shard.protocol import MemberRef
@@ -49,6 +49,17 @@ def test_an_artifact_has_the_vector_and_the_donor_s_integers() -> None:
     assert link.sha256 == hashlib.sha256(content).hexdigest()
     assert link.href == f"/v1/jobs/job/artifacts/{link.sha256[:32]}"
     assert (link.nbytes, link.parameters) == (len(content), 6)
+
+
+def test_a_donor_that_is_a_difference_is_added_to_its_base() -> None:
+    store = job_stored()
+    content, key = body(41), layout.tensors(HOME, 0, AGGREGATE)
+    store.put(key, content)
+    base = MemberRef(0, AGGREGATE, "hash", 8 + int.from_bytes(content[:8], "little"))
+    link = artifacts.writer(store, JOB, donor(store, -2), base)([VECTOR], {})
+    tensors = load(store.contents[layout.artifact(HOME, link.sha256[:32])])
+    assert tensors["steps"] == 39
+    np.testing.assert_array_equal(tensors["bias"], VECTOR[:2], err_msg="the vector is a model already")
 
 
 def test_without_a_donor_integers_are_zero() -> None:

@@ -150,11 +150,11 @@ class Twins:
             gateway.state.commit.commit(gateway.job, number, request)
 
 
-def artifacts(gateway: World) -> list[bytes]:
-    """Return the data sections of the models that workloads wrote, in no order."""
-    bodies = [
-        body
-        for key, body in gateway.store.contents.items()
-        if key.startswith(layout.artifacts_prefix(gateway.job.home))
-    ]
-    return sorted(bytes(body[8 + int.from_bytes(body[:8], "little") :]) for body in bodies)
+def artifacts(gateway: World) -> dict[str, bytes]:
+    """Return the data sections of the models that workloads wrote, by their names."""
+    prefix = layout.artifacts_prefix(gateway.job.home)
+    bodies = {key: body for key, body in gateway.store.contents.items() if key.startswith(prefix)}
+    return {
+        key.removeprefix(prefix).removesuffix(".safetensors"): bytes(body[8 + int.from_bytes(body[:8], "little") :])
+        for key, body in bodies.items()
+    }

@@ -10,9 +10,13 @@ import pytest
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from flstore_core import layout
 from flstore_core.codec import parse, schema_of
-from flstore_core.errors import NotFound
+from flstore_core.errors import InvalidParameters, NotFound
+from flstore_core.ids import JobId
+from flstore_core.records import to_bytes
 from flstore_core.storage import DirectoryStore
+from flstore_core.storage.documents import load_json
 from loadgen.baselines.aggregator import Aggregator
 
 Tensors = dict[str, NDArray[np.float32]]
@@ -75,6 +79,13 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
 def aggregator(written: Written) -> Iterator[Aggregator]:
     with Aggregator(written.store, "j") as ready:
         yield ready
+
+
+def test_a_job_of_differences_is_refused(written: Written) -> None:
+    record = load_json(written.store, layout.job(JobId("j")))
+    written.store.put(layout.job(JobId("other")), to_bytes(record | {"job": "other", "updates": "delta"}))
+    with pytest.raises(InvalidParameters, match="send weights"):
+        Aggregator(written.store, "other")
 
 
 def test_similarities_are_those_of_the_deltas(aggregator: Aggregator, written: Written) -> None:

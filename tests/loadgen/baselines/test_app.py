@@ -154,6 +154,7 @@ def test_it_lists_what_flstore_lists(baseline: Baseline) -> None:
         ("PUT", "/v1/jobs/..bad", b"{}", 422, "invalid-id"),
         ("PUT", "/v1/jobs/j", b"not JSON", 422, "invalid-parameters"),
         ("PUT", "/v1/jobs/j", b"[]", 422, "invalid-parameters"),
+        ("PUT", "/v1/jobs/j", b'{"updates": "delta"}', 422, "invalid-parameters"),
         ("POST", "/v1/jobs/j/workloads/no-such-thing", b"{}", 404, "not-found"),
         ("POST", "/v1/jobs/j/workloads/evaluate", b'{"dataset": "test"}', 501, "no-predictor"),
         ("GET", "/v1/jobs/j/rounds/5/aggregate", b"", 404, "not-found"),
