@@ -168,13 +168,14 @@ class Aggregator:
     def _map(self, workload: WeightsWorkload[Any, Any], records: Sequence[Round], params: Any, tally: Tally) -> Any:
         needs_statistics = wants_statistics(workload, params)
         views: dict[Model, FlatView] = {}
-        if needs_statistics:
+        if needs_statistics:  # `members` may need them, so every model of the rounds is read before it is asked
             views |= _collect(self._begin([model for r in records for model in (*_models(r), *_base(r))]), tally)
         schema = self._job.schema
         rounds = tuple(RoundData(r, _statistics(r, views, schema) if needs_statistics else None) for r in records)
         members = tuple(workload.members(rounds, params))
         if not members:
             return dump(workload.combine((), Context(self._job, rounds, self._write), params))
+        # As in the gateway, the base is that of the newest round read.
         base = _base(records[-1]) if workload.reads_base else []
         models = [*((member.round, member.client) for member in members), *base]
         views |= _collect(self._begin([model for model in models if model not in views]), tally)

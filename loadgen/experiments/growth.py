@@ -70,12 +70,14 @@ def _measure(size: Mapping[str, int], folder: str) -> Measured:
         stored = first_round.woken(url).store(url)
         if size["rounds"] == 1:
             return _looked_at(url, whole, stored)
+    # Thousands of rounds are copied in the store, and only the newest one is uploaded, into a system started anew.
     add_history(store_folder(folder), "job-0", size["rounds"] - 1)
     with flstore_in(folder, 1, "256MiB") as url:
         return _looked_at(url, whole, whole.woken(url).store_newest(url))
 
 
 def _looked_at(url: str, history: History, stored: Mapping[str, Measured]) -> Measured:
+    """Return the figures of `SHOWN`: of requests sent now, and of the uploads whose results are `stored`."""
     similar = asked_again(url, history.ask("cosine-similarity"), TIMES)
     costs = stored["costs"]
     return {

@@ -39,6 +39,7 @@ class HitRates:
     @property
     def agree(self) -> bool:
         """Whether live and simulated rates agree: one request may differ where a hundredth of them is less than one."""
+        # A little more than 1, since the difference of two rates is rounded.
         return abs(self.live - self.simulated) <= max(TOLERANCE, 1.001 / self.requests)
 
 
