@@ -44,9 +44,9 @@ def configure(service: str, level: str = "INFO") -> None:
 
 
 def begin(service: str, env: Mapping[str, str]) -> None:
-    """Log as the environment says, and warn of what looks like a setting and is none, where nobody has before.
+    """Log as the environment says, and warn of variables that look like misspelt settings.
 
-    A parent that started this process, as `flstore up` does, has warned of its environment.
+    A process that has a parent, as below `flstore up`, does not warn: its parent has done so.
 
     Raises:
         InvalidParameters: if FLSTORE_LOG_LEVEL is no level.

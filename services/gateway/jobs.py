@@ -21,7 +21,7 @@ class Jobs:
     """Creates and deletes jobs. Safe to share between threads.
 
     Args:
-        name_generation: returns the name of a generation that there never was.
+        name_generation: returns a generation's name that was never used before.
     """
 
     def __init__(
@@ -38,8 +38,9 @@ class Jobs:
     def create(self, job: Job) -> tuple[JobIndex, bool]:
         """Store a job and have it placed; return its index, and whether it is new.
 
-        A new job is created now and in a generation of its own, whatever `job` says. It is proposed first: until it has
-        a place nothing can be put into it, so one that no shard can hold is taken back and nothing is lost with it.
+        A new job gets the present time and a generation of its own, whatever `job` says. It is only proposed at first:
+        until it has a place, nothing can be put into it. So if no shard can hold it, it is withdrawn, and nothing is
+        lost with it.
 
         Raises:
             Conflict: if another job has that name.
@@ -56,7 +57,7 @@ class Jobs:
     def delete(self, job: JobId) -> None:
         """Delete a job and everything it stored; raise `NotFound` if there is none.
 
-        If the deletion breaks off, it goes on when it is asked for again, or when anybody looks at the job.
+        If the deletion breaks off, it is continued when somebody asks for it again or looks at the job.
         """
         try:
             self._generations.delete(job)
@@ -73,7 +74,10 @@ class Jobs:
             logger.warning("controller not told of deleted job", extra={"job": job, "error": error.detail})
 
     def _begin(self, job: Job) -> bool:
-        """Begin a job; return False if there is one of that name."""
+        """Propose, place and settle a job; return False if there is one of that name.
+
+        The loop ends soon: each further turn means that somebody else has created or deleted the job meanwhile.
+        """
         while proposal := self._generations.propose(job):
             try:
                 self._placement.place(job.id)

@@ -1,4 +1,4 @@
-"""What HTTP clients expect of any server: HEAD wherever GET is, and addresses that fit behind a reverse proxy."""
+"""What HTTP clients expect of any server: HEAD wherever there is GET, and addresses that are right behind a proxy."""
 
 import re
 
@@ -27,7 +27,8 @@ class HeadAsGet:
             return
 
         async def send_head(message: Message) -> None:
-            # From here on it is HEAD again, for the log and the server: that one holds a GET to its Content-Length.
+            # From here on it is HEAD again, for the log and for the server. For a GET, the server would insist on as
+            # many bytes as Content-Length says.
             scope["method"] = "HEAD"
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
@@ -36,11 +37,11 @@ class HeadAsGet:
 
 
 class BelowPrefix:
-    """ASGI middleware: knows the path that a reverse proxy has taken off, for all addresses in answers.
+    """ASGI middleware: puts back the prefix that a proxy has taken off a path, so that addresses in answers are right.
 
-    A proxy that takes a prefix off says so in `X-Forwarded-Prefix`. For one that does not say it, the prefix is a
-    setting; then it does not matter whether the path still has it. ASGI wants the prefix as `root_path`, and in the
-    path as well.
+    A proxy that takes a prefix off says so in `X-Forwarded-Prefix`. For a proxy that does not, the prefix is a setting;
+    it then applies whether or not the path still has the prefix. ASGI wants the prefix both in `root_path` and at the
+    beginning of `path`.
 
     Args:
         prefix: such as `/flstore`; empty for none.
@@ -53,7 +54,7 @@ class BelowPrefix:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             forwarded = Headers(scope=scope).get("x-forwarded-prefix", "").rstrip("/")
-            # Whoever sends the header finds its text in the answer, so it has to be a path and nothing else.
+            # Answers repeat the header's text, and any caller can send it. So nothing but a path is accepted.
             if _PREFIX.fullmatch(forwarded):
                 _put_below(scope, forwarded)
             elif self._prefix and not scope["path"].startswith(f"{self._prefix}/"):

@@ -37,7 +37,7 @@ class Caches:
     def forget_job(self, urls: Mapping[ShardId, str], job: JobId) -> None:
         """Have backends drop a job. A backend that cannot be reached is logged and passed over.
 
-        Such a backend either has no process, and so holds nothing, or drops the job with the next placement table.
+        If it has no process, it holds nothing. Otherwise what it holds is not read any more, and is evicted in time.
         """
         self._forget(urls, JOB.format(job=job))
 

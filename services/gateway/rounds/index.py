@@ -161,7 +161,7 @@ class Catalog:
         self._lock = Lock()
 
     def list_names(self) -> list[JobId]:
-        """Return the sorted names of all jobs that there are or were."""
+        """Return the sorted names of all jobs, those of deleted jobs included."""
         return sorted(JobId(name) for name in self._store.folders("jobs"))
 
     def read_indices(self, names: Iterable[JobId]) -> list[JobIndex]:
@@ -294,6 +294,7 @@ class Catalog:
             index = self._indices.get(job.id)
             if index and not index.is_outdated(job, erasures):
                 return index
+            # The cache of records goes by homes. The earlier index may be of an earlier job, which has another home.
             for home in {job.home, index.job.home if index else job.home}:
                 self._outdated(home)
             return JobIndex(job, erasures=erasures)

@@ -185,6 +185,7 @@ class Ingest:
 
     def _require_counted(self, upload: Upload) -> None:
         """Take step 6: if the round was committed without the upload, remove it and raise `RoundCommitted`."""
+        # The two looks at the store take place at once, so that the second one costs no time.
         standing = self._readers.submit(self._rounds.require, upload.job)
         committed = self._await_commit(upload)
         standing.result()

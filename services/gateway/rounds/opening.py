@@ -147,7 +147,7 @@ class Rounds:
         return cls(store, Generations(store), catalog, records, Openings(store, catalog, records))
 
     def require(self, job: Job) -> None:
-        """Raise `NotFound` unless the job still stands as it was read. To be called after every write of an object."""
+        """Raise `NotFound` if the job was deleted since it was read. Call this after every write of an object."""
         try:
             self.generations.require(job)
         except NotFound:
