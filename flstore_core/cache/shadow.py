@@ -89,11 +89,14 @@ class Shadows:
 
     def discard(self, key: Key) -> None:
         """Remove a key from every shadow."""
+        self._sizes.pop(key, None)
         for shadow in self._shadows.values():
             shadow.ledger.discard(key)
 
     def discard_job(self, job: str) -> None:
         """Remove all of a job from every shadow."""
+        for key in [key for key in self._sizes if key.job == job]:
+            del self._sizes[key]
         for shadow in self._shadows.values():
             shadow.ledger.discard_job(job)
 

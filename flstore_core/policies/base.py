@@ -103,7 +103,10 @@ class Policy(Protocol):
         """Learn that `key` is no longer cached, without having been evicted."""
 
     def forget(self, job: str) -> None:
-        """Drop what was learned of a deleted job; its keys have been discarded before."""
+        """Drop what was learned of a deleted job; its keys have been discarded before.
+
+        The room that they leave is free until the next event: nothing is fetched because of a deletion.
+        """
 
     def reason(self, key: Key) -> str:
         """Return in a few words, for people, why the cached `key` is kept."""

@@ -57,7 +57,7 @@ class Classic(Policy):
         raise NotImplementedError
 
     def forget(self, job: str) -> None:
-        """Nothing is known beyond the cached keys."""
+        """Nothing is known beyond the cached keys; a policy that remembers others overrides this."""
 
     def reason(self, key: Key) -> str:
         return self.kept_because

@@ -64,10 +64,17 @@ class GDSF(Classic):
     def discarded(self, key: Key) -> None:
         del self._uses[key], self._sizes[key], self._priorities[key]
 
+    def forget(self, job: str) -> None:
+        self._tidy()
+
     def _rank(self, key: Key) -> None:
         priority = self._clock + self._uses[key] / max(1, self._sizes[key])
         self._priorities[key] = priority
         heapq.heappush(self._heap, (priority, key))
         if len(self._heap) > 64 + 4 * len(self._priorities):
-            self._heap = [(priority, key) for key, priority in self._priorities.items()]
-            heapq.heapify(self._heap)
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Drop the entries to skip."""
+        self._heap = [(priority, key) for key, priority in self._priorities.items()]
+        heapq.heapify(self._heap)

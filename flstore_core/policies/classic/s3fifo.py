@@ -4,8 +4,9 @@ Yang, Zhang, Qiu, Yue and Rashmi, "FIFO queues are all you need for cache evicti
 
 Most objects are never requested again. So newcomers enter a *small* queue with a tenth of the budget, and only those
 that were requested twice while in it move on to the *main* queue; the others leave quickly. The main queue evicts its
-oldest object unless that was requested: then it goes to the end again, with one use less to its credit. Keys that left
-the small queue are remembered as *ghosts*, without their bytes: one that comes back enters the main queue directly.
+oldest object unless that was requested: then it goes to the end again, with one use less to its credit. Keys that were
+evicted from the small queue are remembered as *ghosts*, without their bytes: one that comes back enters the main queue
+directly. What was erased or deleted leaves no ghost.
 
 Example (`tests/policies/classic/test_s3fifo.py` runs it): room for ten objects, and the requests a a a b c d e f g h i
 j k. The ten objects a to j fill the cache, all in the small queue. At k the oldest, a, has two uses: it moves to main.
@@ -38,7 +39,7 @@ class S3FIFO(Classic):
         self._small = Queue()
         self._main = Queue()
         self._ghosts = Queue()
-        """Keys that lately left the small queue, up to as many bytes as the main queue may hold."""
+        """Keys that were lately evicted from the small queue, up to as many bytes as the main queue may hold."""
         self._small_bytes = 0
         self._ghost_bytes = 0
         self._uses: dict[Key, int] = {}
@@ -52,8 +53,11 @@ class S3FIFO(Classic):
     def choose_victims(self, needed: int, pinned: Container[Key]) -> Sizes:
         victims: dict[Key, int] = {}
         while needed > 0 and (key := self._victim(pinned)) is not None:
+            is_newcomer = key in self._small
             victims[key] = self._remove(key)
             needed -= victims[key]
+            if is_newcomer:
+                self._remember(key, victims[key])
         return victims
 
     def inserted(self, sizes: Sizes, cause: Cause) -> None:
@@ -69,6 +73,10 @@ class S3FIFO(Classic):
     def discarded(self, key: Key) -> None:
         self._remove(key)
 
+    def forget(self, job: str) -> None:
+        for key in [key for key in self._ghosts if key.job == job]:
+            self._ghost_bytes -= self._ghosts.pop(key)
+
     def _victim(self, pinned: Container[Key]) -> Key | None:
         # Each pass finds a key or moves one. A key moves at most once out of the small queue and `MOST_USES` times
         # around the main one, so after this many passes nothing but pinned keys can have stood in front.
@@ -82,13 +90,12 @@ class S3FIFO(Classic):
         return next((key for key in self._uses if key not in pinned), None)
 
     def _remove(self, key: Key) -> int:
-        """Forget a key, and remember its ghost if it was in the small queue; return its bytes."""
+        """Take a key out of its queue; return its bytes."""
         del self._uses[key]
         if key not in self._small:
             return self._main.pop(key)
         size = self._small.pop(key)
         self._small_bytes -= size
-        self._remember(key, size)
         return size
 
     def _from_small(self, pinned: Container[Key]) -> Key | None:

@@ -96,6 +96,10 @@ class Candidate:
         self.dormant_until = 0.0
         """Second until which it need not be judged, having been worth nothing."""
 
+    def belongs_to(self, job: str) -> bool:
+        """Return whether the group has objects of the job; all are of one."""
+        return any(key.job == job for key in self.group.sizes)
+
     def set_planned(self, planned: bool) -> None:
         """Note whether the group is to be held."""
         if planned is not self.planned:

@@ -161,7 +161,10 @@ class Tailored(Policy):
     def forget(self, job: str) -> None:
         for scope in [scope for scope in self._demands if scope[0] == job]:
             del self._demands[scope]
-        self._replan(())
+        self._adopt([candidate for candidate in self._plan if not candidate.belongs_to(job)])
+        # A deletion fetches nothing, so nothing may be planned because of it: what is planned counts as fetched. The
+        # next event plans for the room that is free now.
+        self._left_out = True
 
     def reason(self, key: Key) -> str:
         if key.client == METADATA:
@@ -210,26 +213,32 @@ class Tailored(Policy):
         now, metadata = self._now, self._metadata
         candidates = [candidate for demand in self._demands.values() for candidate in demand.judge(now)]
         plan, self._left_out = choose_candidates(candidates, self._budget - metadata.bytes + metadata.surplus())
+        # What is planned counts as fetched, so each candidate is returned once: when the plan takes it in, and again if
+        # its objects have changed. A caller that drops the answer leaves them missing until a request asks for them.
         added = [candidate for candidate in plan if candidate.changed or not candidate.planned]
-        if not added and len(plan) == len(self._plan):
+        if not added and len(plan) == len(self._plan):  # all were planned before, and as many: the plan is the same
             return ()
-        self._adopt(plan)
+        self._adopt(plan)  # before the fetches are listed: only what has become planned leaves the unplanned
         prefetches = [(self._absent(candidate, missing), candidate.pattern) for candidate in added]
         return [(sizes, pattern) for sizes, pattern in prefetches if sizes] if self._parts.prefetch else ()
 
     def _adopt(self, plan: list[Candidate]) -> None:
-        """Make `plan` the plan; cached objects that it drops become unplanned."""
+        """Make `plan` the plan; cached objects that it drops become unplanned.
+
+        A cached object is in exactly one place: the metadata, a planned candidate, or the unplanned. Only here do
+        objects leave the plan, and only in `_absent` do unplanned ones enter it.
+        """
         before, planned = self._planned, {}
         for candidate in self._plan:
             if candidate not in plan:
                 candidate.set_planned(False)
-        for candidate in reversed(plan):
+        for candidate in reversed(plan):  # the densest last: an object that several include belongs to the densest
             candidate.set_planned(True)
             candidate.changed = False
             planned.update(dict.fromkeys(candidate.group.sizes, candidate))
         self._plan, self._planned = plan, planned
         cached = self._cached
-        for key, candidate in before.items():
+        for key, candidate in before.items():  # once the whole plan is known: another candidate may include the object
             if key not in planned and (size := cached.get(key)) is not None:
                 self._unplanned.put(key, size, candidate.was_read)
 
@@ -245,6 +254,12 @@ class Tailored(Policy):
         return absent
 
     def _evict_planned(self, needed: int, pinned: Container[Key]) -> Sequence[Victims]:
-        """Evict objects of the least dense planned groups: only pins and growing metadata make that necessary."""
-        cached = {key: self._cached[key] for key in self._planned if key in self._cached}
+        """Evict planned objects, those of the least dense candidates first.
+
+        A plan fits into the budget, so this is the last resort: where pins keep what should leave, and where metadata
+        has grown since the plan was made. The candidate stays planned; a request that misses the object brings it back.
+        """
+        ranks = {id(candidate): rank for rank, candidate in enumerate(self._plan)}
+        planned = sorted(self._planned.items(), key=lambda item: ranks.get(id(item[1]), len(ranks)), reverse=True)
+        cached = {key: self._cached[key] for key, _ in planned if key in self._cached}
         return ((take_first(cached, needed, pinned), "least-planned"),)

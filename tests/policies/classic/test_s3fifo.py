@@ -34,6 +34,14 @@ def test_ghosts_are_forgotten_beyond_nine_tenths_of_the_budget() -> None:
     assert "a" not in cache.cached()
 
 
+def test_what_was_erased_comes_back_as_a_newcomer() -> None:
+    cache = Asked("s3-fifo", 100)
+    cache.ask("abcdefghij")
+    cache.ledger.discard(key("a"))
+    cache.ask("aklmnopqrst")  # had a left a ghost, it would be in main now and stay
+    assert "a" not in cache.cached()
+
+
 def test_where_all_but_one_are_pinned_that_one_leaves() -> None:
     cache = Asked("s3-fifo", 30)
     cache.ask("abc")

@@ -26,19 +26,20 @@ class Run:
         self.sizes: dict[Key, int] = {}
         self.ledger = Ledger(policy(budget, self.clock), budget, self.clock)
         self.shadow = Shadow(self.ledger, self.sizes)
+        self.job = "j"
 
     def train(self, rounds: Iterable[int]) -> None:
         for number in rounds:
             for client in (*members(number), AGGREGATE, METADATA):
-                key = Key("j", number, client)
+                key = Key(self.job, number, client)
                 self.sizes[key] = 1 if client == METADATA else 10
                 self.ledger.ingest(key, self.sizes[key])
             self.clock.now += ROUND
-            self.shadow.commit("j", number)
+            self.shadow.commit(self.job, number)
 
     def ask(self, workload: str, pattern: Pattern, keys: Iterable[Key]) -> bool:
         self.clock.now += 10.0
-        return self.shadow.request(Request("j", workload, pattern, tuple(keys))).hit
+        return self.shadow.request(Request(self.job, workload, pattern, tuple(keys))).hit
 
     def why(self, key: Key) -> str:
         return self.ledger.explain(key).why
@@ -133,6 +134,23 @@ def test_a_deleted_job_is_forgotten() -> None:
     assert run.why(whole(0)[0]).endswith("newest round (P2)")
 
 
+def test_the_room_of_a_deleted_job_is_filled_because_of_the_next_event() -> None:
+    run = Run(budget=40)
+    for number in range(4):
+        run.train([number])
+        run.ask("filter", Pattern.P2, whole(number))
+    run.job = "k"
+    run.train([0])
+    for _ in range(3):
+        run.ask("filter", Pattern.P2, [Key("k", 0, client) for client in members(0)])
+    assert not any(key in run.ledger for key in whole(3)), "the other job has taken its room"
+    run.ledger.discard_job("k")
+    run.job = "j"
+    run.ask("evaluation", Pattern.P1, [Key("j", 3, AGGREGATE)])
+    assert all(key in run.ledger for key in whole(3))
+    assert run.why(whole(3)[0]).startswith("prefetch; newest round")
+
+
 def test_without_prefetching_nothing_is_fetched_ahead() -> None:
     run = Run(100, lambda budget, clock: Tailored(budget, clock, Ablation(prefetch=False)))
     run.train(range(20))
@@ -201,6 +219,19 @@ def test_growing_metadata_can_force_planned_objects_out_but_no_pinned_one() -> N
     run.ledger.pin(pinned)
     outcome = run.ledger.fill({Key("j", 9, METADATA): 11}, Cause.DEMAND, Pattern.P4)
     assert (outcome.evicted, run.ledger.eviction_reasons) == ([other], {"least-planned": 1})
+
+
+def test_an_object_that_two_candidates_share_leaves_as_late_as_the_denser_one() -> None:
+    run = Run(budget=45)
+    run.train(range(10))
+    for _ in range(20):
+        run.ask("reputation", Pattern.P3, [Key("j", number, "a") for number in (7, 9)])
+        run.ask("filter", Pattern.P2, whole(9))
+    shared, alone = whole(9)
+    assert run.why(shared).endswith("tracked client (P3)")
+    assert run.why(alone).endswith("newest round (P2)")
+    outcome = run.ledger.fill({Key("j", 11, METADATA): 16}, Cause.DEMAND, Pattern.P4)
+    assert outcome.evicted == [Key("j", 9, AGGREGATE), alone]
 
 
 def test_what_was_learned_fades_so_that_users_may_change() -> None:
