@@ -150,9 +150,10 @@ def first_nonfinite(body: memoryview, header: Header) -> str | None:
 
 def _load_json(text: bytes) -> dict[str, Any]:
     try:
-        entries = json.loads(text, object_pairs_hook=_distinct)
+        # Decoded here: from bytes, `json` would take UTF-16 and UTF-32 as well, which the safetensors library refuses.
+        entries = json.loads(text.decode(), object_pairs_hook=_distinct, parse_constant=_refused)
     except (ValueError, RecursionError) as error:
-        raise InvalidTensors("not safetensors: the header is not JSON with distinct keys") from error
+        raise InvalidTensors("not safetensors: the header is not JSON with distinct keys in UTF-8") from error
     if not isinstance(entries, dict):
         raise InvalidTensors("not safetensors: the header is not a JSON object")
     return entries
@@ -168,6 +169,10 @@ def _distinct(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return entries
 
 
+def _refused(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON")
+
+
 def _metadata(value: Any) -> Mapping[str, str]:
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         raise InvalidTensors("__metadata__ must map text to text")
@@ -180,7 +185,7 @@ def _schema(entries: Mapping[str, Any]) -> Schema:
     offset = 0
     for tensor in schema.tensors:
         offsets = entries[tensor.name]["data_offsets"]
-        if offsets != [offset, offset + tensor.nbytes]:
+        if offsets != [offset, offset + tensor.nbytes] or not _are_sizes(offsets):
             raise InvalidTensors(
                 f"tensor {tensor.name!r} lies at {offsets}, expected {[offset, offset + tensor.nbytes]}: tensors must "
                 "lie without gaps by descending dtype, then name, as the safetensors library writes them",
@@ -190,11 +195,16 @@ def _schema(entries: Mapping[str, Any]) -> Schema:
     return schema
 
 
+def _are_sizes(numbers: list[Any]) -> bool:
+    """Say whether all are integers: to Python, 8.0 equals 8 and false equals 0, but other readers refuse them."""
+    return all(type(number) is int for number in numbers)
+
+
 def _tensor(name: str, entry: Any) -> TensorSpec:
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
         raise InvalidTensors(f"tensor {name!r} needs dtype, shape and data_offsets")
     shape = entry["shape"]
-    if not isinstance(shape, list) or not all(type(n) is int for n in shape):
+    if not isinstance(shape, list) or not _are_sizes(shape):
         raise InvalidTensors(f"tensor {name!r}: shape {shape!r:.100} is not a list of sizes")
     try:
         return TensorSpec(name, str(entry["dtype"])[:20], tuple(shape))

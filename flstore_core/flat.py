@@ -131,7 +131,11 @@ def widen_bfloat16(raw: NDArray[np.uint16]) -> Float32:
 
 
 def narrow_to_bfloat16(values: Float32) -> NDArray[np.uint16]:
-    """Return finite float32 `values` as bfloat16 bits, rounded to the nearest, ties to even."""
+    """Return finite float32 `values` as bfloat16 bits, rounded to the nearest, ties to even.
+
+    bfloat16 ends at 3.3895e38, a little before float32. A value at least half a step beyond its end becomes infinite,
+    such as 3.4e38: so IEEE 754 rounds, and so does torch.
+    """
     bits = np.ascontiguousarray(values).view(np.uint32)
     return ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16).astype(np.uint16)
 

@@ -27,6 +27,8 @@ from flstore_core.ids import ShardId
 
 _BITS = 53
 """Bits of the hash that are used: as many as a float holds exactly."""
+_LARGEST = 1.0 - 2.0**-_BITS
+"""The largest float below 1."""
 
 
 def rank_shards(key: str, weights: Mapping[ShardId, float]) -> tuple[ShardId, ...]:
@@ -44,4 +46,12 @@ def _score(key: str, shard: ShardId, weight: float) -> float:
 def _uniform(key: str, shard: ShardId) -> float:
     """Return a number strictly between 0 and 1, a hash of the two names."""
     digest = hashlib.blake2b(f"{key}\n{shard}".encode(), digest_size=8).digest()
-    return ((int.from_bytes(digest, "big") >> (64 - _BITS)) + 0.5) / (1 << _BITS)
+    return open_unit(int.from_bytes(digest, "big") >> (64 - _BITS))
+
+
+def open_unit(number: int) -> float:
+    """Map `number` < 2**`_BITS` to the middle of its part of (0, 1).
+
+    In the upper half a float lacks the bit for the middle and rounds it; the last one would become 1.
+    """
+    return min((number + 0.5) / (1 << _BITS), _LARGEST)

@@ -82,7 +82,9 @@ def test_the_limit_may_be_lower_for_who_knows_what_to_expect() -> None:
 
 @pytest.mark.parametrize(
     "header",
-    [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"a":1,"a":2}', b'{"a":{"x":1,"x":1}}', b'{"\\ud800":{}}', b"NaN}"],
+    [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"a":1,"a":2}', b'{"a":{"x":1,"x":1}}', b'{"\\ud800":{}}', b"NaN}"]
+    + [HEADER.decode().encode(encoding) for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-32", "utf-32-be")]
+    + [HEADER.replace(b'"dtype"', b'"x":' + constant + b',"dtype"', 1) for constant in (b"NaN", b"-Infinity")],
 )
 def test_what_is_no_json_with_distinct_keys_is_refused(header: bytes) -> None:
     with pytest.raises(InvalidTensors, match="not JSON with distinct keys"):
@@ -126,7 +128,22 @@ def test_dtypes_and_shapes_that_cannot_be_are_refused(dtype: str, shape: list[in
 
 @pytest.mark.parametrize(
     "offsets",
-    [[8, 16], [0, 7], [0, 9], [8, 0], [-8, 0], [0], [0, 8, 16], [], [0.5, 8], [None, 8], "08", [2**63, 2**63 + 8]],
+    [
+        [8, 16],
+        [0, 7],
+        [0, 9],
+        [8, 0],
+        [-8, 0],
+        [0],
+        [0, 8, 16],
+        [],
+        [0.5, 8],
+        [None, 8],
+        [0.0, 8.0],
+        [False, 8],
+        "08",
+        [2**63, 2**63 + 8],
+    ],
 )
 def test_offsets_other_than_those_that_follow_are_refused(offsets: Any) -> None:
     broken = {**entry(), "data_offsets": offsets}

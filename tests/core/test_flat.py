@@ -148,6 +148,17 @@ def test_bfloat16_is_rounded_to_the_nearest_and_to_even(value: float) -> None:
     assert bits in nearest_bfloat16(value)
 
 
+@pytest.mark.parametrize(
+    ("bits", "expected"),
+    [(0x7F7F0000, 0x7F7F), (0x7F7F7FFF, 0x7F7F), (0x7F7F8000, 0x7F80), (0x7F7FFFFF, 0x7F80), (0xFF7F8000, 0xFF80)],
+)
+def test_beyond_half_a_step_behind_its_end_bfloat16_is_infinite_as_in_torch(bits: int, expected: int) -> None:
+    torch = pytest.importorskip("torch")
+    value = np.array([bits], np.uint32).view(np.float32)
+    assert torch.from_numpy(value).bfloat16().view(torch.int16).numpy().view(np.uint16).tolist() == [expected]
+    assert narrow_to_bfloat16(value).tolist() == [expected]
+
+
 @given(st.integers(0, 0xFFFF))
 def test_bfloat16_is_the_upper_half_of_a_float32(bits: int) -> None:
     (wide,) = widen_bfloat16(np.array([bits], np.uint16))

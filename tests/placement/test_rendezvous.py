@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flstore_core.ids import ShardId
-from flstore_core.placement.rendezvous import rank_shards
+from flstore_core.placement.rendezvous import open_unit, rank_shards
 
 KEYS = [f"job/{index}" for index in range(4000)]
 names = st.text("abcdefgh-0123456789", min_size=1, max_size=8).map(ShardId)
@@ -45,6 +45,12 @@ def test_losing_a_shard_keeps_the_order_of_the_others(key: str, given_weights: d
 def test_only_the_proportion_of_weights_counts(key: str, given_weights: dict[ShardId, int], factor: int) -> None:
     scaled = {name: float(weight) * 2.0**factor for name, weight in given_weights.items()}
     assert rank_shards(key, scaled) == rank_shards(key, given_weights)
+
+
+@given(st.integers(0, 2**53 - 1) | st.integers(2**53 - 9, 2**53 - 1) | st.integers(0, 9))
+def test_every_hash_is_a_number_between_0_and_1_so_that_its_logarithm_divides(number: int) -> None:
+    assert 0.0 < open_unit(number) < 1.0
+    assert open_unit(number) == pytest.approx((number + 0.5) / 2**53, rel=2**-53)
 
 
 def test_adding_one_of_n_shards_takes_one_nth_of_the_keys_and_moves_no_other() -> None:
