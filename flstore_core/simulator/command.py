@@ -38,10 +38,17 @@ def simulate_command(trace: Path, policies: str, budget: str, seed: int, output:
     except FLStoreError as error:
         raise click.ClickException(error.detail) from error
     if output is not None:
-        output.write_text(json.dumps(to_json(results), indent=2) + "\n", encoding="utf-8")
+        _write(output, json.dumps(to_json(results), indent=2) + "\n")
     console = Console()
     wide = console if console.is_terminal else Console(width=WIDTH)
     wide.print(_table(f"{trace.name}: {events.lines} events, {format_size(budget_bytes)} of cache", results))
+
+
+def _write(output: Path, text: str) -> None:
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.FileError(str(output), error.strerror) from error
 
 
 def _table(title: str, results: Sequence[Result]) -> Table:

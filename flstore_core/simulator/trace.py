@@ -24,6 +24,8 @@ from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key, Request
 from flstore_core.simulator.events import METADATA_BYTES, Committed, Created, Event, Requested, Trace
 
+_MOST = 2**63 - 1
+"""Largest size in bytes and time in seconds: what is larger does not fit into a float's arithmetic any more."""
 _PATTERNS = {pattern.value: pattern for pattern in Pattern}
 
 
@@ -35,12 +37,19 @@ class TraceError(InvalidParameters):
 
 def read_trace(source: Path | Iterable[str]) -> Trace:
     """Return the trace in a file or in lines of text; raise `TraceError` naming the first bad line."""
-    if isinstance(source, Path):
-        with source.open(encoding="utf-8") as lines:
-            return read_trace(lines)
+    if not isinstance(source, Path):
+        return _read_lines(source)
+    try:
+        with source.open("rb") as lines:  # as bytes: each line is decoded by itself, so that a bad one can be named
+            return _read_lines(lines)
+    except OSError as error:
+        raise TraceError(f"trace {str(source)!r} cannot be read: {error.strerror}") from error
+
+
+def _read_lines(lines: Iterable[str | bytes]) -> Trace:
     reader = _Reader()
     number = 0
-    for number, line in enumerate(source, start=1):
+    for number, line in enumerate(lines, start=1):
         try:
             reader.read(line)
         except FLStoreError as error:
@@ -61,12 +70,12 @@ class _Reader:
         self._now = -math.inf
         self._parsers = {"update": self._update, "commit": self._commit, "request": self._request}
 
-    def read(self, line: str) -> None:
+    def read(self, line: str | bytes) -> None:
         event = _parse(line)
         self._now = _time(event, self._now)
-        kind = event.get("event")
+        kind = _text(event, "event")
         if kind not in self._parsers:
-            raise unknown("event", str(kind), self._parsers)
+            raise unknown("event", kind, self._parsers)
         self._parsers[kind](event)
 
     def _update(self, event: Mapping[str, Any]) -> None:
@@ -107,7 +116,7 @@ class _Reader:
 
     def _created(self, job: str, fields: Any) -> Key:
         if not isinstance(fields, dict):
-            raise InvalidParameters(f"a key is {fields!r}; use an object with round and client")
+            raise InvalidParameters(f"a key is {_shown(fields)}; use an object with round and client")
         key = Key(job, _round(fields), _text(fields, "client"))
         instance = self._keys.get(key)
         if instance is None:
@@ -115,10 +124,10 @@ class _Reader:
         return instance
 
 
-def _parse(line: str) -> Mapping[str, Any]:
+def _parse(line: str | bytes) -> Mapping[str, Any]:
     try:
-        event = json.loads(line)
-    except ValueError as error:
+        event = json.loads(line if isinstance(line, str) else line.decode())
+    except (ValueError, RecursionError) as error:
         raise InvalidParameters(f"not a whole JSON object: {error}") from error
     if not isinstance(event, dict):
         raise InvalidParameters(f"an event is a JSON object, not {type(event).__name__}")
@@ -127,8 +136,8 @@ def _parse(line: str) -> Mapping[str, Any]:
 
 def _time(event: Mapping[str, Any], now: float) -> float:
     t = _field(event, "t", (int, float))
-    if not math.isfinite(t):
-        raise InvalidParameters(f"t is {t}; use seconds as a finite number")
+    if not -_MOST <= t <= _MOST:  # not a number either; compared and not converted, since an integer may be too large
+        raise InvalidParameters(f"t is {_shown(t)}; use seconds as a finite number below 2**63")
     if t < now:
         raise InvalidParameters(f"t is {t}, before the {now} of an earlier line; order events by time")
     return float(t)
@@ -137,13 +146,16 @@ def _time(event: Mapping[str, Any], now: float) -> float:
 def _field(event: Mapping[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:
     value = event.get(name)
     if not isinstance(value, kind) or isinstance(value, bool):
-        shown = "missing" if name not in event else repr(value)
+        shown = "missing" if name not in event else _shown(value)
         raise InvalidParameters(f"{name} is {shown}; see the format of traces")
     return value
 
 
 def _text(event: Mapping[str, Any], name: str) -> str:
-    return intern(_field(event, name, str))
+    text = _field(event, name, str)
+    if not text.isprintable():  # half of a surrogate pair could not even be shown in a message
+        raise InvalidParameters(f"{name} is {_shown(text)}; use printable text")
+    return intern(text)
 
 
 def _round(event: Mapping[str, Any]) -> int:
@@ -152,9 +164,14 @@ def _round(event: Mapping[str, Any]) -> int:
 
 def _size(event: Mapping[str, Any], name: str) -> int:
     size = int(_field(event, name, int))
-    if size < 0:
-        raise InvalidParameters(f"{name} is {size}; a size is zero or more")
+    if not 0 <= size <= _MOST:
+        raise InvalidParameters(f"{name} is {_shown(size)}; a size is zero or more, and below 2**63")
     return size
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:80] + "…"
 
 
 def _name(key: Key) -> str:

@@ -61,12 +61,57 @@ def _changed(line: str, **fields: object) -> str:
         ([UPDATE, COMMIT, _changed(REQUEST, keys=["17"])], "line 3: a key is '17'"),
         ([_changed(UPDATE, client="metadata")], "line 1: client 'metadata' is a reserved name"),
         ([_changed(UPDATE, round=-1)], "line 1: round -1 is out of range"),
+        ([_changed(UPDATE, event=["update"])], r"line 1: event is \['update'\]"),
+        ([_changed(UPDATE, event=None)], "line 1: event is None"),
+        ([_changed(UPDATE, t=10**400)], "line 1: t is 1000"),
+        ([_changed(UPDATE, t=-(10**400))], "line 1: t is -1000"),
+        ([_changed(UPDATE, bytes=10**400)], "line 1: bytes is 1000"),
+        ([UPDATE.replace("46796528", "9" * 5000)], "line 1: not a whole JSON object"),
+        (["[" * 100_000], "line 1: not a whole JSON object"),
+        ([_changed(UPDATE, client="\ud800")], r"line 1: client is '\\ud800'; use printable text"),
+        ([_changed(UPDATE, job="a\n")], r"line 1: job is 'a\\n'"),
+        ([UPDATE, COMMIT, _changed(REQUEST, pattern=["P2"])], r"line 3: pattern is \['P2'\]"),
+        ([UPDATE, COMMIT, _changed(REQUEST, keys={})], "line 3: keys is {}"),
+        ([UPDATE, COMMIT, _changed(REQUEST, keys=[{"round": 3, "client": []}])], r"line 3: client is \[\]"),
         ([], "the trace has no events"),
     ],
 )
 def test_bad_lines_are_named(lines: list[str], complaint: str) -> None:
     with pytest.raises(TraceError, match=complaint):
         read_trace(lines)
+
+
+def test_a_line_that_is_no_text_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "trace.jsonl"
+    file.write_bytes(UPDATE.encode() + b"\n\xff\xfe\n" + COMMIT.encode())
+    with pytest.raises(TraceError, match="line 2: not a whole JSON object"):
+        read_trace(file)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match=r"trace '.*absent' cannot be read: No such file"):
+        read_trace(tmp_path / "absent")
+
+
+VALUES: st.SearchStrategy[object] = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just([]) | st.just([{}]) | st.just({})
+)
+
+
+@given(st.sampled_from([UPDATE, COMMIT, REQUEST]), st.data())
+def test_any_value_in_any_field_is_read_or_refused_in_a_short_message(line: str, data: st.DataObject) -> None:
+    field = data.draw(st.sampled_from(sorted(json.loads(line))))
+    before = [UPDATE, COMMIT] if line is REQUEST else []
+    message = _complaint([*before, _changed(line, **{field: data.draw(VALUES)})])
+    assert len(message.encode()) < 300
+
+
+def _complaint(lines: list[str]) -> str:
+    try:
+        read_trace(lines)
+    except TraceError as error:
+        return error.detail
+    return ""
 
 
 numbers = st.integers(0, 5)
