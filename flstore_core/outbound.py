@@ -23,6 +23,7 @@ import urllib3
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
+from flstore_core import forks
 from flstore_core.errors import InvalidParameters
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -37,6 +38,23 @@ class Proxy:
     """`http://host:port` or `https://host:port`, without the credentials."""
     headers: Mapping[str, str] = field(repr=False)
     """`proxy-authorization`, if the proxy asks for a user and a password."""
+
+
+class OwnPools(urllib3.PoolManager):
+    """Connection pools whose connections are used by no process but the one that opened them."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        forks.keep(self)
+
+    def begin_anew(self) -> None:
+        """Leave all connections to the parent: this process is a fork of the one that opened them."""
+        forks.leave(self.pools)
+        self.pools = urllib3.PoolManager().pools
+
+
+class _OwnProxyPools(OwnPools, urllib3.ProxyManager):
+    """`OwnPools` through a proxy."""
 
 
 def find_proxy(url: str) -> Proxy | None:
@@ -67,10 +85,10 @@ def open_pools(url: str, trusted: str | None = None, **options: Any) -> urllib3.
     if trusted or url.startswith("https:"):
         options["ssl_context"] = trust(trusted)
     if proxy is None:
-        return urllib3.PoolManager(**options)
+        return OwnPools(**options)
     if proxy.url.startswith("https:"):
         options["proxy_ssl_context"] = trust(trusted)
-    return urllib3.ProxyManager(proxy.url, proxy_headers=proxy.headers, **options)
+    return _OwnProxyPools(proxy.url, proxy_headers=proxy.headers, **options)
 
 
 def trust(file: str | None) -> ssl.SSLContext:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import httpx
 
@@ -31,11 +31,15 @@ def _awaited(
 
 
 class AsyncFLStore:
-    """`FLStore` for asyncio: the same arguments and calls, which are awaited. Belongs to one event loop."""
+    """`FLStore` for asyncio: the same arguments and calls, which are awaited.
+
+    Connections belong to the event loop in which they were opened, and so to its process. `close` closes those of the
+    running loop.
+    """
 
     def __init__(self, url: str, token: str | None = None, *, timeout: float = 60.0, retries: int = 3) -> None:
         self._endpoint = create_endpoint(url, token, timeout)
-        self._http = _pools(self._endpoint)
+        self._http: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
         self._api = Api(retry_for(retries))
 
     create_job = _awaited(Api.create_job)
@@ -66,7 +70,11 @@ class AsyncFLStore:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        if pools := self._http.pop(asyncio.get_running_loop(), None):
+            await pools.aclose()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_http": {}}
 
     async def __aenter__(self) -> Self:
         return self
@@ -83,11 +91,19 @@ class AsyncFLStore:
             answer: T = end.value
             return answer
 
+    def _pools(self) -> httpx.AsyncClient:
+        loop = asyncio.get_running_loop()
+        if loop not in self._http:
+            for ended in [each for each in list(self._http) if each.is_closed()]:
+                self._http.pop(ended, None)
+            self._http[loop] = _pools(self._endpoint)
+        return self._http[loop]
+
     async def _send(self, request: Request) -> Response | NoResponse:
         await asyncio.sleep(request.delay_s)
         content = _chunks(request.body, request.progress) if request.body else None
         try:
-            async with self._http.stream(
+            async with self._pools().stream(
                 request.method,
                 self._endpoint.url + request.path,
                 headers=self._endpoint.headers_for(request),

@@ -23,6 +23,9 @@ class Fields(Mapping[str, Any]):
         """The plain JSON object."""
         return self._data
 
+    def __reduce__(self) -> tuple[type[Self], tuple[Mapping[str, Any]]]:
+        return type(self), (self._data,)
+
     def __getitem__(self, name: str) -> Any:
         return _wrapped(self._data[name])
 

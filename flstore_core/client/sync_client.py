@@ -30,7 +30,10 @@ def _blocking(call: Callable[Concatenate[Api, P], Exchange[T]]) -> "Callable[Con
 
 
 class FLStore:
-    """A client of one FLStore deployment. Safe to share between threads.
+    """A client of one FLStore deployment. Safe to share between threads, and to use in forked processes.
+
+    It can be pickled and copied, such as by Ray, Dask or `multiprocessing`: what travels is how to reach the store, the
+    token included. Connections belong to the process that opened them.
 
     A request that fails for a reason that may pass (connection lost, 408, 429, 503) is repeated up to `retries` times,
     with growing pauses. Errors are those of `flstore_core.errors`, of the same class that the server raised.
@@ -76,6 +79,13 @@ class FLStore:
     def close(self) -> None:
         """Close the connections."""
         self._http.clear()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_http": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._http = _pools(self._endpoint)
 
     def __enter__(self) -> Self:
         return self

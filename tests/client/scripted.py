@@ -23,6 +23,8 @@ class Seen:
     path: str
     headers: Mapping[str, str]
     body: bytes
+    port: int
+    """The caller's: tells connections apart."""
 
     @property
     def json(self) -> Any:
@@ -59,7 +61,8 @@ class Script:
         async for chunk in request.stream():
             if self.keep_bodies:
                 body += chunk
-        self.seen.append(Seen(request.method, request.url.path, dict(request.headers), bytes(body)))
+        port = request.client.port if request.client else 0
+        self.seen.append(Seen(request.method, request.url.path, dict(request.headers), bytes(body), port))
         return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
 
 

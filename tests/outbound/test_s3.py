@@ -11,6 +11,7 @@ from minio.credentials.credentials import Credentials
 from minio.credentials.providers import Provider
 from starlette.responses import Response
 
+from flstore_core import forks
 from flstore_core.errors import FLStoreError, InvalidParameters, StoreUnavailable
 from flstore_core.storage import open_store
 from flstore_core.storage.s3.credentials import KEPT_S, Chain, NoCredentials
@@ -183,6 +184,14 @@ def test_credentials_are_looked_up_again_after_a_while() -> None:
     assert chain.retrieve() is chain.retrieve() is first
     clock.now = KEPT_S + 1
     assert chain.retrieve() is second
+
+
+def test_a_fork_while_another_thread_fetches_credentials_does_not_wait_for_it() -> None:
+    found = Credentials("a", "b")
+    chain = Chain({"one": Source(found)})
+    chain._lock.acquire()  # by a thread that the forked process does not have
+    forks._begin_anew()
+    assert chain.retrieve() is found
 
 
 def test_the_next_source_is_asked_where_one_has_none() -> None:

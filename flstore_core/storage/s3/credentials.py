@@ -21,8 +21,9 @@ import urllib3
 from minio.credentials.credentials import Credentials
 from minio.credentials.providers import AWSConfigProvider, IamAwsProvider, Provider, StaticProvider
 
+from flstore_core import forks
 from flstore_core.errors import InvalidParameters, StoreUnavailable
-from flstore_core.outbound import open_pools
+from flstore_core.outbound import OwnPools, open_pools
 
 METADATA_S = 2.0
 """Longest wait for the metadata service: outside a cloud nothing answers at its address."""
@@ -49,6 +50,11 @@ class Chain(Provider):
         self._clock = clock
         self._found: Credentials | None = None
         self._found_at = 0.0
+        self._lock = Lock()
+        forks.keep(self)
+
+    def begin_anew(self) -> None:
+        """Forget a lock that no thread of this process may be able to release: it is a fork of the one that made it."""
         self._lock = Lock()
 
     def retrieve(self) -> Credentials:
@@ -108,7 +114,7 @@ def _sources(env: Mapping[str, str], region: str, trusted: str | None) -> dict[s
 
 def _metadata(env: Mapping[str, str]) -> tuple[str, Provider] | None:
     """Return the service that gives a container or a machine its role's credentials."""
-    direct = urllib3.PoolManager(timeout=METADATA_S, retries=False)  # It is on this machine: through no proxy.
+    direct = OwnPools(timeout=METADATA_S, retries=False)  # It is on this machine: through no proxy.
     relative, full = (env.get(name) for name in _CONTAINER)
     if relative or full:
         return "container", IamAwsProvider(http_client=direct, relative_uri=relative, full_uri=full)
