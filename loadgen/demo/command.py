@@ -30,8 +30,9 @@ def demo_command(store: str | None, rounds: int, as_json: bool) -> None:
     """Train, attack, ask every workload, and compare.
 
     Fifty clients learn scikit-learn's handwritten digits federatedly, three of them dishonestly, through a local
-    FLStore of two shards. Then every workload is asked with the data in memory, with all shards at zero, and of an
-    aggregator that reads the same objects from the same store. Ends with exit code 1 if the two ways disagree.
+    FLStore of two shards. Then every workload that runs no model is asked with the data in memory, with all shards at
+    zero, and of an aggregator that reads the same objects from the same store. Ends with exit code 1 if FLStore and the
+    aggregator disagree.
     """
     with reported(as_json), _folder() as folder:
         kept = _store(store) if store else str(folder / "store")
