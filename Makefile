@@ -74,7 +74,7 @@ chart: setup  ## lint and render the Helm chart under many values, and validate 
 dashboards-check: setup  ## ask a real Prometheus every question of the dashboards and alerts
 	$(BIN)/python -m tests.dashboards
 
-generate: setup  ## rewrite what is generated: dashboards, alerts, rendered samples, the chart's README
+generate: setup  ## rewrite what is generated: dashboards, alerts, rendered samples, the chart's README and the policies in its schema
 	$(BIN)/python -m manifests
 
 KIND := flstore

@@ -32,7 +32,17 @@ from flstore_core.cache.tally import Tally
 from flstore_core.errors import InsufficientCapacity, InvalidParameters
 from flstore_core.ids import AGGREGATE, METADATA, STATISTICS
 from flstore_core.patterns import Pattern
-from flstore_core.policies.base import Cause, Clock, Key, Policy, PolicyDefect, Prefetch, Request, Sizes, last_that_fit
+from flstore_core.policies.base import (
+    Cause,
+    Key,
+    Policy,
+    PolicyDefect,
+    Prefetch,
+    Request,
+    Sizes,
+    TimeSource,
+    last_that_fit,
+)
 
 HISTORY = 2048
 """Evictions remembered for `explain`, each of one or more objects."""
@@ -104,7 +114,7 @@ class Ledger:
         PolicyDefect: when the policy breaks its contract.
     """
 
-    def __init__(self, policy: Policy, budget: int, clock: Clock) -> None:
+    def __init__(self, policy: Policy, budget: int, clock: TimeSource) -> None:
         if budget <= 0:
             raise InvalidParameters(f"the cache's budget is {budget} bytes; use at least the size of one object")
         self.policy = policy

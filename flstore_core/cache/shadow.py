@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flstore_core.cache.ledger import Access, Ledger
-from flstore_core.policies.base import Cause, Clock, Key, Policy, Prefetch, Request, Sizes
+from flstore_core.policies.base import Cause, Key, Policy, Prefetch, Request, Sizes, TimeSource
 
 SHARE = 0.02
 """Most of the live cache's budget that the shadows' bookkeeping may take."""
@@ -58,7 +58,7 @@ class Shadows:
     would take more: then the shadows end, and the snapshot is empty from that moment on.
     """
 
-    def __init__(self, policies: Mapping[str, Policy], budget: int, clock: Clock) -> None:
+    def __init__(self, policies: Mapping[str, Policy], budget: int, clock: TimeSource) -> None:
         self._sizes: dict[Key, int] = {}
         self._shadows = {name: Shadow(Ledger(policy, budget, clock), self._sizes) for name, policy in policies.items()}
         self._most_entries = int(SHARE * budget / ENTRY_BYTES)

@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 from flstore_core.errors import FLStoreError
 from flstore_core.patterns import Pattern
 
-Clock = Callable[[], float]
+TimeSource = Callable[[], float]
 """Returns seconds since any fixed moment; it never goes back."""
 
 
@@ -93,7 +93,8 @@ class Policy(Protocol):
     def evict(self, needed: int, pinned: Container[Key]) -> Sequence[Victims]:
         """Let go of objects, none of `pinned`, that come to `needed` bytes.
 
-        They may come to fewer: then the ledger leaves out newcomers that have no room.
+        `needed` may be more than all that is cached and not pinned: then name all of that. Where the victims come to
+        fewer bytes, the ledger leaves out newcomers that have no room.
         """
 
     def inserted(self, sizes: Sizes, cause: Cause) -> None:

@@ -1,7 +1,11 @@
 """Policies by the names that settings, the command line and the study use: the one place that lists them.
 
-Everything else derives from here: `make_policy` in shards and predictors, `flstore simulate` and its help, the offline
-reference, the study's tables, the tests' contract suite, and the names that the Helm chart accepts.
+What must know every policy derives from here: `make_policy` in shards and predictors, `flstore simulate` and its help,
+the offline reference, the study's tables, the tests' contract suite, and the names that the Helm chart accepts.
+
+Three places show a selection by hand, because each policy that they show costs memory, time or ink: the shadow caches
+of a shard (`SHADOWS` in `services/shard/state.py`), the curves of the study's charts (`CURVES` in
+`loadgen/study/report.py`) and the live replay (`vary` in `loadgen/experiments/policies.yaml`).
 """
 
 import random
@@ -9,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from flstore_core.errors import unknown
-from flstore_core.policies.base import Clock, Policy
+from flstore_core.policies.base import Policy, TimeSource
 from flstore_core.policies.classic.base import ON_ARRIVAL
 from flstore_core.policies.classic.fifo import FIFO
 from flstore_core.policies.classic.gdsf import GDSF
@@ -29,7 +33,7 @@ class Inputs(NamedTuple):
 
     budget: int
     """Bytes of the cache."""
-    clock: Clock
+    clock: TimeSource
     rng: random.Random
     """The only source of chance, so that a run can be repeated."""
 
@@ -81,7 +85,7 @@ def check_policy(name: str) -> str:
     return name
 
 
-def make_policy(name: str, budget: int, clock: Clock, rng: random.Random) -> Policy:
+def make_policy(name: str, budget: int, clock: TimeSource, rng: random.Random) -> Policy:
     """Return a fresh policy for a cache of `budget` bytes; raise `NotFound` for an unknown name."""
     check_policy(name)
     if name in TAILORED:

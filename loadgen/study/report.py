@@ -14,6 +14,7 @@ BEGIN, END = "<!-- study: begin -->", "<!-- study: end -->"
 Column = TypeVar("Column")
 POLICIES = ("tailored", *rival_names(), BELADY)
 CURVES = ("tailored", "belady", "lru", "lru+arrival", "s3-fifo", "gdsf+arrival", "lfu", "random")
+"""Policies in the charts: chosen by hand, since more lines cannot be told apart. The tables have all."""
 SHOWN_BUDGET = 2
 CLOSE = 0.005
 """Hit rates that differ by less count as equal."""

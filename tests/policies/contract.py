@@ -70,6 +70,17 @@ def never_evicts_what_is_pinned(name: str) -> None:
     assert all(key in ledger for key in pinned)
 
 
+def evicts_all_that_is_not_pinned_when_even_that_is_too_little(name: str) -> None:
+    clock = TraceClock()
+    policy = maker(name)(Trace([], 0, {}), 30, clock)
+    ledger = Ledger(policy, 30, clock)
+    keys = [Key(JOB, 0, client) for client in "abc"]
+    for key in keys:
+        ledger.fill({key: 10}, Cause.DEMAND, Pattern.P2)
+    victims = [key for sizes, _ in policy.evict(1000, {keys[1]}) for key in sizes]
+    assert sorted(victims) == [keys[0], keys[2]]
+
+
 def forgets_a_job_as_if_it_had_never_been(name: str) -> None:
     """What follows another job's life goes as it would have gone without it."""
 
@@ -142,6 +153,7 @@ def has_the_name_it_is_made_by(name: str) -> None:
 LAWS: list[Law] = [
     stays_within_budget_and_evicts_only_what_is_cached,
     never_evicts_what_is_pinned,
+    evicts_all_that_is_not_pinned_when_even_that_is_too_little,
     forgets_a_job_as_if_it_had_never_been,
     remembers_no_key_of_a_forgotten_job,
     decides_the_same_again,
@@ -151,6 +163,7 @@ LAWS: list[Law] = [
 
 _ONLINE_LAWS = (
     never_evicts_what_is_pinned,
+    evicts_all_that_is_not_pinned_when_even_that_is_too_little,
     forgets_a_job_as_if_it_had_never_been,
     remembers_no_key_of_a_forgotten_job,
 )

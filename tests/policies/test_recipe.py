@@ -64,4 +64,5 @@ def test_the_package_and_the_page_name_the_same_steps() -> None:
     for text in (short, section):
         for name in ("RIVALS", "registry.py", "tests/policies", "flstore simulate", "FLSTORE_POLICY", "make generate"):
             assert name in text
-        assert re.findall(r"^(\d)\. ", text, re.MULTILINE) == list("12345")
+        assert "CHANGELOG.md" in text
+        assert re.findall(r"^(\d)\. ", text, re.MULTILINE) == list("123456")

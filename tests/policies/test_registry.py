@@ -6,6 +6,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from flstore_core.errors import NotFound
@@ -20,6 +21,8 @@ from flstore_core.policies.registry import (
 )
 from flstore_core.simulator import simulated_policies
 from flstore_core.simulator.command import simulate_command
+from loadgen.study.report import CURVES
+from services.shard.state import SHADOWS
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,3 +66,9 @@ def test_every_module_of_the_policies_is_compiled_without_being_listed(monkeypat
 
 def test_a_run_from_the_sources_says_that_it_is_interpreted() -> None:
     assert how_built() == "interpreted"
+
+
+def test_the_selections_made_by_hand_are_of_policies_there_are() -> None:
+    live = yaml.safe_load((ROOT / "loadgen/experiments/policies.yaml").read_text())["vary"]["policy"]
+    for selection in (SHADOWS, CURVES, live):
+        assert set(selection) <= {*policy_names(), BELADY}

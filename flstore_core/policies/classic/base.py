@@ -38,7 +38,10 @@ class Classic(Policy):
         return ()
 
     def touched(self, keys: Sequence[Key]) -> None:
-        """Learn that a request reads `keys`, cached or not."""
+        """Learn that a request reads `keys`, in order. It is called before those that are missing are cached.
+
+        So the first use of a key comes with `inserted`, not here; a policy that counts uses skips keys unknown to it.
+        """
 
     def admits(self, sizes: Sizes, cause: Cause) -> Sizes:
         return sizes

@@ -24,12 +24,12 @@ from flstore_core.ids import METADATA
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import (
     Cause,
-    Clock,
     Key,
     Policy,
     Prefetch,
     Request,
     Sizes,
+    TimeSource,
     Victims,
     last_that_fit,
     take_first,
@@ -65,7 +65,7 @@ class Ablation:
 class Tailored(Policy):
     """Plans by what FL users do; the module says how."""
 
-    def __init__(self, budget: int, clock: Clock, parts: Ablation | None = None, name: str = "tailored") -> None:
+    def __init__(self, budget: int, clock: TimeSource, parts: Ablation | None = None, name: str = "tailored") -> None:
         self.name = name
         self._budget = budget
         self._clock = clock

@@ -18,6 +18,8 @@ from services.gateway.state import State, state_of
 router = APIRouter(tags=["system"])
 
 AWAKE = "awake"
+GATEWAY_HOLDS = "records and statistics of rounds, under a fixed policy; FLSTORE_POLICY is the shards' and predictors'"
+"""Said beside the gateway's cache, whose policy may look like a setting that failed."""
 """State of a backend that has a process, so that asking it does not start one."""
 
 
@@ -39,7 +41,10 @@ async def placement(request: Request, state: Reads) -> JSONResponse:
 
 @router.get("/v1/cache", responses=problems())
 async def caches(request: Request, state: Reads) -> JSONResponse:
-    """Return what is cached where, and how often requests find it there. Wakes no shard."""
+    """Return what is cached where, and how often requests find it there. Wakes no shard.
+
+    `gateway` is its own cache of rounds' records and statistics; `shards` are the backends, each with its `inventory`.
+    """
     snapshot = await state.workers.run(_caches, state)
     for shard in snapshot["shards"]:
         if inventory := shard.get("inventory"):
@@ -85,7 +90,8 @@ def _visible(request: Request, state: State, by_job: Mapping[str, Any]) -> dict[
 
 def _caches(state: State) -> dict[str, Any]:
     # The slices first: one that has arrived by now is in its shard's inventory, with the prefetches that it caused.
-    gateway = {**state.rounds.records.cache.snapshot(), "slices_due": state.backends.outbox.due}
+    held = state.rounds.records.cache.snapshot()
+    gateway = {"holds": GATEWAY_HOLDS, **held, "slices_due": state.backends.outbox.due}
     shards = [_with_inventory(state, shard) for shard in state.backends.placement.fetch_backends()]
     return {"gateway": gateway, "shards": shards}
 

@@ -33,6 +33,7 @@ async def test_caches_are_shown_without_waking_a_shard(http: httpx.AsyncClient, 
     assert first["inventory"]["jobs"]["job"]["objects"] == 4
     assert document["gateway"]["used_bytes"] > 0
     assert document["gateway"]["slices_due"] == 0
+    assert document["gateway"]["holds"].startswith("records and statistics of rounds, under a fixed policy")
 
 
 async def test_a_shard_that_cannot_tell_is_shown_without_its_inventory(http: httpx.AsyncClient, filled: World) -> None:

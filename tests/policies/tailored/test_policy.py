@@ -10,7 +10,7 @@ from flstore_core.cache.shadow import Shadow
 from flstore_core.ids import AGGREGATE, METADATA
 from flstore_core.patterns import Pattern
 from flstore_core.policies import Cause, Key, Policy, Request, make_policy
-from flstore_core.policies.base import Clock
+from flstore_core.policies.base import TimeSource
 from flstore_core.policies.tailored.policy import Ablation, Tailored
 from flstore_core.simulator.replay import TraceClock
 
@@ -21,7 +21,7 @@ ROUND = 60.0
 class Run:
     """A job of four clients, of whom two train in each round, all objects ten bytes; a request every ten seconds."""
 
-    def __init__(self, budget: int, policy: Callable[[int, Clock], Policy] = Tailored) -> None:
+    def __init__(self, budget: int, policy: Callable[[int, TimeSource], Policy] = Tailored) -> None:
         self.clock = TraceClock()
         self.sizes: dict[Key, int] = {}
         self.ledger = Ledger(policy(budget, self.clock), budget, self.clock)
