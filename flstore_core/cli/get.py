@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import click
-import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
 from flstore_core import codec
 from flstore_core.cli.session import Session, connected
-from flstore_core.cli.values import SUFFIXES
+from flstore_core.cli.values import SUFFIXES, save_npz
 from flstore_core.errors import InvalidParameters
 from flstore_core.ids import AGGREGATE
 from flstore_core.units import format_size
@@ -31,7 +31,7 @@ def get_command(session: Session, job: str, round_: int, client: str, output: Pa
         raise InvalidParameters(f"output {str(path)!r} is not usable; name a {' or '.join(SUFFIXES)} file")
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=session.as_json or not console.is_terminal) as bars:
-        task = bars.add_task(client, total=None)
+        task = bars.add_task(escape(client), total=None)
         body = session.client.download_raw(
             job, round_, client, progress=lambda done, total: bars.update(task, completed=done, total=total)
         )
@@ -40,12 +40,12 @@ def get_command(session: Session, job: str, round_: int, client: str, output: Pa
 
 
 def _write(path: Path, body: bytearray) -> None:
+    arrays = codec.loads(memoryview(body))[0] if path.suffix == ".npz" else None
     try:
         with path.open("wb") as file:
-            if path.suffix == ".npz":
-                arrays, _ = codec.loads(memoryview(body))
-                np.savez(file, allow_pickle=False, **arrays)
-            else:
+            if arrays is None:
                 file.write(body)
+            else:
+                save_npz(file, arrays)
     except OSError as error:
         raise InvalidParameters(f"file {str(path)!r} cannot be written: {error.strerror}") from error

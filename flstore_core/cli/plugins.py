@@ -1,4 +1,7 @@
-"""Commands that other distributions add, points by the entry points of `flstore.commands`."""
+"""The command group that has, beside its own commands, those that other distributions add.
+
+Each of these is an entry point of the group `flstore.commands`.
+"""
 
 from collections.abc import Mapping
 from functools import cache

@@ -13,7 +13,7 @@ from flstore_core.cli.session import Session, connected
 from flstore_core.cli.tables import table
 from flstore_core.cli.values import FILE, merged, pairs, tensors_in
 from flstore_core.client import Receipt
-from flstore_core.ids import AGGREGATE
+from flstore_core.ids import AGGREGATE, ClientId, client_id
 from flstore_core.units import format_size
 
 _AT_ONCE = 4
@@ -39,7 +39,7 @@ def put_command(
     """Store each FILE (.safetensors or .npz) as a client's update in ROUND of JOB."""
     if len(files) > 1 and (client or aggregate):
         raise click.UsageError("--client and --aggregate need exactly one file")
-    names = [AGGREGATE if aggregate else client or file.stem for file in files]
+    names = [AGGREGATE if aggregate else _client(client or file.stem) for file in files]
     shared_metrics = merged(metrics)
     with _bars(session) as bars, ThreadPoolExecutor(_AT_ONCE) as pool:
         receipts = list(
@@ -47,6 +47,12 @@ def put_command(
         )
     rows = [[r.client, format_size(r.nbytes), "stored" if r.created else "stored before", r.sha256] for r in receipts]
     session.show(receipts, table("", ["client", "size", "", "sha256"], rows))
+
+
+def _client(name: str) -> ClientId:
+    if name == AGGREGATE:
+        raise click.UsageError(f"{name!r} is no client's name; use --aggregate to store the round's model")
+    return client_id(name)
 
 
 def _put(
@@ -64,6 +70,11 @@ def _put(
 
 
 def _bars(session: Session) -> Progress:
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn()
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+    )
     console = Console(stderr=True)
     return Progress(*columns, console=console, transient=True, disable=session.as_json or not console.is_terminal)

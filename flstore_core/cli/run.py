@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from rich.text import Text
 
 from flstore_core.cli.session import Session, connected
 from flstore_core.cli.tables import rendered
@@ -31,17 +32,18 @@ def run_command(session: Session, job: str, workload: str, params: Sequence[tupl
     session.show(answer.raw, _headline(answer), *rendered(answer.result.raw), _execution(answer))
 
 
-def _headline(answer: Answer) -> str:
+def _headline(answer: Answer) -> Text:
     rounds = answer.rounds
     about = f"round {rounds[0]}" if len(rounds) == 1 else f"{len(rounds)} rounds"
-    return f"[bold]{answer.workload}[/] ({answer.pattern}) on {answer.job}, {about}\n"
+    return Text.assemble((answer.workload, "bold"), f" ({answer.pattern}) on {answer.job}, {about}\n")
 
 
-def _execution(answer: Answer) -> str:
+def _execution(answer: Answer) -> Text:
     execution = answer.execution
     shards = ", ".join(execution.shards) if execution.get("shards") else "no shard"
-    return (
-        f"\n[dim]answered by the {execution.where} ({shards}) in {execution.total_ms:.1f} ms: "
+    return Text(
+        f"\nanswered by the {execution.where} ({shards}) in {execution.total_ms:.1f} ms: "
         f"{execution.hits} hits, {execution.misses} misses, "
-        f"{format_size(execution.bytes_touched)} touched, {format_size(execution.bytes_fetched)} fetched[/]"
+        f"{format_size(execution.bytes_touched)} touched, {format_size(execution.bytes_fetched)} fetched",
+        "dim",
     )

@@ -26,7 +26,8 @@ class Output:
     """Where a command prints, and in which form."""
 
     as_json: bool
-    console: Console = field(default_factory=Console)
+    console: Console = field(default_factory=lambda: Console(markup=False, emoji=False))
+    """Takes text as it is: names and paths may contain what rich would read as markup. `Text` has styles."""
 
     def show(self, data: Any, *lines: RenderableType) -> None:
         """Print `data` as JSON with `--json`, otherwise the readable `lines`."""

@@ -63,15 +63,22 @@ def _nested(title: str, value: Any) -> Iterator[RenderableType]:
             yield _of_objects(title, [{"": name, **each} for name, each in value.items()])
         else:
             yield from rendered(value, title)
-    elif isinstance(value[0], Mapping):
+    elif all(isinstance(each, Mapping) for each in value):
         yield _of_objects(title, value)
     else:
-        yield _cut(table(title, [str(index) for index in range(len(value[0]))], value[:MOST_ROWS]), len(value))
+        yield _of_lists(title, [each if isinstance(each, list) else [each] for each in value])
 
 
 def _of_objects(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     columns = list(dict.fromkeys(name for row in rows for name in row))
     return _cut(table(title, columns, [[row.get(name) for name in columns] for row in rows[:MOST_ROWS]]), len(rows))
+
+
+def _of_lists(title: str, rows: Sequence[Sequence[Any]]) -> Table:
+    """Return lists as rows; those that are shorter than the longest end in empty cells."""
+    width = max(1, *map(len, rows))
+    cells = [[*row, *[""] * (width - len(row))] for row in rows[:MOST_ROWS]]
+    return _cut(table(title, [str(index) for index in range(width)], cells), len(rows))
 
 
 def _cut(shortened: Table, rows: int) -> Table:
@@ -88,4 +95,4 @@ def _is_plain(value: Any) -> bool:
 
 
 def _numeric(text: str) -> bool:
-    return text == "-" or text[:1].isdigit() or (text[:1] == "-" and text[1:2].isdigit())
+    return text in ("", "-") or text[:1].isdigit() or (text[:1] == "-" and text[1:2].isdigit())

@@ -4,10 +4,12 @@ import json
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import click
+from numpy.lib.format import write_array
 from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
 
 from flstore_core import codec
 from flstore_core.client import Arrays
@@ -33,7 +35,7 @@ def _pair(text: str) -> tuple[str, Any]:
         raise click.BadParameter(f"{text!r} is not of the form key=value")
     try:
         return key, json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return key, value
 
 
@@ -58,8 +60,16 @@ def tensors_in(path: Path) -> Arrays | Path:
     try:
         with path.open("rb") as file, NpzFile(file, allow_pickle=False) as archive:
             return dict(archive)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InvalidParameters(f"file {str(path)!r} cannot be read: {error}") from error
+    except Exception as error:  # zipfile, its decompressors and NumPy have a dozen ways to say that a file is corrupt
+        raise InvalidParameters(f"file {str(path)!r} cannot be read: {error or type(error).__name__}") from error
+
+
+def save_npz(file: IO[bytes], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays as `numpy.savez` does, whose keyword arguments cannot have every name: `file` is one of its own."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                write_array(entry, array, allow_pickle=False)
 
 
 def schema_in(path: Path) -> Schema:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.markup import escape
+from rich.text import Text
 
 from flstore_core.cli.session import Output, json_option, open_session, reported, token_option
 from flstore_core.cli.tables import table
@@ -53,9 +53,9 @@ def _show(output: Output, descriptions: list[Description], name: str | None) -> 
 
 
 def _details(workload: Description) -> Iterator[Any]:
-    yield f"[bold]{workload['name']}[/] ({workload['pattern']}, from {workload['needs']})"
-    yield escape(f"{workload['summary']}\n")
-    yield f"[dim]{escape(workload['source'])}[/]\n"
+    yield Text.assemble((workload["name"], "bold"), f" ({workload['pattern']}, from {workload['needs']})")
+    yield f"{workload['summary']}\n"
+    yield Text(f"{workload['source']}\n", "dim")
     yield table("Parameters", ["name", "type", "default", ""], list(_parameters(workload["parameters"])))
 
 

@@ -1,6 +1,7 @@
 """Values of calls as bodies of requests, and bodies of responses as values."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -68,6 +69,7 @@ def _file_body(tensors: bytes | bytearray | memoryview | Path | str) -> Body:
         return Buffers([memoryview(tensors).cast("B")])
     path = Path(tensors)
     try:
-        return FileBody(path, path.stat().st_size)
+        with path.open("rb") as file:  # opened to see whether it can be read: a folder has a size too
+            return FileBody(path, os.fstat(file.fileno()).st_size)
     except OSError as error:
         raise InvalidParameters(f"file {str(path)!r} cannot be read: {error.strerror}") from error

@@ -39,8 +39,8 @@ def simulate_command(trace: Path, policies: str, budget: str, seed: int, output:
         raise click.ClickException(error.detail) from error
     if output is not None:
         _write(output, json.dumps(to_json(results), indent=2) + "\n")
-    console = Console()
-    wide = console if console.is_terminal else Console(width=WIDTH)
+    console = Console(markup=False, emoji=False)  # the file's name may contain what rich would read as markup
+    wide = console if console.is_terminal else Console(width=WIDTH, markup=False, emoji=False)
     wide.print(_table(f"{trace.name}: {events.lines} events, {format_size(budget_bytes)} of cache", results))
 
 

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from flstore_core.cli.session import json_option, reported
 from flstore_core.environment import misspelt
@@ -133,6 +134,6 @@ def _announce(facts: dict[str, object], as_json: bool) -> None:
         return
     rows = Table.grid(padding=(0, 2))
     for name in ("url", "docs", "store", "shards"):
-        rows.add_row(f"[bold]{name}", str(facts[name]))
-    rows.add_row("[bold]stop", "Ctrl-C")
+        rows.add_row(Text(name, "bold"), Text(str(facts[name])))  # a path may contain what rich reads as markup
+    rows.add_row(Text("stop", "bold"), "Ctrl-C")
     Console().print(Panel(rows, title="FLStore is up", expand=False))

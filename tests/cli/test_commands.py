@@ -306,3 +306,69 @@ def saved(path: Path) -> Path:
     else:
         safetensors.numpy.save_file(ARRAYS, path)
     return path
+
+
+def test_a_file_of_an_aggregate_is_no_clients(flstore: Flstore, script: Script, tmp_path: Path) -> None:
+    script.reply(RECEIPT | {"client": "aggregate"})
+    file = str(saved(tmp_path / "aggregate.safetensors"))
+    for given in ((), ("--client", "aggregate")):
+        refused = flstore("put", "j", "3", file, *given)
+        assert (refused.exit_code, script.seen) == (2, [])
+        assert "use --aggregate" in refused.stderr
+    assert flstore("put", "j", "3", file, "--aggregate").exit_code == 0
+    assert script.seen[0].path == "/v1/jobs/j/rounds/3/aggregate"
+
+
+def test_no_file_is_put_if_one_of_them_has_no_clients_name(flstore: Flstore, script: Script, tmp_path: Path) -> None:
+    files = [saved(tmp_path / "c1.safetensors"), saved(tmp_path / "c 2.safetensors")]
+    refused = flstore("put", "j", "3", *map(str, files))
+    assert (refused.exit_code, script.seen) == (1, [])
+    assert "client name 'c 2' is not usable" in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["file", "allow_pickle", "self", "args", "kwds", "a/b", "w.npy"])
+def test_a_tensor_of_any_name_is_written_for_numpy(flstore: Flstore, script: Script, tmp_path: Path, name: str) -> None:
+    arrays = {name: np.arange(3, dtype=np.float32), "other": np.array(7)}
+    script.reply_bytes(safetensors.numpy.save(arrays))
+    path = tmp_path / "c1.npz"
+    assert flstore("get", "j", "3", "c1", "-o", str(path)).exit_code == 0
+    with np.load(path, allow_pickle=False) as archive:
+        assert archive[name].tolist() == [0.0, 1.0, 2.0]
+    script.replies.clear()
+    script.reply(RECEIPT)
+    assert flstore("put", "j", "3", str(path)).exit_code == 0
+    assert safetensors.numpy.load(script.seen[-1].body)[name].tolist() == [0.0, 1.0, 2.0]
+
+
+def test_what_is_no_model_leaves_no_file(flstore: Flstore, script: Script, tmp_path: Path) -> None:
+    script.reply_bytes(b"nothing")
+    path = tmp_path / "c1.npz"
+    assert flstore("get", "j", "3", "c1", "-o", str(path)).exit_code == 1
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["[/x]", "[red]", ":smile:", "[link=x]y"])
+def test_names_are_printed_as_they_are(flstore: Flstore, script: Script, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir(parents=True)
+    script.reply_bytes(safetensors.numpy.save(ARRAYS))
+    assert f"{name}/c1.safetensors: " in flstore("get", "j", "3", "c1", "-o", str(folder / "c1.safetensors")).output
+    script.replies.clear()
+    answer = ANSWER | {"result": {name: [{name: 1}], "other": {name: {"a": name}}}, "execution": EXECUTION}
+    script.reply(answer | {"workload": name})
+    shown = flstore("run", "j", "metrics")
+    assert shown.exit_code == 0
+    assert shown.output.count(name) >= 5
+
+
+def test_an_answer_with_ragged_lists_is_shown(flstore: Flstore, script: Script) -> None:
+    result = {
+        "ragged": [[1], [2, 3], []],
+        "mixed": [4, [5, 6], {"a": 7}, None],
+        "objects": [{"b": 8}, 9],
+        "empty": [[]],
+    }
+    script.reply(ANSWER | {"result": result, "execution": EXECUTION})
+    shown = flstore("run", "j", "metrics")
+    assert shown.exit_code == 0
+    assert all(str(number) in shown.output for number in range(1, 10))

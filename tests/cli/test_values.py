@@ -2,6 +2,8 @@
 
 import io
 import json
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,9 @@ def test_json_values_come_back_as_they_are(given_pairs: list[tuple[str, Any]]) -
     assert list(parsed(*(f"{key}={json.dumps(value)}" for key, value in given_pairs))) == given_pairs
 
 
-@pytest.mark.parametrize("text", ["krum", "2026-01-01", "[1, 2", "a=b", "", " x ", "1e", "tru"])
+@pytest.mark.parametrize(
+    "text", ["krum", "2026-01-01", "[1, 2", "a=b", "", " x ", "1e", "tru", "[" * 50_000, "9" * 5000]
+)
 def test_a_value_that_is_no_json_is_text(text: str) -> None:
     assert parsed(f"k={text}") == (("k", text),)
 
@@ -86,6 +90,30 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path, name: str, body: byt
     (tmp_path / name).write_bytes(body)
     with pytest.raises(InvalidParameters, match=message):
         tensors_in(tmp_path / name)
+
+
+COMPRESSED = io.BytesIO()
+np.savez_compressed(COMPRESSED, w=np.arange(500.0))
+
+
+@given(st.integers(0, len(COMPRESSED.getvalue()) - 1), st.integers(1, 255), st.booleans())
+def test_a_corrupt_archive_is_read_or_refused_by_name(place: int, change: int, cut: bool) -> None:
+    body = bytearray(COMPRESSED.getvalue())
+    body[place] ^= change
+    if cut:
+        del body[place + 1 :]
+    with tempfile.TemporaryDirectory() as folder, suppress(InvalidParameters):
+        path = Path(folder) / "c1.npz"
+        path.write_bytes(body)
+        tensors_in(path)
+
+
+def test_a_corrupt_compressed_member_is_refused(tmp_path: Path) -> None:
+    body = bytearray(COMPRESSED.getvalue())
+    body[60:90] = bytes(30)
+    (tmp_path / "c1.npz").write_bytes(body)
+    with pytest.raises(InvalidParameters, match=r"c1.npz' cannot be read: Error .* while decompressing"):
+        tensors_in(tmp_path / "c1.npz")
 
 
 def test_the_schema_of_a_file_is_that_of_its_tensors(tmp_path: Path) -> None:

@@ -267,6 +267,13 @@ def test_a_failed_operation_raises_its_problem(problem: Any, kind: type[Exceptio
         converse(API.wait("op1"), failed)
 
 
+def test_a_folder_is_no_file_to_send(tmp_path: Path) -> None:
+    folder = tmp_path / "c1.safetensors"
+    folder.mkdir()
+    with pytest.raises(InvalidParameters, match=r"c1.safetensors' cannot be read: Is a directory"):
+        next(API.put_update("j", 3, "c1", folder))
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [(b"<html>", "not JSON"), (b"[" * 100_000, "not JSON"), (b"[1]", "no JSON object"), (b"null", "no JSON object")],
