@@ -24,7 +24,8 @@ STATISTICS = ClientId("metadata/statistics")
 RESERVED = frozenset({AGGREGATE, METADATA})
 MAX_ROUND = 10**8 - 1
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+_NAME = re.compile(NAME_PATTERN)
 _RULE = "1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"
 
 

@@ -64,6 +64,7 @@ def create_app(state: State) -> FastAPI:
         exception_handlers={**exception_handlers, RequestValidationError: _invalid, UnknownJob: _unknown_job},
         lifespan=lifespan,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,  # operation ids are the endpoints' names
     )
     app.state.gateway = state
     for router in (workloads.plain, *(part.router for part in (workloads, rounds, jobs, models, system))):

@@ -1,18 +1,17 @@
 """A real HTTP server on a real socket that answers as a test has written down, and keeps what it was sent."""
 
-import asyncio
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+
+from tests.serving import served
 
 
 @dataclass(frozen=True)
@@ -71,16 +70,5 @@ def scripted() -> Iterator[Script]:
     """Serve a `Script` on a free loopback port."""
     script = Script()
     methods = ["GET", "PUT", "POST", "DELETE"]
-    app = Starlette(routes=[Route("/{path:path}", script.answer, methods=methods)])
-    config = uvicorn.Config(app, port=0, log_level="critical", lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=asyncio.run, args=(server.serve(),))
-    thread.start()
-    try:
-        while not server.started:
-            thread.join(0.005)
-        script.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    with served(Starlette(routes=[Route("/{path:path}", script.answer, methods=methods)])) as script.url:
         yield script
-    finally:
-        server.should_exit = True
-        thread.join()

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from flstore_core.errors import InvalidParameters, LengthRequired, TooLarge, TooSlow
-from flstore_core.ids import MAX_ROUND, ClientId, JobId, client_id, job_id
+from flstore_core.ids import MAX_ROUND, NAME_PATTERN, ClientId, JobId, client_id, job_id
 from services.gateway.state import State, state_of
 
 MAX_JSON_BYTES = 16 * 2**20
@@ -31,11 +31,15 @@ async def writes(request: Request) -> State:
     return _admit(request, write=True)
 
 
-async def job_in_path(job: str) -> JobId:
+Name = Annotated[str, Path(json_schema_extra={"pattern": NAME_PATTERN})]
+"""A name in the path. It is described by its pattern and not checked by it: our own message says more."""
+
+
+async def job_in_path(job: Name) -> JobId:
     return job_id(job)
 
 
-async def client_in_path(client: str) -> ClientId:
+async def client_in_path(client: Name) -> ClientId:
     return client_id(client)
 
 

@@ -10,7 +10,7 @@ from flstore_core.records import Job
 from flstore_core.schema import Schema
 from services.gateway.rounds.index import JobIndex
 from services.gateway.routes.access import ClientName, JobName, JsonRoute, Reads, Writes
-from services.gateway.routes.schemas import NewJob, answers, problems
+from services.gateway.routes.schemas import NewJob, answers, both, leads_to, problems
 from services.gateway.state import State
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
@@ -19,7 +19,22 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
 @router.put(
     "/{job}",
     status_code=201,
-    responses=answers(s200="this very job existed before") | problems(409, 411, 413, 422, 507),
+    responses=both(
+        answers(s200="this very job existed before"),
+        leads_to(
+            201,
+            "read_job(job)",
+            "put_update(job)",
+            "put_aggregate(job)",
+            "commit(job)",
+            "list_rounds(job)",
+            "run_workload(job)",
+            "put_dataset(job)",
+            "list_datasets(job)",
+            "delete_job(job)",
+        ),
+        problems(409, 411, 413, 422, 507),
+    ),
 )
 async def create_job(job: JobName, body: NewJob, state: Writes) -> JSONResponse:
     """Create a job. Creating the same job again answers 200; another job under a name in use answers 409."""

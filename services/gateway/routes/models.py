@@ -10,7 +10,7 @@ from flstore_core import layout
 from flstore_core.ids import JobId, object_name
 from flstore_core.records import Job
 from services.gateway.programs import StoredFile
-from services.gateway.routes.access import JobName, Reads, Writes
+from services.gateway.routes.access import JobName, Name, Reads, Writes
 from services.gateway.routes.downloads import download
 from services.gateway.routes.schemas import BINARY, DOWNLOAD, problems
 from services.gateway.routes.uploads import upload
@@ -19,7 +19,7 @@ from services.gateway.state import State
 router = APIRouter(prefix="/v1/jobs/{job}", tags=["models"])
 
 
-async def dataset_in_path(dataset: str) -> str:
+async def dataset_in_path(dataset: Name) -> str:
     return object_name("data set", dataset)
 
 

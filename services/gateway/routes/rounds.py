@@ -18,7 +18,7 @@ from services.gateway.rounds.commit import CommitRequest
 from services.gateway.rounds.upload import Upload
 from services.gateway.routes.access import ClientName, JobName, JsonRoute, Reads, RoundNumber, Writes
 from services.gateway.routes.downloads import download
-from services.gateway.routes.schemas import BINARY, DOWNLOAD, CommitBody, Stored, answers, problems
+from services.gateway.routes.schemas import BINARY, DOWNLOAD, CommitBody, Stored, answers, both, leads_to, problems
 from services.gateway.routes.uploads import upload
 from services.gateway.state import State
 
@@ -31,7 +31,19 @@ MetricsHeader = Annotated[str, Header(alias="X-FLStore-Metrics", description="JS
     "/rounds/{round}/clients/{client}",
     status_code=201,
     response_model=Stored,
-    responses=answers(s200="these very bytes were stored before") | problems(404, 408, 409, 411, 413, 422, 507),
+    responses=both(
+        answers(s200="these very bytes were stored before"),
+        leads_to(
+            201,
+            "get_update(job, round, client)",
+            "put_update(job, round)",
+            "read_round(job, round)",
+            "commit(job, round)",
+            "erase_client(job, client)",
+            "run_workload(job)",
+        ),
+        problems(404, 408, 409, 411, 413, 422, 507),
+    ),
     openapi_extra=BINARY,
 )
 async def put_update(
@@ -50,7 +62,11 @@ async def put_update(
     "/rounds/{round}/aggregate",
     status_code=201,
     response_model=Stored,
-    responses=answers(s200="these very bytes were stored before") | problems(404, 408, 409, 411, 413, 422, 507),
+    responses=both(
+        answers(s200="these very bytes were stored before"),
+        leads_to(201, "get_aggregate(job, round)", "commit(job, round)"),
+        problems(404, 408, 409, 411, 413, 422, 507),
+    ),
     openapi_extra=BINARY,
 )
 async def put_aggregate(
@@ -60,7 +76,13 @@ async def put_aggregate(
     return await _put(request, state, job, number, AGGREGATE, metrics)
 
 
-@router.post("/rounds/{round}/commit", responses=problems(404, 409, 411, 413, 422, 507))
+@router.post(
+    "/rounds/{round}/commit",
+    responses=both(
+        leads_to(200, "read_round(job, round)", "run_workload(job)", "put_update(job, round)", "list_rounds(job)"),
+        problems(404, 409, 411, 413, 422, 507),
+    ),
+)
 async def commit(job: JobName, number: RoundNumber, state: Writes, body: CommitBody | None = None) -> JSONResponse:
     """Make a round immutable and store its statistics. Repeating a commit changes nothing and gets the same answer."""
     body = body or CommitBody(participants=None)

@@ -147,6 +147,33 @@ def answers(**descriptions: str) -> Responses:
     return {int(status.removeprefix("s")): {"description": text} for status, text in descriptions.items()}
 
 
+_LINKED = {"job": "$request.path.job", "round": "$request.path.round", "client": "$request.path.client"}
+
+
+def leads_to(status: int, *calls: str, **values: str) -> Responses:
+    """Return the OpenAPI links of a response: calls, by operation id, that may follow it with the same path's names.
+
+    Args:
+        calls: each with the names it takes from the path, such as `get_update(job, round, client)`.
+        values: expressions for names that are not in the path, such as `operation="$response.body#/id"`.
+    """
+    links = {}
+    for call in calls:
+        operation, _, names = call.removesuffix(")").partition("(")
+        expressions = {**_LINKED, **values}
+        links[operation] = {"operationId": operation, "parameters": {n: expressions[n] for n in names.split(", ")}}
+    return {status: {"links": links}}
+
+
+def both(*responses: Responses) -> Responses:
+    """Return several descriptions of responses as one; a status may be in more than one of them."""
+    merged: Responses = {}
+    for each in responses:
+        for status, described in each.items():
+            merged[status] = {**merged.get(status, {}), **described}
+    return merged
+
+
 def headers(**descriptions: str) -> dict[str, Any]:
     """Return the OpenAPI description of optional request headers that an endpoint reads by itself.
 
@@ -161,6 +188,9 @@ def headers(**descriptions: str) -> dict[str, Any]:
 
 
 _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+
+PARAMETERS = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}}
+"""OpenAPI description of a request whose body holds a workload's parameters."""
 
 BINARY = {"requestBody": {"content": _BYTES}}
 """OpenAPI description of a request whose body is a file."""

@@ -16,8 +16,8 @@ from flstore_core.workloads.describe import describe_all, validate
 from services.gateway.answers.execution import Outcome
 from services.gateway.answers.operation_records import Operation
 from services.gateway.answers.question import NotModified, Options
-from services.gateway.routes.access import PlainRoute, Reads, read_body, reads
-from services.gateway.routes.schemas import Answer, answers, headers, problems
+from services.gateway.routes.access import Name, PlainRoute, Reads, read_body, reads
+from services.gateway.routes.schemas import PARAMETERS, Answer, answers, both, headers, leads_to, problems
 from services.gateway.state import State
 
 plain = APIRouter(prefix="/v1", tags=["workloads"], route_class=PlainRoute)
@@ -41,13 +41,17 @@ _HEADERS = headers(
     If_None_Match="ETag of an earlier answer; if the answer is still the same, the status is 304",
     Cache_Control="`no-cache` has the answer computed anew",
 )
-_RUN = answers(
-    s202="an operation was started; Location says where to ask about it", s304="the caller has this very answer"
-) | problems(404, 409, 411, 413, 422, 501, 507)
+_RUN = both(
+    answers(
+        s202="an operation was started; Location says where to ask about it", s304="the caller has this very answer"
+    ),
+    leads_to(202, "read_operation(operation)", "cancel_operation(operation)", operation="$response.body#/id"),
+    problems(404, 409, 411, 413, 422, 501, 507),
+)
 
 
-@plain.post("/jobs/{job}/workloads/{name}", response_model=Answer, responses=_RUN, openapi_extra=_HEADERS)
-async def run_workload(request: Request, job: str, name: str) -> Response:
+@plain.post("/jobs/{job}/workloads/{name}", response_model=Answer, responses=_RUN, openapi_extra=_HEADERS | PARAMETERS)
+async def run_workload(request: Request, job: Name, name: Name) -> Response:
     """Run a workload. The body holds its parameters as a JSON object.
 
     An answer over committed rounds has an ETag, a hash of the parameters and of all that was read.
