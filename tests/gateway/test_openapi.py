@@ -57,14 +57,14 @@ def url() -> Iterator[str]:
         yield url
 
 
-@schema.hook
+@schema.hook  # type: ignore[untyped-decorator]
 def map_path_parameters(context: Any, values: dict[str, Any]) -> dict[str, Any]:
     """Put one of a few names in place of most: what nobody made is answered 404, whatever else is asked of it."""
     known = {**KNOWN, "job": KNOWN["job"][1:]} if _id_of(context) == "delete_job" else KNOWN
     return {name: _one_of(known[name], value) if name in known else value for name, value in (values or {}).items()}
 
 
-@schema.hook
+@schema.hook  # type: ignore[untyped-decorator]
 def map_headers(_: Any, values: Any) -> Any:
     """Send metrics that are JSON with most updates."""
     if values and (text := values.get("X-FLStore-Metrics")) is not None and _length(text) % 4:
@@ -72,7 +72,7 @@ def map_headers(_: Any, values: Any) -> Any:
     return values
 
 
-@schema.hook
+@schema.hook  # type: ignore[untyped-decorator]
 def map_body(context: Any, value: Any) -> Any:
     """Create jobs with the one schema that updates are made for."""
     return {"schema": TENSORS} if _id_of(context) == "create_job" and _length(value) % 4 else value
@@ -90,9 +90,9 @@ def _length(value: Any) -> int:
     return len(repr(value))
 
 
-@schema.parametrize()
+@schema.parametrize()  # type: ignore[untyped-decorator]
 @settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-def test_every_call_is_answered_as_described(case: schemathesis.Case, url: str) -> None:
+def test_every_call_is_answered_as_described(case: schemathesis.Case[Any], url: str) -> None:
     case.call_and_validate(base_url=url, checks=CHECKS)
 
 
