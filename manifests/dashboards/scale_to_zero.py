@@ -118,7 +118,8 @@ SCALE_TO_ZERO = Dashboard(
         ),
         Panel(
             "Workloads by where they ran",
-            "`gateway` answers come from statistics and wake nothing; `shards` answers need the weights.",
+            "`gateway` answers come from stored statistics and wake nothing. `shards` answers need the weights, or the "
+            "statistics of a round that is still open.",
             Unit.PER_SECOND,
             (Query("sum by (where) (rate(flstore_workload_seconds_count[$__rate_interval]))", "{{where}}"),),
             stacked=True,

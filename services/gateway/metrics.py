@@ -30,7 +30,7 @@ class GatewayMetrics:
         )
         self.workload_seconds = Histogram(
             "flstore_workload_seconds",
-            "Time a workload took, by where it ran",
+            "Time a workload took, by where it ran: shards too if they computed an open round's statistics",
             ["workload", "pattern", "where"],
             buckets=LATENCY_BUCKETS,
             registry=registry,

@@ -70,7 +70,7 @@ class SliceMaps:
             added = bases[donor.round] if donor.is_delta else None
             context = replace(context, write_model=artifacts.writer(self._store, job, donor, added))
         work = sum((work for _, work in answers), Work())
-        return Gathered(context, [answer for answer, _ in answers], work, self._owners(job))
+        return Gathered(context, [answer for answer, _ in answers], work, self._backends.owners(job))
 
     def _request(
         self,
@@ -91,11 +91,6 @@ class SliceMaps:
             weights=tuple(member.weights for member in members),
             bases=bases,
         )
-
-    def _owners(self, job: Job) -> tuple[ShardId, ...]:
-        """Return the most preferred shard of each slice, without repetitions."""
-        assignment = self._backends.placement.find_or_place(job.id)
-        return tuple(dict.fromkeys(holders[0] for holders in assignment.owners))
 
     def _locate_all(
         self, question: Question, members: Sequence[SliceMember]

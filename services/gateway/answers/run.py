@@ -1,19 +1,20 @@
 """Runs workloads: reads the rounds, has backends work next to the data, and combines their answers."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, cast
 
 from flstore_core.errors import NotFound
 from flstore_core.ids import JobId
+from flstore_core.records import Job
 from flstore_core.shard.protocol import Work
 from flstore_core.workloads import Context, Needs, ReadsArtifacts, RoundData, registry, wants_statistics
 from flstore_core.workloads.describe import dump, validate
 from flstore_core.workloads.registry import AnyWorkload
 from services.common.timing import Time
 from services.gateway.answers import artifacts
-from services.gateway.answers.execution import Execution, Outcome, Stages
+from services.gateway.answers.execution import SHARDS, Execution, Outcome, Stages
 from services.gateway.answers.gathering import Gathered, ModelRuns, SliceMaps
 from services.gateway.answers.limits import Limits
 from services.gateway.answers.pricing import Pricing, aggregator_reads
@@ -25,8 +26,16 @@ from services.gateway.rounds.index import JobIndex
 from services.gateway.rounds.opening import Rounds
 from services.gateway.rounds.statistics import Statistics
 
-Read = tuple[tuple[RoundData, ...], Work]
-"""Rounds, ascending, and the work that reading them took."""
+
+@dataclass(frozen=True)
+class Read:
+    """What the rounds of a question are, and what it took to read them."""
+
+    rounds: tuple[RoundData, ...]
+    """Ascending."""
+    work: Work
+    computed: int = 0
+    """Rounds whose statistics shards had to compute, because they are open or do not match their stored ones."""
 
 
 class Runner:
@@ -52,6 +61,7 @@ class Runner:
         self._pricing = Pricing(backends.placement)
         self._results = Results()
         self._limits = limits
+        self._backends = backends
 
     def run(self, job: JobId, name: str, data: Mapping[str, Any], options: Options) -> Outcome:
         """Run the workload `name` over a job's rounds.
@@ -72,13 +82,13 @@ class Runner:
         with stages("select"):
             numbers, index = self._select(job, workload, params)
         with stages("records"):
-            rounds, work = self._read(index, numbers, workload, params)
-        self._limits.check(workload, params, rounds, index.job.schema.parameters)
-        question = self._model_runs.prepare(Question(index.job, workload, params, rounds))
+            read = self._read(index, numbers, workload, params)
+        self._limits.check(workload, params, read.rounds, index.job.schema.parameters)
+        question = self._model_runs.prepare(Question(index.job, workload, params, read.rounds))
         if kept := self._recall(question, options):
-            again = Execution(seconds=stages.seconds, work=work, cached=True)
+            again = Execution(seconds=stages.seconds, work=read.work, cached=True)
             return replace(kept, execution=self._pricing.price_again(again, kept.execution.cost))
-        return self._answer(question, options, stages, work)
+        return self._answer(question, options, stages, read)
 
     def delete_artifact(self, job: JobId, name: str) -> None:
         """Delete a model that a workload wrote, and the answers kept here that may link to it.
@@ -91,19 +101,26 @@ class Runner:
         artifacts.delete(self._store, self._catalog.read_job(job), name)
         self._results.forget(job)
 
-    def _answer(self, question: Question, options: Options, stages: Stages, work: Work) -> Outcome:
-        """Compute an answer; `work` is what reading the rounds took."""
+    def _answer(self, question: Question, options: Options, stages: Stages, read: Read) -> Outcome:
+        """Compute an answer to a question about the rounds that were read."""
         workload, params = question.workload, question.params
         gathered = self._gather(question, stages, options)
         with stages("combine"):
             result = dump(workload.combine(gathered.partials, gathered.context, params))
-        work, slices = work + gathered.work, len(gathered.partials)
-        execution = Execution(gathered.backends, slices, work, stages.seconds, gathered.pool)
+        execution = self._execution(question.job, read, gathered, stages)
         execution = self._pricing.price(execution, aggregator_reads(workload.needs, gathered.context))
         numbers = tuple(round_.record.number for round_ in question.rounds)
         outcome = Outcome(question.job.id, workload.name, question.pattern, numbers, result, execution, question.etag)
         self._results.offer(outcome)
         return outcome
+
+    def _execution(self, job: Job, read: Read, gathered: Gathered, stages: Stages) -> Execution:
+        """Return where an answer was computed: shards count too where they were asked for statistics alone."""
+        work, slices, backends = read.work + gathered.work, len(gathered.partials), gathered.backends
+        if read.computed and gathered.pool == SHARDS:
+            slices += read.computed * self._backends.count_slices(job)
+            backends = backends or self._backends.owners(job)
+        return Execution(backends, slices, work, stages.seconds, gathered.pool)
 
     def _read_params(self, job: JobId, workload: AnyWorkload, data: Mapping[str, Any]) -> Any:
         params = validate(workload, data)
@@ -128,34 +145,34 @@ class Runner:
         read = self._read_with_statistics if wants_statistics(workload, params) else self._read_metadata
         committed = [number for number in numbers if number not in index.open]
         open_ = [number for number in numbers if number in index.open]
-        rounds, work = read(index, workload, committed, open_)
-        return tuple(sorted(rounds, key=lambda round_: round_.record.number)), work
+        return read(index, workload, committed, open_)
 
     def _read_metadata(
         self, index: JobIndex, workload: AnyWorkload, committed: Sequence[int], open_: Sequence[int]
-    ) -> tuple[list[RoundData], Work]:
+    ) -> Read:
         job = index.job
         pairs, work = self._records.read_committed(job, committed, workload.name, workload.pattern, statistics=False)
         records = [record for record, _ in pairs] + [self._openings.read_open(job, number) for number in open_]
-        rounds = [RoundData(record, updates=index.job.updates) for record in records]
-        return rounds, work
+        return Read(_ascending(RoundData(record, updates=index.job.updates) for record in records), work)
 
     def _read_with_statistics(
         self, index: JobIndex, workload: AnyWorkload, committed: Sequence[int], open_: Sequence[int]
-    ) -> tuple[list[RoundData], Work]:
+    ) -> Read:
         self._limits.check_statistics(index, committed)
-        job, rounds = index.job, []
+        job, rounds, computed = index.job, [], 0
         pairs, work = self._records.read_committed(job, committed, workload.name, workload.pattern, statistics=True)
         for record, stored in pairs:
             statistics, repair = self._statistics.repair(job, record, stored)
             rounds.append(RoundData(record, statistics, job.updates))
             work += repair
+            computed += statistics is not stored
         for number in open_:
             record = self._openings.read_open(job, number)
             statistics, computation = self._statistics.compute(job, record)
             rounds.append(RoundData(record, statistics, job.updates))
             work += computation
-        return rounds, work
+            computed += statistics is not None
+        return Read(_ascending(rounds), work, computed)
 
     def _recall(self, question: Question, options: Options) -> Outcome | None:
         """Return the answer if it was kept, else None; raise `NotModified` if the caller has it."""
@@ -176,6 +193,10 @@ class Runner:
             with stages("map"):
                 return self._slice_maps.gather(question, context)
         return Gathered(context)
+
+
+def _ascending(rounds: Iterable[RoundData]) -> tuple[RoundData, ...]:
+    return tuple(sorted(rounds, key=lambda round_: round_.record.number))
 
 
 @cache

@@ -5,6 +5,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TypeVar
 
+from flstore_core.ids import ShardId
 from flstore_core.records import Job
 from flstore_core.shard.protocol import SliceRef
 from services.gateway.backends.caches import Caches
@@ -51,6 +52,15 @@ class Backends:
             )
             for index in range(assignment.slices)
         ]
+
+    def owners(self, job: Job) -> tuple[ShardId, ...]:
+        """Return the most preferred shard of each slice, without repetitions."""
+        assignment = self.placement.find_or_place(job.id)
+        return tuple(dict.fromkeys(holders[0] for holders in assignment.owners))
+
+    def count_slices(self, job: Job) -> int:
+        """Return into how many slices a job is cut."""
+        return self.placement.find_or_place(job.id).slices
 
     def close(self) -> None:
         """Send no more slices, and close the connections."""

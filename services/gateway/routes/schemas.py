@@ -68,7 +68,9 @@ class Stored(BaseModel):
 class Execution(BaseModel):
     """Where a workload ran and what it took."""
 
-    where: str = Field(description="gateway, shards or predictors")
+    where: str = Field(
+        description="gateway, shards or predictors; shards too if they computed the statistics of an open round"
+    )
     cached: bool = Field(description="a kept answer was given again")
     shards: list[str]
     slices: int

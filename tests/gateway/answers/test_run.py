@@ -77,6 +77,9 @@ def test_statistics_of_an_open_round_come_from_its_shards(filled: World) -> None
     outcome = filled.run("cosine-similarity", round=3)
     np.testing.assert_allclose(outcome.result["matrix"], cosines([1, 2], 6), atol=1e-6)
     assert outcome.etag is None
+    execution = outcome.execution
+    assert (execution.where, execution.backends, execution.slices) == ("shards", ("shard-0", "shard-1"), 2)
+    assert execution.to_json()["shards"] == ["shard-0", "shard-1"]
     filled.put(3, "c9", 5)
     assert len(filled.run("cosine-similarity", round=3).result["matrix"]) == 3
 
@@ -87,6 +90,7 @@ def test_statistics_that_are_not_of_the_round_s_members_are_computed_again(fille
     filled.state.rounds.records.cache.discard_job(NAME)
     outcome = filled.run("cosine-similarity", round=1)
     np.testing.assert_allclose(outcome.result["matrix"], cosines([1, 2, 3], 6), atol=1e-6)
+    assert outcome.execution.where == "shards"
 
 
 @pytest.mark.parametrize("slices", [1, 2, 6])
