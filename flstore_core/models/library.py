@@ -13,14 +13,14 @@ from torch import Tensor
 
 from flstore_core import buffers, codec, layout
 from flstore_core.cache import Cache
-from flstore_core.errors import NotFound
+from flstore_core.errors import NotFound, without_base
 from flstore_core.model_names import ModelName
 from flstore_core.models.archive import Archive, read_archive
 from flstore_core.models.executor import Executable
 from flstore_core.models.matching import Sources, sources
 from flstore_core.models.program import parse_program
 from flstore_core.models.protocol import ModelRef
-from flstore_core.models.weights import strided, views
+from flstore_core.models.weights import add_base, strided, views
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Cause, Key, Request
 from flstore_core.records import Job, Member
@@ -53,9 +53,10 @@ class Program:
 
 @dataclass(frozen=True)
 class Model:
-    """The data section of a stored model."""
+    """The data section of a model: as it is stored, or with its base added if that is a difference."""
 
     sha256: str
+    """`ModelRef.content`."""
     schema: Schema
     data: NDArray[np.uint8]
 
@@ -134,23 +135,39 @@ class Library:
         """Return a model that a request of the cache was counted for already."""
         key = ref.key(job.id)
         cached = self._cache.get(key)
-        if isinstance(cached, Model) and cached.sha256 == ref.sha256:
+        if isinstance(cached, Model) and cached.sha256 == ref.content:
             return cached
         self._cache.discard(key)
+        base = self.model(job, ref.base, pattern, tally) if ref.base else None
         file, offset = self._place(job, ref)
-        model = Model(ref.sha256, job.schema, self._read(file, offset, job.schema.nbytes, tally))
+        data = self._read(file, offset, job.schema.nbytes, tally)
+        if base:
+            add_base(job.schema, data, base.data)
+        model = Model(ref.content, job.schema, data)
         self._cache.fill({key: model}, Cause.DEMAND, pattern)
         return model
 
     def locate(self, job: Job, name: ModelName) -> ModelRef:
-        """Return where a model lies; raise `NotFound` if it is not stored."""
+        """Return where a model lies.
+
+        Raises:
+            NotFound: if it is not stored.
+            NotEnoughData: if it is a difference from a model that is not stored.
+        """
         if name.artifact:
             return ModelRef(name, name.artifact)
         try:
             record = load_json(self._store, layout.member(job.home, name.round, name.client))
         except NotFound:
             raise NotFound(f"job {job.id!r} stores no model {str(name)!r}") from None
-        return ModelRef.of(name, Member.from_json(record))
+        base = self._locate_base(job, name.round) if job.is_delta(name.client) else None
+        return ModelRef.of(name, Member.from_json(record), base)
+
+    def _locate_base(self, job: Job, number: int) -> ModelRef:
+        base = load_json(self._store, layout.opening(job.home, number))["base"]
+        if base is None:
+            raise without_base(job.id, number)
+        return self.locate(job, ModelName(base))
 
     def _cached(self, key: Key, sha256: str, reader: str, tally: Tally) -> Item | None:
         """Return what is cached under a key if it has that content; counted as a request of the cache."""

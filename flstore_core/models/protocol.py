@@ -41,10 +41,17 @@ class ModelRef:
     data_offset: int | None = None
     """First byte of the data section; None if only the file's header says it."""
     num_examples: float = 1.0
+    base: "ModelRef | None" = None
+    """The model to add, if the bytes are a difference from it."""
 
     @classmethod
-    def of(cls, name: ModelName, member: Member) -> "ModelRef":
-        return cls(name, member.sha256, member.data_offset, member.num_examples)
+    def of(cls, name: ModelName, member: Member, base: "ModelRef | None" = None) -> "ModelRef":
+        return cls(name, member.sha256, member.data_offset, member.num_examples, base)
+
+    @property
+    def content(self) -> str:
+        """What the model's weights follow from: the hash of its bytes, and that of its base."""
+        return f"{self.sha256}+{self.base.sha256}" if self.base else self.sha256
 
     def key(self, job: JobId) -> Key:
         if self.name.artifact:
@@ -92,4 +99,5 @@ class RunRequest:
 def _ref(data: Mapping[str, Any]) -> ModelRef:
     name = data["name"]
     named = ModelName(name["round"], ClientId(name["client"]), name["artifact"])
-    return ModelRef(named, data["sha256"], data["data_offset"], data["num_examples"])
+    base = _ref(data["base"]) if data["base"] else None
+    return ModelRef(named, data["sha256"], data["data_offset"], data["num_examples"], base)

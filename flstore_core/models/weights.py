@@ -27,6 +27,25 @@ def views(schema: Schema, data: NDArray[np.uint8]) -> dict[str, Tensor]:
     return tensors
 
 
+def add_base(schema: Schema, data: NDArray[np.uint8], base: NDArray[np.uint8]) -> None:
+    """Add a model to a difference from it, in place. A float beyond its dtype's range becomes the greatest within it;
+    integers wrap, as they did when a client subtracted them; booleans have no difference and stay as they are.
+
+    Args:
+        data, base: data sections, uint8, shape (schema.nbytes,).
+    """
+    offset = 0
+    for spec in schema.tensors:
+        ours, theirs = (torch.from_numpy(part[offset : offset + spec.nbytes]) for part in (data, base))
+        dtype = _dtype(spec.dtype)
+        if dtype.is_floating_point:
+            limits = torch.finfo(torch.float32 if dtype == torch.float64 else dtype)
+            ours.view(dtype).add_(theirs.view(dtype)).clamp_(limits.min, limits.max)
+        elif dtype != torch.bool:
+            ours.view(dtype).add_(theirs.view(dtype))
+        offset += spec.nbytes
+
+
 def strided(raw: RawTensor) -> Tensor:
     """Return an archive's tensor, whose extent was checked when the archive was read."""
     if not len(raw.data):

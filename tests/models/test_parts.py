@@ -25,7 +25,7 @@ from flstore_core.models.matching import sources
 from flstore_core.models.program import Input, Node, Program, Ref
 from flstore_core.models.runnable import Runnable, input_specs
 from flstore_core.models.running import Held, Limits, Running
-from flstore_core.models.weights import mixture, strided, views
+from flstore_core.models.weights import add_base, mixture, strided, views
 from flstore_core.schema import FLOATS, Schema, TensorSpec
 from tests.fakes.clock import Clock
 
@@ -145,6 +145,34 @@ class TestWeights:
         assert mixed["n"].tolist() == [0, 0], "integer tensors are those of the first"
         expected = sum(w * m.astype(np.float64) for w, m in zip(weights, models, strict=True))
         np.testing.assert_allclose(mixed["w"].numpy(), expected, rtol=1e-4, atol=1e-5)
+
+    @given(st.integers(0, 2**32 - 1))
+    def test_a_base_is_added_in_place_in_every_dtype(self, seed: int) -> None:
+        layout = schema(*((code, code, (3,)) for code in ("F64", "I64", "F32", "F16", "BF16", "U8", "BOOL")))
+        rng = np.random.default_rng(seed)
+        sections = [np.zeros(layout.nbytes, np.uint8) for _ in range(2)]
+        values = [{name: rng.integers(0, 200, 3) for name in ("F64", "I64", "F32", "F16", "BF16", "U8")} for _ in "ab"]
+        for section, each in zip(sections, values, strict=True):
+            for name, tensor in views(layout, section).items():
+                tensor.copy_(torch.tensor([True, False, True]) if name == "BOOL" else torch.from_numpy(each[name]))
+        before = sections[1].copy()
+        add_base(layout, *sections)
+        found = views(layout, sections[0])
+        for name, tensor in found.items():
+            if name == "BOOL":
+                assert tensor.tolist() == [True, False, True]
+                continue
+            total = values[0][name] + values[1][name]
+            assert torch.equal(tensor, torch.from_numpy(total % 256 if name == "U8" else total).to(tensor.dtype))
+        np.testing.assert_array_equal(sections[1], before)
+
+    @pytest.mark.parametrize(("code", "greatest"), [("F32", 3.4028234663852886e38), ("F16", 65504.0)])
+    def test_a_sum_beyond_its_dtype_is_the_greatest_within_it(self, code: str, greatest: float) -> None:
+        layout = schema(("w", code, (2,)))
+        data = np.zeros(layout.nbytes, np.uint8)
+        views(layout, data)["w"].copy_(torch.tensor([greatest, -greatest]))
+        add_base(layout, data, data.copy())
+        assert views(layout, data)["w"].tolist() == [greatest, -greatest]
 
     def test_a_strided_tensor_is_cut_from_its_file(self) -> None:
         data = np.arange(10, dtype=np.float32).tobytes() + b"\0"

@@ -5,7 +5,7 @@ slices, on shards A and B, the partials are [A's, B's] in the order of the slice
 workload over whole models runs in the predictor that the job prefers, and has one partial.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, cast
@@ -17,7 +17,7 @@ from flstore_core.model_names import ModelName
 from flstore_core.models.protocol import ModelRef, RunRequest
 from flstore_core.records import Job, Member, Round
 from flstore_core.shard.protocol import MapRequest, MemberRef, SliceRef, Work
-from flstore_core.workloads import Context, ModelWorkload, Needs, Partial, RoundData, SliceMember, WeightsWorkload
+from flstore_core.workloads import Context, ModelWorkload, Needs, Partial, SliceMember, WeightsWorkload
 from services.gateway.answers import artifacts
 from services.gateway.answers.execution import PREDICTORS, SHARDS
 from services.gateway.answers.question import Question
@@ -121,6 +121,7 @@ class ModelRuns:
     def __init__(self, rounds: Rounds, programs: Programs, backends: Backends) -> None:
         self._store = rounds.store
         self._records = rounds.records
+        self._openings = rounds.openings
         self._programs = programs
         self._backends = backends
 
@@ -130,7 +131,7 @@ class ModelRuns:
         Raises:
             NoPredictor: if this deployment has none.
             NotFound: for a job without a program, or an unknown data set or model.
-            NotEnoughData: if the workload asks for no model.
+            NotEnoughData: if the workload asks for no model, or for a difference from one that is not stored.
         """
         if question.workload.needs is not Needs.MODEL:
             return question
@@ -148,7 +149,8 @@ class ModelRuns:
         names = dict.fromkeys(workload.models(question.rounds, params))
         if not names:
             raise NotEnoughData("the question names no model to run")
-        rounds = {round_.record.number: round_ for round_ in question.rounds}
+        records = {round_.record.number: round_.record for round_ in question.rounds}
+        bases = self._locate_bases(job, records, names)
         return RunRequest(
             job=job.id,
             digest=job.schema.digest,
@@ -157,7 +159,7 @@ class ModelRuns:
             workload=workload.name,
             pattern=workload.pattern,
             params=asdict(params),
-            models=tuple(self._locate(job, rounds.get(name.round), name) for name in names),
+            models=tuple(self._locate(job, records.get(name.round), bases, name) for name in names),
             generation=job.generation,
         )
 
@@ -168,16 +170,27 @@ class ModelRuns:
         context = replace(context, models=tuple(ref.name for ref in request.models))
         return Gathered(context, [result], work, tuple(urls)[:1], PREDICTORS)
 
-    def _locate(self, job: Job, round_: RoundData | None, name: ModelName) -> ModelRef:
+    def _locate(self, job: Job, record: Round | None, bases: Mapping[int, ModelRef], name: ModelName) -> ModelRef:
         """Return a reference to a model; raise `NotFound` if it is not stored."""
         if name.artifact:
             self._store.stat(layout.artifact(job.home, name.artifact))
             return ModelRef(name, name.artifact)
-        member = _member(round_.record, name) if round_ else None
+        member = _member(record, name) if record else None
         member = member or self._records.read_member(job, name.round, name.client)
         if member is None:
             raise NotFound(f"job {job.id!r} stores no model {str(name)!r}")
-        return ModelRef.of(name, member)
+        return ModelRef.of(name, member, bases[name.round] if job.is_delta(name.client) else None)
+
+    def _locate_bases(
+        self, job: Job, records: Mapping[int, Round], names: Iterable[ModelName]
+    ) -> Mapping[int, ModelRef]:
+        """Return, by round, a reference to the model that updates are differences from."""
+        bases = {}
+        for number in sorted({name.round for name in names if not name.artifact and job.is_delta(name.client)}):
+            record = records.get(number) or self._openings.read_round(job, number)
+            base = self._records.require_base(job, record)
+            bases[number] = ModelRef(ModelName(base.round), base.sha256, base.data_offset, base.num_examples)
+        return bases
 
 
 def _weights(question: Question) -> WeightsWorkload[Any, Any]:

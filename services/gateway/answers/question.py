@@ -67,5 +67,5 @@ class Question:
         ]
         inputs: list[Any] = [round_.record.digest for round_ in self.rounds]
         if self.run:
-            inputs += [self.run.program, self.run.datasets, [ref.sha256 for ref in self.run.models]]
+            inputs += [self.run.program, self.run.datasets, [ref.content for ref in self.run.models]]
         return hashlib.sha256(json.dumps([question, inputs], sort_keys=True).encode()).hexdigest()

@@ -4,7 +4,7 @@ All values are multiples of 1/8 below 32, which every floating-point dtype has: 
 added to again, are exact. So the two jobs hold the same models to the last bit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ from flstore_core.records import Job, Updates
 from flstore_core.schema import Schema, TensorSpec
 from services.gateway.rounds.commit import CommitRequest
 from services.gateway.rounds.upload import Upload
-from tests.gateway.world import NAME, World, world
+from tests.fakes.store import MemoryStore
+from tests.gateway.world import NAME, Answer, World, world
 
 CLIENTS, ROUNDS = 8, 3
 FLOATS = Schema.of([TensorSpec("w", "F32", (40, 50)), TensorSpec("b", "F32", (300,))])
@@ -101,13 +102,21 @@ class Twins:
     differences: World
 
     @classmethod
-    def of(cls, schema: Schema, *, based: bool = True, slices: int = 2, **settings: Any) -> "Twins":
+    def of(
+        cls,
+        schema: Schema,
+        *,
+        based: bool = True,
+        slices: int = 2,
+        predictor: Callable[[MemoryStore], Answer] | None = None,
+    ) -> "Twins":
         """Return both after `ROUNDS` committed rounds and an open one, numbered from 1.
 
         Args:
             based: whether round 0 has the initial model, as an aggregate; else the first rounds have no base.
         """
-        worlds = [world(slices=slices, **settings), world(slices=slices, **settings)]
+        stores = [MemoryStore(), MemoryStore()]
+        worlds = [world(store=store, slices=slices, predictor=predictor and predictor(store)) for store in stores]
         twins = cls(schema, *worlds)
         for each, updates in zip(worlds, Updates, strict=True):
             each.state.jobs.create(Job(NAME, schema, updates=updates, created_at=1.0))
