@@ -87,7 +87,7 @@ def test_statistics_of_an_open_round_come_from_its_shards(filled: World) -> None
 def test_statistics_that_are_not_of_the_round_s_members_are_computed_again(filled: World) -> None:
     """Two gateways that commit one round at once may leave the statistics of the one and the record of the other."""
     filled.store.put(layout.statistics(HOME, 1), filled.store.contents[layout.statistics(HOME, 0)])
-    filled.state.rounds.records.cache.discard_job(NAME)
+    filled.state.rounds.records.cache.discard_job(HOME)
     outcome = filled.run("cosine-similarity", round=1)
     np.testing.assert_allclose(outcome.result["matrix"], cosines([1, 2, 3], 6), atol=1e-6)
     assert outcome.execution.where == "shards"
