@@ -52,7 +52,7 @@ class Engine:
         """
         if data.nbytes != self.expected_nbytes(part):
             raise InvalidParameters(f"the slice has {data.nbytes} bytes; expected {self.expected_nbytes(part)}")
-        self._loader.cached(part, member)
+        self._loader.cached_or_discard(part, member)
         outcome = self._cache.ingest(member.key(part), Slice(part, member, data))
         if self._loader.jobs.get(part.job, part.digest, part.generation).statistics is StatisticsMode.EXACT:
             self._accumulator(part, member.round, base).add(member)

@@ -90,7 +90,7 @@ class Loader:
         self._check_budget(part, len(members), sum(run.nbytes for run in runs))
         keys = {member.key(part): member for member in members}
         for member in members:
-            self.cached(part, member)
+            self.cached_or_discard(part, member)
         lookup = self._cache.request(Request(part.job, workload, pattern, tuple(keys)))
         started = perf_counter()
         missing = {key: keys[key] for key in lookup.access.missing}
@@ -118,7 +118,7 @@ class Loader:
             Pairs of flat elements [start, stop) and a view of each member that covers them. None if a member is neither
             cached nor known to be stored.
         """
-        cached = {member: value for member in members if (value := self.cached(part, member))}
+        cached = {member: value for member in members if (value := self.cached_or_discard(part, member))}
         missing = [member for member in members if member not in cached]
         if not all(member in stored for member in missing):
             return None
@@ -159,7 +159,7 @@ class Loader:
         record = load_json(self._store, layout.member(part.home, key.round, ClientId(key.client)))
         return MemberRef.of(key.round, Member.from_json(record))
 
-    def cached(self, part: SliceRef, member: MemberRef) -> Slice | None:
+    def cached_or_discard(self, part: SliceRef, member: MemberRef) -> Slice | None:
         """Return the cached slice if it has exactly these bytes, and discard one that has others.
 
         The cache may hold other bytes under the same key: those of an upload that was never acknowledged and was then
