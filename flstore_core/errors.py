@@ -36,6 +36,11 @@ class InvalidTensors(FLStoreError):
     status, code, title = 422, "invalid-tensors", "The body is not acceptable safetensors"
 
 
+class DigestMismatch(FLStoreError):
+    status, code, title = 422, "digest-mismatch", "The body is not the one that was sent"
+    retryable = True
+
+
 class SchemaMismatch(FLStoreError):
     status, code, title = 422, "schema-mismatch", "Tensors do not match the job's schema"
 

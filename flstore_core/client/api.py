@@ -13,7 +13,7 @@ from flstore_core.client.exchange import Exchange, Request, Response
 from flstore_core.client.results import Answer, Erasure, Fields, JobInfo, Operation, Receipt, RoundInfo
 from flstore_core.client.retry import send
 from flstore_core.client.tensors import Arrays, body_of, schema_of
-from flstore_core.errors import InvalidParameters, Unavailable, from_problem
+from flstore_core.errors import DigestMismatch, InvalidParameters, Unavailable, from_problem
 from flstore_core.records import Metrics, Round
 from flstore_core.retry import Retry
 from flstore_core.schema import Schema
@@ -98,7 +98,7 @@ class Api:
     ) -> Exchange[Receipt]:
         """Store the update that `client` sent in `round`. It is durable when this returns.
 
-        Storing the same bytes again changes nothing.
+        Storing the same update with the same metrics again changes nothing.
 
         Args:
             tensors: arrays by name (sent from their own memory), the bytes of a safetensors file, or its path.
@@ -107,7 +107,7 @@ class Api:
 
         Raises:
             SchemaMismatch, InvalidTensors: naming the tensor.
-            Conflict: if the client sent other bytes in this round.
+            Conflict: if the client sent other bytes or other metrics in this round; it names the metrics.
             RoundCommitted: if the round is committed.
         """
         return (yield from self._upload(paths.update(job, round, client), tensors, metrics, progress))
@@ -133,7 +133,8 @@ class Api:
         Raises:
             SchemaMismatch: if its parameters are not the tensors that the job stores.
         """
-        request = Request("PUT", paths.model_program(job), BINARY, Buffers([memoryview(program)]))
+        body = Buffers([memoryview(program)])
+        request = Request("PUT", paths.model_program(job), BINARY, body, states_digest=True)
         return Fields(from_json((yield from self._send(request))))
 
     def put_dataset(self, job: str, dataset: str, tensors: Mapping[str, Any]) -> Exchange[Fields]:
@@ -142,7 +143,7 @@ class Api:
         Args:
             tensors: arrays by name: `inputs` and usually `targets`, one row for each example.
         """
-        request = Request("PUT", paths.dataset(job, dataset), BINARY, body_of(tensors))
+        request = Request("PUT", paths.dataset(job, dataset), BINARY, body_of(tensors), states_digest=True)
         return Fields(from_json((yield from self._send(request))))
 
     def commit(
@@ -286,8 +287,11 @@ class Api:
         self, path: str, tensors: Tensors, metrics: Metrics | None, progress: Progress | None
     ) -> Exchange[Receipt]:
         body, headers = encode_model(tensors, metrics)
-        response = yield from self._send(Request("PUT", path, headers, body, progress))
-        return Receipt.from_json(from_json(response))
+        response = yield from self._send(Request("PUT", path, headers, body, progress, states_digest=True))
+        receipt = Receipt.from_json(from_json(response))
+        if receipt.sha256 != body.sha256:
+            raise DigestMismatch(f"{path} was sent as {body.sha256}, but the store has {receipt.sha256}; send it again")
+        return receipt
 
     def _download(self, path: str, progress: Progress | None = None) -> Exchange[bytearray]:
         response = yield from self._send(Request("GET", path, progress=progress))

@@ -101,12 +101,13 @@ class AsyncFLStore:
 
     async def _send(self, request: Request) -> Response | NoResponse:
         await asyncio.sleep(request.delay_s)
+        headers = await asyncio.to_thread(self._endpoint.headers_for, request)
         content = _chunks(request.body, request.progress) if request.body else None
         try:
             async with self._pools().stream(
                 request.method,
                 self._endpoint.url + request.path,
-                headers=self._endpoint.headers_for(request),
+                headers=headers,
                 content=content,
             ) as response:
                 received = ResponseBuffer(response.headers, None if request.body else request.progress)

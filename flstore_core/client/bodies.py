@@ -1,5 +1,6 @@
 """Bodies of requests and responses: sent in pieces from where they lie, received into one buffer, counted."""
 
+import hashlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ class Body(Protocol):
     def nbytes(self) -> int:
         """Bytes in all; becomes the Content-Length."""
 
+    @property
+    def sha256(self) -> str:
+        """In hexadecimal; computed once, from all bytes."""
+
     def chunks(self) -> Iterator[bytes | memoryview]:
         """Yield all bytes, at most `CHUNK` at a time."""
 
@@ -37,6 +42,10 @@ class Buffers:
     def nbytes(self) -> int:
         return sum(piece.nbytes for piece in self.pieces)
 
+    @cached_property
+    def sha256(self) -> str:
+        return _sha256_of(self)
+
     def chunks(self) -> Iterator[bytes | memoryview]:
         for piece in self.pieces:
             for start in range(0, piece.nbytes, CHUNK):
@@ -50,10 +59,21 @@ class FileBody:
     path: Path
     nbytes: int
 
+    @cached_property
+    def sha256(self) -> str:
+        return _sha256_of(self)
+
     def chunks(self) -> Iterator[bytes | memoryview]:
         with self.path.open("rb") as file:
             while chunk := file.read(CHUNK):
                 yield chunk
+
+
+def _sha256_of(body: Body) -> str:
+    digest = hashlib.sha256()
+    for chunk in body.chunks():
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 class Meter:

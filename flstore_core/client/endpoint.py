@@ -1,5 +1,6 @@
 """What both transports know before a socket is open: a checked address, headers and timeouts."""
 
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -30,8 +31,13 @@ class Endpoint:
         return min(self.silence_s, CONNECT_S)
 
     def headers_for(self, request: Request) -> dict[str, str]:
-        length = {"Content-Length": str(request.body.nbytes)} if request.body else {}
-        return {**self.headers, **request.headers, **length}
+        """Return what is sent before the body. This may read the whole body, to hash it."""
+        headers = {**self.headers, **request.headers}
+        if request.body:
+            headers["Content-Length"] = str(request.body.nbytes)
+        if request.body and request.states_digest:
+            headers["Content-Digest"] = f"sha-256=:{b64encode(bytes.fromhex(request.body.sha256)).decode()}:"
+        return headers
 
     def no_response(self, error: Exception, *, timed_out: bool) -> NoResponse:
         """Return the outcome of a request that ended in a transport's own error."""

@@ -40,6 +40,8 @@ class Request:
     body: Body | None = None
     progress: Progress | None = None
     """Is called with the upload's bytes, or with the download's if there is no body."""
+    states_digest: bool = False
+    """The body's SHA-256 goes with it (Content-Digest, RFC 9530), so that no damaged body is stored."""
     delay_s: float = 0.0
     """Seconds to wait before it is sent."""
 

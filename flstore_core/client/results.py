@@ -107,7 +107,7 @@ class Receipt(_FromJson):
     nbytes: int
     parameters: int = 0
     created: bool = True
-    """False if the same bytes had been stored before."""
+    """False if this update had been stored before."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from flstore_core.records import Round
 from flstore_core.workloads import registry
 from tests.cli.conftest import Flstore
 from tests.client.scripted import Script
-from tests.client.test_api import ANSWER, ARRAYS, RECEIPT, ROUND
+from tests.client.test_api import ANSWER, ARRAYS, ROUND
 
 JOB = {"job": "j", "parameters": 11_690_000, "nbytes": 46_760_000, "committed": 2, "open": [2], "latest": 1}
 EXECUTION = {
@@ -112,7 +112,7 @@ def test_deleting_a_job_asks_first(flstore: Flstore, script: Script) -> None:
 
 
 def test_files_are_put_as_the_clients_they_are_named_after(flstore: Flstore, script: Script, tmp_path: Path) -> None:
-    script.reply(RECEIPT)
+    script.receipt()
     files = [saved(tmp_path / "c1.safetensors"), saved(tmp_path / "c2.npz")]
     result = flstore("put", "j", "3", *map(str, files), "-m", "num_examples=12", "-m", "site=north", "--json")
     assert len(json.loads(result.output)) == 2
@@ -124,7 +124,7 @@ def test_files_are_put_as_the_clients_they_are_named_after(flstore: Flstore, scr
 
 
 def test_an_aggregate_is_put_and_shown(flstore: Flstore, script: Script, tmp_path: Path) -> None:
-    script.reply(RECEIPT | {"client": "aggregate"})
+    script.receipt(client="aggregate")
     shown = flstore("put", "j", "3", str(saved(tmp_path / "global.safetensors")), "--aggregate").output
     assert "stored" in shown
     assert script.seen[0].path == "/v1/jobs/j/rounds/3/aggregate"
@@ -309,7 +309,7 @@ def saved(path: Path) -> Path:
 
 
 def test_a_file_of_an_aggregate_is_no_clients(flstore: Flstore, script: Script, tmp_path: Path) -> None:
-    script.reply(RECEIPT | {"client": "aggregate"})
+    script.receipt(client="aggregate")
     file = str(saved(tmp_path / "aggregate.safetensors"))
     for given in ((), ("--client", "aggregate")):
         refused = flstore("put", "j", "3", file, *given)
@@ -335,7 +335,7 @@ def test_a_tensor_of_any_name_is_written_for_numpy(flstore: Flstore, script: Scr
     with np.load(path, allow_pickle=False) as archive:
         assert archive[name].tolist() == [0.0, 1.0, 2.0]
     script.replies.clear()
-    script.reply(RECEIPT)
+    script.receipt()
     assert flstore("put", "j", "3", str(path)).exit_code == 0
     assert safetensors.numpy.load(script.seen[-1].body)[name].tolist() == [0.0, 1.0, 2.0]
 

@@ -1,7 +1,8 @@
 """A real HTTP server on a real socket that answers as a test has written down, and keeps what it was sent."""
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tests.serving import served
+
+RECEIPT = {"job": "j", "round": 3, "client": "c1", "nbytes": 10, "parameters": 6, "created": True}
+"""A receipt but for its hash."""
+
+Receipt = Callable[[str], Response]
+"""Makes a reply from the SHA-256 of the request's body."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Script:
     """Replies in the order given; the last one for ever after."""
 
     url: str = ""
-    replies: list[Response] = field(default_factory=list)
+    replies: list[Response | Receipt] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
     keep_bodies: bool = True
 
@@ -48,6 +55,10 @@ class Script:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self.replies.append(Response(json.dumps(data), status, named, "application/json"))
 
+    def receipt(self, **fields: Any) -> None:
+        """Add the receipt of whatever body comes."""
+        self.replies.append(lambda sha256: Response(json.dumps(RECEIPT | {"sha256": sha256} | fields)))
+
     def reply_bytes(self, body: bytes, status: int = 200, **headers: str) -> None:
         self.replies.append(Response(body, status, headers, "application/octet-stream"))
 
@@ -56,13 +67,15 @@ class Script:
         self.replies.append(Response(json.dumps(data), status, media_type="application/problem+json"))
 
     async def answer(self, request: Request) -> Response:
-        body = bytearray()
+        body, digest = bytearray(), hashlib.sha256()
         async for chunk in request.stream():
+            digest.update(chunk)
             if self.keep_bodies:
                 body += chunk
         port = request.client.port if request.client else 0
         self.seen.append(Seen(request.method, request.url.path, dict(request.headers), bytes(body), port))
-        return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        return reply if isinstance(reply, Response) else reply(digest.hexdigest())
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import hashlib
 import tracemalloc
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,12 @@ from numpy.typing import NDArray
 
 from flstore_core import codec, flat
 from flstore_core.client import AsyncFLStore, FLStore
-from flstore_core.errors import InvalidId, InvalidParameters, NotFound, Unavailable
+from flstore_core.errors import DigestMismatch, InvalidId, InvalidParameters, NotFound, Unavailable
 from flstore_core.schema import Schema, TensorSpec
 from tests.client.conftest import Either
-from tests.client.scripted import Script
+from tests.client.scripted import RECEIPT, Script
 
 ARRAYS: dict[str, NDArray[Any]] = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "steps": np.array([7], np.int64)}
-RECEIPT = {"job": "j", "round": 3, "client": "c1", "sha256": "00", "nbytes": 10, "parameters": 6, "created": True}
 ROUND = {
     "round": 3,
     "base": 2,
@@ -48,7 +48,7 @@ ANSWER = {
 
 
 def test_arrays_arrive_as_the_safetensors_library_reads_them(client: Either, script: Script) -> None:
-    script.reply(RECEIPT)
+    script.receipt()
     assert client.put_update("j", 3, "c1", ARRAYS, metrics={"num_examples": np.int64(4)}).created
     (seen,) = script.seen
     assert (seen.method, seen.path) == ("PUT", "/v1/jobs/j/rounds/3/clients/c1")
@@ -67,20 +67,43 @@ def test_ready_files_are_sent_as_they_are_with_metrics_beside(
     body = safetensors.numpy.save(ARRAYS)
     file = tmp_path / "u.safetensors"
     file.write_bytes(body)
-    script.reply(RECEIPT)
+    script.receipt()
     client.put_update("j", 3, "c1", kind(file if kind in (Path, str) else body), metrics={"loss": 0.5})
     assert script.seen[0].body == body
     assert script.seen[0].headers["x-flstore-metrics"] == '{"loss": 0.5}'
 
 
+@pytest.mark.parametrize("model", [ARRAYS, b"anything"])
+def test_a_model_goes_with_its_hash_and_a_receipt_of_another_is_an_error(
+    client: Either, script: Script, model: Any
+) -> None:
+    script.receipt()
+    script.reply(RECEIPT | {"sha256": "00"})
+    receipt = client.put_update("j", 3, "c1", model)
+    (seen,) = script.seen
+    digest = hashlib.sha256(seen.body)
+    assert seen.headers["content-digest"] == f"sha-256=:{b64encode(digest.digest()).decode()}:"
+    assert receipt.sha256 == digest.hexdigest()
+    with pytest.raises(DigestMismatch, match=f"was sent as {digest.hexdigest()}, but the store has 00"):
+        client.put_update("j", 3, "c1", model)
+
+
+def test_programs_and_data_sets_go_with_their_hash_and_questions_without(client: Either, script: Script) -> None:
+    script.reply({"jobs": []})
+    client.put_program("j", b"program")
+    client.put_dataset("j", "d", {"inputs": np.zeros((1, 2))})
+    client.jobs()
+    assert ["content-digest" in seen.headers for seen in script.seen] == [True, True, False]
+
+
 def test_the_aggregate_has_its_own_path(client: Either, script: Script) -> None:
-    script.reply(RECEIPT | {"client": "aggregate"})
+    script.receipt(client="aggregate")
     client.put_aggregate("j", 3, ARRAYS)
     assert script.seen[0].path == "/v1/jobs/j/rounds/3/aggregate"
 
 
 def test_progress_grows_to_the_whole(client: Either, script: Script) -> None:
-    script.reply(RECEIPT)
+    script.receipt()
     calls: list[tuple[int, int]] = []
     client.put_update("j", 3, "c1", {"w": np.zeros(300_000)}, progress=lambda done, total: calls.append((done, total)))
     done = [each for each, _ in calls]
@@ -91,7 +114,7 @@ def test_progress_grows_to_the_whole(client: Either, script: Script) -> None:
 
 @pytest.mark.parametrize("shell", [FLStore, AsyncFLStore])
 async def test_an_upload_is_never_joined_in_memory(script: Script, shell: type[Any]) -> None:
-    script.reply(RECEIPT)
+    script.receipt()
     script.keep_bodies = False
     big = {f"layer{i}": np.zeros(2 << 20, np.float32) for i in range(4)}
     client = shell(script.url)

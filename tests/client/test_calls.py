@@ -1,5 +1,6 @@
 """Every call of the API without a transport: the request it makes, and the value its response becomes."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,8 @@ from flstore_core.client.retry import retry_for
 from flstore_core.errors import InvalidParameters, NotFound, Unavailable
 from flstore_core.schema import Schema, TensorSpec
 from tests.client.conversation import Sent, converse, ok
-from tests.client.test_api import ANSWER, ARRAYS, RECEIPT, ROUND
+from tests.client.scripted import RECEIPT
+from tests.client.test_api import ANSWER, ARRAYS, ROUND
 from tests.fakes.clock import Clock
 
 API = Api(retry_for(0))
@@ -103,17 +105,19 @@ def test_deleting_returns_nothing() -> None:
 )
 def test_metrics_of_a_ready_file_travel_in_a_header(metrics: dict[str, Any] | None, header: str | None) -> None:
     body = safetensors.numpy.save(ARRAYS)
-    request, receipt = call(API.put_update("j", 3, "c1", body, metrics=metrics), RECEIPT)
+    stored = RECEIPT | {"sha256": hashlib.sha256(body).hexdigest()}
+    request, receipt = call(API.put_update("j", 3, "c1", body, metrics=metrics), stored)
     assert request.body == body
     assert request.headers.get("X-FLStore-Metrics") == header
     assert request.headers["Content-Type"] == "application/octet-stream"
-    assert receipt == Receipt.from_json(RECEIPT)
+    assert receipt == Receipt.from_json(stored)
 
 
 def test_a_file_is_sent_from_the_disk(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     safetensors.numpy.save_file(ARRAYS, path)
-    request, _ = call(API.put_aggregate("j", 3, path), RECEIPT)
+    stored = RECEIPT | {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    request, _ = call(API.put_aggregate("j", 3, path), stored)
     assert request.body == path.read_bytes()
 
 

@@ -52,7 +52,8 @@ def test_every_class_has_a_code_of_its_own_a_title_and_an_error_status(kind: typ
 
 def test_only_what_a_retry_can_help_is_retryable() -> None:
     retryable = {kind.__name__ for kind in OURS if kind.retryable}
-    assert retryable == {"BackendSilent", "Busy", "ProofRefused", "StoreUnavailable", "TooSlow", "Unavailable"}
+    store_and_backends = {"BackendSilent", "ProofRefused", "StoreUnavailable", "Unavailable"}
+    assert retryable == store_and_backends | {"Busy", "DigestMismatch", "TooSlow"}
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ conditional write creates each. The member record makes the upload count, becaus
 **The steps of a put, and the reason for their order.**
 
 1. Check the body before anything is written, so a bad one leaves nothing behind.
-2. Look for a member record. If there is one, this upload is a repeat: the same bytes go on to step 6, other bytes are
-   refused.
+2. Look for a member record. If there is one, this upload is a repeat: the same bytes with the same metrics go on to
+   step 6, others are refused.
 3. Open the round, or read its opening. If the opening has the commit mark, wait for the round's record. It says whether
    this upload is a repeat after all, or comes too late.
-4. Write the tensors. Meanwhile, hash the body and send its slices to their shards, all from one buffer, so shards
-   compute statistics while the store writes. Nothing waits for the shards: a shard reads from the store what it was
+4. Write the tensors. Meanwhile, send their slices to the shards, from the same buffer, so shards compute statistics
+   while the store writes. Nothing waits for the shards: a shard reads from the store what it was
    not sent.
 5. Write the member record. It comes after the tensors, so wherever there is a member record, its tensors are complete.
 6. Read the opening again. Without the commit mark, acknowledge. With the mark, a commit may have listed the members
@@ -59,6 +59,7 @@ from flstore_core.storage import ObjectStore
 from services.common.timing import Time
 from services.gateway.backends.slices import Backends
 from services.gateway.rounds.opening import Opening, Rounds
+from services.gateway.rounds.repeats import require_repeat
 from services.gateway.rounds.upload import CheckedUpload, Upload, check
 from services.gateway.threads import Pools
 
@@ -79,7 +80,7 @@ class Receipt:
 
     member: Member
     created: bool
-    """False if the same bytes were stored before."""
+    """False if the same update was stored before."""
 
 
 class Ingest:
@@ -101,7 +102,7 @@ class Ingest:
 
         Raises:
             InvalidTensors, SchemaMismatch, InvalidParameters: as `services.gateway.rounds.upload.check`.
-            Conflict: if other bytes are stored under the same name.
+            Conflict: if other bytes or metrics are stored under the same name.
             RoundCommitted: if the round was committed without the upload.
             StoreUnavailable: if the store failed. Sending the upload again is safe.
             Unavailable: if the round is being committed and its record does not appear in time.
@@ -109,26 +110,32 @@ class Ingest:
         """
         checked = check(upload)
         if earlier := self._records.read_member(upload.job, upload.round, upload.client):
-            _refuse_other_bytes(upload, earlier, _digest(upload.body))
+            require_repeat(upload, checked.metrics, earlier)
             self._require_counted(upload)
             return Receipt(earlier, created=False)
         opening = self._openings.open_round(upload.job, upload.round)
         if opening.commit_begun and (committed := self._await_commit(upload)):
-            return _find_repeat(upload, committed)
+            return _find_repeat(checked, committed)
         return self._store_all(checked, opening)
 
     def _store_all(self, checked: CheckedUpload, opening: Opening) -> Receipt:
         """Take steps 4 to 6."""
         upload = checked.upload
         tensors = self._writers.submit(self._put_tensors, upload)
-        sha256 = _digest(upload.body)
         is_delta = upload.job.is_delta(upload.client)
-        ref = MemberRef(upload.round, upload.client, sha256, checked.data_offset, checked.num_examples, is_delta)
+        ref = MemberRef(upload.round, upload.client, upload.sha256, checked.data_offset, checked.num_examples, is_delta)
         try:
             self._send_slices(upload, ref, opening)
         finally:
             tensors.result()  # in any case: the writer reads the body, which the caller frees as soon as this returns
-        member = Member(upload.client, sha256, len(upload.body), checked.data_offset, checked.metrics, self._time.now())
+        member = Member(
+            upload.client,
+            upload.sha256,
+            len(upload.body),
+            checked.data_offset,
+            checked.metrics,
+            self._time.now(),
+        )
         return self._put_record(upload, member)
 
     def _put_tensors(self, upload: Upload) -> None:
@@ -152,7 +159,7 @@ class Ingest:
         """
         try:
             info = self._store.stat(key)
-            if info.size == len(upload.body) and _digest_of_object(self._store, key) == _digest(upload.body):
+            if info.size == len(upload.body) and _digest_of_object(self._store, key) == upload.sha256:
                 return True
             if self._time.now() - info.modified < ORPHAN_SECONDS or self._has_record(upload):
                 raise _conflict(upload)
@@ -177,7 +184,7 @@ class Ingest:
         """Return the receipt for the member record that another upload wrote while this one was under way."""
         other = self._records.read_member(upload.job, upload.round, upload.client)
         if other:
-            _refuse_other_bytes(upload, other, member.sha256)
+            require_repeat(upload, member.metrics, other)
         self._require_counted(upload)
         if not other:
             raise Unavailable(f"{upload.client!r} was removed from {upload} while it was sent; send it again")
@@ -231,18 +238,14 @@ def _find_member(record: Round, client: ClientId) -> Member | None:
     return record.aggregate if client == AGGREGATE else record.by_client.get(client)
 
 
-def _find_repeat(upload: Upload, committed: Round) -> Receipt:
+def _find_repeat(checked: CheckedUpload, committed: Round) -> Receipt:
     """Return the receipt of an upload that is in the committed round; raise `RoundCommitted` if it is not."""
+    upload = checked.upload
     member = _find_member(committed, upload.client)
     if member is None:
         raise _too_late(upload)
-    _refuse_other_bytes(upload, member, _digest(upload.body))
+    require_repeat(upload, checked.metrics, member)
     return Receipt(member, created=False)
-
-
-def _refuse_other_bytes(upload: Upload, stored: Member, sha256: str) -> None:
-    if stored.sha256 != sha256:
-        raise _conflict(upload)
 
 
 def _conflict(upload: Upload) -> Conflict:
@@ -258,10 +261,6 @@ def _undecided(upload: Upload) -> Unavailable:
         f"{upload} is being committed; send the update again to learn whether the round includes it. If the commit was "
         "cut off, send the commit again"
     )
-
-
-def _digest(body: memoryview) -> str:
-    return hashlib.sha256(body).hexdigest()
 
 
 def _digest_of_object(store: ObjectStore, key: str) -> str:

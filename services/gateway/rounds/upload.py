@@ -1,5 +1,6 @@
 """An upload, and all checks that it has to pass before a byte of it is stored."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -32,8 +33,14 @@ class Upload:
     body: memoryview
     metrics: Mapping[str, Any]
     """Metrics from the request's header; they override those in the body."""
+    sha256: str = ""
+    """Of the body, in hexadecimal; computed here if whoever received the body has not done so."""
     sends: list[Future[None]] = field(default_factory=list, compare=False)
     """Sends of the body's slices, added by `Ingest.put`. The body has to stay in memory until all of them are done."""
+
+    def __post_init__(self) -> None:
+        if not self.sha256:
+            object.__setattr__(self, "sha256", hashlib.sha256(self.body).hexdigest())
 
     def __str__(self) -> str:
         return f"round {self.round} of job {self.job.id!r}"

@@ -104,8 +104,9 @@ async def _put(
     request: Request, state: State, name: JobId, put: Callable[[Job, memoryview], tuple[StoredFile, bool]]
 ) -> JSONResponse:
     job = await _read_job(state, name)
-    async with upload(request, state.uploads, state.settings.upload_patience_seconds) as (body, _):
-        stored, created = await state.workers.run(put, job, body)
+    patience_s = state.settings.upload_patience_seconds
+    async with upload(request, state.uploads, patience_s, state.workers.pool) as received:
+        stored, created = await state.workers.run(put, job, received.body)
     return JSONResponse({"job": name, **_shape(stored), "created": created}, 201 if created else 200)
 
 

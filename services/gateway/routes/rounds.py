@@ -24,7 +24,9 @@ from services.gateway.state import State
 
 router = APIRouter(prefix="/v1/jobs/{job}", tags=["rounds"], route_class=JsonRoute)
 
-MetricsHeader = Annotated[str, Header(alias="X-FLStore-Metrics", description="JSON object of the client's metrics")]
+MetricsHeader = Annotated[
+    str, Header(alias="X-FLStore-Metrics", description="JSON object of the client's metrics, in UTF-8")
+]
 
 
 @router.put(
@@ -32,7 +34,7 @@ MetricsHeader = Annotated[str, Header(alias="X-FLStore-Metrics", description="JS
     status_code=201,
     response_model=Stored,
     responses=both(
-        answers(s200="these very bytes were stored before"),
+        answers(s200="this update was stored before, with these metrics"),
         leads_to(
             201,
             "get_update(job, round, client)",
@@ -63,7 +65,7 @@ async def put_update(
     status_code=201,
     response_model=Stored,
     responses=both(
-        answers(s200="these very bytes were stored before"),
+        answers(s200="this update was stored before, with these metrics"),
         leads_to(201, "get_aggregate(job, round)", "commit(job, round)"),
         problems(404, 408, 409, 411, 413, 422, 507),
     ),
@@ -129,13 +131,16 @@ async def _put(
 ) -> JSONResponse:
     job = await state.workers.run(state.rounds.catalog.read_job, job_name)
     values = _metrics(metrics)
-    async with upload(request, state.uploads, state.settings.upload_patience_seconds) as (body, hold):
+    patience_s = state.settings.upload_patience_seconds
+    async with upload(request, state.uploads, patience_s, state.workers.pool) as received:
         started = perf_counter()
-        update = Upload(job, number, client, body, values)
+        update = Upload(job, number, client, received.body, values, received.sha256)
         try:
             receipt = await state.workers.run(state.ingest.put, update)
         finally:
-            hold.keep_for(update.sends)  # also after an error: slices may be on their way, and are views of the body
+            received.hold.keep_for(
+                update.sends
+            )  # also after an error: slices may be on their way, and are views of the body
     _count_cost(state, INGEST, started, INGEST_PUTS)
     if receipt.created:
         state.metrics.ingested_bytes.labels(job_name).inc(receipt.member.nbytes)
@@ -165,7 +170,9 @@ def _get(request: Request, state: State, name: JobId, number: int, client: Clien
 
 def _metrics(text: str) -> dict[str, Any]:
     try:
-        metrics = json.loads(text)
+        metrics = json.loads(text.encode("latin-1").decode())  # Starlette reads headers as Latin-1; this one is UTF-8
+    except UnicodeDecodeError as error:
+        raise InvalidParameters("X-FLStore-Metrics is not UTF-8") from error
     except (ValueError, RecursionError) as error:
         raise InvalidParameters("X-FLStore-Metrics is not JSON") from error
     if not isinstance(metrics, dict):

@@ -62,7 +62,7 @@ class Stored(BaseModel):
     sha256: str
     nbytes: int
     parameters: int
-    created: bool = Field(description="false if these very bytes were stored before")
+    created: bool = Field(description="false if this update was stored before, with these metrics")
 
 
 class Execution(BaseModel):

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from starlette.requests import Request
 
 from flstore_core import buffers
 from flstore_core.errors import Busy, InvalidParameters, LengthRequired, TooLarge, TooSlow
+from services.gateway.routes import digests
 
 SLOWEST = 64 << 10
 """Least rate at which a body has to come, in bytes a second: half a megabit."""
@@ -132,18 +134,30 @@ class Hold:
         all_done.add_done_callback(lambda _: self._budget.release(self))
 
 
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The gateway's only copy of a body, with its hash."""
+
+    body: memoryview
+    sha256: str
+    hold: Hold
+
+
 @asynccontextmanager
-async def upload(request: Request, budget: ByteBudget, patience_s: float) -> AsyncIterator[tuple[memoryview, Hold]]:
+async def upload(request: Request, budget: ByteBudget, patience_s: float, threads: Executor) -> AsyncIterator[Received]:
     """Receive the body, and count it against the budget until `Hold.end` gives it back, which the block's end calls.
 
     Raises:
         LengthRequired: if the request does not say how long the body is.
         TooLarge, Busy: as `ByteBudget.hold`.
         TooSlow, InvalidParameters: as `receive`.
+        DigestMismatch: if the body is not the one that the request's Content-Digest states.
     """
-    nbytes = content_length(request)
+    nbytes, stated = content_length(request), digests.stated_sha256(request)
     with budget.hold(nbytes) as hold:
-        yield await receive(request, hold, patience_s), hold
+        received = await receive(request, hold, patience_s, threads)
+        digests.check(stated, received.sha256)
+        yield received
 
 
 def content_length(request: Request) -> int:
@@ -154,8 +168,8 @@ def content_length(request: Request) -> int:
     return int(text)
 
 
-async def receive(request: Request, hold: Hold, patience_s: float) -> memoryview:
-    """Receive the body that `hold` claims memory for. What is returned is the gateway's only copy of it.
+async def receive(request: Request, hold: Hold, patience_s: float, threads: Executor) -> Received:
+    """Receive the body that `hold` claims memory for, and hash it in `threads` meanwhile.
 
     Raises:
         TooSlow: as soon as the body is `patience_s` seconds behind a rate of `SLOWEST`. A slow body holds memory that
@@ -165,6 +179,7 @@ async def receive(request: Request, hold: Hold, patience_s: float) -> memoryview
     """
     nbytes, clock = hold.claim, asyncio.get_running_loop().time
     body: memoryview = buffers.empty(nbytes, np.uint8).data
+    hashing = digests.Hashing(body, threads)
     received, began = 0, clock()
     try:
         async with asyncio.timeout(patience_s) as limit:
@@ -178,10 +193,11 @@ async def receive(request: Request, hold: Hold, patience_s: float) -> memoryview
                     began += clock() - asked
                 body[received:end] = chunk
                 received = end
+                hashing.go_on(received)
                 limit.reschedule(began + patience_s + received / SLOWEST)
     except TimeoutError as error:
         detail = f"{received} of the body's {nbytes} bytes came in time; send at least {SLOWEST} a second"
         raise TooSlow(f"{detail}, or raise FLSTORE_UPLOAD_PATIENCE_SECONDS") from error
     if received != nbytes:
         raise InvalidParameters(f"the body has {received} bytes; Content-Length says {nbytes}")
-    return body
+    return Received(body, await hashing.finish(), hold)

@@ -95,7 +95,23 @@ class TestAcknowledged:
     def test_the_same_bytes_again_are_no_news(self) -> None:
         gateway = world()
         first = gateway.put(0, "c", 1, {"loss": 1.0})
-        assert gateway.put(0, "c", 1, {"loss": 2.0}) == replace(first, created=False)
+        assert gateway.put(0, "c", 1, {"loss": 1.0}) == replace(first, created=False)
+
+    def test_the_same_bytes_with_other_metrics_are_a_conflict_by_every_way_into_the_round(self) -> None:
+        gateway = world()
+        differs = pytest.raises(Conflict, match=r"these bytes with other metrics from 'c'; loss is 2\.0, stored: 1\.0")
+
+        def overtake() -> None:
+            gateway.put(0, "c", 1, {"loss": 1.0})
+
+        on_call(gateway.store, "put", MEMBER, overtake)
+        with differs:
+            gateway.put(0, "c", 1, {"loss": 2.0})
+        with differs:
+            gateway.put(0, "c", 1, {"loss": 2.0})
+        gateway.commit(0)
+        with differs:
+            gateway.put(0, "c", 1, {"loss": 2.0})
 
     def test_the_same_bytes_after_the_commit_are_no_news(self) -> None:
         gateway = world()

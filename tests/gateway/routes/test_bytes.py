@@ -1,6 +1,7 @@
 """Bytes that come in and go out: the budget of uploads, and ranges."""
 
 import asyncio
+import hashlib
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 
@@ -12,9 +13,11 @@ from starlette.types import Message
 
 from flstore_core.errors import Busy, RangeNotSatisfiable, TooLarge, TooSlow
 from services.gateway.routes import uploads
+from services.gateway.routes.digests import Hashing
 from services.gateway.routes.downloads import byte_range
 from services.gateway.routes.uploads import ByteBudget, Hold, receive
 from tests.fakes.clock import Clock
+from tests.fakes.executors import HeldExecutor, InlineExecutor
 
 MIB = 2**20
 
@@ -157,8 +160,26 @@ async def test_a_body_has_the_time_that_the_slowest_rate_takes(monkeypatch: pyte
 
     budget = ByteBudget(2 * MIB, 2 * MIB)
     with budget.hold(MIB + 1) as hold:
-        body = await receive(request(10.0), hold, 1.0)
-    assert bytes(body) == bytes(MIB) + b"x"
+        received = await receive(request(10.0), hold, 1.0, InlineExecutor())
+    assert bytes(received.body) == bytes(MIB) + b"x"
+    assert received.sha256 == hashlib.sha256(received.body).hexdigest()
     too_slow = pytest.raises(TooSlow, match=f"{MIB} of the body's {MIB + 1} bytes came in time")
     with budget.hold(MIB + 1) as hold, too_slow:
-        await receive(request(18.0), hold, 1.0)
+        await receive(request(18.0), hold, 1.0, InlineExecutor())
+
+
+@given(st.lists(st.integers(0, 3 * MIB), max_size=6), st.integers(0, 2 * MIB))
+async def test_a_body_is_hashed_whole_however_it_comes(sizes: list[int], rest: int) -> None:
+    """A thread that is slow is given more to do at once."""
+    content = memoryview(bytes(MIB) * 20)[: sum(sizes) + rest]
+    threads, received = HeldExecutor(), 0
+    hashing = Hashing(content, threads)
+    for size in sizes:
+        received += size
+        hashing.go_on(received)
+        await asyncio.sleep(0)
+    finishing = asyncio.create_task(hashing.finish())
+    while not finishing.done():
+        threads.run_all()
+        await asyncio.sleep(0)
+    assert finishing.result() == hashlib.sha256(content).hexdigest()

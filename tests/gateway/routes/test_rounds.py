@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import struct
+from base64 import b64encode
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
@@ -64,6 +65,95 @@ async def test_metrics_come_in_the_file_or_in_a_header_which_wins(http: httpx.As
     await put(http, content=body(1, inside), headers={"X-FLStore-Metrics": '{"loss": 0.25}'})
     (member,) = (await http.get(ROUND)).json()["members"]
     assert member["metrics"] == {"loss": 0.25, "device": "phone"}
+
+
+async def test_metrics_in_a_header_are_utf_8_as_curl_sends_them(http: httpx.AsyncClient, job: World) -> None:
+    text = json.dumps({"site": "Köln 医院", "escaped": "Ü"}, ensure_ascii=False).replace("Ü", r"\u00dc")
+    raw = [(b"X-FLStore-Metrics", text.encode())]
+    assert (await http.put(f"{ROUND}/clients/c", content=GOOD, headers=raw)).status_code == 201
+    (member,) = (await http.get(ROUND)).json()["members"]
+    assert member["metrics"] == {"site": "Köln 医院", "escaped": "Ü"}
+    latin = [(b"X-FLStore-Metrics", '{"site": "Köln"}'.encode("latin-1"))]
+    answer = await http.put(f"{ROUND}/clients/d", content=GOOD, headers=latin)
+    assert "X-FLStore-Metrics is not UTF-8" in problem(answer, 422, "invalid-parameters")["detail"]
+
+
+def stating(content: bytes) -> dict[str, str]:
+    return {"Content-Digest": f"sha-256=:{b64encode(hashlib.sha256(content).digest()).decode()}:"}
+
+
+@pytest.mark.parametrize("path", [f"{ROUND}/clients/c", f"{ROUND}/aggregate", "/v1/jobs/job/datasets/d"])
+async def test_a_body_that_is_not_the_one_it_is_said_to_be_is_refused_before_anything_is_stored(
+    http: httpx.AsyncClient, job: World, path: str
+) -> None:
+    before = dict(job.store.contents)
+    content = save({"inputs": np.zeros((1, 2))}) if path.endswith("d") else GOOD
+    damaged = content[:-1] + bytes([content[-1] ^ 1])
+    answer = await http.put(path, content=damaged, headers=stating(content))
+    document = problem(answer, 422, "digest-mismatch")
+    assert hashlib.sha256(damaged).hexdigest() in document["detail"]
+    assert hashlib.sha256(content).hexdigest() in document["detail"]
+    assert job.store.contents == before
+    assert (await http.put(path, content=content, headers=stating(content))).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {},
+        {"Content-Digest": "sha-512=:AAAA:"},
+        {"Content-Digest": "md5=:x:, " + stating(GOOD)["Content-Digest"] + ";q=1, unixsum=3"},
+    ],
+)
+async def test_no_digest_or_one_beside_others_of_no_matter_is_fine(
+    http: httpx.AsyncClient, job: World, header: dict[str, str]
+) -> None:
+    assert (await put(http, headers=header)).status_code == 201
+
+
+@pytest.mark.parametrize("value", ["sha-256=x", "sha-256=:AAAA:", "sha-256=::", "sha-256=" + 43 * "A" + "="])
+async def test_a_digest_that_cannot_be_one_is_refused(http: httpx.AsyncClient, job: World, value: str) -> None:
+    document = problem(await put(http, headers={"Content-Digest": value}), 422, "invalid-parameters")
+    assert "write sha-256=:BASE64:" in document["detail"]
+
+
+async def test_the_same_bytes_with_other_metrics_are_no_repetition(http: httpx.AsyncClient, job: World) -> None:
+    """Somebody forgot the header the first time: to be told 200 would lose the metrics in silence."""
+    assert (await put(http)).status_code == 201
+    metrics = {"X-FLStore-Metrics": '{"num_examples": 500, "loss": 0.1}'}
+    for _ in ("while the round is open", "after its commit"):
+        document = problem(await put(http, headers=metrics), 409, "conflict")
+        assert "these bytes with other metrics" in document["detail"]
+        assert "num_examples is 500, stored: none" in document["detail"]
+        assert document["metrics"] == ["loss", "num_examples"]
+        assert (await put(http)).status_code == 200
+        await http.post(f"{ROUND}/commit")
+    (member,) = (await http.get(ROUND)).json()["members"]
+    assert member["metrics"] == {}
+
+
+async def test_metrics_in_the_file_that_differ_are_named_too(http: httpx.AsyncClient, job: World) -> None:
+    first, second = (body(1, {"metrics": json.dumps({"loss": loss})}) for loss in (0.5, 0.25))
+    await put(http, content=first)
+    document = problem(await put(http, content=second), 409, "conflict")
+    assert "different bytes from 'c'; loss is 0.25, stored: 0.5" in document["detail"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ('{"a": 1, "b": [1, {"c": null}]}', '{"b": [1.0, {"c": null}], "a": 1.0}', True),
+        ('{"a": 1}', '{"a": true}', False),
+        ('{"a": [1]}', '{"a": [1, 2]}', False),
+        ('{"a": {"b": 1}}', '{"a": {"c": 1}}', False),
+        ('{"a": null}', "{}", False),
+    ],
+)
+async def test_metrics_are_compared_as_json(
+    http: httpx.AsyncClient, job: World, first: str, second: str, same: bool
+) -> None:
+    await put(http, headers={"X-FLStore-Metrics": first})
+    assert (await put(http, headers={"X-FLStore-Metrics": second})).status_code == (200 if same else 409)
 
 
 @pytest.mark.parametrize(
