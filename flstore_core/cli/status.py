@@ -1,6 +1,7 @@
 """`flstore status`."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import click
@@ -14,16 +15,17 @@ from flstore_core.units import format_size
 
 
 @click.command("status")
+@click.option("--starts", "with_starts", is_flag=True, help="Show the last ten starts of each shard, and why.")
 @connected
-def status_command(session: Session) -> None:
+def status_command(session: Session, with_starts: bool) -> None:
     """Show shards, what they hold, and hit rates.
 
-    This wakes no shard.
+    This wakes no shard. A shard at zero whose process ended unexpectedly shows how it ended.
     """
     cache, placement = session.client.cache().raw, session.client.placement().raw
     jobs = session.client.jobs()
     data = {"shards": cache["shards"], "gateway": cache["gateway"], "placement": placement, "jobs": jobs}
-    session.show(data, _shards(cache), _jobs(jobs, placement))
+    session.show(data, _shards(cache), *([_starts(cache)] if with_starts else []), _jobs(jobs, placement))
 
 
 def _shards(cache: Mapping[str, Any]) -> Table:
@@ -32,7 +34,7 @@ def _shards(cache: Mapping[str, Any]) -> Table:
 
 
 def _shard(row: Mapping[str, Any]) -> Iterator[str]:
-    yield from (row["shard"], row["state"], _last_start(row.get("last_start")))
+    yield from (row["shard"], _state(row), _last_start(row.get("last_start")))
     inventory = row.get("inventory") or {}
     yield format_size(inventory["used_bytes"]) if "used_bytes" in inventory else "-"
     yield format_size(inventory["budget_bytes"]) if "budget_bytes" in inventory else "-"
@@ -40,6 +42,30 @@ def _shard(row: Mapping[str, Any]) -> Iterator[str]:
     for name in ("overall", *Pattern):
         tally = inventory.get(name) or {}
         yield percent(tally["hit_rate"]) if tally.get("requests") else "-"
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    """Return what a shard is doing; at zero after an unexpected end, how that came: `zero (SIGKILL)`."""
+    end = row.get("last_end")
+    return f"{row['state']} ({end['reason']})" if end and not end["expected"] else str(row["state"])
+
+
+def _starts(cache: Mapping[str, Any]) -> Table:
+    """Return the recent starts of all shards, the newest first."""
+    starts = [(start, row["shard"]) for row in cache["shards"] for start in row.get("recent_starts", ())]
+    starts.sort(key=lambda pair: pair[0]["at"] or 0.0, reverse=True)
+    rows = [
+        [shard, _when(start["at"]), start["cause"], start["reason"] or "-", f"{start['seconds']:.1f} s"]
+        for start, shard in starts
+    ]
+    return table(
+        "Starts since the controller began, newest first", ["shard", "ready at", "cause", "reason", "took"], rows
+    )
+
+
+def _when(at: float | None) -> str:
+    """Return a moment in this machine's time zone."""
+    return "-" if at is None else f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def _last_start(start: Mapping[str, Any] | None) -> str:

@@ -122,9 +122,9 @@ class _Reporter:
     metrics: Metrics
 
     def changed(self, state: BackendState) -> None:
-        logger.info("%s is %s", state.id, state.phase.value, extra={"pid": state.pid})
+        logger.info("%s is %s", state.id, state.phase.value, extra={"shard": state.id, "pid": state.pid})
         self.assignments.changed(state)
 
     def started(self, backend: ShardId, start: Start) -> None:
-        logger.info("%s started: %s", backend, start, extra={"seconds": round(start.seconds, 3)})
+        logger.info("%s started: %s", backend, start, extra={"shard": backend, **start.to_json()})
         self.metrics.count_start(start)

@@ -289,6 +289,32 @@ def test_status_says_why_a_shard_was_started(
     assert second.split()[:3] == ["shard-1", "zero", "-"]
 
 
+STARTS = [
+    {"cause": "request", "reason": "", "seconds": 0.5, "at": 1764201600.0},
+    {"cause": "restart", "reason": "OOMKilled", "seconds": 3.21, "at": 1764205200.0},
+]
+
+
+def test_status_shows_recent_starts_and_unexpected_ends(flstore: Flstore, script: Script) -> None:
+    shards = [
+        {"shard": "shard-0", "state": "awake", "last_start": STARTS[1], "recent_starts": STARTS, "last_end": None},
+        {"shard": "shard-1", "state": "zero", "last_end": {"reason": "SIGKILL", "expected": False}},
+        {"shard": "shard-2", "state": "zero", "last_end": {"reason": "idle", "expected": True}},
+    ]
+    for _ in range(2):
+        script.reply({"gateway": {}, "shards": shards})
+        script.reply(TABLE)
+        script.reply({"jobs": []})
+    rows = [line.split() for line in flstore("status", "--starts").output.splitlines() if "shard-" in line]
+    assert rows[1][:3] == ["shard-1", "zero", "(SIGKILL)"]
+    assert rows[2][:3] == ["shard-2", "zero", "-"]
+    assert [(row[0], row[3], row[4], row[5]) for row in rows[3:]] == [
+        ("shard-0", "restart", "OOMKilled", "3.2"),
+        ("shard-0", "request", "-", "0.5"),
+    ]
+    assert "newest first" not in flstore("status").output
+
+
 def test_a_record_is_printed_as_the_servers_json(flstore: Flstore, script: Script) -> None:
     script.reply(ROUND)
     assert json.loads(flstore("commit", "j", "3", "--json").output) == Round.from_json(ROUND).to_json()

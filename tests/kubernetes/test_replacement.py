@@ -72,6 +72,32 @@ async def test_a_container_killed_for_its_memory_is_a_start_of_its_own(world: Wo
     assert f"flstore_placement_shard_last_start_seconds{{{labels}}} {state['last_start_s']}" in metrics
 
 
+async def test_a_second_start_for_the_same_reason_has_an_event_of_its_own(world: World, controller: Running) -> None:
+    for count in (1, 2):
+        await world.knative.restarts("pod-1", count, OUT_OF_MEMORY, ready=True)
+        await starts(world, controller, 1 + count)
+
+    async def are_there() -> bool:
+        return len(await world.cluster.hand.events("ShardReplaced")) == 2
+
+    await world.clock.until(are_there)
+    messages = await world.cluster.hand.events("ShardReplaced")
+    assert all("was started anew in pod-1 and was ready after" in message for message in messages)
+    assert {message[message.index("(start") :] for message in messages} == {
+        "(start 2 that this controller saw)",
+        "(start 3 that this controller saw)",
+    }
+
+
+async def test_a_shard_at_zero_whose_pod_vanished_says_so_before_the_next_start(
+    world: World, controller: Running
+) -> None:
+    await world.knative.ends("pod-1")
+    await reaches(world, controller, "zero")
+    (state,) = (await controller.client.get("/v1/shards")).json()
+    assert state["last_end"] == {"reason": "pod gone", "expected": False}
+
+
 async def test_a_restart_too_fast_for_its_probe_is_noticed_by_the_count(world: World, controller: Running) -> None:
     await world.knative.restarts("pod-1", 1, {"reason": "Error", "exitCode": 3}, ready=True)
     state = await starts(world, controller, 2)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,7 @@ from services.placement import __main__ as entry
 from services.placement.app import create_app, release_waiting
 from services.placement.memory import Memory
 from services.placement.runtime import BackendState, Cause, Phase, Start, Watcher
+from services.placement.runtime.base import End
 from services.placement.runtime.local.runtime import LocalRuntime
 from services.placement.settings import Settings
 from services.placement.state import State, create_state
@@ -26,7 +28,8 @@ from tests.fakes.time import FakeTime
 from tests.kubernetes.world import job
 from tests.waiting import soon
 
-START = Start(Cause.REPLACEMENT, "SIGKILL", 0.52)
+FIRST = Start(Cause.REQUEST, "", 0.4)
+START = Start(Cause.REPLACEMENT, "SIGKILL", 0.52, 1764201600.5)
 
 
 class TellingRuntime(FakeRuntime):
@@ -39,8 +42,18 @@ class TellingRuntime(FakeRuntime):
 
     async def observe(self) -> list[BackendState]:
         first, *others = await super().observe()
-        awake = BackendState(first.id, Phase.AWAKE, first.url, 17, 2, START, 0, 12.3456, first.kind, "http://side")
-        return [awake, *others]
+        awake = BackendState(
+            first.id,
+            Phase.AWAKE,
+            first.url,
+            pid=17,
+            starts=2,
+            recent_starts=(FIRST, START),
+            awake_s=12.3456,
+            kind=first.kind,
+            direct_url="http://side",
+        )
+        return [awake, replace(others[0], last_end=End("SIGKILL", expected=False)), *others[1:]]
 
     async def close(self) -> None:
         self.closed = True
@@ -99,14 +112,20 @@ async def test_shards_are_shown_with_the_last_start_and_its_reason(tmp_path: Pat
         "url": "http://host/shard-0",
         "pid": 17,
         "starts": 2,
-        "last_start": {"cause": "replacement", "reason": "SIGKILL", "seconds": 0.52},
+        "last_start": {"cause": "replacement", "reason": "SIGKILL", "seconds": 0.52, "at": 1764201600.5},
         "last_start_s": 0.52,
+        "recent_starts": [
+            {"cause": "request", "reason": "", "seconds": 0.4, "at": None},
+            {"cause": "replacement", "reason": "SIGKILL", "seconds": 0.52, "at": 1764201600.5},
+        ],
+        "last_end": None,
         "failures": 0,
         "awake_s": 12.346,
         "direct_url": "http://side",
         "trouble": None,
     }
-    assert (second["last_start"], second["last_start_s"]) == (None, None)
+    assert (second["last_start"], second["last_start_s"], second["recent_starts"]) == (None, None, [])
+    assert second["last_end"] == {"reason": "SIGKILL", "expected": False}
 
 
 async def test_health_needs_nothing_and_metrics_show_the_states(tmp_path: Path) -> None:

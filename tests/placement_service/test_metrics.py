@@ -58,7 +58,7 @@ def test_starts_are_counted_by_cause_and_timed() -> None:
 
 
 def test_the_last_start_of_each_backend_says_why() -> None:
-    started = BackendState(ShardId("a"), Phase.AWAKE, "", last_start=Start(Cause.RESTART, "OOMKilled", 3.25))
+    started = BackendState(ShardId("a"), Phase.AWAKE, "", recent_starts=(Start(Cause.RESTART, "OOMKilled", 3.25),))
     samples = scrape(Metrics(), started, BackendState(ShardId("b"), Phase.ZERO, ""))
     assert named(samples, "flstore_placement_shard_last_start_seconds") == {
         (("cause", "restart"), ("reason", "OOMKilled"), ("shard", "a")): 3.25

@@ -1,7 +1,7 @@
 """The contract of a runtime: backends with a fixed address, the same at zero and awake."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -62,12 +62,32 @@ class Start:
     controller has seen none before."""
     seconds: float
     """From spawn to ready."""
+    at: float | None = field(default=None, compare=False)
+    """When it was ready, in seconds since the epoch; None if nobody knows."""
 
     def __str__(self) -> str:
         return f"{self.cause.value} ({self.reason})" if self.reason else self.cause.value
 
     def to_json(self) -> dict[str, Any]:
-        return {"cause": self.cause.value, "reason": self.reason, "seconds": round(self.seconds, 3)}
+        at = None if self.at is None else round(self.at, 3)
+        return {"cause": self.cause.value, "reason": self.reason, "seconds": round(self.seconds, 3), "at": at}
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How the newest process of a backend that is at zero ended."""
+
+    reason: str
+    """As the next start's will be, such as `idle` or `SIGKILL`."""
+    expected: bool
+    """Whether it left of its own accord, or was told to."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"reason": self.reason, "expected": self.expected}
+
+
+RECENT_STARTS = 10
+"""Starts that are kept of each backend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +113,10 @@ class BackendState:
     """Id of its process, if that runs on this machine."""
     starts: int = 0
     """Number of starts since this runtime began."""
-    last_start: Start | None = None
-    """The newest start that made it ready."""
+    recent_starts: tuple[Start, ...] = ()
+    """The newest `RECENT_STARTS` starts that made it ready, the newest last, since this runtime began."""
+    last_end: End | None = None
+    """Where it is at zero and was not before: how it came to be there."""
     failures: int = 0
     """Crashes in a row."""
     awake_s: float = 0.0
@@ -104,6 +126,11 @@ class BackendState:
     """Address past the counter of requests: a call to it does not keep the backend awake. None if there is none now."""
     trouble: str | None = None
     """Why it cannot serve, and what would help; None if it can."""
+
+    @property
+    def last_start(self) -> Start | None:
+        """The newest start that made it ready."""
+        return self.recent_starts[-1] if self.recent_starts else None
 
     def to_json(self) -> dict[str, Any]:
         start = self.last_start
@@ -115,6 +142,8 @@ class BackendState:
             "starts": self.starts,
             "last_start": start.to_json() if start else None,
             "last_start_s": start.seconds if start else None,
+            "recent_starts": [each.to_json() for each in self.recent_starts],
+            "last_end": self.last_end.to_json() if self.last_end else None,
             "failures": self.failures,
             "awake_s": round(self.awake_s, 3),
             "direct_url": self.direct_url,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flstore_core.ids import ShardId
-from services.placement.runtime.base import BackendSpec, Cause, Kind, Phase, Start
+from services.placement.runtime.base import BackendSpec, Cause, End, Kind, Phase, Start
 from services.placement.runtime.knative.life import RUNNING, Life
 from services.placement.runtime.knative.observation import Failure, Incarnation, Observation
 from tests.placement_service.runtime.witness import Witness
@@ -187,3 +187,28 @@ def test_any_history_keeps_the_books_straight(history: list[tuple[float, Observa
     assert all(old is not new for old, new in pairwise([Phase.ZERO, *witness.phases])), "no phase is told twice"
     assert witness.phases.count(Phase.AWAKE) >= len(witness.starts)
     assert state.last_start == (witness.starts[-1] if witness.starts else None)
+
+
+def test_the_last_ten_starts_are_kept_with_the_time_at_which_the_pod_was_ready() -> None:
+    life, witness = live(*((float(count), awake(run("a", count), ready_at=100.0 + count)) for count in range(12)))
+    recent = life.state(12.0).recent_starts
+    assert recent == tuple(witness.starts[2:])
+    assert [start.at for start in recent] == [102.0 + count for count in range(10)]
+    assert (life.starts, life.last_start) == (12, recent[-1])
+
+
+@pytest.mark.parametrize(
+    ("history", "end"),
+    [
+        ([ZERO], None),
+        ([awake(A)], None),
+        ([awake(A), LEAVING], None),
+        ([awake(A), ZERO], End("pod gone", expected=False)),
+        ([awake(A), LEAVING, ZERO], End("scaled to zero", expected=True)),
+        ([awake(A), Observation(Phase.ZERO, evictions={"a": "Evicted"})], End("Evicted", expected=False)),
+        ([awake(A), ZERO, starting(B)], None),
+    ],
+)
+def test_a_backend_at_zero_says_how_it_came_to_be_there(history: list[Observation], end: End | None) -> None:
+    life, _ = live(*((float(at), observation) for at, observation in enumerate(history)))
+    assert life.state(10.0).last_end == end

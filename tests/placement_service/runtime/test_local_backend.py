@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from flstore_core.errors import Unavailable
 from flstore_core.ids import ShardId
-from services.placement.runtime.base import BackendSpec, BackendState, Cause, Kind, Phase, Start
+from services.placement.runtime.base import BackendSpec, BackendState, Cause, End, Kind, Phase, Start
 from services.placement.runtime.local.backend import STABLE_AFTER_S, START_LIMIT_S
 from services.placement.runtime.local.process import describe_exit
 from services.placement.runtime.local.runtime import LocalRuntime
@@ -320,3 +320,30 @@ async def test_every_order_of_three_events_after_a_connection(first: Event) -> N
 @given(st.lists(st.sampled_from(EVENTS), max_size=15))
 async def test_longer_orders_of_events(events: list[Event]) -> None:
     await follow(events)
+
+
+async def test_between_an_end_and_the_next_start_the_state_says_how_it_ended() -> None:
+    async with site() as here:
+        assert (await here.state()).last_end is None
+        await here.connect()
+        await here.greet()
+        await here.exit(0)
+        assert (await here.state()).last_end == End("idle", expected=True)
+        await here.connect()
+        assert (await here.state()).last_end is None
+        await here.greet()
+        await here.exit(-9)
+        assert (await here.state()).last_end == End("SIGKILL", expected=False)
+
+
+async def test_the_last_ten_starts_are_kept_with_their_times() -> None:
+    async with site() as here:
+        began = here.time.now()
+        for _ in range(12):
+            await here.connect()
+            await here.time.advance(1.0)
+            await here.greet()
+            await here.exit(0)
+        state = await here.state()
+    assert state.recent_starts == tuple(here.witness.starts[2:])
+    assert [start.at for start in state.recent_starts] == [began + 3.0 + count for count in range(10)]

@@ -19,12 +19,25 @@ The cause of a start is the first of these that applies:
     REPLACEMENT   the pod before vanished without having been told to leave
     REQUEST       the pod before was told to leave, as the autoscaler does with an idle one; or there was none
 
+A controller that begins to watch knows nothing of what was before. The first start that it sees of a pod has the cause
+`request`, unless the pod's restart count says more. What earlier controllers saw is in their Events, for an hour.
+
 If a pod is not Ready for a moment, and then Ready again with the same restart count, nothing was started.
 """
 
+from collections import deque
 from dataclasses import dataclass, replace
 
-from services.placement.runtime.base import BackendSpec, BackendState, Cause, Phase, Start, Watcher
+from services.placement.runtime.base import (
+    RECENT_STARTS,
+    BackendSpec,
+    BackendState,
+    Cause,
+    End,
+    Phase,
+    Start,
+    Watcher,
+)
 from services.placement.runtime.knative.observation import Incarnation, Observation
 
 RUNNING = frozenset({Phase.STARTING, Phase.AWAKE, Phase.FAILED, Phase.LEAVING})
@@ -40,7 +53,7 @@ class Life:
     def __init__(self, spec: BackendSpec, url: str, watcher: Watcher) -> None:
         self.spec = spec
         self.observation = Observation(Phase.ZERO)
-        self.last_start: Start | None = None
+        self._recent: deque[Start] = deque(maxlen=RECENT_STARTS)
         self._url = url
         self._watcher = watcher
         self._starts = 0
@@ -51,6 +64,16 @@ class Life:
         self._eviction = ""
         self._told_to_leave = False
         self._unfinished: _Begun | None = None
+
+    @property
+    def starts(self) -> int:
+        """Number of starts since this controller began to watch, those that are under way or failed included."""
+        return self._starts
+
+    @property
+    def last_start(self) -> Start | None:
+        """The newest start that made it ready."""
+        return self._recent[-1] if self._recent else None
 
     def record(self, observation: Observation, now: float) -> None:
         """Take in what is observed at `now`, in seconds that never go back."""
@@ -78,7 +101,8 @@ class Life:
             phase=self.observation.phase,
             url=self._url,
             starts=self._starts,
-            last_start=self.last_start,
+            recent_starts=tuple(self._recent),
+            last_end=self._last_end(),
             failures=self._failures,
             awake_s=self._awake_s + running_s,
             kind=self.spec.kind,
@@ -122,6 +146,13 @@ class Life:
             return Cause.ROLLOUT, f"revision {new.revision}"
         return (Cause.REQUEST, SCALED_TO_ZERO) if self._told_to_leave else (Cause.REPLACEMENT, POD_GONE)
 
+    def _last_end(self) -> End | None:
+        if self._current is None or self.observation.phase is not Phase.ZERO:
+            return None
+        if self._eviction:
+            return End(self._eviction, expected=False)
+        return End(SCALED_TO_ZERO, expected=True) if self._told_to_leave else End(POD_GONE, expected=False)
+
     def _enter(self, observation: Observation) -> None:
         self.observation = observation
         self._failures += observation.phase is Phase.FAILED
@@ -137,8 +168,9 @@ class Life:
         seconds = now - begun.at
         if not seconds and observation.incarnation and observation.ready_at is not None:
             seconds = max(0.0, observation.ready_at - observation.incarnation.started_at)
-        self.last_start = Start(begun.cause, begun.reason, seconds)
-        self._watcher.started(self.spec.id, self.last_start)
+        start = Start(begun.cause, begun.reason, seconds, observation.ready_at)
+        self._recent.append(start)
+        self._watcher.started(self.spec.id, start)
 
 
 @dataclass(frozen=True, slots=True)

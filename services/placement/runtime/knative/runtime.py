@@ -186,7 +186,7 @@ class KnativeRuntime:
         if service is not None:
             self._emit_changes(service, life, before)
             if life.last_start and life.last_start is not start_before:
-                self._emit_start(service, backend, life.last_start)
+                self._emit_start(service, life, life.last_start)
         if service is None and not pods and backend not in self._specs:
             del self._lives[backend]
 
@@ -197,12 +197,18 @@ class KnativeRuntime:
         if before.failure and life.observation.phase is Phase.AWAKE:
             events.emit(service, "ShardRecovered", f"{life.spec.id} serves again")
 
-    def _emit_start(self, service: Json, backend: ShardId, start: Start) -> None:
-        """Emit an event that says why a backend was replaced. Waking from zero needs none: the metrics count it."""
+    def _emit_start(self, service: Json, life: Life, start: Start) -> None:
+        """Emit an event that says why a backend was replaced. Waking from zero needs none: the metrics count it.
+
+        The count of starts and the pod make each event another one: a second start for the same reason is none that
+        the recorder may suppress as a repetition.
+        """
         if start.cause is Cause.REQUEST:
             return
         severity = Severity.NORMAL if start.cause is Cause.ROLLOUT else Severity.WARNING
-        message = f"{backend} was started anew and was ready after {start.seconds:.1f} s: {start}"
+        pod = f" in {incarnation.pod}" if (incarnation := life.observation.incarnation) else ""
+        message = f"{life.spec.id} was started anew{pod} and was ready after {start.seconds:.1f} s: {start}"
+        message += f" (start {life.starts} that this controller saw)"
         self._cluster.events.emit(service, "ShardReplaced", message, severity)
 
     def _name(self, backend: ShardId) -> str:

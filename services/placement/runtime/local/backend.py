@@ -29,13 +29,23 @@ import asyncio
 import logging
 import socket
 from asyncio.subprocess import Process
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from flstore_core.retry import Retry
 from services.common import tasks
-from services.placement.runtime.base import BackendSpec, BackendState, Cause, Phase, Start, Watcher
+from services.placement.runtime.base import (
+    RECENT_STARTS,
+    BackendSpec,
+    BackendState,
+    Cause,
+    End,
+    Phase,
+    Start,
+    Watcher,
+)
 from services.placement.runtime.local.process import Program, describe_exit, read_greeting
 from services.placement.timing import Time, run_within
 
@@ -78,7 +88,7 @@ class LocalBackend:
         self._begun_at = 0.0
         self._awake_s = 0.0
         self._starts = 0
-        self._last_start: Start | None = None
+        self._recent: deque[Start] = deque(maxlen=RECENT_STARTS)
         self._last_ending: _Ending | None = None
         self._direct_url: str | None = None
         self._task: asyncio.Task[None] | None = None
@@ -101,7 +111,8 @@ class LocalBackend:
             url=f"http://127.0.0.1:{port}",
             pid=self._process.pid if self._process else None,
             starts=self._starts,
-            last_start=self._last_start,
+            recent_starts=tuple(self._recent),
+            last_end=self._last_end(),
             failures=self._attempts.failures,
             awake_s=self._awake_s + (self._age_s() if self._phase is not Phase.ZERO else 0.0),
             kind=self.spec.kind,
@@ -168,14 +179,20 @@ class LocalBackend:
         if port is None:
             return False
         self._direct_url = f"http://127.0.0.1:{port}" if port else None
-        self._last_start = self._describe_start()
-        self._watcher.started(self.spec.id, self._last_start)
+        start = self._describe_start()
+        self._recent.append(start)
+        self._watcher.started(self.spec.id, start)
         self._enter(Phase.AWAKE)
         return True
 
     def _describe_start(self) -> Start:
         reason = self._last_ending.reason if self._last_ending else ""
-        return Start(Cause.REPLACEMENT if self._attempts.failures else Cause.REQUEST, reason, self._age_s())
+        cause = Cause.REPLACEMENT if self._attempts.failures else Cause.REQUEST
+        return Start(cause, reason, self._age_s(), self._time.now())
+
+    def _last_end(self) -> End | None:
+        ending = self._last_ending if self._phase is Phase.ZERO else None
+        return End(ending.reason, ending.clean) if ending else None
 
     def _note_ending(self, ending: _Ending) -> None:
         self._last_ending = ending
@@ -183,7 +200,7 @@ class LocalBackend:
             self._attempts.succeeded()
         if not ending.clean:
             self._attempts.failed()
-            pause = {"reason": ending.reason, "pause_s": self._attempts.pause_s}
+            pause = {"shard": self.spec.id, "reason": ending.reason, "pause_s": self._attempts.pause_s}
             logger.warning("%s ended unexpectedly", self.spec.id, extra=pause)
 
     def _age_s(self) -> float:
