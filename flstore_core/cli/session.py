@@ -1,6 +1,7 @@
 """What commands share: the connection to a server, `--json`, and errors as one clear line."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import click
 from rich.console import Console, RenderableType
 
 from flstore_core.client import Fields, FLStore
+from flstore_core.environment import misspelt
 from flstore_core.errors import FLStoreError
 
 P = ParamSpec("P")
@@ -75,6 +77,8 @@ def connected(command: Callable[Concatenate[Session, P], None]) -> Callable[P, N
     @json_option
     @wraps(command)
     def connect(*args: P.args, **options: P.kwargs) -> None:
+        for warning in misspelt(os.environ):
+            click.echo(f"warning: {warning}", err=True)
         url, token, as_json = (options.pop(name) for name in ("url", "token", "as_json"))
         with reported(bool(as_json)), open_session(str(url), str(token or ""), bool(as_json)) as session:
             command(session, *args, **options)

@@ -6,8 +6,9 @@ import re
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
+from itertools import chain
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -43,8 +44,8 @@ def configure(service: str, level: str = "INFO") -> None:
         logging.getLogger(noisy).setLevel("WARNING")
 
 
-def begin(service: str, env: Mapping[str, str]) -> None:
-    """Log as the environment says, and warn of variables that look like misspelt settings.
+def begin(service: str, env: Mapping[str, str], warnings: Iterable[str] = ()) -> None:
+    """Log as the environment says, and warn of settings that are misspelt, or as `warnings` say, if nobody has yet.
 
     A process that has a parent, as below `flstore up`, does not warn: its parent has done so.
 
@@ -52,7 +53,7 @@ def begin(service: str, env: Mapping[str, str]) -> None:
         InvalidParameters: if FLSTORE_LOG_LEVEL is no level.
     """
     configure(service, level_from(env))
-    for warning in () if env.get("FLSTORE_LIFELINE_FD") else misspelt(env):
+    for warning in () if env.get("FLSTORE_LIFELINE_FD") else chain(misspelt(env), warnings):
         logger.warning(warning)
 
 

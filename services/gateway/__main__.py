@@ -1,6 +1,5 @@
 """`python -m services.gateway`: one gateway, configured by its environment."""
 
-import logging
 import os
 
 from flstore_core import buffers
@@ -12,14 +11,10 @@ from services.gateway.app import create_app
 from services.gateway.settings import Settings
 from services.gateway.state import create_state
 
-logger = logging.getLogger("services.gateway")
-
 
 def main() -> None:
     settings, keys = Settings.from_env(os.environ), Keys.from_env(os.environ)
-    logs.begin("gateway", os.environ)
-    for warning in settings.warn_of(memory.memory_limit()):
-        logger.warning(warning)
+    logs.begin("gateway", os.environ, settings.warnings(memory.memory_limit()))
     buffers.keep(settings.in_flight_bytes // buffers.IDLE_SHARE)
     state = create_state(settings, open_store(settings.store, os.environ), keys)
     run(create_app(state), Listen.from_env(os.environ))

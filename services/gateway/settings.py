@@ -11,6 +11,9 @@ from services.common.settings import Variables, read, seconds, size, some_second
 from services.gateway.auth import Tokens
 from services.gateway.manners import checked_prefix
 
+S3_MOST = 5 * 2**30
+"""Bytes of the largest object that S3 takes at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -54,8 +57,15 @@ class Settings:
             )
         Tokens(self.tokens, self.metrics_token)
 
-    def warn_of(self, memory: int | None) -> Iterator[str]:
-        """Yield what may end a process with so many bytes of memory; None is no limit."""
+    def warnings(self, memory: int | None) -> Iterator[str]:
+        """Yield what is accepted and may not do what was meant, in a process of so much memory; None is no limit."""
+        if self.metrics_token and self.tokens is None:
+            yield "FLSTORE_METRICS_TOKEN has no effect without FLSTORE_TOKENS: everybody may read the metrics"
+        if self.store.startswith("s3://") and self.upload_limit > S3_MOST:
+            yield (
+                f"FLSTORE_UPLOAD_LIMIT is {format_size(self.upload_limit)}, and an S3 store takes objects of up to "
+                f"{format_size(S3_MOST)}; larger updates are refused all the same"
+            )
         if memory is not None and self.in_flight_bytes + self.records_bytes > memory:
             yield (
                 f"FLSTORE_IN_FLIGHT_BYTES is {format_size(self.in_flight_bytes)} and FLSTORE_RECORDS_BYTES "

@@ -14,15 +14,16 @@ from flstore_core.errors import InvalidParameters, Unavailable
 from flstore_core.storage import open_store
 from flstore_core.units import parse_size
 from services.common.proof import VARIABLE, new_key
-from services.common.serve import family
-from services.local.settings import check
-from services.local.supervisor import Part, Supervisor
+from services.common.serve import Listen, family
+from services.local.settings import HOST, check
+from services.local.supervisor import GRACE_S, Part, Supervisor
 
-HOST = "127.0.0.1"
 EVERY_ADDRESS = {"0.0.0.0": HOST, "::": "::1"}  # noqa: S104 - where others are told to listen, not a default
 """Addresses that stand for all of this machine's, and one of its own by which each is reached."""
 BACKLOG = 1024
 READY_WITHIN_S = 60.0
+MARGIN_S = 2.0
+"""Seconds that a part has to end after its grace, before it is killed."""
 _POLL_S = 0.02
 
 
@@ -81,12 +82,17 @@ def running(
             Part("placement", "services.placement", internal, base | settings),
             Part("gateway", "services.gateway", public, base | settings | {"FLSTORE_PLACEMENT_URL": _url(internal)}),
         ]
-        supervisor = Supervisor(parts, stack.enter_context(_appended(log)) if log else None)
+        supervisor = Supervisor(parts, stack.enter_context(_appended(log)) if log else None, _grace_s(base))
         stack.callback(supervisor.stop)
         deadline = time.monotonic() + READY_WITHIN_S
         supervisor.start(READY_WITHIN_S)
         _wait_until_ready(public, deadline)
         yield Addresses(_url(public), _url(internal))
+
+
+def _grace_s(env: Mapping[str, str]) -> float:
+    """Return after how many seconds a part is killed: the controller's own grace comes after that of its backends."""
+    return max(GRACE_S, 2 * Listen.from_env(env).grace_s + MARGIN_S)
 
 
 def _settings(store: str, shards: int, cache_size: str, policy: str, idle_seconds: float) -> dict[str, str]:

@@ -4,9 +4,8 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 from rich.console import Console
@@ -15,14 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from flstore_core.cli.session import json_option, reported
-from flstore_core.environment import misspelt
-from services.common.proof import LOOPBACK
-from services.local.running import HOST, running
+from services.local.running import running
+from services.local.settings import HOST, warnings
 
 STORE = ".flstore/store"
 PORT = 8080
-OWN: Final = frozenset({"FLSTORE_PLACEMENT_URL", "FLSTORE_SHARD_ID", "FLSTORE_LISTEN_FD", "FLSTORE_LIFELINE_FD"})
-"""Variables that every process of `flstore up` gets a value of its own for."""
 
 
 @click.command("up")
@@ -102,9 +98,10 @@ def up_command(*, idle: float, as_json: bool, **options: Any) -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell lets its background jobs ignore SIGINT
         signal.signal(number, signal.default_int_handler)
-    for warning in _warnings(options["host"], os.environ):
-        click.echo(f"warning: {warning}", err=True)
     with reported(as_json):
+        chosen = {"FLSTORE_STORE": options["store"], "FLSTORE_HOST": options["host"]}
+        for warning in warnings({**os.environ, **chosen}):
+            click.echo(f"warning: {warning}", err=True)
         try:
             with running(**options, idle_seconds=idle) as (url, controller):
                 chosen = {name: options[name] for name in ("store", "shards")}
@@ -114,18 +111,6 @@ def up_command(*, idle: float, as_json: bool, **options: Any) -> None:
                 threading.Event().wait()
         except KeyboardInterrupt:
             click.echo("FLStore has stopped.", err=True)
-
-
-def _warnings(host: str, env: Mapping[str, str]) -> Iterator[str]:
-    """Yield what the user should know before anything is started."""
-    yield from misspelt(env)
-    for name in sorted(OWN & env.keys()):
-        yield f"{name} is not used here; `flstore up` chooses it for each of its processes"
-    if host not in LOOPBACK and not env.get("FLSTORE_TOKENS"):
-        yield (
-            f"the gateway listens at {host}, and whoever reaches it may read, change and delete everything; set "
-            "FLSTORE_TOKENS (docs/security.md)"
-        )
 
 
 def _announce(facts: dict[str, object], as_json: bool) -> None:

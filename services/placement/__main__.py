@@ -14,6 +14,9 @@ from services.placement.runtime.local.runtime import LocalRuntime
 from services.placement.settings import Settings
 from services.placement.state import State, create_cluster_state, create_state
 
+MARGIN_S = 1.0
+"""Seconds that the process of a backend has to end after its grace, before it is killed."""
+
 
 def main() -> None:
     settings, keys = Settings.from_env(os.environ), Keys.from_env(os.environ)
@@ -26,7 +29,8 @@ def main() -> None:
 
 def prepare_local(settings: Settings, keys: Keys, store: ObjectStore, env: Mapping[str, str]) -> Callable[[], State]:
     """Return what makes the state of a controller over processes of this machine."""
-    program = Program({**env, "FLSTORE_STORE": settings.store})
+    grace_s = Listen.from_env(env).grace_s + MARGIN_S
+    program = Program({**env, "FLSTORE_STORE": settings.store}, grace_s=grace_s)
     return lambda: create_state(settings, store, lambda watcher: LocalRuntime(watcher, program), keys=keys)
 
 

@@ -49,7 +49,7 @@ class Settings:
             "FLSTORE_PREDICTOR_CACHE_BYTES": ("predictor_cache_bytes", size()),
             "FLSTORE_RESYNC_SECONDS": ("resync_s", some_seconds),
         }
-        return cls(**{"predictors": int(_can_predict()), **read(env, variables)})
+        return cls(**{"predictors": int(can_predict()), **read(env, variables)})
 
     def specs(self) -> tuple[BackendSpec, ...]:
         """Return the backends that there may be: `shard-0`, `shard-1`, …, `predictor-0`, …"""
@@ -63,6 +63,6 @@ class Settings:
             yield BackendSpec(ShardId(f"{kind}-{index}"), cache_bytes, self.policy, self.idle_s, kind)
 
 
-def _can_predict() -> bool:
+def can_predict() -> bool:
     """Say whether this interpreter, which starts the predictors, has the packages that they import."""
     return all(find_spec(module) is not None for module in ("torch", "kserve"))

@@ -315,6 +315,16 @@ def test_status_shows_recent_starts_and_unexpected_ends(flstore: Flstore, script
     assert "newest first" not in flstore("status").output
 
 
+def test_a_misspelt_setting_is_warned_about_and_nothing_else_changes(
+    flstore: Flstore, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLSTORE_TOKEM", "secret")
+    script.reply(ROUND)
+    result = flstore("commit", "j", "3", "--json")
+    assert result.stderr == "warning: FLSTORE_TOKEM is no setting of FLStore; nearest: FLSTORE_TOKEN\n"
+    assert json.loads(result.stdout) == Round.from_json(ROUND).to_json()
+
+
 def test_a_record_is_printed_as_the_servers_json(flstore: Flstore, script: Script) -> None:
     script.reply(ROUND)
     assert json.loads(flstore("commit", "j", "3", "--json").output) == Round.from_json(ROUND).to_json()

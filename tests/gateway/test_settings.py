@@ -1,10 +1,13 @@
 """A gateway's settings: defaults in the dataclass, the environment over them."""
 
+from dataclasses import replace
+
 import pytest
 
 from flstore_core.errors import InvalidParameters
+from flstore_core.storage.s3.store import MAX_BODY_BYTES
 from flstore_core.units import parse_size
-from services.gateway.settings import Settings
+from services.gateway.settings import S3_MOST, Settings
 
 TOKENS = '[{"token": "t"}]'
 
@@ -110,6 +113,20 @@ def test_what_cannot_work_is_refused_by_name(variable: str, text: str) -> None:
 
 def test_uploads_that_memory_cannot_hold_are_warned_about() -> None:
     settings = Settings(in_flight_bytes=2**30, upload_limit=2**30, records_bytes=2**20)
-    assert list(settings.warn_of(None)) == list(settings.warn_of(2**31)) == []
-    (warning,) = settings.warn_of(2**30)
+    assert list(settings.warnings(None)) == list(settings.warnings(2**31)) == []
+    (warning,) = settings.warnings(2**30)
     assert warning.startswith("FLSTORE_IN_FLIGHT_BYTES is 1.0 GiB and FLSTORE_RECORDS_BYTES 1.0 MiB, together over the")
+
+
+def test_what_has_no_effect_is_warned_about() -> None:
+    (warning,) = Settings(metrics_token="m").warnings(None)
+    assert warning.startswith("FLSTORE_METRICS_TOKEN has no effect without FLSTORE_TOKENS")
+    assert list(Settings(metrics_token="m", tokens=TOKENS).warnings(None)) == []
+    large = Settings("s3://bucket", upload_limit=6 * 2**30, in_flight_bytes=6 * 2**30)
+    (warning,) = large.warnings(None)
+    assert warning.startswith("FLSTORE_UPLOAD_LIMIT is 6.0 GiB, and an S3 store takes objects of up to 5.0 GiB")
+    assert list(replace(large, store="folder").warnings(None)) == []
+
+
+def test_the_limit_of_s3_is_the_stores() -> None:
+    assert S3_MOST == MAX_BODY_BYTES

@@ -6,7 +6,7 @@ import pytest
 
 from flstore_core.errors import InvalidParameters
 from services.local import settings as module
-from services.local.settings import check
+from services.local.settings import check, warnings
 
 KEYS = {"FLSTORE_SERVICE_KEYS": 43 * "k", "FLSTORE_PREDICTORS": "1"}
 
@@ -63,3 +63,36 @@ def test_a_cache_that_its_process_would_refuse_is_refused(
 
 def test_a_predictor_that_is_not_to_be_is_not_checked() -> None:
     check(KEYS | {"FLSTORE_PREDICTORS": "0", "FLSTORE_MEMORY_BYTES": "1MiB"})
+
+
+def test_predictors_need_their_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "can_predict", lambda: False)
+    with pytest.raises(
+        InvalidParameters, match="FLSTORE_PREDICTORS is 1, and predictors need packages that are missing"
+    ):
+        check(KEYS)
+    check(KEYS | {"FLSTORE_PREDICTORS": "0"})
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        ({"FLSTORE_POLCY": "lru"}, "FLSTORE_POLCY is no setting of FLStore; nearest: FLSTORE_POLICY"),
+        ({"FLSTORE_SHARD_ID": "x"}, "FLSTORE_SHARD_ID is not used here; `flstore up` chooses it"),
+        ({"FLSTORE_METRICS_TOKEN": "m"}, "FLSTORE_METRICS_TOKEN has no effect without FLSTORE_TOKENS"),
+        ({"FLSTORE_HOST": "0.0.0.0"}, "the gateway listens at 0.0.0.0, and whoever reaches it"),
+        (
+            {"FLSTORE_S3_ENDPOINT": "http://s3"},
+            "FLSTORE_S3_ENDPOINT has no effect, since FLSTORE_STORE is no s3:// URL",
+        ),
+    ],
+)
+def test_what_may_not_do_what_was_meant_is_warned_about(env: dict[str, str], message: str) -> None:
+    (warning,) = warnings(KEYS | env)
+    assert warning.startswith(message)
+
+
+def test_nothing_is_said_where_settings_have_their_effect() -> None:
+    remote = {"FLSTORE_STORE": "s3://b", "FLSTORE_S3_ENDPOINT": "http://s3"}
+    tokens = {"FLSTORE_HOST": "0.0.0.0", "FLSTORE_TOKENS": '[{"token": "t"}]', "FLSTORE_METRICS_TOKEN": "m"}
+    assert list(warnings(KEYS | remote | tokens)) == []

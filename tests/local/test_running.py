@@ -24,8 +24,10 @@ class Recorded:
     log: IO[bytes] | None = None
     stopped = 0
 
-    def __init__(self, parts: Sequence[Part], log: IO[bytes] | None = None) -> None:
-        Recorded.parts, Recorded.log, Recorded.stopped = parts, log, 0
+    grace_s = 0.0
+
+    def __init__(self, parts: Sequence[Part], log: IO[bytes] | None, grace_s: float) -> None:
+        Recorded.parts, Recorded.log, Recorded.stopped, Recorded.grace_s = parts, log, 0, grace_s
 
     def start(self, within_s: float) -> None:
         """Start nothing."""
@@ -138,6 +140,14 @@ def test_an_address_that_cannot_be_bound_says_why(
     message = "port 80 of 127.0.0.1 cannot be used: Permission denied"
     with pytest.raises(InvalidParameters, match=message), running(str(tmp_path), port=80):
         pass
+
+
+@pytest.mark.parametrize(("grace", "killed_after"), [("5", 12.0), ("30", 62.0), ("1", 10.0)])
+def test_no_part_is_killed_before_its_own_grace_and_its_backends_are_over(
+    recorded: type[Recorded], tmp_path: Path, grace: str, killed_after: float
+) -> None:
+    with running(str(tmp_path), env={"FLSTORE_GRACE_SECONDS": grace}):
+        assert recorded.grace_s == killed_after
 
 
 @pytest.mark.parametrize(

@@ -189,9 +189,11 @@ async def test_leaving_answers_every_long_poll(tmp_path: Path) -> None:
 async def test_a_laptop_s_controller_runs_processes_on_the_store_it_was_given(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path)
     settings = Settings(store=str(tmp_path), shards=1)
-    state = entry.prepare_local(settings, Keys(), store, {"FLSTORE_STORE": "overridden", "MINE": "kept"})()
+    env = {"FLSTORE_STORE": "overridden", "MINE": "kept", "FLSTORE_GRACE_SECONDS": "30"}
+    state = entry.prepare_local(settings, Keys(), store, env)()
     assert isinstance(state.runtime, LocalRuntime)
-    assert state.runtime.program.env == {"FLSTORE_STORE": str(tmp_path), "MINE": "kept"}
+    assert state.runtime.program.env == {**env, "FLSTORE_STORE": str(tmp_path)}
+    assert state.runtime.program.grace_s == 31.0, "a backend is killed once its own grace is over, not before"
     await state.controller.resync()
     assert [each.id for each in await state.runtime.observe()] == ["shard-0"]
     await state.close()

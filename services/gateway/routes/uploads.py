@@ -56,7 +56,8 @@ class ByteBudget:
             Busy: if the body is not too large, but does not fit beside what others hold now.
         """
         if nbytes > self._largest:
-            raise TooLarge(f"the body has {nbytes} bytes; at most {self._largest} are accepted (FLSTORE_UPLOAD_LIMIT)")
+            settings = "FLSTORE_UPLOAD_LIMIT" + (" and FLSTORE_IN_FLIGHT_BYTES" if self._largest == self._limit else "")
+            raise TooLarge(f"the body has {nbytes} bytes; at most {self._largest} are accepted ({settings})")
         if self.used + nbytes > self._limit:
             held = f"{self.used} of {self._limit} bytes of uploads are in flight"
             raise Busy(f"{held} (FLSTORE_IN_FLIGHT_BYTES); try again shortly")
