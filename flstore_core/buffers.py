@@ -50,12 +50,15 @@ class Recycler:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._lock = Lock()
-        self._idle: deque[mmap.mmap] = deque()  # finalizers run anywhere, even under the lock: they take none
+        self._idle: deque[mmap.mmap] = deque()
+        """Guarded by no lock: `_give_back` changes it, and that may run in a thread that holds every lock already."""
 
     @property
     def idle_nbytes(self) -> int:
         """Bytes kept for the next arrays."""
-        return sum(map(len, tuple(self._idle)))
+        # A copy, since `_give_back` may run in the middle of the sum, and a deque must not change while it is iterated.
+        # Not `tuple(…)`: making the tuple can set off the garbage collector when the iteration has begun already.
+        return sum(map(len, self._idle.copy()))
 
     def take(self, nbytes: int) -> NDArray[np.uint8]:
         """Return a uint8 array of shape (nbytes,) with arbitrary contents."""

@@ -51,7 +51,7 @@ _FIRST_PATTERN: Mapping[str, Pattern] = {AGGREGATE: Pattern.P1, METADATA: Patter
 """By reserved client name, the pattern that a new object is first expected to serve; a client's update serves P2."""
 
 DISCARDED = "discarded"
-"""Reason for a removal that the policy did not choose."""
+"""Reason for a removal that the policy did not choose: of an object that was erased, deleted or replaced."""
 
 
 class Outcome(NamedTuple):
@@ -225,7 +225,8 @@ class Ledger:
             return Explanation(True, batch.since, f"{batch.cause}; {self.policy.reason(key)}", key in self._pins)
         for evicted, at, reason in reversed(self._evicted):
             if key in evicted:
-                return Explanation(False, at, f"evicted: {reason}")
+                why = "discarded: erased, deleted or replaced" if reason == DISCARDED else f"evicted: {reason}"
+                return Explanation(False, at, why)
         return Explanation(False, None, "never cached, or evicted longer ago than is remembered")
 
     def snapshot(self) -> dict[str, Any]:

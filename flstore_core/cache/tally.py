@@ -16,6 +16,8 @@ class Tally:
     bytes_missed: int = 0
     """Bytes that were fetched because a request missed them."""
     evictions: int = 0
+    """Objects that left: what the policy evicted, and also what was discarded, being erased, deleted or replaced. The
+    ledger's `eviction_reasons` tell them apart."""
     prefetches: int = 0
     prefetches_used: int = 0
     """Prefetched objects that a request read before they left."""

@@ -85,7 +85,10 @@ class _Allocation:
     def relieve(self) -> bool:
         """Move one slice off a shard that has more than its share; return whether one moved.
 
-        The slice that prefers its shard least moves first.
+        The slice that prefers its shard least moves first. One move at a time, since each changes which shards have
+        room. It ends: a slice moves to a shard with room only, so every move takes one from the slices that are beyond
+        a fair share. It runs after `fill`, which needs the room first: a copy without a shard matters more than an
+        uneven load. Where replicas leave no shard with room for any of the slices in excess, the excess stays.
         """
         overfull = [shard for shard, load in self._load.items() if load > self._fair[shard]]
         moves = [(self._orders[i].index(shard), i, shard) for shard in overfull for i in self._held(shard)]

@@ -15,8 +15,8 @@ hits only the last one: it evicts a for c, b for a and c for b.
 Two things make it a heuristic elsewhere. With different sizes, finding the optimum is NP-hard. And a request is a hit
 only if all of its keys are cached, so the fewest missed keys are not the fewest missed requests: with `whole` set, a
 request that has lost one of its keys is given up, and its other keys are the next to leave.
-`flstore_core.simulator.offline` takes the best of both and of the decisions of every rival, which an offline policy
-could repeat.
+`flstore_core.simulator.offline` runs both forms and every rival, and reports the best run: an offline policy could make
+the same decisions as any of them.
 """
 
 import heapq

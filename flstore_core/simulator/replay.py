@@ -34,6 +34,8 @@ def replay(trace: Trace, policy: Policy, budget: int, clock: TraceClock) -> Ledg
 
 
 def _drive(trace: Trace, shadow: Shadow, clock: TraceClock) -> None:
+    # Every event of every policy goes through this loop. Most are creations, so these are looked for first, by the
+    # quickest test, and read by position. The clock is set before the event: policies ask it for the time.
     ingest = shadow.ledger.ingest
     for event in trace.events:
         clock.now = event[0]

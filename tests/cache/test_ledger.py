@@ -219,7 +219,7 @@ def test_the_newest_explanation_of_a_key_counts() -> None:
         ledger.ingest(_key(number), 10)
     assert ledger.explain(_key(0)).since == 4.0
     assert ledger.discard(_key(1))
-    assert ledger.explain(_key(1)).why == "evicted: discarded"
+    assert ledger.explain(_key(1)).why == "discarded: erased, deleted or replaced"
     assert not ledger.discard(_key(1))
 
 

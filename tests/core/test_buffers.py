@@ -3,7 +3,7 @@
 import gc
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -55,6 +55,38 @@ def test_no_more_is_kept_than_the_limit_and_the_oldest_goes() -> None:
         del arrays[0]
     assert recycler.idle_nbytes == 2 * SMALLEST
     assert {address(array) for array in (recycler.take(SMALLEST), recycler.take(SMALLEST))} <= set(places)
+
+
+class Cycle:
+    """Refers to itself, so that only the garbage collector lets go of its array."""
+
+    def __init__(self, array: NDArray[np.uint8]) -> None:
+        self.array = array
+        self.me = self
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """Put the garbage collector back to what it was."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.set_threshold(*thresholds)
+    gc.enable()
+
+
+@pytest.mark.usefixtures("collector")
+@pytest.mark.parametrize("allocations", range(1, 40))
+def test_memory_may_come_back_at_any_moment_of_counting_it(allocations: int) -> None:
+    recycler = Recycler(100 * SMALLEST)
+    arrays = [recycler.take(SMALLEST) for _ in range(30)]
+    arrays.clear()
+    for _ in range(5):
+        gc.disable()
+        gc.collect()
+        Cycle(recycler.take(2 * SMALLEST))
+        gc.set_threshold(allocations)
+        gc.enable()
+        assert recycler.idle_nbytes > 0
 
 
 def test_other_sizes_get_fresh_memory_and_leave_what_is_kept() -> None:

@@ -26,8 +26,8 @@ STICKINESS: Final = 1.3
 """How much better another candidate must be before it replaces a planned one: each change costs fetches."""
 
 LEAST_CHANCE: Final = 0.002
-"""A group is worth holding if the job's next request needs it with this chance for each of its objects, or half of
-that where it is planned already."""
+"""A group of n objects is worth holding if the chance that the job's next request is for it is at least n times this.
+For a group that is planned already, half of that is enough."""
 
 REVIEW_AGE_RATIO: Final = 1.0
 """A candidate that was worth nothing is judged again once its age has grown by this part of itself."""

@@ -32,10 +32,11 @@ REQUESTED_MODELS: Final = 12
 TRACKED_CLIENTS: Final = 4
 
 SCAN_RATE_WINDOW: Final = 1 / 8
-"""Part of the usual interval between requests over which a scan's rate is averaged: at a single age too few requests
-teach it."""
+"""A scan's rate is averaged over this part of the usual interval between requests: too few requests come at any single
+age to tell the rate at that age."""
 SCAN_STEP_WEIGHT: Final = 1.25
-"""How much more a scan's steps shorten the horizon than other requests do: each step is sure to plan anew."""
+"""An expected step of a scan shortens the horizon this many times as much as another expected request: after a step the
+plan is always made anew, after another request it seldom is."""
 
 
 class Demand:

@@ -1,8 +1,11 @@
 """The metadata and statistics that the tailored policy holds: all of it, within a share of the budget.
 
-Metadata is small and a request reads that of many rounds (P4), so it is planned as a whole and not by groups. It has a
-share of the budget for as long as anybody reads it. A budget of 80 bytes and metadata of 1 byte a round: the newest 10
-rounds stay. After 400 requests for other things, metadata has no share and is the first to leave.
+Metadata is small, and one request reads that of many rounds (P4), so it is planned as a whole and not by groups. It has
+a share of the budget for as long as anybody reads it.
+
+Example (`tests/policies/tailored/test_metadata.py` runs it): with a budget of 80 bytes and metadata of 1 byte a round,
+that of the newest 10 rounds stays. Once more than 400 requests in a row were for other things, metadata has no share
+and is the first to leave.
 """
 
 from collections.abc import Container, Sequence
@@ -14,7 +17,7 @@ METADATA_SHARE: Final = 1 / 8
 """Most of the budget that metadata may hold."""
 
 IDLE_REQUESTS: Final = 400
-"""Requests for other things after which metadata that nobody read has no share; bursts of others are shorter."""
+"""Metadata keeps its share through this many requests for other things in a row; a burst of them is shorter."""
 
 
 class Metadata:

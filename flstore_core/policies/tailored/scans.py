@@ -22,10 +22,11 @@ CURSORS_PER_WORKLOAD: Final = 2
 """Scans followed at once in each workload; a third replaces the one that moved least recently."""
 
 MOST_WORKLOADS: Final = 32
-"""Workloads with cursors and hazards of their own; any further ones share theirs."""
+"""Workloads that have cursors and hazards of their own. All further workloads have one set between them."""
 
 BIAS_MEMORY: Final = 0.8
-"""Weight of a workload's earlier steps, compared with the latest, in the direction in which a scan starts."""
+"""A scan starts in the direction in which the workload's scans have lately gone: the sum of their steps, of which each
+weighs this much of the step after it."""
 
 
 class Cursor:
