@@ -6,9 +6,10 @@ from typing import Literal
 import click
 
 from flstore_core.cli.lazy import ListingGroup
-from flstore_core.cli.session import Session, connected
-from flstore_core.cli.tables import rendered, table
+from flstore_core.cli.session import Session, connected, wide_option
+from flstore_core.cli.tables import pairs, table
 from flstore_core.cli.values import FILE, schema_in
+from flstore_core.presentation import spans, tidy
 from flstore_core.units import format_size
 
 
@@ -21,16 +22,17 @@ def jobs_group() -> None:
 
 
 @jobs_group.command("list")
+@wide_option
 @connected
-def list_command(session: Session) -> None:
+def list_command(session: Session, wide: bool) -> None:
     """List all jobs."""
     jobs = session.client.jobs()
-    columns = ["job", "parameters", "update", "committed rounds", "latest", "open rounds"]
+    columns = ["job", "parameters", "update", "committed", "latest", "open"]
     rows = [
-        [job.job, f"{job.parameters:,}", format_size(job.nbytes), job.committed, job.latest, list(job.open)]
+        [job.job, f"{job.parameters:,}", format_size(job.nbytes), job.committed, job.latest, spans(job.open)]
         for job in jobs
     ]
-    session.show(jobs, table("", columns, rows))
+    session.show(jobs, table("", columns, rows, wide))
 
 
 @jobs_group.command("show")
@@ -43,7 +45,7 @@ def show_command(session: Session, job: str) -> None:
     tensors = table("Tensors", ["name", "dtype", "shape"], [[t["name"], t["dtype"], t["shape"]] for t in info.schema])
     columns = ["round", "committed", "clients", "base"]
     listed = table("Rounds", columns, [[r.round, r.committed, r.clients, r.base] for r in rounds])
-    session.show({**vars(info), "rounds": rounds}, *rendered(settings), tensors, listed)
+    session.show({**vars(info), "rounds": rounds}, pairs(tidy(settings).items()), "", tensors, "", listed)
 
 
 @jobs_group.command("create")

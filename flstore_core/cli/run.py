@@ -6,10 +6,11 @@ from typing import Any
 import click
 from rich.text import Text
 
-from flstore_core.cli.session import Session, connected
-from flstore_core.cli.tables import rendered
+from flstore_core.cli.drawing import drawn
+from flstore_core.cli.session import Session, connected, wide_option
 from flstore_core.cli.values import merged, pairs
 from flstore_core.client import Answer
+from flstore_core.presentation import legible, present, tidy
 from flstore_core.units import format_size
 
 
@@ -18,9 +19,12 @@ from flstore_core.units import format_size
 @click.argument("workload")
 @pairs("-p", "--param", "params", help="Such as round=12 or clients='[\"c1\"]'.")
 @click.option("--background", is_flag=True, help="Start it as an operation of the server, and wait for that.")
+@wide_option
 @connected
-def run_command(session: Session, job: str, workload: str, params: Sequence[tuple[str, Any]], background: bool) -> None:
-    """Run WORKLOAD on JOB and show its answer.
+def run_command(
+    session: Session, job: str, workload: str, params: Sequence[tuple[str, Any]], background: bool, wide: bool
+) -> None:
+    """Run WORKLOAD on JOB and show its answer: the finding in one line, and below it what matters most.
 
     `flstore workloads` lists the workloads, `flstore workloads NAME` the parameters of one.
     """
@@ -29,20 +33,18 @@ def run_command(session: Session, job: str, workload: str, params: Sequence[tupl
         answer = session.client.wait(session.client.submit(job, workload, **parameters))
     else:
         answer = session.client.run(job, workload, **parameters)
-    session.show(answer.raw, _headline(answer), *rendered(answer.result.raw), _execution(answer))
-
-
-def _headline(answer: Answer) -> Text:
-    rounds = answer.rounds
-    about = f"round {rounds[0]}" if len(rounds) == 1 else f"{len(rounds)} rounds"
-    return Text.assemble((answer.workload, "bold"), f" ({answer.pattern}) on {answer.job}, {about}\n")
+    result = tidy(answer.result.raw, session.output.console.width // 2)
+    presentation = present(answer.workload, result)
+    session.show(answer.raw, Text(presentation.finding, "bold"), *drawn(presentation.parts, wide), _execution(answer))
 
 
 def _execution(answer: Answer) -> Text:
-    execution = answer.execution
+    execution, rounds = answer.execution, answer.rounds
+    about = f"round {rounds[0]}" if len(rounds) == 1 else f"{len(rounds)} rounds"
     shards = ", ".join(execution.shards) if execution.get("shards") else "no shard"
     return Text(
-        f"\nanswered by the {execution.where} ({shards}) in {execution.total_ms:.1f} ms: "
+        f"\n{legible(answer.workload)} ({answer.pattern}) on {legible(answer.job)}, {about}, "
+        f"answered by the {execution.where} ({shards}) in {execution.total_ms:.1f} ms: "
         f"{execution.hits} hits, {execution.misses} misses, "
         f"{format_size(execution.bytes_touched)} touched, {format_size(execution.bytes_fetched)} fetched",
         "dim",

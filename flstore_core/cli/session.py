@@ -97,6 +97,12 @@ def json_option(command: Callable[P, None]) -> Callable[P, None]:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(command)
 
 
+def wide_option(command: Callable[P, None]) -> Callable[P, None]:
+    """Add `--wide` to a command."""
+    help_text = "Show all columns, those too that have no room beside the others."
+    return click.option("--wide", is_flag=True, help=help_text)(command)
+
+
 @contextmanager
 def reported(as_json: bool = False) -> Iterator[None]:
     """Turn an `FLStoreError` into its message on stderr and exit code 1."""

@@ -1,98 +1,169 @@
-"""JSON as tables that a person can read."""
+"""Tables that fit the screen: no heading and no figure is cut; columns that have no room are left out, and named.
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+Columns come in the order of their worth. With `wide` all are shown, in as many tables below each other as it takes,
+each of which begins with the column that names the rows. A table of one row that does not fit is turned.
+
+Example: of four columns, 20, 9, 30 and 8 cells wide, with gaps of 2 between them, a screen of 50 has room for the first
+two and for the last one: 20 + 2 + 9 + 2 + 8 = 41.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from rich import box
-from rich.console import RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-MOST_ROWS = 40
+from flstore_core.presentation import fitting, legible, listed, shown, spoken
+
+_GAP = 2
+_WRAPPED = 30
+"""Cells that a column of sentences and lists has at least, if its text is that long."""
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+@dataclass(frozen=True)
+class FittedTable:
+    """Rows under headings, in as much width as there is."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    """JSON values, none of which a terminal obeys."""
+    more: int = 0
+    """Rows that are left out."""
+    wide: bool = False
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from [Text(self.title, "bold")] if self.title else []
+        bands = list(_bands(self._columns, options.max_width))
+        if len(bands) > 1 and len(self.rows) == 1:
+            yield pairs(zip(self.columns, self.rows[0], strict=True))
+            return
+        for band in bands if self.wide else bands[:1]:
+            yield _drawn(band)
+        if len(bands) > 1 and not self.wide:
+            left = [column.heading for band in bands[1:] for column in band.columns[1:]]
+            yield Text(f"also there: {listed(left)}; --wide shows all", "dim")
+        if self.more:
+            yield Text(f"{self.more:,} more; --json shows all", "dim")
+
+    @property
+    def _columns(self) -> list["_Column"]:
+        cells = zip(*([shown(value) for value in row] for row in self.rows), strict=True)
+        return [
+            _Column(name, each) for name, each in zip(self.columns, [*cells] or [()] * len(self.columns), strict=True)
+        ]
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], wide: bool = False) -> FittedTable:
     """Return rows under headings; columns of numbers are right-aligned."""
-    cells = [[shown(value) for value in row] for row in rows]
-    result = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
-    for index, column in enumerate(columns):
-        numeric = bool(cells) and all(_numeric(row[index]) for row in cells)
-        result.add_column(column, justify="right" if numeric else "left")
-    for row in cells:
-        result.add_row(*map(Text, row))
+    rows = [list(row) for row in rows]
+    names = fitting((value for row in rows for value in row if isinstance(value, str) and " " not in value), _LONGEST)
+    legibly = [[names.get(value, legible(value)) if isinstance(value, str) else value for value in row] for row in rows]
+    return FittedTable(title, columns, legibly, wide=wide)
+
+
+_LONGEST = 64
+"""Characters of a name or hash in a table of a command, beyond which it loses its middle."""
+
+
+def pairs(values: Iterable[tuple[str, Any]]) -> Table:
+    """Return values beside the names of their fields."""
+    grid = Table(box=None, show_header=False, pad_edge=False, padding=(0, _GAP, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, each in values:
+        grid.add_row(Text(spoken(name), "dim"), Text(shown(each) or "none"))
+    return grid
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column as text, and how wide it is."""
+
+    name: str
+    cells: Sequence[str]
+
+    @property
+    def heading(self) -> str:
+        return spoken(self.name)
+
+    @cached_property
+    def width(self) -> int:
+        """Cells that it takes without a wrapped line."""
+        return max(map(cell_len, (self.heading, *self.cells)))
+
+    @property
+    def least(self) -> int:
+        """Cells that it takes at least: all, or fewer if its text can be wrapped at blanks."""
+        words = [word for text in self.cells for word in text.split(" ")]
+        if self.width <= _WRAPPED or not any(" " in text for text in self.cells):
+            return self.width
+        return min(self.width, max(_WRAPPED, cell_len(self.heading), *map(cell_len, words)))
+
+    @property
+    def numeric(self) -> bool:
+        return bool(self.cells) and all(map(_numeric, self.cells))
+
+
+@dataclass(frozen=True)
+class _Band:
+    """Columns that stand beside each other, the one that names the rows first, and their widths."""
+
+    columns: Sequence[_Column]
+    widths: Sequence[int]
+
+
+def _bands(columns: Sequence[_Column], room: int) -> Iterator[_Band]:
+    """Yield all columns in as few bands as the order of their worth allows; each fits into `room` cells."""
+    first, *rest = columns
+    while True:
+        # A name takes what is left beside the next column, and half of the room at least.
+        beside = rest[0].least + _GAP if rest else 0
+        widths = [min(first.width, max(room - beside, room // 2))]
+        band = [first]
+        for column in list(rest):
+            left = room - sum(widths) - _GAP * len(widths)
+            # Where not even one column fits beside the name, its cells are folded.
+            if column.least <= left or len(band) == 1:
+                band.append(column)
+                widths.append(max(1, min(column.least, left)))
+                rest.remove(column)
+        yield _Band(band, _stretched(band, widths, room))
+        if not rest:
+            return
+
+
+def _stretched(columns: Sequence[_Column], widths: Sequence[int], room: int) -> list[int]:
+    """Return widths with what is left of the room given to columns that would be wrapped."""
+    left = room - sum(widths) - _GAP * (len(widths) - 1)
+    result = []
+    for column, width in zip(columns, widths, strict=True):
+        more = min(max(left, 0), column.width - width)
+        result.append(width + more)
+        left -= more
     return result
 
 
-def rendered(value: Mapping[str, Any], title: str = "") -> Iterator[RenderableType]:
-    """Yield a JSON object as tables: its plain members first, then its lists and objects, in order."""
-    plain = {name: each for name, each in value.items() if _is_plain(each)}
-    if plain:
-        grid = Table(title=title or None, title_justify="left", title_style="bold", box=None, show_header=False)
-        for name, each in plain.items():
-            grid.add_row(Text(name, "dim"), Text(shown(each)))
-        yield grid
-    for name, each in value.items():
-        if not _is_plain(each):
-            yield from _nested(f"{title}.{name}" if title else name, each)
+def _drawn(band: _Band) -> Table:
+    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
+    for column, width in zip(band.columns, band.widths, strict=True):
+        drawn.add_column(
+            Text(column.heading), justify="right" if column.numeric else "left", overflow="fold", width=width
+        )
+    for row in zip(*(column.cells for column in band.columns), strict=True):
+        drawn.add_row(*map(Text, row))
+    return drawn
 
 
-def shown(value: Any) -> str:
-    """Return one JSON value as short text."""
-    match value:
-        case None:
-            return "-"
-        case bool():
-            return "yes" if value else "no"
-        case float():
-            return f"{value:.4g}" if abs(value) < 1e6 else f"{value:.3e}"
-        case list() | tuple():
-            return ", ".join(map(shown, value))
-        case Mapping():
-            return ", ".join(f"{name} {shown(each)}" for name, each in value.items())
-    return str(value)
-
-
-def percent(rate: float | None) -> str:
-    """Return a rate between 0 and 1 as `93 %`."""
-    return "-" if rate is None else f"{100 * rate:.0f} %"
-
-
-def _nested(title: str, value: Any) -> Iterator[RenderableType]:
-    if isinstance(value, Mapping):
-        if all(isinstance(each, Mapping) for each in value.values()):
-            yield _of_objects(title, [{"": name, **each} for name, each in value.items()])
-        else:
-            yield from rendered(value, title)
-    elif all(isinstance(each, Mapping) for each in value):
-        yield _of_objects(title, value)
-    else:
-        yield _of_lists(title, [each if isinstance(each, list) else [each] for each in value])
-
-
-def _of_objects(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    return _cut(table(title, columns, [[row.get(name) for name in columns] for row in rows[:MOST_ROWS]]), len(rows))
-
-
-def _of_lists(title: str, rows: Sequence[Sequence[Any]]) -> Table:
-    """Return lists as rows; those that are shorter than the longest end in empty cells."""
-    width = max(1, *map(len, rows))
-    cells = [[*row, *[""] * (width - len(row))] for row in rows[:MOST_ROWS]]
-    return _cut(table(title, [str(index) for index in range(width)], cells), len(rows))
-
-
-def _cut(shortened: Table, rows: int) -> Table:
-    """Say below a table of `rows` rows that not all are shown."""
-    if rows > MOST_ROWS:
-        shortened.caption = f"{rows - MOST_ROWS} more; --json shows all"
-    return shortened
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return not value
-    return not isinstance(value, list) or not any(isinstance(each, Mapping | list) for each in value)
+_NUMBER = re.compile(r"-?[0-9][0-9,]*(\.[0-9]+)?(e[+-][0-9]+)?( %| [KMGT]?i?B)?|-|")
+"""A figure as it is shown, with its unit, or none."""
 
 
 def _numeric(text: str) -> bool:
-    return text in ("", "-") or text[:1].isdigit() or (text[:1] == "-" and text[1:2].isdigit())
+    return _NUMBER.fullmatch(text) is not None

@@ -5,11 +5,14 @@ from dataclasses import asdict
 from typing import Any
 
 import click
+from rich.console import RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from flstore_core.cli.session import Output, json_option, open_session, reported, token_option
 from flstore_core.cli.tables import table
 from flstore_core.errors import unknown
+from flstore_core.presentation import legible, shown
 from flstore_core.workloads.describe import describe_all
 
 Description = Mapping[str, Any]
@@ -53,17 +56,22 @@ def _show(output: Output, descriptions: list[Description], name: str | None) -> 
 
 
 def _details(workload: Description) -> Iterator[Any]:
-    yield Text.assemble((workload["name"], "bold"), f" ({workload['pattern']}, from {workload['needs']})")
-    yield f"{workload['summary']}\n"
-    yield Text(f"{workload['source']}\n", "dim")
-    yield table("Parameters", ["name", "type", "default", ""], list(_parameters(workload["parameters"])))
+    yield Text.assemble(
+        (legible(workload["name"]), "bold"), legible(f" ({workload['pattern']}, from {workload['needs']})")
+    )
+    yield Text(f"{legible(workload['summary'])}\n")
+    yield Text(f"{legible(workload['source'])}\n", "dim")
+    yield Text("Parameters", "bold")
+    yield from _parameters(workload["parameters"])
 
 
-def _parameters(schema: Mapping[str, Any]) -> Iterator[list[str]]:
+def _parameters(schema: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Yield each parameter with its type and default, and below it what it means."""
     required = schema.get("required", [])
     for name, field in schema.get("properties", {}).items():
-        default = "required" if name in required else str(field.get("default"))
-        yield [name, _type(field), default, field.get("description", "")]
+        default = "required" if name in required else f"default {shown(field.get('default'))}"
+        yield Text.assemble((legible(name), "bold"), legible(f"  {_type(field)}, {default}"))
+        yield Padding(Text(legible(" ".join(field.get("description", "").split()))), (0, 0, 0, 4))
 
 
 def _type(field: Mapping[str, Any]) -> str:

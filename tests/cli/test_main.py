@@ -10,12 +10,14 @@ from rich.console import Console, RenderableType
 
 from flstore_core import __version__
 from flstore_core.cli import main
+from flstore_core.cli.drawing import drawn_object
 from flstore_core.cli.lazy import LazyCommand
 from flstore_core.cli.main import COMMANDS
 from flstore_core.cli.plugins import entries
 from flstore_core.cli.session import to_json
-from flstore_core.cli.tables import MOST_ROWS, percent, rendered, shown, table
+from flstore_core.cli.tables import table
 from flstore_core.client import Fields
+from flstore_core.presentation import MOST_ROWS, percent, shown
 from tests.cli.conftest import Flstore
 from tests.client.scripted import Script
 from tests.servers import free_ports
@@ -128,7 +130,7 @@ def test_any_answer_can_be_shown() -> None:
         "by_name": {"x": {"n": 1}, "y": {"n": 2}},
         "nested": {"deep": [{"z": 0}], "k": 3},
     }
-    assert len(list(rendered(answer))) == 6
+    assert len([each for each in drawn_object(answer) if each]) == 7
 
 
 def lines(*renderables: RenderableType, width: int = 100) -> list[str]:
@@ -148,22 +150,22 @@ def test_columns_of_numbers_are_right_aligned_and_text_is_not() -> None:
 
 
 def test_nested_objects_are_tables_with_their_path_as_title() -> None:
-    output = lines(*rendered({"k": 3, "deep": {"n": 1, "rows": [{"a": 1, "b": 2}]}}))
+    output = lines(*drawn_object({"k": 3, "deep": {"n": 1, "rows": [{"a": 1, "b": 2}]}}))
     assert [line.split() for line in output] == [
-        ["k", "3"],
         ["deep"],
         ["n", "1"],
-        ["deep.rows"],
+        ["deep", "rows"],
         ["a", "b"],
         ["1", "2"],
+        ["k", "3"],
     ]
 
 
 def test_a_long_table_is_cut_and_says_how_much_is_missing() -> None:
     rows = [{"n": index} for index in range(MOST_ROWS + 7)]
-    output = " ".join(" ".join(lines(*rendered({"rows": rows}))).split())
+    output = " ".join(" ".join(lines(*drawn_object({"rows": rows}))).split())
     assert output.endswith(f" {MOST_ROWS - 2} {MOST_ROWS - 1} 7 more; --json shows all")
-    assert "more" not in "".join(lines(*rendered({"rows": rows[:MOST_ROWS]})))
+    assert "more" not in "".join(lines(*drawn_object({"rows": rows[:MOST_ROWS]})))
 
 
 @pytest.mark.parametrize(("rate", "text"), [(None, "-"), (0.0, "0 %"), (0.934, "93 %"), (1.0, "100 %")])
