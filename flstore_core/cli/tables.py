@@ -128,12 +128,13 @@ def _bands(columns: Sequence[_Column], room: int) -> Iterator[_Band]:
         widths = [min(first.width, max(room - beside, room // 2))]
         band = [first]
         for column in list(rest):
-            left = room - sum(widths) - _GAP * len(widths)
-            # Where not even one column fits beside the name, its cells are folded.
-            if column.least <= left or len(band) == 1:
+            if column.least <= room - sum(widths) - _GAP * len(widths):
                 band.append(column)
-                widths.append(max(1, min(column.least, left)))
+                widths.append(column.least)
                 rest.remove(column)
+        if len(band) == 1 and rest:  # not even one fits beside the name: its cells are folded
+            band.append(rest.pop(0))
+            widths.append(max(1, room - widths[0] - _GAP))
         yield _Band(band, _stretched(band, widths, room))
         if not rest:
             return

@@ -214,7 +214,7 @@ def test_findings_of_contributions_without_a_negative_one_name_the_least() -> No
 
 
 def test_provenance_of_an_artifact_names_what_changed_since() -> None:
-    artifact = {"generations": [], "workload": "aggregate", "verified": None}
+    artifact: dict[str, Any] = {"generations": [], "workload": "aggregate", "verified": None}
     inputs = [{"round": 1, "client": "a", "sha256": ""}, {"round": 2, "client": "b", "sha256": ""}]
     made = changed("provenance", **artifact, inputs=inputs, changed=inputs[1:])
     assert made == "aggregate made it of 2 models; changed since: b of round 2"
