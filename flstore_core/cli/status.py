@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import click
+from rich.console import RenderableType
 
 from flstore_core.cli.session import Session, connected, wide_option
 from flstore_core.cli.tables import FittedTable, table
@@ -26,7 +27,7 @@ def status_command(session: Session, with_starts: bool, wide: bool) -> None:
     cache, placement = session.client.cache().raw, session.client.placement().raw
     jobs = session.client.jobs()
     data = {"shards": cache["shards"], "gateway": cache["gateway"], "placement": placement, "jobs": jobs}
-    starts = [_starts(cache, wide), ""] if with_starts else []
+    starts: list[RenderableType] = [_starts(cache, wide), ""] if with_starts else []
     session.show(data, _shards(cache, wide), "", *starts, _jobs(jobs, placement, wide))
 
 
