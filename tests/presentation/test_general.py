@@ -1,5 +1,8 @@
 """An answer of which nobody said how it is shown, and one whose package did."""
 
+import re
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -115,3 +118,15 @@ def test_counts_have_their_nouns() -> None:
         "2 losses",
     )
     assert listed(["a"] * 9, most=2) == "a, a and 7 more"
+
+
+def test_the_view_that_the_documentation_shows_fits_the_workload_that_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "workloads.md").read_text()
+    (code,) = re.findall(r"<!-- view: begin -->\n```python\n(.*?)```", page, re.DOTALL)
+    namespace: dict[str, Any] = {}
+    exec(code, namespace)
+    workload = SimpleNamespace(view=namespace["view"])
+    monkeypatch.setattr(registry, "get", lambda name: workload)
+    found = present("longest-updates", {"norms": {"c0": 1.0, "c1": 3.0}})
+    assert found.finding == "c1 sent the longest update: 3"
+    assert found.parts == [Table("the longest first", ["client", "length"], [["c1", 3.0], ["c0", 1.0]])]
