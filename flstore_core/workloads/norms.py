@@ -29,6 +29,7 @@ from flstore_core.workloads import (
     SliceMember,
     SliceView,
 )
+from flstore_core.workloads.methods.coordinatewise import squared_norm
 
 _BLOCK = 65_536
 
@@ -115,4 +116,4 @@ def _check_stored(model: StoredModel, record: Round) -> None:
 
 def _squared_norm(row: FlatView) -> float:
     blocks = (row.read(start, min(start + _BLOCK, row.stop)) for start in range(row.start, row.stop, _BLOCK))
-    return sum(float(np.dot(block, block)) for block in blocks)
+    return sum(map(squared_norm, blocks))

@@ -35,10 +35,10 @@ from flstore_core.workloads import (
     registry,
     wants_statistics,
 )
-from flstore_core.workloads.methods.coordinatewise import weighted_sums
+from flstore_core.workloads.methods.coordinatewise import squared_norm, weighted_sums
 from flstore_core.workloads.methods.geometry import Float64
 from flstore_core.workloads.shared.origin import Input, Origin, sha256_of
-from flstore_core.workloads.shared.weighted_models import aggregate_sum, fedavg_sum, members_of_sums, squared_norm
+from flstore_core.workloads.shared.weighted_models import aggregate_sum, fedavg_sum, members_of_sums
 
 
 @dataclass(frozen=True)

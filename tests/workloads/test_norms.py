@@ -34,6 +34,12 @@ def test_norms_are_numpys_for_any_number_of_slices(slices: int) -> None:
     np.testing.assert_allclose(norms(rows, slices), np.linalg.norm(rows.astype(np.float64), axis=1), rtol=1e-6)
 
 
+@pytest.mark.parametrize("value", [0.1, 0.01, 0.7, 1e30, 1e-30])
+def test_norms_of_equal_elements_are_as_good(value: float) -> None:
+    rows = np.full((1, 200_000), value, np.float32)
+    np.testing.assert_allclose(norms(rows, 2), np.linalg.norm(rows.astype(np.float64), axis=1), rtol=1e-7)
+
+
 @pytest.mark.parametrize("pattern", ["P1", "P2", "P3"])
 def test_the_reading_counts_under_the_pattern_it_is_asked_under(pattern: Literal["P1", "P2", "P3"]) -> None:
     params = NormsParams([StoredModel(0)], pattern=pattern)

@@ -4,7 +4,6 @@ Yin, Chen, Ramchandran, Bartlett 2018, Byzantine-Robust Distributed Learning (IC
 Every model is read once, and beside the output only a few blocks of memory are used.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -47,23 +46,20 @@ def combine_rows(rows: Sequence[FlatRow], combiner: Combiner, base: FlatRow | No
     """Return the combination of `rows`, float32, and its squared distance from `base`, or from zero if that is None."""
     first, last = rows[0].start, rows[0].stop
     combined = buffers.empty(last - first, np.float32)
-    steps, moved = np.empty(combiner.block, np.float32), 0.0
+    moved = 0.0
     for start, stop in aligned_blocks(first, last, combiner.block):
         block = combined[start - first : stop - first]
         combiner(rows, start, stop, block)
-        moved += _squared_distance(block, None if base is None else base.read(start, stop), steps[: stop - start])
+        moved += squared_norm(block, None if base is None else base.read(start, stop))
     return combined, moved
 
 
-def _squared_distance(block: Float32, origin: Float32 | None, scratch: Float32) -> float:
-    """Return the squared distance of a block from `origin` or zero; in float64 where float32 overflows."""
-    with np.errstate(over="ignore"):
-        step = block if origin is None else np.subtract(block, origin, out=scratch)
-        square = float(np.dot(step, step))
-    if math.isfinite(square):
-        return square
-    wide = block.astype(np.float64) if origin is None else np.subtract(block, origin, dtype=np.float64)
-    return float(np.dot(wide, wide))
+def squared_norm(values: Float32, origin: Float32 | None = None) -> float:
+    """Return the squared Euclidean distance from `origin`, or from zero, added up in float64."""
+    wide = values.astype(np.float64)
+    if origin is not None:
+        wide -= origin
+    return float(wide @ wide)
 
 
 def aligned_blocks(first: int, last: int, block: int) -> Iterator[tuple[int, int]]:

@@ -14,7 +14,7 @@ from flstore_core.flat import Float32
 from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.records import Member, Round
 from flstore_core.workloads import Partial, SliceMember, SliceView, fedavg_weights
-from flstore_core.workloads.methods.coordinatewise import weighted_sums
+from flstore_core.workloads.methods.coordinatewise import squared_norm, weighted_sums
 from flstore_core.workloads.methods.geometry import Float64
 
 ModelKey: TypeAlias = tuple[int, ClientId]
@@ -91,9 +91,3 @@ def distances(partials: Sequence[Partial]) -> Float64:
 def vector_pieces(partials: Sequence[Partial], index: int) -> list[Float32]:
     """Return an output's flat vector, slice after slice."""
     return [partial[f"vector{index}"] for partial in partials]
-
-
-def squared_norm(values: Float32) -> float:
-    """Return the squared Euclidean norm, in float64."""
-    wide = values.astype(np.float64)
-    return float(wide @ wide)

@@ -92,9 +92,10 @@ COMBINERS = pytest.mark.parametrize(
 def test_the_distance_from_the_base_is_that_of_the_combination(combiner: Combiner) -> None:
     rows, base = vectors(5, 70_000, 0), vectors(1, 70_000, 1)
     combined, moved = combine_rows(rows_of(rows), combiner, rows_of(base)[0])
-    assert moved == pytest.approx(float(((combined - base[0].astype(np.float32)) ** 2).sum()), rel=1e-5)
+    step = combined.astype(np.float64) - base[0].astype(np.float32)
+    assert moved == pytest.approx(float((step**2).sum()), rel=1e-12)
     combined, moved = combine_rows(rows_of(rows), combiner, None)
-    assert moved == pytest.approx(float((combined**2).sum()), rel=1e-5)
+    assert moved == pytest.approx(float((combined.astype(np.float64) ** 2).sum()), rel=1e-12)
 
 
 @COMBINERS

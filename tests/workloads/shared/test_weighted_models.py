@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.records import Member, Round
 from flstore_core.workloads import SliceView
+from flstore_core.workloads.methods.coordinatewise import squared_norm
 from flstore_core.workloads.shared.weighted_models import (
     ModelKey,
     ModelSum,
@@ -20,7 +21,6 @@ from flstore_core.workloads.shared.weighted_models import (
     map_sums,
     members_of_sums,
     scale,
-    squared_norm,
     vector_pieces,
 )
 from tests.workloads.rounds import member, schema_of, view
