@@ -32,7 +32,9 @@ SETTINGS: Final = frozenset(
 )
 """What docs/settings.md lists."""
 
-DEVELOPMENT: Final = tuple(PREFIX + name for name in ("COMPILE", "E2E_", "REDIS", "CACHE_NETWORK_PROFILE"))
+DEVELOPMENT: Final = tuple(
+    PREFIX + name for name in ("COMPILE", "E2E_", "FUZZ_CASES", "SOAK_SECONDS", "REDIS", "CACHE_NETWORK_PROFILE")
+)
 """What the build, the tests and the load generator read begins like one of these."""
 
 

@@ -23,6 +23,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -31,6 +32,7 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp
 
+from flstore_core.errors import FLStoreError
 from services.common.connections import BoundedProtocol
 from services.common.settings import Variables, read, whole
 
@@ -121,6 +123,14 @@ def run(
     gc.enable()
     server.run(sockets=sockets)
     _exit_after(LINGER_S, 0)
+
+
+def start(main: Callable[[], None]) -> None:
+    """Run a service's `main`. What keeps it from starting is one line on stderr and exit code 1, no traceback."""
+    try:
+        main()
+    except (FLStoreError, OSError) as error:
+        sys.exit(f"error: {error}")
 
 
 def ready_message(side_port: int) -> bytes:

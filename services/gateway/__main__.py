@@ -6,7 +6,7 @@ from flstore_core import buffers
 from flstore_core.storage import open_store
 from services.common import logs, memory
 from services.common.proof import Keys
-from services.common.serve import Listen, run
+from services.common.serve import Listen, run, start
 from services.gateway.app import create_app
 from services.gateway.settings import Settings
 from services.gateway.state import create_state
@@ -21,4 +21,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from flstore_core.storage import ObjectStore, open_store
 from services.common import logs
 from services.common.proof import Keys
-from services.common.serve import Listen, run
+from services.common.serve import Listen, run, start
 from services.placement.app import create_app, release_waiting
 from services.placement.runtime.local.process import Program
 from services.placement.runtime.local.runtime import LocalRuntime
@@ -52,4 +52,4 @@ def prepare_cluster(settings: Settings, keys: Keys, store: ObjectStore, env: Map
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -11,7 +11,7 @@ from flstore_core import buffers
 from flstore_core.storage.url import open_later
 from services.common import logs, memory
 from services.common.proof import Keys
-from services.common.serve import Listen, run
+from services.common.serve import Listen, run, start
 from services.shard.app import create_app
 from services.shard.settings import Settings
 from services.shard.state import create_state
@@ -28,4 +28,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from flstore_core.errors import InvalidParameters
-from services.common.serve import Listen, ready_message
+from services.common.serve import Listen, ready_message, start
 
 ROOT = str(Path(__file__).parents[2])
 BASE = {**os.environ, "PYTHONPATH": ROOT, "FLSTORE_SHARD_ID": "s", "OPENBLAS_NUM_THREADS": "1"}
@@ -75,3 +75,28 @@ def test_settings_come_from_the_environment() -> None:
     assert Listen.from_env({}) == Listen()
     with pytest.raises(InvalidParameters, match="FLSTORE_PORT: 'http' is not usable; use a whole number"):
         Listen.from_env({"FLSTORE_PORT": "http"})
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            InvalidParameters("FLSTORE_POLICY: policy 'LRU' does not exist"),
+            "FLSTORE_POLICY: policy 'LRU' does not exist",
+        ),
+        (OSError(98, "Address already in use"), "[Errno 98] Address already in use"),
+    ],
+)
+def test_what_keeps_a_service_from_starting_is_one_line(error: Exception, said: str) -> None:
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        start(main)
+    assert ended.value.code == f"error: {said}"
+
+
+@pytest.mark.parametrize("service", ["gateway", "placement", "predictor", "shard"])
+def test_every_service_starts_so(service: str) -> None:
+    source = (Path(__file__).parents[2] / "services" / service / "__main__.py").read_text()
+    assert source.endswith('if __name__ == "__main__":\n    start(main)\n')
