@@ -37,6 +37,8 @@ NUMPY_DTYPE: Mapping[str, np.dtype[Any]] = {
 _BLOCK = 1 << 17
 """Elements looked at together: few enough to stay in a core's cache."""
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+_GREATEST: Mapping[str, float] = {"F16": 65504.0, "BF16": 3.3895313892515355e38}
+"""Greatest finite number of each dtype that has fewer than float32."""
 
 
 class FlatView:
@@ -141,7 +143,9 @@ def narrow_to_bfloat16(values: Float32) -> NDArray[np.uint16]:
 
 
 def from_float32(values: Float32, dtype: str) -> NDArray[Any]:
-    """Return float32 `values` as the NumPy form of safetensors `dtype`."""
+    """Return finite float32 `values` as the NumPy form of safetensors `dtype`, no element beyond its range."""
+    if greatest := _GREATEST.get(dtype):
+        values = np.clip(values, -greatest, greatest)
     return narrow_to_bfloat16(values) if dtype == "BF16" else values.astype(NUMPY_DTYPE[dtype], copy=False)
 
 

@@ -202,3 +202,12 @@ def test_large_elements_whose_squares_overflow_are_finite() -> None:
 
 def test_nothing_is_finite() -> None:
     assert all_finite(np.empty(0, np.float32), "F32")
+
+
+@pytest.mark.parametrize(("dtype", "greatest"), [("F16", 65504.0), ("BF16", 3.3895313892515355e38)])
+def test_a_number_beyond_its_dtype_is_the_greatest_within_it(dtype: str, greatest: float) -> None:
+    """As of an aggregate of differences that together leave the range."""
+    packed = from_float32(np.array([3.4e38, -3.4e38, 1.5], np.float32), dtype)
+    view = FlatView(packed.view(np.uint8), [Run(0, 3, dtype, 0)])
+    assert view.whole().tolist() == [greatest, -greatest, 1.5]
+    assert all_finite(packed, dtype)
