@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from flstore_core.cli.session import Session, connected
+from flstore_core.cli.session import Session, connected, wide_option
 from flstore_core.cli.tables import table
 from flstore_core.cli.values import FILE, merged, pairs, tensors_in
 from flstore_core.client import Receipt
@@ -26,6 +26,7 @@ _AT_ONCE = 4
 @click.option("--client", help="The client's name; by default the name of its file, without the suffix.")
 @click.option("--aggregate", is_flag=True, help="Store the model that the round ended with.")
 @pairs("-m", "--metric", "metrics", help="Such as num_examples=120.")
+@wide_option
 @connected
 def put_command(
     session: Session,
@@ -35,6 +36,7 @@ def put_command(
     client: str | None,
     aggregate: bool,
     metrics: Sequence[tuple[str, Any]],
+    wide: bool,
 ) -> None:
     """Store each FILE (.safetensors or .npz) as a client's update in ROUND of JOB."""
     if len(files) > 1 and (client or aggregate):
@@ -46,7 +48,7 @@ def put_command(
             pool.map(lambda name, file: _put(session, bars, job, round_, name, file, shared_metrics), names, files)
         )
     rows = [[r.client, format_size(r.nbytes), "stored" if r.created else "stored before", r.sha256] for r in receipts]
-    session.show(receipts, table("", ["client", "size", "", "sha256"], rows))
+    session.show(receipts, table("", ["client", "size", "", "sha256"], rows, wide))
 
 
 def _client(name: str) -> ClientId:

@@ -19,7 +19,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from flstore_core.presentation import fitting, legible, listed, shown, spoken
+from flstore_core.presentation import LEAST_ROOM, fitting, legible, listed, shown, spoken
 
 _GAP = 2
 _WRAPPED = 30
@@ -33,16 +33,19 @@ class FittedTable:
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
-    """JSON values, none of which a terminal obeys."""
+    """JSON values."""
     more: int = 0
     """Rows that are left out."""
     wide: bool = False
+    tidied: bool = True
+    """Whether names in it are already fit to be shown."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield from [Text(self.title, "bold")] if self.title else []
-        bands = list(_bands(self._columns, options.max_width))
-        if len(bands) > 1 and len(self.rows) == 1:
-            yield pairs(zip(self.columns, self.rows[0], strict=True))
+        rows = self.rows if self.tidied else _tidied(self.rows, options.max_width // 2)
+        bands = list(_bands(self._columns(rows), options.max_width))
+        if len(bands) > 1 and len(rows) == 1:
+            yield pairs(zip(self.columns, rows[0], strict=True))
             return
         for band in bands if self.wide else bands[:1]:
             yield _drawn(band)
@@ -52,9 +55,8 @@ class FittedTable:
         if self.more:
             yield Text(f"{self.more:,} more; --json shows all", "dim")
 
-    @property
-    def _columns(self) -> list["_Column"]:
-        cells = zip(*([shown(value) for value in row] for row in self.rows), strict=True)
+    def _columns(self, rows: Sequence[Sequence[Any]]) -> list["_Column"]:
+        cells = zip(*([shown(value) for value in row] for row in rows), strict=True)
         return [
             _Column(name, each) for name, each in zip(self.columns, [*cells] or [()] * len(self.columns), strict=True)
         ]
@@ -62,14 +64,17 @@ class FittedTable:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], wide: bool = False) -> FittedTable:
     """Return rows under headings; columns of numbers are right-aligned."""
-    rows = [list(row) for row in rows]
-    names = fitting((value for row in rows for value in row if isinstance(value, str) and " " not in value), _LONGEST)
-    legibly = [[names.get(value, legible(value)) if isinstance(value, str) else value for value in row] for row in rows]
-    return FittedTable(title, columns, legibly, wide=wide)
+    return FittedTable(title, columns, [list(row) for row in rows], wide=wide, tidied=False)
 
 
-_LONGEST = 64
-"""Characters of a name or hash in a table of a command, beyond which it loses its middle."""
+def _tidied(rows: Sequence[Sequence[Any]], room: int) -> list[list[Any]]:
+    """Return rows with names that fit; what has blanks is no name and can be wrapped, and a hash stays whole."""
+    texts = [value for row in rows for value in row if isinstance(value, str)]
+    names = fitting((text for text in texts if " " not in text and not _HASH.fullmatch(text)), max(room, LEAST_ROOM))
+    return [[names.get(each, legible(each)) if isinstance(each, str) else each for each in row] for row in rows]
+
+
+_HASH = re.compile("[0-9a-f]{64}")
 
 
 def pairs(values: Iterable[tuple[str, Any]]) -> Table:

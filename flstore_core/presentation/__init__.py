@@ -19,11 +19,12 @@ from flstore_core.presentation.base import (
     Table,
     View,
 )
-from flstore_core.presentation.names import fitting, legible, tidy
+from flstore_core.presentation.names import LEAST_ROOM, fitting, legible, tidy
 from flstore_core.presentation.present import present, view_of
 from flstore_core.presentation.words import counted, listed, percent, shown, spans, spoken
 
 __all__ = [
+    "LEAST_ROOM",
     "MOST_ROWS",
     "Answer",
     "Facts",

@@ -6,6 +6,8 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from flstore_core.errors import InvalidParameters
+
 _HEAD = "flstore.head"
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]{1,100}){1,10}")
 
@@ -65,10 +67,12 @@ class BelowPrefix:
 
 
 def checked_prefix(text: str) -> str:
-    """Return a prefix without its last slash; raise `ValueError` if it is not one such as `/flstore`."""
+    """Return a prefix without its last slash; raise `InvalidParameters` if it is not one such as `/flstore`."""
     prefix = text.rstrip("/")
     if prefix and not _PREFIX.fullmatch(prefix):
-        raise ValueError("a prefix begins with a slash and has letters, digits, dots and hyphens, such as /flstore")
+        raise InvalidParameters(
+            f"{text!r} is not usable; begin with a slash, then letters and digits, such as /flstore"
+        )
     return prefix
 
 

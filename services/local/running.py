@@ -42,6 +42,7 @@ def running(
     shards: int = 2,
     host: str = HOST,
     port: int = 0,
+    root_path: str | None = None,
     cache_size: str = "512MiB",
     policy: str = "tailored",
     idle_seconds: float = 60.0,
@@ -55,6 +56,7 @@ def running(
         shards: number of shards; each is at zero until it is needed.
         host: address at which the gateway listens. Everything else listens on loopback.
         port: port of the gateway; 0 takes a free one.
+        root_path: path below which a proxy has the gateway; None for what the environment says.
         cache_size: budget of each shard's cache, such as `512MiB`.
         policy: caching policy of the shards, by name.
         idle_seconds: a shard goes to zero after so many seconds without a data request; 0 for never.
@@ -72,6 +74,8 @@ def running(
     base = dict(os.environ if env is None else env)
     base[VARIABLE] = base.get(VARIABLE) or new_key()
     settings = _settings(store, shards, cache_size, policy, idle_seconds)
+    if root_path is not None:
+        settings["FLSTORE_ROOT_PATH"] = root_path
     check(base | settings | {"FLSTORE_HOST": host})
     with closing(open_store(store, base)) as opened:
         opened.probe()

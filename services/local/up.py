@@ -59,6 +59,13 @@ PORT = 8080
     help="0 takes a free one.",
 )
 @click.option(
+    "--root-path",
+    envvar="FLSTORE_ROOT_PATH",
+    show_envvar=True,
+    metavar="PREFIX",
+    help="Path below which a proxy has the gateway, such as /flstore, if the proxy sends no X-Forwarded-Prefix.",
+)
+@click.option(
     "--cache-size",
     default="512MiB",
     envvar="FLSTORE_CACHE_BYTES",

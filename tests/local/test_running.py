@@ -69,6 +69,12 @@ def test_settings_reach_both_processes_and_the_gateway_knows_the_controller(
     assert environment("gateway") == {**environment("placement"), "FLSTORE_PLACEMENT_URL": controller}
 
 
+def test_a_path_prefix_wins_over_that_of_the_environment(recorded: type[Recorded], tmp_path: Path) -> None:
+    for prefix, expected in ((None, "/env"), ("/fl", "/fl"), ("", "")):
+        with running(str(tmp_path), root_path=prefix, env={"FLSTORE_ROOT_PATH": "/env"}):
+            assert environment("gateway")["FLSTORE_ROOT_PATH"] == expected
+
+
 def test_everything_is_stopped_and_closed_when_the_block_fails(recorded: type[Recorded], tmp_path: Path) -> None:
     block = running(str(tmp_path), log=tmp_path / "logs" / "log")
     block.__enter__()
@@ -99,6 +105,7 @@ def test_a_gateway_that_does_not_become_ready_is_an_error(
         ({"port": -1}, "port -1 is not usable"),
         ({"idle_seconds": float("nan")}, "FLSTORE_IDLE_SECONDS: 'nan' is not usable"),
         ({"idle_seconds": -1.0}, "FLSTORE_IDLE_SECONDS: '-1.0' is not usable"),
+        ({"root_path": "fl"}, "FLSTORE_ROOT_PATH: 'fl' is not usable; begin with a slash"),
         ({"policy": "LRU"}, "FLSTORE_POLICY: policy 'LRU' does not exist; nearest: lru"),
     ],
 )
