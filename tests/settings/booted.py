@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flstore_core import buffers
-from services.common import logs
+from services.common import logs, memory
 from services.common.serve import Listen
 from tests.settings.row import Env
 
@@ -58,6 +58,7 @@ def booted(service: str, env: Env) -> Iterator[Booted]:
             patch.setenv(name, text)
         patch.setattr(main, "run", seen.run)
         patch.setattr(logs, "configure", lambda *args: seen.logged.append(args))
+        patch.setattr(memory, "memory_limit", lambda: None)  # the machine's own says nothing of a setting
         patch.setattr(buffers, "keep", seen.kept.append)
         patch.setattr(buffers, "keep_freed", lambda: None)
         if service == "placement":
