@@ -27,6 +27,45 @@ MAX_ROUND = 10**8 - 1
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 _NAME = re.compile(NAME_PATTERN)
 _RULE = "1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"
+_LONGEST = 128
+
+ENCODED = "x--"
+"""Begins the usable form of a name that is not usable as it is."""
+
+_ESCAPE = re.compile(rb"_([0-9a-f]{2})")
+_KEPT = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-")
+
+
+def encode(text: str) -> str:
+    """Return a client's name in the form in which the store keeps it; `decode` takes it back.
+
+    A usable name stays as it is. In any other, each byte of its UTF-8 but letters, digits, dots and hyphens becomes `_`
+    and two hexadecimal digits: `Hospital A` is kept as `x--Hospital_20A`, `a@b.org` as `x--a_40b.org`.
+    """
+    if not text or text in RESERVED or _NAME.fullmatch(text):
+        return text
+    try:
+        name = ENCODED + "".join(chr(byte) if byte in _KEPT else f"_{byte:02x}" for byte in text.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidId(
+            "half of a surrogate pair (\\ud800 to \\udfff) is not text; leave it out of the name"
+        ) from error
+    if len(name) > _LONGEST:
+        raise InvalidId(
+            f"client name {_shown(text)!r} is not usable: it is kept in {len(name)} characters; use {_RULE}"
+        )
+    return name
+
+
+def decode(name: str) -> str:
+    """Return the name that `encode` was given; a name that it would not have made is returned as it is."""
+    if not name.startswith(ENCODED):
+        return name
+    try:
+        text = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), name[len(ENCODED) :].encode()).decode()
+        return text if encode(text) == name else name
+    except (UnicodeError, InvalidId):
+        return name
 
 
 def job_id(text: str) -> JobId:
@@ -38,6 +77,10 @@ def client_id(text: str) -> ClientId:
     """Return `text` as a client's name; raise `InvalidId` for unsafe or reserved ones."""
     if text in RESERVED:
         raise InvalidId(f"client {text!r} is a reserved name; choose another than {sorted(RESERVED)}")
+    if (name := encode(text)) != text:
+        raise InvalidId(
+            f"client name {_shown(text)!r} is not usable; use {_RULE}. The client and `flstore` write it as {name}"
+        )
     return ClientId(_name("client", text))
 
 

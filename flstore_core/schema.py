@@ -9,7 +9,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -101,24 +101,30 @@ class Schema:
     """The tensors of a job, in canonical order."""
 
     tensors: tuple[TensorSpec, ...]
+    names: tuple[str, ...] = field(default=(), compare=False)
+    """Their names in the order in which a model was given, in which people want it back."""
 
     @classmethod
     def of(cls, tensors: Iterable[TensorSpec]) -> "Schema":
         """Return the schema of `tensors`, given in any order; raise `InvalidParameters` on doubled names."""
-        ordered = tuple(sorted(tensors, key=lambda t: (-_RANK[t.dtype], t.name)))
+        given = tuple(tensors)
+        ordered = tuple(sorted(given, key=lambda t: (-_RANK[t.dtype], t.name)))
         names = Counter(t.name for t in ordered)
         if doubled := [name for name, times in names.items() if times > 1]:
             raise InvalidParameters(f"tensor names must be distinct; doubled: {doubled[:10]}")
         if "__metadata__" in names:
             raise InvalidParameters("'__metadata__' cannot be a tensor's name: safetensors reserves it")
-        return cls(ordered)
+        return cls(ordered, tuple(t.name for t in given))
 
     @classmethod
     def from_json(cls, rows: Iterable[Mapping[str, Any]]) -> "Schema":
         return cls.of(TensorSpec(str(r["name"]), str(r["dtype"]), tuple(int(n) for n in r["shape"])) for r in rows)
 
     def to_json(self) -> list[dict[str, Any]]:
-        return [{"name": t.name, "dtype": t.dtype, "shape": list(t.shape)} for t in self.tensors]
+        """Return name, dtype and shape of each tensor, in the order in which they were given."""
+        by_name = {t.name: t for t in self.tensors}
+        given = [by_name[name] for name in self.names] or self.tensors
+        return [{"name": t.name, "dtype": t.dtype, "shape": list(t.shape)} for t in given]
 
     @cached_property
     def nbytes(self) -> int:

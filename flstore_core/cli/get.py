@@ -1,5 +1,6 @@
 """`flstore get`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -10,8 +11,9 @@ from rich.progress import Progress
 from flstore_core import codec
 from flstore_core.cli.session import Session, connected
 from flstore_core.cli.values import SUFFIXES, save_npz
+from flstore_core.client.naming import in_order
 from flstore_core.errors import InvalidParameters
-from flstore_core.ids import AGGREGATE
+from flstore_core.ids import AGGREGATE, encode
 from flstore_core.units import format_size
 
 
@@ -26,7 +28,7 @@ def get_command(session: Session, job: str, round_: int, client: str, output: Pa
 
     The file is checked against its hash. With `-o NAME.npz` it is written for NumPy, bfloat16 widened to float32.
     """
-    path = output or Path(f"{client}.safetensors")
+    path = output or Path(f"{encode(client)}.safetensors")
     if path.suffix not in SUFFIXES:
         raise InvalidParameters(f"output {str(path)!r} is not usable; name a {' or '.join(SUFFIXES)} file")
     console = Console(stderr=True)
@@ -35,12 +37,13 @@ def get_command(session: Session, job: str, round_: int, client: str, output: Pa
         body = session.client.download_raw(
             job, round_, client, progress=lambda done, total: bars.update(task, completed=done, total=total)
         )
-    _write(path, body)
+    _write(path, body, [tensor["name"] for tensor in session.client.job(job).schema] if path.suffix == ".npz" else [])
     session.show({"path": str(path), "nbytes": len(body)}, f"{path}: {format_size(len(body))}")
 
 
-def _write(path: Path, body: bytearray) -> None:
-    arrays = codec.loads(memoryview(body))[0] if path.suffix == ".npz" else None
+def _write(path: Path, body: bytearray, names: Sequence[str]) -> None:
+    """Write a model to a file, the arrays of an .npz file in the order of `names`."""
+    arrays = in_order(codec.loads(memoryview(body))[0], names) if path.suffix == ".npz" else None
     try:
         with path.open("wb") as file:
             if arrays is None:

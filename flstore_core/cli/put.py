@@ -13,7 +13,7 @@ from flstore_core.cli.session import Session, connected, wide_option
 from flstore_core.cli.tables import table
 from flstore_core.cli.values import FILE, merged, pairs, tensors_in
 from flstore_core.client import Receipt
-from flstore_core.ids import AGGREGATE, ClientId, client_id
+from flstore_core.ids import AGGREGATE, ClientId, client_id, encode
 from flstore_core.units import format_size
 
 _AT_ONCE = 4
@@ -54,7 +54,7 @@ def put_command(
 def _client(name: str) -> ClientId:
     if name == AGGREGATE:
         raise click.UsageError(f"{name!r} is no client's name; use --aggregate to store the round's model")
-    return client_id(name)
+    return client_id(encode(name))
 
 
 def _put(

@@ -1,15 +1,28 @@
 """Every call of the HTTP API: the requests it makes and what their responses mean. Does no I/O; see `exchange`."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from numpy.typing import NDArray
 
 from flstore_core import ids
 from flstore_core.client import paths
-from flstore_core.client.bodies import Buffers, Progress
-from flstore_core.client.encoding import BINARY, Tensors, decode_model, encode_model, from_json, json_request
+from flstore_core.client.bodies import Progress
+from flstore_core.client.encoding import (
+    BINARY,
+    Tensors,
+    answer_in,
+    decode_model,
+    encode_model,
+    file_body,
+    from_json,
+    json_request,
+    values_by_name,
+)
+from flstore_core.client.endpoint import as_seconds
 from flstore_core.client.exchange import Exchange, Request, Response
+from flstore_core.client.naming import Id, as_text, client_names, encoded, in_order, is_list, named_as
 from flstore_core.client.results import Answer, Erasure, Fields, JobInfo, Operation, Receipt, RoundInfo
 from flstore_core.client.retry import send
 from flstore_core.client.tensors import Arrays, body_of, schema_of
@@ -29,10 +42,10 @@ class Api:
 
     def create_job(
         self,
-        job: str,
+        job: Id,
         /,
         *,
-        like: Arrays | None = None,
+        like: Arrays | Sequence[Any] | None = None,
         schema: Schema | None = None,
         statistics: str = "exact",
         updates: Literal["weights", "delta"] = "weights",
@@ -44,7 +57,8 @@ class Api:
         """Create a job whose updates have the tensors of `like`, or `schema`. Creating it again changes nothing.
 
         Args:
-            like: arrays of a model, by tensor name; only names, dtypes and shapes are sent.
+            like: a model, as `put_update` takes it but for files; only names, dtypes and shapes are sent, and tensors
+                without values (torch's `meta` device) will do. What comes back later has its order.
             statistics: `exact`, or `off` to keep none.
             updates: what clients send: `weights`, models as training left them, or `delta`, their differences from the
                 aggregate that the round started from. What `put_aggregate` takes is a model with either.
@@ -59,7 +73,11 @@ class Api:
         """
         if (like is None) == (schema is None):
             raise InvalidParameters("give either `like`, arrays of a model, or `schema`")
-        tensors = schema if schema is not None else schema_of(like or {})
+        tensors = schema if schema is not None else schema_of(like)
+        if not isinstance(tensors, Schema):
+            raise InvalidParameters(
+                f"schema is a {type(schema).__name__}; pass a flstore_core.schema.Schema, or `like`"
+            )
         settings = {
             "schema": tensors.to_json(),
             "statistics": statistics,
@@ -69,28 +87,28 @@ class Api:
             "replicas": replicas,
             "slices": slices,
         }
-        response = yield from self._send(json_request("PUT", paths.job(job), settings))
-        return JobInfo.from_json(from_json(response))
+        response = yield from self._send(json_request("PUT", paths.job(job), settings, "settings"))
+        return answer_in(response, JobInfo.from_json)
 
     def jobs(self) -> Exchange[list[JobInfo]]:
         """Return all jobs, in brief."""
         response = yield from self._send(Request("GET", "/v1/jobs"))
-        return [JobInfo.from_json(row) for row in from_json(response)["jobs"]]
+        return answer_in(response, lambda answer: [JobInfo.from_json(row) for row in answer["jobs"]])
 
-    def job(self, job: str, /) -> Exchange[JobInfo]:
+    def job(self, job: Id, /) -> Exchange[JobInfo]:
         """Return one job with its schema and settings; raise `NotFound`."""
         response = yield from self._send(Request("GET", paths.job(job)))
-        return JobInfo.from_json(from_json(response))
+        return answer_in(response, JobInfo.from_json)
 
-    def delete_job(self, job: str, /) -> Exchange[None]:
+    def delete_job(self, job: Id, /) -> Exchange[None]:
         """Remove a job and everything stored for it; raise `NotFound`."""
         yield from self._send(Request("DELETE", paths.job(job)))
 
     def put_update(
         self,
-        job: str,
+        job: Id,
         round: int,  # noqa: A002 - the field's own word
-        client: str,
+        client: Id,
         tensors: Tensors,
         *,
         metrics: Metrics | None = None,
@@ -101,20 +119,23 @@ class Api:
         Storing the same update with the same metrics again changes nothing.
 
         Args:
-            tensors: arrays by name (sent from their own memory), the bytes of a safetensors file, or its path.
+            client: its name. One that is not usable as it is, such as `ipv4:10.0.0.1:80`, is encoded (`ids.encode`).
+            tensors: arrays by name (sent from their own memory), a torch module or its state dict, a tree of arrays, a
+                list of arrays in the order in which the job was created, the bytes of a safetensors file, or its path.
             metrics: JSON values by name; `num_examples` weighs the client in FedAvg.
             progress: called with the bytes sent so far and the bytes in all.
 
         Raises:
+            InvalidParameters: naming the argument, tensor or metric that cannot be sent.
             SchemaMismatch, InvalidTensors: naming the tensor.
             Conflict: if the client sent other bytes or other metrics in this round; it names the metrics.
             RoundCommitted: if the round is committed.
         """
-        return (yield from self._upload(paths.update(job, round, client), tensors, metrics, progress))
+        return (yield from self._upload(job, paths.update(job, round, client), tensors, metrics, progress))
 
     def put_aggregate(
         self,
-        job: str,
+        job: Id,
         round: int,  # noqa: A002
         tensors: Tensors,
         *,
@@ -125,19 +146,18 @@ class Api:
 
         See `put_update` for the arguments and errors.
         """
-        return (yield from self._upload(paths.aggregate(job, round), tensors, metrics, progress))
+        return (yield from self._upload(job, paths.aggregate(job, round), tensors, metrics, progress))
 
-    def put_program(self, job: str, program: bytes) -> Exchange[Fields]:
+    def put_program(self, job: Id, program: bytes | Path | str) -> Exchange[Fields]:
         """Store the program that runs the job's models, as `torch.export.save` writes it; return its inputs.
 
         Raises:
             SchemaMismatch: if its parameters are not the tensors that the job stores.
         """
-        body = Buffers([memoryview(program)])
-        request = Request("PUT", paths.model_program(job), BINARY, body, states_digest=True)
+        request = Request("PUT", paths.model_program(job), BINARY, file_body(program), states_digest=True)
         return Fields(from_json((yield from self._send(request))))
 
-    def put_dataset(self, job: str, dataset: str, tensors: Mapping[str, Any]) -> Exchange[Fields]:
+    def put_dataset(self, job: Id, dataset: Id, tensors: Mapping[str, Any]) -> Exchange[Fields]:
         """Store a data set to evaluate models on, and return its record.
 
         Args:
@@ -148,12 +168,12 @@ class Api:
 
     def commit(
         self,
-        job: str,
+        job: Id,
         round: int,  # noqa: A002
         *,
         metrics: Metrics | None = None,
         hyperparameters: Metrics | None = None,
-        participants: Sequence[str] | None = None,
+        participants: Sequence[Id] | None = None,
     ) -> Exchange[Round]:
         """Commit a round, after which it cannot change, and return its record.
 
@@ -166,43 +186,46 @@ class Api:
             NotFound: if the round or a participant's update does not exist.
             Conflict: if it was committed with other metrics or hyperparameters.
         """
-        body: dict[str, Any] = {"metrics": metrics or {}, "hyperparameters": hyperparameters or {}}
+        body: dict[str, Any] = {
+            "metrics": values_by_name(metrics, "metrics"),
+            "hyperparameters": values_by_name(hyperparameters, "hyperparameters"),
+        }
         if participants is not None:
-            body["participants"] = list(participants)
-        response = yield from self._send(json_request("POST", paths.commit(job, round), body))
-        return Round.from_json(from_json(response))
+            body["participants"] = client_names(participants)
+        response = yield from self._send(json_request("POST", paths.commit(job, round), body, "commit"))
+        return answer_in(response, Round.from_json)
 
-    def rounds(self, job: str, /) -> Exchange[list[RoundInfo]]:
+    def rounds(self, job: Id, /) -> Exchange[list[RoundInfo]]:
         """Return a job's rounds in brief, open ones too."""
         response = yield from self._send(Request("GET", paths.rounds(job)))
-        return [RoundInfo.from_json(row) for row in from_json(response)["rounds"]]
+        return answer_in(response, lambda answer: [RoundInfo.from_json(row) for row in answer["rounds"]])
 
-    def round(self, job: str, round: int, /) -> Exchange[Round]:  # noqa: A002
+    def round(self, job: Id, round: int, /) -> Exchange[Round]:  # noqa: A002
         """Return a round's record: members, metrics, hyperparameters."""
         response = yield from self._send(Request("GET", paths.round_(job, round)))
-        return Round.from_json(from_json(response))
+        return answer_in(response, Round.from_json)
 
-    def get_update(self, job: str, round: int, client: str, /) -> Exchange[dict[str, NDArray[Any]]]:  # noqa: A002
+    def get_update(self, job: Id, round: int, client: Id, /) -> Exchange[dict[str, NDArray[Any]]]:  # noqa: A002
         """Return a client's tensors as arrays, bfloat16 widened to float32."""
-        return decode_model((yield from self._download(paths.update(job, round, client))))
+        return (yield from self._arrays(job, paths.update(job, round, client)))
 
-    def get_aggregate(self, job: str, round: int, /) -> Exchange[dict[str, NDArray[Any]]]:  # noqa: A002
+    def get_aggregate(self, job: Id, round: int, /) -> Exchange[dict[str, NDArray[Any]]]:  # noqa: A002
         """Return the model that a round ended with as arrays, bfloat16 widened to float32."""
-        return decode_model((yield from self._download(paths.aggregate(job, round))))
+        return (yield from self._arrays(job, paths.aggregate(job, round)))
 
-    def get_artifact(self, job: str, artifact: str | Mapping[str, Any], /) -> Exchange[dict[str, NDArray[Any]]]:
+    def get_artifact(self, job: Id, artifact: str | Mapping[str, Any], /) -> Exchange[dict[str, NDArray[Any]]]:
         """Return a model that a workload wrote, given its id, its link's `href`, or the link itself."""
-        return decode_model((yield from self._download(paths.artifact(job, _link(artifact)))))
+        return (yield from self._arrays(job, paths.artifact(job, _link(artifact))))
 
-    def delete_artifact(self, job: str, artifact: str | Mapping[str, Any], /) -> Exchange[None]:
+    def delete_artifact(self, job: Id, artifact: str | Mapping[str, Any], /) -> Exchange[None]:
         """Delete a model that a workload wrote, named as for `get_artifact`; raise `NotFound`."""
         yield from self._send(Request("DELETE", paths.artifact(job, _link(artifact))))
 
     def download_raw(
         self,
-        job: str,
+        job: Id,
         round: int,  # noqa: A002
-        client: str,
+        client: Id,
         *,
         progress: Progress | None = None,
     ) -> Exchange[bytearray]:
@@ -211,17 +234,17 @@ class Api:
         path = paths.aggregate(job, round) if is_aggregate else paths.update(job, round, client)
         return (yield from self._download(path, progress))
 
-    def erase_client(self, job: str, client: str, /) -> Exchange[Erasure]:
+    def erase_client(self, job: Id, client: Id, /) -> Exchange[Erasure]:
         """Remove everything a client sent to a job; a tombstone in the audit log remains."""
         response = yield from self._send(Request("DELETE", paths.client(job, client)))
-        return Erasure.from_json(from_json(response))
+        return answer_in(response, Erasure.from_json)
 
     def workloads(self) -> Exchange[list[Fields]]:
         """Return the workloads the server offers: name, pattern, summary, JSON Schemas of parameters and result."""
         response = yield from self._send(Request("GET", "/v1/workloads"))
-        return [Fields(row) for row in from_json(response)["workloads"]]
+        return answer_in(response, lambda answer: [Fields(row) for row in answer["workloads"]])
 
-    def run(self, job: str, workload: str, /, **params: Any) -> Exchange[Answer]:
+    def run(self, job: Id, workload: str, /, **params: Any) -> Exchange[Answer]:
         """Run a workload and return its answer; the server may return the kept answer to an equal question.
 
         Raises:
@@ -229,20 +252,24 @@ class Api:
             InvalidParameters: naming each parameter that does not fit.
             NotEnoughData: if what the workload needs is not stored.
         """
-        response = yield from self._send(json_request("POST", paths.workload(job, workload), params))
-        return Answer.from_json(from_json(response))
+        response = yield from self._send(json_request("POST", paths.workload(job, workload), encoded(params), "params"))
+        return answer_in(response, Answer.from_json)
 
-    def run_anew(self, job: str, workload: str, /, **params: Any) -> Exchange[Answer]:
+    def run_anew(self, job: Id, workload: str, /, **params: Any) -> Exchange[Answer]:
         """Run a workload as `run` does, but never return a kept answer: a measurement needs a new one."""
-        request = json_request("POST", paths.workload(job, workload), params, {"Cache-Control": "no-cache"})
-        return Answer.from_json(from_json((yield from self._send(request))))
+        request = json_request(
+            "POST", paths.workload(job, workload), encoded(params), "params", {"Cache-Control": "no-cache"}
+        )
+        return answer_in((yield from self._send(request)), Answer.from_json)
 
-    def submit(self, job: str, workload: str, /, **params: Any) -> Exchange[Operation]:
+    def submit(self, job: Id, workload: str, /, **params: Any) -> Exchange[Operation]:
         """Start a workload without waiting for its answer; pass the returned operation to `wait`."""
-        request = json_request("POST", paths.workload(job, workload), params, {"Prefer": "respond-async"})
+        request = json_request(
+            "POST", paths.workload(job, workload), encoded(params), "params", {"Prefer": "respond-async"}
+        )
         response = yield from self._send(request)
         if "location" not in response.headers:
-            return Operation("", "succeeded", Answer.from_json(from_json(response)))
+            return Operation("", "succeeded", answer_in(response, Answer.from_json))
         return (yield from self._operation(response.headers["location"].rsplit("/", 1)[-1]))
 
     def operation(self, operation: str, /) -> Exchange[Operation]:
@@ -256,7 +283,7 @@ class Api:
             timeout: seconds to wait before `Unavailable` is raised, requests included; the operation goes on.
         """
         clock = self._retry.clock
-        deadline, pause_s = clock() + timeout, _FIRST_POLL_S
+        deadline, pause_s = clock() + as_seconds("timeout", timeout), _FIRST_POLL_S
         current = operation if isinstance(operation, Operation) else (yield from self._operation(operation))
         while current.state == "running":
             left_s = deadline - clock()
@@ -281,17 +308,28 @@ class Api:
 
     def _operation(self, operation: str, delay_s: float = 0.0) -> Exchange[Operation]:
         response = yield from self._send(Request("GET", paths.operation(operation), delay_s=delay_s))
-        return Operation.from_json(from_json(response))
+        return answer_in(response, Operation.from_json)
 
     def _upload(
-        self, path: str, tensors: Tensors, metrics: Metrics | None, progress: Progress | None
+        self, job: Id, path: str, tensors: Tensors, metrics: Metrics | None, progress: Progress | None
     ) -> Exchange[Receipt]:
+        if is_list(tensors):
+            tensors = named_as(tensors, (yield from self._names(job)))
         body, headers = encode_model(tensors, metrics)
         response = yield from self._send(Request("PUT", path, headers, body, progress, states_digest=True))
-        receipt = Receipt.from_json(from_json(response))
+        receipt = answer_in(response, Receipt.from_json)
         if receipt.sha256 != body.sha256:
             raise DigestMismatch(f"{path} was sent as {body.sha256}, but the store has {receipt.sha256}; send it again")
         return receipt
+
+    def _arrays(self, job: Id, path: str) -> Exchange[dict[str, NDArray[Any]]]:
+        arrays = decode_model((yield from self._download(path)))
+        return in_order(arrays, (yield from self._names(job)))
+
+    def _names(self, job: Id) -> Exchange[list[str]]:
+        """Return the names of a job's tensors in the order in which it was created."""
+        response = yield from self._send(Request("GET", paths.job(job)))
+        return answer_in(response, lambda answer: [str(tensor["name"]) for tensor in answer["schema"]])
 
     def _download(self, path: str, progress: Progress | None = None) -> Exchange[bytearray]:
         response = yield from self._send(Request("GET", path, progress=progress))
@@ -301,4 +339,5 @@ class Api:
 
 
 def _link(artifact: str | Mapping[str, Any]) -> str:
-    return artifact if isinstance(artifact, str) else str(artifact["href"])
+    href = artifact.get("href") if isinstance(artifact, Mapping) else artifact
+    return as_text("artifact", href)

@@ -1,13 +1,16 @@
 """Bodies of requests and responses: sent in pieces from where they lie, received into one buffer, counted."""
 
 import hashlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, Self, TypeAlias
 
+from flstore_core.errors import InvalidParameters
 from flstore_core.units import parse_natural
 
 CHUNK = 1 << 18
@@ -59,14 +62,29 @@ class FileBody:
     path: Path
     nbytes: int
 
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Return the body of a file; raise `InvalidParameters` if it cannot be read."""
+        with _reading(path), path.open("rb") as file:  # opened to see whether it can be: a folder has a size too
+            return cls(path, os.fstat(file.fileno()).st_size)
+
     @cached_property
     def sha256(self) -> str:
         return _sha256_of(self)
 
     def chunks(self) -> Iterator[bytes | memoryview]:
-        with self.path.open("rb") as file:
+        with _reading(self.path), self.path.open("rb") as file:
             while chunk := file.read(CHUNK):
                 yield chunk
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError: the path has a NUL in it
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidParameters(f"file {str(path)!r} cannot be read: {reason}") from error
 
 
 def _sha256_of(body: Body) -> str:

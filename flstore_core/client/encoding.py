@@ -1,10 +1,9 @@
 """Values of calls as bodies of requests, and bodies of responses as values."""
 
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,27 +11,26 @@ from numpy.typing import NDArray
 from flstore_core import codec
 from flstore_core.client.bodies import Body, Buffers, FileBody
 from flstore_core.client.exchange import Request, Response
-from flstore_core.client.tensors import Arrays, body_of, json_safe
+from flstore_core.client.plain import to_json
+from flstore_core.client.tensors import Arrays, body_of
 from flstore_core.errors import InvalidParameters, Unavailable
 from flstore_core.records import Metrics
 
-Tensors: TypeAlias = Arrays | bytes | bytearray | memoryview | Path | str
-"""A model to send: arrays by name, the bytes of a safetensors file, or its path."""
+T = TypeVar("T")
+
+Tensors: TypeAlias = Arrays | Sequence[Any] | bytes | bytearray | memoryview | Path | str
+"""A model to send: arrays by name, a list of arrays, the bytes of a safetensors file, or its path.
+
+A torch module is taken too; that it has the method `state_dict` cannot be said here without torch.
+"""
 
 BINARY: Mapping[str, str] = {"Content-Type": "application/octet-stream"}
 
 
-def json_request(method: str, path: str, data: Any, headers: Mapping[str, str] | None = None) -> Request:
-    """Return a request whose body is `data` as JSON; raise `InvalidParameters` if `data` is no JSON value."""
-    body = Buffers([memoryview(to_json(data).encode())])
+def json_request(method: str, path: str, data: Any, what: str, headers: Mapping[str, str] | None = None) -> Request:
+    """Return a request with `data` as JSON; raise `InvalidParameters`, which names it `what`, if it is none."""
+    body = Buffers([memoryview(to_json(data, what).encode())])
     return Request(method, path, {"Content-Type": "application/json", **(headers or {})}, body)
-
-
-def to_json(data: Any) -> str:
-    try:
-        return json.dumps(data, default=json_safe, allow_nan=False)
-    except ValueError as error:
-        raise InvalidParameters(f"only finite numbers can be sent as JSON: {error}") from error
 
 
 def from_json(response: Response) -> dict[str, Any]:
@@ -46,16 +44,34 @@ def from_json(response: Response) -> dict[str, Any]:
     return document
 
 
-def encode_model(tensors: Tensors, metrics: Metrics | None) -> tuple[Body, Mapping[str, str]]:
+def answer_in(response: Response, read: Callable[[dict[str, Any]], T]) -> T:
+    """Return what `read` makes of the JSON in a response; raise `Unavailable` if it lacks what the answer has."""
+    document = from_json(response)
+    try:
+        return read(document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise Unavailable(f"the server's answer is not the one expected ({reason}); is this FLStore's URL?") from error
+
+
+def encode_model(tensors: Any, metrics: Metrics | None) -> tuple[Body, Mapping[str, str]]:
     """Return the body and headers that upload a model with its metrics.
 
     Arrays are encoded with the metrics in the file's metadata. A ready file is sent unchanged, with the metrics in a
     header.
     """
-    text = to_json(metrics) if metrics else None
-    if isinstance(tensors, Mapping):
-        return body_of(tensors, {"metrics": text} if text else None), BINARY
-    return _file_body(tensors), BINARY if text is None else {**BINARY, "X-FLStore-Metrics": text}
+    values = values_by_name(metrics, "metrics")
+    text = to_json(values, "metrics") if values else None
+    if isinstance(tensors, bytes | bytearray | memoryview | Path | str):
+        return file_body(tensors), BINARY if text is None else {**BINARY, "X-FLStore-Metrics": text}
+    return body_of(tensors, {"metrics": text} if text else None), BINARY
+
+
+def values_by_name(values: Any, what: str) -> Metrics:
+    """Return metrics or the like, None as none; raise `InvalidParameters`, which names them `what`, for no mapping."""
+    if values is None or isinstance(values, Mapping):
+        return values or {}
+    raise InvalidParameters(f"{what}: {values!r:.40} is a {type(values).__name__}; pass values by name")
 
 
 def decode_model(body: bytearray) -> dict[str, NDArray[Any]]:
@@ -64,12 +80,11 @@ def decode_model(body: bytearray) -> dict[str, NDArray[Any]]:
     return {name: np.asarray(array) for name, array in arrays.items()}
 
 
-def _file_body(tensors: bytes | bytearray | memoryview | Path | str) -> Body:
-    if not isinstance(tensors, Path | str):
-        return Buffers([memoryview(tensors).cast("B")])
-    path = Path(tensors)
+def file_body(file: Any) -> Body:
+    """Return a body of bytes, or of a file named by its path; raise `InvalidParameters` if it cannot be read."""
+    if isinstance(file, Path | str):
+        return FileBody.of(Path(file))
     try:
-        with path.open("rb") as file:  # opened to see whether it can be read: a folder has a size too
-            return FileBody(path, os.fstat(file.fileno()).st_size)
-    except OSError as error:
-        raise InvalidParameters(f"file {str(path)!r} cannot be read: {error.strerror}") from error
+        return Buffers([memoryview(file).cast("B")])
+    except TypeError as error:
+        raise InvalidParameters(f"a {type(file).__name__} is no file; pass its bytes or its path") from error

@@ -1,5 +1,7 @@
 """What both transports know before a socket is open: a checked address, headers and timeouts."""
 
+import math
+import threading
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -47,13 +49,37 @@ class Endpoint:
 
 
 def create_endpoint(url: str, token: str | None, silence_s: float) -> Endpoint:
-    """Return the gateway at `url`; raise `InvalidParameters` if `url` is no HTTP URL."""
+    """Return the gateway at `url`; raise `InvalidParameters` if an argument is not usable, without the token's text."""
+    if not isinstance(url, str):
+        raise InvalidParameters(f"url is a {type(url).__name__}; write one such as http://127.0.0.1:8080")
     if not url.startswith(("http://", "https://")) or not _has_host(url):
         raise InvalidParameters(f"{url!r} is not the URL of a gateway; write one such as http://127.0.0.1:8080")
     headers = {"User-Agent": f"flstore/{__version__}", "Accept-Encoding": "identity"}
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
-    return Endpoint(url.rstrip("/"), headers, silence_s)
+    if token is not None:
+        headers.update(_authorization(token))
+    timeout_s = as_seconds("timeout", silence_s)
+    if not 0.0 < timeout_s < threading.TIMEOUT_MAX:
+        raise InvalidParameters(f"timeout is {timeout_s:g}; pass seconds, more than 0 and as many as a lock can wait")
+    return Endpoint(url.rstrip("/"), headers, timeout_s)
+
+
+def as_seconds(name: str, value: float) -> float:
+    """Return a number of seconds; raise `InvalidParameters`, naming it, for anything else."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if math.isnan(number):
+        raise InvalidParameters(f"{name} is {value!r:.40}; pass a number of seconds")
+    return number
+
+
+def _authorization(token: str) -> dict[str, str]:
+    """Return the header that carries a token, without the white space of a file that it may have come from."""
+    text = token.strip() if isinstance(token, str) else None
+    if text is None or not text.isascii() or any(not each.isprintable() or each == " " for each in text):
+        raise InvalidParameters("the token is no single word in ASCII; pass it as the server's administrator gave it")
+    return {"Authorization": f"Bearer {text}"} if text else {}
 
 
 def _has_host(url: str) -> bool:

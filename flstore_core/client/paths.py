@@ -1,52 +1,60 @@
-"""URL paths of the HTTP API. Each function checks the names it is given; a wrong one raises `InvalidId`."""
+"""URL paths of the HTTP API. Each function checks the names it is given.
+
+A name that is not usable raises `InvalidId`, and what is no name at all `InvalidParameters`.
+"""
 
 from flstore_core import ids
+from flstore_core.client.naming import Id, as_round, as_text, client_name
 
 
-def job(name: str) -> str:
-    return f"/v1/jobs/{ids.job_id(name)}"
+def job(name: Id) -> str:
+    return f"/v1/jobs/{ids.job_id(as_text('job', name))}"
 
 
-def model_program(job_name: str) -> str:
+def model_program(job_name: Id) -> str:
     return f"{job(job_name)}/model"
 
 
-def dataset(job_name: str, name: str) -> str:
-    return f"{job(job_name)}/datasets/{ids.object_name('data set', name)}"
+def dataset(job_name: Id, name: Id) -> str:
+    return f"{job(job_name)}/datasets/{_object('data set', name)}"
 
 
-def rounds(job_name: str) -> str:
+def rounds(job_name: Id) -> str:
     return f"{job(job_name)}/rounds"
 
 
-def round_(job_name: str, number: int) -> str:
-    return f"{rounds(job_name)}/{ids.round_number(number)}"
+def round_(job_name: Id, number: int) -> str:
+    return f"{rounds(job_name)}/{ids.round_number(as_round(number))}"
 
 
-def commit(job_name: str, number: int) -> str:
+def commit(job_name: Id, number: int) -> str:
     return f"{round_(job_name, number)}/commit"
 
 
-def update(job_name: str, number: int, client_name: str) -> str:
-    return f"{round_(job_name, number)}/clients/{ids.client_id(client_name)}"
+def update(job_name: Id, number: int, client_id: Id) -> str:
+    return f"{round_(job_name, number)}/clients/{client_name(client_id)}"
 
 
-def aggregate(job_name: str, number: int) -> str:
+def aggregate(job_name: Id, number: int) -> str:
     return f"{round_(job_name, number)}/aggregate"
 
 
-def client(job_name: str, name: str) -> str:
-    return f"{job(job_name)}/clients/{ids.client_id(name)}"
+def client(job_name: Id, name: Id) -> str:
+    return f"{job(job_name)}/clients/{client_name(name)}"
 
 
-def artifact(job_name: str, link: str) -> str:
+def artifact(job_name: Id, link: str) -> str:
     """Return an artifact's path, given its id or its link."""
     return f"{job(job_name)}/artifacts/{ids.object_name('artifact', link.rsplit('/', 1)[-1])}"
 
 
-def workload(job_name: str, name: str) -> str:
-    return f"{job(job_name)}/workloads/{ids.object_name('workload', name)}"
+def workload(job_name: Id, name: Id) -> str:
+    return f"{job(job_name)}/workloads/{_object('workload', name)}"
 
 
-def operation(name: str) -> str:
-    return f"/v1/operations/{ids.object_name('operation', name)}"
+def operation(name: Id) -> str:
+    return f"/v1/operations/{_object('operation', name)}"
+
+
+def _object(kind: str, name: Id) -> str:
+    return ids.object_name(kind, as_text(kind, name))

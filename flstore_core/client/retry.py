@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from flstore_core.client.exchange import Exchange, NoResponse, Request, Response
 from flstore_core.client.problems import error_from
+from flstore_core.errors import InvalidParameters
 from flstore_core.retry import Retry, growing
 
 LONGEST_RETRY_AFTER_S = 60.0
@@ -15,6 +16,8 @@ def retry_for(retries: int) -> Retry:
 
     Chance shortens each pause by up to a half.
     """
+    if not isinstance(retries, int) or retries < 0:
+        raise InvalidParameters(f"retries is {retries!r:.40}; pass a whole number, 0 for none")
     return Retry(growing(0.2, 5.0), jitter=0.5, attempts=retries + 1)
 
 

@@ -100,7 +100,7 @@ def test_a_job_is_created_like_a_file(flstore: Flstore, script: Script, tmp_path
     assert flstore("jobs", "create", "j", *given).exit_code == 0
     sent = script.seen[0].json
     assert (sent["slices"], sent["updates"]) == (2, "delta")
-    assert [(tensor["name"], tensor["dtype"]) for tensor in sent["schema"]] == [("steps", "I64"), ("w", "F32")]
+    assert {(tensor["name"], tensor["dtype"]) for tensor in sent["schema"]} == {("steps", "I64"), ("w", "F32")}
 
 
 def test_deleting_a_job_asks_first(flstore: Flstore, script: Script) -> None:
@@ -152,12 +152,14 @@ def test_a_file_that_is_no_model_is_refused(flstore: Flstore, script: Script, tm
 def test_a_model_is_fetched_into_a_file(flstore: Flstore, script: Script, tmp_path: Path, suffix: str) -> None:
     body = safetensors.numpy.save(ARRAYS)
     script.reply_bytes(body, ETag=f'"{hashlib.sha256(body).hexdigest()}"')
+    script.reply({"job": "j", "parameters": 6, "nbytes": 32, "schema": [{"name": "w"}, {"name": "steps"}]})
     output = tmp_path / f"out{suffix}"
     assert flstore("get", "j", "3", "-o", str(output)).exit_code == 0
     assert script.seen[0].path == "/v1/jobs/j/rounds/3/aggregate"
     if suffix == ".npz":
         with np.load(output) as found:
             assert found["w"].tolist() == ARRAYS["w"].tolist()
+            assert list(found) == ["w", "steps"], "in the order in which the job was created"
     else:
         assert output.read_bytes() == body
 
@@ -355,16 +357,29 @@ def test_a_file_of_an_aggregate_is_no_clients(flstore: Flstore, script: Script, 
 
 
 def test_no_file_is_put_if_one_of_them_has_no_clients_name(flstore: Flstore, script: Script, tmp_path: Path) -> None:
-    files = [saved(tmp_path / "c1.safetensors"), saved(tmp_path / "c 2.safetensors")]
+    files = [saved(tmp_path / "c1.safetensors"), saved(tmp_path / f"{'é' * 60}.safetensors")]
     refused = flstore("put", "j", "3", *map(str, files))
     assert (refused.exit_code, script.seen) == (1, [])
-    assert "client name 'c 2' is not usable" in refused.stderr
+    assert "characters; use 1 to 128" in refused.stderr
+
+
+def test_a_client_may_have_any_name(flstore: Flstore, script: Script, tmp_path: Path) -> None:
+    script.receipt(client="Hospital A")
+    file = str(saved(tmp_path / "Hospital A.safetensors"))
+    assert "Hospital A" in flstore("put", "j", "3", file).output
+    assert flstore("put", "j", "3", file, "--client", "ipv4:10.0.0.1:80").exit_code == 0
+    script.replies.clear()
+    script.reply(ANSWER)
+    assert flstore("run", "j", "reputation", "-p", "client=-5", "--json").exit_code == 0
+    assert [seen.path.rpartition("/")[2] for seen in script.seen[:2]] == ["x--Hospital_20A", "x--ipv4_3a10.0.0.1_3a80"]
+    assert script.seen[2].json == {"client": "x---5"}
 
 
 @pytest.mark.parametrize("name", ["file", "allow_pickle", "self", "args", "kwds", "a/b", "w.npy"])
 def test_a_tensor_of_any_name_is_written_for_numpy(flstore: Flstore, script: Script, tmp_path: Path, name: str) -> None:
     arrays = {name: np.arange(3, dtype=np.float32), "other": np.array(7)}
     script.reply_bytes(safetensors.numpy.save(arrays))
+    script.reply({"job": "j", "parameters": 6, "nbytes": 32, "schema": [{"name": name}]})
     path = tmp_path / "c1.npz"
     assert flstore("get", "j", "3", "c1", "-o", str(path)).exit_code == 0
     with np.load(path, allow_pickle=False) as archive:

@@ -171,10 +171,9 @@ def test_lists_become_values() -> None:
 @pytest.mark.parametrize("artifact", ["a1", "/v1/jobs/j/artifacts/a1", {"href": "/v1/jobs/j/artifacts/a1", "bytes": 9}])
 def test_an_artifact_is_fetched_by_id_path_or_link(artifact: Any) -> None:
     sent: list[Sent] = []
-    arrays = converse(
-        API.get_artifact("j", artifact), Response(200, {}, bytearray(safetensors.numpy.save(ARRAYS))), sent=sent
-    )
-    assert sent[0].path == "/v1/jobs/j/artifacts/a1"
+    body = Response(200, {}, bytearray(safetensors.numpy.save(ARRAYS)))
+    arrays = converse(API.get_artifact("j", artifact), body, ok(JOB), sent=sent)
+    assert [request.path for request in sent] == ["/v1/jobs/j/artifacts/a1", "/v1/jobs/j"]
     assert {name: array.tolist() for name, array in arrays.items()} == {n: a.tolist() for n, a in ARRAYS.items()}
 
 

@@ -13,6 +13,8 @@ from flstore_core.ids import (
     MAX_ROUND,
     METADATA,
     client_id,
+    decode,
+    encode,
     job_id,
     object_name,
     parse_round,
@@ -99,3 +101,31 @@ def test_round_numbers_within_the_range_are_returned(number: int) -> None:
 def test_round_numbers_beyond_eight_digits_are_refused(number: int) -> None:
     with pytest.raises(InvalidId, match=f"round {number} is out of range; use 0 to 99999999"):
         round_number(number)
+
+
+@given(st.text(min_size=1).filter(lambda text: not text.startswith("x--")))
+def test_any_text_can_be_encoded_and_is_read_back(text: str) -> None:
+    try:
+        name = encode(text)
+    except InvalidId as error:
+        assert "it is kept in" in error.detail
+        return
+    assert decode(name) == text
+    assert encode(name) == name, "a name that is encoded names the same client"
+    if text not in (AGGREGATE, METADATA):
+        assert client_id(name) == name
+
+
+@given(usable)
+def test_a_usable_name_is_its_own_code(text: str) -> None:
+    assert encode(text) == text
+
+
+@pytest.mark.parametrize("name", ["x--c1", "x--a b", "x--_zz", "x--_ff", "x--Hospital_20", "x--_41", "x-Hospital_20A"])
+def test_what_was_not_encoded_so_is_not_decoded(name: str) -> None:
+    assert decode(name) == name or encode(decode(name)) == name
+
+
+def test_half_of_a_surrogate_pair_is_no_name() -> None:
+    with pytest.raises(InvalidId, match="surrogate"):
+        encode("\ud800")

@@ -10,6 +10,7 @@ from flstore_core.records import Job
 from flstore_core.schema import Schema
 from services.gateway.rounds.index import JobIndex
 from services.gateway.routes.access import ClientName, JobName, JsonRoute, Reads, Writes
+from services.gateway.routes.names import NamedResponse
 from services.gateway.routes.schemas import NewJob, answers, both, leads_to, problems
 from services.gateway.state import State
 
@@ -79,7 +80,7 @@ async def delete_job(job: JobName, state: Writes) -> Response:
 async def erase_client(job: JobName, client: ClientName, state: Writes) -> JSONResponse:
     """Erase a client's updates and statistics from all rounds. An audit record of the erasure stays."""
     erasure = await state.workers.run(state.eraser.erase, job, client)
-    return JSONResponse(erasure.to_json())
+    return NamedResponse(erasure.to_json())
 
 
 def _counts(index: JobIndex) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from services.gateway.rounds.commit import CommitRequest
 from services.gateway.rounds.upload import Upload
 from services.gateway.routes.access import ClientName, JobName, JsonRoute, Reads, RoundNumber, Writes
 from services.gateway.routes.downloads import download
+from services.gateway.routes.names import NamedResponse
 from services.gateway.routes.schemas import BINARY, DOWNLOAD, CommitBody, Stored, answers, both, leads_to, problems
 from services.gateway.routes.uploads import upload
 from services.gateway.state import State
@@ -93,7 +94,7 @@ async def commit(job: JobName, number: RoundNumber, state: Writes, body: CommitB
     record = await state.workers.run(lambda: state.commit.commit(state.rounds.catalog.read_job(job), number, request))
     _count_cost(state, COMMITS, started, COMMIT_PUTS)
     state.metrics.rounds_committed.labels(job).inc()
-    return JSONResponse(record.to_json())
+    return NamedResponse(record.to_json())
 
 
 @router.get("/rounds", responses=problems(404, 422))
@@ -111,7 +112,7 @@ async def read_round(job: JobName, number: RoundNumber, state: Reads) -> JSONRes
     """Read a round's record. That of an open round lists the updates stored so far."""
     rounds = state.rounds
     record = await state.workers.run(lambda: rounds.openings.read_round(rounds.catalog.read_job(job), number))
-    return JSONResponse(record.to_json())
+    return NamedResponse(record.to_json())
 
 
 @router.get("/rounds/{round}/clients/{client}", response_class=Response, responses=DOWNLOAD)
@@ -144,7 +145,7 @@ async def _put(
     _count_cost(state, INGEST, started, INGEST_PUTS)
     if receipt.created:
         state.metrics.ingested_bytes.labels(job_name).inc(receipt.member.nbytes)
-    return JSONResponse(
+    return NamedResponse(
         _stored(job, number, receipt.member.to_json(), receipt.created), 201 if receipt.created else 200
     )
 

@@ -17,6 +17,7 @@ from services.gateway.answers.execution import Outcome
 from services.gateway.answers.operation_records import Operation
 from services.gateway.answers.question import NotModified, Options
 from services.gateway.routes.access import Name, PlainRoute, Reads, read_body, reads
+from services.gateway.routes.names import NamedResponse, show
 from services.gateway.routes.schemas import PARAMETERS, Answer, answers, both, headers, leads_to, problems
 from services.gateway.state import State
 
@@ -65,7 +66,7 @@ async def run_workload(request: Request, job: Name, name: Name) -> Response:
             lambda: _start(state, job_name, name, params, key, caller=caller, read_only=read_only)
         )
         location = f"{request.scope['root_path']}/v1/operations/{operation.id}"
-        return JSONResponse(operation.to_json(), 202, {"Location": location, "Preference-Applied": "respond-async"})
+        return NamedResponse(operation.to_json(), 202, {"Location": location, "Preference-Applied": "respond-async"})
     try:
         outcome = await state.workers.run(_run, state, job_name, name, params, _options(request, state, job))
     except NotModified as same:
@@ -73,20 +74,20 @@ async def run_workload(request: Request, job: Name, name: Name) -> Response:
     headers = {"Server-Timing": _server_timing(outcome)}
     if outcome.etag:
         headers["ETag"] = f'"{outcome.etag}"'
-    return Response(to_json(outcome.to_json()), headers=headers, media_type="application/json")
+    return Response(show(to_json(outcome.to_json())), headers=headers, media_type="application/json")
 
 
 @router.get("/operations/{operation}", responses=problems(404, 422))
 async def read_operation(request: Request, operation: str, state: Reads) -> JSONResponse:
     """Read an operation: its progress, and its result once the work is done."""
-    return JSONResponse((await _find_operation(request, state, operation)).to_json())
+    return NamedResponse((await _find_operation(request, state, operation)).to_json())
 
 
 @router.delete("/operations/{operation}", status_code=202, responses=problems(404, 422))
 async def cancel_operation(request: Request, operation: str, state: Reads) -> JSONResponse:
     """Cancel an operation: its work ends at its next step. A finished operation stays as it is."""
     await _find_operation(request, state, operation)
-    return JSONResponse((await state.workers.run(state.operations.cancel, operation)).to_json(), 202)
+    return NamedResponse((await state.workers.run(state.operations.cancel, operation)).to_json(), 202)
 
 
 async def _find_operation(request: Request, state: State, name: str) -> Operation:

@@ -15,6 +15,7 @@ from safetensors.numpy import load, save
 
 from flstore_core import layout
 from flstore_core.errors import StoreUnavailable
+from flstore_core.ids import encode
 from tests.fakes.store import Call
 from tests.gateway.routes.conftest import client_of
 from tests.gateway.world import HOME, NAME, World, body, world
@@ -420,3 +421,25 @@ async def test_a_body_that_does_not_come_is_given_up() -> None:
         assert f"of the body's {size} bytes came in time; send at least 65536 a second" in document["detail"]
         assert answer.headers["connection"] == "close"
     assert gateway.state.uploads.used == 0
+
+
+async def test_answers_show_clients_by_the_names_that_they_were_given(http: httpx.AsyncClient, job: World) -> None:
+    names = ["Hospital A", "ipv4:10.0.0.1:80", 'say "x"', "Köln", "c1"]
+    for seed, name in enumerate(names):
+        answer = await put(http, encode(name), body(seed), {"X-FLStore-Metrics": json.dumps({"note": f"x--{seed}"})})
+        assert answer.json()["client"] == name
+    committed = (await http.post(f"{ROUND}/commit")).json()
+    assert sorted(member["client"] for member in committed["members"]) == sorted(names)
+    assert committed == (await http.get(ROUND)).json()
+    assert {member["metrics"]["note"] for member in committed["members"]} == {f"x--{seed}" for seed in range(5)}
+    answer = await http.post("/v1/jobs/job/workloads/cosine-similarity", json={"round": 0})
+    assert sorted(answer.json()["result"]["clients"]) == sorted(names)
+    asked = {"round": 0, "clients": [encode(name) for name in names[:2]]}
+    answer = await http.post("/v1/jobs/job/workloads/cosine-similarity", json=asked)
+    assert sorted(answer.json()["result"]["clients"]) == sorted(names[:2])
+    assert (await http.delete(f"/v1/jobs/job/clients/{encode('Köln')}")).json()["client"] == "Köln"
+
+
+async def test_a_name_that_is_not_usable_is_refused_with_its_usable_form(http: httpx.AsyncClient, job: World) -> None:
+    document = problem(await put(http, "Hospital%20A"), 422, "invalid-id")
+    assert "The client and `flstore` write it as x--Hospital_20A" in document["detail"]
