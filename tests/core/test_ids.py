@@ -103,13 +103,9 @@ def test_round_numbers_beyond_eight_digits_are_refused(number: int) -> None:
         round_number(number)
 
 
-@given(st.text(min_size=1).filter(lambda text: not text.startswith("x--")))
+@given(st.text(min_size=1, max_size=10).filter(lambda text: not text.startswith("x--")))
 def test_any_text_can_be_encoded_and_is_read_back(text: str) -> None:
-    try:
-        name = encode(text)
-    except InvalidId as error:
-        assert "it is kept in" in error.detail
-        return
+    name = encode(text)
     assert decode(name) == text
     assert encode(name) == name, "a name that is encoded names the same client"
     if text not in (AGGREGATE, METADATA):
