@@ -1,8 +1,8 @@
 """The demonstration: a real federated training with planted attackers, and every workload asked in three ways.
 
 `training` knows only NumPy and scikit-learn; `measure` asks FLStore and the aggregator of `loadgen.baselines`, and
-compares their answers; `findings` puts an answer into a line; `command` shows it all. `models` and `models_training`
-are the same for the workloads that run a model.
+compares their answers; `command` shows it all. `models` and `models_training` are the same for the workloads that run
+a model.
 """
 
 from flstore_core.cli.lazy import LazyCommand

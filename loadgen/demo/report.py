@@ -9,8 +9,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from flstore_core.presentation import present, tidy
 from loadgen.demo.detection import Detection
-from loadgen.demo.findings import finding
 from loadgen.demo.measure import Hot, Question
 
 
@@ -26,12 +26,18 @@ class Row:
     def speedup(self) -> float:
         return self.hot.aggregator_ms / self.hot.hot_ms
 
+    @property
+    def finding(self) -> str:
+        """What the answer comes to, in one line."""
+        answer = self.hot.answer
+        return present(answer.workload, tidy(answer.result.raw)).finding
+
     def to_json(self) -> dict[str, Any]:
         return {
             "workload": self.question.workload,
             "pattern": self.question.pattern,
             "params": dict(self.question.params),
-            "finding": finding(self.hot.answer),
+            "finding": self.finding,
             "where": self.hot.answer.execution.where,
             "hot_ms": round(self.hot.hot_ms, 3),
             "from_zero_ms": round(self.from_zero_ms, 3),
@@ -99,8 +105,9 @@ class Report:
             table.add_column(name, no_wrap=True, justify="right")
         for row in self.rows:
             times = [f"{each:.1f}" for each in (row.hot.hot_ms, row.from_zero_ms, row.hot.aggregator_ms)]
-            line = finding(row.hot.answer)
-            table.add_row(row.question.workload, row.question.pattern, Text(line), *times, f"{row.speedup:.1f} ×")
+            table.add_row(
+                row.question.workload, row.question.pattern, Text(row.finding), *times, f"{row.speedup:.1f} ×"
+            )
         return table
 
     def _agreement(self) -> Text:

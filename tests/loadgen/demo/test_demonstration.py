@@ -17,7 +17,7 @@ from loadgen.demo import demonstration
 from loadgen.demo.demonstration import demonstrate
 from loadgen.demo.detection import Detection
 from loadgen.demo.measure import Hot, Question
-from tests.loadgen.demo.test_findings import answer
+from tests.loadgen.demo.answers import answer
 
 
 @dataclass

@@ -14,7 +14,7 @@ from loadgen.demo.detection import detect_attackers
 from loadgen.demo.measure import Question, ask_from_zero, ask_hot, wait_for_zero
 from loadgen.demo.questions import Scene, parameters
 from tests.fakes.clock import Clock
-from tests.loadgen.demo.test_findings import answer
+from tests.loadgen.demo.answers import answer
 
 SCENE = Scene(round=9, client="client-3")
 QUESTION = Question("norms", "P2", {"round": 9})

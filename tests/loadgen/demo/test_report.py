@@ -9,17 +9,15 @@ from rich.console import Console
 from loadgen.demo.detection import Detection
 from loadgen.demo.measure import Hot, Question
 from loadgen.demo.report import Report, Row
-from tests.loadgen.demo.test_findings import answer
+from tests.loadgen.demo.answers import answer
 
 ATTACKERS = {"client-1": "sign flip", "client-2": "scaled noise"}
 
 
 def row(*differences: str, **changes: Any) -> Row:
     question = Question("aggregate", "P2", {"round": 3})
-    result = {"method": "median", "clients": ["a", "b"], "moved": 1.0}
-    found = answer("aggregate", result)
-    located = type(found).from_json({**found.raw, "execution": {"where": "shards"}})
-    return Row(question, Hot(located, 2.0, 30.0, differences), from_zero_ms=400.0)
+    result = {"round": 3, "method": "median", "clients": ["a", "b"], "weights": [1, 1], "left_out": [], "moved": 1.0}
+    return Row(question, Hot(answer("aggregate", result, where="shards"), 2.0, 30.0, differences), from_zero_ms=400.0)
 
 
 def report(*rows: Row, accusations: dict[str, int] | None = None, refused: dict[str, str] | None = None) -> Report:
@@ -40,7 +38,7 @@ def test_a_row_compares_the_three_ways() -> None:
         "workload": "aggregate",
         "pattern": "P2",
         "params": {"round": 3},
-        "finding": "median of 2 updates, 1.00 from the base",
+        "finding": "Round 3: median of 2 updates, 1 from where the round began",
         "where": "shards",
         "hot_ms": 2.0,
         "from_zero_ms": 400.0,
