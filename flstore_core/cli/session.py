@@ -15,6 +15,7 @@ from rich.console import Console, RenderableType
 from flstore_core.client import Fields, FLStore
 from flstore_core.environment import misspelt
 from flstore_core.errors import FLStoreError
+from flstore_core.presentation import legible
 
 P = ParamSpec("P")
 
@@ -140,6 +141,12 @@ def _problem(error: FLStoreError) -> dict[str, Any]:
 
 
 def _lines(error: FLStoreError) -> Iterator[str]:
+    """Yield the lines of an error without what a terminal would obey: a name in it may come from anybody."""
+    for text in _texts(error):
+        yield from map(legible, text.split("\n"))
+
+
+def _texts(error: FLStoreError) -> Iterator[str]:
     """Yield the error with its request's id, then each wrong field that the detail does not mention."""
     request = error.extensions.get("request_id")
     yield f"error: {error.title}: {error.detail}" + (f" (request {request})" if request else "")

@@ -13,7 +13,7 @@ Example, with room for 11 characters::
 """
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 LEAST_ROOM = 28
@@ -91,18 +91,26 @@ def _texts(value: Any, prose: bool = False) -> Iterator[str]:
         for key, each in value.items():
             yield key
             yield from _texts(each, key in PROSE)
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, list | tuple) and not _has_no_text(value):
         for each in value:
             yield from _texts(each, prose)
     elif isinstance(value, str) and not prose:
         yield value
 
 
+_TEXTLESS = frozenset({bool, float, int, type(None)})
+
+
+def _has_no_text(values: Sequence[Any]) -> bool:
+    """Return whether a list has numbers alone: a matrix of a thousand clients has a million."""
+    return _TEXTLESS.issuperset(map(type, values))
+
+
 def _tidied(value: Any, names: Mapping[str, str], prose: bool) -> Any:
     if isinstance(value, Mapping):
         return {names[key]: _tidied(each, names, key in PROSE) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_tidied(each, names, prose) for each in value]
+        return value if _has_no_text(value) else [_tidied(each, names, prose) for each in value]
     if isinstance(value, str):
         return legible(value) if prose else names[value]
     return value

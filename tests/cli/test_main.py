@@ -58,6 +58,14 @@ def test_an_error_is_one_line_with_fields_and_request(flstore: Flstore, script: 
     ]
 
 
+def test_an_error_about_a_hostile_name_is_text(flstore: Flstore, script: Script) -> None:
+    script.problem(404, "not-found", "client \x1b[2Ja\u202eb does not exist\nnearest: c")
+    assert flstore("jobs", "j").stderr.splitlines() == [
+        r"error: No such thing: client \x1b[2Ja\u202eb does not exist",
+        "nearest: c",
+    ]
+
+
 def test_scripts_get_errors_as_json_too(flstore: Flstore, script: Script) -> None:
     script.problem(404, "not-found", "job 'x' does not exist; nearest: j", nearest=["j"])
     result = flstore("jobs", "show", "x", "--json")
