@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from flstore_core import __version__
+
 Json = Any
 Look = Callable[[list[Json]], object]
 
@@ -99,11 +101,11 @@ TOLERATION = {"key": "fl", "operator": "Exists"}
 
 SHARED: Mapping[str, Value] = {
     "fullnameOverride": Value("mine", lambda objects: bool(at("Deployment", "mine-gateway")(objects)), True),
-    "image.repository": Value("r/i", container("Deployment", "flstore-gateway", "image"), "r/i:0.1.0"),
+    "image.repository": Value("r/i", container("Deployment", "flstore-gateway", "image"), f"r/i:{__version__}"),
     "image.tag": Value("7", container("Deployment", "flstore-gateway", "image"), "kind.local/flstore:7"),
     "image.digest": Value(DIGEST, env("placement", "FLSTORE_SHARD_IMAGE"), f"kind.local/flstore@{DIGEST}"),
     "image.pullPolicy": Value("Always", env("placement", "FLSTORE_IMAGE_PULL_POLICY"), "Always"),
-    "torchImage.repository": Value("r/t", env("placement", "FLSTORE_PREDICTOR_IMAGE"), "r/t:0.1.0"),
+    "torchImage.repository": Value("r/t", env("placement", "FLSTORE_PREDICTOR_IMAGE"), f"r/t:{__version__}"),
     "torchImage.tag": Value("7", env("placement", "FLSTORE_PREDICTOR_IMAGE"), "kind.local/flstore-torch:7"),
     "torchImage.digest": Value(
         DIGEST, env("placement", "FLSTORE_PREDICTOR_IMAGE"), f"kind.local/flstore-torch@{DIGEST}"
