@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="DataclassInstance")
 
 Metrics = Mapping[str, Any]
-"""JSON values by name; `num_examples` is the one name the system itself reads."""
+"""JSON values by name; the system itself reads only the weight (`WEIGHT_NAMES`)."""
+
+WEIGHT_NAMES = ("num_examples", "num-examples")
+"""Metrics that weigh a client in FedAvg, the first that there is; Flower's messages use the second."""
 
 
 class StatisticsMode(StrEnum):
@@ -134,7 +137,8 @@ class Member:
     @property
     def num_examples(self) -> float:
         """Weight of the client in FedAvg; 1 if its metrics name none."""
-        return float(self.metrics.get("num_examples", 1.0))
+        weight = stated_weight(self.metrics)
+        return 1.0 if weight is None else float(weight)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -214,6 +218,11 @@ def from_known(kind: type[T], data: Mapping[str, Any]) -> T:
     """Return a dataclass of the fields that it has, and ignore others: a later version may have written them."""
     names = {each.name for each in fields(kind)}
     return kind(**{name: value for name, value in data.items() if name in names})
+
+
+def stated_weight(metrics: Metrics) -> Any:
+    """Return what metrics name as their client's weight in FedAvg; None if they name none."""
+    return next((metrics[name] for name in WEIGHT_NAMES if name in metrics), None)
 
 
 def to_bytes(value: Any) -> bytes:

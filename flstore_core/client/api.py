@@ -122,7 +122,7 @@ class Api:
             client: its name. One that is not usable as it is, such as `ipv4:10.0.0.1:80`, is encoded (`ids.encode`).
             tensors: arrays by name (sent from their own memory), a torch module or its state dict, a tree of arrays, a
                 list of arrays in the order in which the job was created, the bytes of a safetensors file, or its path.
-            metrics: JSON values by name; `num_examples` weighs the client in FedAvg.
+            metrics: JSON values by name; `num_examples` (or `num-examples`) weighs the client in FedAvg.
             progress: called with the bytes sent so far and the bytes in all.
 
         Raises:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from flstore_core.errors import InvalidParameters, NotEnoughData
 from flstore_core.flat import FlatView
+from flstore_core.records import stated_weight
 from flstore_core.workloads import (
     ArtifactLink,
     Context,
@@ -124,6 +125,8 @@ class AggregateResult(Result):
     weights: list[float]
     """Weight of each of `clients`: of its model, or of its delta for `clipped-mean`; all equal for coordinate-wise
     rules."""
+    unweighted: list[str]
+    """Those of `clients` that named no weight and count as one example each; empty for rules without weights."""
     left_out: list[str]
     """Clients that Krum or Bulyan did not choose."""
     dropped: int
@@ -183,6 +186,7 @@ class Aggregate:
             method=params.method,
             clients=[member.client for member in members],
             weights=[member.weights[0] for member in members],
+            unweighted=_without_weight(context.round, members, params),
             left_out=[m.client for m in context.round.members(params.clients) if m.client not in used],
             dropped=_dropped(members, params),
             moved=math.sqrt(sum(float(partial["moved"][0]) for partial in partials)),
@@ -240,6 +244,14 @@ def _weights(data: RoundData, params: AggregateParams) -> Float64:
     if params.method not in _FROM_STATISTICS:
         return weights
     return _FROM_STATISTICS[params.method](data.deltas(params.clients).gram, weights, params)
+
+
+def _without_weight(data: RoundData, members: Sequence[SliceMember], params: AggregateParams) -> list[str]:
+    """Return the clients of `members` whose metrics name no weight, if the rule asks for one."""
+    if params.method in UNWEIGHTED:
+        return []
+    names = [member.client for member in members]
+    return [name for name in names if stated_weight(data.record.by_client[name].metrics) is None]
 
 
 def _byzantine(clients: int, params: AggregateParams) -> int:

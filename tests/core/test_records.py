@@ -145,6 +145,8 @@ def test_examples_weigh_a_client_and_one_stands_for_none() -> None:
     member = Member(ClientId("c"), "0" * 64, 10, 8, {"num_examples": 32})
     assert member.num_examples == 32.0
     assert replace(member, metrics={}).num_examples == 1.0
+    assert replace(member, metrics={"num-examples": 99}).num_examples == 99.0, "as Flower's messages say it"
+    assert replace(member, metrics={"num_examples": 0}).num_examples == 0.0
 
 
 def test_members_are_found_by_client() -> None:

@@ -1,5 +1,6 @@
 """Aggregates against NumPy and SciPy in float64."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,18 @@ def test_fedavg_weighs_by_examples() -> None:
 def test_fedavg_of_clients_without_examples_is_the_plain_mean() -> None:
     rows = np.array([[1.0, 2, 3], [3, 4, 5]])
     assert ask_weights(ASKED, make_round(rows, examples=[0, 0]), rows)[1].tolist() == [2, 3, 4]
+
+
+def test_clients_that_name_no_weight_are_named() -> None:
+    rows = np.array([[1.0, 2], [3, 4], [5, 6]])
+    data = make_round(rows, examples=[1, 2, 3])
+    first, second, third = data.record.members
+    members = (replace(first, metrics={}), second, replace(third, metrics={"num-examples": 2}))
+    data = replace(data, record=replace(data.record, members=members))
+    answer, model = ask_weights(ASKED, data, rows)
+    assert answer.unweighted == [first.client]
+    np.testing.assert_allclose(model, np.average(rows, axis=0, weights=[1, 2, 2]), atol=1e-6)
+    assert ask_weights(ASKED, data, rows, method="median")[0].unweighted == []
 
 
 @given(st.integers(1, 24), st.integers(0, 10**6))

@@ -10,7 +10,7 @@ from typing import Any
 from flstore_core import codec
 from flstore_core.errors import InvalidParameters, InvalidTensors
 from flstore_core.ids import ClientId
-from flstore_core.records import Job, to_bytes
+from flstore_core.records import WEIGHT_NAMES, Job, to_bytes
 
 MAX_METRICS_BYTES = 64 * 1024
 """Longest JSON of one update's metrics."""
@@ -96,7 +96,12 @@ def merge_metrics(metadata: Mapping[str, str], metrics: Mapping[str, Any]) -> di
 
 
 def _num_examples(metrics: Mapping[str, Any]) -> float:
-    value = metrics.get("num_examples", 1.0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < MAX_NUM_EXAMPLES:
-        raise InvalidParameters(f"num_examples is {value!r}; use a number above 0 and below {MAX_NUM_EXAMPLES:g}")
-    return float(value)
+    weights = [1.0]
+    for name in WEIGHT_NAMES:
+        value = metrics.get(name, weights[-1])
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MAX_NUM_EXAMPLES:
+            raise InvalidParameters(f"{name} is {value!r:.80}; use a number from 0 and below {MAX_NUM_EXAMPLES:g}")
+        weights.append(float(value))
+    if weights[1] != weights[2] and all(name in metrics for name in WEIGHT_NAMES):
+        raise InvalidParameters(f"{' and '.join(WEIGHT_NAMES)} differ; send one of them")
+    return weights[-1]

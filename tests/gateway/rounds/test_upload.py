@@ -9,6 +9,7 @@ from safetensors.numpy import save
 
 from flstore_core.errors import FLStoreError, InvalidParameters, InvalidTensors, SchemaMismatch
 from flstore_core.ids import ClientId
+from flstore_core.records import WEIGHT_NAMES
 from services.gateway.rounds.upload import MAX_METRICS_BYTES, CheckedUpload, Upload, check, merge_metrics
 from tests.gateway.rounds.world import JOB, body
 
@@ -93,12 +94,19 @@ def test_metrics_may_be_as_long_as_is_said() -> None:
         merge_metrics({}, {"note": metrics["note"] + "x"})
 
 
-@pytest.mark.parametrize("value", [0, -1, 1e15, 10**400, "7", True, None, [1]], ids=repr)
+@pytest.mark.parametrize("value", [-1, -0.5, 1e15, 10**400, "7", True, None, [1]], ids=repr)
 def test_a_weight_lies_between_bounds_that_the_refusal_names(value: Any) -> None:
-    with pytest.raises(InvalidParameters, match="use a number above 0 and below 1e"):
+    with pytest.raises(InvalidParameters, match="use a number from 0 and below 1e"):
         checked(body(1), num_examples=value)
 
 
-@pytest.mark.parametrize("value", [1, 0.5, 10**14])
-def test_weights_need_not_be_whole(value: float) -> None:
-    assert checked(body(1), num_examples=value).num_examples == value
+@pytest.mark.parametrize("name", WEIGHT_NAMES)
+@pytest.mark.parametrize("value", [1, 0.5, 10**14, 0])
+def test_weights_need_not_be_whole_and_may_be_zero(value: float, name: str) -> None:
+    assert checked(body(1), **{name: value}).num_examples == value
+
+
+def test_weights_under_two_names_have_to_agree() -> None:
+    assert checked(body(1), **{"num_examples": 4, "num-examples": 4.0}).num_examples == 4.0
+    with pytest.raises(InvalidParameters, match="num_examples and num-examples differ; send one of them"):
+        checked(body(1), **{"num_examples": 4, "num-examples": 5})

@@ -163,7 +163,7 @@ async def test_metrics_are_compared_as_json(
         ("x", "X-FLStore-Metrics is not JSON"),
         ("[1]", "X-FLStore-Metrics must be a JSON object"),
         ("[" * 100_000, "X-FLStore-Metrics is not JSON"),
-        ('{"num_examples": 0}', "num_examples"),
+        ('{"num_examples": -1}', "num_examples"),
         ('{"loss": NaN}', "not JSON"),
     ],
 )
