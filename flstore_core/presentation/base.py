@@ -159,6 +159,7 @@ def tabled(title: str, rows: Sequence[Row], first: Sequence[str], only: bool = F
         columns += [name for name in present if name not in columns]
     # A column in which nothing stands says nothing.
     columns = [name for name in columns if any(row.get(name) not in (None, []) for row in flat)] or columns
+    columns = columns or ["nothing"]  # objects without fields are rows all the same
     return Table(title, columns, [[row.get(name) for name in columns] for row in flat], len(rows) - len(flat))
 
 
