@@ -74,7 +74,7 @@ def parse_header(start: memoryview, max_header_bytes: int = MAX_HEADER_BYTES) ->
     if 8 + length > len(start):
         raise InvalidTensors(f"truncated: the header takes {length} bytes, but only {len(start) - 8} follow")
     entries = _load_json(bytes(start[8 : 8 + length]))
-    metadata = _metadata(entries.pop("__metadata__", {}))
+    metadata = _metadata(entries.pop("__metadata__", None))
     return Header(_schema(entries), metadata, 8 + length)
 
 
@@ -174,6 +174,8 @@ def _refused(constant: str) -> float:
 
 
 def _metadata(value: Any) -> Mapping[str, str]:
+    if value is None:  # as some writers say that there is none
+        return {}
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         raise InvalidTensors("__metadata__ must map text to text")
     return value

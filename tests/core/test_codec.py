@@ -304,3 +304,10 @@ def test_a_mismatch_names_the_tensor_and_what_was_expected() -> None:
 def test_shapes_beyond_all_reason_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(InvalidParameters):
         TensorSpec("a", "F32", shape)
+
+
+def test_metadata_may_be_null_as_some_writers_have_it() -> None:
+    text = b'{"__metadata__":null,"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    body = len(text).to_bytes(8, "little") + text + np.ones(1, "<f4").tobytes()
+    arrays, metadata = codec.loads(body)
+    assert (arrays["w"].tolist(), metadata) == ([1.0], {})
