@@ -20,7 +20,7 @@ from flstore_core.presentation.base import (
     View,
 )
 from flstore_core.presentation.names import LEAST_ROOM, fitting, legible, tidy
-from flstore_core.presentation.present import present, view_of
+from flstore_core.presentation.views import present, view_of
 from flstore_core.presentation.words import counted, listed, percent, shown, spans, spoken
 
 __all__ = [
