@@ -26,7 +26,7 @@ $(COMPILED): setup.py $(VENV)/.dev $(shell find flstore_core services loadgen -n
 	FLSTORE_COMPILE=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --target build/compiled .
 	touch $@
 
-demo: $(VENV)/.demo  ## train on real data, run every workload hot, from zero and as an aggregator would
+demo: $(VENV)/.demo  ## train on real data, run the workloads hot, from zero and as an aggregator would
 	$(BIN)/flstore demo
 
 demo-models: setup  ## train models in PyTorch and run the workloads that need one

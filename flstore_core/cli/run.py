@@ -18,7 +18,7 @@ from flstore_core.units import format_size
 @click.argument("job")
 @click.argument("workload")
 @pairs("-p", "--param", "params", help="Such as round=12 or clients='[\"c1\"]'.")
-@click.option("--background", is_flag=True, help="Start it as an operation of the server, and wait for that.")
+@click.option("--background", is_flag=True, help="Run it as an operation of the server, and wait until it is done.")
 @wide_option
 @connected
 def run_command(

@@ -1,4 +1,4 @@
-"""The demonstration: a real federated training with planted attackers, and every workload asked in three ways.
+"""The demonstration: a real federated training with planted attackers, and questions about it asked in three ways.
 
 `training` knows only NumPy and scikit-learn; `measure` asks FLStore and the aggregator of `loadgen.baselines`, and
 compares their answers; `command` shows it all. `models` and `models_training` are the same for the workloads that run

@@ -15,7 +15,8 @@ _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 def download(request: Request, store: ObjectStore, key: str, nbytes: int, sha256: str) -> Response:
     """Return the response with an object of `nbytes`, whose ETag is its hash. Reads the first chunk from the store."""
-    headers = {"ETag": f'"{sha256}"', "Accept-Ranges": "bytes", "Cache-Control": "private, immutable"}
+    # A copy may be kept, but not used without asking: a program is replaced under its name, and a client erased.
+    headers = {"ETag": f'"{sha256}"', "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
     if _names_hash(request.headers.get("if-none-match", ""), sha256):
         return Response(status_code=304, headers=headers)
     part = byte_range(request.headers.get("range", ""), nbytes)

@@ -143,3 +143,13 @@ async def test_a_body_is_json_whatever_its_content_type_says(content_type: str |
 async def test_a_body_that_is_no_json_is_told_so(content: bytes, http: httpx.AsyncClient) -> None:
     answer = problem(await http.put(JOB, content=content), 422, "invalid-parameters")
     assert "body" in answer["detail"]
+
+
+async def test_a_cache_asks_again_before_it_uses_a_copy(http: httpx.AsyncClient, filled: World) -> None:
+    path = f"{JOB}/rounds/0/clients/c0"
+    got = await http.get(path)
+    assert got.headers["cache-control"] == "private, no-cache"
+    again = {"if-none-match": got.headers["etag"]}
+    assert (await http.get(path, headers=again)).status_code == 304
+    await http.delete(f"{JOB}/clients/c0")
+    assert (await http.get(path, headers=again)).status_code == 404
