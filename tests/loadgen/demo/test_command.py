@@ -16,7 +16,7 @@ BUILT_IN = {"aggregate", "clustering", "cosine-similarity", "malicious-filter", 
 
 def demo(*args: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-W", "error", "-m", "flstore_core.cli", "demo", *args]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
 
 
 def check(report: dict[str, Any], accuracy: float) -> None:
@@ -39,6 +39,7 @@ def check(report: dict[str, Any], accuracy: float) -> None:
     assert report["accuracy"] > accuracy
 
 
+@pytest.mark.timeout(300)
 def test_it_finds_the_attackers_and_agrees_with_the_aggregator(tmp_path: Path) -> None:
     done = demo("--json", "--store", str(tmp_path / "store"))
     assert done.returncode == 0, done.stderr
@@ -48,6 +49,7 @@ def test_it_finds_the_attackers_and_agrees_with_the_aggregator(tmp_path: Path) -
     assert len(kept) == report["updates"] == 200
 
 
+@pytest.mark.timeout(300)
 def test_it_does_the_same_over_s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in s3_server.env.items():
         monkeypatch.setenv(name, value)
