@@ -47,10 +47,13 @@ def clients_prefix(home: Home, number: int) -> str:
     return round_prefix(home, number) + "clients/"
 
 
-def tensors(home: Home, number: int, client: ClientId) -> str:
-    """A client's update, or the round's aggregate for the name `aggregate`."""
+def tensors(home: Home, number: int, client: ClientId, upload: str = "") -> str:
+    """A client's update, or the round's aggregate for the name `aggregate`.
+
+    Each upload has a file of its own, named for it after a `~`, which no client's name has. Version 0.1.0 named none.
+    """
     stem = "aggregate" if client == AGGREGATE else f"clients/{client}"
-    return f"{round_prefix(home, number)}{stem}.safetensors"
+    return f"{round_prefix(home, number)}{stem}{'~' if upload else ''}{upload}.safetensors"
 
 
 def member(home: Home, number: int, client: ClientId) -> str:

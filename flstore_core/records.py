@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 
+REMOVED = "removed"
+"""In the place of a member's record: the name of a removal. Uploads that began before it cannot end after it."""
+
 Metrics = Mapping[str, Any]
 """JSON values by name; the system itself reads only the weight (`WEIGHT_NAMES`)."""
 
@@ -133,6 +136,8 @@ class Member:
     metrics: Metrics = field(default_factory=dict)
     received_at: float = 0.0
     """Seconds since the epoch."""
+    upload: str = ""
+    """Names the upload that brought the model, and is part of the key of its tensors. Version 0.1.0 named none."""
 
     @property
     def num_examples(self) -> float:
@@ -148,6 +153,7 @@ class Member:
             "data_offset": self.data_offset,
             "metrics": dict(self.metrics),
             "received_at": self.received_at,
+            "upload": self.upload,
         }
 
     @classmethod
@@ -159,7 +165,13 @@ class Member:
             data["data_offset"],
             data["metrics"],
             data["received_at"],
+            data.get("upload", ""),
         )
+
+    @classmethod
+    def from_place(cls, data: Mapping[str, Any]) -> "Member | None":
+        """Return the member whose record lies in its place; None if it was removed and only a mark of that is left."""
+        return None if REMOVED in data else cls.from_json(data)
 
 
 @dataclass(frozen=True)
@@ -184,6 +196,10 @@ class Round:
     @cached_property
     def by_client(self) -> Mapping[ClientId, Member]:
         return {member.client: member for member in self.members}
+
+    def find(self, client: ClientId) -> Member | None:
+        """Return the update of a client, or the aggregate for the name `AGGREGATE`; None if the round has none."""
+        return self.aggregate if client == AGGREGATE else self.by_client.get(client)
 
     @cached_property
     def digest(self) -> str:

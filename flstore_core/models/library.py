@@ -160,8 +160,11 @@ class Library:
             record = load_json(self._store, layout.member(job.home, name.round, name.client))
         except NotFound:
             raise NotFound(f"job {job.id!r} stores no model {str(name)!r}") from None
+        member = Member.from_place(record)
+        if member is None:
+            raise NotFound(f"model {str(name)!r} was removed from job {job.id!r}")
         base = self._locate_base(job, name.round) if job.is_delta(name.client) else None
-        return ModelRef.of(name, Member.from_json(record), base)
+        return ModelRef.of(name, member, base)
 
     def _locate_base(self, job: Job, number: int) -> ModelRef:
         base = load_json(self._store, layout.opening(job.home, number))["base"]
@@ -182,7 +185,7 @@ class Library:
     def _place(self, job: Job, ref: ModelRef) -> tuple[str, int]:
         """Return a model's file and where its data section begins."""
         if not ref.name.artifact:
-            file = layout.tensors(job.home, ref.name.round, ref.name.client)
+            file = layout.tensors(job.home, ref.name.round, ref.name.client, ref.upload)
             return file, ref.data_offset if ref.data_offset is not None else self._offset(job, file)
         file = layout.artifact(job.home, ref.name.artifact)
         return file, self._offset(job, file)

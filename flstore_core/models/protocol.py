@@ -43,10 +43,12 @@ class ModelRef:
     num_examples: float = 1.0
     base: "ModelRef | None" = None
     """The model to add, if the bytes are a difference from it."""
+    upload: str = ""
+    """Names the upload that brought the model, and is part of the key of its tensors."""
 
     @classmethod
     def of(cls, name: ModelName, member: Member, base: "ModelRef | None" = None) -> "ModelRef":
-        return cls(name, member.sha256, member.data_offset, member.num_examples, base)
+        return cls(name, member.sha256, member.data_offset, member.num_examples, base, member.upload)
 
     @property
     def content(self) -> str:
@@ -100,4 +102,5 @@ def _ref(data: Mapping[str, Any]) -> ModelRef:
     name = data["name"]
     named = ModelName(name["round"], ClientId(name["client"]), name["artifact"])
     base = _ref(data["base"]) if data["base"] else None
-    return ModelRef(named, data["sha256"], data["data_offset"], data["num_examples"], base)
+    upload = data.get("upload", "")
+    return ModelRef(named, data["sha256"], data["data_offset"], data["num_examples"], base, upload)

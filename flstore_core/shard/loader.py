@@ -157,7 +157,10 @@ class Loader:
     def locate(self, part: SliceRef, key: Key) -> MemberRef:
         """Return where a key's model lies; raise `NotFound` if it is not stored."""
         record = load_json(self._store, layout.member(part.home, key.round, ClientId(key.client)))
-        return MemberRef.of(key.round, Member.from_json(record))
+        member = Member.from_place(record)
+        if member is None:
+            raise NotFound(f"{key.client!r} was removed from round {key.round}")
+        return MemberRef.of(key.round, member)
 
     def cached_or_discard(self, part: SliceRef, member: MemberRef) -> Slice | None:
         """Return the cached slice if it has exactly these bytes, and discard one that has others.
@@ -187,7 +190,7 @@ class Loader:
         for key, member in missing.items():
             data = buffers.empty(nbytes, np.uint8)
             fetched[key] = Slice(part, member, data)
-            file = layout.tensors(part.home, key.round, ClientId(key.client))
+            file = member.file(part.home)
             reads += _reads(file, member.data_offset, runs, data)
         read_many(self._store, reads, workers=FETCH_WORKERS)
         return fetched

@@ -87,10 +87,17 @@ class MemberRef:
     num_examples: float = 1.0
     is_delta: bool = False
     """Whether the bytes are a model's difference from the base of its round."""
+    upload: str = ""
+    """Names the upload that brought the model, and is part of the key of its tensors."""
 
     @classmethod
     def of(cls, round: int, member: Member, is_delta: bool = False) -> "MemberRef":  # noqa: A002
-        return cls(round, member.client, member.sha256, member.data_offset, member.num_examples, is_delta)
+        examples, upload = member.num_examples, member.upload
+        return cls(round, member.client, member.sha256, member.data_offset, examples, is_delta, upload)
+
+    def file(self, home: Home) -> str:
+        """Return the key of the model's tensors in a job's home."""
+        return layout.tensors(home, self.round, self.client, self.upload)
 
     def key(self, part: SliceRef) -> Key:
         return Key(part.job, self.round, self.client, part.index)
@@ -191,7 +198,7 @@ class MapRequest:
             _members(data),
             _base(data),
             tuple(map(tuple, data["weights"])),
-            {int(number): MemberRef(**base) for number, base in data["bases"].items()},
+            {int(number): from_known(MemberRef, base) for number, base in data["bases"].items()},
         )
 
 

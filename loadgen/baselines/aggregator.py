@@ -215,12 +215,17 @@ class Aggregator:
         return {model: self._pool.submit(self._read, model) for model in dict.fromkeys(models)}
 
     def _read(self, model: Model) -> tuple[FlatView, bool]:
-        stored, from_memory = self._source.fetch(layout.tensors(self._job.home, *model))
+        stored, from_memory = self._source.fetch(self._file(*model))
         body = memoryview(stored)
         schema = self._job.schema
         runs, data = schema.runs(0, schema.parameters), body[codec.parse_header(body).data_offset :]
         pieces = [data[run.offset : run.offset + run.nbytes] for run in runs]
         return FlatView(pieces[0] if len(pieces) == 1 else memoryview(b"".join(pieces)), runs), from_memory
+
+    def _file(self, number: int, client: ClientId) -> str:
+        record = self._records[number]
+        member = record.aggregate if client == AGGREGATE else record.by_client.get(client)
+        return layout.tensors(self._job.home, number, client, member.upload if member else "")
 
     def _write(self, vector: Sequence[Float32], metadata: Mapping[str, str]) -> ArtifactLink:
         body = codec.dumps(_arrays(self._job.schema, np.concatenate(vector)), metadata)

@@ -124,7 +124,7 @@ class FakeShards(Shards):
         return tensors
 
     def _load(self, part: SliceRef, ref: MemberRef) -> dict[str, NDArray[np.float64]]:
-        body = self._store.contents.get(layout.tensors(part.home, ref.round, ref.client))
+        body = self._store.contents.get(ref.file(part.home))
         if body is None:
             raise NotFound(f"the store has no {ref.client!r} in round {ref.round}")
         return {name: array.astype(np.float64) for name, array in load(body).items()}

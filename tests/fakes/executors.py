@@ -65,11 +65,17 @@ class _LazyFuture(Future[T]):
     def __init__(self, work: Callable[[], T]) -> None:
         super().__init__()
         self._work = work
+        self._works = False
 
     def result(self, timeout: float | None = None) -> T:
+        if self._works and timeout is not None:
+            raise TimeoutError  # another thread, which stands still, is doing the work
         if not self.done():
+            self._works = True
             try:
                 self.set_result(self._work())
             except Exception as error:
                 self.set_exception(error)
+            finally:
+                self._works = False
         return super().result(timeout)

@@ -109,6 +109,7 @@ def test_an_upload_message_looks_like_this() -> None:
             "data_offset": 120,
             "num_examples": 2.0,
             "is_delta": False,
+            "upload": "",
         },
         "base": None,
     }

@@ -109,4 +109,4 @@ def _zero(_: int, target: memoryview) -> None:
 
 
 def _read(store: ObjectStore, job: Job, donor: MemberRef, start: int, target: memoryview) -> None:
-    store.read_into(layout.tensors(job.home, donor.round, donor.client), target, offset=donor.data_offset + start)
+    store.read_into(donor.file(job.home), target, offset=donor.data_offset + start)

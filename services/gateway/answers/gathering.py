@@ -189,7 +189,8 @@ class ModelRuns:
         for number in sorted({name.round for name in names if not name.artifact and job.is_delta(name.client)}):
             record = records.get(number) or self._openings.read_round(job, number)
             base = self._records.require_base(job, record)
-            bases[number] = ModelRef(ModelName(base.round), base.sha256, base.data_offset, base.num_examples)
+            name, examples = ModelName(base.round), base.num_examples
+            bases[number] = ModelRef(name, base.sha256, base.data_offset, examples, upload=base.upload)
         return bases
 
 

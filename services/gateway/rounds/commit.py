@@ -16,9 +16,11 @@ round is committed and what is in it.
 3. Set the commit mark. This comes before the listing: an upload that is too late for the list is then certain to see
    the mark, and to find out (`services.gateway.rounds.ingest`).
 4. List the members, and compute and store their statistics. This comes before the record, so that a reader who sees
-   the record finds the statistics.
-5. Create the round record by a conditional write.
-6. Look whether the job still stands. If it was deleted meanwhile, remove what step 4 and 5 wrote
+   the record finds the statistics. They are written on the condition that those in the store are the ones that were
+   there before the listing. An erasure changes them, and then the step begins again without the client.
+5. Create the round record by a conditional write. It is not settled yet.
+6. Settle it: take out who was erased since step 4 (`services.gateway.rounds.settlement`).
+7. Look whether the job still stands. If it was deleted meanwhile, remove what was written
    (`flstore_core.generations`).
 
 If several commits of a round race, one creates the record. The others fail in step 5, or in step 4 when they try to
@@ -35,11 +37,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flstore_core import layout
-from flstore_core.errors import Conflict, FLStoreError, StoreUnavailable, unknown
+from flstore_core.errors import Conflict, FLStoreError, NotFound, PreconditionFailed, StoreUnavailable, unknown
+from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.records import Job, Round, to_bytes
+from flstore_core.statistics import RoundStatistics
 from services.common.timing import Time
 from services.gateway.backends.slices import Backends
-from services.gateway.rounds.opening import Rounds
+from services.gateway.rounds.opening import Opening, Rounds
+from services.gateway.rounds.records import Place
+from services.gateway.rounds.settlement import Settlement
 from services.gateway.rounds.statistics import Statistics
 
 
@@ -65,6 +71,7 @@ class Commit:
         self._statistics = statistics
         self._backends = backends
         self._time = time
+        self._settlement = Settlement(rounds.store)
 
     def commit(self, job: Job, number: int, request: CommitRequest) -> Round:
         """Make a round immutable and return its record. Repeating the request changes nothing.
@@ -89,22 +96,53 @@ class Commit:
             raise
 
     def _close(self, job: Job, number: int, request: CommitRequest) -> Round:
-        """Take steps 3 to 6 and return the round record; raise `PreconditionFailed` if another commit created it."""
+        """Take steps 3 to 7 and return the round record; raise `PreconditionFailed` if another commit created it."""
         opening = self._openings.open_round(job, number)
         self._openings.mark_commit(job, number, opening)
-        uncommitted = self._openings.read_uncommitted(job, number, opening)
-        statistics, _ = self._statistics.compute(job, uncommitted)
-        if statistics:
-            self._store.put(layout.statistics(job.home, number), statistics.to_bytes())
+        uncommitted, listed, statistics = self._list(job, number, opening)
         record = replace(
             uncommitted, metrics=request.metrics, hyperparameters=request.hyperparameters, committed_at=self._time.now()
         )
-        self._store.put(layout.round_record(job.home, number), to_bytes(record.to_json()), if_none_match=True)
+        settled = self._settlement.write(job.home, record, listed)
         self._rounds.require(job)
-        self._records.remember(job, record, statistics)
+        if settled == record:
+            self._records.remember(job, record, statistics)
+        record = settled
         self._catalog.note_commit(job.id, record)
         self._notify_shards(job, number)
         return record
+
+    def _list(
+        self, job: Job, number: int, opening: Opening
+    ) -> tuple[Round, Mapping[ClientId, str | None], RoundStatistics | None]:
+        """Take step 4: return the uncommitted round, the etags of its members' records, and its statistics."""
+        key = layout.statistics(job.home, number)
+        while True:
+            etag = self._find_etag(key)  # before the listing: an erasure after it changes the statistics
+            places = [place for place in self._records.read_places(job, number) if place.member]
+            members = tuple(place.member for place in places if place.member)
+            aggregate = self._records.read_member(job, number, AGGREGATE)
+            uncommitted = Round(number, opening.base, members, aggregate)
+            try:
+                statistics, _ = self._statistics.compute(job, uncommitted)
+                if statistics:
+                    self._store.put(key, statistics.to_bytes(), if_none_match=etag is None, if_match=etag)
+            except (PreconditionFailed, NotFound):
+                if self._records.read_record(job, number) or self._is_unchanged(job, number, places, etag):
+                    raise
+                continue
+            return uncommitted, {place.client: place.etag for place in places}, statistics
+
+    def _is_unchanged(self, job: Job, number: int, listed: Sequence[Place], etag: str | None) -> bool:
+        """Say whether nobody has changed what step 4 started from, so that beginning it again would help nobody."""
+        places = [place for place in self._records.read_places(job, number) if place.member]
+        return places == listed and self._find_etag(layout.statistics(job.home, number)) == etag
+
+    def _find_etag(self, key: str) -> str | None:
+        try:
+            return self._store.stat(key).etag
+        except NotFound:
+            return None
 
     def _check(self, job: Job, number: int, request: CommitRequest) -> None:
         """Raise what `commit` promises for a bad request."""

@@ -2,40 +2,54 @@
 
 **The steps, and the reason for their order.**
 
-1. Look up the client's rounds, both committed and open ones.
-2. Write a tombstone that lists them, with `done_at` null. Other gateways see a new tombstone at their next look at the
-   store, and drop what they have cached about the job (`services.gateway.rounds.index`).
-3. In each round, take the client's row out of the statistics, delete its tensors and its member record, and then take
-   the client out of the round record. The statistics come first: if the erasure breaks off, the next one finds the
-   round by the member record or the round record, so what neither of them names has to be gone before they are. The
-   statistics are looked at once more at the end, because a commit may have written them and the round record meanwhile.
+1. Look through every round of the job for traces of the client: records, files that no record names, and the records of
+   committed rounds.
+2. Write a tombstone that lists the rounds with traces, with `done_at` null. Other gateways see a new tombstone at their
+   next look at the store, and drop what they have cached about the job (`services.gateway.rounds.index`).
+3. In each of these rounds:
+   a. List the client's files, and then replace its member record by the mark of its removal, on the condition that it
+      is the one that was read. An upload that began before can then no longer write its record
+      (`services.gateway.rounds.ingest`). In this order, because files that come later may belong to an upload that
+      began after the mark, which counts.
+   b. Take the client's row out of the statistics. If there are none yet, create some without rows, so that a commit
+      that has listed the client already has to begin again.
+   c. Take the client out of the round record. It comes after a: a commit that writes the record later looks at the
+      members' records once more (`services.gateway.rounds.settlement`).
+   d. Take the row out of the statistics again, which a commit may have written between b and c.
+   e. If the round is committed, delete the mark: no upload can be counted there any more.
+   f. Delete the files that were listed, which no record names any more, or can come to name. They come last: an erasure
+      that breaks off before is found by them and goes on.
 4. Drop what this gateway has cached about the job, and have the shards that are awake drop the client's slices. Slices
    that are still on their way get a few seconds to arrive first. If they arrived later, a shard would keep them.
 5. Write the tombstone again, with `done_at`. Its etag changes, so other gateways drop what they cached during step 3.
 
-Models to which the client contributed, such as aggregates and artifacts, stay as they are.
+An erasure that broke off is asked for again, and finds what is left by step 1. The mark of step 3a stays until the
+round has been committed. Models to which the client contributed, such as aggregates and artifacts, stay as they are.
 
-**Concurrent writers.** Round records and statistics are replaced only if they have not changed since they were read, so
-two erasures at once do not undo each other. An erasure does not stop commits. A commit that listed the client before
-step 3 may write its round record after step 3. Then the record, and perhaps the statistics, still name the client,
-although its tensors are gone. Erasing the client again removes it from both.
+**Concurrent writers.** Member records, round records and statistics are replaced only if they have not changed since
+they were read, so two erasures at once do not undo each other, and neither does a commit. Files are deleted without a
+condition, but each belongs to one upload, and an upload that comes after the erasure has another.
 """
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from flstore_core import layout
 from flstore_core.errors import NotFound, PreconditionFailed, unknown
 from flstore_core.ids import ClientId, JobId
-from flstore_core.records import Job, Round, to_bytes
+from flstore_core.records import REMOVED, Job, Member, StatisticsMode, to_bytes
 from flstore_core.statistics import RoundStatistics
 from services.common.timing import Time
 from services.gateway.backends.outbox import FORGET_AFTER_S
 from services.gateway.backends.slices import Backends
 from services.gateway.rounds.index import JobIndex
+from services.gateway.rounds.ingest import new_name
 from services.gateway.rounds.opening import Rounds
+from services.gateway.rounds.settlement import Settlement, drop_member, drop_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +75,23 @@ class Erasure:
 class Eraser:
     """Erases clients. Safe to share between threads."""
 
-    def __init__(self, rounds: Rounds, backends: Backends, time: Time) -> None:
+    def __init__(
+        self, rounds: Rounds, backends: Backends, time: Time, name_removal: Callable[[], str] = new_name
+    ) -> None:
+        self._rounds = rounds
         self._store = rounds.store
+        self._settlement = Settlement(rounds.store)
         self._catalog = rounds.catalog
         self._records = rounds.records
         self._backends = backends
         self._time = time
+        self._name_removal = name_removal
 
     def erase(self, job: JobId, client: ClientId) -> Erasure:
         """Erase a client from every round of a job. Call it again after an error to finish the work.
 
         Raises:
-            NotFound: if the client never took part.
+            NotFound: if the client never took part, or if the job was deleted meanwhile.
         """
         index = self._catalog.refresh(job)
         numbers = self._find_rounds(index, client)
@@ -85,57 +104,64 @@ class Eraser:
         self._backends.outbox.settle(job, FORGET_AFTER_S)
         self._backends.caches.forget_client(self._backends.placement.fetch_awake(), job, client)
         self._store.put(tombstone, to_bytes({**entry, "objects": objects, "done_at": self._time.now()}))
+        self._rounds.require(index.job)
         return Erasure(client, tuple(numbers), objects, tombstone)
 
     def _find_rounds(self, index: JobIndex, client: ClientId) -> list[int]:
-        open_rounds = [number for number in index.open if self._records.read_member(index.job, number, client)]
-        numbers = sorted({*index.participations.get(client, ()), *open_rounds})
-        if not numbers:
-            raise unknown("client", client, index.participations)
-        return numbers
+        numbers = [*index.committed, *index.open]
+        traces = self._records.readers.map(lambda number: self._has_traces(index.job, number, client), numbers)
+        traced = {number for number, has_traces in zip(numbers, traces, strict=True) if has_traces}
+        if rounds := sorted(traced.union(index.participations.get(client, ()))):
+            return rounds
+        raise unknown("client", client, index.participations)
+
+    def _has_traces(self, job: Job, number: int, client: ClientId) -> bool:
+        return bool(self._list_files(job, number, client) or self._records.read_member(job, number, client))
+
+    def _list_files(self, job: Job, number: int, client: ClientId) -> set[str]:
+        """Return the keys of all files that uploads of a client have written to a round."""
+        own = layout.tensors(job.home, number, client, "*").partition("*")[0]
+        keys = [info.key for info in self._store.list(layout.clients_prefix(job.home, number))]
+        return {key for key in keys if key == layout.tensors(job.home, number, client) or key.startswith(own)}
 
     def _erase_from(self, job: Job, number: int, client: ClientId) -> int:
         """Erase a client from one round and return how many objects were deleted."""
+        files = self._list_files(job, number, client)
+        member = self._mark_removal(job, number, client)
         self._erase_from_statistics(job, number, client)
-        keys = (layout.tensors(job.home, number, client), layout.member(job.home, number, client))
-        for key in keys:
+        drop_member(self._store, layout.round_record(job.home, number), client)
+        drop_rows(self._store, layout.statistics(job.home, number), {client})
+        self._clear_place(job, number, client)
+        if member:
+            files.add(layout.tensors(job.home, number, client, member.upload))
+        for key in sorted(files):
             self._store.delete(key)
-        self._rewrite(layout.round_record(job.home, number), lambda body: _record_without(client, body))
-        self._erase_from_statistics(job, number, client)
-        return len(keys)
+        return len(files) + bool(member)
 
-    def _erase_from_statistics(self, job: Job, number: int, client: ClientId) -> None:
-        self._rewrite(layout.statistics(job.home, number), lambda body: _statistics_without(client, body))
+    def _clear_place(self, job: Job, number: int, client: ClientId) -> None:
+        """Delete the mark of a removal from a committed round: no upload can be counted there any more."""
+        with suppress(NotFound):
+            self._settlement.read(job.home, number)
+            self._store.delete(layout.member(job.home, number, client))
 
-    def _rewrite(self, key: str, change: Callable[[bytes], bytes | None]) -> None:
-        """Replace an object by what `change` returns for its bytes, unless that is None or there is no such object.
-
-        If somebody else replaces the object meanwhile, begin again with the new one.
-        """
+    def _mark_removal(self, job: Job, number: int, client: ClientId) -> Member | None:
+        """Put the mark of a removal into the place of a client's record, and return the record that was there."""
+        key = layout.member(job.home, number, client)
         while True:
+            place = self._records.read_place(job, number, client)
+            mark = to_bytes({REMOVED: self._name_removal()})
             try:
-                body, info = self._store.get_with_info(key)
-                if changed := change(body):
-                    self._store.put(key, changed, if_match=info.etag)
+                self._store.put(key, mark, if_none_match=place.etag is None, if_match=place.etag)
             except PreconditionFailed:
                 continue
-            except NotFound:
-                pass
-            return
+            return place.member
+
+    def _erase_from_statistics(self, job: Job, number: int, client: ClientId) -> None:
+        key = layout.statistics(job.home, number)
+        if job.statistics is not StatisticsMode.OFF:
+            with suppress(PreconditionFailed):  # there are some
+                self._store.put(key, _NO_ROWS, if_none_match=True)
+        drop_rows(self._store, key, {client})
 
 
-def _statistics_without(client: ClientId, body: bytes) -> bytes | None:
-    """Return statistics without a client's row; None if they have no such row."""
-    statistics = RoundStatistics.from_bytes(body)
-    if client not in statistics.members:
-        return None
-    return statistics.take([member for member in statistics.members if member != client]).to_bytes()
-
-
-def _record_without(client: ClientId, body: bytes) -> bytes | None:
-    """Return a round record without a client; None if it does not name the client."""
-    record = Round.from_json(json.loads(body))
-    if client not in record.by_client:
-        return None
-    members = tuple(member for member in record.members if member.client != client)
-    return to_bytes(replace(record, members=members).to_json())
+_NO_ROWS = RoundStatistics((), np.zeros((0, 0)), np.zeros((0, 0))).to_bytes()

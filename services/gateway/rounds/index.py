@@ -42,8 +42,8 @@ from flstore_core.generations import Generations
 from flstore_core.ids import ClientId, Home, JobId
 from flstore_core.records import Job, Round
 from flstore_core.storage import ObjectStore
-from flstore_core.storage.documents import load_json
 from services.common.timing import Time
+from services.gateway.rounds.settlement import Settlement
 from services.gateway.threads import Pools
 
 REFRESH_WAIT_SECONDS = 0.5
@@ -148,6 +148,7 @@ class Catalog:
     ) -> None:
         self._store = store
         self._generations = Generations(store)
+        self._settlement = Settlement(store)
         self._readers: Executor = pools.readers
         self._refreshers: Executor = pools.refreshers
         self._time = time
@@ -323,7 +324,7 @@ class Catalog:
 
     def _read_record(self, job: Job, number: int) -> Round | None:
         try:
-            return Round.from_json(load_json(self._store, layout.round_record(job.home, number)))
+            return self._settlement.read(job.home, number)
         except NotFound:
             return None
 

@@ -20,8 +20,8 @@ from typing import Any
 from flstore_core import layout
 from flstore_core.errors import NotFound, PreconditionFailed, unknown
 from flstore_core.generations import Generations
-from flstore_core.ids import AGGREGATE
-from flstore_core.records import Job, Round, to_bytes
+from flstore_core.ids import AGGREGATE, ClientId
+from flstore_core.records import Job, Member, Round, to_bytes
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json
 from services.gateway.rounds.index import Catalog, newest_before
@@ -93,6 +93,16 @@ class Openings:
         if number in index.committed and (record := self._records.read_record(job, number)):
             return record
         raise unknown(f"round of job {job.id!r}:", str(number), map(str, (*index.committed, *index.open)))
+
+    def read_model(self, job: Job, number: int, client: ClientId) -> Member:
+        """Return the record of an update or aggregate, which counts if the round is committed; raise `NotFound`."""
+        is_open = number not in self._catalog.read_index(job.id).committed
+        if is_open and (member := self._records.read_member(job, number, client)):
+            return member
+        record = self.read_round(job, number)
+        if member := record.find(client):
+            return member
+        raise unknown(f"model in round {number}", client, record.by_client)
 
     def _create(self, job: Job, number: int) -> Opening | None:
         """Create a round's opening and return it; return None if somebody else created one meanwhile."""

@@ -19,7 +19,8 @@ from flstore_core.records import Job, Member, Round, to_bytes
 from flstore_core.shard.protocol import MemberRef, Work
 from flstore_core.statistics import RoundStatistics
 from flstore_core.storage import ObjectStore
-from flstore_core.storage.documents import load_json
+from flstore_core.storage.documents import load_json_with_etag
+from services.gateway.rounds.settlement import Settlement
 
 RoundAndStatistics = tuple[Round, RoundStatistics | None]
 
@@ -37,32 +38,52 @@ _NO_STATISTICS = Document(None, 1)
 """Its size is one byte, because a cache cannot hold objects of no size."""
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What lies where a client's member record belongs: the record, the mark of its removal, or nothing."""
+
+    client: ClientId
+    member: Member | None = None
+    etag: str | None = None
+    """None if nothing lies there."""
+
+
 class Records:
     """Reads records. Safe to share between threads.
 
     Attributes:
         cache: holds the documents of committed rounds, under the home of their job.
+        readers: threads that read from the store.
     """
 
     def __init__(self, store: ObjectStore, cache: Cache[Document], readers: Executor) -> None:
         self._store = store
+        self._settlement = Settlement(store)
         self.cache = cache
-        self._readers = readers
+        self.readers = readers
 
     def read_members(self, job: Job, number: int) -> tuple[Member, ...]:
         """Return the member records of a round's updates as the store has them now, sorted by client."""
+        return tuple(place.member for place in self.read_places(job, number) if place.member)
+
+    def read_places(self, job: Job, number: int) -> list["Place"]:
+        """Return the places of a round's updates as the store has them now, sorted by client."""
         suffix = ".json"
         names = [info.key.rpartition("/")[2] for info in self._store.list(layout.clients_prefix(job.home, number))]
-        clients = sorted(name.removesuffix(suffix) for name in names if name.endswith(suffix))
-        members = self._readers.map(lambda client: self.read_member(job, number, ClientId(client)), clients)
-        return tuple(member for member in members if member)
+        clients = sorted(ClientId(name.removesuffix(suffix)) for name in names if name.endswith(suffix))
+        return list(self.readers.map(lambda client: self.read_place(job, number, client), clients))
+
+    def read_place(self, job: Job, number: int, client: ClientId) -> "Place":
+        """Return what lies in the place of a member record. The aggregate goes by the client name `AGGREGATE`."""
+        try:
+            data, etag = load_json_with_etag(self._store, layout.member(job.home, number, client))
+        except NotFound:
+            return Place(client)
+        return Place(client, Member.from_place(data), etag)
 
     def read_member(self, job: Job, number: int, client: ClientId) -> Member | None:
         """Return the member record of an update, or None. The aggregate goes by the client name `AGGREGATE`."""
-        try:
-            return Member.from_json(load_json(self._store, layout.member(job.home, number, client)))
-        except NotFound:
-            return None
+        return self.read_place(job, number, client).member
 
     def locate_base(self, job: Job, record: Round) -> MemberRef | None:
         """Return a reference to the model that a round's deltas are taken against; None if that is zero."""
@@ -116,7 +137,7 @@ class Records:
         keys = tuple(_keys(job, numbers, statistics))
         lookup = self.cache.request(Request(job.home, workload, pattern, keys))
         missing = lookup.access.missing
-        loaded = dict(zip(missing, self._readers.map(self._load, missing), strict=True))
+        loaded = dict(zip(missing, self.readers.map(self._load, missing), strict=True))
         self.cache.fill(loaded, Cause.DEMAND, pattern)
         documents = lookup.values | loaded
         work = Work(
@@ -137,8 +158,8 @@ class Records:
     def _load(self, key: Key) -> Document:
         home, number = Home(key.job), key.round
         if key.client == METADATA:
-            record = load_json(self._store, layout.round_record(home, number))
-            return Document(Round.from_json(record), len(to_bytes(record)))
+            record = self._settlement.read(home, number)
+            return Document(record, len(to_bytes(record.to_json())))
         try:
             body = self._store.get(layout.statistics(home, number))
         except NotFound:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Request
 from starlette.responses import JSONResponse, Response
 
 from flstore_core import layout
-from flstore_core.errors import InvalidParameters, unknown
+from flstore_core.errors import InvalidParameters
 from flstore_core.ids import AGGREGATE, ClientId, JobId
 from flstore_core.records import Job
 from services.gateway.answers.pricing import COMMIT_PUTS, INGEST_PUTS, Pricing
@@ -162,11 +162,9 @@ def _stored(job: Job, number: int, member: dict[str, Any], created: bool) -> dic
 
 def _get(request: Request, state: State, name: JobId, number: int, client: ClientId) -> Response:
     job = state.rounds.catalog.read_job(name)
-    member = state.rounds.records.read_member(job, number, client)
-    if member is None:
-        record = state.rounds.openings.read_round(job, number)
-        raise unknown(f"model in round {number}", client, record.by_client)
-    return download(request, state.rounds.store, layout.tensors(job.home, number, client), member.nbytes, member.sha256)
+    member = state.rounds.openings.read_model(job, number, client)
+    key = layout.tensors(job.home, number, client, member.upload)
+    return download(request, state.rounds.store, key, member.nbytes, member.sha256)
 
 
 def _metrics(text: str) -> dict[str, Any]:

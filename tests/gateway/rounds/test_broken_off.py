@@ -1,5 +1,6 @@
 """Operations that break off at any of their calls of the store, and are sent again through another gateway."""
 
+import re
 from collections.abc import Callable, Mapping
 from itertools import count
 
@@ -53,8 +54,15 @@ def erase(gateway: World) -> object:
 
 
 def rounds(store: MemoryStore) -> Mapping[str, bytes]:
-    """Return what is stored of a job's rounds."""
-    return {key: body for key, body in store.contents.items() if key.startswith(layout.rounds_prefix(HOME))}
+    """Return what is stored of a job's rounds, without the names of uploads and the files that no record names."""
+    named = {key: body for key, body in store.contents.items() if key.startswith(layout.rounds_prefix(HOME))}
+    records = b"".join(body for key, body in named.items() if key.endswith(".json"))
+    found: dict[str, bytes] = {}
+    for key, body in named.items():
+        stem, _, upload = key.removesuffix(".safetensors").partition("~")
+        if not upload or f'"upload":"{upload}"'.encode() in records:
+            found[stem] = re.sub(rb'(upload|removed)":"u[0-9]+', rb"\1", body)
+    return found
 
 
 def break_off(store: MemoryStore, hook: str, calls: int) -> list[Call]:

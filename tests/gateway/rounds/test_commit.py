@@ -48,7 +48,9 @@ class TestCommitted:
         gateway = filled()
         calls = writes(gateway)
         gateway.commit(0)
-        assert calls == [Call("put", OPENING), Call("put", STATISTICS), Call("put", RECORD)]
+        assert calls == [Call("put", key) for key in (OPENING, STATISTICS, RECORD, RECORD)], (
+            "the last settles the record"
+        )
 
     @pytest.mark.parametrize("slices", [1, 2, 3])
     def test_statistics_are_those_of_the_deltas(self, slices: int) -> None:
@@ -161,6 +163,7 @@ class TestTrouble:
 
         def lose(call: Call) -> None:
             if call == Call("put", RECORD):
+                gateway.store.after = lambda call: None
                 raise StoreUnavailable("the answer got lost")
 
         gateway.store.after = lose
@@ -204,7 +207,7 @@ class TestTrouble:
         gateway = filled()
 
         def lose_update(call: Call) -> None:
-            gateway.store.delete(layout.tensors(HOME, 0, ClientId("c")))
+            gateway.store.delete(layout.tensors(HOME, 0, ClientId("c"), "u3"))
 
         gateway.backends.shards.before = lose_update
         with pytest.raises(NotFound, match="the store has no 'c' in round 0"):

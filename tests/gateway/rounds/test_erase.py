@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from flstore_core import layout
-from flstore_core.errors import NotFound
+from flstore_core.errors import NotFound, StoreUnavailable
 from flstore_core.ids import ClientId
 from tests.fakes.clock import FakeTime
 from tests.fakes.store import Call
@@ -53,8 +53,10 @@ def test_everything_else_stays() -> None:
     gateway.erase("a")
     after = gateway.store.contents
     changed = {key for key in before if before[key] != after.get(key)}
-    gone = [place(HOME, number, ClientId("a")) for place in (layout.tensors, layout.member) for number in (0, 2)]
-    assert changed == {layout.round_record(HOME, 0), layout.statistics(HOME, 0), *gone}
+    records = [layout.member(HOME, number, ClientId("a")) for number in (0, 2)]
+    files = [layout.tensors(HOME, number, ClientId("a"), name) for number, name in ((0, "u1"), (2, "u5"))]
+    assert changed == {layout.round_record(HOME, 0), layout.statistics(HOME, 0), *records, *files}
+    assert after.keys() - before.keys() == {layout.statistics(HOME, 2), *tombstones(gateway)}
     assert gateway.stored_tensors(2, "b") == body(ord("b"))
 
 
@@ -137,6 +139,67 @@ def test_a_record_that_another_erasure_replaced_is_read_again() -> None:
     assert list(record.by_client) == ["b"]
 
 
+def test_files_that_no_record_names_go_too() -> None:
+    gateway = settled()
+    gateway.store.put(layout.tensors(HOME, 2, ClientId("a"), "cut-off"), b"of an upload that was cut off")
+    gateway.store.put(layout.tensors(HOME, 2, ClientId("z"), "cut-off"), b"of a client that nothing else is known of")
+    gateway.store.put(layout.tensors(HOME, 1, ClientId("a")), b"of version 0.1.0")
+    assert gateway.erase("a").rounds == (0, 1, 2)
+    assert gateway.erase("z").rounds == (2,)
+    assert not [key for number in range(3) for key in gateway.stored_files(number) if key.startswith("a")]
+    assert gateway.stored_files(2) == {"b~u6.safetensors"}
+
+
+def test_a_late_record_in_a_committed_round_counts_nowhere_and_is_erased() -> None:
+    gateway = settled()
+    late = gateway.store.contents[layout.member(HOME, 0, ClientId("a"))].replace(b'"a"', b'"late"')
+    gateway.store.put(layout.member(HOME, 0, ClientId("late")), late)
+    with pytest.raises(NotFound, match="model in round 0"):
+        gateway.rounds.openings.read_model(JOB, 0, ClientId("late"))
+    assert gateway.erase("late").rounds == (0,)
+    assert gateway.stored_member(0, "late") is None
+
+
+def test_a_commit_that_listed_the_client_before_leaves_it_out() -> None:
+    """The erasure finds neither statistics nor record, and the commit writes both later."""
+    for key in (layout.statistics(HOME, 2), layout.round_record(HOME, 2)):
+        gateway = settled()
+        other = World.make(gateway.store)
+
+        def erase(call: Call, key: str = key, gateway: World = gateway, other: World = other) -> None:
+            if call == Call("put", key):
+                gateway.store.before = lambda call: None
+                other.erase("a")
+
+        gateway.store.before = erase
+        assert list(gateway.commit(2).by_client) == ["b"]
+        statistics = gateway.stored_statistics(2)
+        assert statistics is not None
+        assert statistics.members == ("b",)
+        assert gateway.stored_record(2) == gateway.commit(2)
+        assert gateway.stored_files(2) == {"b~u6.safetensors"}
+
+
+def test_a_round_record_that_nobody_settled_is_settled_by_the_next_reader() -> None:
+    gateway = settled()
+    broken = World.make(gateway.store)
+
+    def crash(call: Call) -> None:
+        if call == Call("get_with_info", layout.round_record(HOME, 2)) and call.key in gateway.store.contents:
+            raise StoreUnavailable("the commit breaks off")
+
+    gateway.store.before = crash
+    with pytest.raises(StoreUnavailable):
+        broken.commit(2)
+    gateway.store.before = lambda call: None
+    assert "listed" in json.loads(gateway.store.contents[layout.round_record(HOME, 2)])
+    World.make(gateway.store).erase("a")
+    record = World.make(gateway.store).rounds.records.read_record(JOB, 2)
+    assert record is not None
+    assert list(record.by_client) == ["b"]
+    assert "listed" not in json.loads(gateway.store.contents[layout.round_record(HOME, 2)])
+
+
 def test_a_job_deleted_meanwhile_stays_deleted() -> None:
     gateway = settled()
 
@@ -146,5 +209,6 @@ def test_a_job_deleted_meanwhile_stays_deleted() -> None:
             World.make(gateway.store).jobs.delete(NAME)
 
     gateway.store.before = delete_job
-    gateway.erase("a")
+    with pytest.raises(NotFound, match="deleted meanwhile"):
+        gateway.erase("a")
     assert [key for key in gateway.store.contents if key.startswith("jobs/")] == [layout.job(NAME)]

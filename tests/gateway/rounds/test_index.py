@@ -167,7 +167,7 @@ class TestReading:
             go_on.set()
             indices = [look.result(60.0) for look in looks]
         assert all(list(index.committed) == list(range(20)) for index in indices)
-        assert len([call for call in calls if call.method == "get" and call.key.endswith("round.json")]) == 20
+        assert len([call for call in calls if call.method == "get_with_info" and call.key.endswith("round.json")]) == 20
 
     def test_a_job_that_appears_during_somebody_s_first_look_is_found(self) -> None:
         """The look that a caller waits for has read the store before the job was there."""

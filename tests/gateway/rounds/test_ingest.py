@@ -13,6 +13,7 @@ from flstore_core.errors import (
     Conflict,
     InvalidTensors,
     NotFound,
+    PreconditionFailed,
     RoundCommitted,
     StoreUnavailable,
     Unavailable,
@@ -21,7 +22,7 @@ from flstore_core.ids import AGGREGATE, ClientId, JobId
 from flstore_core.records import Member, Round
 from flstore_core.shard.protocol import MemberRef, SliceRef
 from services.gateway.backends.outbox import FORGET_AFTER_S
-from services.gateway.rounds.ingest import COMMIT_POLL_SECONDS, COMMIT_POLLS, ORPHAN_SECONDS, Receipt, pack
+from services.gateway.rounds.ingest import COMMIT_POLL_SECONDS, COMMIT_POLLS, Receipt, pack
 from services.gateway.rounds.opening import Opening
 from services.gateway.rounds.upload import Upload
 from tests.fakes.clock import FakeTime
@@ -31,7 +32,8 @@ from tests.fakes.store import Call, MemoryStore
 from tests.gateway.rounds.world import HOME, JOB, NAME, World, body, world
 
 CLIENT = ClientId("c")
-TENSORS, MEMBER = layout.tensors(HOME, 0, CLIENT), layout.member(HOME, 0, CLIENT)
+TENSORS, MEMBER = layout.tensors(HOME, 0, CLIENT, "u1"), layout.member(HOME, 0, CLIENT)
+"""Of the first upload."""
 OPENING, RECORD = layout.opening(HOME, 0), layout.round_record(HOME, 0)
 
 
@@ -61,7 +63,7 @@ class TestAcknowledged:
         receipt = gateway.put(0, "c", content, {"num_examples": 7})
         digest = hashlib.sha256(content).hexdigest()
         offset = 8 + int.from_bytes(content[:8], "little")
-        expected = Member(CLIENT, digest, len(content), offset, {"num_examples": 7}, time.now())
+        expected = Member(CLIENT, digest, len(content), offset, {"num_examples": 7}, time.now(), "u1")
         assert receipt == Receipt(expected, created=True)
         assert gateway.stored_tensors(0, "c") == content
         assert gateway.stored_member(0, "c") == expected
@@ -69,7 +71,7 @@ class TestAcknowledged:
     def test_an_aggregate_is_taken_in_likewise(self) -> None:
         gateway = world()
         gateway.put_aggregate(0, 5)
-        assert gateway.store.contents[layout.tensors(HOME, 0, AGGREGATE)] == body(5)
+        assert gateway.store.contents[layout.tensors(HOME, 0, AGGREGATE, "u1")] == body(5)
         assert gateway.stored_member(0, AGGREGATE) == gateway.rounds.records.read_member(JOB, 0, AGGREGATE)
 
     def test_the_record_is_written_after_the_tensors_and_job_and_mark_are_read_last(self) -> None:
@@ -79,9 +81,9 @@ class TestAcknowledged:
         gateway.store.before = calls.append
         gateway.put(0, "c", 1)
         assert calls == [
-            Call("get", MEMBER),
+            Call("get_with_info", MEMBER),
             Call("get", OPENING),
-            Call("put", TENSORS),
+            Call("put", layout.tensors(HOME, 0, CLIENT, "u2")),
             Call("put", MEMBER),
             Call("get", layout.job(NAME)),
             Call("get", OPENING),
@@ -174,7 +176,12 @@ class TestRefused:
     def test_an_update_for_a_deleted_job_is_not_acknowledged(self) -> None:
         gateway = world()
         gateway.put(0, "a", 1)
-        on_call(gateway.store, "put", TENSORS, lambda: World.make(gateway.store).jobs.delete(NAME))
+        on_call(
+            gateway.store,
+            "put",
+            layout.tensors(HOME, 0, CLIENT, "u2"),
+            lambda: World.make(gateway.store).jobs.delete(NAME),
+        )
         with pytest.raises(NotFound, match="round 0 of job 'job' does not exist"):
             gateway.put(0, "c", 1)
 
@@ -262,7 +269,7 @@ class TestBesideACommit:
 
         def store_first() -> None:
             other.put(0, "c", 1)
-            on_call(gateway.store, "get", MEMBER, lambda: other.store.delete(MEMBER))
+            on_call(gateway.store, "get_with_info", MEMBER, lambda: other.store.delete(MEMBER))
 
         on_call(gateway.store, "put", TENSORS, store_first)
         with pytest.raises(Unavailable, match="'c' was removed from round 0 of job 'job' while it was sent"):
@@ -270,60 +277,60 @@ class TestBesideACommit:
 
 
 class TestCutOff:
-    """Uploads that broke off, and what the next one makes of their remains."""
+    """Uploads that broke off between tensors and record."""
 
     def leave_tensors(self, gateway: World, seed: int = 1) -> None:
         on_call(gateway.store, "put", MEMBER, fail)
         with pytest.raises(StoreUnavailable):
             gateway.put(0, "c", seed)
+        assert gateway.stored_files(0) == {"c~u1.safetensors"}
 
-    def test_the_same_bytes_are_adopted_without_writing_them_again(self) -> None:
+    @pytest.mark.parametrize("seed", [1, 2], ids=["the-same-bytes", "other-bytes"])
+    def test_they_hinder_nobody_and_no_clock_is_asked(self, seed: int) -> None:
         gateway = world()
-        self.leave_tensors(gateway)
-        calls: list[Call] = []
-        gateway.store.after = calls.append
-        assert gateway.put(0, "c", 1).created
-        assert Call("put", TENSORS) not in calls
-
-    def test_other_bytes_wait_until_the_upload_must_be_dead(self) -> None:
-        time = FakeTime()
-        gateway = world(time=time)
         self.leave_tensors(gateway, 1)
-        time.sleep(ORPHAN_SECONDS - 0.1)
+        assert gateway.put(0, "c", seed).created
+        assert gateway.stored_tensors(0, "c") == body(seed)
+
+    def test_one_that_only_stalled_cannot_touch_what_another_stored_meanwhile(self) -> None:
+        gateway = world()
+        other = World.make(gateway.store)
+        on_call(gateway.store, "put", MEMBER, lambda: other.put(0, "c", 2))
         with pytest.raises(Conflict):
-            gateway.put(0, "c", 2)
-        time.sleep(0.1)
-        assert gateway.put(0, "c", 2).created
+            gateway.put(0, "c", 1)
         assert gateway.stored_tensors(0, "c") == body(2)
+        assert gateway.stored_files(0) == {"c~u2.safetensors"}
 
-    def test_old_tensors_that_got_their_record_are_not_replaced(self) -> None:
-        time = FakeTime()
-        gateway = world(time=time)
-        self.leave_tensors(gateway, 1)
-        time.sleep(ORPHAN_SECONDS)
-        on_call(gateway.store, "stat", TENSORS, lambda: World.make(gateway.store, time).put(0, "c", 1))
-        with pytest.raises(Conflict):
-            gateway.put(0, "c", 2)
-        assert gateway.stored_tensors(0, "c") == body(1)
-
-    @pytest.mark.parametrize("method", ["stat", "stream"])
-    def test_tensors_that_vanish_while_they_are_looked_at_are_written(self, method: str) -> None:
+    def test_the_commit_deletes_what_they_left(self) -> None:
         gateway = world()
         self.leave_tensors(gateway)
-        on_call(gateway.store, method, TENSORS, lambda: gateway.store.delete(TENSORS))
+        gateway.put(0, "a", 2)
+        gateway.commit(0)
+        assert gateway.stored_files(0) == {"a~u2.safetensors"}
+
+    def test_one_that_began_before_an_erasure_brings_nothing_back(self) -> None:
+        gateway = world()
+        gateway.put(1, "c", 1)
+        other = World.make(gateway.store)
+        on_call(gateway.store, "put", MEMBER, lambda: other.erase("c"))
+        with pytest.raises(Unavailable, match="removed from round 0"):
+            gateway.put(0, "c", 1)
+        assert gateway.stored_files(0) == set()
+        assert gateway.put(0, "c", 1).created, "it may come back"
+
+    def test_a_record_that_the_store_was_asked_to_write_twice_is_its_own(self) -> None:
+        gateway = world()
+
+        def write_before(call: Call) -> None:
+            if call == Call("put", MEMBER):
+                gateway.store.after = lambda call: None
+                again.append(gateway.store.contents[MEMBER])
+                raise PreconditionFailed("it exists: the answer to the first request got lost")
+
+        again: list[bytes] = []
+        gateway.store.after = write_before
         assert gateway.put(0, "c", 1).created
         assert gateway.stored_tensors(0, "c") == body(1)
-
-    def test_of_two_heirs_of_old_tensors_one_wins(self) -> None:
-        time = FakeTime()
-        gateway = world(time=time)
-        self.leave_tensors(gateway, 1)
-        time.sleep(ORPHAN_SECONDS)
-        other = World.make(gateway.store, time)
-        on_call(gateway.store, "stat", TENSORS, lambda: other.put(0, "c", 3), after=True)
-        with pytest.raises(Conflict):
-            gateway.put(0, "c", 2)
-        assert gateway.stored_tensors(0, "c") == body(3)
 
 
 class TestSlices:

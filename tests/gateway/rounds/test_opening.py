@@ -151,7 +151,7 @@ class TestReading:
         committed: list[Round] = []
 
         def commit_meanwhile(call: Call) -> None:
-            if call == Call("get", record_key):
+            if call == Call("get_with_info", record_key):
                 gateway.store.after = lambda call: None
                 other.put(0, "a", 1)
                 committed.append(other.commit(0))

@@ -42,7 +42,7 @@ def test_statistics_are_read_only_if_asked_for() -> None:
     calls: list[Call] = []
     gateway.store.before = calls.append
     assert read(gateway, 0, statistics=False)[0][1] is None
-    assert calls == [Call("get", layout.round_record(HOME, 0))]
+    assert calls == [Call("get_with_info", layout.round_record(HOME, 0))]
 
 
 def test_what_was_read_once_is_not_read_again() -> None:
@@ -140,7 +140,7 @@ def test_a_member_that_goes_while_members_are_read_is_left_out() -> None:
     key = layout.member(HOME, 0, ClientId("a"))
 
     def remove(call: Call) -> None:
-        if call == Call("get", key):
+        if call == Call("get_with_info", key):
             gateway.store.before = lambda call: None
             gateway.store.delete(key)
 

@@ -1,11 +1,13 @@
 """Gateways' rounds over one store in memory, without HTTP, threads or time."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from itertools import count
 from random import Random
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from safetensors.numpy import save
@@ -39,6 +41,9 @@ SCHEMA = Schema.from_json(
 NAME = JobId("job")
 JOB = Job(NAME, SCHEMA, created_at=1.0, generation="g1")
 HOME = JOB.home
+
+_NUMBERS: WeakKeyDictionary[MemoryStore, Iterator[int]] = WeakKeyDictionary()
+"""Of the names that gateways of one store give: u1, u2, …"""
 
 
 def values(seed: int) -> list[float]:
@@ -90,6 +95,11 @@ class World:
         time = time or FakeTime()
         store = store or MemoryStore(time.now)
         pools = pools or inline_pools()
+        numbers = _NUMBERS.setdefault(store, count(1))
+
+        def name() -> str:
+            return f"u{next(numbers)}"
+
         cache: Cache[Document] = Cache(
             Ledger(make_policy("lru+arrival", budget, time.monotonic, Random(0)), budget, time.monotonic)
         )
@@ -104,9 +114,9 @@ class World:
             cache,
             rounds,
             statistics,
-            Ingest(rounds, backends, pools, time),
+            Ingest(rounds, backends, pools, time, name),
             Commit(rounds, statistics, backends, time),
-            Eraser(rounds, backends, time),
+            Eraser(rounds, backends, time, name),
             Jobs(rounds, backends, time),
         )
 
@@ -134,10 +144,19 @@ class World:
     def stored_member(self, number: int, client: str) -> Member | None:
         """Return what the store has as an update's record, through no cache."""
         content = self.store.contents.get(layout.member(HOME, number, ClientId(client)))
-        return Member.from_json(json.loads(content)) if content else None
+        return Member.from_place(json.loads(content)) if content else None
 
     def stored_tensors(self, number: int, client: str) -> bytes | None:
-        return self.store.contents.get(layout.tensors(HOME, number, ClientId(client)))
+        member = self.stored_member(number, client)
+        return (
+            self.store.contents.get(layout.tensors(HOME, number, ClientId(client), member.upload)) if member else None
+        )
+
+    def stored_files(self, number: int) -> set[str]:
+        """Return the names of the files of a round's updates, whether a record names them or not."""
+        prefix = layout.clients_prefix(HOME, number)
+        keys = [key for key in self.store.contents if key.startswith(prefix)]
+        return {key.removeprefix(prefix) for key in keys if key.endswith(".safetensors")}
 
     def stored_statistics(self, number: int) -> RoundStatistics | None:
         content = self.store.contents.get(layout.statistics(HOME, number))

@@ -13,6 +13,7 @@ import pytest
 from safetensors.numpy import save
 
 from flstore_core import layout
+from flstore_core.ids import ClientId
 from flstore_core.statistics import RoundStatistics
 from tests.running.homes import home_of
 from tests.running.jobs import SCHEMA, JobOverHttp, body, create, flat, problem
@@ -102,7 +103,9 @@ def test_an_erased_client_is_gone_from_everything(running: System, job: JobOverH
     document = job.http.delete(f"{job.url}/clients/c1").json()
     assert (document["client"], document["rounds"]) == ("c1", [1, 2])
     keys = [info.key for info in running.store.list(f"jobs/{job.name}")]
-    assert not [key for key in keys if "c1." in key]
+    left = [key for key in keys if "/c1." in key or "/c1~" in key]
+    assert left == [layout.member(home_of(running, job), 2, ClientId("c1"))], "a mark, as long as the round is open"
+    assert list(json.loads(running.store.get(left[0]))) == ["removed"]
     tombstone = json.loads(running.store.get(document["tombstone"]))
     assert (tombstone["client"], tombstone["rounds"], tombstone["objects"]) == ("c1", [1, 2], document["objects"])
     assert tombstone["done_at"] >= tombstone["asked_at"]

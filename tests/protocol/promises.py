@@ -1,0 +1,147 @@
+"""What must hold at the end of a schedule, whatever happened in it."""
+
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from math import inf
+
+import numpy as np
+
+from flstore_core import layout
+from flstore_core.errors import NotFound
+from flstore_core.ids import ClientId
+from flstore_core.records import REMOVED, Job, Member, Round
+from services.gateway.rounds.erase import Erasure
+from services.gateway.rounds.ingest import Receipt
+from tests.gateway.rounds.world import JOB, NAME, World, body, gram, values
+from tests.gateway.world import world as whole_gateway
+from tests.protocol.history import Attempt
+from tests.protocol.schedules import CLIENTS, ROUNDS, Schedule
+
+SEEDS = {sha256(body(seed)).hexdigest(): seed for seed in range(1, 7)}
+
+
+class Judge:
+    """Looks at the end of a schedule through a gateway that was just started.
+
+    Every check raises `AssertionError`.
+    """
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.history = schedule.history
+        self.store = schedule.store
+        self.gateway = World.make(self.store)
+        try:
+            self.job: Job | None = self.gateway.rounds.catalog.read_job(NAME)
+        except NotFound:
+            self.job = None
+
+    def check(self) -> None:
+        """Check everything that is promised."""
+        if self.job:
+            for number in ROUNDS:
+                self._check_round(self.job, number)
+            for client in CLIENTS:
+                self._check_erased(self.job, client)
+            for attempt in self.history.of("put", home=self.job.home):
+                if isinstance(attempt.answer, Receipt):
+                    self._check_acknowledged(self.job, attempt, attempt.answer)
+            self._check_answers(self.job)
+        self._check_deletion()
+
+    def _check_round(self, job: Job, number: int) -> None:
+        """A committed round is what every commit was answered, less who was erased; and no record names other bytes."""
+        record = self.gateway.rounds.records.read_record(job, number)
+        for member in record.members if record else self.gateway.rounds.records.read_members(job, number):
+            tensors = self._tensors(job, number, member)
+            assert tensors is not None, f"round {number}: {member.client}'s record has no tensors"
+            assert sha256(tensors).hexdigest() == member.sha256, f"round {number}: {member.client}'s are other bytes"
+        for kind in ("commit", "read"):
+            for attempt in self.history.of(kind, home=job.home, number=number):
+                if isinstance(attempt.answer, Round):
+                    self._check_same(attempt, attempt.answer, record)
+        if record:
+            self._check_statistics(job, record)
+
+    def _check_same(self, attempt: Attempt, answer: Round, record: Round | None) -> None:
+        assert record is not None, f"round {answer.number} was committed and is not"
+        erased = {each.client for each in self.history.of("erase")}
+        stays = [member for member in answer.members if member.client not in erased]
+        assert stays == [member for member in record.members if member.client not in erased], "a round has changed"
+        assert {member.client for member in record.members} <= {member.client for member in answer.members}
+
+    def _check_statistics(self, job: Job, record: Round) -> None:
+        stored = self.gateway.stored_statistics(record.number) if job.home == JOB.home else None
+        statistics, _ = self.gateway.statistics.repair(job, record, stored)
+        if record.members:
+            assert statistics is not None
+            seeds = [SEEDS[member.sha256] for member in record.members]
+            assert statistics.gram.tolist() == gram(seeds), "statistics are not those of the round's members"
+
+    def _check_acknowledged(self, job: Job, attempt: Attempt, receipt: Receipt) -> None:
+        """What was acknowledged is stored and counted, unless its client was erased afterwards."""
+        if any(each.ended >= attempt.began for each in self.history.of("erase", client=attempt.client)):
+            return
+        record = self.gateway.rounds.records.read_record(job, attempt.number)
+        if record:
+            member = record.by_client.get(ClientId(attempt.client))
+        else:
+            member = self.gateway.rounds.records.read_member(job, attempt.number, ClientId(attempt.client))
+        assert member is not None, f"{attempt.client} was acknowledged in round {attempt.number} and does not count"
+        assert member.sha256 == receipt.member.sha256, f"{attempt.client} was acknowledged with other bytes"
+
+    def _check_erased(self, job: Job, client: str) -> None:
+        """Nothing is left of an erased client, unless it came again during the erasure or afterwards."""
+        asked = max(
+            (e.began for e in self.history.of("erase", client=client, home=job.home) if isinstance(e.answer, Erasure)),
+            default=inf,
+        )
+        puts = self.history.of("put", client=client, home=job.home)
+        if asked == inf or any(put.ended >= asked for put in puts):
+            return
+        marked = [layout.member(job.home, number, ClientId(client)) for number in ROUNDS]
+        left = [key for key in self.store.contents if key.startswith(f"{job.home}/") and client in key]
+        left = [key for key in left if key not in marked or REMOVED not in json.loads(self.store.contents[key])]
+        assert not left, f"{client} is erased, and there is {left}"
+        for number in ROUNDS:
+            if record := self.gateway.stored_record(number) if job.home == JOB.home else None:
+                assert client not in record.by_client, f"{client} is erased, and in round {number}"
+            statistics = self.gateway.stored_statistics(number) if job.home == JOB.home else None
+            assert statistics is None or client not in statistics.members, f"{client} is erased, and in statistics"
+
+    def _check_answers(self, job: Job) -> None:
+        """What a gateway answers is what follows from the records by the definitions."""
+        for number in ROUNDS:
+            record = self.gateway.rounds.records.read_record(job, number)
+            if record is None or not record.members:
+                continue
+            gateway = whole_gateway(store=self.store)
+            metrics = gateway.run("metrics", first=number, last=number).result
+            seeds = np.array([SEEDS[member.sha256] for member in record.members], float)
+            assert metrics["participations"] == len(seeds)
+            assert metrics["groups"][0]["values"]["num_examples"]["mean"] == seeds.mean()
+            answer = gateway.run("aggregate", round=number).result
+            assert answer["clients"] == [str(member.client) for member in record.members]
+            expected = (seeds / seeds.sum()) @ np.array([values(int(seed)) for seed in seeds])
+            key = layout.artifact(job.home, answer["artifact"]["sha256"][:32])
+            stored = np.frombuffer(self.store.contents[key][-24:], np.float32)
+            np.testing.assert_allclose(stored, expected, rtol=1e-5, atol=1e-6)
+
+    def _check_deletion(self) -> None:
+        """Nothing is left of any of the job's lives once it is deleted."""
+        if self.job is None:
+            self.gateway.jobs.create(JOB)
+        self.gateway.jobs.delete(NAME)
+        left = [key for key in self.store.contents if key.startswith(layout.job_prefix(NAME))]
+        assert left == [layout.job(NAME)], f"the job is deleted, and there is {left}"
+
+    def _tensors(self, job: Job, number: int, member: Member) -> bytes | None:
+        return self.store.contents.get(layout.tensors(job.home, number, member.client, member.upload))
+
+
+def broken(schedule: Schedule) -> Iterator[str]:
+    """Return what a schedule has broken."""
+    try:
+        Judge(schedule).check()
+    except AssertionError as error:
+        yield next(filter(None, str(error).splitlines()), "an assertion without words")
