@@ -25,6 +25,7 @@ _AT_ONCE = 4
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FILE)
 @click.option("--client", help="The client's name; by default the name of its file, without the suffix.")
 @click.option("--aggregate", is_flag=True, help="Store the model that the round ended with.")
+@click.option("--replace", is_flag=True, help="Take the place of other updates, as long as the round is open.")
 @pairs("-m", "--metric", "metrics", help="Such as num_examples=120.")
 @wide_option
 @connected
@@ -35,6 +36,7 @@ def put_command(
     files: tuple[Path, ...],
     client: str | None,
     aggregate: bool,
+    replace: bool,
     metrics: Sequence[tuple[str, Any]],
     wide: bool,
 ) -> None:
@@ -43,10 +45,12 @@ def put_command(
         raise click.UsageError("--client and --aggregate need exactly one file")
     names = [AGGREGATE if aggregate else _client(client or file.stem) for file in files]
     shared_metrics = merged(metrics)
+
+    def put(name: str, file: Path) -> Receipt:
+        return _put(session, bars, job, round_, name, file, metrics=shared_metrics, replace=replace)
+
     with _bars(session) as bars, ThreadPoolExecutor(_AT_ONCE) as pool:
-        receipts = list(
-            pool.map(lambda name, file: _put(session, bars, job, round_, name, file, shared_metrics), names, files)
-        )
+        receipts = list(pool.map(put, names, files))
     rows = [[r.client, format_size(r.nbytes), "stored" if r.created else "stored before", r.sha256] for r in receipts]
     session.show(receipts, table("", ["client", "size", "", "sha256"], rows, wide))
 
@@ -57,9 +61,7 @@ def _client(name: str) -> ClientId:
     return client_id(encode(name))
 
 
-def _put(
-    session: Session, bars: Progress, job: str, number: int, name: str, file: Path, metrics: dict[str, Any]
-) -> Receipt:
+def _put(session: Session, bars: Progress, job: str, number: int, name: str, file: Path, **options: Any) -> Receipt:
     tensors = tensors_in(file)
     task = bars.add_task(name, total=None)
 
@@ -67,8 +69,8 @@ def _put(
         bars.update(task, completed=done, total=total)
 
     if name == AGGREGATE:
-        return session.client.put_aggregate(job, number, tensors, metrics=metrics, progress=moved)
-    return session.client.put_update(job, number, name, tensors, metrics=metrics, progress=moved)
+        return session.client.put_aggregate(job, number, tensors, progress=moved, **options)
+    return session.client.put_update(job, number, name, tensors, progress=moved, **options)
 
 
 def _bars(session: Session) -> Progress:

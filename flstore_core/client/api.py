@@ -112,6 +112,7 @@ class Api:
         tensors: Tensors,
         *,
         metrics: Metrics | None = None,
+        replace: bool = False,
         progress: Progress | None = None,
     ) -> Exchange[Receipt]:
         """Store the update that `client` sent in `round`. It is durable when this returns.
@@ -123,6 +124,7 @@ class Api:
             tensors: arrays by name (sent from their own memory), a torch module or its state dict, a tree of arrays, a
                 list of arrays in the order in which the job was created, the bytes of a safetensors file, or its path.
             metrics: JSON values by name; `num_examples` (or `num-examples`) weighs the client in FedAvg.
+            replace: take the place of another update of the client, as long as the round is open.
             progress: called with the bytes sent so far and the bytes in all.
 
         Raises:
@@ -131,7 +133,8 @@ class Api:
             Conflict: if the client sent other bytes or other metrics in this round; it names the metrics.
             RoundCommitted: if the round is committed.
         """
-        return (yield from self._upload(job, paths.update(job, round, client), tensors, metrics, progress))
+        path = paths.update(job, round, client)
+        return (yield from self._upload(job, path, tensors, metrics, replace, progress))
 
     def put_aggregate(
         self,
@@ -140,13 +143,32 @@ class Api:
         tensors: Tensors,
         *,
         metrics: Metrics | None = None,
+        replace: bool = False,
         progress: Progress | None = None,
     ) -> Exchange[Receipt]:
         """Store the model that `round` ended with: the base that the next round's deltas are taken against.
 
         See `put_update` for the arguments and errors.
         """
-        return (yield from self._upload(job, paths.aggregate(job, round), tensors, metrics, progress))
+        return (yield from self._upload(job, paths.aggregate(job, round), tensors, metrics, replace, progress))
+
+    def drop_update(self, job: Id, round: int, client: Id, /) -> Exchange[None]:  # noqa: A002
+        """Take an update back, as long as its round is open.
+
+        Raises:
+            NotFound: if the round has no such update.
+            RoundCommitted: if the round is committed.
+        """
+        yield from self._send(Request("DELETE", paths.update(job, round, client)))
+
+    def drop_aggregate(self, job: Id, round: int, /) -> Exchange[None]:  # noqa: A002
+        """Take a round's aggregate back, as long as the round is open; see `drop_update`."""
+        yield from self._send(Request("DELETE", paths.aggregate(job, round)))
+
+    def drop_round(self, job: Id, round: int, /) -> Exchange[list[str]]:  # noqa: A002
+        """Take everything in an open round back, and return the names of the clients; see `drop_update`."""
+        response = yield from self._send(Request("DELETE", paths.round_(job, round)))
+        return answer_in(response, lambda answer: [str(client) for client in answer["dropped"]])
 
     def put_program(self, job: Id, program: bytes | Path | str) -> Exchange[Fields]:
         """Store the program that runs the job's models, as `torch.export.save` writes it; return its inputs.
@@ -311,12 +333,19 @@ class Api:
         return answer_in(response, Operation.from_json)
 
     def _upload(
-        self, job: Id, path: str, tensors: Tensors, metrics: Metrics | None, progress: Progress | None
+        self,
+        job: Id,
+        path: str,
+        tensors: Tensors,
+        metrics: Metrics | None,
+        replace: bool,
+        progress: Progress | None,
     ) -> Exchange[Receipt]:
         if is_list(tensors):
             tensors = named_as(tensors, (yield from self._names(job)))
         body, headers = encode_model(tensors, metrics)
-        response = yield from self._send(Request("PUT", path, headers, body, progress, states_digest=True))
+        target = f"{path}?replace=true" if replace else path
+        response = yield from self._send(Request("PUT", target, headers, body, progress, states_digest=True))
         receipt = answer_in(response, Receipt.from_json)
         if receipt.sha256 != body.sha256:
             raise DigestMismatch(f"{path} was sent as {body.sha256}, but the store has {receipt.sha256}; send it again")

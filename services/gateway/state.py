@@ -35,6 +35,7 @@ from services.gateway.rounds.ingest import Ingest
 from services.gateway.rounds.opening import Rounds
 from services.gateway.rounds.records import Document, Records
 from services.gateway.rounds.statistics import Statistics
+from services.gateway.rounds.withdraw import Withdrawals
 from services.gateway.routes.uploads import ByteBudget
 from services.gateway.settings import Settings
 from services.gateway.threads import Pools, Workers, start_lane
@@ -53,6 +54,7 @@ class State:
     ingest: Ingest
     commit: Commit
     eraser: Eraser
+    withdrawals: Withdrawals
     programs: Programs
     runner: Runner
     operations: Operations
@@ -104,6 +106,7 @@ def assemble(settings: Settings, store: ObjectStore, backends: Backends, pools: 
         ingest=Ingest(rounds, backends, pools, time),
         commit=Commit(rounds, statistics, backends, time),
         eraser=Eraser(rounds, backends, time),
+        withdrawals=Withdrawals(rounds, time),
         programs=programs,
         runner=runner,
         operations=Operations(store, pools.background, time, work),

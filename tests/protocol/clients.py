@@ -26,7 +26,8 @@ class Wish:
     seed: int = 0
 
     def __str__(self) -> str:
-        rest = {"put": f" {self.client}={self.seed} in {self.number}", "erase": f" {self.client}"}
+        sent = f" {self.client}={self.seed} in {self.number}"
+        rest = {"put": sent, "replace": sent, "drop": f" {self.client} in {self.number}", "erase": f" {self.client}"}
         return self.kind + rest.get(self.kind, f" {self.number}" if self.kind in ("commit", "read") else "")
 
 
@@ -78,6 +79,15 @@ def _put(gateway: World, wish: Wish, attempt: Attempt) -> object:
     return gateway.put(wish.number, wish.client, wish.seed, metrics, job=_job(gateway, attempt))
 
 
+def _replace(gateway: World, wish: Wish, attempt: Attempt) -> object:
+    metrics = {"num_examples": wish.seed}
+    return gateway.put(wish.number, wish.client, wish.seed, metrics, job=_job(gateway, attempt), replace=True)
+
+
+def _drop(gateway: World, wish: Wish, attempt: Attempt) -> object:
+    return gateway.drop(wish.number, wish.client, job=_job(gateway, attempt))
+
+
 def _commit(gateway: World, wish: Wish, attempt: Attempt) -> object:
     return gateway.commit(wish.number, job=_job(gateway, attempt))
 
@@ -107,6 +117,8 @@ def _delete(gateway: World, wish: Wish, attempt: Attempt) -> object:
 
 OPERATIONS: dict[str, Callable[[World, Wish, Attempt], object]] = {
     "put": _put,
+    "replace": _replace,
+    "drop": _drop,
     "commit": _commit,
     "erase": _erase,
     "read": _read,

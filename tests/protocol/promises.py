@@ -43,9 +43,12 @@ class Judge:
                 self._check_round(self.job, number)
             for client in CLIENTS:
                 self._check_erased(self.job, client)
-            for attempt in self.history.of("put", home=self.job.home):
+            for attempt in self._of("put", "replace", home=self.job.home):
                 if isinstance(attempt.answer, Receipt):
                     self._check_acknowledged(self.job, attempt, attempt.answer)
+            for attempt in self.history.of("drop", home=self.job.home):
+                if isinstance(attempt.answer, Member):
+                    self._check_dropped(self.job, attempt)
             self._check_answers(self.job)
         self._check_deletion()
 
@@ -79,16 +82,33 @@ class Judge:
             assert statistics.gram.tolist() == gram(seeds), "statistics are not those of the round's members"
 
     def _check_acknowledged(self, job: Job, attempt: Attempt, receipt: Receipt) -> None:
-        """What was acknowledged is stored and counted, unless its client was erased afterwards."""
-        if any(each.ended >= attempt.began for each in self.history.of("erase", client=attempt.client)):
+        """What was acknowledged is stored and counted, unless it was erased, replaced or taken back afterwards."""
+        later = [*self.history.of("erase", client=attempt.client), *self._same_place("replace", "drop", like=attempt)]
+        if any(each.ended >= attempt.began for each in later if each is not attempt):
             return
-        record = self.gateway.rounds.records.read_record(job, attempt.number)
-        if record:
-            member = record.by_client.get(ClientId(attempt.client))
-        else:
-            member = self.gateway.rounds.records.read_member(job, attempt.number, ClientId(attempt.client))
+        member = self._find(job, attempt)
         assert member is not None, f"{attempt.client} was acknowledged in round {attempt.number} and does not count"
         assert member.sha256 == receipt.member.sha256, f"{attempt.client} was acknowledged with other bytes"
+
+    def _check_dropped(self, job: Job, attempt: Attempt) -> None:
+        """What was taken back counts nowhere, unless it came again."""
+        again = self._same_place("put", "replace", like=attempt)
+        if not any(each.ended >= attempt.began for each in again):
+            assert self._find(job, attempt) is None, f"{attempt.client} was taken back in {attempt.number} and counts"
+
+    def _find(self, job: Job, attempt: Attempt) -> Member | None:
+        """Return what counts of a client in a round."""
+        client = ClientId(attempt.client)
+        if record := self.gateway.rounds.records.read_record(job, attempt.number):
+            return record.by_client.get(client)
+        return self.gateway.rounds.records.read_member(job, attempt.number, client)
+
+    def _of(self, *kinds: str, **fields: object) -> list[Attempt]:
+        return [attempt for kind in kinds for attempt in self.history.of(kind, **fields)]
+
+    def _same_place(self, *kinds: str, like: Attempt) -> list[Attempt]:
+        """Return the attempts at the place of another one."""
+        return self._of(*kinds, home=like.home, number=like.number, client=like.client)
 
     def _check_erased(self, job: Job, client: str) -> None:
         """Nothing is left of an erased client, unless it came again during the erasure or afterwards."""
@@ -96,7 +116,7 @@ class Judge:
             (e.began for e in self.history.of("erase", client=client, home=job.home) if isinstance(e.answer, Erasure)),
             default=inf,
         )
-        puts = self.history.of("put", client=client, home=job.home)
+        puts = self._of("put", "replace", client=client, home=job.home)
         if asked == inf or any(put.ended >= asked for put in puts):
             return
         marked = [layout.member(job.home, number, ClientId(client)) for number in ROUNDS]

@@ -24,7 +24,7 @@ TROUBLES: Sequence[dict[str, int]] = (
     {TWICE: 60, LATE: 60},
     {REFUSED: 20, LOST: 20, TWICE: 20, LATE: 20, CRASH: 20},
 )
-WISHES = {"put": 10, "commit": 4, "erase": 3, "read": 2, "delete": 1, "create": 1}
+WISHES = {"put": 10, "replace": 4, "drop": 3, "commit": 4, "erase": 3, "read": 2, "delete": 1, "create": 1}
 """How likely each is, as shares."""
 
 

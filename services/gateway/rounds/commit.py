@@ -121,8 +121,8 @@ class Commit:
             etag = self._find_etag(key)  # before the listing: an erasure after it changes the statistics
             places = [place for place in self._records.read_places(job, number) if place.member]
             members = tuple(place.member for place in places if place.member)
-            aggregate = self._records.read_member(job, number, AGGREGATE)
-            uncommitted = Round(number, opening.base, members, aggregate)
+            aggregate = self._records.read_place(job, number, AGGREGATE)
+            uncommitted = Round(number, opening.base, members, aggregate.member)
             try:
                 statistics, _ = self._statistics.compute(job, uncommitted)
                 if statistics:
@@ -131,7 +131,8 @@ class Commit:
                 if self._records.read_record(job, number) or self._is_unchanged(job, number, places, etag):
                     raise
                 continue
-            return uncommitted, {place.client: place.etag for place in places}, statistics
+            listed = [*places, *([aggregate] if aggregate.member else [])]
+            return uncommitted, {place.client: place.etag for place in listed}, statistics
 
     def _is_unchanged(self, job: Job, number: int, listed: Sequence[Place], etag: str | None) -> bool:
         """Say whether nobody has changed what step 4 started from, so that beginning it again would help nobody."""

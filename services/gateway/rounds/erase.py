@@ -36,19 +36,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from flstore_core import layout
-from flstore_core.errors import NotFound, PreconditionFailed, unknown
+from flstore_core.errors import NotFound, unknown
 from flstore_core.ids import ClientId, JobId
-from flstore_core.records import REMOVED, Job, Member, StatisticsMode, to_bytes
-from flstore_core.statistics import RoundStatistics
+from flstore_core.records import Job, to_bytes
 from services.common.timing import Time
 from services.gateway.backends.outbox import FORGET_AFTER_S
 from services.gateway.backends.slices import Backends
 from services.gateway.rounds.index import JobIndex
 from services.gateway.rounds.ingest import new_name
 from services.gateway.rounds.opening import Rounds
+from services.gateway.rounds.removal import mark_any_removal, take_out_of_statistics
 from services.gateway.rounds.settlement import Settlement, drop_member, drop_rows
 
 
@@ -127,8 +125,8 @@ class Eraser:
     def _erase_from(self, job: Job, number: int, client: ClientId) -> int:
         """Erase a client from one round and return how many objects were deleted."""
         files = self._list_files(job, number, client)
-        member = self._mark_removal(job, number, client)
-        self._erase_from_statistics(job, number, client)
+        member = mark_any_removal(self._store, self._records, job, number, client, self._name_removal())
+        take_out_of_statistics(self._store, job, number, client)
         drop_member(self._store, layout.round_record(job.home, number), client)
         drop_rows(self._store, layout.statistics(job.home, number), {client})
         self._clear_place(job, number, client)
@@ -143,25 +141,3 @@ class Eraser:
         with suppress(NotFound):
             self._settlement.read(job.home, number)
             self._store.delete(layout.member(job.home, number, client))
-
-    def _mark_removal(self, job: Job, number: int, client: ClientId) -> Member | None:
-        """Put the mark of a removal into the place of a client's record, and return the record that was there."""
-        key = layout.member(job.home, number, client)
-        while True:
-            place = self._records.read_place(job, number, client)
-            mark = to_bytes({REMOVED: self._name_removal()})
-            try:
-                self._store.put(key, mark, if_none_match=place.etag is None, if_match=place.etag)
-            except PreconditionFailed:
-                continue
-            return place.member
-
-    def _erase_from_statistics(self, job: Job, number: int, client: ClientId) -> None:
-        key = layout.statistics(job.home, number)
-        if job.statistics is not StatisticsMode.OFF:
-            with suppress(PreconditionFailed):  # there are some
-                self._store.put(key, _NO_ROWS, if_none_match=True)
-        drop_rows(self._store, key, {client})
-
-
-_NO_ROWS = RoundStatistics((), np.zeros((0, 0)), np.zeros((0, 0))).to_bytes()

@@ -36,18 +36,23 @@ about to be removed.
 record, or is refused if the bytes differ. An erasure in between leaves a mark in the place, so the upload that began
 before it fails in step 5 and cannot bring back what was erased (`services.gateway.rounds.erase`).
 
+**A replacement** is an upload that may take the place of another update. In step 2 it passes over a record of other
+bytes or metrics; in step 5 it puts its own in the place, by the etag. In step 6 it deletes the file of the update that
+it replaced, unless a commit has begun: then the round's record says which of the two counts
+(`services.gateway.rounds.settlement`), and if it is the earlier one, the replacement is removed and refused.
+
 **Uploads that were cut off** leave a file that no record names. It is deleted when the round has been committed
 (`services.gateway.rounds.settlement`), with the job, or when the client is erased. No clock decides.
 """
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from secrets import token_hex
 
 from flstore_core import layout
 from flstore_core.errors import (
-    Conflict,
     FLStoreError,
     PreconditionFailed,
     RoundCommitted,
@@ -61,7 +66,8 @@ from services.common.timing import Time
 from services.gateway.backends.slices import Backends
 from services.gateway.rounds.opening import Opening, Rounds
 from services.gateway.rounds.records import Place
-from services.gateway.rounds.repeats import require_repeat
+from services.gateway.rounds.removal import note_withdrawal
+from services.gateway.rounds.repeats import differs, require_repeat
 from services.gateway.rounds.upload import CheckedUpload, Upload, check
 from services.gateway.threads import Pools
 
@@ -71,6 +77,8 @@ COMMIT_POLLS = 100
 """How many times an upload looks for the record of a round that is being committed."""
 COMMIT_POLL_SECONDS = 0.05
 """Seconds between two of these looks, so an upload waits about 5 seconds in all."""
+
+REPLACE = "; to put this one in its place, send it with replace=true"
 
 
 def new_name() -> str:
@@ -127,8 +135,8 @@ class Ingest:
         """
         checked = check(upload)
         place = self._records.read_place(upload.job, upload.round, upload.client)
-        if place.member:
-            require_repeat(upload, checked.metrics, place.member)
+        if place.member and not (upload.replace and differs(upload, checked.metrics, place.member)):
+            require_repeat(upload, checked.metrics, place.member, REPLACE)
             self._require_counted(upload, place.member)
             return Receipt(place.member, created=False)
         opening = self._openings.open_round(upload.job, upload.round)
@@ -153,12 +161,24 @@ class Ingest:
 
     def _put_record(self, upload: Upload, member: Member, place: Place) -> Receipt:
         key = layout.member(upload.job.home, upload.round, upload.client)
-        try:
-            self._store.put(key, to_bytes(member.to_json()), if_none_match=place.etag is None, if_match=place.etag)
-        except PreconditionFailed:
-            return self._join_other(upload, member)
+        while True:
+            try:
+                self._store.put(key, to_bytes(member.to_json()), if_none_match=place.etag is None, if_match=place.etag)
+                break
+            except PreconditionFailed:
+                now = self._records.read_place(upload.job, upload.round, upload.client)
+                if not (upload.replace and now.member) or now.member.upload == member.upload:
+                    return self._join_other(upload, member)
+                place = now  # another upload was quicker, and is replaced too
         self._require_counted(upload, member)
+        if place.member:
+            self._discard(upload, place.member)
         return Receipt(member, created=True)
+
+    def _discard(self, upload: Upload, replaced: Member) -> None:
+        """Note that another update was replaced, and delete its file: no commit can name it any more."""
+        note_withdrawal(self._store, upload.job, upload.round, replaced, self._time.now())
+        self._store.delete(layout.tensors(upload.job.home, upload.round, upload.client, replaced.upload))
 
     def _join_other(self, upload: Upload, member: Member) -> Receipt:
         """Return the receipt for the member record that was written while this upload was under way."""
@@ -167,7 +187,7 @@ class Ingest:
         if not mine:
             self._store.delete(layout.tensors(upload.job.home, upload.round, upload.client, member.upload))
         if other:
-            require_repeat(upload, member.metrics, other)
+            require_repeat(upload, member.metrics, other, REPLACE)
         self._require_counted(upload, other or member)
         if not other:
             raise Unavailable(f"{upload.client!r} was removed from {upload} while it was sent; send it again")
@@ -178,12 +198,26 @@ class Ingest:
         standing = self._readers.submit(self._rounds.require, upload.job)
         committed = self._await_commit(upload)
         standing.result()
-        if committed is None or committed.find(upload.client):
+        if committed is None:
+            return
+        if counted := committed.find(upload.client):
+            if counted.upload != member.upload:
+                self._give_way(upload, member, counted)
             return
         # The member record goes first: tensors without one do not count, a record without tensors would.
         self._store.delete(layout.member(upload.job.home, upload.round, upload.client))
         self._store.delete(layout.tensors(upload.job.home, upload.round, upload.client, member.upload))
         raise _too_late(upload)
+
+    def _give_way(self, upload: Upload, member: Member, counted: Member) -> None:
+        """Remove an update in whose place the committed round has another one, and raise `RoundCommitted`."""
+        key = layout.member(upload.job.home, upload.round, upload.client)
+        place = self._records.read_place(upload.job, upload.round, upload.client)
+        if place.member and place.member.upload == member.upload:
+            with suppress(PreconditionFailed):
+                self._store.put(key, to_bytes(counted.to_json()), if_match=place.etag)
+        self._store.delete(layout.tensors(upload.job.home, upload.round, upload.client, member.upload))
+        raise RoundCommitted(f"{upload} was committed with another update of {upload.client!r}")
 
     def _await_commit(self, upload: Upload) -> Round | None:
         """Wait for the round's record and return it; return None at once if no commit has begun."""
@@ -222,12 +256,10 @@ def _find_repeat(checked: CheckedUpload, committed: Round) -> Receipt:
     member = committed.find(upload.client)
     if member is None:
         raise _too_late(upload)
+    if upload.replace and differs(upload, checked.metrics, member):
+        raise RoundCommitted(f"{upload} was committed with another update of {upload.client!r}")
     require_repeat(upload, checked.metrics, member)
     return Receipt(member, created=False)
-
-
-def _conflict(upload: Upload) -> Conflict:
-    return Conflict(f"{upload} already has different bytes from {upload.client!r}; a stored update cannot be replaced")
 
 
 def _too_late(upload: Upload) -> RoundCommitted:

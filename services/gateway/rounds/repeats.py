@@ -11,10 +11,13 @@ _SHOWN = 5
 """Differences that a message names."""
 
 
-def require_repeat(upload: Upload, metrics: Metrics, stored: Member) -> None:
+def require_repeat(upload: Upload, metrics: Metrics, stored: Member, advice: str = "") -> None:
     """Raise `Conflict`, naming what differs, unless an upload with these metrics is the stored one.
 
     Metrics count as much as bytes: whoever forgot them the first time must not learn by silence that they are lost.
+
+    Args:
+        advice: ends the message.
     """
     names = list(_differing(metrics, stored.metrics))[:_SHOWN]
     if upload.sha256 != stored.sha256:
@@ -25,8 +28,14 @@ def require_repeat(upload: Upload, metrics: Metrics, stored: Member) -> None:
         return
     shown = "".join(f"; {name} is {_show(metrics, name)}, stored: {_show(stored.metrics, name)}" for name in names)
     raise Conflict(
-        f"{upload} already has {what} from {upload.client!r}{shown}; a stored update cannot be replaced", metrics=names
+        f"{upload} already has {what} from {upload.client!r}{shown}{advice}",
+        metrics=names,
     )
+
+
+def differs(upload: Upload, metrics: Metrics, stored: Member) -> bool:
+    """Return whether an upload with these metrics is another one than the stored one."""
+    return upload.sha256 != stored.sha256 or any(_differing(metrics, stored.metrics))
 
 
 def _differing(one: Metrics, other: Metrics) -> Iterator[str]:

@@ -4,9 +4,10 @@
 take its client out of, and the record that comes then names the client for ever.
 
 **The idea.** The commit first writes a record that is *unsettled*: it says which etag each member's record had when it
-was listed. Whoever comes across an unsettled record compares these etags with those of now, takes out whose record has
-changed, and replaces the round record by a settled one, on the condition that nobody else has replaced it. The commit
-itself comes across it first, and is not acknowledged before. If it crashes, the next reader does its work.
+was listed. Whoever comes across an unsettled record compares these etags with those of now. Whose record has changed is
+taken as it is now: replaced by another upload, or removed. Then the round record is replaced by a settled one, on the
+condition that nobody else has replaced it. The commit itself comes across it first, and is not acknowledged before. If
+it crashes, the next reader does its work.
 
 **Why nobody is missed.** An erasure changes the member's record, and looks for the round record afterwards. A
 settlement looks at the member's record after the round record was written:
@@ -27,11 +28,11 @@ from typing import Any
 
 from flstore_core import layout
 from flstore_core.errors import NotFound, PreconditionFailed
-from flstore_core.ids import ClientId, Home
-from flstore_core.records import Round, to_bytes
+from flstore_core.ids import AGGREGATE, ClientId, Home
+from flstore_core.records import Member, Round, to_bytes
 from flstore_core.statistics import RoundStatistics
 from flstore_core.storage import ObjectStore
-from flstore_core.storage.documents import load_json_with_etag
+from flstore_core.storage.documents import load_json, load_json_with_etag
 
 LISTED = "listed"
 """In an unsettled round record: the etags of the members' records, by client."""
@@ -63,18 +64,31 @@ class Settlement:
 
     def _settle(self, home: Home, record: Round, listed: Mapping[str, str], etag: str) -> Round:
         objects = {info.key: info.etag for info in self._store.list(layout.round_prefix(home, record.number))}
-        gone = {
+        changed = {
             ClientId(client)
             for client, at_listing in listed.items()
             if objects.get(layout.member(home, record.number, ClientId(client))) != at_listing
         }
-        settled = replace(record, members=tuple(member for member in record.members if member.client not in gone))
-        if gone:
-            drop_rows(self._store, layout.statistics(home, record.number), gone)
+        settled = self._as_they_are_now(home, record, changed)
+        if changed:
+            drop_rows(self._store, layout.statistics(home, record.number), changed)
         self._store.put(layout.round_record(home, record.number), to_bytes(settled.to_json()), if_match=etag)
         for key in sorted(objects.keys() - _own_files(home, settled)):
             self._store.delete(key)
         return settled
+
+    def _as_they_are_now(self, home: Home, record: Round, changed: Collection[ClientId]) -> Round:
+        """Return a round record with those members whose places have changed as they are now: replaced, or gone."""
+        now = {client: self._read_member(home, record.number, client) for client in changed}
+        members = (now.get(member.client, member) for member in record.members)
+        aggregate = now.get(AGGREGATE, record.aggregate)
+        return replace(record, members=tuple(member for member in members if member), aggregate=aggregate)
+
+    def _read_member(self, home: Home, number: int, client: ClientId) -> Member | None:
+        try:
+            return Member.from_place(load_json(self._store, layout.member(home, number, client)))
+        except NotFound:
+            return None
 
 
 def _own_files(home: Home, record: Round) -> set[str]:

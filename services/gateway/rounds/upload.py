@@ -35,6 +35,8 @@ class Upload:
     """Metrics from the request's header; they override those in the body."""
     sha256: str = ""
     """Of the body, in hexadecimal; computed here if whoever received the body has not done so."""
+    replace: bool = False
+    """Whether it may take the place of another update of the same client to the open round."""
     sends: list[Future[None]] = field(default_factory=list, compare=False)
     """Sends of the body's slices, added by `Ingest.put`. The body has to stay in memory until all of them are done."""
 

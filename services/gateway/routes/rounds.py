@@ -5,7 +5,7 @@ from operator import itemgetter
 from time import perf_counter
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from flstore_core import layout
@@ -25,6 +25,9 @@ from services.gateway.state import State
 
 router = APIRouter(prefix="/v1/jobs/{job}", tags=["rounds"], route_class=JsonRoute)
 
+Replace = Annotated[
+    bool, Query(description="take the place of another update of the same client, as long as the round is open")
+]
 MetricsHeader = Annotated[
     str, Header(alias="X-FLStore-Metrics", description="JSON object of the client's metrics, in UTF-8")
 ]
@@ -56,9 +59,10 @@ async def put_update(
     client: ClientName,
     state: Writes,
     metrics: MetricsHeader = "{}",
+    replace: Replace = False,
 ) -> JSONResponse:
     """Store a client's update: safetensors in the job's schema."""
-    return await _put(request, state, job, number, client, metrics)
+    return await _put(request, state, job, number, client, metrics, replace)
 
 
 @router.put(
@@ -73,10 +77,37 @@ async def put_update(
     openapi_extra=BINARY,
 )
 async def put_aggregate(
-    request: Request, job: JobName, number: RoundNumber, state: Writes, metrics: MetricsHeader = "{}"
+    request: Request,
+    job: JobName,
+    number: RoundNumber,
+    state: Writes,
+    metrics: MetricsHeader = "{}",
+    replace: Replace = False,
 ) -> JSONResponse:
     """Store the model that a round ended with; the next round's deltas are taken against it."""
-    return await _put(request, state, job, number, AGGREGATE, metrics)
+    return await _put(request, state, job, number, AGGREGATE, metrics, replace)
+
+
+@router.delete("/rounds/{round}/clients/{client}", status_code=204, responses=problems(404, 409, 422, 507))
+async def drop_update(job: JobName, number: RoundNumber, client: ClientName, state: Writes) -> Response:
+    """Take a client's update back, as long as the round is open. An audit record of it stays."""
+    await state.workers.run(_drop, state, job, number, client)
+    return Response(status_code=204)
+
+
+@router.delete("/rounds/{round}/aggregate", status_code=204, responses=problems(404, 409, 422, 507))
+async def drop_aggregate(job: JobName, number: RoundNumber, state: Writes) -> Response:
+    """Take a round's aggregate back, as long as the round is open."""
+    await state.workers.run(_drop, state, job, number, AGGREGATE)
+    return Response(status_code=204)
+
+
+@router.delete("/rounds/{round}", responses=problems(404, 409, 422, 507))
+async def drop_round(job: JobName, number: RoundNumber, state: Writes) -> JSONResponse:
+    """Take everything in an open round back: all updates and the aggregate. The round stays open."""
+    record = await state.workers.run(state.rounds.catalog.read_job, job)
+    dropped = await state.workers.run(state.withdrawals.drop_round, record, number)
+    return NamedResponse({"job": job, "round": number, "dropped": [member.client for member in dropped]})
 
 
 @router.post(
@@ -128,26 +159,35 @@ async def get_aggregate(request: Request, job: JobName, number: RoundNumber, sta
 
 
 async def _put(
-    request: Request, state: State, job_name: JobId, number: int, client: ClientId, metrics: str
+    request: Request,
+    state: State,
+    job_name: JobId,
+    number: int,
+    client: ClientId,
+    metrics: str,
+    replace: bool,
 ) -> JSONResponse:
     job = await state.workers.run(state.rounds.catalog.read_job, job_name)
     values = _metrics(metrics)
     patience_s = state.settings.upload_patience_seconds
     async with upload(request, state.uploads, patience_s, state.workers.pool) as received:
         started = perf_counter()
-        update = Upload(job, number, client, received.body, values, received.sha256)
+        update = Upload(job, number, client, received.body, values, received.sha256, replace)
         try:
             receipt = await state.workers.run(state.ingest.put, update)
         finally:
-            received.hold.keep_for(
-                update.sends
-            )  # also after an error: slices may be on their way, and are views of the body
+            # Also after an error: slices may be on their way, and are views of the body.
+            received.hold.keep_for(update.sends)
     _count_cost(state, INGEST, started, INGEST_PUTS)
     if receipt.created:
         state.metrics.ingested_bytes.labels(job_name).inc(receipt.member.nbytes)
     return NamedResponse(
         _stored(job, number, receipt.member.to_json(), receipt.created), 201 if receipt.created else 200
     )
+
+
+def _drop(state: State, job: JobId, number: int, client: ClientId) -> None:
+    state.withdrawals.drop_update(state.rounds.catalog.read_job(job), number, client)
 
 
 def _count_cost(state: State, kind: str, started: float, puts: int) -> None:

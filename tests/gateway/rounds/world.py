@@ -29,6 +29,7 @@ from services.gateway.rounds.opening import Rounds
 from services.gateway.rounds.records import Document, Records
 from services.gateway.rounds.statistics import Statistics
 from services.gateway.rounds.upload import Upload
+from services.gateway.rounds.withdraw import Withdrawals
 from services.gateway.threads import Pools
 from tests.fakes.backends import FakeBackends
 from tests.fakes.clock import FakeTime
@@ -77,6 +78,7 @@ class World:
     ingest: Ingest
     commits: Commit
     eraser: Eraser
+    withdrawals: Withdrawals
     jobs: Jobs
 
     @classmethod
@@ -117,15 +119,27 @@ class World:
             Ingest(rounds, backends, pools, time, name),
             Commit(rounds, statistics, backends, time),
             Eraser(rounds, backends, time, name),
+            Withdrawals(rounds, time, name),
             Jobs(rounds, backends, time),
         )
 
     def put(
-        self, number: int, client: str, content: bytes | int, metrics: Mapping[str, Any] | None = None, job: Job = JOB
+        self,
+        number: int,
+        client: str,
+        content: bytes | int,
+        metrics: Mapping[str, Any] | None = None,
+        job: Job = JOB,
+        *,
+        replace: bool = False,
     ) -> Receipt:
         """Put an update: bytes, or the update of a seed."""
         content = body(content) if isinstance(content, int) else content
-        return self.ingest.put(Upload(job, number, ClientId(client), memoryview(content), metrics or {}))
+        upload = Upload(job, number, ClientId(client), memoryview(content), metrics or {}, replace=replace)
+        return self.ingest.put(upload)
+
+    def drop(self, number: int, client: str, job: Job = JOB) -> Member:
+        return self.withdrawals.drop_update(job, number, ClientId(client))
 
     def put_aggregate(self, number: int, seed: int) -> Receipt:
         return self.put(number, AGGREGATE, seed)
