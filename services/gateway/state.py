@@ -85,8 +85,8 @@ def assemble(settings: Settings, store: ObjectStore, backends: Backends, pools: 
     """Return the parts of a gateway over any store, backends, threads and time, those of a test included."""
     policy = make_policy("lru+arrival", settings.records_bytes, time.monotonic, random.Random(0))
     cache: Cache[Document] = Cache(Ledger(policy, settings.records_bytes, time.monotonic))
-    catalog = Catalog(store, pools, time, settings.refresh_seconds, cache.discard_job)
-    rounds = Rounds.over(store, catalog, Records(store, cache, pools.readers))
+    records = Records(store, cache, pools.readers)
+    rounds = Rounds.over(store, Catalog(store, pools, time, settings.refresh_seconds, records.forget), records)
     statistics = Statistics(rounds.records, backends)
     programs = Programs(store, time)
     limits = Limits(settings.question_bytes, settings.question_operations)

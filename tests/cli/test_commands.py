@@ -422,3 +422,31 @@ def test_an_answer_with_ragged_lists_is_shown(flstore: Flstore, script: Script) 
     shown = flstore("run", "j", "metrics")
     assert shown.exit_code == 0
     assert all(str(number) in shown.output for number in range(1, 10))
+
+
+@pytest.mark.parametrize(
+    ("args", "path", "said"),
+    [
+        (("c1",), "/v1/jobs/j/rounds/3/clients/c1", "taken back from round 3: c1"),
+        (("--aggregate",), "/v1/jobs/j/rounds/3/aggregate", "taken back from round 3: aggregate"),
+        (("--all",), "/v1/jobs/j/rounds/3", "taken back from round 3: c1, c2"),
+    ],
+)
+def test_updates_are_taken_back(flstore: Flstore, script: Script, args: tuple[str, ...], path: str, said: str) -> None:
+    script.reply({"job": "j", "round": 3, "dropped": ["c1", "c2"]})
+    result = flstore("drop", "j", "3", *args)
+    assert (result.exit_code, result.output.strip()) == (0, said)
+    assert [(seen.method, seen.path) for seen in script.seen] == [("DELETE", path)]
+
+
+def test_a_round_that_was_empty_is_said_to_have_been(flstore: Flstore, script: Script) -> None:
+    script.reply({"job": "j", "round": 3, "dropped": []})
+    assert "round 3 was empty" in flstore("drop", "j", "3", "--all").output
+
+
+@pytest.mark.parametrize("args", [(), ("c1", "--all"), ("--aggregate", "--all")])
+def test_what_is_taken_back_has_to_be_clear(flstore: Flstore, script: Script, args: tuple[str, ...]) -> None:
+    result = flstore("drop", "j", "3", *args)
+    assert result.exit_code == 2
+    assert "name a client, or give --aggregate or --all" in result.output
+    assert script.seen == []

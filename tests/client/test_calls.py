@@ -49,7 +49,11 @@ Make = Callable[[], Exchange[Any]]
         (lambda: API.create_job("j", like=ARRAYS), "PUT", "/v1/jobs/j"),
         (lambda: API.put_update("j", 3, "c", ARRAYS), "PUT", "/v1/jobs/j/rounds/3/clients/c"),
         (lambda: API.put_aggregate("j", 3, ARRAYS), "PUT", "/v1/jobs/j/rounds/3/aggregate"),
-        (lambda: API.put_update("j", 3, "c", ARRAYS, replace=True), "PUT", "/v1/jobs/j/rounds/3/clients/c?replace=true"),
+        (
+            lambda: API.put_update("j", 3, "c", ARRAYS, replace=True),
+            "PUT",
+            "/v1/jobs/j/rounds/3/clients/c?replace=true",
+        ),
         (lambda: API.put_aggregate("j", 3, ARRAYS, replace=True), "PUT", "/v1/jobs/j/rounds/3/aggregate?replace=true"),
         (lambda: API.drop_update("j", 3, "Hospital A"), "DELETE", "/v1/jobs/j/rounds/3/clients/x--Hospital_20A"),
         (lambda: API.drop_aggregate("j", 3), "DELETE", "/v1/jobs/j/rounds/3/aggregate"),

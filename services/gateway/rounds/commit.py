@@ -103,10 +103,11 @@ class Commit:
         record = replace(
             uncommitted, metrics=request.metrics, hyperparameters=request.hyperparameters, committed_at=self._time.now()
         )
-        settled = self._settlement.write(job.home, record, listed)
-        self._rounds.require(job)
-        if settled == record:
-            self._records.remember(job, record, statistics)
+        with self._records.current(job):
+            settled = self._settlement.write(job.home, record, listed)
+            self._rounds.require(job)
+            if settled == record:
+                self._records.remember(job, record, statistics)
         record = settled
         self._catalog.note_commit(job.id, record)
         self._notify_shards(job, number)

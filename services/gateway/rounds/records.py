@@ -5,8 +5,10 @@ objects, its record and its statistics. Both are read through a byte-bounded cac
 job was deleted or a client erased from it (`services.gateway.rounds.index`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from flstore_core import layout
@@ -61,6 +63,26 @@ class Records:
         self._settlement = Settlement(store)
         self.cache = cache
         self.readers = readers
+        self._forgotten: dict[Home, int] = {}
+        self._count = itertools.count(1)
+
+    def forget(self, home: Home) -> None:
+        """Drop what is cached of a job's generation, and what is being read of it at this moment."""
+        self._forgotten[home] = next(self._count)
+        self.cache.discard_job(home)
+
+    @contextmanager
+    def current(self, job: Job) -> Iterator[None]:
+        """Let the block read from the store and fill the cache; if the job is forgotten meanwhile, drop it again.
+
+        Who reads a record, stalls, and fills the cache after the record has been forgotten would bring an erased client
+        back, for good. Here too both leave a mark before they look: `forget` counts and then discards, and the block
+        fills and then looks at the count. One of the two is sure to discard.
+        """
+        before = self._forgotten.get(job.home)
+        yield
+        if self._forgotten.get(job.home) != before:
+            self.cache.discard_job(job.home)
 
     def read_members(self, job: Job, number: int) -> tuple[Member, ...]:
         """Return the member records of a round's updates as the store has them now, sorted by client."""
@@ -112,10 +134,11 @@ class Records:
         document = self.cache.get(key)
         if document is None:
             try:
-                document = self._load(key)
+                with self.current(job):
+                    document = self._load(key)
+                    self.cache.fill({key: document}, Cause.DEMAND, Pattern.P4)
             except NotFound:
                 return None
-            self.cache.fill({key: document}, Cause.DEMAND, Pattern.P4)
         assert isinstance(document.value, Round)
         return document.value
 
@@ -137,8 +160,9 @@ class Records:
         keys = tuple(_keys(job, numbers, statistics))
         lookup = self.cache.request(Request(job.home, workload, pattern, keys))
         missing = lookup.access.missing
-        loaded = dict(zip(missing, self.readers.map(self._load, missing), strict=True))
-        self.cache.fill(loaded, Cause.DEMAND, pattern)
+        with self.current(job):
+            loaded = dict(zip(missing, self.readers.map(self._load, missing), strict=True))
+            self.cache.fill(loaded, Cause.DEMAND, pattern)
         documents = lookup.values | loaded
         work = Work(
             hits=len(lookup.values),
@@ -149,9 +173,13 @@ class Records:
         return [_pair(documents, job, number) for number in numbers], work
 
     def remember(self, job: Job, record: Round, statistics: RoundStatistics | None) -> None:
-        """Put a committed round's record and statistics into the cache."""
+        """Put a committed round's record and statistics into the cache. Call it within `current`."""
         document = Document(record, len(to_bytes(record.to_json())))
         self.cache.ingest(_record_key(job, record.number), document)
+        self.remember_statistics(job, record, statistics)
+
+    def remember_statistics(self, job: Job, record: Round, statistics: RoundStatistics | None) -> None:
+        """Put a committed round's statistics into the cache. Readers compare their members with the record's."""
         document = Document(statistics, statistics.nbytes) if statistics else _NO_STATISTICS
         self.cache.ingest(_statistics_key(job, record.number), document)
 

@@ -56,7 +56,7 @@ class Statistics:
         if job.statistics is StatisticsMode.OFF or not members or (statistics and statistics.members == members):
             return statistics, Work()
         statistics, work = self.compute(job, record)
-        self._records.remember(job, record, statistics)
+        self._records.remember_statistics(job, record, statistics)
         return statistics, work
 
 

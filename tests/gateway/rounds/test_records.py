@@ -179,3 +179,31 @@ def test_records_of_equal_rounds_take_equal_room() -> None:
         document = cache.get(Key(HOME, 0, METADATA))
         assert document is not None
         assert document.nbytes == len(to_bytes(record.to_json()))
+
+
+@pytest.mark.parametrize("read", ["record", "committed"])
+def test_what_is_forgotten_while_it_is_read_is_not_cached(read: str) -> None:
+    """A reader stalls between the store and the cache, while another gateway's erasure is noticed."""
+    gateway = world()
+    gateway.put(0, "a", 1)
+    gateway.put(0, "b", 2)
+    gateway.commit(0)
+    other = World.make(gateway.store)
+    records, key = other.rounds.records, layout.round_record(HOME, 0)
+    stalled: list[Call] = []
+
+    def erase_meanwhile(call: Call) -> None:
+        if call == Call("get_with_info", key) and not stalled:
+            stalled.append(call)
+            gateway.erase("a")
+            records.forget(HOME)
+
+    gateway.store.after = erase_meanwhile
+    if read == "record":
+        records.read_record(JOB, 0)
+    else:
+        records.read_committed(JOB, [0], "metrics", Pattern.P4, statistics=True)
+    assert stalled
+    record = records.read_record(JOB, 0)
+    assert record is not None
+    assert record.by_client.keys() == {"b"}

@@ -105,8 +105,8 @@ class World:
         cache: Cache[Document] = Cache(
             Ledger(make_policy("lru+arrival", budget, time.monotonic, Random(0)), budget, time.monotonic)
         )
-        catalog = Catalog(store, pools, time, refresh_seconds, cache.discard_job)
-        rounds = Rounds.over(store, catalog, Records(store, cache, pools.readers))
+        records = Records(store, cache, pools.readers)
+        rounds = Rounds.over(store, Catalog(store, pools, time, refresh_seconds, records.forget), records)
         backends = FakeBackends.over(store, slices, start_lane=start_lane)
         statistics = Statistics(rounds.records, backends)
         return cls(
