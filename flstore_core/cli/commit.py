@@ -15,6 +15,7 @@ from flstore_core.cli.values import merged, pairs
 @pairs("-m", "--metric", "metrics", help="Such as accuracy=0.93.")
 @pairs("-p", "--hyperparameter", "hyperparameters", help="Such as lr=0.01.")
 @click.option("--participant", "participants", multiple=True, help="A client whose update must be stored.")
+@click.option("--allow-empty", is_flag=True, help="Commit a round that has neither updates nor an aggregate.")
 @connected
 def commit_command(
     session: Session,
@@ -23,6 +24,7 @@ def commit_command(
     metrics: Sequence[tuple[str, Any]],
     hyperparameters: Sequence[tuple[str, Any]],
     participants: tuple[str, ...],
+    allow_empty: bool,
 ) -> None:
     """Commit ROUND of JOB, after which it cannot change."""
     record = session.client.commit(
@@ -31,6 +33,7 @@ def commit_command(
         metrics=merged(metrics),
         hyperparameters=merged(hyperparameters),
         participants=participants or None,
+        allow_empty=allow_empty,
     )
     aggregate = "with" if record.aggregate else "without"
     session.show(record, f"round {record.number} is committed: {len(record.members)} updates, {aggregate} an aggregate")

@@ -196,6 +196,7 @@ class Api:
         metrics: Metrics | None = None,
         hyperparameters: Metrics | None = None,
         participants: Sequence[Id] | None = None,
+        allow_empty: bool = False,
     ) -> Exchange[Round]:
         """Commit a round, after which it cannot change, and return its record.
 
@@ -203,9 +204,10 @@ class Api:
 
         Args:
             participants: the clients whose updates must be stored; by default, those whose updates are.
+            allow_empty: commit a round that has neither updates nor an aggregate.
 
         Raises:
-            NotFound: if the round or a participant's update does not exist.
+            NotFound: if a participant's update does not exist, or nothing does and the round may not be empty.
             Conflict: if it was committed with other metrics or hyperparameters.
         """
         body: dict[str, Any] = {
@@ -214,6 +216,8 @@ class Api:
         }
         if participants is not None:
             body["participants"] = client_names(participants)
+        if allow_empty:
+            body["allow_empty"] = True
         response = yield from self._send(json_request("POST", paths.commit(job, round), body, "commit"))
         return answer_in(response, Round.from_json)
 

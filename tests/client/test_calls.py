@@ -303,3 +303,9 @@ def test_tables_are_read_by_attribute() -> None:
     _, cache = call(API.cache(), {"shards": [{"shard": "shard-0"}]})
     assert [shard.shard for shard in cache.shards] == ["shard-0"]
     assert json.loads(json.dumps(cache.raw)) == {"shards": [{"shard": "shard-0"}]}
+
+
+@pytest.mark.parametrize("allow_empty", [True, False])
+def test_an_empty_round_is_committed_if_the_caller_says_so(allow_empty: bool) -> None:
+    sent, _ = call(API.commit("j", 3, allow_empty=allow_empty), ROUND)
+    assert sent.json.get("allow_empty", False) is allow_empty

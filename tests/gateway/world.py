@@ -92,7 +92,7 @@ class World:
             self.put(number, f"c{index}", first + index, num_examples=10 + index)
 
     def commit(self, number: int, **request: Any) -> Round:
-        return self.state.commit.commit(self.job, number, CommitRequest(**request))
+        return self.state.commit.commit(self.job, number, CommitRequest(**{"allow_empty": True, **request}))
 
     def run(self, workload: str, options: Options | None = None, **params: Any) -> Outcome:
         return self.state.runner.run(NAME, workload, params, options or Options())

@@ -57,6 +57,8 @@ class CommitRequest:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     participants: Sequence[str] | None = None
     """Clients whose updates must be stored already; None accepts whatever is stored."""
+    allow_empty: bool = False
+    """Whether to commit a round that has neither updates nor an aggregate."""
 
 
 class Commit:
@@ -78,7 +80,7 @@ class Commit:
 
         Raises:
             InvalidParameters: if metrics or hyperparameters are not JSON.
-            NotFound: if a required participant has no update in the round.
+            NotFound: if a required participant has no update in the round, or nobody has and there is no aggregate.
             Conflict: if the round was committed with other metrics or hyperparameters.
             NotFound: if the job was deleted meanwhile.
         """
@@ -149,6 +151,8 @@ class Commit:
     def _check(self, job: Job, number: int, request: CommitRequest) -> None:
         """Raise what `commit` promises for a bad request."""
         to_bytes([request.metrics, request.hyperparameters])  # raises `InvalidParameters` if they are not JSON
+        if not request.allow_empty and self._records.is_empty(job, number):
+            raise _nothing_in(job, number, self._catalog.read_index(job.id).open)
         if request.participants is None:
             return
         stored = {str(member.client) for member in self._records.read_members(job, number)}
@@ -170,3 +174,12 @@ def _check_same(record: Round, request: CommitRequest) -> Round:
     if record.metrics != request.metrics or record.hyperparameters != request.hyperparameters:
         raise Conflict(f"round {record.number} is committed already, with other metrics or hyperparameters")
     return record
+
+
+def _nothing_in(job: Job, number: int, open_rounds: Sequence[int]) -> NotFound:
+    """Return the error for a round without anything to commit: a mistyped number would be the newest from then on."""
+    others = ", ".join(str(each) for each in open_rounds if each != number) or "none"
+    return NotFound(
+        f"round {number} of job {job.id!r} has neither updates nor an aggregate (open rounds: {others}); to commit it "
+        "as it is, allow it to be empty"
+    )

@@ -90,10 +90,20 @@ class Records:
 
     def read_places(self, job: Job, number: int) -> list["Place"]:
         """Return the places of a round's updates as the store has them now, sorted by client."""
+        clients = self._list_clients(job, number)
+        return list(self.readers.map(lambda client: self.read_place(job, number, client), clients))
+
+    def is_empty(self, job: Job, number: int) -> bool:
+        """Say whether an open round has neither updates nor an aggregate. Reads no more than it takes to know."""
+        if self.read_member(job, number, AGGREGATE):
+            return False
+        return not any(self.read_member(job, number, client) for client in self._list_clients(job, number))
+
+    def _list_clients(self, job: Job, number: int) -> list[ClientId]:
+        """Return the clients in whose places something lies, sorted."""
         suffix = ".json"
         names = [info.key.rpartition("/")[2] for info in self._store.list(layout.clients_prefix(job.home, number))]
-        clients = sorted(ClientId(name.removesuffix(suffix)) for name in names if name.endswith(suffix))
-        return list(self.readers.map(lambda client: self.read_place(job, number, client), clients))
+        return sorted(ClientId(name.removesuffix(suffix)) for name in names if name.endswith(suffix))
 
     def read_place(self, job: Job, number: int, client: ClientId) -> "Place":
         """Return what lies in the place of a member record. The aggregate goes by the client name `AGGREGATE`."""

@@ -119,8 +119,8 @@ async def drop_round(job: JobName, number: RoundNumber, state: Writes) -> JSONRe
 )
 async def commit(job: JobName, number: RoundNumber, state: Writes, body: CommitBody | None = None) -> JSONResponse:
     """Make a round immutable and store its statistics. Repeating a commit changes nothing and gets the same answer."""
-    body = body or CommitBody(participants=None)
-    request = CommitRequest(body.metrics, body.hyperparameters, body.participants)
+    body = body or CommitBody(participants=None, allow_empty=False)
+    request = CommitRequest(body.metrics, body.hyperparameters, body.participants, body.allow_empty)
     started = perf_counter()
     record = await state.workers.run(lambda: state.commit.commit(state.rounds.catalog.read_job(job), number, request))
     _count_cost(state, COMMITS, started, COMMIT_PUTS)

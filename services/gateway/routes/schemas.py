@@ -51,6 +51,7 @@ class CommitBody(Strict):
     participants: list[str] | None = Field(
         None, description="clients whose updates must be stored; by default whoever has sent one"
     )
+    allow_empty: bool = Field(False, description="commit a round that has neither updates nor an aggregate")
 
 
 class Stored(BaseModel):

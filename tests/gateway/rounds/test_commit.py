@@ -212,3 +212,25 @@ class TestTrouble:
         gateway.backends.shards.before = lose_update
         with pytest.raises(NotFound, match="the store has no 'c' in round 0"):
             gateway.commit(0)
+
+
+def test_an_empty_round_is_committed_only_where_that_is_asked_for() -> None:
+    gateway = world()
+    gateway.put(1, "a", 1)
+    before = gateway.store.contents
+    with pytest.raises(NotFound, match=r"round 11 of job 'job' has neither .* \(open rounds: 1\); .* allow it"):
+        gateway.commit(11, allow_empty=False)
+    assert gateway.store.contents == before, "it leaves nothing: not an opening, not a mark"
+    assert gateway.commit(1, allow_empty=False).by_client.keys() == {"a"}
+    assert gateway.commit(12, allow_empty=True).members == ()
+    assert gateway.commit(12, allow_empty=False).members == (), "a repeat is answered as the first was"
+
+
+def test_a_round_with_an_aggregate_alone_is_not_empty_and_one_that_was_taken_back_is() -> None:
+    gateway = world()
+    gateway.put_aggregate(0, 1)
+    assert gateway.commit(0, allow_empty=False).aggregate
+    gateway.put(1, "a", 1)
+    gateway.drop(1, "a")
+    with pytest.raises(NotFound, match="has neither updates nor an aggregate"):
+        gateway.commit(1, allow_empty=False)

@@ -93,7 +93,7 @@ async def test_a_gateway_without_a_table_waits_for_one() -> None:
 async def test_metrics_count_what_was_done(http: httpx.AsyncClient, gateway: World) -> None:
     gateway.create()
     await http.put("/v1/jobs/job/rounds/0/clients/c", content=b"x")
-    await http.post("/v1/jobs/job/rounds/0/commit")
+    await http.post("/v1/jobs/job/rounds/0/commit", json={"allow_empty": True})
     await http.get("/v1/jobs/job")
     await http.get("/nowhere")
     text = (await http.get("/metrics")).text
