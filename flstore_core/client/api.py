@@ -81,12 +81,13 @@ class Api:
         settings = {
             "schema": tensors.to_json(),
             "statistics": statistics,
-            "updates": updates,
             "clients_per_round": clients_per_round,
             "hot_rounds": hot_rounds,
             "replicas": replicas,
             "slices": slices,
         }
+        if updates != "weights":  # version 0.1.0 does not know the field, and knows nothing but weights
+            settings["updates"] = updates
         response = yield from self._send(json_request("PUT", paths.job(job), settings, "settings"))
         return answer_in(response, JobInfo.from_json)
 

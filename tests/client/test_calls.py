@@ -99,6 +99,11 @@ def test_a_job_is_created_by_its_schema_and_settings() -> None:
     assert job == JobInfo(job="j", parameters=7, nbytes=32, open=(4, 5), schema=({"name": "w"},))
 
 
+def test_what_a_server_of_version_1_does_not_know_is_sent_only_if_it_is_meant() -> None:
+    request, _ = call(API.create_job("j", like=ARRAYS), JOB)
+    assert "updates" not in request.json
+
+
 @pytest.mark.parametrize("given", [{}, {"like": ARRAYS, "schema": Schema(())}])
 def test_a_job_takes_its_schema_from_exactly_one_place(given: dict[str, Any]) -> None:
     with pytest.raises(InvalidParameters, match="give either `like`, arrays of a model, or `schema`"):
