@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -153,7 +154,6 @@ def test_bfloat16_is_rounded_to_the_nearest_and_to_even(value: float) -> None:
     [(0x7F7F0000, 0x7F7F), (0x7F7F7FFF, 0x7F7F), (0x7F7F8000, 0x7F80), (0x7F7FFFFF, 0x7F80), (0xFF7F8000, 0xFF80)],
 )
 def test_beyond_half_a_step_behind_its_end_bfloat16_is_infinite_as_in_torch(bits: int, expected: int) -> None:
-    torch = pytest.importorskip("torch")
     value = np.array([bits], np.uint32).view(np.float32)
     assert torch.from_numpy(value).bfloat16().view(torch.int16).numpy().view(np.uint16).tolist() == [expected]
     assert narrow_to_bfloat16(value).tolist() == [expected]
