@@ -138,6 +138,10 @@ class StoreFull(StoreUnavailable):
     retryable = False
 
 
+class UnsuitableStore(FLStoreError):
+    code, title = "unsuitable-store", "The object store does not keep conditional writes"
+
+
 class OperationCancelled(FLStoreError):
     status, code, title = 409, "operation-cancelled", "The operation was cancelled"
 

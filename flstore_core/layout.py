@@ -102,5 +102,10 @@ def audit(job: JobId, name: str) -> str:
     return f"audit/{job}/{name}.json"
 
 
+def probe(name: str) -> str:
+    """An object of a service that finds out at its start whether the store keeps conditional writes."""
+    return f"probes/{name}"
+
+
 def working_set(shard: str) -> str:
     return f"placement/working-sets/{shard}.json"

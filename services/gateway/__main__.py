@@ -1,9 +1,11 @@
 """`python -m services.gateway`: one gateway, configured by its environment."""
 
+import logging
 import os
 
 from flstore_core import buffers
 from flstore_core.storage import open_store
+from flstore_core.storage.conditions import checked
 from services.common import logs, memory
 from services.common.proof import Keys
 from services.common.serve import Listen, run, start
@@ -11,12 +13,15 @@ from services.gateway.app import create_app
 from services.gateway.settings import Settings
 from services.gateway.state import create_state
 
+logger = logging.getLogger(__name__)
+
 
 def main() -> None:
     settings, keys = Settings.from_env(os.environ), Keys.from_env(os.environ)
     logs.begin("gateway", os.environ, settings.warnings(memory.memory_limit()))
     buffers.keep(settings.in_flight_bytes // buffers.IDLE_SHARE)
-    state = create_state(settings, open_store(settings.store, os.environ), keys)
+    store = checked(open_store(settings.store, os.environ), logger.warning)
+    state = create_state(settings, store, keys)
     run(create_app(state), Listen.from_env(os.environ))
 
 

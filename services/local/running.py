@@ -12,6 +12,7 @@ from typing import IO, NamedTuple
 
 from flstore_core.errors import InvalidParameters, Unavailable
 from flstore_core.storage import open_store
+from flstore_core.storage.conditions import check_conditions
 from flstore_core.units import parse_size
 from services.common.proof import VARIABLE, new_key
 from services.common.serve import Listen, family
@@ -69,6 +70,7 @@ def running(
     Raises:
         InvalidParameters: if the port is in use, or a setting is not acceptable.
         StoreUnavailable: if the store does not answer.
+        UnsuitableStore: if the store does not keep conditional writes.
         Unavailable: if a process does not become ready.
     """
     base = dict(os.environ if env is None else env)
@@ -79,6 +81,7 @@ def running(
     check(base | settings | {"FLSTORE_HOST": host})
     with closing(open_store(store, base)) as opened:
         opened.probe()
+        check_conditions(opened)
     with ExitStack() as stack:
         public = stack.enter_context(_listening(host, port))
         internal = stack.enter_context(_listening(HOST, 0))

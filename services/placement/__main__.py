@@ -1,10 +1,12 @@
 """`python -m services.placement`: the controller over local processes or Knative, configured by its environment."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Mapping
 
 from flstore_core.storage import ObjectStore, open_store
+from flstore_core.storage.conditions import checked
 from services.common import logs
 from services.common.proof import Keys
 from services.common.serve import Listen, run, start
@@ -14,6 +16,8 @@ from services.placement.runtime.local.runtime import LocalRuntime
 from services.placement.settings import Settings
 from services.placement.state import State, create_cluster_state, create_state
 
+logger = logging.getLogger(__name__)
+
 MARGIN_S = 1.0
 """Seconds that the process of a backend has to end after its grace, before it is killed."""
 
@@ -21,7 +25,7 @@ MARGIN_S = 1.0
 def main() -> None:
     settings, keys = Settings.from_env(os.environ), Keys.from_env(os.environ)
     logs.begin("placement", os.environ)
-    store = open_store(settings.store, os.environ)
+    store = checked(open_store(settings.store, os.environ), logger.warning)
     prepare = prepare_cluster if settings.runtime == "knative" else prepare_local
     app = create_app(prepare(settings, keys, store, os.environ), keys)
     run(app, Listen.from_env(os.environ), on_leave=lambda: release_waiting(app))
