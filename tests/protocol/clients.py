@@ -2,65 +2,52 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from random import Random
 from threading import current_thread
 
 from flstore_core.errors import FLStoreError, NotFound, Unavailable
 from flstore_core.ids import ClientId
 from flstore_core.records import Job
-from tests.gateway.rounds.world import JOB, NAME, World
+from services.gateway.rounds.commit import CommitRequest
+from services.gateway.rounds.upload import Upload
+from services.gateway.state import State
+from tests.gateway.rounds.world import JOB, NAME, body
+from tests.protocol.gateways import Gateway
 from tests.protocol.history import Attempt, History
-from tests.protocol.store import Crash, FaultyStore
-
-ATTEMPTS = 4
-"""How often a client asks for the same thing, at most."""
+from tests.protocol.plans import Wish
+from tests.protocol.store import Crash
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a client wants."""
+class Clients:
+    """What clients have in common: the gateways that there are, and what was answered."""
 
-    kind: str
-    number: int = 0
-    client: str = ""
-    seed: int = 0
-
-    def __str__(self) -> str:
-        sent = f" {self.client}={self.seed} in {self.number}"
-        rest = {"put": sent, "replace": sent, "drop": f" {self.client} in {self.number}", "erase": f" {self.client}"}
-        return self.kind + rest.get(self.kind, f" {self.number}" if self.kind in ("commit", "read") else "")
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """The gateways that there are, and what their clients have seen."""
-
-    store: FaultyStore
     history: History
-    gateways: Sequence[World]
-    start_gateway: Callable[[], World]
-    chance: Random
+    gateways: list[Gateway]
+    start_gateway: Callable[[int], Gateway]
+    """Starts the gateway of a number anew."""
 
     def serve(self, wishes: Sequence[Wish]) -> None:
         """Be a client with these wishes, one after the other."""
         for wish in wishes:
-            gateway = self.chance.choice(self.gateways)
-            for _ in range(ATTEMPTS):
+            for attempt in range(wish.attempts):
+                number = (wish.gateway + attempt) % len(self.gateways)
                 try:
-                    self._ask(gateway, wish)
+                    self._ask(self._find_gateway(number), wish)
                     break
-                except Crash:
-                    self.store.revive()
-                    gateway = self.start_gateway()
-                except Unavailable:
-                    gateway = self.chance.choice(self.gateways)
+                except (Crash, Unavailable):
+                    continue
                 except FLStoreError:
                     break
 
-    def _ask(self, gateway: World, wish: Wish) -> None:
-        attempt = self.history.begin(current_thread().name, wish.kind, "", wish.number, wish.client, wish.seed)
+    def _find_gateway(self, number: int) -> Gateway:
+        if self.gateways[number].crashed:
+            self.gateways[number] = self.start_gateway(number)
+        return self.gateways[number]
+
+    def _ask(self, gateway: Gateway, wish: Wish) -> None:
+        attempt = self.history.begin(current_thread().name, wish, gateway)
         try:
-            attempt.answer = OPERATIONS[wish.kind](gateway, wish, attempt)
+            attempt.answer = OPERATIONS[wish.kind](gateway.state, wish, attempt)
         except FLStoreError as error:
             attempt.answer = error
             raise
@@ -68,46 +55,43 @@ class Deployment:
             attempt.ended = self.history.step
 
 
-def _job(gateway: World, attempt: Attempt) -> Job:
+def _job(gateway: State, attempt: Attempt) -> Job:
     job = gateway.rounds.catalog.read_job(NAME)
     attempt.home = job.home
     return job
 
 
-def _put(gateway: World, wish: Wish, attempt: Attempt) -> object:
-    metrics = {"num_examples": wish.seed}
-    return gateway.put(wish.number, wish.client, wish.seed, metrics, job=_job(gateway, attempt))
+def _put(gateway: State, wish: Wish, attempt: Attempt) -> object:
+    job, client, metrics = _job(gateway, attempt), ClientId(wish.client), {"num_examples": wish.seed}
+    content = memoryview(body(wish.seed))
+    return gateway.ingest.put(Upload(job, wish.number, client, content, metrics, replace=wish.kind == "replace"))
 
 
-def _replace(gateway: World, wish: Wish, attempt: Attempt) -> object:
-    metrics = {"num_examples": wish.seed}
-    return gateway.put(wish.number, wish.client, wish.seed, metrics, job=_job(gateway, attempt), replace=True)
+def _drop(gateway: State, wish: Wish, attempt: Attempt) -> object:
+    return gateway.withdrawals.drop_update(_job(gateway, attempt), wish.number, ClientId(wish.client))
 
 
-def _drop(gateway: World, wish: Wish, attempt: Attempt) -> object:
-    return gateway.drop(wish.number, wish.client, job=_job(gateway, attempt))
+def _commit(gateway: State, wish: Wish, attempt: Attempt) -> object:
+    request = CommitRequest({"loss": wish.seed // 4}, allow_empty=True)
+    return gateway.commit.commit(_job(gateway, attempt), wish.number, request)
 
 
-def _commit(gateway: World, wish: Wish, attempt: Attempt) -> object:
-    return gateway.commit(wish.number, job=_job(gateway, attempt))
-
-
-def _erase(gateway: World, wish: Wish, attempt: Attempt) -> object:
+def _erase(gateway: State, wish: Wish, attempt: Attempt) -> object:
     _job(gateway, attempt)
     return gateway.eraser.erase(NAME, ClientId(wish.client))
 
 
-def _read(gateway: World, wish: Wish, attempt: Attempt) -> object:
+def _read(gateway: State, wish: Wish, attempt: Attempt) -> object:
     return gateway.rounds.records.read_record(_job(gateway, attempt), wish.number)
 
 
-def _create(gateway: World, wish: Wish, attempt: Attempt) -> object:
+def _create(gateway: State, wish: Wish, attempt: Attempt) -> object:
     index, created = gateway.jobs.create(JOB)
     attempt.home = index.job.home
     return created
 
 
-def _delete(gateway: World, wish: Wish, attempt: Attempt) -> object:
+def _delete(gateway: State, wish: Wish, attempt: Attempt) -> object:
     try:
         gateway.jobs.delete(NAME)
     except NotFound as error:
@@ -115,9 +99,9 @@ def _delete(gateway: World, wish: Wish, attempt: Attempt) -> object:
     return None
 
 
-OPERATIONS: dict[str, Callable[[World, Wish, Attempt], object]] = {
+OPERATIONS: dict[str, Callable[[State, Wish, Attempt], object]] = {
     "put": _put,
-    "replace": _replace,
+    "replace": _put,
     "drop": _drop,
     "commit": _commit,
     "erase": _erase,

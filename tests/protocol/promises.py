@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from math import inf
+from typing import Any
 
 import numpy as np
 
@@ -11,12 +13,17 @@ from flstore_core import layout
 from flstore_core.errors import NotFound
 from flstore_core.ids import ClientId
 from flstore_core.records import REMOVED, Job, Member, Round
+from flstore_core.statistics import RoundStatistics
+from services.gateway.answers.question import Options
 from services.gateway.rounds.erase import Erasure
 from services.gateway.rounds.ingest import Receipt
-from tests.gateway.rounds.world import JOB, NAME, World, body, gram, values
-from tests.gateway.world import world as whole_gateway
+from services.gateway.rounds.statistics import Statistics
+from services.gateway.state import State
+from tests.fakes.clock import FakeTime
+from tests.gateway.rounds.world import JOB, NAME, body, gram, values
 from tests.protocol.history import Attempt
-from tests.protocol.schedules import CLIENTS, ROUNDS, Schedule
+from tests.protocol.plans import CACHED, CLIENTS, ROUNDS
+from tests.protocol.schedules import Schedule
 
 SEEDS = {sha256(body(seed)).hexdigest(): seed for seed in range(1, 7)}
 
@@ -30,11 +37,10 @@ class Judge:
     def __init__(self, schedule: Schedule) -> None:
         self.history = schedule.history
         self.store = schedule.store
-        self.gateway = World.make(self.store)
-        try:
-            self.job: Job | None = self.gateway.rounds.catalog.read_job(NAME)
-        except NotFound:
-            self.job = None
+        self.gateways = [gateway for gateway in schedule.gateways if not gateway.crashed]
+        self.gateway = schedule.site.start_gateway(FakeTime(), 0.0).state
+        self.statistics = Statistics(self.gateway.rounds.records, self.gateway.backends)
+        self.job = _read_job(self.gateway)
 
     def check(self) -> None:
         """Check everything that is promised."""
@@ -43,39 +49,47 @@ class Judge:
                 self._check_round(self.job, number)
             for client in CLIENTS:
                 self._check_erased(self.job, client)
-            for attempt in self._of("put", "replace", home=self.job.home):
+            for attempt in self.history.of("put", "replace", home=self.job.home):
                 if isinstance(attempt.answer, Receipt):
                     self._check_acknowledged(self.job, attempt, attempt.answer)
             for attempt in self.history.of("drop", home=self.job.home):
                 if isinstance(attempt.answer, Member):
                     self._check_dropped(self.job, attempt)
-            self._check_answers(self.job)
+        self._check_caches()
         self._check_deletion()
 
     def _check_round(self, job: Job, number: int) -> None:
         """A committed round is what every commit was answered, less who was erased; and no record names other bytes."""
         record = self.gateway.rounds.records.read_record(job, number)
         for member in record.members if record else self.gateway.rounds.records.read_members(job, number):
-            tensors = self._tensors(job, number, member)
+            tensors = self.store.contents.get(layout.tensors(job.home, number, member.client, member.upload))
             assert tensors is not None, f"round {number}: {member.client}'s record has no tensors"
             assert sha256(tensors).hexdigest() == member.sha256, f"round {number}: {member.client}'s are other bytes"
-        for kind in ("commit", "read"):
-            for attempt in self.history.of(kind, home=job.home, number=number):
-                if isinstance(attempt.answer, Round):
-                    self._check_same(attempt, attempt.answer, record)
+        for attempt in self.history.of("commit", "read", home=job.home, number=number):
+            if isinstance(attempt.answer, Round):
+                self._check_same(attempt.answer, record)
         if record:
+            self._check_places(job, record)
             self._check_statistics(job, record)
 
-    def _check_same(self, attempt: Attempt, answer: Round, record: Round | None) -> None:
+    def _check_same(self, answer: Round, record: Round | None) -> None:
         assert record is not None, f"round {answer.number} was committed and is not"
         erased = {each.client for each in self.history.of("erase")}
         stays = [member for member in answer.members if member.client not in erased]
         assert stays == [member for member in record.members if member.client not in erased], "a round has changed"
-        assert {member.client for member in record.members} <= {member.client for member in answer.members}
+        assert {*record.by_client} <= {*answer.by_client}, "a round has got members"
+        assert answer.metrics == record.metrics, "a round's metrics have changed"
+
+    def _check_places(self, job: Job, record: Round) -> None:
+        """What can be read of a committed round is what is in it."""
+        for client in set(CLIENTS) - {*record.by_client}:
+            with suppress(NotFound):
+                self.gateway.rounds.openings.read_model(job, record.number, ClientId(client))
+                raise AssertionError(f"{client} is not in round {record.number}, and can be read")
 
     def _check_statistics(self, job: Job, record: Round) -> None:
-        stored = self.gateway.stored_statistics(record.number) if job.home == JOB.home else None
-        statistics, _ = self.gateway.statistics.repair(job, record, stored)
+        stored = self._stored_statistics(job, record.number)
+        statistics, _ = self.statistics.repair(job, record, stored)
         if record.members:
             assert statistics is not None
             seeds = [SEEDS[member.sha256] for member in record.members]
@@ -103,20 +117,15 @@ class Judge:
             return record.by_client.get(client)
         return self.gateway.rounds.records.read_member(job, attempt.number, client)
 
-    def _of(self, *kinds: str, **fields: object) -> list[Attempt]:
-        return [attempt for kind in kinds for attempt in self.history.of(kind, **fields)]
-
-    def _same_place(self, *kinds: str, like: Attempt) -> list[Attempt]:
+    def _same_place(self, *kinds: str, like: Attempt) -> Iterator[Attempt]:
         """Return the attempts at the place of another one."""
-        return self._of(*kinds, home=like.home, number=like.number, client=like.client)
+        return self.history.of(*kinds, home=like.home, number=like.number, client=like.client)
 
     def _check_erased(self, job: Job, client: str) -> None:
         """Nothing is left of an erased client, unless it came again during the erasure or afterwards."""
-        asked = max(
-            (e.began for e in self.history.of("erase", client=client, home=job.home) if isinstance(e.answer, Erasure)),
-            default=inf,
-        )
-        puts = self._of("put", "replace", client=client, home=job.home)
+        erasures = self.history.of("erase", client=client, home=job.home)
+        asked = max((each.began for each in erasures if isinstance(each.answer, Erasure)), default=inf)
+        puts = self.history.of("put", "replace", client=client, home=job.home)
         if asked == inf or any(put.ended >= asked for put in puts):
             return
         marked = [layout.member(job.home, number, ClientId(client)) for number in ROUNDS]
@@ -124,23 +133,50 @@ class Judge:
         left = [key for key in left if key not in marked or REMOVED not in json.loads(self.store.contents[key])]
         assert not left, f"{client} is erased, and there is {left}"
         for number in ROUNDS:
-            if record := self.gateway.stored_record(number) if job.home == JOB.home else None:
-                assert client not in record.by_client, f"{client} is erased, and in round {number}"
-            statistics = self.gateway.stored_statistics(number) if job.home == JOB.home else None
+            record = self.store.contents.get(layout.round_record(job.home, number), b"")
+            assert client not in record.decode(), f"{client} is erased, and in round {number}"
+            statistics = self._stored_statistics(job, number)
             assert statistics is None or client not in statistics.members, f"{client} is erased, and in statistics"
 
-    def _check_answers(self, job: Job) -> None:
+    def _stored_statistics(self, job: Job, number: int) -> RoundStatistics | None:
+        content = self.store.contents.get(layout.statistics(job.home, number))
+        return RoundStatistics.from_bytes(content) if content else None
+
+    def _check_caches(self) -> None:
+        """Once it has looked at the store again, every gateway answers as one that was just started.
+
+        An erasure that broke off leaves some as they were, until it is asked for again.
+        """
+        if self._is_erasure_broken_off():
+            return
+        self.history.step += int(100 * CACHED) + 1
+        expected = list(_answers(self.gateway))
+        if self.job:
+            self._check_answers(self.gateway, self.job)
+        for gateway in self.gateways:
+            self.history.step += 1
+            answers = list(_answers(gateway.state))
+            assert answers == expected, f"a gateway answers {answers}, where one just started answers {expected}"
+
+    def _is_erasure_broken_off(self) -> bool:
+        for client in CLIENTS:
+            attempts = list(self.history.of("erase", client=client))
+            done = max((each.began for each in attempts if isinstance(each.answer, Erasure)), default=-inf)
+            if any(each.ended >= done for each in attempts if not isinstance(each.answer, Erasure | NotFound)):
+                return True
+        return False
+
+    def _check_answers(self, gateway: State, job: Job) -> None:
         """What a gateway answers is what follows from the records by the definitions."""
         for number in ROUNDS:
-            record = self.gateway.rounds.records.read_record(job, number)
+            record = gateway.rounds.records.read_record(job, number)
             if record is None or not record.members:
                 continue
-            gateway = whole_gateway(store=self.store)
-            metrics = gateway.run("metrics", first=number, last=number).result
+            metrics = _ask(gateway, "metrics", first=number, last=number)
             seeds = np.array([SEEDS[member.sha256] for member in record.members], float)
             assert metrics["participations"] == len(seeds)
             assert metrics["groups"][0]["values"]["num_examples"]["mean"] == seeds.mean()
-            answer = gateway.run("aggregate", round=number).result
+            answer = _ask(gateway, "aggregate", round=number)
             assert answer["clients"] == [str(member.client) for member in record.members]
             expected = (seeds / seeds.sum()) @ np.array([values(int(seed)) for seed in seeds])
             key = layout.artifact(job.home, answer["artifact"]["sha256"][:32])
@@ -155,8 +191,28 @@ class Judge:
         left = [key for key in self.store.contents if key.startswith(layout.job_prefix(NAME))]
         assert left == [layout.job(NAME)], f"the job is deleted, and there is {left}"
 
-    def _tensors(self, job: Job, number: int, member: Member) -> bytes | None:
-        return self.store.contents.get(layout.tensors(job.home, number, member.client, member.upload))
+
+def _read_job(gateway: State) -> Job | None:
+    try:
+        return gateway.rounds.catalog.read_job(NAME)
+    except NotFound:
+        return None
+
+
+def _answers(gateway: State) -> Iterator[object]:
+    """Return what a gateway says of the job and of each round."""
+    job = _read_job(gateway)
+    yield job and job.home
+    if job is None:
+        return
+    index = gateway.rounds.catalog.read_index(NAME)
+    yield list(index.committed), list(index.open), index.participations
+    for number in ROUNDS:
+        yield gateway.rounds.records.read_record(job, number)
+
+
+def _ask(gateway: State, workload: str, **parameters: object) -> Any:
+    return gateway.runner.run(NAME, workload, parameters, Options()).result
 
 
 def broken(schedule: Schedule) -> Iterator[str]:

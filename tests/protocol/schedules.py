@@ -1,116 +1,130 @@
-"""One schedule: chance makes clients and their wishes, then lets one after the other go on."""
+"""One schedule: clients want what a plan says, and are let go on one after the other."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 from random import Random
 
-from services.gateway.jobs import Jobs
+from flstore_core import layout
+from flstore_core.records import to_bytes
 from tests.fakes.interleaving import Scheduler, Task
-from tests.gateway.rounds.world import World, world
-from tests.protocol.clients import Deployment, Wish
+from tests.gateway.rounds.world import JOB, NAME
+from tests.protocol.clients import Clients
+from tests.protocol.gateways import Gateway, Site, SkewedTime
 from tests.protocol.history import History
-from tests.protocol.store import CRASH, LATE, LOST, REFUSED, TWICE, Faults, FaultyStore
+from tests.protocol.plans import Plan, make_plan
+from tests.protocol.scheduling import Choose, Replay, choose_strategy
+from tests.protocol.store import (
+    CRASH,
+    FINE,
+    LATE,
+    LOST,
+    REFUSED,
+    STALLED,
+    TWICE,
+    Accidents,
+    FaultyStore,
+    LateCall,
+    Treatments,
+)
 
-CLIENTS = ("ada", "bob", "cyd")
-ROUNDS = (0, 1)
 MOST_STEPS = 3000
-"""Of one schedule. Chance ends an endless wait long before."""
+"""Of one schedule. An endless wait ends long before."""
 
-TROUBLES: Sequence[dict[str, int]] = (
+TROUBLES: Sequence[Mapping[str, int]] = (
     {},
+    {},
+    {STALLED: 100},
     {CRASH: 40},
     {REFUSED: 60, LOST: 60},
+    {LOST: 150},
     {TWICE: 60, LATE: 60},
-    {REFUSED: 20, LOST: 20, TWICE: 20, LATE: 20, CRASH: 20},
+    {REFUSED: 20, LOST: 20, TWICE: 20, LATE: 20, STALLED: 20, CRASH: 20},
 )
-WISHES = {"put": 10, "replace": 4, "drop": 3, "commit": 4, "erase": 3, "read": 2, "delete": 1, "create": 1}
-"""How likely each is, as shares."""
-
-
-class SkewedTime:
-    """A gateway's clock: it is wrong from the beginning, and may jump whenever it is looked at."""
-
-    def __init__(self, scheduler: Scheduler, history: History, chance: Random) -> None:
-        self.sleep = scheduler.sleep
-        self._history, self._chance = history, chance
-        self._skew = chance.choice((0.0, 0.0, -61.0, 61.0, 3600.0))
-
-    def now(self) -> float:
-        if self._chance.randrange(50) == 0:
-            self._skew = self._chance.choice((0.0, -3600.0, 90.0, 86400.0))
-        return 1000.0 + self._history.step * 0.01 + self._skew
-
-    def monotonic(self) -> float:
-        return self._history.step * 0.01
+"""How many calls of a thousand have which accident."""
 
 
 @dataclass
 class Schedule:
     """What was played, and what it ended in."""
 
-    seed: int
-    wishes: Sequence[Sequence[Wish]]
-    trouble: dict[str, int]
+    plan: Plan
     store: FaultyStore
     history: History
+    site: Site
+    gateways: list[Gateway]
+    seed: int | None = None
+    """None if it was not chosen by a seed."""
+    turns: list[str] = field(default_factory=list)
+    """Who went on, at every step."""
+
+    @property
+    def switches(self) -> int:
+        return sum(one != other for one, other in zip(self.turns, self.turns[1:], strict=False))
 
     def __str__(self) -> str:
-        lines = [f"seed {self.seed}, accidents in a thousand calls: {self.trouble or 'none'}"]
-        lines += [f"  client {index}: {', '.join(map(str, wishes))}" for index, wishes in enumerate(self.wishes)]
-        return "\n".join(lines)
+        accidents = [f"{client}'s call {number}: {what}" for (client, number), what in self.store.log.accidents.items()]
+        lines = [f"seed {self.seed}" if self.seed is not None else "made shorter"]
+        return "\n".join([*lines, str(self.plan), f"  accidents: {', '.join(accidents) or 'none'}"])
 
 
-def play(seed: int, kinds: Sequence[str] = tuple(WISHES)) -> Schedule:
-    """Play the schedule of a seed, with wishes of these kinds."""
+def play_seed(seed: int, kinds: Sequence[str] | None = None) -> Schedule:
+    """Play the schedule of a seed, of requests of these kinds."""
     chance = Random(seed)
-    trouble = chance.choice(TROUBLES)
+    plan, trouble = make_plan(chance, kinds), chance.choice(TROUBLES)
+    accidents = Accidents(chance, trouble, writes_only=chance.random() < 0.5)
+    return replace(play(plan, choose_strategy(chance), accidents), seed=seed)
+
+
+def replay(plan: Plan, turns: Sequence[str], accidents: Mapping[tuple[str, int], str]) -> Schedule:
+    """Play a schedule that was recorded, or one that is like it."""
+    return play(plan, Replay(turns), lambda call, client, number: accidents.get((client, number), FINE))
+
+
+def play(plan: Plan, choose: Choose, treatments: Treatments) -> Schedule:
+    """Play a plan."""
     scheduler, history = Scheduler(), History()
-    store = FaultyStore(scheduler, history, chance, Faults(trouble))
-    names = count(2)
+    store = FaultyStore(scheduler, history, treatments)
+    store.put(layout.job(NAME), to_bytes(JOB.to_json()))
+    site, numbers = Site.over(store, count(1)), count()
 
-    def start_gateway() -> World:
-        time = SkewedTime(scheduler, history, chance)
-        made = World.make(store, time, refresh_seconds=chance.choice((0.0, 0.5, 1e9)))
-        return replace(made, jobs=Jobs(made.rounds, made.backends, time, lambda: f"g{next(names)}"))
+    def start_gateway(number: int) -> Gateway:
+        chance = Random(f"{plan.clocks}/{next(numbers)}")
+        return site.start_gateway(SkewedTime(scheduler, history, chance), plan.refreshes[number])
 
-    world(store=store)
-    wishes = [_choose_wishes(chance, kinds) for _ in range(chance.randint(2, 4))]
-    deployment = Deployment(store, history, [start_gateway() for _ in range(3)], start_gateway, chance)
-    store.quiet = False
-    clients = {f"client {index}": lambda wishes=each: deployment.serve(wishes) for index, each in enumerate(wishes)}
-    tasks = scheduler.start(clients)
-    _run(tasks, store, history, chance)
+    gateways = [start_gateway(number) for number in range(len(plan.refreshes))]
+    clients = Clients(history, gateways, start_gateway)
+    clients.serve(plan.before)
+    store.quiet, history.step = False, 1
+    serve = [partial(clients.serve, wishes) for wishes in plan.clients]
+    tasks = scheduler.start({f"client {index}": each for index, each in enumerate(serve)})
+    schedule = Schedule(plan, store, history, site, gateways)
+    _run(tasks, schedule, choose)
     store.quiet = True
-    return Schedule(seed, wishes, trouble, store, history)
+    return schedule
 
 
-def _choose_wishes(chance: Random, kinds: Sequence[str]) -> list[Wish]:
-    names = [kind for kind in kinds for _ in range(WISHES[kind])]
-    return [_choose_wish(chance, chance.choice(names)) for _ in range(chance.randint(1, 4))]
+def _pending(tasks: Sequence[Task], store: FaultyStore) -> list[Task | LateCall]:
+    return [*(task for task in tasks if task.pending), *store.late]
 
 
-def _choose_wish(chance: Random, kind: str) -> Wish:
-    client = chance.choice(CLIENTS)
-    seed = CLIENTS.index(client) + 1 + chance.choice((0, 0, 0, 3))
-    return Wish(kind, chance.choice((0, 0, 1)), client, seed)
-
-
-def _run(tasks: Sequence[Task], store: FaultyStore, history: History, chance: Random) -> None:
-    """Let one task after the other go on, as chance has it, until all have ended and no call is under way."""
-    while pending := [task for task in tasks if task.pending]:
+def _run(tasks: Sequence[Task], schedule: Schedule, choose: Choose) -> None:
+    """Let one after the other go on until all have ended and no call is under way."""
+    store, history = schedule.store, schedule.history
+    while pending := _pending(tasks, store):
         history.step += 1
         assert history.step < MOST_STEPS, "the clients do not come to an end"
-        awake = [task for task in pending if not task.stale] or pending
-        if store.late and chance.randrange(4) == 0:
-            store.carry_out(chance.choice(store.late))
-            continue
-        call = chance.choice(awake).step()
-        if call.writes:
+        awake = [each for each in pending if not each.stale] or pending
+        chosen = awake[choose(awake)]
+        schedule.turns.append(chosen.name)
+        call = chosen.pending
+        if isinstance(chosen, LateCall):
+            store.carry_out(chosen)
+        else:
+            chosen.step()
+        if call and call.writes:
             for task in tasks:
                 task.stale = False
-    while store.late:
-        history.step += 1
-        store.carry_out(chance.choice(store.late))
     for task in tasks:
         assert task.outcome is None, task.outcome

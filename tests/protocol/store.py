@@ -1,6 +1,6 @@
-"""A store that treats each call as chance has it. What it has promised, it keeps: conditions, and what was written."""
+"""A store that treats each call as it is told to. What a store promises, it keeps: conditions, and what was written."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -16,35 +16,61 @@ from tests.protocol.history import Attempt, History
 
 T = TypeVar("T")
 
-FINE, REFUSED, LOST, TWICE, LATE, CRASH = "fine", "refused", "answer lost", "twice", "late", "crash"
+FINE, REFUSED, LOST, TWICE, LATE, STALLED, CRASH = (
+    "fine", "refused", "answer lost", "twice", "late", "answer late", "crash",
+)  # fmt: skip
 
 
 class Crash(BaseException):
     """The gateway has crashed. Nothing in it may catch this, and none of its calls reach the store any more."""
 
 
+Treatments = Callable[[Call, str, int], str]
+"""Takes a call, who makes it and its number among that client's calls, and returns what becomes of it."""
+
+
 @dataclass
-class Faults:
-    """Chances of each treatment of a call, in calls of a thousand."""
+class Accidents:
+    """Accidents by chance.
 
-    chances: dict[str, int] = field(default_factory=dict)
+    Attributes:
+        shares: how many calls of a thousand have each.
+        writes_only: whether reads have none.
+    """
 
-    def draw(self, chance: Random, call: Call) -> str:
-        at = chance.randrange(1000)
-        for treatment, share in self.chances.items():
+    chance: Random
+    shares: Mapping[str, int]
+    writes_only: bool = False
+
+    def __call__(self, call: Call, client: str, number: int) -> str:
+        at = self.chance.randrange(1000)
+        for treatment, share in self.shares.items():
             if at < share:
-                return FINE if treatment in (TWICE, LATE) and not call.writes else treatment
+                return treatment if call.writes or not (self.writes_only or treatment in (TWICE, LATE)) else FINE
             at -= share
         return FINE
 
 
 @dataclass
-class Pending:
-    """A call whose caller has given it up, and which the store carries out later."""
+class LateCall:
+    """A call whose caller has given it up, and which is carried out later."""
 
-    call: Call
+    name: str
+    pending: Call | None
     run: Callable[[], object]
     attempt: Attempt
+    stale: bool = False
+
+
+@dataclass
+class Log:
+    """What happened to which call, in order."""
+
+    lines: list[str] = field(default_factory=list)
+    accidents: dict[tuple[str, int], str] = field(default_factory=dict)
+    """By client and number of its call."""
+    calls: dict[str, int] = field(default_factory=dict)
+    """How many each client has made."""
 
 
 class FaultyStore(MemoryStore):
@@ -53,87 +79,107 @@ class FaultyStore(MemoryStore):
     Attributes:
         quiet: no call stops and none has an accident.
         late: calls that are still to be carried out.
-        told: what happened to which call, in order.
+        log: what happened.
     """
 
-    def __init__(self, scheduler: Scheduler, history: History, chance: Random, faults: Faults) -> None:
+    def __init__(self, scheduler: Scheduler, history: History, treatments: Treatments) -> None:
         super().__init__(lambda: 1000.0 + history.step * 0.01)
         self.quiet = True
-        self.late: list[Pending] = []
-        self.told: list[str] = []
-        self._scheduler, self._history, self._chance, self._faults = scheduler, history, chance, faults
-        self._dead: set[str] = set()
+        self.late: list[LateCall] = []
+        self.log = Log()
+        self._scheduler, self._history, self._treatments = scheduler, history, treatments
 
-    def revive(self) -> None:
-        """Let the calling thread go on after a crash, as a client that turns to another gateway."""
-        self._dead.discard(current_thread().name)
+    def calm(self) -> MemoryStore:
+        """Return a view of the same objects whose calls neither stop nor have accidents."""
+        view = MemoryStore(self._now)
+        view._objects, view._lock = self._objects, self._lock
+        return view
 
-    def carry_out(self, pending: Pending) -> None:
+    def carry_out(self, late: LateCall) -> None:
         """Carry out a call that its caller has given up."""
-        self.late.remove(pending)
-        self.told.append(f"{pending.call} (late)")
-        pending.attempt.ended = self._history.step
+        self.late.remove(late)
+        self.log.lines.append(f"{late.name}: {late.pending}")
+        late.attempt.ended = self._history.step
         with suppress(FLStoreError):
-            pending.run()
+            late.run()
 
     def put(self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None) -> ObjectInfo:
         data = bytes(body)
         write = super().put
-        return self._treat(Call("put", key), lambda: write(key, data, if_none_match=if_none_match, if_match=if_match))
+        return self.treat(Call("put", key), lambda: write(key, data, if_none_match=if_none_match, if_match=if_match))
 
     def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
         read = super().get
-        return self._treat(Call("get", key), lambda: read(key, offset=offset, length=length))
+        return self.treat(Call("get", key), lambda: read(key, offset=offset, length=length))
 
     def get_with_info(self, key: str) -> tuple[bytes, ObjectInfo]:
         read = super().get_with_info
-        return self._treat(Call("get_with_info", key), lambda: read(key))
+        return self.treat(Call("get_with_info", key), lambda: read(key))
+
+    def read_into(self, key: str, buffer: memoryview, *, offset: int = 0) -> None:
+        read = super().read_into
+        self.treat(Call("read_into", key), lambda: read(key, buffer, offset=offset))
 
     def stream(self, key: str, *, offset: int = 0, length: int | None = None, chunk: int = MIB) -> Iterator[bytes]:
         read = super().stream
-        yield from self._treat(Call("stream", key), lambda: list(read(key, offset=offset, length=length, chunk=chunk)))
+        yield from self.treat(Call("stream", key), lambda: list(read(key, offset=offset, length=length, chunk=chunk)))
 
     def stat(self, key: str) -> ObjectInfo:
         read = super().stat
-        return self._treat(Call("stat", key), lambda: read(key))
+        return self.treat(Call("stat", key), lambda: read(key))
 
     def list(self, prefix: str = "", *, recursive: bool = True) -> Iterator[ObjectInfo]:
         read = super().list
-        yield from self._treat(Call("list", prefix), lambda: tuple(read(prefix, recursive=recursive)))
+        yield from self.treat(Call("list", prefix), lambda: tuple(read(prefix, recursive=recursive)))
 
     def folders(self, prefix: str = "") -> Iterator[str]:
         read = super().folders
-        yield from self._treat(Call("folders", prefix), lambda: tuple(read(prefix)))
+        yield from self.treat(Call("folders", prefix), lambda: tuple(read(prefix)))
 
     def delete(self, key: str) -> None:
         remove = super().delete
-        self._treat(Call("delete", key), lambda: remove(key))
+        self.treat(Call("delete", key), lambda: remove(key))
 
     def delete_prefix(self, prefix: str) -> None:
         """Delete one object after the other, as a store does. Each may have an accident of its own."""
         for info in self.list(prefix):
             self.delete(info.key)
 
-    def _treat(self, call: Call, run: Callable[[], T]) -> T:
+    def treat(self, call: Call, run: Callable[[], T]) -> T:
+        """Stop before a call, and then let happen to it what is due."""
         if self.quiet:
             return run()
-        name = current_thread().name
-        if name in self._dead:
-            raise Crash
-        self._scheduler.pause(call)
-        treatment = self._faults.draw(self._chance, call)
-        self.told.append(f"{name}: {call}" + (f" ({treatment})" if treatment != FINE else ""))
+        client = current_thread().name
+        self._stop(client, call)
+        number = self.log.calls[client] = self.log.calls.get(client, 0) + 1
+        treatment = self._treatments(call, client, number)
+        self.log.lines.append(f"{client}: {call}" + (f" ({treatment})" if treatment != FINE else ""))
+        if treatment != FINE:
+            self.log.accidents[client, number] = treatment
+        return self._carry_out(call, run, client, treatment)
+
+    def _carry_out(self, call: Call, run: Callable[[], T], client: str, treatment: str) -> T:
+        attempt = self._history.under_way[client]
         if treatment == CRASH:
-            self._dead.add(name)
+            attempt.gateway.crashed = True
             raise Crash
         if treatment == LATE:
-            self.late.append(Pending(call, run, self._history.under_way[name]))
+            name = f"{client}'s late call {self.log.calls[client]}"
+            self.late.append(LateCall(name, call, run, attempt))
         if treatment in (REFUSED, LATE):
-            raise StoreUnavailable(f"{call} {treatment}")
-        answer = run()
+            raise StoreUnavailable(f"{call}: {treatment}")
+        try:
+            answer = run()
+        finally:
+            if treatment in (TWICE, STALLED):
+                self._stop(client, call)
         if treatment == TWICE:
-            self._scheduler.pause(call)
             answer = run()
         if treatment == LOST:
             raise StoreUnavailable(f"{call}: {treatment}")
         return answer
+
+    def _stop(self, client: str, call: Call) -> None:
+        self._scheduler.pause(call)
+        if self._history.under_way[client].gateway.crashed:
+            raise Crash

@@ -30,7 +30,8 @@ record and then looks for the mark. In every order, at least one of the two sees
     mark, list, record, look                 mark, then a list without it     removed and refused
 
 A repeat takes step 6 too. The member record that it found may belong to another upload of the same bytes, one that is
-about to be removed.
+about to be removed. The round's record is read from the store, never from the cache: the client may have been erased
+from it through another gateway.
 
 **Two uploads at once** both pass step 2. One of them wins step 5. The other deletes its own file and takes the winner's
 record, or is refused if the bytes differ. An erasure in between leaves a mark in the place, so the upload that began
@@ -223,7 +224,7 @@ class Ingest:
         """Wait for the round's record and return it; return None at once if no commit has begun."""
         polls = self._polling.begin()
         while self._openings.has_commit_begun(upload.job, upload.round):
-            if record := self._records.read_record(upload.job, upload.round):
+            if record := self._records.read_stored_record(upload.job, upload.round):
                 return record
             if not polls.failed():
                 raise _undecided(upload)

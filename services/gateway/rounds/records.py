@@ -152,6 +152,13 @@ class Records:
         assert isinstance(document.value, Round)
         return document.value
 
+    def read_stored_record(self, job: Job, number: int) -> Round | None:
+        """Return what the store has as a committed round's record, or None. For acknowledgements: caches may be old."""
+        try:
+            return self._settlement.read(job.home, number)
+        except NotFound:
+            return None
+
     def read_committed(
         self, job: Job, numbers: Sequence[int], workload: str, pattern: Pattern, *, statistics: bool
     ) -> tuple[list[RoundAndStatistics], Work]:

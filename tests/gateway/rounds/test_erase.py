@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from flstore_core import layout
-from flstore_core.errors import NotFound, StoreUnavailable
+from flstore_core.errors import NotFound, RoundCommitted, StoreUnavailable
 from flstore_core.ids import ClientId
 from tests.fakes.clock import FakeTime
 from tests.fakes.store import Call
@@ -212,3 +212,16 @@ def test_a_job_deleted_meanwhile_stays_deleted() -> None:
     with pytest.raises(NotFound, match="deleted meanwhile"):
         gateway.erase("a")
     assert [key for key in gateway.store.contents if key.startswith("jobs/")] == [layout.job(NAME)]
+
+
+def test_an_update_that_was_erased_elsewhere_is_not_acknowledged_from_a_cache() -> None:
+    one = world()
+    other = World.make(one.store, one.time)
+    one.put(0, "c", 1)
+    one.put(0, "d", 2)
+    one.commit(0)
+    assert other.rounds.records.read_record(JOB, 0)
+    one.erase("c")
+    with pytest.raises(RoundCommitted):
+        other.put(0, "c", 1)
+    assert not other.put(0, "d", 2).created

@@ -1,0 +1,100 @@
+"""Gateways that meet in one store and share one shard: all of their code, without HTTP, threads or time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+
+from flstore_core.ids import JobId
+from flstore_core.placement.base import Assignment
+from services.common.timing import Time
+from services.gateway.backends.caches import Caches
+from services.gateway.backends.calls import Calls
+from services.gateway.backends.outbox import Outbox
+from services.gateway.backends.predictors import Predictors
+from services.gateway.backends.shards import Shards
+from services.gateway.backends.slices import Backends
+from services.gateway.jobs import Jobs
+from services.gateway.rounds.erase import Eraser
+from services.gateway.rounds.ingest import Ingest
+from services.gateway.rounds.withdraw import Withdrawals
+from services.gateway.settings import Settings
+from services.gateway.state import State, assemble
+from tests.fakes.backends import FakePlacement
+from tests.fakes.engines import EngineWire
+from tests.fakes.executors import InlineExecutor
+from tests.fakes.interleaving import Scheduler
+from tests.fakes.store import Call
+from tests.fakes.wire import FakeWire
+from tests.gateway.rounds.world import inline_pools
+from tests.protocol.history import History
+from tests.protocol.store import FaultyStore
+
+STEP_S = 0.01
+"""Seconds that pass with each step of a schedule."""
+SKEWS = (0.0, 0.0, -61.0, 61.0, 3600.0)
+JUMPS = (0.0, -3600.0, 90.0, 86400.0)
+
+
+class SkewedTime:
+    """A gateway's clock: it is wrong from the beginning, and may jump whenever it is looked at."""
+
+    def __init__(self, scheduler: Scheduler, history: History, chance: Random) -> None:
+        self.sleep = scheduler.sleep
+        self._history, self._chance = history, chance
+        self._skew = chance.choice(SKEWS)
+
+    def now(self) -> float:
+        if self._chance.randrange(50) == 0:
+            self._skew = self._chance.choice(JUMPS)
+        return 1000.0 + self.monotonic() + self._skew
+
+    def monotonic(self) -> float:
+        return self._history.step * STEP_S
+
+
+@dataclass
+class Gateway:
+    """One gateway."""
+
+    state: State
+    refresh_seconds: float
+    crashed: bool = False
+    """All of its requests end where they are."""
+
+
+class UnreliablePlacement(FakePlacement):
+    """A controller whose answers to gateways that place a job have accidents."""
+
+    store: FaultyStore
+
+    def place(self, job: JobId) -> Assignment:
+        return self.store.treat(Call("place", job), lambda: super(UnreliablePlacement, self).place(job))
+
+
+@dataclass(frozen=True)
+class Site:
+    """What all gateways of a schedule have in common."""
+
+    store: FaultyStore
+    names: Iterator[int]
+    """Of uploads, removals and generations: never the same twice."""
+    shard: EngineWire
+
+    @classmethod
+    def over(cls, store: FaultyStore, names: Iterator[int]) -> "Site":
+        return cls(store, names, EngineWire(store.calm(), lambda: 0.0))
+
+    def start_gateway(self, time: Time, refresh_seconds: float) -> Gateway:
+        calls = Calls(60.0, time, FakeWire(self.shard))
+        placement = UnreliablePlacement()
+        placement.store = self.store
+        shards = Shards(calls)
+        outbox = Outbox(shards, InlineExecutor, time.monotonic, 1 << 30)
+        backends = Backends(placement, shards, Predictors(calls), Caches(calls), InlineExecutor(), outbox)
+        settings, pools = Settings(refresh_seconds=refresh_seconds), inline_pools()
+        state = assemble(settings, self.store, backends, pools, time)
+        state.ingest = Ingest(state.rounds, backends, pools, time, lambda: f"u{next(self.names)}")
+        state.eraser = Eraser(state.rounds, backends, time, lambda: f"e{next(self.names)}")
+        state.withdrawals = Withdrawals(state.rounds, time, lambda: f"w{next(self.names)}")
+        state.jobs = Jobs(state.rounds, backends, time, lambda: f"g{next(self.names)}")
+        return Gateway(state, refresh_seconds)

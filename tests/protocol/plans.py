@@ -1,0 +1,114 @@
+"""Plans: what the clients of a schedule want, through which gateways, and what has happened before they begin.
+
+Chance alone rarely makes a race. So a plan has few objects (often one round and one client), mostly kinds of requests
+that have something to do with each other (`THEMES`), a beginning at which there is something to race for
+(`BEGINNINGS`), and now and then several clients that want the very same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+CLIENTS = ("ada", "bob", "cyd")
+ROUNDS = (0, 1)
+CACHED = 1e9
+"""Seconds after which a gateway looks at the store again that would never do so in a schedule."""
+
+SHARES = {"put": 10, "replace": 4, "drop": 3, "commit": 4, "erase": 3, "read": 2, "delete": 1, "create": 1}
+"""How likely each kind of request is, as shares."""
+KINDS = tuple(SHARES)
+
+THEMES: Sequence[tuple[str, ...]] = (
+    ("put", "commit"),
+    ("put", "commit", "erase"),
+    ("put", "commit", "read", "erase"),
+    ("put", "replace", "drop", "commit"),
+    ("put", "replace", "drop", "erase"),
+    ("erase", "commit", "read"),
+    ("put", "delete", "create"),
+    ("put", "commit", "erase", "delete", "create"),
+    KINDS,
+    KINDS,
+)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a client wants."""
+
+    kind: str
+    number: int = 0
+    client: str = ""
+    seed: int = 0
+    gateway: int = 0
+    """Which gateway is asked first."""
+    attempts: int = 1
+    """How often it is asked for, at most, when an answer stays away."""
+
+    def __str__(self) -> str:
+        sent, place = f" {self.client}={self.seed} in {self.number}", f" {self.client} in {self.number}"
+        what = {"put": sent, "replace": sent, "drop": place, "erase": f" {self.client}"}
+        number = f" {self.number}" if self.kind in ("commit", "read") else ""
+        times = f" (at most {self.attempts} times)" if self.attempts > 1 else ""
+        return f"{self.kind}{what.get(self.kind, number)} by gateway {self.gateway}{times}"
+
+
+BEGINNINGS: Sequence[tuple[Wish, ...]] = (
+    (),
+    (Wish("put", 0, "bob", 2),),
+    (Wish("put", 0, "ada", 1), Wish("put", 0, "bob", 2)),
+    (Wish("put", 0, "ada", 1), Wish("put", 0, "bob", 2), Wish("commit", 0)),
+    (Wish("put", 0, "ada", 1), Wish("put", 0, "bob", 2), Wish("commit", 0), Wish("put", 1, "ada", 1)),
+    (Wish("put", 0, "ada", 1), Wish("delete")),
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be played."""
+
+    before: Sequence[Wish]
+    """What gateway 0 did in peace."""
+    clients: Sequence[Sequence[Wish]]
+    """What each client wants, one after the other."""
+    refreshes: Sequence[float]
+    """Of each gateway, seconds after which it looks at the store again."""
+    clocks: int = 0
+    """Seed of the gateways' clocks."""
+
+    def __str__(self) -> str:
+        gateways = ", ".join("never" if each == CACHED else f"after {each:g} s" for each in self.refreshes)
+        lines = [f"  gateways that look again: {gateways}"]
+        lines += [f"  before: {', '.join(map(str, self.before))}"] if self.before else []
+        lines += [f"  client {index}: {', '.join(map(str, each))}" for index, each in enumerate(self.clients) if each]
+        return "\n".join(lines)
+
+    @property
+    def size(self) -> int:
+        return len(self.before) + sum(map(len, self.clients))
+
+
+def make_plan(chance: Random, kinds: Sequence[str] | None = None) -> Plan:
+    """Return a plan of requests of these kinds, or of a theme."""
+    kinds = kinds or chance.choice(THEMES)
+    refreshes = [chance.choice((0.0, 0.5, CACHED)) for _ in range(chance.randint(1, 3))]
+    names = CLIENTS[: chance.choice((1, 1, 2, 3))]
+    rounds = ROUNDS[: chance.choice((1, 1, 2))]
+    weighted = [kind for kind in kinds for _ in range(SHARES[kind])]
+
+    def wish() -> Wish:
+        kind, client = chance.choice(weighted), chance.choice(names)
+        seed = CLIENTS.index(client) + 1 + chance.choice((0, 0, 0, 3))
+        gateway = chance.randrange(len(refreshes))
+        return Wish(kind, chance.choice(rounds), client, seed, gateway, chance.choice((1, 1, 2, 4)))
+
+    clients = [[wish() for _ in range(chance.choice((1, 1, 2, 2, 3, 4)))] for _ in range(chance.randint(2, 4))]
+    if chance.randrange(4) == 0:
+        _burst(chance, clients, len(refreshes))
+    return Plan(chance.choice(BEGINNINGS), clients, refreshes, chance.randrange(1 << 30))
+
+
+def _burst(chance: Random, clients: list[list[Wish]], gateways: int) -> None:
+    """Have all clients but the last begin with the same wish."""
+    for wishes in clients[1:-1] or clients[1:]:
+        wishes[0] = replace(clients[0][0], gateway=chance.randrange(gateways))
