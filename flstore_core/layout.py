@@ -53,7 +53,7 @@ def tensors(home: Home, number: int, client: ClientId, upload: str = "") -> str:
     Each upload has a file of its own, named for it after a `~`, which no client's name has. Version 0.1.0 named none.
     """
     stem = "aggregate" if client == AGGREGATE else f"clients/{client}"
-    return f"{round_prefix(home, number)}{stem}{'~' if upload else ''}{upload}.safetensors"
+    return f"{round_prefix(home, number)}{stem}{_suffix(upload)}.safetensors"
 
 
 def member(home: Home, number: int, client: ClientId) -> str:
@@ -66,22 +66,23 @@ def artifact(home: Home, name: str) -> str:
     return f"{home}/artifacts/{name}.safetensors"
 
 
-def program(home: Home) -> str:
-    """The exported program that runs the job's models."""
-    return f"{home}/model.pt2"
+def program(home: Home, upload: str = "") -> str:
+    """The exported program that runs the job's models. Each upload has a file of its own, as for `tensors`."""
+    return f"{home}/model{_suffix(upload)}.pt2"
 
 
 def program_record(home: Home) -> str:
-    """The record beside the program; it is written after it."""
+    """The record that says which upload is the program; it is written after it."""
     return f"{home}/model.json"
 
 
-def dataset(home: Home, name: str) -> str:
-    return f"{home}/datasets/{name}.safetensors"
+def dataset(home: Home, name: str, upload: str = "") -> str:
+    """A data set. Each upload has a file of its own, as for `tensors`."""
+    return f"{home}/datasets/{name}{_suffix(upload)}.safetensors"
 
 
 def dataset_record(home: Home, name: str) -> str:
-    """The record beside a data set; it is written after it."""
+    """The record that says which upload is the data set; it is written after it."""
     return f"{home}/datasets/{name}.json"
 
 
@@ -109,3 +110,7 @@ def probe(name: str) -> str:
 
 def working_set(shard: str) -> str:
     return f"placement/working-sets/{shard}.json"
+
+
+def _suffix(upload: str) -> str:
+    return f"~{upload}" if upload else ""

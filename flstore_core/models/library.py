@@ -13,7 +13,8 @@ from torch import Tensor
 
 from flstore_core import buffers, codec, layout
 from flstore_core.cache import Cache
-from flstore_core.errors import NotFound, without_base
+from flstore_core.errors import NotFound, Unavailable, without_base
+from flstore_core.files import FileName, Files, StoredFile
 from flstore_core.model_names import ModelName
 from flstore_core.models.archive import Archive, read_archive
 from flstore_core.models.executor import Executable
@@ -97,12 +98,19 @@ class Library:
 
     def __init__(self, store: ObjectStore, cache: Cache[Item]) -> None:
         self._store = store
+        self._files = Files(store)
         self._cache = cache
         self.jobs = Jobs(store)
         self._lock = Lock()
 
     def program(self, job: Job, sha256: str, tally: Tally) -> Program:
-        """Return a job's program; raise `InvalidProgram` where it cannot be run."""
+        """Return a job's program.
+
+        Raises:
+            InvalidProgram: if it cannot be run.
+            NotFound: if it is gone.
+            Unavailable: if it was replaced meanwhile.
+        """
         key = Key(job.id, 0, PROGRAM)
         cached = self._cached(key, sha256, "program", tally)
         if isinstance(cached, Program) and cached.digest == job.schema.digest:
@@ -113,20 +121,20 @@ class Library:
                 return other
             self._cache.discard(key)
             started = perf_counter()
-            body = self._store.get(layout.program(job.home))
+            body = self._read_program(job, sha256)
             program = make_program(job.schema, body, sha256)
             tally.add(misses=1, bytes_touched=len(body), bytes_fetched=len(body), fetch_s=perf_counter() - started)
             self._cache.fill({key: program}, Cause.DEMAND, Pattern.P1)
             return program
 
     def dataset(self, job: Job, name: str, sha256: str, tally: Tally) -> Dataset:
-        """Return a data set; raise `NotFound` if it is gone."""
+        """Return a data set; raise `NotFound` if it is gone, `Unavailable` if it was replaced meanwhile."""
         key = Key(job.id, 0, DATASET + name)
         cached = self._cached(key, sha256, "dataset", tally)
         if isinstance(cached, Dataset):
             return cached
-        file = layout.dataset(job.home, name)
-        data = self._read(file, 0, self._store.stat(file).size, tally)
+        stored = self._find(FileName.dataset(job.home, name), sha256)
+        data = self._read(layout.dataset(job.home, name, stored.upload), 0, stored.nbytes, tally)
         dataset = Dataset(sha256, codec.loads(data.data)[0], data.nbytes)
         self._cache.fill({key: dataset}, Cause.DEMAND, Pattern.P1)
         return dataset
@@ -171,6 +179,17 @@ class Library:
         if base is None:
             raise without_base(job.id, number)
         return self.locate(job, ModelName(base))
+
+    def _read_program(self, job: Job, sha256: str) -> bytes:
+        stored = self._find(FileName.program(job.home), sha256)
+        return self._store.get(layout.program(job.home, stored.upload))
+
+    def _find(self, name: FileName, sha256: str) -> StoredFile:
+        """Return the record of the file that has that hash. Its name may mean another file by now."""
+        stored = self._files.read(name)
+        if stored.sha256 != sha256:
+            raise Unavailable(f"object {name.record!r} was replaced while it was to be read; ask again")
+        return stored
 
     def _cached(self, key: Key, sha256: str, reader: str, tally: Tally) -> Item | None:
         """Return what is cached under a key if it has that content; counted as a request of the cache."""

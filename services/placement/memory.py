@@ -10,9 +10,9 @@ from flstore_core.errors import NotFound, StoreUnavailable
 from flstore_core.generations import Generations, new_generation
 from flstore_core.ids import JobId
 from flstore_core.placement import Table
-from flstore_core.records import Job, to_bytes
+from flstore_core.records import REMOVED, Job, to_bytes
 from flstore_core.storage import ObjectStore
-from flstore_core.storage.documents import CorruptDocument
+from flstore_core.storage.documents import CorruptDocument, load_json
 
 READERS = 8
 """Threads that read jobs' records at once."""
@@ -57,10 +57,9 @@ class Memory:
     def has_program(self, job: Job) -> bool:
         """Say whether the job has an exported program, so that predictors can run its models."""
         try:
-            self._store.stat(layout.program_record(job.home))
+            return REMOVED not in load_json(self._store, layout.program_record(job.home))
         except NotFound:
             return False
-        return True
 
     def read_table(self) -> tuple[Table, str | None]:
         """Return the stored table and its etag; an empty table of version 0 and None if there is none.

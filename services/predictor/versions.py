@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from flstore_core import layout
 from flstore_core.errors import NotEnoughData, NotFound
+from flstore_core.files import FileName, Files
 from flstore_core.generations import Generations
 from flstore_core.ids import AGGREGATE, JobId
 from flstore_core.model_names import ModelName
@@ -45,6 +46,7 @@ class Versions:
     def __init__(self, store: ObjectStore, engine: Engine, clock: Callable[[], float], refresh_seconds: float) -> None:
         self._store = store
         self._generations = Generations(store)
+        self._files = Files(store)
         self._engine = engine
         self._clock = clock
         self._refresh_seconds = refresh_seconds
@@ -117,10 +119,9 @@ class Versions:
 
     def _program(self, job: Job) -> str:
         try:
-            sha256: str = load_json(self._store, layout.program_record(job.home))["sha256"]
+            return self._files.read(FileName.program(job.home)).sha256
         except NotFound:
             raise NotFound(f"job {job.id!r} has no program; PUT /v1/jobs/{job.id}/model uploads one") from None
-        return sha256
 
     def _newest(self, job: Job, earlier: _Current | None) -> ModelName | None:
         """Return the newest committed aggregate. Only rounds after that of the `earlier` answer are looked at.

@@ -1,5 +1,7 @@
 """Programs and data sets as they are kept, without HTTP."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from safetensors.numpy import save
@@ -46,34 +48,52 @@ def test_a_data_set_that_is_deleted_during_a_look_is_left_out(programs: Programs
     assert list(programs.read_datasets(JOB)) == ["b"]
 
 
-def test_a_file_counts_once_its_record_is_stored(programs: Programs, store: MemoryStore) -> None:
-    """A store that fails between the two leaves the earlier record, and the next attempt completes it."""
+def test_what_was_deleted_is_neither_listed_nor_suggested(programs: Programs) -> None:
+    for name in ("test", "tests"):
+        programs.put_dataset(JOB, name, dataset(3))
+    programs.delete_dataset(JOB, "tests")
+    assert list(programs.read_datasets(JOB)) == ["test"]
+    for call in (programs.read_dataset, programs.delete_dataset):
+        with pytest.raises(NotFound, match=r"data set 'tests' does not exist; nearest: test$"):
+            call(JOB, "tests")
+    with pytest.raises(NotFound, match="has no program; PUT /v1/jobs/job/model uploads one"):
+        programs.delete_program(JOB)
+
+
+@pytest.mark.parametrize("rows", [3, 5])
+def test_a_put_into_a_job_that_was_deleted_meanwhile_is_not_acknowledged(
+    programs: Programs, store: MemoryStore, rows: int
+) -> None:
+    """Not even one that finds these very bytes stored: the deletion is about to sweep them."""
     programs.put_dataset(JOB, "a", dataset(3))
 
+    def delete_job(call: Call) -> None:
+        if call == Call("get_with_info", layout.dataset_record(HOME, "a")):
+            store.after = lambda call: None
+            Generations(store).delete(JOB.id)
+
+    store.after = delete_job
+    with pytest.raises(NotFound, match="was deleted meanwhile"):
+        programs.put_dataset(JOB, "a", dataset(rows))
+    assert list(store.contents) == [layout.job(JOB.id)]
+
+
+def test_a_job_made_after_a_broken_off_deletion_inherits_nothing(programs: Programs, store: MemoryStore) -> None:
+    programs.put_dataset(JOB, "a", dataset(3))
+    store.put(layout.artifact(HOME, "a1"), b"model")
+
     def fail(call: Call) -> None:
-        if call.key == layout.dataset_record(HOME, "a") and call.method == "put":
+        if call.method == "delete_prefix":
             raise StoreUnavailable("away")
 
     store.before = fail
     with pytest.raises(StoreUnavailable):
-        programs.put_dataset(JOB, "a", dataset(5))
+        Generations(store).delete(JOB.id)
+    anew = replace(JOB, generation="g2")
+    with pytest.raises(StoreUnavailable):  # it begins, and then sweeps
+        Generations(store).begin(anew)
+    assert programs.read_datasets(anew) == {}
+    assert [key for key in store.contents if key.startswith(f"{anew.home}/")] == []
     store.before = lambda call: None
-    assert programs.read_dataset(JOB, "a").nbytes == dataset(3).nbytes
-    record, is_new = programs.put_dataset(JOB, "a", dataset(5))
-    assert (is_new, record.nbytes, record.stored_at) == (True, dataset(5).nbytes, FakeTime().now())
-    assert store.contents[layout.dataset(HOME, "a")] == bytes(dataset(5))
-
-
-def test_deleting_takes_the_record_first(programs: Programs, store: MemoryStore) -> None:
-    """So what is left of a deletion that breaks off is no data set any more."""
-    programs.put_dataset(JOB, "a", dataset(3))
-
-    def fail(call: Call) -> None:
-        if call.key == layout.dataset(HOME, "a"):
-            raise StoreUnavailable("away")
-
-    store.before = fail
-    with pytest.raises(StoreUnavailable):
-        programs.delete_dataset(JOB, "a")
-    with pytest.raises(NotFound):
-        programs.read_dataset(JOB, "a")
+    Generations(store).sweep(JOB.id)
+    assert list(store.contents) == [layout.job(JOB.id)]

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from flstore_core import codec, layout
+from flstore_core.files import FileName, Files
 from flstore_core.ids import AGGREGATE, ClientId, JobId
 from flstore_core.records import Job, Member, Round, to_bytes
 from flstore_core.schema import Schema, TensorSpec
-from flstore_core.storage.documents import save_json
 from tests.fakes.store import MemoryStore
 from tests.models.fixtures import CODES, plain
 from tests.models.networks import Perceptron, exported
@@ -65,16 +65,14 @@ def commit(store: MemoryStore, number: int, clients: Mapping[str, int], aggregat
 
 def put_dataset(store: MemoryStore, name: str, arrays: Arrays) -> str:
     body = codec.dumps(arrays)
-    store.put(layout.dataset(HOME, name), body)
-    return hashlib.sha256(body).hexdigest()
+    return Files(store).put(FileName.dataset(HOME, name), body, {}, 0.0)[0].sha256
 
 
 def world() -> MemoryStore:
     """A job with a program, round 1 (clients a and b of seeds 11 and 12, aggregate 10) and a data set `test`."""
     store = MemoryStore()
     store.put(layout.job(JOB), to_bytes(Job(JOB, SCHEMA).to_json()))
-    store.put(layout.program(HOME), program())
-    save_json(store, layout.program_record(HOME), {"sha256": hashlib.sha256(program()).hexdigest()})
+    Files(store).put(FileName.program(HOME), program(), {}, 0.0)
     commit(store, 1, {"a": 11, "b": 12}, 10)
     put_dataset(store, "test", DATA)
     return store

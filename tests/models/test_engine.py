@@ -20,7 +20,9 @@ from flstore_core.errors import (
     NotFound,
     RunTooLong,
     SchemaMismatch,
+    Unavailable,
 )
+from flstore_core.files import FileName, Files
 from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.model_names import ModelName
 from flstore_core.models.engine import Engine
@@ -206,10 +208,27 @@ def test_a_program_that_does_not_fit_the_job_is_refused_and_a_new_one_replaces_i
     other = Schema.of([*SCHEMA.tensors, TensorSpec("more", "F32", (2,))])
     store.put(layout.job(JOB), to_bytes(Job(JOB, other).to_json()))
     with pytest.raises(SchemaMismatch, match="'more', for which the program has no parameter"):
-        predictor.access(RunRequest(JOB, other.digest, "sha-of-another", {}, "inference", Pattern.P1, {}, ()))
-    store.put(layout.program(HOME), b"not a program")
+        predictor.access(inference(other, Files(store).read(FileName.program(HOME)).sha256))
+    replaced, _ = Files(store).put(FileName.program(HOME), b"not a program", {}, 0.0)
     with pytest.raises(InvalidProgram):
-        predictor.access(RunRequest(JOB, other.digest, "sha-of-a-third", {}, "inference", Pattern.P1, {}, ()))
+        predictor.access(inference(other, replaced.sha256))
+
+
+def inference(schema: Schema, program: str) -> RunRequest:
+    return RunRequest(JOB, schema.digest, program, {}, "inference", Pattern.P1, {}, ())
+
+
+def test_what_was_replaced_since_it_was_asked_for_is_not_taken_for_it() -> None:
+    """The cache would keep the new bytes under the old hash."""
+    store = world()
+    predictor = engine(store)
+    earlier = Files(store).read(FileName.program(HOME)).sha256
+    Files(store).put(FileName.program(HOME), b"not a program", {}, 0.0)
+    with pytest.raises(Unavailable, match="was replaced while it was to be read; ask again"):
+        predictor.access(inference(SCHEMA, earlier))
+    access = engine(store := world()).access(request(engine(store), datasets={"test": "another hash"}))
+    with pytest.raises(Unavailable, match="was replaced"):
+        access.dataset("test")
 
 
 def test_what_is_forgotten_is_gone_and_the_rest_stays() -> None:

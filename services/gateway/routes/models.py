@@ -1,15 +1,17 @@
 """Endpoints of programs, data sets and artifacts: store, list, return and delete them."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
 from flstore_core import layout
-from flstore_core.ids import JobId, object_name
+from flstore_core.errors import NotFound
+from flstore_core.files import FileName, StoredFile
+from flstore_core.ids import Home, JobId, object_name
 from flstore_core.records import Job
-from services.gateway.programs import StoredFile
 from services.gateway.routes.access import JobName, Name, Reads, Writes
 from services.gateway.routes.downloads import download
 from services.gateway.routes.schemas import BINARY, DOWNLOAD, problems
@@ -35,9 +37,7 @@ async def put_program(request: Request, job: JobName, state: Writes) -> JSONResp
 @router.get("/model", response_class=Response, responses=DOWNLOAD)
 async def get_program(request: Request, job: JobName, state: Reads) -> Response:
     """Return the program's bytes."""
-    record = await _read_job(state, job)
-    stored = await state.workers.run(state.programs.read_program, record)
-    return await _download(request, state, layout.program(record.home), stored)
+    return await state.workers.run(_get, request, state, job, state.programs.read_program, FileName.program)
 
 
 @router.delete("/model", status_code=204, responses=problems(404, 422))
@@ -65,9 +65,8 @@ async def put_dataset(request: Request, job: JobName, dataset: DatasetName, stat
 @router.get("/datasets/{dataset}", response_class=Response, responses=DOWNLOAD)
 async def get_dataset(request: Request, job: JobName, dataset: DatasetName, state: Reads) -> Response:
     """Return a data set's bytes."""
-    record = await _read_job(state, job)
-    stored = await state.workers.run(state.programs.read_dataset, record, dataset)
-    return await _download(request, state, layout.dataset(record.home, dataset), stored)
+    read, name_in = partial(state.programs.read_dataset, name=dataset), partial(FileName.dataset, name=dataset)
+    return await state.workers.run(_get, request, state, job, read, name_in)
 
 
 @router.delete("/datasets/{dataset}", status_code=204, responses=problems(404, 422))
@@ -96,8 +95,23 @@ async def _read_job(state: State, job: JobId) -> Job:
     return await state.workers.run(state.rounds.catalog.read_job, job)
 
 
-async def _download(request: Request, state: State, key: str, stored: StoredFile) -> Response:
-    return await state.workers.run(download, request, state.rounds.store, key, stored.nbytes, stored.sha256)
+def _get(
+    request: Request,
+    state: State,
+    job: JobId,
+    read: Callable[[Job], StoredFile],
+    name_in: Callable[[Home], FileName],
+) -> Response:
+    """Return the response with a stored file. If it is replaced between record and bytes, begin again."""
+    record = state.rounds.catalog.read_job(job)
+    name, stored = name_in(record.home), read(record)
+    while True:
+        try:
+            return download(request, state.rounds.store, name.file_of(stored.upload), stored.nbytes, stored.sha256)
+        except NotFound:
+            before, stored = stored, read(record)
+            if stored.upload == before.upload:
+                raise
 
 
 async def _put(

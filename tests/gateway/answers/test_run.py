@@ -1,6 +1,7 @@
 """Workloads run: what each kind of need reads, whom it asks, and when an answer is given again."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from flstore_core.errors import (
     NotFound,
     Unavailable,
 )
+from flstore_core.files import StoredFile
 from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.model_names import ModelName
 from flstore_core.patterns import Pattern
@@ -28,7 +30,6 @@ from flstore_core.workloads.shared.scoring import ScoreTotals, to_arrays
 from services.gateway.answers.execution import Outcome
 from services.gateway.answers.gathering import ModelRuns
 from services.gateway.answers.question import NotModified, Options, Question
-from services.gateway.programs import StoredFile
 from tests.fakes.engines import PredictorWire
 from tests.fakes.store import Call
 from tests.gateway.world import HOME, NAME, World, vector, world
@@ -236,8 +237,8 @@ def predicting(predictor: PredictorWire) -> World:
     gateway.create()
     gateway.fill(0, 2)
     gateway.commit(0)
-    save_json(gateway.store, layout.program_record(HOME), StoredFile("program hash", 10, {}, 0.0).to_json())
-    save_json(gateway.store, layout.dataset_record(HOME, "test"), StoredFile("data hash", 10, {}, 0.0).to_json())
+    save_json(gateway.store, layout.program_record(HOME), asdict(StoredFile("program hash", 10, {}, 0.0)))
+    save_json(gateway.store, layout.dataset_record(HOME, "test"), asdict(StoredFile("data hash", 10, {}, 0.0)))
     return gateway
 
 
@@ -277,9 +278,9 @@ def test_models_of_a_committed_round_are_located_by_its_record_alone() -> None:
 def test_another_program_or_data_set_changes_the_etag() -> None:
     gateway = predicting(PredictorWire(PARTIAL, WORK))
     etags = {evaluate(gateway).etag}
-    save_json(gateway.store, layout.program_record(HOME), StoredFile("another", 10, {}, 0.0).to_json())
+    save_json(gateway.store, layout.program_record(HOME), asdict(StoredFile("another", 10, {}, 0.0)))
     etags.add(evaluate(gateway).etag)
-    save_json(gateway.store, layout.dataset_record(HOME, "test"), StoredFile("another", 10, {}, 0.0).to_json())
+    save_json(gateway.store, layout.dataset_record(HOME, "test"), asdict(StoredFile("another", 10, {}, 0.0)))
     etags.add(evaluate(gateway).etag)
     assert len(etags) == 3
     assert None not in etags

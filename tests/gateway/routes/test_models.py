@@ -11,7 +11,9 @@ from safetensors.numpy import save
 from torch import Tensor, nn
 
 from flstore_core import layout
-from tests.gateway.world import NAME, World
+from flstore_core.files import FileName
+from tests.fakes.store import Call
+from tests.gateway.world import HOME, NAME, World
 from tests.models.networks import exported
 from tests.running.jobs import problem
 
@@ -67,7 +69,7 @@ async def test_a_program_is_stored_described_and_read_back(http: httpx.AsyncClie
     back = await http.get(MODEL)
     assert (back.content, back.headers["etag"]) == (program, f'"{sha256}"')
     assert (await http.delete(MODEL)).status_code == 204
-    assert list(job.store.contents) == [layout.job(NAME)]
+    assert list(job.store.contents) == [layout.job(NAME), layout.program_record(HOME)], "a mark is left, and no bytes"
     for answer in (await http.get(MODEL), await http.delete(MODEL)):
         assert "has no program; PUT /v1/jobs/job/model uploads one" in problem(answer, 404, "not-found")["detail"]
 
@@ -95,7 +97,9 @@ async def test_a_data_set_is_stored_listed_replaced_and_deleted(http: httpx.Asyn
     assert (await http.delete(f"{DATASETS}/test")).status_code == 204
     assert problem(await http.get(f"{DATASETS}/test"), 404, "not-found")["nearest"] == ["tests"]
     problem(await http.delete(f"{DATASETS}/test"), 404, "not-found")
-    assert not [key for key in job.store.contents if "/test." in key]
+    assert [key for key in job.store.contents if "/test" in key and key.endswith(".safetensors")] == [
+        FileName.dataset(HOME, "tests").file_of(job.state.programs.read_dataset(job.job, "tests").upload)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -146,3 +150,25 @@ async def test_a_model_that_a_workload_wrote_is_deleted_and_written_anew(http: h
     problem(await http.delete(first["href"]), 404, "not-found")
     assert await link() == first
     assert (await http.get(first["href"])).status_code == 200
+
+
+async def test_a_data_set_that_is_replaced_while_it_is_read_comes_whole(http: httpx.AsyncClient, job: World) -> None:
+    """The record was read, and its file is gone when the bytes are asked for: the later ones come, with their hash."""
+    await http.put(f"{DATASETS}/d", content=dataset(3))
+
+    def replace_meanwhile(call: Call) -> None:
+        if call.method == "stream":
+            job.store.before = lambda call: None
+            job.state.programs.put_dataset(job.job, "d", memoryview(dataset(5)))
+
+    job.store.before = replace_meanwhile
+    answer = await http.get(f"{DATASETS}/d")
+    assert answer.content == dataset(5)
+    assert answer.headers["etag"] == f'"{hashlib.sha256(dataset(5)).hexdigest()}"'
+
+
+async def test_a_data_set_whose_file_is_gone_is_not_found(http: httpx.AsyncClient, job: World) -> None:
+    await http.put(f"{DATASETS}/d", content=dataset(3))
+    (key,) = [key for key in job.store.contents if "/datasets/d~" in key]
+    job.store.delete(key)
+    problem(await http.get(f"{DATASETS}/d"), 404, "not-found")
