@@ -8,6 +8,7 @@ from functools import reduce
 import numpy as np
 
 from flstore_core import codec
+from flstore_core.errors import InvalidTensors
 from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.statistics.gram import Float64
 
@@ -23,11 +24,20 @@ class RoundStatistics:
         members: the model of each row: clients, and last the aggregate if it is stored.
         gram: inner products of their deltas, float64, shape (n, n).
         squares: squared norms of their deltas by tensor, float64, shape (n, tensors).
+        hashes: SHA-256 of each model's file. Empty if nobody says, as in statistics of a slice or of version 0.1.0.
+        base: SHA-256 of the model that deltas are taken against; None if that is zero. Empty if nobody says.
     """
 
     members: tuple[ClientId, ...]
     gram: Float64
     squares: Float64
+    hashes: tuple[str, ...] = ()
+    base: str | None = ""
+
+    @classmethod
+    def without_rows(cls) -> "RoundStatistics":
+        """Return the statistics of no models."""
+        return cls((), np.zeros((0, 0)), np.zeros((0, 0)))
 
     def __add__(self, other: "RoundStatistics") -> "RoundStatistics":
         if self.members != other.members:
@@ -55,16 +65,35 @@ class RoundStatistics:
             return self
         position = {member: row for row, member in enumerate(self.members)}
         rows = [position[member] for member in members]
-        return RoundStatistics(tuple(members), self.gram[np.ix_(rows, rows)], self.squares[rows])
+        hashes = tuple(self.hashes[row] for row in rows) if self.hashes else ()
+        return RoundStatistics(tuple(members), self.gram[np.ix_(rows, rows)], self.squares[rows], hashes, self.base)
 
-    def to_bytes(self) -> bytes:
-        """Return a safetensors file of a few kilobytes."""
+    def to_bytes(self, **metadata: str) -> bytes:
+        """Return a safetensors file of a few kilobytes.
+
+        Args:
+            metadata: what else it says; `from_bytes` ignores that.
+        """
         arrays = {"gram": self.gram, "squares": self.squares}
-        return codec.dumps(arrays, {"members": json.dumps(self.members)})
+        if self.hashes or self.base != "":
+            metadata["inputs"] = json.dumps({"hashes": self.hashes, "base": self.base})
+        return codec.dumps(arrays, {"members": json.dumps(self.members), **metadata})
 
     @classmethod
     def from_bytes(cls, body: bytes) -> "RoundStatistics":
         """Return the statistics that `to_bytes` wrote."""
         arrays, metadata = codec.loads(body)
         members = tuple(ClientId(name) for name in json.loads(metadata["members"]))
-        return cls(members, arrays["gram"], arrays["squares"])
+        inputs = json.loads(metadata.get("inputs", "{}"))
+        return cls(members, arrays["gram"], arrays["squares"], tuple(inputs.get("hashes", ())), inputs.get("base", ""))
+
+    @classmethod
+    def from_stored(cls, body: bytes) -> "RoundStatistics | None":
+        """Return the statistics that `to_bytes` wrote; None if the bytes are no such, because they were damaged."""
+        try:
+            statistics = cls.from_bytes(body)
+        except (InvalidTensors, LookupError, TypeError, ValueError, AttributeError):
+            return None
+        count = len(statistics.members)
+        shapes = statistics.gram.shape == (count, count) and statistics.squares.shape[:1] == (count,)
+        return statistics if shapes and len(statistics.hashes) in (0, count) else None

@@ -87,7 +87,7 @@ def assemble(settings: Settings, store: ObjectStore, backends: Backends, pools: 
     cache: Cache[Document] = Cache(Ledger(policy, settings.records_bytes, time.monotonic))
     records = Records(store, cache, pools.readers)
     rounds = Rounds.over(store, Catalog(store, pools, time, settings.refresh_seconds, records.forget), records)
-    statistics = Statistics(rounds.records, backends)
+    statistics = Statistics(rounds, backends)
     programs = Programs(store, time)
     limits = Limits(settings.question_bytes, settings.question_operations)
     runner = Runner(rounds, statistics, programs, backends, time, limits)

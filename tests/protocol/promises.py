@@ -39,7 +39,7 @@ class Judge:
         self.store = schedule.store
         self.gateways = [gateway for gateway in schedule.gateways if not gateway.crashed]
         self.gateway = schedule.site.start_gateway(FakeTime(), 0.0).state
-        self.statistics = Statistics(self.gateway.rounds.records, self.gateway.backends)
+        self.statistics = Statistics(self.gateway.rounds, self.gateway.backends)
         self.job = _read_job(self.gateway)
 
     def check(self) -> None:
@@ -89,7 +89,7 @@ class Judge:
 
     def _check_statistics(self, job: Job, record: Round) -> None:
         stored = self._stored_statistics(job, record.number)
-        statistics, _ = self.statistics.repair(job, record, stored)
+        statistics = self.statistics.repair(job, record, stored).statistics
         if record.members:
             assert statistics is not None
             seeds = [SEEDS[member.sha256] for member in record.members]

@@ -162,10 +162,10 @@ class Runner:
         job, rounds, computed = index.job, [], 0
         pairs, work = self._records.read_committed(job, committed, workload.name, workload.pattern, statistics=True)
         for record, stored in pairs:
-            statistics, repair = self._statistics.repair(job, record, stored)
-            rounds.append(RoundData(record, statistics, job.updates))
-            work += repair
-            computed += statistics is not stored
+            fitting = self._statistics.repair(job, record, stored)
+            rounds.append(RoundData(fitting.record, fitting.statistics, job.updates))
+            work += fitting.work
+            computed += fitting.computed
         for number in open_:
             record = self._openings.read_open(job, number)
             statistics, computation = self._statistics.compute(job, record)

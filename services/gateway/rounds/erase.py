@@ -15,7 +15,9 @@
       that has listed the client already has to begin again.
    c. Take the client out of the round record. It comes after a: a commit that writes the record later looks at the
       members' records once more (`services.gateway.rounds.settlement`).
-   d. Take the row out of the statistics again, which a commit may have written between b and c.
+   d. Take the row out of the statistics again, which a commit may have written between b and c, and change them in any
+      case: who has read the round record before c and computes its statistics anew can then no longer write them
+      (`services.gateway.rounds.statistics`).
    e. If the round is committed, delete the mark: no upload can be counted there any more.
    f. Delete the files that were listed, which no record names any more, or can come to name. They come last: an erasure
       that breaks off before is found by them and goes on.
@@ -125,10 +127,11 @@ class Eraser:
     def _erase_from(self, job: Job, number: int, client: ClientId) -> int:
         """Erase a client from one round and return how many objects were deleted."""
         files = self._list_files(job, number, client)
-        member = mark_any_removal(self._store, self._records, job, number, client, self._name_removal())
+        removal = self._name_removal()
+        member = mark_any_removal(self._store, self._records, job, number, client, removal)
         take_out_of_statistics(self._store, job, number, client)
         drop_member(self._store, layout.round_record(job.home, number), client)
-        drop_rows(self._store, layout.statistics(job.home, number), {client})
+        drop_rows(self._store, layout.statistics(job.home, number), {client}, mark=removal)
         self._clear_place(job, number, client)
         if member:
             files.add(layout.tensors(job.home, number, client, member.upload))

@@ -189,6 +189,21 @@ class Records:
         )
         return [_pair(documents, job, number) for number in numbers], work
 
+    def read_statistics(self, job: Job, number: int) -> tuple[RoundStatistics | None, str | None]:
+        """Return a round's statistics as the store has them now, and the etag of what lies there.
+
+        The statistics are None if nothing lies there, or something that was damaged.
+        """
+        try:
+            body, info = self._store.get_with_info(layout.statistics(job.home, number))
+        except NotFound:
+            return None, None
+        return RoundStatistics.from_stored(body), info.etag
+
+    def read_record_now(self, job: Job, number: int) -> Round:
+        """Return a committed round's record as the store has it now; raise `NotFound` if it is not committed."""
+        return self._settlement.read(job.home, number)
+
     def remember(self, job: Job, record: Round, statistics: RoundStatistics | None) -> None:
         """Put a committed round's record and statistics into the cache. Call it within `current`."""
         document = Document(record, len(to_bytes(record.to_json())))
@@ -198,7 +213,9 @@ class Records:
     def remember_statistics(self, job: Job, record: Round, statistics: RoundStatistics | None) -> None:
         """Put a committed round's statistics into the cache. Readers compare their members with the record's."""
         document = Document(statistics, statistics.nbytes) if statistics else _NO_STATISTICS
-        self.cache.ingest(_statistics_key(job, record.number), document)
+        key = _statistics_key(job, record.number)
+        self.cache.discard(key)  # a cache keeps the first of two values
+        self.cache.ingest(key, document)
 
     def _load(self, key: Key) -> Document:
         home, number = Home(key.job), key.round
@@ -209,7 +226,8 @@ class Records:
             body = self._store.get(layout.statistics(home, number))
         except NotFound:
             return _NO_STATISTICS
-        return Document(RoundStatistics.from_bytes(body), len(body))
+        statistics = RoundStatistics.from_stored(body)
+        return Document(statistics, len(body)) if statistics else _NO_STATISTICS
 
 
 def _record_key(job: Job, number: int) -> Key:

@@ -2,8 +2,6 @@
 
 from contextlib import suppress
 
-import numpy as np
-
 from flstore_core import layout
 from flstore_core.errors import PreconditionFailed
 from flstore_core.ids import ClientId
@@ -13,7 +11,7 @@ from flstore_core.storage import ObjectStore
 from services.gateway.rounds.records import Place, Records
 from services.gateway.rounds.settlement import drop_rows
 
-_NO_ROWS = RoundStatistics((), np.zeros((0, 0)), np.zeros((0, 0))).to_bytes()
+_NO_ROWS = RoundStatistics.without_rows().to_bytes()
 
 
 def mark_removal(store: ObjectStore, job: Job, number: int, place: Place, name: str) -> str:

@@ -104,12 +104,19 @@ def _own_files(home: Home, record: Round) -> set[str]:
     }
 
 
-def drop_rows(store: ObjectStore, key: str, clients: Collection[ClientId]) -> None:
-    """Take clients' rows out of stored statistics, if there are any."""
+def drop_rows(store: ObjectStore, key: str, clients: Collection[ClientId], mark: str = "") -> None:
+    """Take clients' rows out of stored statistics, if there are any.
+
+    Args:
+        mark: a name that changes the statistics in any case, and so their etag: whoever computes others from what was
+            stored before can then no longer write them.
+    """
 
     def without(body: bytes) -> bytes | None:
-        statistics = RoundStatistics.from_bytes(body)
+        statistics = RoundStatistics.from_stored(body) or RoundStatistics.without_rows()
         stay = [member for member in statistics.members if member not in clients]
+        if mark:
+            return statistics.take(stay).to_bytes(mark=mark)
         return None if len(stay) == len(statistics.members) else statistics.take(stay).to_bytes()
 
     rewrite(store, key, without)

@@ -8,6 +8,7 @@ import pytest
 
 from flstore_core import layout
 from flstore_core.errors import NotFound, StoreUnavailable
+from flstore_core.statistics import RoundStatistics
 from tests.fakes.store import Call, MemoryStore
 from tests.gateway.rounds.world import HOME, JOB, NAME, World, world
 
@@ -54,13 +55,14 @@ def erase(gateway: World) -> object:
 
 
 def rounds(store: MemoryStore) -> Mapping[str, bytes]:
-    """Return what is stored of a job's rounds, without the names of uploads and the files that no record names."""
+    """Return what is stored of a job's rounds, without the names of uploads and removals, and files of no record."""
     named = {key: body for key, body in store.contents.items() if key.startswith(layout.rounds_prefix(HOME))}
     records = b"".join(body for key, body in named.items() if key.endswith(".json"))
     found: dict[str, bytes] = {}
     for key, body in named.items():
         stem, _, upload = key.removesuffix(".safetensors").partition("~")
         if not upload or f'"upload":"{upload}"'.encode() in records:
+            body = RoundStatistics.from_bytes(body).to_bytes() if stem.endswith("/statistics") else body
             found[stem] = re.sub(rb'(upload|removed)":"u[0-9]+', rb"\1", body)
     return found
 

@@ -93,7 +93,7 @@ def keep_promises(setting: World, outcomes: Outcomes) -> None:
     if record:
         stored_names = {key for key in setting.store.contents if "/clients/" in key}
         assert len(stored_names) == 2 * len(record.members), "nothing is left of updates that came too late"
-        statistics, _ = setting.statistics.repair(JOB, record, setting.stored_statistics(0))
+        statistics = setting.statistics.repair(JOB, record, setting.stored_statistics(0)).statistics
         if not record.members:
             assert statistics is None
             return
@@ -273,7 +273,7 @@ def test_an_erasure_that_races_a_commit_leaves_nothing() -> None:
         assert setting.stored_tensors(0, "early") == body(9)
         assert "c~u1.safetensors" not in setting.stored_files(0)
         if record:
-            statistics, _ = setting.statistics.repair(JOB, record, setting.stored_statistics(0))
+            statistics = setting.statistics.repair(JOB, record, setting.stored_statistics(0)).statistics
             assert statistics is not None
             assert statistics.members == ("early",)
             assert statistics.gram.tolist() == gram([9])

@@ -55,7 +55,7 @@ def keep_promises(setting: World, outcomes: Outcomes) -> None:
         assert setting.stored_tensors(0, member.client) == body(SEEDS[member.sha256]), "its bytes are there"
     if record:
         assert len(setting.stored_files(0)) == len(record.members), "and no others"
-        statistics, _ = setting.statistics.repair(JOB, record, setting.stored_statistics(0))
+        statistics = setting.statistics.repair(JOB, record, setting.stored_statistics(0)).statistics
         assert statistics is not None
         assert statistics.gram.tolist() == gram([SEEDS[member.sha256] for member in record.members])
 

@@ -108,7 +108,7 @@ class World:
         records = Records(store, cache, pools.readers)
         rounds = Rounds.over(store, Catalog(store, pools, time, refresh_seconds, records.forget), records)
         backends = FakeBackends.over(store, slices, start_lane=start_lane)
-        statistics = Statistics(rounds.records, backends)
+        statistics = Statistics(rounds, backends)
         return cls(
             store,
             time,
