@@ -1,0 +1,194 @@
+"""The calls to the store: open a job, store an update, close a round. Each can be repeated until it succeeds."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from flstore_core.client import FLStore, JobInfo, Receipt
+from flstore_core.errors import (
+    Conflict,
+    FLStoreError,
+    InvalidParameters,
+    InvalidTensors,
+    NotFound,
+    RoundCommitted,
+    SchemaMismatch,
+)
+from flstore_core.integrations.recorder.fitting import fitted
+from flstore_core.integrations.recorder.journal import Beginning, Closing, Update
+from flstore_core.integrations.recorder.shelf import Held, Model
+from flstore_core.schema import Schema
+
+RUN = "run"
+"""The hyperparameter of each round, and the metric of an initial model, that tells the trainings of a job apart."""
+MOST_OF_A_NAME = 1000
+"""Trainings that may record under one name, each with a number."""
+
+
+class ForeignRound(Conflict):
+    code, title = "foreign-round", "Another training writes into the same round"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A job that is recorded into."""
+
+    job: str
+    offset: int
+    """The round of the store that is the training's round 0."""
+
+
+class Desk:
+    """Makes the calls for one training. Safe to share between threads.
+
+    Args:
+        job: the job's name. If another training has it, `-2`, `-3`, … is added.
+        run: tells this training from all others.
+        resume: go on with the job of that name, if there is one; its open rounds are begun anew.
+        settings: further arguments of `FLStore.create_job`.
+    """
+
+    def __init__(self, store: FLStore, job: str, run: str, *, resume: bool, settings: Mapping[str, Any]) -> None:
+        self.store = store
+        self._job = job
+        self._run = run
+        self._resume = resume
+        self._settings = settings
+        self._schema: Schema | None = None
+        self.opened: Opened | None = None
+
+    def round_of(self, number: int) -> int:
+        """Return the store's number of a training's round."""
+        return self._require().offset + number
+
+    @property
+    def job(self) -> str:
+        """The name of the job, as it is in the store."""
+        return self._require().job
+
+    def begin(self, step: Beginning) -> None:
+        """Open the job, with the initial model as its newest aggregate."""
+        existing = self._find() if self._resume else None
+        self._schema = Schema.from_json(existing.schema) if existing else step.schema
+        self.opened = self._continue(existing, step) if existing else self._create(step)
+
+    def put(self, step: Update) -> Receipt:
+        """Store an update, in place of another one that the client sent in this round."""
+        number = self.round_of(step.round)
+        with _alone():
+            model = self._tensors(step.model)
+            return self.store.put_update(self.job, number, step.client, model, metrics=step.metrics, replace=True)
+
+    def close(self, step: Closing, stored: Mapping[str, str]) -> FLStoreError | None:
+        """Store the aggregate and commit the round; return what was wrong with the aggregate.
+
+        Args:
+            stored: the SHA-256 of each client's update.
+
+        Raises:
+            ForeignRound: if the round has updates of another training.
+        """
+        number = self.round_of(step.round)
+        self._require_own(number, stored)
+        with _alone():
+            problem = self._put_aggregate(number, step.model) if step.model else None
+            labels = {**step.hyperparameters, RUN: self._run}
+            self.store.commit(self.job, number, metrics=step.metrics, hyperparameters=labels, allow_empty=True)
+        return problem
+
+    def _put_aggregate(self, number: int, model: Held) -> FLStoreError | None:
+        try:
+            self.store.put_aggregate(self.job, number, self._tensors(model), replace=True)
+        except (InvalidParameters, InvalidTensors, SchemaMismatch) as error:
+            return error
+        return None
+
+    def _tensors(self, held: Held) -> Model:
+        """Return a model in the dtypes of the job, which an earlier training may have created."""
+        return fitted(held.model, self._schema) if self._schema and isinstance(held.model, Mapping) else held.model
+
+    def _require(self) -> Opened:
+        if self.opened is None:
+            raise NotFound("the job is not open yet")
+        return self.opened
+
+    def _find(self) -> JobInfo | None:
+        try:
+            return self.store.job(self._job)
+        except NotFound:
+            return None
+
+    def _create(self, step: Beginning) -> Opened:
+        """Create the job under the first name that no other training has.
+
+        The first to store its initial model has the name: with the model goes the training's own mark, and another mark
+        is a conflict. A training that does this again because an answer was lost finds its own mark.
+        """
+        for name in (self._job, *(f"{self._job}-{count}" for count in range(2, MOST_OF_A_NAME + 1))):
+            try:
+                info = self.store.create_job(name, schema=step.schema, **self._settings)
+                if info.committed or set(info.open) - {0}:
+                    continue
+                if step.model:
+                    self._commit_model(name, 0, step.model)
+            except Conflict:
+                continue
+            return Opened(name, 0)
+        raise Conflict(f"job {self._job!r} exists {MOST_OF_A_NAME} times; choose another name")
+
+    def _continue(self, info: JobInfo, step: Beginning) -> Opened:
+        """Go on after the newest committed round; a model that is not its aggregate becomes a round of its own."""
+        newest = -1 if info.latest is None else info.latest
+        for number in info.open:
+            newest = max(newest, self._settle(number))
+        if not step.model or self._ends_with(newest, step.model):
+            return Opened(self._job, max(newest, 0))
+        self._commit_model(self._job, newest + 1, step.model)
+        return Opened(self._job, newest + 1)
+
+    def _settle(self, number: int) -> int:
+        """Commit an open round that has an aggregate, and return its number; begin any other anew, and return -1."""
+        if self.store.round(self._job, number).aggregate:  # a training closes a round with it
+            self.store.commit(self._job, number, hyperparameters={RUN: self._run})
+            return number
+        try:
+            self.store.drop_round(self._job, number)
+        except RoundCommitted:
+            return number
+        return -1
+
+    def _commit_model(self, job: str, number: int, model: Held) -> None:
+        self.store.put_aggregate(job, number, self._tensors(model), metrics={RUN: self._run})
+        self.store.commit(job, number, hyperparameters={RUN: self._run})
+
+    def _ends_with(self, number: int, held: Held) -> bool:
+        """Return whether a round's aggregate is the model that training starts from."""
+        aggregate = self.store.round(self._job, number).aggregate if number >= 0 else None
+        return aggregate is not None and Held(self._tensors(held), 0).sha256 == aggregate.sha256
+
+    def _require_own(self, number: int, stored: Mapping[str, str]) -> None:
+        try:
+            members = self.store.round(self.job, number).members
+        except NotFound:  # nobody has sent anything
+            return
+        foreign = [str(member.client) for member in members if stored.get(member.client) != member.sha256]
+        if foreign:
+            raise ForeignRound(
+                f"round {number} of job {self.job!r} has updates that this training did not send ({', '.join(foreign)})"
+                "; another training records into the same job"
+            )
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Have a conflict say what it means here: a training repeats itself without one."""
+    try:
+        yield
+    except Conflict as error:
+        raise ForeignRound(f"{error}; another training records into the same job") from error
+
+
+def is_away(error: FLStoreError) -> bool:
+    """Return whether the store may take later what it did not take now."""
+    return error.retryable or error.code == "store-full"

@@ -1,0 +1,318 @@
+"""The recorder: what a framework's adapter calls while a training runs."""
+
+import atexit
+import functools
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
+
+from flstore_core.client import Arrays, FLStore
+from flstore_core.client.tensors import schema_of
+from flstore_core.errors import FLStoreError, Unavailable
+from flstore_core.ids import job_id
+from flstore_core.integrations.recorder.advice import ADVICE, Advice, Adviser, Mode, Opinion, ask, combine, names
+from flstore_core.integrations.recorder.clerk import Clerk, Ledger
+from flstore_core.integrations.recorder.desk import Desk
+from flstore_core.integrations.recorder.fitting import fitted, plain_metrics
+from flstore_core.integrations.recorder.journal import Beginning, Closing, Journal, Step, Update
+from flstore_core.integrations.recorder.limits import Limits
+from flstore_core.integrations.recorder.patience import Patience
+from flstore_core.integrations.recorder.report import Report, described
+from flstore_core.integrations.recorder.shelf import Held, Shelf
+from flstore_core.schema import Schema
+
+logger = logging.getLogger("flstore.recorder")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WEIGHT = "num_examples"
+"""The metric that weighs a client in the store."""
+
+
+def _quietly(
+    otherwise: Callable[["Recorder"], T],
+) -> Callable[[Callable[Concatenate["Recorder", P], T]], Callable[Concatenate["Recorder", P], T]]:
+    """Have a method that fails say so, and return something else: a training must not end because of its recording."""
+
+    def decorate(method: Callable[Concatenate["Recorder", P], T]) -> Callable[Concatenate["Recorder", P], T]:
+        @functools.wraps(method)
+        def quiet(self: "Recorder", /, *args: P.args, **kwargs: P.kwargs) -> T:
+            try:
+                return method(self, *args, **kwargs)
+            except Exception as error:  # of any library: models and metrics come from outside
+                if self.required:
+                    raise
+                self.miss(method.__name__, error)
+                return otherwise(self)
+
+        return quiet
+
+    return decorate
+
+
+def _nobody(_: "Recorder") -> list[str] | None:
+    return None
+
+
+class Recorder:
+    """Records one training. Safe to call from any thread; none of its methods raises, unless `required`.
+
+    Args:
+        job: the job's name. If another training has it already, a number is added, unless `resume`.
+        resume: go on with the job of that name, if it exists: rounds are numbered on, an open one is begun anew.
+        advice: what is done with advice before a round is aggregated; None to ask for none.
+        advisers: workloads, or functions, that are asked.
+        required: raise `Unavailable` if a round could not be recorded within the deadline, so that the training stops.
+        limits: time, memory and disk that recording may take.
+        settings: further arguments of `FLStore.create_job`, such as `updates="delta"`.
+    """
+
+    def __init__(
+        self,
+        store: FLStore,
+        job: str,
+        *,
+        resume: bool = False,
+        advice: Mode | Literal["exclude", "weigh", "observe"] | None = Mode.OBSERVE,
+        advisers: Sequence[Adviser] = ("malicious-filter",),
+        required: bool = False,
+        limits: Limits | None = None,
+        **settings: Any,
+    ) -> None:
+        self.required = required
+        self.report = Report()
+        self._mode = None if advice is None else Mode(advice)
+        self._advisers = tuple(advisers)
+        self._limits = limits or Limits()
+        self._changed = threading.Condition()
+        self._journal = Journal()
+        self._shelf = Shelf(self._limits)
+        self._desk = Desk(store, job_id(job), secrets.token_hex(8), resume=resume, settings=settings)
+        ledger = Ledger(self._journal, self._shelf, self.report, self._changed)
+        self._clerk = Clerk(ledger, self._desk, self._limits.uploads)
+        self._schema: Schema | None = None
+        self._patience: dict[int, Patience] = {}
+        self._advice: dict[int, Advice] = {}
+        self._finished = False
+
+    @_quietly(lambda self: None)
+    def begin(self, model: Arrays | None, *, like: Arrays | None = None) -> None:
+        """Open the job, with the model that training starts from.
+
+        Args:
+            model: arrays by name; None if it is not known, and then `like` shows what updates look like.
+        """
+        with self._changed:
+            if self._schema is not None:
+                return
+            self._schema = schema_of(like if model is None else model)
+        held = None if model is None else self._hold(0, dict(model))
+        atexit.register(self.finish)
+        self._write(Beginning(self._schema, held))
+        self._clerk.start()
+        if self.required:
+            self._require(0)
+
+    @_quietly(lambda self: None)
+    def update(
+        self,
+        number: int,
+        client: str,
+        model: Arrays,
+        metrics: Mapping[str, Any] | None = None,
+        weight: float | None = None,
+    ) -> None:
+        """Take what a client sent in a round. The arrays must not change any more.
+
+        An update that comes again takes the place of the first.
+
+        Args:
+            weight: the client's weight in the average, such as its number of examples.
+        """
+        if self._schema is None:
+            self.begin(None, like=model)
+        if self._schema is None or self.report.broken:
+            return
+        named = {**(metrics or {}), **({} if weight is None else {WEIGHT: weight})}
+        plain, left_out = plain_metrics(named)
+        if left_out:
+            self.miss(f"{', '.join(left_out)} of {client!r} in round {number}", "no numbers that JSON has")
+        if why := self._take(number, str(client), fitted(model, self._schema), plain):
+            self.miss(f"the update of {client!r} in round {number}", why)
+
+    @_quietly(lambda self: Advice())
+    def advise(self, number: int) -> Advice:
+        """Return what the advisers say of an open round, within the deadline; see `Advice.factors`."""
+        if self._mode is None or not self._advisers:
+            return Advice()
+        advice = self._ask(number, self._mode)
+        if advice.problem:
+            self.report.unadvised += 1
+            logger.warning("round %d is aggregated without advice: %s", number, advice.problem)
+        self._advice[number] = advice
+        return advice
+
+    @_quietly(_nobody)
+    def choose(self, /, number: int, workload: str, count: int, **params: Any) -> list[str] | None:
+        """Return the clients that a workload `schedule-…` chooses for a round; None if it does not answer in time."""
+        with self._changed:
+            self._patient(number).wait(self._changed, lambda: self._is_down() or self._has_ended(number - 1))
+        [chosen] = self._in_time(
+            number, [lambda: self._desk.store.run(self._desk.job, workload, count=count, **params)]
+        )
+        if isinstance(chosen, BaseException) or chosen is None:
+            logger.warning(
+                "round %d has its clients chosen by the framework: %s", number, chosen or "no answer in time"
+            )
+            return None
+        return [each if isinstance(each, str) else str(each["client"]) for each in chosen.result.raw["chosen"]]
+
+    @_quietly(lambda self: None)
+    def close(
+        self,
+        number: int,
+        aggregate: Arrays | None,
+        metrics: Mapping[str, Any] | None = None,
+        hyperparameters: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Store the model that a round ended with, if it has one, and commit the round with what was advised.
+
+        Raises:
+            Unavailable: if recording is `required` and the round is not recorded within the deadline.
+        """
+        if self.report.broken and not self.required:
+            return
+        if self._schema is None and aggregate is not None:
+            self.begin(None, like=aggregate)
+        named, _ = plain_metrics(metrics or {})
+        settings, _ = plain_metrics(hyperparameters or {})
+        if advice := self._advice.pop(number, None):
+            named[ADVICE] = advice.to_json()
+        held = None
+        if aggregate is not None and self._schema is not None:
+            held = self._hold(number, fitted(aggregate, self._schema))
+            if held is None:
+                self.miss(f"the aggregate of round {number}", "there was no room for it while it waited")
+        self._write(Closing(number, held, named, settings))
+        if self.required:
+            self._require(number)
+
+    def finish(self) -> Report:
+        """Wait a while for what is not recorded yet, say what was, and take no more."""
+        with self._changed:
+            if self._finished:
+                return self.report
+            self._finished = True
+            patience = Patience(self._limits.linger_s)
+            patience.wait(self._changed, lambda: self._journal.is_idle() or bool(self.report.broken))
+            left = [] if self.report.broken else list(self._journal.unfinished())
+        self._clerk.stop()
+        atexit.unregister(self.finish)
+        for step in left:
+            self.miss(described(step), self._clerk.away or "it took too long")
+        self._shelf.clear()
+        (logger.info if self.report.is_whole else logger.warning)("%s", self.report.line())
+        return self.report
+
+    def miss(self, what: str, why: object) -> None:
+        """Note what is not recorded, and why."""
+        with self._changed:
+            self.report.miss(what, why)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
+
+    def _write(self, step: Step) -> bool:
+        with self._changed:
+            written = self._journal.write(step)
+            self._changed.notify_all()
+        return written
+
+    def _take(self, number: int, client: str, model: Arrays, metrics: Mapping[str, Any]) -> str:
+        """Have an update stored; return why not."""
+        try:
+            held = self._hold(number, model)
+        except (FLStoreError, OSError) as error:
+            return str(error)
+        if held is None:
+            return "there was no room for it while it waited"
+        if not self._write(Update(number, client, held, metrics)):
+            self._shelf.release(held)
+            return "it came after the round was closed"
+        return ""
+
+    def _hold(self, number: int, model: Mapping[str, Any]) -> Held | None:
+        """Put a model on the shelf; wait for room while the round has patience."""
+        held = self._shelf.hold(model)
+        while held is None and not self._is_down():
+            with self._changed:
+                if not self._patient(number).wait(
+                    self._changed, lambda: self._is_down() or self._shelf.has_room(model)
+                ):
+                    return None
+            held = self._shelf.hold(model)
+        return held
+
+    def _patient(self, number: int) -> Patience:
+        return self._patience.setdefault(number, Patience(self._limits.deadline_s))
+
+    def _is_down(self) -> bool:
+        """Return whether it is known that waiting is in vain."""
+        return self._clerk.away is not None or bool(self.report.broken)
+
+    def _has_ended(self, number: int) -> bool:
+        return self._journal.page(number).ended
+
+    def _ask(self, number: int, mode: Mode) -> Advice:
+        with self._changed:
+            page = self._journal.page(number)
+            self._patient(number).wait(self._changed, lambda: self._is_down() or page.is_stored)
+            clients, is_stored, why = list(page.stored), page.is_stored, self.report.broken or self._clerk.away
+            refused = Opinion(dict.fromkeys(page.refused, 0.0), {each: [why] for each, why in page.refused.items()})
+        called = names(self._advisers)
+        if why or not is_stored or not clients:
+            late = "the updates were not stored in time" if not is_stored else "no update is stored"
+            return Advice(mode, called, problem=str(why or late))
+        store, job, round_ = self._desk.store, self._desk.job, self._desk.round_of(number)
+        calls = [functools.partial(ask, adviser, store, job, round_) for adviser in self._advisers]
+        opinions = [refused]
+        for name, opinion in zip(called, self._in_time(number, calls), strict=True):
+            if not isinstance(opinion, Opinion):
+                return Advice(mode, called, problem=f"{name}: {opinion or 'no answer in time'}")
+            opinions.append(opinion)
+        return combine(mode, called, opinions, clients)
+
+    def _in_time(self, number: int, calls: Sequence[Callable[[], T]]) -> list[T | Exception | None]:
+        """Make calls at once, and return what each returned or raised; None for those that took too long."""
+        outcomes: list[T | Exception | None] = [None] * len(calls)
+        left = set(range(len(calls)))
+
+        def make(index: int) -> None:
+            outcome: T | Exception
+            try:
+                outcome = calls[index]()
+            except Exception as error:  # of a function of the user too
+                outcome = error
+            with self._changed:
+                outcomes[index] = outcome
+                left.discard(index)
+                self._changed.notify_all()
+
+        for index in range(len(calls)):
+            threading.Thread(target=make, args=(index,), name="flstore-advice", daemon=True).start()
+        with self._changed:
+            self._patient(number).wait(self._changed, lambda: not left)
+            return list(outcomes)
+
+    def _require(self, number: int) -> None:
+        with self._changed:
+            self._patient(number).wait(self._changed, lambda: self._has_ended(number) or bool(self.report.broken))
+            if not self._has_ended(number) or self.report.broken:
+                why = self.report.broken or self._clerk.away or "the store is too slow"
+                raise Unavailable(f"round {number} could not be recorded, and recording is required: {why}")

@@ -1,0 +1,78 @@
+"""What was recorded of a training, and what was not, in one line."""
+
+from dataclasses import dataclass, field
+
+from flstore_core.integrations.recorder.journal import Step, Update
+from flstore_core.units import format_size
+
+_SHOWN = 3
+
+
+@dataclass
+class Report:
+    """Counts of one training."""
+
+    job: str = ""
+    """The job's name in the store; empty as long as it is not open."""
+    rounds: int = 0
+    """Rounds that are committed."""
+    updates: int = 0
+    """Updates that are stored."""
+    nbytes: int = 0
+    """Bytes of these updates."""
+    unadvised: int = 0
+    """Rounds whose advice did not come in time, or not at all."""
+    problems: list[str] = field(default_factory=list)
+    """What is not recorded, each with the reason."""
+    broken: str = ""
+    """Why recording ended before the training did."""
+    left: str = ""
+    """What was still waiting at the end, and where it is."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything is recorded."""
+        return not (self.problems or self.broken or self.left)
+
+    def open(self, job: str) -> None:
+        self.job = job
+
+    def count_update(self, nbytes: int) -> None:
+        self.updates += 1
+        self.nbytes += nbytes
+
+    def count_round(self, number: int, problem: Exception | None) -> None:
+        self.rounds += 1
+        if problem:
+            self.miss(f"the aggregate of round {number}", problem)
+
+    def refuse(self, step: Step, error: Exception, *, fatal: bool) -> None:
+        """Note that a step was not taken, and with `fatal` that no other will be."""
+        self.miss(described(step), error)
+        if fatal:
+            self.broken = str(error) or type(error).__name__
+
+    def miss(self, what: str, why: object) -> None:
+        """Note what is not recorded."""
+        self.problems.append(f"{what} ({why})")
+
+    def line(self) -> str:
+        """Return all of it as one line."""
+        told = f"FLStore has {self.rounds} rounds with {self.updates} updates ({format_size(self.nbytes)})"
+        if self.job:
+            told += f" in job {self.job!r}"
+        if self.unadvised:
+            told += f"; {self.unadvised} rounds were aggregated without advice"
+        if self.broken:
+            told += f"; recording ended early: {self.broken}"
+        elif self.problems:
+            more = len(self.problems) - _SHOWN
+            told += f"; not recorded: {', '.join(self.problems[:_SHOWN])}" + (f", and {more} more" if more > 0 else "")
+        return told + (f"; {self.left}" if self.left else "")
+
+
+def described(step: Step) -> str:
+    """Return what a step would have recorded."""
+    if isinstance(step, Update):
+        return f"the update of {step.client!r} in round {step.round}"
+    return f"round {step.round}"

@@ -1,0 +1,1 @@
+"""What records trainings: the recorder over a real gateway whose door can be shut, and the frameworks themselves."""
