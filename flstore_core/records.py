@@ -67,6 +67,8 @@ class Job:
     """Seconds since the epoch."""
     updates: Updates = Updates.WEIGHTS
     """What its updates are."""
+    updates_stated: bool = field(default=True, compare=False)
+    """Whether whoever created the job said so. If not, an aggregate can show otherwise, see `Round.updates`."""
     generation: str = field(default="", compare=False)
     """Tells a job from an earlier one of the same name; part of the keys of all that the job stores. Jobs of version
     0.1.0 have the empty one."""
@@ -89,9 +91,13 @@ class Job:
         """Return whether both are one job, and not one and its successor. Version 0.1.0 gives both the same home."""
         return self == other and (self.home, self.created_at) == (other.home, other.created_at)
 
-    def is_delta(self, client: ClientId) -> bool:
-        """Return whether what the store has of a client is a difference; an aggregate is a model in every job."""
-        return self.updates is Updates.DELTA and client != AGGREGATE
+    def updates_of(self, shown: Updates | None) -> Updates:
+        """Return what the updates of a round are in which `shown` was seen, see `Round.updates`."""
+        return self.updates if self.updates_stated else shown or self.updates
+
+    def is_delta(self, client: ClientId, shown: Updates | None) -> bool:
+        """Return whether what the store has of a round's client is a difference; an aggregate is always a model."""
+        return self.updates_of(shown) is Updates.DELTA and client != AGGREGATE
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -99,6 +105,7 @@ class Job:
             "schema": self.schema.to_json(),
             "statistics": self.statistics.value,
             "updates": self.updates.value,
+            "updates_stated": self.updates_stated,
             "clients_per_round": self.clients_per_round,
             "hot_rounds": self.hot_rounds,
             "replicas": self.replicas,
@@ -119,6 +126,7 @@ class Job:
             data["slices"],
             data.get("created_at", 0.0),
             Updates(data.get("updates", Updates.WEIGHTS)),  # records of version 0.1.0 do not say it
+            data.get("updates_stated", "updates" in data),
             data.get("generation", ""),
         )
 
@@ -188,6 +196,9 @@ class Round:
     hyperparameters: Metrics = field(default_factory=dict)
     committed_at: float | None = None
     """Seconds since the epoch; None while the round is open."""
+    updates: Updates | None = None
+    """What the aggregate, or that of the round's base, showed the updates to be; None if nothing but what their job
+    says."""
 
     @property
     def committed(self) -> bool:
@@ -215,6 +226,7 @@ class Round:
             "metrics": dict(self.metrics),
             "hyperparameters": dict(self.hyperparameters),
             "committed_at": self.committed_at,
+            **show_updates(self.updates),
         }
 
     @classmethod
@@ -227,7 +239,18 @@ class Round:
             data["metrics"],
             data["hyperparameters"],
             data["committed_at"],
+            updates_shown(data),
         )
+
+
+def show_updates(shown: Updates | None) -> dict[str, Any]:
+    """Return the part of a round's record, or of its opening, that says what its updates were seen to be."""
+    return {"updates": shown.value} if shown else {}
+
+
+def updates_shown(data: Mapping[str, Any]) -> Updates | None:
+    """Return what `show_updates` wrote; None if nothing was seen, as in records of version 0.1.0."""
+    return Updates(data["updates"]) if "updates" in data else None
 
 
 def from_known(kind: type[T], data: Mapping[str, Any]) -> T:

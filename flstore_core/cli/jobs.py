@@ -57,9 +57,8 @@ def show_command(session: Session, job: str) -> None:
 @click.option(
     "--updates",
     type=click.Choice(["weights", "delta"]),
-    default="weights",
-    show_default=True,
-    help="What clients send: models, or differences from the model that the round started from.",
+    help="What clients send: models, or differences from the model that the round started from. By default models, "
+    "unless a round's aggregate shows otherwise.",
 )
 @click.option("--clients-per-round", type=int, default=10, show_default=True)
 @click.option("--hot-rounds", type=int, default=2, show_default=True, help="Committed rounds to keep in memory.")
@@ -71,7 +70,7 @@ def create_command(
     job: str,
     like: Path,
     statistics: str,
-    updates: Literal["weights", "delta"],
+    updates: Literal["weights", "delta"] | None,
     clients_per_round: int,
     hot_rounds: int,
     replicas: int,

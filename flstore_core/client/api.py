@@ -48,7 +48,7 @@ class Api:
         like: Arrays | Sequence[Any] | None = None,
         schema: Schema | None = None,
         statistics: str = "exact",
-        updates: Literal["weights", "delta"] = "weights",
+        updates: Literal["weights", "delta"] | None = None,
         clients_per_round: int = 10,
         hot_rounds: int = 2,
         replicas: int = 1,
@@ -61,7 +61,8 @@ class Api:
                 without values (torch's `meta` device) will do. What comes back later has its order.
             statistics: `exact`, or `off` to keep none.
             updates: what clients send: `weights`, models as training left them, or `delta`, their differences from the
-                aggregate that the round started from. What `put_aggregate` takes is a model with either.
+                aggregate that the round started from. If None they are weights, unless a round's aggregate shows that
+                they are differences. What `put_aggregate` takes is a model with either.
             clients_per_round: updates expected in a round; with `hot_rounds` it sizes the memory planned for the job.
             hot_rounds: committed rounds to keep in memory.
             replicas: shards that hold each slice.
@@ -86,7 +87,7 @@ class Api:
             "replicas": replicas,
             "slices": slices,
         }
-        if updates != "weights":  # version 0.1.0 does not know the field, and knows nothing but weights
+        if updates is not None:  # version 0.1.0 does not know the field
             settings["updates"] = updates
         response = yield from self._send(json_request("PUT", paths.job(job), settings, "settings"))
         return answer_in(response, JobInfo.from_json)

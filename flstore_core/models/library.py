@@ -1,6 +1,7 @@
 """Gets programs, models and data sets from the cache, and the missing ones from the store."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
@@ -15,6 +16,7 @@ from flstore_core import buffers, codec, layout
 from flstore_core.cache import Cache
 from flstore_core.errors import NotFound, Unavailable, without_base
 from flstore_core.files import FileName, Files, StoredFile
+from flstore_core.ids import AGGREGATE
 from flstore_core.model_names import ModelName
 from flstore_core.models.archive import Archive, read_archive
 from flstore_core.models.executor import Executable
@@ -24,7 +26,7 @@ from flstore_core.models.protocol import ModelRef
 from flstore_core.models.weights import add_base, strided, views
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Cause, Key, Request
-from flstore_core.records import Job, Member
+from flstore_core.records import Job, Member, Updates, updates_shown
 from flstore_core.schema import Schema
 from flstore_core.shard.jobs import Jobs
 from flstore_core.shard.protocol import Work
@@ -171,8 +173,18 @@ class Library:
         member = Member.from_place(record)
         if member is None:
             raise NotFound(f"model {str(name)!r} was removed from job {job.id!r}")
-        base = self._locate_base(job, name.round) if job.is_delta(name.client) else None
-        return ModelRef.of(name, member, base)
+        is_delta = job.is_delta(name.client, self._updates_shown(job, name))
+        return ModelRef.of(name, member, self._locate_base(job, name.round) if is_delta else None)
+
+    def _updates_shown(self, job: Job, name: ModelName) -> Updates | None:
+        """Return what the updates of a model's round were seen to be, by the round's record or else by its opening."""
+        if job.updates_stated or name.client == AGGREGATE:
+            return None
+        number = name.round
+        for key in (layout.round_record(job.home, number), layout.opening(job.home, number)):
+            with suppress(NotFound):
+                return updates_shown(load_json(self._store, key))
+        return None
 
     def _locate_base(self, job: Job, number: int) -> ModelRef:
         base = load_json(self._store, layout.opening(job.home, number))["base"]

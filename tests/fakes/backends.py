@@ -113,7 +113,8 @@ class FakeShards(Shards):
     def _tensors(self, request: StatisticsRequest, ref: MemberRef) -> list[NDArray[np.float64]]:
         """Return the slice of a member's delta as one array for each tensor, in the order of the tensors' names."""
         part = request.part
-        update, base = self._load(part, ref), self._load(part, request.base) if request.base else {}
+        update = self._load(part, ref)
+        base = self._load(part, request.base) if request.base and not ref.is_delta else {}
         count = sum(array.size for array in update.values())
         first, last = part.index * count // part.slices, (part.index + 1) * count // part.slices
         tensors, start = [], 0

@@ -15,7 +15,7 @@ from flstore_core.errors import NoPredictor, NotEnoughData, NotFound
 from flstore_core.ids import AGGREGATE, ShardId
 from flstore_core.model_names import ModelName
 from flstore_core.models.protocol import ModelRef, RunRequest
-from flstore_core.records import Job, Member, Round
+from flstore_core.records import Job, Member, Round, Updates
 from flstore_core.shard.protocol import MapRequest, MemberRef, SliceRef, Work
 from flstore_core.workloads import Context, ModelWorkload, Needs, Partial, SliceMember, WeightsWorkload
 from services.gateway.answers import artifacts
@@ -106,8 +106,9 @@ class SliceMaps:
     def _locate(self, job: Job, read: Callable[[int], Round], member: SliceMember) -> MemberRef:
         if member.client == AGGREGATE:
             return self._records.locate_aggregate(job, member.round)
-        stored = read(member.round).by_client[member.client]
-        ref = MemberRef.of(member.round, stored, job.is_delta(member.client))
+        record = read(member.round)
+        stored = record.by_client[member.client]
+        ref = MemberRef.of(member.round, stored, job.is_delta(member.client, record.updates))
         return replace(ref, num_examples=member.num_examples)
 
     def _read_record(self, job: Job, records: Mapping[int, Round], number: int) -> Round:
@@ -179,15 +180,19 @@ class ModelRuns:
         member = member or self._records.read_member(job, name.round, name.client)
         if member is None:
             raise NotFound(f"job {job.id!r} stores no model {str(name)!r}")
-        return ModelRef.of(name, member, bases[name.round] if job.is_delta(name.client) else None)
+        return ModelRef.of(name, member, bases.get(name.round) if name.client != AGGREGATE else None)
 
     def _locate_bases(
         self, job: Job, records: Mapping[int, Round], names: Iterable[ModelName]
     ) -> Mapping[int, ModelRef]:
         """Return, by round, a reference to the model that updates are differences from."""
         bases = {}
-        for number in sorted({name.round for name in names if not name.artifact and job.is_delta(name.client)}):
+        for number in sorted({name.round for name in names if not name.artifact and name.client != AGGREGATE}):
+            if job.updates_stated and job.updates is Updates.WEIGHTS:
+                continue
             record = records.get(number) or self._openings.read_round(job, number)
+            if job.updates_of(record.updates) is Updates.WEIGHTS:
+                continue
             base = self._records.require_base(job, record)
             name, examples = ModelName(base.round), base.num_examples
             bases[number] = ModelRef(name, base.sha256, base.data_offset, examples, upload=base.upload)

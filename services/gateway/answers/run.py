@@ -153,7 +153,7 @@ class Runner:
         job = index.job
         pairs, work = self._records.read_committed(job, committed, workload.name, workload.pattern, statistics=False)
         records = [record for record, _ in pairs] + [self._openings.read_open(job, number) for number in open_]
-        return Read(_ascending(RoundData(record, updates=index.job.updates) for record in records), work)
+        return Read(_ascending(RoundData(record, None, job.updates_of(record.updates)) for record in records), work)
 
     def _read_with_statistics(
         self, index: JobIndex, workload: AnyWorkload, committed: Sequence[int], open_: Sequence[int]
@@ -163,13 +163,13 @@ class Runner:
         pairs, work = self._records.read_committed(job, committed, workload.name, workload.pattern, statistics=True)
         for record, stored in pairs:
             fitting = self._statistics.repair(job, record, stored)
-            rounds.append(RoundData(fitting.record, fitting.statistics, job.updates))
+            rounds.append(RoundData(fitting.record, fitting.statistics, job.updates_of(record.updates)))
             work += fitting.work
             computed += fitting.computed
         for number in open_:
             record = self._openings.read_open(job, number)
             statistics, computation = self._statistics.compute(job, record)
-            rounds.append(RoundData(record, statistics, job.updates))
+            rounds.append(RoundData(record, statistics, job.updates_of(record.updates)))
             work += computation
             computed += statistics is not None
         return Read(_ascending(rounds), work, computed)

@@ -43,6 +43,7 @@ from flstore_core.records import Job, Round, to_bytes
 from flstore_core.statistics import RoundStatistics
 from services.common.timing import Time
 from services.gateway.backends.slices import Backends
+from services.gateway.rounds import differences
 from services.gateway.rounds.opening import Opening, Rounds
 from services.gateway.rounds.records import Place
 from services.gateway.rounds.settlement import Settlement
@@ -125,9 +126,9 @@ class Commit:
             places = [place for place in self._records.read_places(job, number) if place.member]
             members = tuple(place.member for place in places if place.member)
             aggregate = self._records.read_place(job, number, AGGREGATE)
-            uncommitted = Round(number, opening.base, members, aggregate.member)
+            uncommitted = Round(number, opening.base, members, aggregate.member, updates=opening.updates)
             try:
-                statistics, _ = self._statistics.compute(job, uncommitted)
+                uncommitted, statistics = differences.measure(self._statistics, job, uncommitted)
                 if statistics:
                     self._store.put(key, statistics.to_bytes(), if_none_match=etag is None, if_match=etag)
             except (PreconditionFailed, NotFound):

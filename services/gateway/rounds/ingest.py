@@ -149,7 +149,8 @@ class Ingest:
         """Take steps 4 to 6."""
         upload, name = checked.upload, self._name_upload()
         tensors = self._writers.submit(self._put_tensors, upload, name)
-        offset, nbytes, is_delta = checked.data_offset, len(upload.body), upload.job.is_delta(upload.client)
+        offset, nbytes = checked.data_offset, len(upload.body)
+        is_delta = upload.job.is_delta(upload.client, opening.updates)
         member = Member(upload.client, upload.sha256, nbytes, offset, checked.metrics, self._time.now(), name)
         try:
             self._send_slices(upload, MemberRef.of(upload.round, member, is_delta), opening)

@@ -14,14 +14,14 @@ commit breaks off, somebody has to commit the round again.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flstore_core import layout
 from flstore_core.errors import NotFound, PreconditionFailed, unknown
 from flstore_core.generations import Generations
 from flstore_core.ids import AGGREGATE, ClientId
-from flstore_core.records import Job, Member, Round, to_bytes
+from flstore_core.records import Job, Member, Round, Updates, show_updates, to_bytes, updates_shown
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json
 from services.gateway.rounds.index import Catalog, newest_before
@@ -36,14 +36,16 @@ class Opening:
     """The round whose aggregate the deltas are taken against; None if they are taken against zero."""
     commit_begun: bool = False
     """The commit mark: an update that is stored from now on may be too late for the round."""
+    updates: Updates | None = None
+    """What the updates of the base's round were seen to be, see `Round.updates`."""
 
     def to_json(self) -> dict[str, Any]:
         # The store calls the mark "closing". It has to stay so: rounds that are open today are read by later versions.
-        return {"base": self.base, "closing": self.commit_begun}
+        return {"base": self.base, "closing": self.commit_begun, **show_updates(self.updates)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Opening":
-        return cls(data["base"], data["closing"])
+        return cls(data["base"], data["closing"], updates_shown(data))
 
 
 class Openings:
@@ -69,12 +71,13 @@ class Openings:
         """Set the commit mark of a round whose opening is `opening`."""
         # This write needs no condition. The base never changes and the mark is never removed, so all who mark the
         # round write the same bytes.
-        self._store.put(layout.opening(job.home, number), to_bytes(Opening(opening.base, commit_begun=True).to_json()))
+        self._store.put(layout.opening(job.home, number), to_bytes(replace(opening, commit_begun=True).to_json()))
 
     def read_uncommitted(self, job: Job, number: int, opening: Opening) -> Round:
         """Return an uncommitted round: the base of its opening, and the members that the store has now."""
         members = self._records.read_members(job, number)
-        return Round(number, opening.base, members, self._records.read_member(job, number, AGGREGATE))
+        aggregate = self._records.read_member(job, number, AGGREGATE)
+        return Round(number, opening.base, members, aggregate, updates=opening.updates)
 
     def read_open(self, job: Job, number: int) -> Round:
         """Return an open round as the store has it now; raise `NotFound` if it has no opening."""
@@ -106,7 +109,8 @@ class Openings:
 
     def _create(self, job: Job, number: int) -> Opening | None:
         """Create a round's opening and return it; return None if somebody else created one meanwhile."""
-        opening = Opening(self._choose_base(job, number))
+        base = self._choose_base(job, number)
+        opening = Opening(base, updates=self._updates_shown(job, base))
         try:
             self._store.put(layout.opening(job.home, number), to_bytes(opening.to_json()), if_none_match=True)
         except PreconditionFailed:
@@ -127,6 +131,13 @@ class Openings:
                 f"round {number} of job {job.id!r} does not exist; it was never opened, or its job was deleted"
             )
         return opening
+
+    def _updates_shown(self, job: Job, base: int | None) -> Updates | None:
+        """Return what the updates of the base's round were seen to be; a job that says it need not be looked at."""
+        if job.updates_stated or base is None:
+            return None
+        record = self._records.read_record(job, base)
+        return record.updates if record else None
 
     def _choose_base(self, job: Job, number: int) -> int | None:
         """Return the newest round before `number` that has an aggregate, committed or not."""

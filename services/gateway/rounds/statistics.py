@@ -65,7 +65,9 @@ class Statistics:
         members = _rows(job, record)
         if job.statistics is StatisticsMode.OFF or not 0 < len(members) <= MOST_EXACT:
             return None, Work()
-        refs = tuple(MemberRef.of(record.number, member, job.is_delta(member.client)) for member in members)
+        refs = tuple(
+            MemberRef.of(record.number, member, job.is_delta(member.client, record.updates)) for member in members
+        )
         base = self._records.locate_base(job, record)
 
         def ask(held: HeldSlice) -> tuple[RoundStatistics, Work]:
@@ -120,5 +122,5 @@ def _rows(job: Job, record: Round) -> list[Member]:
 
     An aggregate beside differences from a model that is not stored has no row: nobody knows how far it moved.
     """
-    comparable = job.updates is Updates.WEIGHTS or record.base is not None
+    comparable = job.updates_of(record.updates) is Updates.WEIGHTS or record.base is not None
     return [*record.members, *([record.aggregate] if record.aggregate and comparable else [])]

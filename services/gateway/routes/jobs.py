@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 
 from flstore_core.ids import JobId
-from flstore_core.records import Job
+from flstore_core.records import Job, Updates
 from flstore_core.schema import Schema
 from services.gateway.rounds.index import JobIndex
 from services.gateway.routes.access import ClientName, JobName, JsonRoute, Reads, Writes
@@ -47,7 +47,8 @@ async def create_job(job: JobName, body: NewJob, state: Writes) -> JSONResponse:
         body.hot_rounds,
         body.replicas,
         body.slices,
-        updates=body.updates,
+        updates=body.updates or Updates.WEIGHTS,
+        updates_stated=body.updates is not None,
     )
     index, created = await state.workers.run(state.jobs.create, record)
     return JSONResponse(_shape(state, index), 201 if created else 200)

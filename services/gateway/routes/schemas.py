@@ -30,10 +30,11 @@ class NewJob(Strict):
         StatisticsMode.EXACT,
         description="what is computed of a round while it is ingested: `exact`, or `off` for nothing",
     )
-    updates: Updates = Field(
-        Updates.WEIGHTS,
+    updates: Updates | None = Field(
+        None,
         description="what clients send: `weights`, models as training left them, or `delta`, differences from the "
-        "model that the round started from; aggregates are models with either",
+        "model that the round started from; aggregates are models with either. By default `weights`, unless the "
+        "aggregate of a round shows that they are differences",
     )
     clients_per_round: int = Field(10, ge=1, le=10_000, description="updates expected in a round")
     hot_rounds: int = Field(2, ge=1, le=1_000, description="newest committed rounds that are planned to stay in memory")

@@ -97,7 +97,8 @@ def make_record(declaration: Declaration, schema: Schema, created_at: float) -> 
     Raises:
         InvalidParameters: if no job may have these settings.
     """
-    settings = {"created_at": created_at, **declaration.settings}
+    stated = "updates" in declaration.settings
+    settings = {"created_at": created_at, "updates_stated": stated, **declaration.settings}
     job = Job(declaration.job, schema, **settings)
     if declaration.budget is None or "hot_rounds" in settings:
         return job
@@ -157,7 +158,9 @@ def choose_object_name(job: JobId, taken: bool = False) -> str:
 def make_mirror(job: Job, name: str, release: str, owners: list[Json]) -> Json:
     """Return the object of a job created over HTTP. It has no schema: that is in the store already."""
     settings = {theirs: getattr(job, ours) for theirs, ours in SETTINGS.items() if getattr(job, ours) is not None}
-    settings |= {name: settings[name].value for name in _CHOICES}
+    if not job.updates_stated:
+        del settings["updates"]
+    settings |= {name: settings[name].value for name in _CHOICES if name in settings}
     labels = {ORIGIN: "http", MANAGED_BY: FIELD_MANAGER, INSTANCE: release}
     return {**FLJOBS.head(name, labels=labels, ownerReferences=owners), "spec": {"job": job.id, **settings}}
 

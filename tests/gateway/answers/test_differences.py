@@ -7,16 +7,24 @@ from typing import Any
 import pytest
 
 from flstore_core.errors import NotEnoughData
+from flstore_core.schema import Schema
 from flstore_core.workloads import Needs, registry
 from tests.gateway.answers.twins import FLOATS, MIXED, Twins, artifacts
 from tests.workloads.questions import assert_agree, questions, questions_of_weights
 
-SCHEMAS = {"floats": FLOATS, "mixed": MIXED}
+PAIRS: dict[str, tuple[Schema, bool]] = {
+    "floats": (FLOATS, True),
+    "mixed": (MIXED, True),
+    "floats, not stated": (FLOATS, False),
+    "mixed, not stated": (MIXED, False),
+}
+"""The job's schema, and whether it says what its updates are, by a name for both."""
 
 
 @cache
-def twins(schema: str) -> Twins:
-    return Twins.of(SCHEMAS[schema])
+def twins(pair: str) -> Twins:
+    schema, stated = PAIRS[pair]
+    return Twins.of(schema, stated=stated)
 
 
 @cache
@@ -29,11 +37,11 @@ def of_metadata() -> list[tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(("name", "params"), [*of_metadata(), *questions()], ids=str)
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("sent", PAIRS)
 def test_answers_are_those_of_the_same_training_sent_as_weights(
-    schema: str, name: str, params: Mapping[str, Any]
+    sent: str, name: str, params: Mapping[str, Any]
 ) -> None:
-    pair = twins(schema)
+    pair = twins(sent)
     found, expected = (gateway.run(name, **params).result for gateway in (pair.differences, pair.weights))
     assert_agree(found, expected, 1e-6)
 
@@ -50,11 +58,9 @@ def of_weights() -> list[tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(("name", "params"), of_weights(), ids=str)
-@pytest.mark.parametrize("schema", SCHEMAS)
-def test_models_are_those_of_the_same_training_sent_as_weights(
-    schema: str, name: str, params: Mapping[str, Any]
-) -> None:
-    pair = twins(schema)
+@pytest.mark.parametrize("sent", PAIRS)
+def test_models_are_those_of_the_same_training_sent_as_weights(sent: str, name: str, params: Mapping[str, Any]) -> None:
+    pair = twins(sent)
     before = [set(artifacts(gateway)) for gateway in (pair.differences, pair.weights)]
     found, expected = (
         without_hashes(gateway.run(name, **params).result) for gateway in (pair.differences, pair.weights)
@@ -108,9 +114,9 @@ def test_an_aggregate_is_a_model_in_both_kinds_of_jobs() -> None:
     assert [generation["verified"] is None for generation in traced["generations"]] == [False, False, True]
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
-def test_statistics_of_an_open_round_are_of_what_came(schema: str) -> None:
-    pair = twins(schema)
+@pytest.mark.parametrize("sent", PAIRS)
+def test_statistics_of_an_open_round_are_of_what_came(sent: str) -> None:
+    pair = twins(sent)
     found, expected = (gateway.run("cosine-similarity", round=4) for gateway in (pair.differences, pair.weights))
     assert found.result["aggregate"] == "fedavg"
     assert_agree(found.result, expected.result, 1e-6)

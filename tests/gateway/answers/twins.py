@@ -107,6 +107,7 @@ class Twins:
         schema: Schema,
         *,
         based: bool = True,
+        stated: bool = True,
         slices: int = 2,
         predictor: Callable[[MemoryStore], Answer] | None = None,
     ) -> "Twins":
@@ -114,12 +115,13 @@ class Twins:
 
         Args:
             based: whether round 0 has the initial model, as an aggregate; else the first rounds have no base.
+            stated: whether the jobs say what their updates are; else the aggregates have to show it.
         """
         stores = [MemoryStore(), MemoryStore()]
         worlds = [world(store=store, slices=slices, predictor=predictor and predictor(store)) for store in stores]
         twins = cls(schema, *worlds)
-        for each, updates in zip(worlds, Updates, strict=True):
-            each.state.jobs.create(Job(NAME, schema, updates=updates, created_at=1.0))
+        for each, updates in zip(worlds, Updates if stated else [Updates.WEIGHTS] * 2, strict=True):
+            each.state.jobs.create(Job(NAME, schema, updates=updates, updates_stated=stated, created_at=1.0))
         twins._train(based)
         return twins
 

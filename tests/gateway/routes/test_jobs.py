@@ -24,6 +24,7 @@ async def test_a_job_is_created_once(http: httpx.AsyncClient, gateway: World) ->
         "schema": TENSORS,
         "statistics": "exact",
         "updates": "weights",
+        "updates_stated": False,
         "clients_per_round": 10,
         "hot_rounds": 3,
         "replicas": 1,
