@@ -163,7 +163,7 @@ class Runner:
         pairs, work = self._records.read_committed(job, committed, workload.name, workload.pattern, statistics=True)
         for record, stored in pairs:
             fitting = self._statistics.repair(job, record, stored)
-            rounds.append(RoundData(fitting.record, fitting.statistics, job.updates_of(record.updates)))
+            rounds.append(RoundData(fitting.record, fitting.statistics, job.updates_of(fitting.record.updates)))
             work += fitting.work
             computed += fitting.computed
         for number in open_:
