@@ -162,6 +162,10 @@ class NoPredictor(FLStoreError):
     status, code, title = 501, "no-predictor", "This deployment runs no models"
 
 
+class NewerFormat(FLStoreError):
+    status, code, title = 501, "newer-format", "A later version of FLStore wrote this"
+
+
 class BrokenWorkload(FLStoreError):
     code, title = "broken-workload", "A workload does not keep to its contract"
 

@@ -32,21 +32,22 @@ record says, the same bytes put again are always stored anew.
 import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from secrets import token_hex
 from typing import Any
 
 from flstore_core import layout
 from flstore_core.errors import NotFound, PreconditionFailed
+from flstore_core.formats import LATER, Record, from_known
 from flstore_core.ids import Home
-from flstore_core.records import REMOVED, from_known, to_bytes
+from flstore_core.records import REMOVED, to_bytes
 from flstore_core.storage import Body, ObjectStore
 from flstore_core.storage.documents import load_json_with_etag
 
 
 @dataclass(frozen=True, slots=True)
-class StoredFile:
+class StoredFile(Record):
     """The record of a stored program or data set."""
 
     sha256: str
@@ -57,6 +58,18 @@ class StoredFile:
     """Seconds since the epoch."""
     upload: str = ""
     """Names the upload that brought the file, and is part of its key. Version 0.1.0 named none."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record. The upload is in `about`, since version 0.1.0 fails on a field that it does not know."""
+        about = {**self.about, LATER: {"upload": self.upload}} if self.upload else self.about
+        values = {"sha256": self.sha256, "nbytes": self.nbytes, "about": about, "stored_at": self.stored_at}
+        return {**self.unknown, **values}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "StoredFile":
+        about = dict(data["about"])
+        later = about.pop(LATER, {})
+        return from_known(cls, {**data, **later, "about": about})
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +128,7 @@ class Files:
             key = name.file_of(mine.upload)
             self._store.put(key, body)
             try:
-                self._replace(name, asdict(mine), etag, keep=key)
+                self._replace(name, mine.to_json(), etag, keep=key)
                 return mine, True
             except PreconditionFailed:
                 self._delete_unless_named(name, mine)
@@ -137,7 +150,7 @@ class Files:
             document, etag = load_json_with_etag(self._store, name.record)
         except NotFound:
             return None, None
-        return (None if REMOVED in document else from_known(StoredFile, document)), etag
+        return (None if REMOVED in document else StoredFile.from_json(document)), etag
 
     def _delete_unless_named(self, name: FileName, mine: StoredFile) -> None:
         stored, _ = self._look(name)

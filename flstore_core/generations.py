@@ -36,6 +36,7 @@ from typing import Any
 
 from flstore_core import layout
 from flstore_core.errors import NotFound, PreconditionFailed
+from flstore_core.formats import require_format
 from flstore_core.ids import JobId
 from flstore_core.records import Job, to_bytes
 from flstore_core.storage import ObjectStore
@@ -83,6 +84,7 @@ class Generations:
         Raises:
             NotFound: if there is none.
             CorruptDocument: if its record is none.
+            NewerFormat: if its record has a format of a later version.
         """
         document = self._load(job)
         state = _state(document)
@@ -135,7 +137,7 @@ class Generations:
             NotFound: if there is no job, or none any more.
         """
         while True:
-            document, etag = load_json_with_etag(self._store, layout.job(job))
+            document, etag = self._load_with_etag(job)
             state = _state(document)
             if state is State.DELETED:
                 raise NotFound(f"there is no job {job!r}")
@@ -175,7 +177,7 @@ class Generations:
     def _write(self, job: Job, state: State) -> Proposal | None:
         while True:
             try:
-                document, etag = load_json_with_etag(self._store, layout.job(job.id))
+                document, etag = self._load_with_etag(job.id)
             except NotFound:
                 document, etag = {}, None
             if document and _state(document) is State.LIVE:
@@ -189,7 +191,7 @@ class Generations:
     def _finish(self, job: JobId) -> None:
         """Sweep the generation that is marked, and say that this is done. Somebody else may do the same."""
         self.sweep(job)
-        document, etag = load_json_with_etag(self._store, layout.job(job))
+        document, etag = self._load_with_etag(job)
         if _state(document) is State.DELETING:
             with suppress(PreconditionFailed):
                 self._put(_deleted(job, document.get("generation", "")), job, etag)
@@ -204,6 +206,10 @@ class Generations:
     def _load(self, job: JobId) -> dict[str, Any]:
         return _checked(load_json(self._store, layout.job(job)))
 
+    def _load_with_etag(self, job: JobId) -> tuple[dict[str, Any], str]:
+        document, etag = load_json_with_etag(self._store, layout.job(job))
+        return _checked(document), etag
+
     def _put(self, document: dict[str, Any], job: JobId, etag: str | None) -> str:
         """Replace the record of that etag, or create it if `etag` is None; return the new etag."""
         body = to_bytes(document)
@@ -213,6 +219,7 @@ class Generations:
 def _checked(document: Any) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise CorruptDocument("a job's record is not a JSON object")
+    require_format("a job's record", document, VERSION, "version")
     return document
 
 

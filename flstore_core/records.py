@@ -2,21 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, ClassVar
 
 from flstore_core import layout
 from flstore_core.errors import InvalidParameters
+from flstore_core.formats import Record
 from flstore_core.ids import AGGREGATE, ClientId, Home, JobId
 from flstore_core.schema import Schema
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-T = TypeVar("T", bound="DataclassInstance")
+LISTED = "listed"
+"""In an unsettled round record: the etags of the members' records, by client."""
 
 REMOVED = "removed"
 """In the place of a member's record: the name of a removal. Uploads that began before it cannot end after it."""
@@ -49,8 +48,11 @@ class Updates(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Job(Record):
     """One FL training run."""
+
+    NAMES: ClassVar[Mapping[str, str]] = {"id": "job"}
+    BESIDE: ClassVar[Collection[str]] = ("version", "state", "tensors")  # `flstore_core.generations`
 
     id: JobId
     schema: Schema
@@ -101,6 +103,7 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         return {
+            **self.unknown,
             "job": self.id,
             "schema": self.schema.to_json(),
             "statistics": self.statistics.value,
@@ -128,11 +131,12 @@ class Job:
             Updates(data.get("updates", Updates.WEIGHTS)),  # records of version 0.1.0 do not say it
             data.get("updates_stated", "updates" in data),
             data.get("generation", ""),
+            unknown=cls.unknown_in(data),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class Member(Record):
     """One stored model of a round: a client's update, or the aggregate."""
 
     client: ClientId
@@ -155,6 +159,7 @@ class Member:
 
     def to_json(self) -> dict[str, Any]:
         return {
+            **self.unknown,
             "client": self.client,
             "sha256": self.sha256,
             "nbytes": self.nbytes,
@@ -174,6 +179,7 @@ class Member:
             data["metrics"],
             data["received_at"],
             data.get("upload", ""),
+            unknown=cls.unknown_in(data),
         )
 
     @classmethod
@@ -183,8 +189,11 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Round:
+class Round(Record):
     """A round: its members and, once committed, what was committed with them."""
+
+    NAMES: ClassVar[Mapping[str, str]] = {"number": "round"}
+    BESIDE: ClassVar[Collection[str]] = (LISTED,)
 
     number: int
     base: int | None
@@ -219,6 +228,7 @@ class Round:
 
     def to_json(self) -> dict[str, Any]:
         return {
+            **self.unknown,
             "round": self.number,
             "base": self.base,
             "members": [member.to_json() for member in self.members],
@@ -240,6 +250,7 @@ class Round:
             data["hyperparameters"],
             data["committed_at"],
             updates_shown(data),
+            unknown=cls.unknown_in(data),
         )
 
 
@@ -251,12 +262,6 @@ def show_updates(shown: Updates | None) -> dict[str, Any]:
 def updates_shown(data: Mapping[str, Any]) -> Updates | None:
     """Return what `show_updates` wrote; None if nothing was seen, as in records of version 0.1.0."""
     return Updates(data["updates"]) if "updates" in data else None
-
-
-def from_known(kind: type[T], data: Mapping[str, Any]) -> T:
-    """Return a dataclass of the fields that it has, and ignore others: a later version may have written them."""
-    names = {each.name for each in fields(kind)}
-    return kind(**{name: value for name, value in data.items() if name in names})
 
 
 def stated_weight(metrics: Metrics) -> Any:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from flstore_core.formats import require_format
 from flstore_core.ids import MAX_ROUND, ClientId, JobId
 from flstore_core.model_names import ModelName
 from flstore_core.patterns import Pattern
@@ -80,11 +81,11 @@ class RunRequest:
     """Of the job; None accepts any."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the message. No generation is left out: predictors of version 0.1.0 refuse what they do not know."""
         return {name: value for name, value in asdict(self).items() if name != "generation" or value}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "RunRequest":
+        require_format("a message", data)
         return cls(
             JobId(data["job"]),
             data["digest"],
@@ -101,6 +102,6 @@ class RunRequest:
 def _ref(data: Mapping[str, Any]) -> ModelRef:
     name = data["name"]
     named = ModelName(name["round"], ClientId(name["client"]), name["artifact"])
-    base = _ref(data["base"]) if data["base"] else None
+    base = _ref(data["base"]) if data.get("base") else None  # gateways of version 0.1.0 send none
     upload = data.get("upload", "")
     return ModelRef(named, data["sha256"], data["data_offset"], data["num_examples"], base, upload)

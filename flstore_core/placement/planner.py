@@ -76,7 +76,8 @@ def place(job: Job, shards: tuple[Shard, ...], current: Assignment | None = None
     slices = count_slices(job, shards, current)
     weights = _shards_with_room(job, slices, shards)
     kept = current.owners if current and current.slices == slices else ((),) * slices
-    return Assignment(allocate(job.id, job.replicas, weights, kept), job.replicas)
+    owners = allocate(job.id, job.replicas, weights, kept)
+    return Assignment(owners, job.replicas, unknown=current.unknown if current else {})
 
 
 def count_slices(job: Job, shards: tuple[Shard, ...], current: Assignment | None = None) -> int:

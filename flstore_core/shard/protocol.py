@@ -1,6 +1,8 @@
 """The wire between gateways, the placement controller and shards: paths, headers and messages, for both sides.
 
 A message travels as JSON (`to_json`, `from_json`): as the body of a request, or in `MESSAGE_HEADER` beside a raw body.
+Both sides may be of different versions (`flstore_core.formats`): what a message did not have in version 0.1.0 is left
+out while it has its default, and may be missing.
 Predictors answer on the paths of their cache too; what only they answer stands in `flstore_core.models.protocol`.
 A shard trusts a gateway, but not its arithmetic; that a request is a gateway's is proven by `services.common.proof`.
 """
@@ -12,10 +14,11 @@ from typing import Any, Final
 
 from flstore_core import layout
 from flstore_core.errors import InvalidParameters
+from flstore_core.formats import from_known, require_format, without_defaults
 from flstore_core.ids import MAX_ROUND, ClientId, Home, JobId, job_id
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key
-from flstore_core.records import Member, from_known
+from flstore_core.records import Member
 from flstore_core.schema import Schema
 from flstore_core.units import parse_natural
 
@@ -69,7 +72,7 @@ class SliceRef:
         return layout.home(self.job, self.generation)
 
     def to_json(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if name != "generation" or value}
+        return without_defaults(self, asdict(self), ("generation",))
 
     def bounds(self, schema: Schema) -> tuple[int, int]:
         """Return the slice's flat elements [start, stop)."""
@@ -95,6 +98,9 @@ class MemberRef:
         examples, upload = member.num_examples, member.upload
         return cls(round, member.client, member.sha256, member.data_offset, examples, is_delta, upload)
 
+    def to_json(self) -> dict[str, Any]:
+        return without_defaults(self, asdict(self), ("is_delta", "upload"))
+
     def file(self, home: Home) -> str:
         """Return the key of the model's tensors in a job's home."""
         return layout.tensors(home, self.round, self.client, self.upload)
@@ -112,11 +118,11 @@ class UploadMessage:
     base: MemberRef | None
 
     def to_json(self) -> dict[str, Any]:
-        return _with_part(self)
+        return {"part": self.part.to_json(), "member": self.member.to_json(), "base": _base_to_json(self.base)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "UploadMessage":
-        return cls(from_known(SliceRef, data["part"]), from_known(MemberRef, data["member"]), _base(data))
+        return cls(_part(data), from_known(MemberRef, data["member"]), _base(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +133,11 @@ class CommitMessage:
     round: int
 
     def to_json(self) -> dict[str, Any]:
-        return _with_part(self)
+        return {"part": self.part.to_json(), "round": self.round}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "CommitMessage":
-        return cls(from_known(SliceRef, data["part"]), int(data["round"]))
+        return cls(_part(data), int(data["round"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +152,7 @@ class AssignmentMessage:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "AssignmentMessage":
+        require_format("a message", data)
         return cls(int(data["version"]), data["owned"])
 
 
@@ -158,11 +165,15 @@ class StatisticsRequest:
     base: MemberRef | None
 
     def to_json(self) -> dict[str, Any]:
-        return _with_part(self)
+        return {
+            "part": self.part.to_json(),
+            "members": [member.to_json() for member in self.members],
+            "base": _base_to_json(self.base),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "StatisticsRequest":
-        return cls(from_known(SliceRef, data["part"]), _members(data), _base(data))
+        return cls(_part(data), _members(data), _base(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,19 +197,28 @@ class MapRequest:
         return [*self.members, *self.bases.values(), *([self.base] if self.base else [])]
 
     def to_json(self) -> dict[str, Any]:
-        return _with_part(self)
+        return {
+            "part": self.part.to_json(),
+            "workload": self.workload,
+            "pattern": self.pattern.value,
+            "params": self.params,
+            "members": [member.to_json() for member in self.members],
+            "base": _base_to_json(self.base),
+            "weights": self.weights,
+            "bases": {number: base.to_json() for number, base in self.bases.items()},
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "MapRequest":
         return cls(
-            from_known(SliceRef, data["part"]),
+            _part(data),
             data["workload"],
             Pattern(data["pattern"]),
             data["params"],
             _members(data),
             _base(data),
             tuple(map(tuple, data["weights"])),
-            {int(number): from_known(MemberRef, base) for number, base in data["bases"].items()},
+            {int(number): from_known(MemberRef, base) for number, base in data.get("bases", {}).items()},
         )
 
 
@@ -266,9 +286,14 @@ def parse_key(text: str) -> Key:
     return Key(job_id(job), round_number, ClientId(client), slice_index)
 
 
-def _with_part(message: "UploadMessage | CommitMessage | StatisticsRequest | MapRequest") -> dict[str, Any]:
-    """Return a message's JSON. An empty generation is left out: version 0.1.0 refuses what it does not know."""
-    return {**asdict(message), "part": message.part.to_json()}
+def _base_to_json(base: MemberRef | None) -> dict[str, Any] | None:
+    return base.to_json() if base else None
+
+
+def _part(data: Mapping[str, Any]) -> SliceRef:
+    """Return the slice that a message is about; raise `NewerFormat` for a message of a later version's format."""
+    require_format("a message", data)
+    return from_known(SliceRef, data["part"])
 
 
 def _members(data: Mapping[str, Any]) -> tuple[MemberRef, ...]:

@@ -1,15 +1,18 @@
-"""The manifest of what a shard holds, kept in the store, so that the shard comes back warm after it was at zero."""
+"""The manifest of what a shard holds, kept in the store, so that the shard comes back warm after it was at zero.
+
+It has two lists of entries. Version 0.1.0 reads `entries` and ends if it does not know a field there. So what it could
+not read is in `later`.
+"""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from typing import Protocol
+from typing import Any, Protocol
 
 from flstore_core import layout
 from flstore_core.errors import NotFound
+from flstore_core.formats import from_known, require_format
 from flstore_core.ids import AGGREGATE
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key
-from flstore_core.records import from_known
 from flstore_core.shard.protocol import MemberRef, SliceRef
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json, save_json
@@ -25,17 +28,25 @@ class Holder(Protocol):
 
 def save(store: ObjectStore, shard: str, holder: Holder) -> None:
     """Write what `holder` holds as the shard's manifest."""
-    entries = [{"part": part.to_json(), "member": asdict(member)} for part, member in holder.working_set()]
-    save_json(store, layout.working_set(shard), {"entries": entries})
+    lists: dict[str, list[Any]] = {"entries": [], "later": []}
+    for part, member in holder.working_set():
+        is_later = part.generation or member.upload or member.is_delta
+        lists["later" if is_later else "entries"].append({"part": part.to_json(), "member": member.to_json()})
+    save_json(store, layout.working_set(shard), lists)
 
 
 def load(store: ObjectStore, shard: str) -> Iterator[tuple[SliceRef, Key, Pattern, MemberRef]]:
-    """Yield what the shard held when it last left, the newest round first; nothing if it has no manifest."""
+    """Yield what the shard held when it last left, the newest round first; nothing if it has no manifest.
+
+    Raises:
+        NewerFormat: if a later version wrote the manifest in a format of its own.
+    """
     try:
-        entries = load_json(store, layout.working_set(shard))["entries"]
+        lists = load_json(store, layout.working_set(shard))
     except NotFound:
         return
-    for entry in sorted(entries, key=lambda entry: -entry["member"]["round"]):
+    require_format("the working set of a shard", lists)
+    for entry in sorted([*lists["entries"], *lists.get("later", ())], key=lambda entry: -entry["member"]["round"]):
         part, member = from_known(SliceRef, entry["part"]), from_known(MemberRef, entry["member"])
         pattern = Pattern.P1 if member.client == AGGREGATE else Pattern.P2
         yield part, member.key(part), pattern, member

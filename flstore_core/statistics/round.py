@@ -9,6 +9,7 @@ import numpy as np
 
 from flstore_core import codec
 from flstore_core.errors import InvalidTensors
+from flstore_core.formats import FORMAT, require_format
 from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.statistics.gram import Float64
 
@@ -81,8 +82,14 @@ class RoundStatistics:
 
     @classmethod
     def from_bytes(cls, body: bytes) -> "RoundStatistics":
-        """Return the statistics that `to_bytes` wrote."""
+        """Return the statistics that `to_bytes` wrote. What else is in the file is ignored.
+
+        Raises:
+            NewerFormat: if their format is that of a later version.
+        """
         arrays, metadata = codec.loads(body)
+        if number := metadata.get(FORMAT):
+            require_format("the statistics of a round", {FORMAT: int(number) if number.isdecimal() else number})
         members = tuple(ClientId(name) for name in json.loads(metadata["members"]))
         inputs = json.loads(metadata.get("inputs", "{}"))
         return cls(members, arrays["gram"], arrays["squares"], tuple(inputs.get("hashes", ())), inputs.get("base", ""))

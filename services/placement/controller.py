@@ -131,7 +131,8 @@ class Controller:
         stored, etag = self._stored
         plan = self._planner.plan(Observed(shards, tuple(self._jobs.values()), stored.jobs))
         self._report_refusals(plan)
-        table = Table(stored.version, {shard.id: shard for shard in shards}, plan.jobs, predictors)
+        listed = {shard.id: _with_unknown(shard, stored.shards.get(shard.id)) for shard in shards}
+        table = Table(stored.version, listed, plan.jobs, predictors, unknown=stored.unknown)
         if table != stored or etag is None:
             table = replace(table, version=stored.version + 1)
             etag = await asyncio.to_thread(self.memory.swap_table, table, etag)
@@ -146,3 +147,8 @@ class Controller:
         for job, refusal in plan.refused.items():
             self._metrics.plan_errors.labels(refusal.code).inc()
             logger.warning("job %s has no place: %s", job, refusal)
+
+
+def _with_unknown(shard: Shard, stored: Shard | None) -> Shard:
+    """Return a shard with what a later version has added to its row in the table."""
+    return replace(shard, unknown=stored.unknown) if stored and stored.unknown else shard

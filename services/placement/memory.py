@@ -1,18 +1,21 @@
 """The controller's memory, which is in the object store: the jobs' records and the placement table."""
 
 import json
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 
 from flstore_core import layout
-from flstore_core.errors import NotFound, StoreUnavailable
+from flstore_core.errors import NewerFormat, NotFound, StoreUnavailable
 from flstore_core.generations import Generations, new_generation
 from flstore_core.ids import JobId
 from flstore_core.placement import Table
 from flstore_core.records import REMOVED, Job, to_bytes
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import CorruptDocument, load_json
+
+logger = logging.getLogger(__name__)
 
 READERS = 8
 """Threads that read jobs' records at once."""
@@ -26,16 +29,27 @@ class Memory:
         self._generations = Generations(store)
 
     def read_jobs(self) -> dict[JobId, Job]:
-        """Return all jobs by name. Names of deleted jobs stay in the store, so every record has to be read."""
+        """Return all jobs by name, without those of a later version, which only its controller can place.
+
+        Names of deleted jobs stay in the store, so every record has to be read.
+        """
         names = [JobId(name) for name in self._store.folders("jobs")]
         with ThreadPoolExecutor(READERS, thread_name_prefix="jobs") as readers:
-            jobs = list(readers.map(self.read_job, names))
+            jobs = list(readers.map(self._read_known, names))
         return {job.id: job for job in jobs if job}
+
+    def _read_known(self, job: JobId) -> Job | None:
+        try:
+            return self.read_job(job)
+        except NewerFormat as error:
+            logger.warning("job passed over", extra={"job": job, "error": error.detail})
+            return None
 
     def read_job(self, job: JobId) -> Job | None:
         """Return the job's record, or None if it has none or is deleted.
 
         Raises:
+            NewerFormat: if a later version wrote it in a format of its own.
             StoreUnavailable: if the object is not a job record.
         """
         try:

@@ -108,8 +108,6 @@ def test_an_upload_message_looks_like_this() -> None:
             "sha256": "ab",
             "data_offset": 120,
             "num_examples": 2.0,
-            "is_delta": False,
-            "upload": "",
         },
         "base": None,
     }

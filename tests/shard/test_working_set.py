@@ -62,7 +62,7 @@ def test_each_shard_has_a_manifest_of_its_own_and_the_last_one_counts() -> None:
     working_set.save(store, "b", Holding(HELD[0]))
     working_set.save(store, "a", Holding())
     assert [len(list(working_set.load(store, name))) for name in "ab"] == [0, 1]
-    assert load_json(store, layout.working_set("a")) == {"entries": []}
+    assert load_json(store, layout.working_set("a")) == {"entries": [], "later": []}
 
 
 def test_a_manifest_that_cannot_be_read_is_told() -> None:

@@ -2,22 +2,24 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
 
 from flstore_core.errors import NotFound, unknown
+from flstore_core.formats import LATER, Record, from_known, without_defaults
 from flstore_core.ids import JobId
-from flstore_core.records import from_known
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json_with_etag, save_json
 
 PREFIX = "operations"
 
+_SINCE_VERSION_1: Final = ("read_only", "attempts")
+
 RUNNING, SUCCEEDED, FAILED, CANCELLED = "running", "succeeded", "failed", "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Record):
     """One piece of long work. Times are seconds since the epoch."""
 
     id: str
@@ -44,14 +46,29 @@ class Operation:
         """What two requests have in common if they ask for the same: job, workload, parameters, and right to write."""
         return self.job, self.workload, json.dumps(self.params, sort_keys=True), self.read_only
 
+    def describe(self) -> dict[str, Any]:
+        """Return the operation as its callers see it."""
+        values = without_defaults(self, asdict(self), _SINCE_VERSION_1)
+        del values["unknown"]
+        return values
+
     def to_json(self) -> dict[str, Any]:
-        """Return the record. Fields that version 0.1.0 does not know are left out while they have their defaults."""
-        record = asdict(self)
-        if not self.read_only:
-            del record["read_only"]
-        if self.attempts == 1:
-            del record["attempts"]
-        return record
+        """Return the operation as it is stored.
+
+        What version 0.1.0 does not know is in `problem`: that version would end if it were among the other fields. In
+        there it ignores it, and leaves it in the record when it takes the operation over.
+        """
+        record = {**self.unknown, **self.describe()}
+        later = record.pop(LATER, {}) | {name: record.pop(name) for name in _SINCE_VERSION_1 if name in record}
+        return record | {"problem": {**(self.problem or {}), LATER: later}} if later else record
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Operation":
+        problem = dict(data["problem"] or {})
+        later = dict(problem.pop(LATER, {}))
+        known = {name: later.pop(name) for name in _SINCE_VERSION_1 if name in later}
+        operation = from_known(cls, {**data, **known, "problem": problem or None})
+        return replace(operation, unknown={**operation.unknown, LATER: later}) if later else operation
 
 
 class OperationRecords:
@@ -74,7 +91,7 @@ class OperationRecords:
             record, version = load_json_with_etag(self._store, _key(name))
         except NotFound:
             raise unknown("operation", name, ()) from None
-        return from_known(Operation, record), version
+        return Operation.from_json(record), version
 
     def delete(self, name: str) -> None:
         """Delete marker and record. The record goes last: a marker left alone would cancel a later operation."""

@@ -54,6 +54,7 @@ from flstore_core.errors import (
     Conflict,
     FLStoreError,
     GatewaysLost,
+    NewerFormat,
     NotFound,
     OperationCancelled,
     PreconditionFailed,
@@ -223,7 +224,7 @@ class Operations:
 
     def _look_at(self, names: Iterable[str]) -> None:
         for name in names:
-            with suppress(NotFound):
+            with suppress(NotFound, NewerFormat):  # an operation of a later version is for its gateways
                 self.find_or_take_over(name)
 
     def _is_abandoned(self, operation: Operation, version: str) -> bool:

@@ -9,8 +9,8 @@ from urllib3.exceptions import ProtocolError
 
 from flstore_core import codec
 from flstore_core.errors import from_problem
+from flstore_core.formats import from_known
 from flstore_core.models.protocol import PROBLEM, PROGRESS, RUN, STREAM_TYPE, WORK, RunRequest
-from flstore_core.records import from_known
 from flstore_core.shard.protocol import Work
 from flstore_core.workloads import Partial, Progress
 from services.gateway.backends.calls import CHUNK, Calls, encode, read_answer

@@ -100,8 +100,7 @@ class Commit:
 
     def _close(self, job: Job, number: int, request: CommitRequest) -> Round:
         """Take steps 3 to 7 and return the round record; raise `PreconditionFailed` if another commit created it."""
-        opening = self._openings.open_round(job, number)
-        self._openings.mark_commit(job, number, opening)
+        opening = self._openings.mark_commit(job, number)
         uncommitted, listed, statistics = self._list(job, number, opening)
         record = replace(
             uncommitted, metrics=request.metrics, hyperparameters=request.hyperparameters, committed_at=self._time.now()

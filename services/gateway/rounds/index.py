@@ -37,7 +37,7 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from flstore_core import layout
-from flstore_core.errors import NotFound, StoreUnavailable, unknown
+from flstore_core.errors import NewerFormat, NotFound, StoreUnavailable, unknown
 from flstore_core.generations import Generations
 from flstore_core.ids import ClientId, Home, JobId
 from flstore_core.records import Job, Round
@@ -166,10 +166,10 @@ class Catalog:
         return sorted(JobId(name) for name in self._store.folders("jobs"))
 
     def read_indices(self, names: Iterable[JobId]) -> list[JobIndex]:
-        """Return the index of each job in `names`, leaving out those that do not exist."""
+        """Return the index of each job in `names`, leaving out those that do not exist or are of a later version."""
         indices = []
         for name in names:
-            with suppress(NotFound):
+            with suppress(NotFound, NewerFormat):
                 indices.append(self.read_index(name))
         return indices
 

@@ -14,23 +14,28 @@ commit breaks off, somebody has to commit the round again.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from flstore_core import layout
 from flstore_core.errors import NotFound, PreconditionFailed, unknown
+from flstore_core.formats import Record
 from flstore_core.generations import Generations
 from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.records import Job, Member, Round, Updates, show_updates, to_bytes, updates_shown
 from flstore_core.storage import ObjectStore
-from flstore_core.storage.documents import load_json
+from flstore_core.storage.documents import load_json, load_json_with_etag
 from services.gateway.rounds.index import Catalog, newest_before
 from services.gateway.rounds.records import Records
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(Record):
     """What is fixed when a round is opened, and the commit mark."""
+
+    NAMES: ClassVar[Mapping[str, str]] = {"commit_begun": "closing"}
+    # The store calls the mark "closing". It has to stay so: rounds that are open today are read by later versions.
 
     base: int | None
     """The round whose aggregate the deltas are taken against; None if they are taken against zero."""
@@ -40,12 +45,11 @@ class Opening:
     """What the updates of the base's round were seen to be, see `Round.updates`."""
 
     def to_json(self) -> dict[str, Any]:
-        # The store calls the mark "closing". It has to stay so: rounds that are open today are read by later versions.
-        return {"base": self.base, "closing": self.commit_begun, **show_updates(self.updates)}
+        return {**self.unknown, "base": self.base, "closing": self.commit_begun, **show_updates(self.updates)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Opening":
-        return cls(data["base"], data["closing"], updates_shown(data))
+        return cls(data["base"], data["closing"], updates_shown(data), unknown=cls.unknown_in(data))
 
 
 class Openings:
@@ -67,11 +71,22 @@ class Openings:
         """Say whether a round carries the commit mark; raise `NotFound` if there is no such round."""
         return self._require(job, number).commit_begun
 
-    def mark_commit(self, job: Job, number: int, opening: Opening) -> None:
-        """Set the commit mark of a round whose opening is `opening`."""
-        # This write needs no condition. The base never changes and the mark is never removed, so all who mark the
-        # round write the same bytes.
-        self._store.put(layout.opening(job.home, number), to_bytes(replace(opening, commit_begun=True).to_json()))
+    def mark_commit(self, job: Job, number: int) -> Opening:
+        """Set the commit mark of a round, which is opened if it was not, and return the opening with the mark."""
+        key = layout.opening(job.home, number)
+        while True:
+            try:
+                data, etag = load_json_with_etag(self._store, key)
+            except NotFound:
+                self._create(job, number)
+                continue
+            opening = Opening.from_json(data)
+            if opening.commit_begun:
+                return opening
+            marked = replace(opening, commit_begun=True)
+            with suppress(PreconditionFailed):  # a later version may have added something: look again
+                self._store.put(key, to_bytes(marked.to_json()), if_match=etag)
+                return marked
 
     def read_uncommitted(self, job: Job, number: int, opening: Opening) -> Round:
         """Return an uncommitted round: the base of its opening, and the members that the store has now."""

@@ -29,13 +29,10 @@ from typing import Any
 from flstore_core import layout
 from flstore_core.errors import NotFound, PreconditionFailed
 from flstore_core.ids import AGGREGATE, ClientId, Home
-from flstore_core.records import Member, Round, to_bytes
+from flstore_core.records import LISTED, Member, Round, to_bytes
 from flstore_core.statistics import RoundStatistics
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json, load_json_with_etag
-
-LISTED = "listed"
-"""In an unsettled round record: the etags of the members' records, by client."""
 
 
 class Settlement:

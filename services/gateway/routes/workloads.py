@@ -66,7 +66,7 @@ async def run_workload(request: Request, job: Name, name: Name) -> Response:
             lambda: _start(state, job_name, name, params, key, caller=caller, read_only=read_only)
         )
         location = f"{request.scope['root_path']}/v1/operations/{operation.id}"
-        return NamedResponse(operation.to_json(), 202, {"Location": location, "Preference-Applied": "respond-async"})
+        return NamedResponse(operation.describe(), 202, {"Location": location, "Preference-Applied": "respond-async"})
     try:
         outcome = await state.workers.run(_run, state, job_name, name, params, _options(request, state, job))
     except NotModified as same:
@@ -80,14 +80,14 @@ async def run_workload(request: Request, job: Name, name: Name) -> Response:
 @router.get("/operations/{operation}", responses=problems(404, 422))
 async def read_operation(request: Request, operation: str, state: Reads) -> JSONResponse:
     """Read an operation: its progress, and its result once the work is done."""
-    return NamedResponse((await _find_operation(request, state, operation)).to_json())
+    return NamedResponse((await _find_operation(request, state, operation)).describe())
 
 
 @router.delete("/operations/{operation}", status_code=202, responses=problems(404, 422))
 async def cancel_operation(request: Request, operation: str, state: Reads) -> JSONResponse:
     """Cancel an operation: its work ends at its next step. A finished operation stays as it is."""
     await _find_operation(request, state, operation)
-    return NamedResponse((await state.workers.run(state.operations.cancel, operation)).to_json(), 202)
+    return NamedResponse((await state.workers.run(state.operations.cancel, operation)).describe(), 202)
 
 
 async def _find_operation(request: Request, state: State, name: str) -> Operation:

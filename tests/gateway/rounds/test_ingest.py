@@ -23,7 +23,6 @@ from flstore_core.records import Member, Round
 from flstore_core.shard.protocol import MemberRef, SliceRef
 from services.gateway.backends.outbox import FORGET_AFTER_S
 from services.gateway.rounds.ingest import COMMIT_POLL_SECONDS, COMMIT_POLLS, Receipt, pack
-from services.gateway.rounds.opening import Opening
 from services.gateway.rounds.upload import Upload
 from tests.fakes.clock import FakeTime
 from tests.fakes.executors import HeldExecutor
@@ -191,7 +190,7 @@ class TestBesideACommit:
 
     def mark(self, gateway: World) -> None:
         gateway.put(0, "a", 1)
-        gateway.rounds.openings.mark_commit(JOB, 0, Opening(None))
+        gateway.rounds.openings.mark_commit(JOB, 0)
 
     def test_it_waits_for_the_commit_to_end(self) -> None:
         time = FakeTime()

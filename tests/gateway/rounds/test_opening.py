@@ -1,6 +1,7 @@
 """How rounds are opened, and open rounds read."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -98,8 +99,14 @@ class TestCommitMark:
         gateway.put_aggregate(0, 1)
         opening = openings.open_round(JOB, 1)
         assert openings.has_commit_begun(JOB, 1) is False
-        openings.mark_commit(JOB, 1, opening)
+        assert openings.mark_commit(JOB, 1) == replace(opening, commit_begun=True)
         assert openings.has_commit_begun(JOB, 1) is True
+        assert stored_opening(gateway, 1) == {"base": 0, "closing": True}
+
+    def test_a_round_that_nobody_has_opened_is_opened_with_the_mark(self) -> None:
+        gateway = world()
+        gateway.put_aggregate(0, 1)
+        assert gateway.rounds.openings.mark_commit(JOB, 1) == Opening(0, commit_begun=True)
         assert stored_opening(gateway, 1) == {"base": 0, "closing": True}
 
     def test_a_round_that_is_gone_has_no_mark(self) -> None:
