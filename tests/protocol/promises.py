@@ -55,6 +55,7 @@ class Judge:
             for attempt in self.history.of("drop", home=self.job.home):
                 if isinstance(attempt.answer, Member):
                     self._check_dropped(self.job, attempt)
+        self._check_lives()
         self._check_caches()
         self._check_deletion()
 
@@ -141,6 +142,14 @@ class Judge:
     def _stored_statistics(self, job: Job, number: int) -> RoundStatistics | None:
         content = self.store.contents.get(layout.statistics(job.home, number))
         return RoundStatistics.from_bytes(content) if content else None
+
+    def _check_lives(self) -> None:
+        """A job that has acknowledged something is there until somebody has it deleted."""
+        for attempt in self.history.of("put", "replace", "commit"):
+            if self.job and attempt.home == self.job.home or not isinstance(attempt.answer, Receipt | Round):
+                continue
+            deletions = self.history.of("delete")
+            assert any(each.ended >= attempt.began for each in deletions), "a job is gone, and nobody has deleted it"
 
     def _check_caches(self) -> None:
         """Once it has looked at the store again, every gateway answers as one that was just started.

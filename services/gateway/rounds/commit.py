@@ -86,7 +86,7 @@ class Commit:
             NotFound: if the job was deleted meanwhile.
         """
         if record := self._records.read_record(job, number):
-            return _check_same(record, request)
+            return self._repeat(job, record, request)
         self._check(job, number, request)
         try:
             return self._close(job, number, request)
@@ -95,8 +95,13 @@ class Commit:
         except FLStoreError:
             # Another commit may have caused the error (see above). If so, its record is there, and it is the answer.
             if record := self._records.read_record(job, number):
-                return _check_same(record, request)
+                return self._repeat(job, record, request)
             raise
+
+    def _repeat(self, job: Job, record: Round, request: CommitRequest) -> Round:
+        """Answer as the first commit was answered, if the job still stands."""
+        self._rounds.require(job)
+        return _check_same(record, request)
 
     def _close(self, job: Job, number: int, request: CommitRequest) -> Round:
         """Take steps 3 to 7 and return the round record; raise `PreconditionFailed` if another commit created it."""

@@ -142,6 +142,7 @@ class Ingest:
             return Receipt(place.member, created=False)
         opening = self._openings.open_round(upload.job, upload.round)
         if opening.commit_begun and (committed := self._await_commit(upload)):
+            self._rounds.require(upload.job)
             return _find_repeat(checked, committed)
         return self._store_all(checked, opening, place)
 
