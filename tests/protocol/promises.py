@@ -146,7 +146,7 @@ class Judge:
     def _check_lives(self) -> None:
         """A job that has acknowledged something is there until somebody has it deleted."""
         for attempt in self.history.of("put", "replace", "commit"):
-            if self.job and attempt.home == self.job.home or not isinstance(attempt.answer, Receipt | Round):
+            if (self.job and attempt.home == self.job.home) or not isinstance(attempt.answer, Receipt | Round):
                 continue
             deletions = self.history.of("delete")
             assert any(each.ended >= attempt.began for each in deletions), "a job is gone, and nobody has deleted it"
