@@ -30,7 +30,7 @@ REFUSED: list[tuple[Json, str]] = [
     ({"objectStore": {"credentials": "ambient"}}, "goes with kind external"),
     (
         {"objectStore": {"kind": "external", "credentials": "ambient", "existingSecret": "keys"}},
-        "without existingSecret and keys",
+        "without existingSecret, readerSecret and keys",
     ),
     ({"objectStore": {"kind": "external", "endpoint": "https://s3.example.org"}}, "has no credentials"),
     ({"objectStore": {"endpoint": "https://s3.example.org"}}, "set kind to external"),

@@ -203,6 +203,7 @@ OBJECT_STORE: Mapping[str, Value] = {
         "ambient", env("placement", "FLSTORE_STORE_SECRET"), None, {"objectStore.kind": "external"}
     ),
     "objectStore.existingSecret": Value("mine", env("placement", "FLSTORE_STORE_SECRET"), "mine"),
+    "objectStore.readerSecret": Value("mine", env("placement", "FLSTORE_STORE_SECRET"), "mine"),
     "objectStore.accessKey": Value(
         "mine",
         at("Secret", "flstore-store", "stringData", "FLSTORE_S3_ACCESS_KEY"),

@@ -49,6 +49,22 @@ labels:
 {{- default (printf "%s-store" (include "flstore.fullname" .)) .Values.objectStore.existingSecret -}}
 {{- end -}}
 
+{{/* Whether the chart makes users of its own in the bundled store; "" if not. */}}
+{{- define "flstore.makesUsers" -}}
+{{- if and (eq .Values.objectStore.kind "seaweedfs") (not .Values.objectStore.existingSecret) -}}true{{- end -}}
+{{- end -}}
+
+{{/* The Secret of those who read the store and never write: shards and predictors. */}}
+{{- define "flstore.readerSecret" -}}
+{{- if .Values.objectStore.readerSecret -}}
+{{- .Values.objectStore.readerSecret -}}
+{{- else if include "flstore.makesUsers" . -}}
+{{- include "flstore.storeSecret" . }}-reader
+{{- else -}}
+{{- include "flstore.storeSecret" . -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "flstore.tokensSecret" -}}
 {{- if .Values.auth.existingSecret -}}
 {{- .Values.auth.existingSecret -}}
