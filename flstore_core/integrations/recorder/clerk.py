@@ -106,12 +106,12 @@ class Clerk:
                 self._finish(step, lambda report: report.open(self._desk.job))
             case Update():
                 receipt = self._desk.put(step)
-                self._finish(step, lambda report: report.count_update(receipt.nbytes), sha256=receipt.sha256)
+                self._finish(step, lambda report: report.count(step, receipt.nbytes), sha256=receipt.sha256)
             case Closing():
                 with self._ledger.changed:
                     stored = dict(self._ledger.journal.page(step.round).stored)
-                problem = self._desk.close(step, stored)
-                self._finish(step, lambda report: report.count_round(step.round, problem))
+                self._desk.close(step, stored)
+                self._finish(step, lambda report: report.count_round())
 
     def _finish(self, step: Step, count: Callable[[Report], None], **outcome: str) -> None:
         if step.model:

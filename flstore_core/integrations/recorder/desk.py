@@ -6,15 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flstore_core.client import FLStore, JobInfo, Receipt
-from flstore_core.errors import (
-    Conflict,
-    FLStoreError,
-    InvalidParameters,
-    InvalidTensors,
-    NotFound,
-    RoundCommitted,
-    SchemaMismatch,
-)
+from flstore_core.errors import Conflict, FLStoreError, NotFound, RoundCommitted
 from flstore_core.integrations.recorder.fitting import fitted
 from flstore_core.integrations.recorder.journal import Beginning, Closing, Update
 from flstore_core.integrations.recorder.shelf import Held, Model
@@ -74,14 +66,16 @@ class Desk:
         self.opened = self._continue(existing, step) if existing else self._create(step)
 
     def put(self, step: Update) -> Receipt:
-        """Store an update, in place of another one that the client sent in this round."""
+        """Store an update or the aggregate, in place of another one that came before in this round."""
         number = self.round_of(step.round)
         with _alone():
             model = self._tensors(step.model)
+            if not step.client:
+                return self.store.put_aggregate(self.job, number, model, replace=True)
             return self.store.put_update(self.job, number, step.client, model, metrics=step.metrics, replace=True)
 
-    def close(self, step: Closing, stored: Mapping[str, str]) -> FLStoreError | None:
-        """Store the aggregate and commit the round; return what was wrong with the aggregate.
+    def close(self, step: Closing, stored: Mapping[str, str]) -> None:
+        """Commit a round.
 
         Args:
             stored: the SHA-256 of each client's update.
@@ -92,17 +86,8 @@ class Desk:
         number = self.round_of(step.round)
         self._require_own(number, stored)
         with _alone():
-            problem = self._put_aggregate(number, step.model) if step.model else None
             labels = {**step.hyperparameters, RUN: self._run}
             self.store.commit(self.job, number, metrics=step.metrics, hyperparameters=labels, allow_empty=True)
-        return problem
-
-    def _put_aggregate(self, number: int, model: Held) -> FLStoreError | None:
-        try:
-            self.store.put_aggregate(self.job, number, self._tensors(model), replace=True)
-        except (InvalidParameters, InvalidTensors, SchemaMismatch) as error:
-            return error
-        return None
 
     def _tensors(self, held: Held) -> Model:
         """Return a model in the dtypes of the job, which an earlier training may have created."""

@@ -32,22 +32,23 @@ class Beginning:
 
 @dataclass(frozen=True, eq=False)
 class Update:
-    """Stores what a client sent."""
+    """Stores what a client sent, or the aggregate."""
 
     round: int
     client: str
+    """Empty for the aggregate."""
     model: Held
     metrics: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Closing:
-    """Stores a round's aggregate, if it has one, and commits the round."""
+    """Commits a round."""
 
     round: int
-    model: Held | None
     metrics: Mapping[str, Any]
     hyperparameters: Mapping[str, Any]
+    model: None = None
 
 
 Ending: TypeAlias = Beginning | Closing
@@ -140,9 +141,9 @@ class Journal:
             page.ended = True
             return
         page.working.remove(step)
-        if sha256:
+        if step.client and sha256:
             page.stored[step.client] = sha256
-        if refused:
+        if step.client and refused:
             page.refused[step.client] = refused
 
     def unfinished(self) -> Iterator[Step]:
@@ -161,7 +162,7 @@ class Journal:
         """End earlier rounds that were never closed, such as one whose aggregation failed."""
         for page in self._pages.values():
             if 0 < page.number < number and page.ending is None:
-                page.ending = Closing(page.number, None, {}, {})
+                page.ending = Closing(page.number, {}, {})
 
     def _current(self) -> Page | None:
         """Return the oldest page that has not ended, whose predecessors all have."""

@@ -171,32 +171,40 @@ class Recorder:
         return [each if isinstance(each, str) else str(each["client"]) for each in chosen.result.raw["chosen"]]
 
     @_quietly(lambda self: None)
+    def aggregate(self, number: int, model: Arrays) -> None:
+        """Take the model that a round ended with, before the round is closed."""
+        if self._schema is None:
+            self.begin(None, like=model)
+        if self._schema is None or self.report.broken:
+            return
+        if why := self._take(number, "", fitted(model, self._schema), {}):
+            self.miss(f"the aggregate of round {number}", why)
+
+    @_quietly(lambda self: None)
     def close(
         self,
         number: int,
-        aggregate: Arrays | None,
+        aggregate: Arrays | None = None,
         metrics: Mapping[str, Any] | None = None,
         hyperparameters: Mapping[str, Any] | None = None,
     ) -> None:
-        """Store the model that a round ended with, if it has one, and commit the round with what was advised.
+        """Commit a round, with what was advised.
+
+        Args:
+            aggregate: the model that the round ended with, unless the method `aggregate` took it, or there is none.
 
         Raises:
             Unavailable: if recording is `required` and the round is not recorded within the deadline.
         """
         if self.report.broken and not self.required:
             return
-        if self._schema is None and aggregate is not None:
-            self.begin(None, like=aggregate)
+        if aggregate is not None:
+            self.aggregate(number, aggregate)
         named, _ = plain_metrics(metrics or {})
         settings, _ = plain_metrics(hyperparameters or {})
         if advice := self._advice.pop(number, None):
             named[ADVICE] = advice.to_json()
-        held = None
-        if aggregate is not None and self._schema is not None:
-            held = self._hold(number, fitted(aggregate, self._schema))
-            if held is None:
-                self.miss(f"the aggregate of round {number}", "there was no room for it while it waited")
-        self._write(Closing(number, held, named, settings))
+        self._write(Closing(number, named, settings))
         if self.required:
             self._require(number)
 

@@ -37,14 +37,13 @@ class Report:
     def open(self, job: str) -> None:
         self.job = job
 
-    def count_update(self, nbytes: int) -> None:
-        self.updates += 1
-        self.nbytes += nbytes
+    def count(self, step: Update, nbytes: int) -> None:
+        """Count an update, but no aggregate: each round has one."""
+        self.updates += bool(step.client)
+        self.nbytes += nbytes if step.client else 0
 
-    def count_round(self, number: int, problem: Exception | None) -> None:
+    def count_round(self) -> None:
         self.rounds += 1
-        if problem:
-            self.miss(f"the aggregate of round {number}", problem)
 
     def refuse(self, step: Step, error: Exception, *, fatal: bool) -> None:
         """Note that a step was not taken, and with `fatal` that no other will be."""
@@ -73,6 +72,8 @@ class Report:
 
 def described(step: Step) -> str:
     """Return what a step would have recorded."""
+    if isinstance(step, Update) and not step.client:
+        return f"the aggregate of round {step.round}"
     if isinstance(step, Update):
         return f"the update of {step.client!r} in round {step.round}"
     return f"round {step.round}"
