@@ -89,6 +89,11 @@ class Job(Record):
         """The folder of everything that the job stores."""
         return layout.home(self.id, self.generation)
 
+    @property
+    def is_of_version_1(self) -> bool:
+        """Whether version 0.1.0 made the job, and so may go on to use it."""
+        return not self.generation
+
     def is_same(self, other: "Job") -> bool:
         """Return whether both are one job, and not one and its successor. Version 0.1.0 gives both the same home."""
         return self == other and (self.home, self.created_at) == (other.home, other.created_at)

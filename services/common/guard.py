@@ -3,6 +3,7 @@
 Probes and metrics need no proof. The kubelet and Prometheus have no key, and what they read names no job.
 """
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -14,7 +15,9 @@ from flstore_core.errors import ProofRefused
 from flstore_core.shard.protocol import MESSAGE_HEADER
 from services.common.logs import QUIET_PATHS
 from services.common.problems import from_error
-from services.common.proof import PROOF_HEADER, Keys, Proof, Verifier
+from services.common.proof import PROOF_HEADER, UNSIGNED, Keys, Proof, Verifier
+
+logger = logging.getLogger(__name__)
 
 OPEN_PATHS = QUIET_PATHS
 """Everybody who reaches the address may read these: whether the service lives, and its counters."""
@@ -26,9 +29,18 @@ class Guard:
     def __init__(self, app: ASGIApp, keys: Keys, now: Callable[[], float] = time.time) -> None:
         self._app = app
         self._verifier = Verifier(keys, now) if keys.secrets else None
+        self._admits_unsigned = keys.admit_unsigned
+        if self._verifier and self._admits_unsigned:
+            logger.warning(
+                "requests without a proof are accepted; once no gateway of version 0.1.0 runs any more, unset %s",
+                UNSIGNED,
+            )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._verifier is None or scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
+        if self._admits_unsigned and PROOF_HEADER not in Headers(scope=scope):
             await self._app(scope, receive, send)
             return
         try:

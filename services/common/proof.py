@@ -20,6 +20,9 @@ SP 800-38D), which takes 2 ms. Its key is derived from the nonce, for this body 
 
 **Rotation.** The first key signs, and all keys verify. To replace a key without refusing a request: add the new key at
 the end everywhere, then move it to the front everywhere, then remove the old key everywhere.
+
+**An upgrade from version 0.1.0**, which signs nothing: backends and controller accept requests without a proof while
+`FLSTORE_ADMIT_UNSIGNED` is `true`. Whoever can connect can then do what a gateway can, as with version 0.1.0.
 """
 
 import hashlib
@@ -29,14 +32,17 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 from urllib.parse import unquote
 
 from flstore_core.errors import InvalidParameters, ProofRefused
+from services.common.settings import boolean, read
 
 PROOF_HEADER: Final = "X-FLStore-Proof"
 VARIABLE: Final = "FLSTORE_SERVICE_KEYS"
+UNSIGNED: Final = "FLSTORE_ADMIT_UNSIGNED"
+"""Variable that is `true` while gateways of version 0.1.0 are being replaced: these sign nothing."""
 NONE: Final = "none"
 """Value of `VARIABLE` for no proofs at all; only a service that listens on loopback may have it."""
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -72,6 +78,8 @@ class Keys:
 
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
     """The first one signs, and all verify."""
+    admit_unsigned: bool = False
+    """Whether a request without a proof is accepted too. One with a proof is checked in any case."""
 
     @classmethod
     def parse(cls, text: str) -> "Keys":
@@ -87,11 +95,11 @@ class Keys:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Keys":
-        """Return the keys of FLSTORE_SERVICE_KEYS.
+        """Return the keys of FLSTORE_SERVICE_KEYS, with what FLSTORE_ADMIT_UNSIGNED says.
 
         Raises:
             InvalidParameters: if the variable is not set, holds an unusable key, or is `none` although the service
-                listens on more than loopback.
+                listens on more than loopback; if FLSTORE_ADMIT_UNSIGNED is neither `true` nor `false`.
         """
         text = env.get(VARIABLE, "")
         if not text.strip():
@@ -105,7 +113,7 @@ class Keys:
             raise InvalidParameters(
                 f"{VARIABLE} is {NONE!r} and FLSTORE_HOST {host!r}, where others can connect; set a key"
             )
-        return keys
+        return replace(keys, **read(env, {UNSIGNED: ("admit_unsigned", boolean)}))
 
     def sign(self, method: str, target: str, body: Iterable[Buffer] = (), message: str = "") -> dict[str, str]:
         """Return the header that proves a request, by its name; no header without keys.

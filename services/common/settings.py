@@ -77,6 +77,11 @@ def some_seconds(text: str) -> float:
     return number
 
 
+def boolean(text: str) -> bool:
+    """Return what `true` or `false` says."""
+    return one_of(("true", "false"))(text.lower()) == "true"
+
+
 def one_of(names: Collection[str]) -> Callable[[str], str]:
     """Return a parser that takes one of a few names alone."""
 

@@ -1,6 +1,7 @@
 """The guard: bodies reach the app whole and checked, long ones as they come; what is open stays open."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -135,3 +136,26 @@ async def test_what_is_no_http_request_passes() -> None:
 
     await Guard(app, KEYS)({"type": "lifespan"}, receive, send)
     assert app.received == [DISCONNECT]
+
+
+class TestAnUpgradeFromVersion1:
+    """What is accepted while services that sign nothing are being replaced."""
+
+    keys = replace(KEYS, admit_unsigned=True)
+
+    async def test_a_request_without_a_proof_is_answered(self) -> None:
+        app = App()
+        assert await ask(app, pieces(b"body"), {}, keys=self.keys) == []
+        assert app.body == b"body"
+
+    @pytest.mark.parametrize("proof", ["", "1 2 3 4 5", "of another deployment"])
+    async def test_a_wrong_proof_is_refused_all_the_same(self, proof: str) -> None:
+        app = App()
+        start, _ = await ask(app, pieces(b"body"), {PROOF_HEADER: proof}, keys=self.keys)
+        assert (start["status"], app.received) == (403, [])
+
+    async def test_the_log_says_that_everybody_is_let_in(self, caplog: pytest.LogCaptureFixture) -> None:
+        Guard(App(), KEYS)
+        assert not caplog.records
+        Guard(App(), self.keys)
+        assert "unset FLSTORE_ADMIT_UNSIGNED" in caplog.text

@@ -14,6 +14,9 @@ ROUNDS = (0, 1)
 CACHED = 1e9
 """Seconds after which a gateway looks at the store again that would never do so in a schedule."""
 
+GENERATIONS = ("g1", "g1", "g1", "")
+"""Jobs of version 0.1.0 have the empty one, and files without names."""
+
 SHARES = {"put": 10, "replace": 4, "drop": 3, "commit": 4, "erase": 3, "read": 2, "delete": 1, "create": 1}
 """How likely each kind of request is, as shares."""
 KINDS = tuple(SHARES)
@@ -75,10 +78,13 @@ class Plan:
     """Of each gateway, seconds after which it looks at the store again."""
     clocks: int = 0
     """Seed of the gateways' clocks."""
+    generation: str = GENERATIONS[0]
+    """Of the job that there is at the beginning."""
 
     def __str__(self) -> str:
         gateways = ", ".join("never" if each == CACHED else f"after {each:g} s" for each in self.refreshes)
         lines = [f"  gateways that look again: {gateways}"]
+        lines += [] if self.generation else ["  the job is one of version 0.1.0"]
         lines += [f"  before: {', '.join(map(str, self.before))}"] if self.before else []
         lines += [f"  client {index}: {', '.join(map(str, each))}" for index, each in enumerate(self.clients) if each]
         return "\n".join(lines)
@@ -105,7 +111,8 @@ def make_plan(chance: Random, kinds: Sequence[str] | None = None) -> Plan:
     clients = [[wish() for _ in range(chance.choice((1, 1, 2, 2, 3, 4)))] for _ in range(chance.randint(2, 4))]
     if chance.randrange(4) == 0:
         _burst(chance, clients, len(refreshes))
-    return Plan(chance.choice(BEGINNINGS), clients, refreshes, chance.randrange(1 << 30))
+    before, clocks = chance.choice(BEGINNINGS), chance.randrange(1 << 30)
+    return Plan(before, clients, refreshes, clocks, chance.choice(GENERATIONS))
 
 
 def _burst(chance: Random, clients: list[list[Wish]], gateways: int) -> None:

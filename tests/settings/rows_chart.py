@@ -123,6 +123,7 @@ SHARED: Mapping[str, Value] = {
     "auth.serviceKeys": Value(KEY, at("Secret", "flstore-keys", "stringData", "FLSTORE_SERVICE_KEYS"), KEY),
     "auth.metricsToken": Value("m", at("Secret", "flstore-keys", "stringData", "FLSTORE_METRICS_TOKEN"), "m"),
     "auth.serviceKeysSecret": Value("mine", env("placement", "FLSTORE_KEYS_SECRET"), "mine"),
+    "auth.admitUnsigned": Value(True, env("placement", "FLSTORE_ADMIT_UNSIGNED"), "true"),
     "networkPolicy.enabled": Value(False, names("NetworkPolicy"), []),
     "networkPolicy.metricsFrom": Value({"team": "watchers"}, has("NetworkPolicy", "team: watchers"), True),
     "knative.namespaces": Value(["mesh"], has("NetworkPolicy", "- mesh"), True),

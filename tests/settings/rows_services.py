@@ -51,6 +51,12 @@ SERVICES: Mapping[str, Row] = {
         (KEY.encode(), f"{KEY}2".encode()),
         {"FLSTORE_SERVICE_KEYS": "none"},
     ),
+    "ADMIT_UNSIGNED": Row(
+        "true",
+        lambda env: Keys.from_env(env).admit_unsigned,
+        True,
+        {"FLSTORE_SERVICE_KEYS": KEY},
+    ),
 }
 
 GATEWAY: Mapping[str, Row] = {

@@ -51,6 +51,10 @@ tolerations:
 - name: FLSTORE_SERVICE_KEYS
   valueFrom:
     secretKeyRef: {name: {{ include "flstore.keysSecret" . }}, key: FLSTORE_SERVICE_KEYS}
+{{- if .Values.auth.admitUnsigned }}
+- name: FLSTORE_ADMIT_UNSIGNED
+  value: "true"
+{{- end }}
 {{- end -}}
 
 {{/* Environment of anything that serves HTTP. Takes (list . port). */}}

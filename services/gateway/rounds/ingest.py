@@ -42,6 +42,12 @@ bytes or metrics; in step 5 it puts its own in the place, by the etag. In step 6
 it replaced, unless a commit has begun: then the round's record says which of the two counts
 (`services.gateway.rounds.settlement`), and if it is the earlier one, the replacement is removed and refused.
 
+**In a job of version 0.1.0** files have no names there, and that version finds no others. So that both versions can
+run side by side, and 0.1.0 again afterwards, the first upload to a place gets the file without a name, if it can create
+it. It is the only one of its kind: a place in which something has lain never becomes empty again before the round is
+committed. So whoever deletes the file without a name, however late, cannot take a later upload's. (0.1.0 does make
+places empty, when it erases a client.)
+
 **Uploads that were cut off** leave a file that no record names. It is deleted when the round has been committed
 (`services.gateway.rounds.settlement`), with the job, or when the client is erased. No clock decides.
 """
@@ -49,7 +55,7 @@ it replaced, unless a commit has begun: then the round's record says which of th
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from secrets import token_hex
 
 from flstore_core import layout
@@ -148,7 +154,8 @@ class Ingest:
 
     def _store_all(self, checked: CheckedUpload, opening: Opening, place: Place) -> Receipt:
         """Take steps 4 to 6."""
-        upload, name = checked.upload, self._name_upload()
+        upload = checked.upload
+        name = "" if upload.job.is_of_version_1 and place.etag is None else self._name_upload()
         tensors = self._writers.submit(self._put_tensors, upload, name)
         offset, nbytes = checked.data_offset, len(upload.body)
         is_delta = upload.job.is_delta(upload.client, opening.updates)
@@ -156,11 +163,17 @@ class Ingest:
         try:
             self._send_slices(upload, MemberRef.of(upload.round, member, is_delta), opening)
         finally:
-            tensors.result()  # in any case: the writer reads the body, which the caller frees as soon as this returns
-        return self._put_record(upload, member, place)
+            written = tensors.result()  # in any case: the writer reads the body, which is freed as soon as this returns
+        return self._put_record(upload, replace(member, upload=written), place)
 
-    def _put_tensors(self, upload: Upload, name: str) -> None:
-        self._store.put(layout.tensors(upload.job.home, upload.round, upload.client, name), upload.body)
+    def _put_tensors(self, upload: Upload, name: str) -> str:
+        """Write the upload's file, and return the name that it has in the end: somebody else's may have no name."""
+        key = layout.tensors(upload.job.home, upload.round, upload.client, name)
+        try:
+            self._store.put(key, upload.body, if_none_match=not name)
+            return name
+        except PreconditionFailed:
+            return self._put_tensors(upload, self._name_upload())
 
     def _put_record(self, upload: Upload, member: Member, place: Place) -> Receipt:
         key = layout.member(upload.job.home, upload.round, upload.client)

@@ -149,7 +149,7 @@ class Openings:
 
     def _updates_shown(self, job: Job, base: int | None) -> Updates | None:
         """Return what the updates of the base's round were seen to be; a job that says it need not be looked at."""
-        if job.updates_stated or base is None:
+        if job.updates_stated or base is None or job.is_of_version_1:  # version 0.1.0 fails on such a field here
             return None
         record = self._records.read_record(job, base)
         return record.updates if record else None

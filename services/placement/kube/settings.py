@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from flstore_core.errors import InvalidParameters
 from flstore_core.units import format_size, parse_natural
 from services.common.memory import CACHE_SHARE
-from services.common.proof import VARIABLE
+from services.common.proof import UNSIGNED, VARIABLE
 from services.common.settings import Variables, read
 from services.placement.kube.notation import check_cpu, parse_bytes, parse_duration
 from services.placement.kube.resources import OWNERS
@@ -124,6 +124,7 @@ INHERITED = (
     "FLSTORE_S3_STYLE",
     "FLSTORE_S3_GIVE_UP_S",
     "FLSTORE_LOG_LEVEL",
+    UNSIGNED,
 )
 """Variables that shards get with the controller's own values; credentials come from the Secret."""
 
