@@ -21,10 +21,16 @@ REMOVED = "removed"
 """In the place of a member's record: the name of a removal. Uploads that began before it cannot end after it."""
 
 Metrics = Mapping[str, Any]
-"""JSON values by name; the system itself reads only the weight (`WEIGHT_NAMES`)."""
+"""JSON values by name; the system itself reads only the weight: `Job.weight_key`, and `WEIGHT_NAMES` after it."""
 
 WEIGHT_NAMES = ("num_examples", "num-examples")
-"""Metrics that weigh a client in FedAvg, the first that there is; Flower's messages use the second."""
+"""Metrics that weigh a client in FedAvg in every job, the first that does; Flower's messages use the second."""
+
+MAX_WEIGHT = 1e15
+"""Bound of an update's weight in FedAvg: whole numbers up to about this add up exactly in float64."""
+
+MAX_WEIGHT_KEY = 256
+"""Longest name of the metric that weighs a job's clients, in characters."""
 
 
 class StatisticsMode(StrEnum):
@@ -71,6 +77,8 @@ class Job(Record):
     """What its updates are."""
     updates_stated: bool = field(default=True, compare=False)
     """Whether whoever created the job said so. If not, an aggregate can show otherwise, see `Round.updates`."""
+    weight_key: str | None = None
+    """The metric that weighs a client in FedAvg; `WEIGHT_NAMES` weigh one that has no weight of that name."""
     generation: str = field(default="", compare=False)
     """Tells a job from an earlier one of the same name; part of the keys of all that the job stores. Jobs of version
     0.1.0 have the empty one."""
@@ -81,6 +89,10 @@ class Job(Record):
             value = getattr(self, name)
             if value is not None and not 1 <= value <= most:
                 raise InvalidParameters(f"{name} is {value}; use 1 to {most}")
+        if not _names_metric(self.weight_key):
+            raise InvalidParameters(
+                f"weight_key is {self.weight_key!r:.80}; name a metric, in 1 to {MAX_WEIGHT_KEY} characters"
+            )
         if not self.schema.parameters:
             raise InvalidParameters("the schema has no floating-point parameters; at least one is needed")
 
@@ -114,6 +126,7 @@ class Job(Record):
             "statistics": self.statistics.value,
             "updates": self.updates.value,
             "updates_stated": self.updates_stated,
+            "weight_key": self.weight_key,
             "clients_per_round": self.clients_per_round,
             "hot_rounds": self.hot_rounds,
             "replicas": self.replicas,
@@ -135,6 +148,7 @@ class Job(Record):
             data.get("created_at", 0.0),
             Updates(data.get("updates", Updates.WEIGHTS)),  # records of version 0.1.0 do not say it
             data.get("updates_stated", "updates" in data),
+            data.get("weight_key"),
             data.get("generation", ""),
             unknown=cls.unknown_in(data),
         )
@@ -143,6 +157,8 @@ class Job(Record):
 @dataclass(frozen=True, slots=True)
 class Member(Record):
     """One stored model of a round: a client's update, or the aggregate."""
+
+    NAMES: ClassVar[Mapping[str, str]] = {"keyed_weight": "weight"}
 
     client: ClientId
     sha256: str
@@ -155,15 +171,23 @@ class Member(Record):
     """Seconds since the epoch."""
     upload: str = ""
     """Names the upload that brought the model, and is part of the key of its tensors. Version 0.1.0 named none."""
+    keyed_weight: float | None = None
+    """What the metric that its job names as `weight_key` weighs it; None if there is no such weight."""
+
+    @property
+    def weight(self) -> float | None:
+        """Weight of the client in FedAvg; None if it gave none."""
+        if self.keyed_weight is not None:
+            return self.keyed_weight
+        return next((weight for name in WEIGHT_NAMES if (weight := weight_in(self.metrics, name)) is not None), None)
 
     @property
     def num_examples(self) -> float:
-        """Weight of the client in FedAvg; 1 if its metrics name none."""
-        weight = stated_weight(self.metrics)
-        return 1.0 if weight is None else float(weight)
+        """Weight of the client in FedAvg; 1 if it gave none."""
+        return 1.0 if self.weight is None else self.weight
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        record = {
             **self.unknown,
             "client": self.client,
             "sha256": self.sha256,
@@ -173,6 +197,7 @@ class Member(Record):
             "received_at": self.received_at,
             "upload": self.upload,
         }
+        return record if self.keyed_weight is None else {**record, "weight": self.keyed_weight}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Member":
@@ -184,6 +209,7 @@ class Member(Record):
             data["metrics"],
             data["received_at"],
             data.get("upload", ""),
+            data.get("weight"),
             unknown=cls.unknown_in(data),
         )
 
@@ -269,9 +295,16 @@ def updates_shown(data: Mapping[str, Any]) -> Updates | None:
     return Updates(data["updates"]) if "updates" in data else None
 
 
-def stated_weight(metrics: Metrics) -> Any:
-    """Return what metrics name as their client's weight in FedAvg; None if they name none."""
-    return next((metrics[name] for name in WEIGHT_NAMES if name in metrics), None)
+def _names_metric(key: object) -> bool:
+    return key is None or (isinstance(key, str) and 1 <= len(key) <= MAX_WEIGHT_KEY)
+
+
+def weight_in(metrics: Metrics, name: str | None) -> float | None:
+    """Return a metric as a weight in FedAvg; None if it is none: a number from 0 and below `MAX_WEIGHT` is one."""
+    value = metrics.get(name) if name else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MAX_WEIGHT:
+        return None
+    return float(value)
 
 
 def to_bytes(value: Any) -> bytes:

@@ -60,6 +60,7 @@ def show_command(session: Session, job: str) -> None:
     help="What clients send: models, or differences from the model that the round started from. By default models, "
     "unless a round's aggregate shows otherwise.",
 )
+@click.option("--weight-key", help="The metric that weighs a client in FedAvg, before num_examples.")
 @click.option("--clients-per-round", type=int, default=10, show_default=True)
 @click.option("--hot-rounds", type=int, default=2, show_default=True, help="Committed rounds to keep in memory.")
 @click.option("--replicas", type=int, default=1, show_default=True, help="Shards that hold each slice.")
@@ -71,6 +72,7 @@ def create_command(
     like: Path,
     statistics: str,
     updates: Literal["weights", "delta"] | None,
+    weight_key: str | None,
     clients_per_round: int,
     hot_rounds: int,
     replicas: int,
@@ -82,6 +84,7 @@ def create_command(
         schema=schema_in(like),
         statistics=statistics,
         updates=updates,
+        weight_key=weight_key,
         clients_per_round=clients_per_round,
         hot_rounds=hot_rounds,
         replicas=replicas,

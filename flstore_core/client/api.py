@@ -49,6 +49,7 @@ class Api:
         schema: Schema | None = None,
         statistics: str = "exact",
         updates: Literal["weights", "delta"] | None = None,
+        weight_key: str | None = None,
         clients_per_round: int = 10,
         hot_rounds: int = 2,
         replicas: int = 1,
@@ -63,6 +64,8 @@ class Api:
             updates: what clients send: `weights`, models as training left them, or `delta`, their differences from the
                 aggregate that the round started from. If None they are weights, unless a round's aggregate shows that
                 they are differences. What `put_aggregate` takes is a model with either.
+            weight_key: the metric that weighs a client in FedAvg; `num_examples` (or `num-examples`) weighs one that
+                has no number from 0 under that name.
             clients_per_round: updates expected in a round; with `hot_rounds` it sizes the memory planned for the job.
             hot_rounds: committed rounds to keep in memory.
             replicas: shards that hold each slice.
@@ -89,6 +92,8 @@ class Api:
         }
         if updates is not None:  # version 0.1.0 does not know the field
             settings["updates"] = updates
+        if weight_key is not None:  # nor this one
+            settings["weight_key"] = weight_key
         response = yield from self._send(json_request("PUT", paths.job(job), settings, "settings"))
         return answer_in(response, JobInfo.from_json)
 
@@ -125,7 +130,8 @@ class Api:
             client: its name. One that is not usable as it is, such as `ipv4:10.0.0.1:80`, is encoded (`ids.encode`).
             tensors: arrays by name (sent from their own memory), a torch module or its state dict, a tree of arrays, a
                 list of arrays in the order in which the job was created, the bytes of a safetensors file, or its path.
-            metrics: JSON values by name; `num_examples` (or `num-examples`) weighs the client in FedAvg.
+            metrics: JSON values by name. The one that the job names as `weight_key`, or else `num_examples` (or
+                `num-examples`), weighs the client in FedAvg.
             replace: take the place of another update of the client, as long as the round is open.
             progress: called with the bytes sent so far and the bytes in all.
 

@@ -87,6 +87,8 @@ class JobInfo(_FromJson):
     statistics: str | None = None
     updates: str | None = None
     """What its updates are, `weights` or `delta`."""
+    weight_key: str | None = None
+    """The metric that weighs a client in FedAvg, before `num_examples`."""
     clients_per_round: int | None = None
     hot_rounds: int | None = None
     replicas: int | None = None

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from flstore_core.errors import InvalidParameters, NotEnoughData
 from flstore_core.flat import FlatView
-from flstore_core.records import stated_weight
 from flstore_core.workloads import (
     ArtifactLink,
     Context,
@@ -251,7 +250,7 @@ def _without_weight(data: RoundData, members: Sequence[SliceMember], params: Agg
     if params.method in UNWEIGHTED:
         return []
     names = [member.client for member in members]
-    return [name for name in names if stated_weight(data.record.by_client[name].metrics) is None]
+    return [name for name in names if data.record.by_client[name].weight is None]
 
 
 def _byzantine(clients: int, params: AggregateParams) -> int:

@@ -166,10 +166,10 @@ class SchedulePerformance:
 
 def statistical_utility(row: Row, loss: str) -> float | None:
     """Return a client's loss times its number of examples; None where the loss is missing, negative or too large."""
-    value, examples = row.number(loss), row.number("num_examples")
+    value = row.number(loss)
     if value is None or not 0 <= value < _LARGEST:
         return None
-    return value * min(max(1.0 if examples is None else examples, 0.0), _LARGEST)
+    return value * (1.0 if row.weight is None else row.weight)
 
 
 def _reports(rows: Sequence[Row], numbers: Sequence[int], params: SchedulePerformanceParams) -> list[_Report]:

@@ -48,7 +48,8 @@ async def create_job(request: Request) -> Response:
     schema = Schema.from_json(body.get("schema") or [])
     if body.get("updates", "weights") != "weights":
         raise InvalidParameters("this baseline takes models alone; leave updates out, and send weights")
-    job = Job(job_id(request.path_params["job"]), schema, created_at=time.time())
+    name, weight_key = job_id(request.path_params["job"]), body.get("weight_key")
+    job = Job(name, schema, created_at=time.time(), weight_key=weight_key)
     stored, created = await _work(request, partial(_service(request).create_job, job))
     return JSONResponse(_shape(stored), 201 if created else 200)
 

@@ -14,7 +14,7 @@ from flstore_core.cost.prices import AWS
 from flstore_core.errors import Conflict, NotFound, RoundCommitted, unknown
 from flstore_core.generations import Generations
 from flstore_core.ids import AGGREGATE, ClientId, JobId
-from flstore_core.records import Job, Member, Round, to_bytes
+from flstore_core.records import Job, Member, Round, to_bytes, weight_in
 from flstore_core.storage import ObjectStore
 from flstore_core.workloads import registry
 from loadgen.baselines.aggregator import Aggregator, Tally
@@ -79,7 +79,8 @@ class Service:
         self._source.offer(key, upload.body)
         offset, now = header.data_offset, time.time()
         metrics = {**json.loads(header.metadata.get("metrics", "{}")), **upload.metrics}
-        member = Member(upload.client, digest, len(upload.body), offset, metrics, now)
+        weight = weight_in(metrics, job.weight_key)
+        member = Member(upload.client, digest, len(upload.body), offset, metrics, now, keyed_weight=weight)
         self._store.put(layout.member(job.home, upload.round, upload.client), to_bytes(member.to_json()))
         with self._lock:
             members[upload.client] = member

@@ -96,10 +96,10 @@ def test_a_job_is_shown_by_its_name(flstore: Flstore, script: Script) -> None:
 def test_a_job_is_created_like_a_file(flstore: Flstore, script: Script, tmp_path: Path, suffix: str) -> None:
     script.reply(JOB, 201)
     file = saved(tmp_path / f"model{suffix}")
-    given = ("--like", str(file), "--slices", "2", "--updates", "delta")
+    given = ("--like", str(file), "--slices", "2", "--updates", "delta", "--weight-key", "samples")
     assert flstore("jobs", "create", "j", *given).exit_code == 0
     sent = script.seen[0].json
-    assert (sent["slices"], sent["updates"]) == (2, "delta")
+    assert (sent["slices"], sent["updates"], sent["weight_key"]) == (2, "delta", "samples")
     assert {(tensor["name"], tensor["dtype"]) for tensor in sent["schema"]} == {("steps", "I64"), ("w", "F32")}
 
 

@@ -86,22 +86,24 @@ def test_each_call_makes_its_request(exchange: Make, method: str, path: str) -> 
 
 def test_a_job_is_created_by_its_schema_and_settings() -> None:
     schema = Schema((TensorSpec("w", "BF16", (2, 3)),))
-    request, job = call(API.create_job("j", schema=schema, statistics="off", updates="delta", replicas=2), JOB)
+    create = API.create_job("j", schema=schema, statistics="off", updates="delta", weight_key="samples", replicas=2)
+    request, job = call(create, {**JOB, "weight_key": "samples"})
     assert request.json == {
         "schema": [{"name": "w", "dtype": "BF16", "shape": [2, 3]}],
         "statistics": "off",
         "updates": "delta",
+        "weight_key": "samples",
         "clients_per_round": 10,
         "hot_rounds": 2,
         "replicas": 2,
         "slices": None,
     }
-    assert job == JobInfo(job="j", parameters=7, nbytes=32, open=(4, 5), schema=({"name": "w"},))
+    assert job == JobInfo(job="j", parameters=7, nbytes=32, open=(4, 5), weight_key="samples", schema=({"name": "w"},))
 
 
 def test_what_a_server_of_version_1_does_not_know_is_sent_only_if_it_is_meant() -> None:
     request, _ = call(API.create_job("j", like=ARRAYS), JOB)
-    assert "updates" not in request.json
+    assert not {"updates", "weight_key"} & request.json.keys()
 
 
 @pytest.mark.parametrize("given", [{}, {"like": ARRAYS, "schema": Schema(())}])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flstore_core.errors import InvalidParameters
 from flstore_core.ids import AGGREGATE, ClientId, JobId
-from flstore_core.records import Job, Member, Round, StatisticsMode, Updates, to_bytes
+from flstore_core.records import MAX_WEIGHT, Job, Member, Round, StatisticsMode, Updates, to_bytes, weight_in
 from flstore_core.schema import Schema, TensorSpec
 
 SCHEMA = Schema.of([TensorSpec("w", "F32", (4,))])
@@ -31,7 +31,8 @@ seconds = st.floats(0, 2e9)
 def members(client: st.SearchStrategy[ClientId] = clients) -> st.SearchStrategy[Member]:
     digest = st.binary(max_size=3).map(lambda body: hashlib.sha256(body).hexdigest())
     sizes = st.integers(0, 2**40)
-    return st.builds(Member, client, digest, sizes, sizes, metrics, seconds)
+    weights = st.none() | st.floats(0, 1e14)
+    return st.builds(Member, client, digest, sizes, sizes, metrics, seconds, keyed_weight=weights)
 
 
 rounds = st.builds(
@@ -54,6 +55,7 @@ jobs = st.builds(
     st.integers(1, 8),
     st.none() | st.integers(1, 1_024),
     seconds,
+    weight_key=st.none() | texts.filter(bool),
 )
 
 
@@ -179,3 +181,51 @@ def test_endless_nesting_is_refused() -> None:
     nested.append(nested)
     with pytest.raises(InvalidParameters, match="nesting"):
         to_bytes(nested)
+
+
+def test_what_the_jobs_own_name_weighs_counts_first() -> None:
+    member = Member(ClientId("c"), "0" * 64, 10, 8, {"num_examples": 32}, keyed_weight=0.0)
+    assert (member.weight, member.num_examples) == (0.0, 0.0)
+    assert Member.from_json(member.to_json()) == member
+
+
+def test_a_member_whose_job_names_no_weight_is_stored_as_before() -> None:
+    member = Member(ClientId("c"), "0" * 64, 10, 8, {"num_examples": 32})
+    assert "weight" not in member.to_json()
+    assert Member.from_json(member.to_json()).weight == 32.0
+
+
+@pytest.mark.parametrize("value", ["99", None, [99], True, -1, float("nan"), float("inf"), 10**400], ids=repr)
+def test_what_an_older_version_stored_and_is_no_weight_is_none(value: Any) -> None:
+    member = Member(ClientId("c"), "0" * 64, 10, 8, {"num-examples": value})
+    assert (member.weight, member.num_examples) == (None, 1.0)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.integers().map(lambda n: n * 10**300),
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(st.text(), parts, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["num_examples", "num-examples", "samples"]), json_values), json_values)
+def test_a_weight_is_a_finite_number_from_0_or_there_is_none(metrics: dict[str, Any], value: Any) -> None:
+    weight = weight_in({"samples": value}, "samples")
+    member = Member(ClientId("c"), "0" * 64, 10, 8, metrics, keyed_weight=weight)
+    assert weight is None or 0 <= weight < MAX_WEIGHT
+    assert 0 <= member.num_examples < MAX_WEIGHT
+    assert weight is None or member.weight == weight
+    assert (weight is not None) == (type(value) in (int, float) and 0 <= value < MAX_WEIGHT)
+
+
+@pytest.mark.parametrize("key", ["", "x" * 257, 7, ["n"]])
+def test_a_weight_key_names_a_metric(key: Any) -> None:
+    with pytest.raises(InvalidParameters, match=r"weight_key is .*; name a metric, in 1 to 256 characters"):
+        Job(JobId("j"), SCHEMA, weight_key=key)
+
+
+def test_a_job_of_an_older_version_names_no_weight() -> None:
+    data = Job(JobId("j"), SCHEMA, weight_key="samples").to_json()
+    assert Job.from_json(data).weight_key == "samples"
+    del data["weight_key"]
+    assert Job.from_json(data).weight_key is None

@@ -234,10 +234,18 @@ async def test_a_budget_decides_how_many_rounds_are_kept_hot(world: World) -> No
 
 
 @pytest.mark.parametrize(
-    "change", [{"hotRounds": 9}, {"replicas": 2}, {"statistics": "off"}, {"clientsPerRound": 99}, {"updates": "delta"}]
+    "change",
+    [
+        {"hotRounds": 9},
+        {"replicas": 2},
+        {"statistics": "off"},
+        {"clientsPerRound": 99},
+        {"updates": "delta"},
+        {"weightKey": "other"},
+    ],
 )
 async def test_what_shapes_stored_data_cannot_be_changed(world: World, change: dict[str, object]) -> None:
-    whole = fljob("job", hotRounds=2, replicas=1, statistics="exact", updates="weights")
+    whole = fljob("job", hotRounds=2, replicas=1, statistics="exact", updates="weights", weightKey="samples")
     await world.cluster.hand.create(FLJOBS, whole)
     assert "cannot be changed" in await world.cluster.hand.refused(FLJOBS, "job", {"spec": change})
 
@@ -251,6 +259,7 @@ async def test_what_shapes_stored_data_cannot_be_changed(world: World, change: d
         {"roundInterval": "soon"},
         {"statistics": "maybe"},
         {"updates": "diff"},
+        {"weightKey": ""},
         {"job": "/"},
     ],
 )

@@ -22,6 +22,8 @@ class Row:
     round: int
     client: str
     metrics: Mapping[str, Any]
+    weight: float | None = None
+    """The client's weight in FedAvg; None if it gave none."""
 
     def value(self, name: str) -> Scalar:
         """Return a metric, or the row's `round` or `client`; None if it is missing or not a scalar."""
@@ -42,7 +44,11 @@ class Row:
 
 def rows_of(rounds: Iterable[Round]) -> list[Row]:
     """Return the participations in `rounds`, by round and then client."""
-    return [Row(record.number, member.client, member.metrics) for record in rounds for member in record.members]
+    return [
+        Row(record.number, member.client, member.metrics, member.weight)
+        for record in rounds
+        for member in record.members
+    ]
 
 
 def metric_names(rows: Iterable[Row]) -> list[str]:

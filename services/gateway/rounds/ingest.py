@@ -159,7 +159,8 @@ class Ingest:
         tensors = self._writers.submit(self._put_tensors, upload, name)
         offset, nbytes = checked.data_offset, len(upload.body)
         is_delta = upload.job.is_delta(upload.client, opening.updates)
-        member = Member(upload.client, upload.sha256, nbytes, offset, checked.metrics, self._time.now(), name)
+        metrics, received_at, weight = checked.metrics, self._time.now(), checked.keyed_weight
+        member = Member(upload.client, upload.sha256, nbytes, offset, metrics, received_at, name, weight)
         try:
             self._send_slices(upload, MemberRef.of(upload.round, member, is_delta), opening)
         finally:

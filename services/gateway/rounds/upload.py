@@ -10,16 +10,13 @@ from typing import Any
 from flstore_core import codec
 from flstore_core.errors import InvalidParameters, InvalidTensors
 from flstore_core.ids import ClientId
-from flstore_core.records import WEIGHT_NAMES, Job, to_bytes
+from flstore_core.records import MAX_WEIGHT, WEIGHT_NAMES, Job, to_bytes, weight_in
 
 MAX_METRICS_BYTES = 64 * 1024
 """Longest JSON of one update's metrics."""
 
 HEADER_SLACK_BYTES = 2**20
 """Bytes by which a file's header may exceed the one that the job's schema needs: room for metadata and for spaces."""
-
-MAX_NUM_EXAMPLES = 1e15
-"""Bound of an update's weight in FedAvg: whole numbers up to about this add up exactly in float64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +53,8 @@ class CheckedUpload:
     data_offset: int
     """Position of the file's data section in bytes."""
     metrics: Mapping[str, Any]
-    num_examples: float
+    keyed_weight: float | None
+    """See `Member.keyed_weight`."""
 
 
 def check(upload: Upload) -> CheckedUpload:
@@ -65,7 +63,8 @@ def check(upload: Upload) -> CheckedUpload:
     Raises:
         InvalidTensors: if the body is not a safetensors file, or a number in it is not finite in float32.
         SchemaMismatch: if its tensors are not those of the job.
-        InvalidParameters: as `merge_metrics`, and if `num_examples` is not between 0 and `MAX_NUM_EXAMPLES`.
+        InvalidParameters: as `merge_metrics`, and if a metric of `WEIGHT_NAMES` is no weight. One of the job's own
+            `weight_key` may be anything: what is no weight does not count as one.
     """
     schema, body = upload.job.schema, upload.body
     header = codec.parse(body, len(codec.encode_header(schema)) + HEADER_SLACK_BYTES)
@@ -76,7 +75,8 @@ def check(upload: Upload) -> CheckedUpload:
             tensor=name,
         )
     metrics = merge_metrics(header.metadata, upload.metrics)
-    return CheckedUpload(upload, header.data_offset, metrics, _num_examples(metrics))
+    _check_weights(metrics)
+    return CheckedUpload(upload, header.data_offset, metrics, weight_in(metrics, upload.job.weight_key))
 
 
 def merge_metrics(metadata: Mapping[str, str], metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,13 +97,10 @@ def merge_metrics(metadata: Mapping[str, str], metrics: Mapping[str, Any]) -> di
     return merged
 
 
-def _num_examples(metrics: Mapping[str, Any]) -> float:
-    weights = [1.0]
-    for name in WEIGHT_NAMES:
-        value = metrics.get(name, weights[-1])
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MAX_NUM_EXAMPLES:
-            raise InvalidParameters(f"{name} is {value!r:.80}; use a number from 0 and below {MAX_NUM_EXAMPLES:g}")
-        weights.append(float(value))
-    if weights[1] != weights[2] and all(name in metrics for name in WEIGHT_NAMES):
+def _check_weights(metrics: Mapping[str, Any]) -> None:
+    weights = {name: weight_in(metrics, name) for name in WEIGHT_NAMES if name in metrics}
+    for name, weight in weights.items():
+        if weight is None:
+            raise InvalidParameters(f"{name} is {metrics[name]!r:.80}; use a number from 0 and below {MAX_WEIGHT:g}")
+    if len({*weights.values()}) > 1:
         raise InvalidParameters(f"{' and '.join(WEIGHT_NAMES)} differ; send one of them")
-    return weights[-1]

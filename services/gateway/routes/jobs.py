@@ -49,6 +49,7 @@ async def create_job(job: JobName, body: NewJob, state: Writes) -> JSONResponse:
         body.slices,
         updates=body.updates or Updates.WEIGHTS,
         updates_stated=body.updates is not None,
+        weight_key=body.weight_key,
     )
     index, created = await state.workers.run(state.jobs.create, record)
     return JSONResponse(_shape(state, index), 201 if created else 200)

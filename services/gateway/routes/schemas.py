@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flstore_core.records import StatisticsMode, Updates
+from flstore_core.records import MAX_WEIGHT_KEY, StatisticsMode, Updates
 
 
 class Strict(BaseModel):
@@ -35,6 +35,13 @@ class NewJob(Strict):
         description="what clients send: `weights`, models as training left them, or `delta`, differences from the "
         "model that the round started from; aggregates are models with either. By default `weights`, unless the "
         "aggregate of a round shows that they are differences",
+    )
+    weight_key: str | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_WEIGHT_KEY,
+        description="the metric that weighs a client in FedAvg; `num_examples` or `num-examples` weigh one that has no "
+        "number from 0 under that name, in every job",
     )
     clients_per_round: int = Field(10, ge=1, le=10_000, description="updates expected in a round")
     hot_rounds: int = Field(2, ge=1, le=1_000, description="newest committed rounds that are planned to stay in memory")

@@ -24,6 +24,7 @@ MOST_RETENTION_S = 3600
 SETTINGS = {
     "statistics": "statistics",
     "updates": "updates",
+    "weightKey": "weight_key",
     "clientsPerRound": "clients_per_round",
     "hotRounds": "hot_rounds",
     "replicas": "replicas",

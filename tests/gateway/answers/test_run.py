@@ -231,10 +231,10 @@ PARTIAL = {
 WORK = Work(hits=3, misses=1, bytes_touched=40, bytes_fetched=10, fetch_s=0.5, compute_s=1.0)
 
 
-def predicting(predictor: PredictorWire) -> World:
+def predicting(predictor: PredictorWire, **settings: Any) -> World:
     """Return a job with two updates, a program and a data set that only the predictor would look into."""
     gateway = world(predictor=predictor)
-    gateway.create()
+    gateway.create(**settings)
     gateway.fill(0, 2)
     gateway.commit(0)
     save_json(gateway.store, layout.program_record(HOME), asdict(StoredFile("program hash", 10, {}, 0.0)))
@@ -261,6 +261,19 @@ def test_models_are_run_by_a_predictor() -> None:
     assert [(ref.name, ref.sha256, ref.num_examples) for ref in request.models] == [
         (ModelName(0, member.client), member.sha256, member.num_examples) for member in record.members
     ]
+
+
+def test_models_that_are_run_weigh_what_their_job_names() -> None:
+    nothing = {name: np.zeros(2) for name in ("values", "errors", "ends", "count")}
+    predictor = PredictorWire(nothing, WORK)
+    gateway = predicting(predictor, weight_key="samples")
+    gateway.put_aggregate(1, 1)
+    gateway.commit(1)
+    for client, samples in (("a", 3), ("b", 0)):
+        gateway.put(2, client, 2, samples=samples, num_examples=9)
+    gateway.run("contribution-evaluated", round=2, dataset="test")
+    (request,) = predictor.requests
+    assert {str(ref.name): ref.num_examples for ref in request.models} == {"2:a": 3.0, "2:b": 0.0, "1": 1.0}
 
 
 def test_models_of_a_committed_round_are_located_by_its_record_alone() -> None:

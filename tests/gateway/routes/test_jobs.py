@@ -25,6 +25,7 @@ async def test_a_job_is_created_once(http: httpx.AsyncClient, gateway: World) ->
         "statistics": "exact",
         "updates": "weights",
         "updates_stated": False,
+        "weight_key": None,
         "clients_per_round": 10,
         "hot_rounds": 3,
         "replicas": 1,
@@ -51,6 +52,19 @@ async def test_a_job_says_once_what_its_updates_are(http: httpx.AsyncClient) -> 
     assert (answer.status_code, answer.json()["updates"]) == (201, "delta")
     assert (await http.get("/v1/jobs/job")).json()["updates"] == "delta"
     problem(await http.put("/v1/jobs/job", json=JOB), 409, "conflict")
+
+
+async def test_a_job_says_once_which_metric_weighs_its_clients(http: httpx.AsyncClient, gateway: World) -> None:
+    answer = await http.put("/v1/jobs/job", json={**JOB, "weight_key": "samples"})
+    assert (answer.status_code, answer.json()["weight_key"]) == (201, "samples")
+    assert (await http.get("/v1/jobs/job")).json()["weight_key"] == "samples"
+    problem(await http.put("/v1/jobs/job", json=JOB), 409, "conflict")
+    gateway.put(0, "a", 1, samples=3, num_examples=50)
+    gateway.put(0, "b", 2, samples="many", num_examples=1)
+    members = (await http.get("/v1/jobs/job/rounds/0")).json()["members"]
+    assert [member.get("weight") for member in members] == [3, None]
+    weights = (await http.post("/v1/jobs/job/workloads/aggregate", json={"round": 0})).json()["result"]["weights"]
+    assert weights == [0.75, 0.25]
 
 
 async def test_a_job_tells_how_far_it_has_come(http: httpx.AsyncClient, gateway: World) -> None:
@@ -97,6 +111,9 @@ async def test_a_job_that_no_shard_can_hold_is_not_created(http: httpx.AsyncClie
         ({"schema": [{"name": "", "dtype": "F32", "shape": []}]}, "body.schema.0.name"),
         ({"statistics": "some"}, "body.statistics"),
         ({"updates": "diff"}, "body.updates"),
+        ({"weight_key": ""}, "body.weight_key"),
+        ({"weight_key": 7}, "body.weight_key"),
+        ({"weight_key": "x" * 257}, "body.weight_key"),
         ({"clients_per_round": 0}, "body.clients_per_round"),
         ({"hot_rounds": "many"}, "body.hot_rounds"),
         ({"replicas": 9}, "body.replicas"),

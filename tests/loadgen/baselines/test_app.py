@@ -94,6 +94,14 @@ def test_a_job_is_created_once_and_read(baseline: Baseline) -> None:
     assert other.headers["content-type"] == "application/problem+json"
 
 
+def test_what_the_job_names_weighs_its_clients(baseline: Baseline) -> None:
+    baseline.put("/v1/jobs/j", json={"schema": SCHEMA, "weight_key": "samples"})
+    for index in range(2):
+        put(baseline, f"/v1/jobs/j/rounds/0/clients/c{index}", model(index), samples=1 + 2 * index, num_examples=9)
+    baseline.post("/v1/jobs/j/rounds/0/commit", json={})
+    assert baseline.post("/v1/jobs/j/workloads/aggregate", json={}).json()["result"]["weights"] == [0.25, 0.75]
+
+
 def test_an_update_is_stored_under_flstores_own_key_and_comes_back(round_0: Baseline, store: MemoryStore) -> None:
     key = layout.tensors(layout.home(JobId("j"), ""), 0, ClientId("c1"))
     assert store.contents[key] == model(1)

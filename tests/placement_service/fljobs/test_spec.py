@@ -34,6 +34,7 @@ def test_every_field_of_an_object_is_read() -> None:
         hotRounds=3,
         statistics="off",
         updates="delta",
+        weightKey="samples",
         replicas=2,
         slices=4,
         budget="12Mi",
@@ -47,6 +48,7 @@ def test_every_field_of_an_object_is_read() -> None:
         settings={
             "statistics": StatisticsMode.OFF,
             "updates": Updates.DELTA,
+            "weight_key": "samples",
             "clients_per_round": 1,
             "hot_rounds": 3,
             "replicas": 2,
@@ -176,12 +178,19 @@ def test_similar_jobs_get_different_mirrors() -> None:
     st.integers(1, 100),
     st.integers(1, 9),
     st.sampled_from(Updates),
+    st.none() | st.text("samples-_", min_size=1),
 )
 def test_a_mirror_declares_its_job_as_it_is(
-    replicas: int, statistics: StatisticsMode, slices: int | None, clients: int, hot: int, updates: Updates
+    replicas: int,
+    statistics: StatisticsMode,
+    slices: int | None,
+    clients: int,
+    hot: int,
+    updates: Updates,
+    weight_key: str | None,
 ) -> None:
     counts = {"replicas": replicas, "slices": slices, "clients_per_round": clients, "hot_rounds": hot}
-    stored = job("Job_1", statistics=statistics, updates=updates, **counts)
+    stored = job("Job_1", statistics=statistics, updates=updates, weight_key=weight_key, **counts)
     owners = [{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": "u1"}]
     mirror = make_mirror(stored, "job-1", "release", owners)
     declaration = parse_declaration(mirror)
