@@ -178,6 +178,32 @@ class Api:
         response = yield from self._send(Request("DELETE", paths.round_(job, round)))
         return answer_in(response, lambda answer: [str(client) for client in answer["dropped"]])
 
+    def issue_tickets(
+        self,
+        job: Id,
+        round: int,  # noqa: A002
+        clients: Sequence[Id],
+        *,
+        verb: Literal["update", "aggregate"] = "update",
+        seconds: int = 3600,
+        replace: bool = False,
+    ) -> Exchange[dict[str, str]]:
+        """Return a ticket for each client: a token with which it may do one thing in this round, for a while.
+
+        A client uses its ticket as its token: `FLStore(url, ticket)`.
+
+        Args:
+            verb: `update` to store its own update of the round, `aggregate` to read the round's aggregate.
+            seconds: for how long, at most a day.
+            replace: whether its update may take the place of another one it sent.
+
+        Raises:
+            NotFound: if there is no such job.
+        """
+        body = {"clients": client_names(clients), "verb": verb, "seconds": seconds, "replace": replace}
+        response = yield from self._send(json_request("POST", paths.tickets(job, round), body, "tickets"))
+        return answer_in(response, lambda answer: dict(answer["tickets"]))
+
     def put_program(self, job: Id, program: bytes | Path | str) -> Exchange[Fields]:
         """Store the program that runs the job's models, as `torch.export.save` writes it; return its inputs.
 

@@ -51,6 +51,7 @@ class AsyncFLStore:
     drop_update = _awaited(Api.drop_update)
     drop_aggregate = _awaited(Api.drop_aggregate)
     drop_round = _awaited(Api.drop_round)
+    issue_tickets = _awaited(Api.issue_tickets)
     put_program = _awaited(Api.put_program)
     put_dataset = _awaited(Api.put_dataset)
     commit = _awaited(Api.commit)

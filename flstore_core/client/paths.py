@@ -31,6 +31,10 @@ def commit(job_name: Id, number: int) -> str:
     return f"{round_(job_name, number)}/commit"
 
 
+def tickets(job_name: Id, number: int) -> str:
+    return f"{round_(job_name, number)}/tickets"
+
+
 def update(job_name: Id, number: int, client_id: Id) -> str:
     return f"{round_(job_name, number)}/clients/{client_name(client_id)}"
 

@@ -59,6 +59,7 @@ class FLStore:
     drop_update = _blocking(Api.drop_update)
     drop_aggregate = _blocking(Api.drop_aggregate)
     drop_round = _blocking(Api.drop_round)
+    issue_tickets = _blocking(Api.issue_tickets)
     put_program = _blocking(Api.put_program)
     put_dataset = _blocking(Api.put_dataset)
     commit = _blocking(Api.commit)

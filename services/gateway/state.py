@@ -39,6 +39,9 @@ from services.gateway.rounds.withdraw import Withdrawals
 from services.gateway.routes.uploads import ByteBudget
 from services.gateway.settings import Settings
 from services.gateway.threads import Pools, Workers, start_lane
+from services.gateway.tickets import Tickets
+
+NO_KEYS = Keys()
 
 
 @dataclass
@@ -47,6 +50,7 @@ class State:
 
     settings: Settings
     tokens: Tokens
+    tickets: Tickets
     uploads: ByteBudget
     rounds: Rounds
     backends: Backends
@@ -78,10 +82,12 @@ def create_state(settings: Settings, store: ObjectStore, keys: Keys) -> State:
     shards = Shards(calls)
     outbox = Outbox(shards, start_lane, time.monotonic, settings.in_flight_bytes // LANE_SHARE)
     backends = Backends(placement, shards, Predictors(calls), Caches(calls), pools.callers, outbox)
-    return assemble(settings, store, backends, pools, time)
+    return assemble(settings, store, backends, pools, time, keys)
 
 
-def assemble(settings: Settings, store: ObjectStore, backends: Backends, pools: Pools, time: Time) -> State:
+def assemble(
+    settings: Settings, store: ObjectStore, backends: Backends, pools: Pools, time: Time, keys: Keys = NO_KEYS
+) -> State:
     """Return the parts of a gateway over any store, backends, threads and time, those of a test included."""
     policy = make_policy("lru+arrival", settings.records_bytes, time.monotonic, random.Random(0))
     cache: Cache[Document] = Cache(Ledger(policy, settings.records_bytes, time.monotonic))
@@ -99,6 +105,7 @@ def assemble(settings: Settings, store: ObjectStore, backends: Backends, pools: 
     return State(
         settings=settings,
         tokens=Tokens(settings.tokens, settings.metrics_token),
+        tickets=Tickets(keys, time.now),
         uploads=ByteBudget(settings.in_flight_bytes, settings.upload_limit),
         rounds=rounds,
         backends=backends,

@@ -58,6 +58,7 @@ Make = Callable[[], Exchange[Any]]
         (lambda: API.drop_update("j", 3, "Hospital A"), "DELETE", "/v1/jobs/j/rounds/3/clients/x--Hospital_20A"),
         (lambda: API.drop_aggregate("j", 3), "DELETE", "/v1/jobs/j/rounds/3/aggregate"),
         (lambda: API.drop_round("j", 3), "DELETE", "/v1/jobs/j/rounds/3"),
+        (lambda: API.issue_tickets("j", 3, ["a"]), "POST", "/v1/jobs/j/rounds/3/tickets"),
         (lambda: API.put_program("j", b"pt2"), "PUT", "/v1/jobs/j/model"),
         (lambda: API.put_dataset("j", "test", ARRAYS), "PUT", "/v1/jobs/j/datasets/test"),
         (lambda: API.commit("j", 3), "POST", "/v1/jobs/j/rounds/3/commit"),

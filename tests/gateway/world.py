@@ -15,6 +15,7 @@ from flstore_core.ids import AGGREGATE, ClientId, JobId, ShardId
 from flstore_core.placement.base import Assignment, Shard, Table
 from flstore_core.records import Job, Round
 from flstore_core.schema import Schema
+from services.common.proof import Keys
 from services.gateway.answers.execution import Outcome
 from services.gateway.answers.question import Options
 from services.gateway.backends.caches import Caches
@@ -152,6 +153,7 @@ def world(
     predictor: Answer | None = None,
     store: MemoryStore | None = None,
     pools: Pools | None = None,
+    keys: Keys | None = None,
     **settings: Any,
 ) -> World:
     """Return a gateway with two shards, and one predictor if `predictor` answers for it."""
@@ -168,7 +170,8 @@ def world(
     placement.wait_for_news()
     outbox = Outbox(Shards(calls), InlineExecutor, time.monotonic, 1 << 30)
     backends = Backends(placement, Shards(calls), Predictors(calls), Caches(calls), InlineExecutor(), outbox)
-    state = assemble(Settings(**{"refresh_seconds": 1e9, **settings}), store, backends, pools or inline_pools(), time)
+    parts = Settings(**{"refresh_seconds": 1e9, **settings}), store, backends, pools or inline_pools(), time
+    state = assemble(*parts, keys or Keys())
     numbers = count(1)
     state.jobs = Jobs(state.rounds, backends, time, lambda: f"g{next(numbers)}")
     return World(state, store, time, shards, controller)

@@ -12,7 +12,9 @@ from starlette.responses import Response
 
 from flstore_core.errors import InvalidParameters, LengthRequired, TooLarge, TooSlow
 from flstore_core.ids import MAX_ROUND, NAME_PATTERN, ClientId, JobId, client_id, job_id
+from flstore_core.records import Job
 from services.gateway.state import State, state_of
+from services.gateway.tickets import Ticket, Verb
 
 MAX_JSON_BYTES = 16 * 2**20
 """Longest JSON body: enough for the schema of a hundred thousand tensors."""
@@ -41,6 +43,16 @@ async def job_in_path(job: Name) -> JobId:
 
 async def client_in_path(client: Name) -> ClientId:
     return client_id(client)
+
+
+async def stores_update(request: Request) -> State:
+    """Return the state if the caller may store the update of the client in the path: by a token, or by a ticket."""
+    return _admit_ticket(request, Verb.UPDATE) or _admit(request, write=True)
+
+
+async def reads_aggregate(request: Request) -> State:
+    """Return the state if the caller may read the aggregate of the round in the path: by a token, or by a ticket."""
+    return _admit_ticket(request, Verb.AGGREGATE) or _admit(request, write=False)
 
 
 class JsonRoute(APIRoute):
@@ -107,6 +119,28 @@ def check_length(request: Request, limit: int = MAX_JSON_BYTES) -> None:
         raise TooLarge(f"the body has {length} bytes; at most {limit}, a fixed limit, are accepted here")
 
 
+def _admit_ticket(request: Request, verb: Verb) -> State | None:
+    """Return the state if the caller's ticket allows `verb` to what the path names; None if it shows no ticket.
+
+    Raises:
+        Unauthorized, Forbidden: as `Tickets.check`.
+    """
+    state, names = state_of(request), request.path_params
+    text = state.tickets.find(request.headers.get("authorization", ""))
+    if text is None:
+        return None
+    number = int(names["round"]) if names["round"].isdecimal() else None  # the route says later what is wrong with it
+    request.state.ticket = state.tickets.check(text, names["job"], number, verb, names.get("client"))
+    return state
+
+
+def require_ticket(request: Request, job: Job, *, replace: bool = False) -> None:
+    """Raise `Unauthorized` or `Forbidden` if the caller was admitted by a ticket that does not fit the job as it is."""
+    ticket: Ticket | None = getattr(request.state, "ticket", None)
+    if ticket:
+        ticket.require(job, replace=replace)
+
+
 def _admit(request: Request, *, write: bool) -> State:
     """Return the state; raise `Unauthorized` or `Forbidden` if the caller may not do this to the job in the path."""
     state = state_of(request)
@@ -116,6 +150,8 @@ def _admit(request: Request, *, write: bool) -> State:
 
 Reads = Annotated[State, Depends(reads)]
 Writes = Annotated[State, Depends(writes)]
+StoresUpdate = Annotated[State, Depends(stores_update)]
+ReadsAggregate = Annotated[State, Depends(reads_aggregate)]
 JobName = Annotated[JobId, Depends(job_in_path)]
 ClientName = Annotated[ClientId, Depends(client_in_path)]
 RoundNumber = Annotated[int, Path(alias="round", ge=0, le=MAX_ROUND)]

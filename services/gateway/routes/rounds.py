@@ -9,19 +9,41 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from flstore_core import layout
-from flstore_core.errors import InvalidParameters
-from flstore_core.ids import AGGREGATE, ClientId, JobId
+from flstore_core.errors import InvalidParameters, RoundCommitted
+from flstore_core.ids import AGGREGATE, ClientId, JobId, client_id
 from flstore_core.records import Job
 from services.gateway.answers.pricing import COMMIT_PUTS, INGEST_PUTS, Pricing
 from services.gateway.metrics import COMMITS, INGEST
 from services.gateway.rounds.commit import CommitRequest
 from services.gateway.rounds.upload import Upload
-from services.gateway.routes.access import ClientName, JobName, JsonRoute, Reads, RoundNumber, Writes
+from services.gateway.routes.access import (
+    ClientName,
+    JobName,
+    JsonRoute,
+    Reads,
+    ReadsAggregate,
+    RoundNumber,
+    StoresUpdate,
+    Writes,
+    require_ticket,
+)
 from services.gateway.routes.downloads import download
 from services.gateway.routes.names import NamedResponse
-from services.gateway.routes.schemas import BINARY, DOWNLOAD, CommitBody, Stored, answers, both, leads_to, problems
+from services.gateway.routes.schemas import (
+    BINARY,
+    DOWNLOAD,
+    CommitBody,
+    IssuedTickets,
+    NewTickets,
+    Stored,
+    answers,
+    both,
+    leads_to,
+    problems,
+)
 from services.gateway.routes.uploads import upload
 from services.gateway.state import State
+from services.gateway.tickets import Verb
 
 router = APIRouter(prefix="/v1/jobs/{job}", tags=["rounds"], route_class=JsonRoute)
 
@@ -57,7 +79,7 @@ async def put_update(
     job: JobName,
     number: RoundNumber,
     client: ClientName,
-    state: Writes,
+    state: StoresUpdate,
     metrics: MetricsHeader = "{}",
     replace: Replace = False,
 ) -> JSONResponse:
@@ -128,6 +150,24 @@ async def commit(job: JobName, number: RoundNumber, state: Writes, body: CommitB
     return NamedResponse(record.to_json())
 
 
+@router.post("/rounds/{round}/tickets", response_model=IssuedTickets, responses=problems(404, 409, 411, 413, 422))
+async def issue_tickets(job: JobName, number: RoundNumber, state: Writes, body: NewTickets) -> JSONResponse:
+    """Issue tickets: each lets one client do one thing in this round, in the place of a token.
+
+    A ticket is a bearer token. With `verb` `update` the client may store its update of the round, with `aggregate` read
+    the round's aggregate. A ticket ends with its time, with its job, and with the key of the deployment's services.
+    """
+    index = await state.workers.run(state.rounds.catalog.read_index, job)
+    if body.verb is Verb.UPDATE and number in index.committed:
+        raise RoundCommitted(f"round {number} of job {job!r} is committed; it takes no further updates")
+    until = state.tickets.end_of(body.seconds)
+    tickets = {
+        name: state.tickets.issue(index.job, number, client_id(name), body.verb, until, replace=body.replace)
+        for name in body.clients
+    }
+    return NamedResponse({"job": job, "round": number, "verb": body.verb, "until": until, "tickets": tickets})
+
+
 @router.get("/rounds", responses=problems(404, 422))
 async def list_rounds(job: JobName, state: Reads) -> JSONResponse:
     """List a job's rounds; committed ones come with the number of their clients."""
@@ -153,7 +193,7 @@ async def get_update(request: Request, job: JobName, number: RoundNumber, client
 
 
 @router.get("/rounds/{round}/aggregate", response_class=Response, responses=DOWNLOAD)
-async def get_aggregate(request: Request, job: JobName, number: RoundNumber, state: Reads) -> Response:
+async def get_aggregate(request: Request, job: JobName, number: RoundNumber, state: ReadsAggregate) -> Response:
     """Return the bytes of a round's aggregate; ranges are served."""
     return await state.workers.run(_get, request, state, job, number, AGGREGATE)
 
@@ -168,6 +208,7 @@ async def _put(
     replace: bool,
 ) -> JSONResponse:
     job = await state.workers.run(state.rounds.catalog.read_job, job_name)
+    require_ticket(request, job, replace=replace)
     values = _metrics(metrics)
     patience_s = state.settings.upload_patience_seconds
     async with upload(request, state.uploads, patience_s, state.workers.pool) as received:
@@ -202,6 +243,7 @@ def _stored(job: Job, number: int, member: dict[str, Any], created: bool) -> dic
 
 def _get(request: Request, state: State, name: JobId, number: int, client: ClientId) -> Response:
     job = state.rounds.catalog.read_job(name)
+    require_ticket(request, job)
     member = state.rounds.openings.read_model(job, number, client)
     key = layout.tensors(job.home, number, client, member.upload)
     return download(request, state.rounds.store, key, member.nbytes, member.sha256)

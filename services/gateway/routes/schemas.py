@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from flstore_core.records import MAX_WEIGHT_KEY, StatisticsMode, Updates
+from services.gateway.tickets import LONGEST_S, Verb
 
 
 class Strict(BaseModel):
@@ -60,6 +61,25 @@ class CommitBody(Strict):
         None, description="clients whose updates must be stored; by default whoever has sent one"
     )
     allow_empty: bool = Field(False, description="commit a round that has neither updates nor an aggregate")
+
+
+class NewTickets(Strict):
+    """Tickets to issue for one round."""
+
+    clients: list[str] = Field(min_length=1, max_length=10_000, description="who gets a ticket")
+    verb: Verb = Field(Verb.UPDATE, description="what a ticket allows: `update` to store, or `aggregate` to read")
+    seconds: int = Field(3600, ge=1, le=LONGEST_S, description="for how long a ticket is good")
+    replace: bool = Field(False, description="whether the update may take the place of another one of the client")
+
+
+class IssuedTickets(BaseModel):
+    """Tickets, and what they are good for."""
+
+    job: str
+    round: int
+    verb: Verb
+    until: int = Field(description="when they end, in seconds since the epoch")
+    tickets: dict[str, str] = Field(description="bearer tokens, by the names of their clients")
 
 
 class Stored(BaseModel):
