@@ -59,6 +59,10 @@ class State(StrEnum):
     DELETED = "deleted"
 
 
+class BeingDeleted(NotFound):
+    """A job's deletion has begun and not ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """A proposed job, and the etag of its record."""
@@ -95,8 +99,15 @@ class Generations:
         return _job(document)
 
     def read_placeable(self, job: JobId) -> Job:
-        """Return a job that is live or proposed; raise `NotFound` if there is none."""
+        """Return a job that is live or proposed.
+
+        Raises:
+            BeingDeleted: if its deletion has begun and not ended.
+            NotFound: if there is none.
+        """
         document = self._load(job)
+        if _state(document) is State.DELETING:
+            raise BeingDeleted(f"job {job!r} is being deleted")
         if _state(document) not in (State.LIVE, State.PROPOSED):
             raise NotFound(f"there is no job {job!r}")
         return _job(document)
@@ -148,6 +159,11 @@ class Generations:
                 continue
             self._finish(job)
             return
+
+    def finish_deletion(self, job: JobId) -> None:
+        """Go on with a deletion that has begun; do nothing if it has ended, or a new generation begun."""
+        if _state(self._load(job)) is State.DELETING:
+            self._finish(job)
 
     def require(self, job: Job) -> None:
         """Raise `NotFound` unless the job still stands as it was read. To be called after every write of an object."""

@@ -108,6 +108,15 @@ def probe(name: str) -> str:
     return f"probes/{name}"
 
 
+def erasures_prefix(job: JobId | None = None) -> str:
+    return f"erasures/{job}/" if job else "erasures/"
+
+
+def erasure(job: JobId, name: str) -> str:
+    """The record of an erasure that has begun and not ended."""
+    return f"erasures/{job}/{name}.json"
+
+
 def working_set(shard: str) -> str:
     return f"placement/working-sets/{shard}.json"
 

@@ -20,6 +20,9 @@ LISTED = "listed"
 REMOVED = "removed"
 """In the place of a member's record: the name of a removal. Uploads that began before it cannot end after it."""
 
+WITHDRAWN = "withdrawn"
+"""In an audit record: which update was taken back or replaced. The record of an erasure has no such field."""
+
 Metrics = Mapping[str, Any]
 """JSON values by name; the system itself reads only the weight: `Job.weight_key`, and `WEIGHT_NAMES` after it."""
 

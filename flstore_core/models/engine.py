@@ -12,7 +12,7 @@ from flstore_core.errors import NotEnoughData, NotFound
 from flstore_core.ids import ClientId, JobId
 from flstore_core.model_names import ModelName
 from flstore_core.models.library import Item, Library, Model, Program, Tally
-from flstore_core.models.protocol import ModelRef, RunRequest
+from flstore_core.models.protocol import ARTIFACT, ModelRef, RunRequest
 from flstore_core.models.runnable import Runnable, input_specs
 from flstore_core.models.running import Limits, Running
 from flstore_core.models.weights import mixture
@@ -70,9 +70,9 @@ class Engine:
         return self._cache.discard_job(job)
 
     def forget_client(self, job: JobId, client: ClientId) -> int:
-        """Drop an erased client's models; return how many went."""
-        keys = self._cache.keys()
-        return sum(self._cache.discard(key) for key in keys if key.job == job and key.client == client)
+        """Drop an erased client's models, and those that workloads made, of it or of others; return how many went."""
+        keys = [key for key in self._cache.keys() if key.job == job]  # noqa: SIM118 - the method of a cache
+        return sum(self._cache.discard(key) for key in keys if key.client == client or key.client.startswith(ARTIFACT))
 
     def inventory(self) -> dict[str, Any]:
         """Return the cache's counters, and objects and rounds held by job, as plain JSON values."""

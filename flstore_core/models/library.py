@@ -165,6 +165,7 @@ class Library:
             NotEnoughData: if it is a difference from a model that is not stored.
         """
         if name.artifact:
+            self._store.stat(layout.artifact(job.home, name.artifact))  # it may be cached here, and deleted since
             return ModelRef(name, name.artifact)
         try:
             record = load_json(self._store, layout.member(job.home, name.round, name.client))

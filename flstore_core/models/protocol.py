@@ -32,6 +32,9 @@ WORK: Final = "work"
 PROBLEM: Final = "problem"
 """Key of the last line of a run that failed: the problem as RFC 9457 has it."""
 
+ARTIFACT: Final = "artifact:"
+"""Prefix of the cache's member names for artifacts; no client's name contains a colon."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
@@ -58,7 +61,7 @@ class ModelRef:
 
     def key(self, job: JobId) -> Key:
         if self.name.artifact:
-            return Key(job, MAX_ROUND, f"artifact:{self.name.artifact}")
+            return Key(job, MAX_ROUND, ARTIFACT + self.name.artifact)
         return Key(job, self.name.round, self.name.client)
 
 

@@ -24,6 +24,7 @@ from services.gateway.answers.operations import RENEW_S, Operations
 from services.gateway.backends.placement import Placement
 from services.gateway.manners import BelowPrefix, HeadAsGet
 from services.gateway.metrics import Measure
+from services.gateway.rounds.erase import Eraser
 from services.gateway.rounds.index import UnknownJob
 from services.gateway.routes import jobs, models, rounds, system, workloads
 from services.gateway.state import State
@@ -32,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 SWEEP_EVERY = 30
 """Renewals of running operations from one sweep to the next; a sweep looks for abandoned and expired operations."""
+
+FINISH_EVERY_S = 60.0
+"""Seconds between two looks for erasures that broke off. One that was there at the look before is finished."""
 
 RETRY_S = 1.0
 """Seconds to pause before a controller that did not answer is asked again."""
@@ -46,6 +50,7 @@ def create_app(state: State) -> FastAPI:
         tasks = [
             begin(follow(state.backends.placement), "placement-follower"),
             begin(keep(state.operations), "operations-keeper"),
+            begin(finish(state.eraser), "erasures-finisher"),
         ]
         yield
         await end(*tasks)
@@ -92,6 +97,16 @@ async def keep(operations: Operations) -> None:
         except FLStoreError as error:
             logger.warning("operations not renewed", extra={"error": error.detail})
         await asyncio.sleep(RENEW_S)
+
+
+async def finish(eraser: Eraser) -> None:
+    """Every `FINISH_EVERY_S` seconds, go on with erasures that broke off."""
+    while True:
+        try:
+            await to_thread.run_sync(eraser.go_on)
+        except FLStoreError as error:
+            logger.warning("erasures not looked at", extra={"error": error.detail})
+        await asyncio.sleep(FINISH_EVERY_S)
 
 
 async def _unknown_job(request: Request, error: UnknownJob) -> Response:

@@ -2,20 +2,25 @@
 
 import random
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 
 from flstore_core.cache import Cache, Ledger
+from flstore_core.errors import NotFound
+from flstore_core.ids import Home
 from flstore_core.policies.registry import make_policy
 from flstore_core.storage import ObjectStore
 from flstore_core.workloads import Progress
 from services.common.proof import Keys
 from services.common.timing import RealTime, Time
+from services.gateway.answers import artifacts
 from services.gateway.answers.limits import Limits
 from services.gateway.answers.operation_records import Operation
 from services.gateway.answers.operations import Operations
 from services.gateway.answers.question import Options
+from services.gateway.answers.results import Results
 from services.gateway.answers.run import Runner
 from services.gateway.auth import Tokens
 from services.gateway.backends.caches import Caches
@@ -29,8 +34,8 @@ from services.gateway.jobs import Jobs
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.programs import Programs
 from services.gateway.rounds.commit import Commit
-from services.gateway.rounds.erase import Eraser
-from services.gateway.rounds.index import Catalog
+from services.gateway.rounds.erase import Derived, Eraser
+from services.gateway.rounds.index import Catalog, UnknownJob
 from services.gateway.rounds.ingest import Ingest
 from services.gateway.rounds.opening import Rounds
 from services.gateway.rounds.records import Document, Records
@@ -91,17 +96,35 @@ def assemble(
     """Return the parts of a gateway over any store, backends, threads and time, those of a test included."""
     policy = make_policy("lru+arrival", settings.records_bytes, time.monotonic, random.Random(0))
     cache: Cache[Document] = Cache(Ledger(policy, settings.records_bytes, time.monotonic))
-    records = Records(store, cache, pools.readers)
-    rounds = Rounds.over(store, Catalog(store, pools, time, settings.refresh_seconds, records.forget), records)
+    records, results = Records(store, cache, pools.readers), Results()
+
+    def forget(home: Home) -> None:
+        records.forget(home)
+        results.forget(home)
+
+    rounds = Rounds.over(store, Catalog(store, pools, time, settings.refresh_seconds, forget), records)
     statistics = Statistics(rounds, backends)
     programs = Programs(store, time)
     limits = Limits(settings.question_bytes, settings.question_operations)
-    runner = Runner(rounds, statistics, programs, backends, time, limits)
+    runner = Runner(rounds, statistics, programs, backends, time, limits, results)
+
+    def stands(operation: Operation) -> bool:
+        try:
+            return rounds.generations.read(operation.job).generation == operation.generation
+        except NotFound:
+            return False
 
     def work(operation: Operation, progress: Progress) -> Any:
+        if rounds.catalog.refresh(operation.job).job.generation != operation.generation:  # see `Operations`
+            raise UnknownJob(operation.job)
         options = Options(progress=progress, may_write=not operation.read_only)
         return runner.run(operation.job, operation.workload, operation.params, options).to_json()
 
+    operations = Operations(store, pools.background, time, work, stands)
+    derived = (
+        Derived("artifacts", partial(artifacts.find_made_of, store), partial(artifacts.forget_client, store)),
+        Derived("operations", lambda job, client: (), operations.forget_client),
+    )
     return State(
         settings=settings,
         tokens=Tokens(settings.tokens, settings.metrics_token),
@@ -112,11 +135,11 @@ def assemble(
         jobs=Jobs(rounds, backends, time),
         ingest=Ingest(rounds, backends, pools, time),
         commit=Commit(rounds, statistics, backends, time),
-        eraser=Eraser(rounds, backends, time),
+        eraser=Eraser(rounds, backends, time, derived=derived),
         withdrawals=Withdrawals(rounds, time),
         programs=programs,
         runner=runner,
-        operations=Operations(store, pools.background, time, work),
+        operations=operations,
         metrics=GatewayMetrics(cache),
         workers=Workers(settings.threads),
         pools=pools,

@@ -42,6 +42,8 @@ class Controller:
     async def run(self, resync_s: float) -> None:
         """Look at the store at once and then every `resync_s` seconds; after a failure sooner, with growing pauses.
 
+        Deletions that broke off are finished.
+
         What an earlier `run` knew is dropped first, because another controller may have led in between.
         """
         async with self._serial:
@@ -52,6 +54,7 @@ class Controller:
         while True:
             try:
                 await self.resync()
+                await asyncio.to_thread(self.memory.finish_deletions)  # may take long, and changes wait for `resync`
                 attempts.succeeded()
             except FLStoreError as error:
                 attempts.failed()

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from flstore_core import layout
 from flstore_core.errors import NewerFormat, NotFound, StoreUnavailable
-from flstore_core.generations import Generations, new_generation
+from flstore_core.generations import BeingDeleted, Generations, new_generation
 from flstore_core.ids import JobId
 from flstore_core.placement import Table
 from flstore_core.records import REMOVED, Job, to_bytes
@@ -27,6 +27,8 @@ class Memory:
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self._generations = Generations(store)
+        self._being_deleted: set[JobId] = set()
+        """Jobs that were seen with a deletion that had not ended."""
 
     def read_jobs(self) -> dict[JobId, Job]:
         """Return all jobs by name, without those of a later version, which only its controller can place.
@@ -54,6 +56,9 @@ class Memory:
         """
         try:
             return self._generations.read_placeable(job)
+        except BeingDeleted:
+            self._being_deleted.add(job)
+            return None
         except NotFound:
             return None
         except CorruptDocument as error:
@@ -67,6 +72,11 @@ class Memory:
         """Delete a job and all its objects, if there is one."""
         with suppress(NotFound):
             self._generations.delete(job)
+
+    def finish_deletions(self) -> None:
+        """Go on with the deletions that were seen: they may have broken off. Those that have not come to no harm."""
+        while self._being_deleted:
+            self._generations.finish_deletion(self._being_deleted.pop())
 
     def has_program(self, job: Job) -> bool:
         """Say whether the job has an exported program, so that predictors can run its models."""

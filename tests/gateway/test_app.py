@@ -10,11 +10,13 @@ from flstore_core.ids import JobId
 from flstore_core.storage import ObjectStore
 from services.common.proof import Keys
 from services.gateway import app
-from services.gateway.app import create_app, follow, keep
+from services.gateway.app import create_app, finish, follow, keep
 from services.gateway.settings import Settings
 from services.gateway.state import create_state
 from tests.fakes.store import MemoryStore
 from tests.gateway.world import NAME, world
+
+TASKS = {"placement-follower", "operations-keeper", "erasures-finisher"}
 
 
 class Enough(Exception):
@@ -66,6 +68,19 @@ async def test_operations_are_renewed_and_now_and_then_swept(
     assert [record.message for record in caplog.records] == ["operations not renewed"]
 
 
+async def test_erasures_that_broke_off_are_looked_for_again_and_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(app, "FINISH_EVERY_S", 0.0)
+    eraser = world().state.eraser
+    go_on = Called(3, None, Unavailable("away"))
+    monkeypatch.setattr(eraser, "go_on", go_on)
+    with caplog.at_level(logging.WARNING), pytest.raises(Enough):
+        await finish(eraser)
+    assert go_on.calls == 3
+    assert [record.message for record in caplog.records] == ["erasures not looked at"]
+
+
 async def test_a_gateway_has_its_table_before_the_first_request_and_closes_at_the_end() -> None:
     gateway = world()
     closed: list[str] = []
@@ -73,9 +88,9 @@ async def test_a_gateway_has_its_table_before_the_first_request_and_closes_at_th
     application = create_app(gateway.state)
     async with application.router.lifespan_context(application):
         names = {task.get_name() for task in asyncio.all_tasks()}
-        assert {"placement-follower", "operations-keeper"} <= names
+        assert names >= TASKS
     assert closed == ["store"]
-    assert not {"placement-follower", "operations-keeper"} & {task.get_name() for task in asyncio.all_tasks()}
+    assert not TASKS & {task.get_name() for task in asyncio.all_tasks()}
 
 
 def test_the_real_parts_fit_together() -> None:
@@ -94,5 +109,5 @@ def test_an_operation_s_progress_is_the_workload_s() -> None:
     gateway.create()
     gateway.fill(0, 1)
     gateway.commit(0)
-    operation = gateway.state.operations.start(NAME, "metrics", {}, None)
+    operation = gateway.state.operations.start(NAME, "metrics", {}, None, generation="g1")
     assert gateway.state.operations.find_or_take_over(operation.id).result["workload"] == "metrics"

@@ -152,14 +152,19 @@ def world(
     slices: int = 2,
     predictor: Answer | None = None,
     store: MemoryStore | None = None,
+    shards: EngineWire | None = None,
+    time: FakeTime | None = None,
     pools: Pools | None = None,
     keys: Keys | None = None,
     **settings: Any,
 ) -> World:
-    """Return a gateway with two shards, and one predictor if `predictor` answers for it."""
-    time = FakeTime()
+    """Return a gateway with two shards, and one predictor if `predictor` answers for it.
+
+    Two gateways of one `store` and with the same `shards` are two of one system.
+    """
+    time = time or FakeTime()
     store = store or MemoryStore(time.now)
-    shards = EngineWire(store, time.monotonic)
+    shards = shards or EngineWire(store, time.monotonic)
     controller = Controller(slices, 2, 1 if predictor else 0)
 
     def answer(sent: Sent) -> Reply:

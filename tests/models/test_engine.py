@@ -186,6 +186,19 @@ def test_an_artifact_is_a_model_too_whatever_the_length_of_its_header() -> None:
         np.testing.assert_allclose(access.model(model)(ROWS)[0], output_of(55, ROWS), rtol=1e-5)
 
 
+def test_an_artifact_that_was_deleted_is_not_found_though_it_was_cached() -> None:
+    """The erasure of a client deletes what was made of it."""
+    store = world()
+    predictor = engine(store)
+    model = ModelName(artifact="mean")
+    store.put(layout.artifact(HOME, "mean"), store.contents[layout.tensors(HOME, 1, ClientId("a"))])
+    predictor.access(request(predictor, model)).model(model)
+    store.delete(layout.artifact(HOME, "mean"))
+    with pytest.raises(NotFound):
+        predictor.library.locate(predictor.library.jobs.get(JOB), model)
+    assert predictor.forget_client(JOB, ClientId("nobody")) == 1, "it may be of anybody"
+
+
 def test_an_artifact_of_another_schema_is_refused() -> None:
     store = world()
     store.put(layout.artifact(HOME, "other"), codec.dumps({"w": np.zeros(3, np.float32)}))

@@ -1,15 +1,19 @@
 """Records and table in the store: read, created, deleted, and swapped by one controller at a time."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from flstore_core import layout
 from flstore_core.errors import PreconditionFailed, StoreUnavailable
+from flstore_core.generations import Generations
 from flstore_core.ids import ClientId, JobId
 from flstore_core.placement import Table
+from flstore_core.records import to_bytes
 from flstore_core.storage import Body, DirectoryStore, ObjectInfo
 from services.placement.memory import Memory
+from tests.fakes.store import Call, MemoryStore
 from tests.kubernetes.world import job
 
 JOB = JobId("digits")
@@ -91,3 +95,42 @@ def test_a_table_is_swapped_by_whoever_read_it_last(memory: Memory) -> None:
     table, etag = memory.read_table()
     assert table == Table(2)
     memory.swap_table(Table(3), etag)
+
+
+def test_a_deletion_that_broke_off_is_finished() -> None:
+    store = MemoryStore()
+    memory = Memory(store)
+    memory.create_job(job("a"))
+    memory.create_job(job("b"))
+    record = memory.read_job(JobId("a"))
+    assert record
+    store.put(layout.artifact(record.home, "left"), b"model")
+
+    def fail(call: Call) -> None:
+        if call.method == "delete_prefix":
+            raise StoreUnavailable("away")
+
+    store.before = fail
+    with pytest.raises(StoreUnavailable):
+        memory.delete_job(JobId("a"))
+    store.before = lambda call: None
+    assert list(memory.read_jobs()) == ["b"]
+    memory.finish_deletions()
+    assert sorted(store.contents) == [layout.job(JobId("a")), layout.job(JobId("b"))]
+    before = store.contents
+    memory.read_jobs()
+    memory.finish_deletions()
+    assert store.contents == before
+
+
+def test_a_job_that_was_made_anew_since_is_not_deleted() -> None:
+    store = MemoryStore()
+    memory = Memory(store)
+    memory.create_job(job("a"))
+    Generations(store).delete(JobId("a"))
+    marked = {**json.loads(store.contents[layout.job(JobId("a"))]), "state": "deleting"}
+    store.put(layout.job(JobId("a")), to_bytes(marked))
+    assert memory.read_jobs() == {}
+    memory.create_job(job("a"))
+    memory.finish_deletions()
+    assert list(memory.read_jobs()) == ["a"]

@@ -1,28 +1,46 @@
-"""Stores artifacts: models that workloads made, in the job's own schema. An answer links to them."""
+"""Stores artifacts: models that workloads made, in the job's own schema. An answer links to them.
+
+An artifact's metadata lists the updates that it was made of, so that it is deleted when one of their clients is erased.
+A question may have read an update just before the erasure, and write a model of it just after. Here too both sides
+leave a mark before they look: an erasure writes its tombstone, and later looks for artifacts; a question writes its
+artifact, and then looks for tombstones that it did not know when it read the rounds (`Watch`). One of them is sure to
+see the other, and the artifact goes. The question is then answered anew.
+"""
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 
 from flstore_core import buffers, codec, flat, layout
-from flstore_core.errors import Forbidden
+from flstore_core.errors import FLStoreError, Forbidden, NotFound, StoreUnavailable
 from flstore_core.flat import NUMPY_DTYPE, Float32
 from flstore_core.generations import Generations
-from flstore_core.ids import object_name
+from flstore_core.ids import ClientId, object_name
 from flstore_core.records import Job
 from flstore_core.schema import FLOATS
 from flstore_core.shard.protocol import MemberRef
 from flstore_core.storage import ObjectStore
 from flstore_core.workloads import ArtifactLink, ArtifactWriter
+from services.gateway.rounds.index import ErasedMeanwhile
+
+Watch = Callable[[], object]
+"""Raises `ErasedMeanwhile` if a client was erased since the rounds of a question were read."""
 
 
-def writer(store: ObjectStore, job: Job, donor: MemberRef | None, base: MemberRef | None = None) -> ArtifactWriter:
+def writer(
+    store: ObjectStore,
+    job: Job,
+    donor: MemberRef | None,
+    base: MemberRef | None = None,
+    watch: Watch = lambda: None,
+) -> ArtifactWriter:
     """Return a function that writes a flat vector as a safetensors file, named by its content's hash.
 
     Args:
+        watch: is called when an artifact has been written. If it raises, the artifact is deleted again.
         donor: a stored model. A flat vector has floats only, so the other tensors, such as counters, are copied from
             this model. If it is None, they are zeros.
         base: the model to add to the donor, if that is a difference.
@@ -38,8 +56,14 @@ def writer(store: ObjectStore, job: Job, donor: MemberRef | None, base: MemberRe
         if base:
             _add_others(data, job, partial(_read, store, job, base))
         sha256 = hashlib.sha256(body).hexdigest()
-        store.put(layout.artifact(job.home, sha256[:32]), body)
+        key = layout.artifact(job.home, sha256[:32])
+        store.put(key, body)
         Generations(store).require(job)
+        try:
+            watch()
+        except ErasedMeanwhile:
+            store.delete(key)
+            raise
         return ArtifactLink(f"/v1/jobs/{job.id}/artifacts/{sha256[:32]}", sha256, len(body), job.schema.parameters)
 
     return write
@@ -57,9 +81,44 @@ def delete(store: ObjectStore, job: Job, name: str) -> None:
     store.delete(key)
 
 
+def find_made_of(store: ObjectStore, job: Job, client: ClientId, *, unknown: bool = False) -> list[str]:
+    """Return the keys of a job's artifacts that were made of updates of a client.
+
+    Args:
+        unknown: whether to return those too whose metadata does not say what they were made of.
+    """
+    keys = [info.key for info in store.list(layout.artifacts_prefix(job.home))]
+    return [key for key in keys if _is_made_of(store, key, client, unknown=unknown)]
+
+
+def forget_client(store: ObjectStore, job: Job, client: ClientId, rounds: Collection[int]) -> list[str]:
+    """Delete a job's artifacts that were made of updates of a client; return their keys.
+
+    If the client took part in any of `rounds`, this includes artifacts that do not say what they were made of.
+    """
+    keys = find_made_of(store, job, client, unknown=bool(rounds))
+    for key in keys:
+        store.delete(key)
+    return keys
+
+
+def _is_made_of(store: ObjectStore, key: str, client: ClientId, *, unknown: bool) -> bool:
+    try:
+        return any(name == client for _, name, _ in json.loads(_read_metadata(store, key)["inputs"]))
+    except NotFound:  # somebody has deleted it
+        return False
+    except StoreUnavailable:
+        raise
+    except (FLStoreError, ValueError, KeyError, TypeError):
+        return unknown
+
+
 def read_metadata(store: ObjectStore, job: Job, name: str) -> Mapping[str, str]:
     """Return the metadata that an artifact was written with; raise `NotFound` if there is no such artifact."""
-    key = layout.artifact(job.home, object_name("artifact", name))
+    return _read_metadata(store, layout.artifact(job.home, object_name("artifact", name)))
+
+
+def _read_metadata(store: ObjectStore, key: str) -> Mapping[str, str]:
     length = int.from_bytes(store.get(key, length=8), "little")
     header = codec.parse_header(memoryview(store.get(key, length=8 + length)))
     return {str(name): str(value) for name, value in json.loads(header.metadata.get("flstore", "{}")).items()}

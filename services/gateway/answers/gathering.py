@@ -43,6 +43,7 @@ class SliceMaps:
 
     def __init__(self, rounds: Rounds, backends: Backends) -> None:
         self._store = rounds.store
+        self._catalog = rounds.catalog
         self._records = rounds.records
         self._openings = rounds.openings
         self._backends = backends
@@ -68,7 +69,8 @@ class SliceMaps:
         context = replace(context, members=members)
         if context.write_model is not artifacts.refuse:
             added = bases[donor.round] if donor.is_delta else None
-            context = replace(context, write_model=artifacts.writer(self._store, job, donor, added))
+            watch = partial(self._catalog.require_no_erasure_since, job, question.erasures)
+            context = replace(context, write_model=artifacts.writer(self._store, job, donor, added, watch))
         work = sum((work for _, work in answers), Work())
         return Gathered(context, [answer for answer, _ in answers], work, self._backends.owners(job))
 

@@ -1,19 +1,20 @@
 """Stores operations: a record for each, and beside it a marker once somebody has asked to cancel it."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from flstore_core.errors import NotFound, unknown
 from flstore_core.formats import LATER, Record, from_known, without_defaults
-from flstore_core.ids import JobId
+from flstore_core.ids import ClientId, JobId
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json_with_etag, save_json
 
 PREFIX = "operations"
 
-_SINCE_VERSION_1: Final = ("read_only", "attempts")
+_SINCE_VERSION_1: Final = ("read_only", "attempts", "generation")
 
 RUNNING, SUCCEEDED, FAILED, CANCELLED = "running", "succeeded", "failed", "cancelled"
 
@@ -40,6 +41,8 @@ class Operation(Record):
     """Whether its caller may only read the job. If so, it writes no model, whichever gateway works on it."""
     attempts: int = 1
     """How many gateways have begun the work. All but the last one ended before the work did."""
+    generation: str = ""
+    """Of the job. When the job is deleted, its operations have ended, whatever becomes of a job of the same name."""
 
     @property
     def question(self) -> tuple[str, str, str, bool]:
@@ -48,9 +51,19 @@ class Operation(Record):
 
     def describe(self) -> dict[str, Any]:
         """Return the operation as its callers see it."""
-        values = without_defaults(self, asdict(self), _SINCE_VERSION_1)
-        del values["unknown"]
-        return values
+        return {name: value for name, value in self._values().items() if name != "generation"}
+
+    def mentions(self, client: ClientId) -> bool:
+        """Say whether a client's name stands anywhere in the parameters, the result or the problem."""
+        said = json.dumps([self.params, self.result, self.problem], ensure_ascii=False, default=str)
+        return re.search(rf"(?<![A-Za-z0-9._-]){re.escape(client)}(?![A-Za-z0-9._-])", said) is not None
+
+    def read_any(self, rounds: Collection[int]) -> bool:
+        """Say whether the result was made of one of these rounds, or may have been."""
+        if self.result is None:
+            return False
+        numbers = self.result.get("rounds") if isinstance(self.result, dict) else None
+        return numbers is None or not set(rounds).isdisjoint(numbers)
 
     def to_json(self) -> dict[str, Any]:
         """Return the operation as it is stored.
@@ -58,7 +71,7 @@ class Operation(Record):
         What version 0.1.0 does not know is in `problem`: that version would end if it were among the other fields. In
         there it ignores it, and leaves it in the record when it takes the operation over.
         """
-        record = {**self.unknown, **self.describe()}
+        record = {**self.unknown, **self._values()}
         later = record.pop(LATER, {}) | {name: record.pop(name) for name in _SINCE_VERSION_1 if name in record}
         return record | {"problem": {**(self.problem or {}), LATER: later}} if later else record
 
@@ -69,6 +82,11 @@ class Operation(Record):
         known = {name: later.pop(name) for name in _SINCE_VERSION_1 if name in later}
         operation = from_known(cls, {**data, **known, "problem": problem or None})
         return replace(operation, unknown={**operation.unknown, LATER: later}) if later else operation
+
+    def _values(self) -> dict[str, Any]:
+        values = without_defaults(self, asdict(self), _SINCE_VERSION_1)
+        del values["unknown"]
+        return values
 
 
 class OperationRecords:

@@ -31,6 +31,12 @@ operation, only one succeeds. If an owner was only suspended for a while and los
 write fails and it gives the work up, so an end that was once readable stays. It is safe that some work is done twice:
 workloads are deterministic, and write nothing but artifacts that are named by their content.
 
+**When a client is erased**, ended operations that read its rounds or name it are deleted. A running one may have read
+what was erased, so it is put back to where it waits, under another version of its record. Its owner's next write fails
+then, whatever it has computed, and some gateway takes it over and begins again. Work looks at the store when it begins,
+so what begins after the erasure has changed the rounds reads them as they are now. **When the job is deleted**, its
+operations are not found any more, because they belong to its generation; the next sweep deletes them.
+
 Only deleting is unconditional, because stores offer nothing else. A gateway may read a record a day after its end, be
 suspended, and then delete a new operation under the same idempotency key. While that one runs, its owner creates its
 record again.
@@ -42,7 +48,7 @@ looks for it whenever it renews.
 import hashlib
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import replace
@@ -60,7 +66,8 @@ from flstore_core.errors import (
     PreconditionFailed,
     unknown,
 )
-from flstore_core.ids import JobId, object_name
+from flstore_core.ids import ClientId, JobId, object_name
+from flstore_core.records import Job
 from flstore_core.storage import ObjectStore
 from flstore_core.workloads import Progress
 from services.common.timing import Time
@@ -122,14 +129,23 @@ class Operations:
 
     Args:
         workers: runs the work.
+        stands: says whether there still is the job that an operation is about.
     """
 
-    def __init__(self, store: ObjectStore, workers: Executor, time: Time, work: Work) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        workers: Executor,
+        time: Time,
+        work: Work,
+        stands: Callable[[Operation], bool] = lambda operation: True,
+    ) -> None:
         self._records = OperationRecords(store)
         self._queue = FairQueue(workers)
         self._now = time.now
         self._clock = time.monotonic
         self._work = work
+        self._stands = stands
         self._owned: dict[str, _Running] = {}
         self._seen: dict[str, tuple[str, float]] = {}
         """Other gateways' running operations: the version of each record, and when it was first seen."""
@@ -144,19 +160,23 @@ class Operations:
         *,
         caller: str = "",
         read_only: bool = False,
+        generation: str = "",
     ) -> Operation:
         """Start a workload and return its operation. If the idempotency key was used before, return the earlier one.
 
         Args:
             caller: whose work this is when callers take turns; "" counts it as the job's.
+            generation: of the job.
 
         Raises:
             Conflict: if the key was used for another question.
             Busy: if too many operations wait already, of this caller or of all callers.
         """
-        name = _name_of(job, idempotency_key) if idempotency_key else uuid.uuid4().hex
+        name = _name_of(job, generation, idempotency_key) if idempotency_key else uuid.uuid4().hex
         now = self._now()
-        operation = Operation(name, job, workload, params, RUNNING, now, now, read_only=read_only)
+        operation = Operation(
+            name, job, workload, params, RUNNING, now, now, read_only=read_only, generation=generation
+        )
         tenant = caller or job
         while True:
             # Room is checked before the record is created, so that a refusal leaves nothing behind. A repeat of an
@@ -177,7 +197,7 @@ class Operations:
     def find_or_take_over(self, name: str) -> Operation:
         """Return an operation as it is now; take it over if its gateway is gone. Raises `NotFound` if there is none."""
         operation, version = self._records.load(object_name("operation", name))
-        if operation.finished_at is not None and self._now() - operation.finished_at > KEPT_S:
+        if self._is_over(operation) or not self._stands(operation):
             self._records.delete(operation.id)
             raise unknown("operation", name, ())
         if self._is_abandoned(operation, version):
@@ -221,6 +241,32 @@ class Operations:
         with self._lock:
             self._seen = {name: seen for name, seen in self._seen.items() if name in set(names)}
         self._look_at(names)
+
+    def forget_client(self, job: Job, client: ClientId, rounds: Collection[int]) -> list[str]:
+        """Delete a job's ended operations that may have something of a client in these rounds, and begin running ones
+        again; return the names of those that were deleted, or lost what they had done.
+        """
+        return [name for name in self._records.names() if self._forget_client(name, job, client, rounds)]
+
+    def _forget_client(self, name: str, job: Job, client: ClientId, rounds: Collection[int]) -> bool:
+        while True:
+            try:
+                operation, version = self._records.load(name)
+            except NotFound:
+                return False
+            if not _is_of(operation, job):
+                return False
+            if operation.state != RUNNING:
+                concerned = operation.mentions(client) or operation.read_any(rounds)
+                if concerned:
+                    self._records.delete(name)
+                return concerned
+            with suppress(PreconditionFailed):
+                self._records.replace(_begun_again(operation, client, self._now()), version)
+                return True
+
+    def _is_over(self, operation: Operation) -> bool:
+        return operation.finished_at is not None and self._now() - operation.finished_at > KEPT_S
 
     def _look_at(self, names: Iterable[str]) -> None:
         for name in names:
@@ -368,5 +414,21 @@ def _check_question(earlier: Operation, new: Operation) -> Operation:
     return earlier
 
 
-def _name_of(job: JobId, idempotency_key: str) -> str:
-    return hashlib.sha256(f"{job}\n{idempotency_key}".encode()).hexdigest()[:32]
+def _is_of(operation: Operation, job: Job) -> bool:
+    return (operation.job, operation.generation) == (job.id, job.generation)
+
+
+def _begun_again(operation: Operation, client: ClientId, now: float) -> Operation:
+    """Return a running operation as one that waits; or as failed and without parameters, if these name the client."""
+    renewed_at = max(now, operation.renewed_at + TICK_S)  # the record has to change, whatever the clock says
+    if not operation.mentions(client):
+        return replace(operation, progress=None, renewed_at=renewed_at)
+    problem = _problem(NotFound("a client that the parameters name was erased"))
+    return replace(
+        operation, state=FAILED, params={}, problem=problem, progress=None, renewed_at=renewed_at, finished_at=now
+    )
+
+
+def _name_of(job: JobId, generation: str, idempotency_key: str) -> str:
+    life = f"{job}/{generation}" if generation else job
+    return hashlib.sha256(f"{life}\n{idempotency_key}".encode()).hexdigest()[:32]

@@ -45,6 +45,8 @@ class Question:
     """The workload's own parameter class."""
     rounds: tuple[RoundData, ...]
     """Ascending."""
+    erasures: frozenset[str] = frozenset()
+    """The job's tombstones, as they were known before the rounds were read."""
     run: RunRequest | None = None
     """For a workload that runs models, the request to a predictor."""
 

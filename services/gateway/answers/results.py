@@ -4,7 +4,7 @@ import json
 from collections import OrderedDict
 from threading import Lock
 
-from flstore_core.ids import JobId
+from flstore_core.ids import Home
 from services.gateway.answers.execution import Outcome
 
 RESULTS_BYTES = 64 * 2**20
@@ -20,7 +20,7 @@ class Results:
     def __init__(self, budget: int = RESULTS_BYTES) -> None:
         self._budget = budget
         self._used = 0
-        self._kept: OrderedDict[str, tuple[Outcome, int]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[Outcome, int, Home]] = OrderedDict()
         self._lock = Lock()
 
     def get(self, etag: str) -> Outcome | None:
@@ -31,13 +31,13 @@ class Results:
             self._kept.move_to_end(etag)
             return self._kept[etag][0]
 
-    def forget(self, job: JobId) -> None:
-        """Drop the answers about a job. Call it when a model of the job is deleted, which they may link to."""
+    def forget(self, home: Home) -> None:
+        """Drop the answers about a generation of a job: they may link to a deleted model, or be of an erased client."""
         with self._lock:
-            for etag in [etag for etag, (outcome, _) in self._kept.items() if outcome.job == job]:
+            for etag in [etag for etag, (_, _, of) in self._kept.items() if of == home]:
                 self._used -= self._kept.pop(etag)[1]
 
-    def offer(self, outcome: Outcome) -> None:
+    def offer(self, outcome: Outcome, home: Home) -> None:
         """Keep an answer that has an ETag and took long; drop the least recently used ones to make room."""
         if outcome.etag is None or outcome.execution.total_seconds < WORTH_KEEPING_S:
             return
@@ -47,6 +47,6 @@ class Results:
         with self._lock:
             # Another thread may have kept an answer to this question meanwhile. The new one replaces it.
             self._used += nbytes - self._kept.pop(outcome.etag, (None, 0))[1]
-            self._kept[outcome.etag] = outcome, nbytes
+            self._kept[outcome.etag] = outcome, nbytes, home
             while self._used > self._budget:
                 self._used -= self._kept.popitem(last=False)[1][1]

@@ -1,6 +1,7 @@
 """Runs workloads: reads the rounds, has backends work next to the data, and combines their answers."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, cast
@@ -22,9 +23,12 @@ from services.gateway.answers.question import NotModified, Options, Question
 from services.gateway.answers.results import Results
 from services.gateway.backends.slices import Backends
 from services.gateway.programs import Programs
-from services.gateway.rounds.index import JobIndex
+from services.gateway.rounds.index import ErasedMeanwhile, JobIndex
 from services.gateway.rounds.opening import Rounds
 from services.gateway.rounds.statistics import Statistics
+
+ATTEMPTS = 3
+"""How often a question is answered that writes a model while clients are erased."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,11 @@ class Read:
 
 
 class Runner:
-    """Runs workloads. Safe to share between threads."""
+    """Runs workloads. Safe to share between threads.
+
+    Attributes:
+        results: answers that are kept.
+    """
 
     def __init__(
         self,
@@ -49,6 +57,7 @@ class Runner:
         backends: Backends,
         time: Time,
         limits: Limits,
+        results: Results,
     ) -> None:
         self._store = rounds.store
         self._catalog = rounds.catalog
@@ -59,7 +68,7 @@ class Runner:
         self._slice_maps = SliceMaps(rounds, backends)
         self._model_runs = ModelRuns(rounds, programs, backends)
         self._pricing = Pricing(backends.placement)
-        self._results = Results()
+        self.results = results
         self._limits = limits
         self._backends = backends
 
@@ -75,7 +84,14 @@ class Runner:
             InvalidParameters: naming each field of `data` that does not fit.
             NotEnoughData: if the question cannot be answered from what is stored.
             NotModified: if the caller has the answer, by `options.known_etag`.
+            ErasedMeanwhile: if clients were erased all the time while the question was answered.
         """
+        for _ in range(ATTEMPTS - 1):
+            with suppress(ErasedMeanwhile):
+                return self._run(job, name, data, options)
+        return self._run(job, name, data, options)
+
+    def _run(self, job: JobId, name: str, data: Mapping[str, Any], options: Options) -> Outcome:
         workload = registry.get(name)
         params = self._read_params(job, workload, data)
         stages = Stages(self._clock)
@@ -84,7 +100,7 @@ class Runner:
         with stages("records"):
             read = self._read(index, numbers, workload, params)
         self._limits.check(workload, params, read.rounds, index.job.schema.parameters)
-        question = self._model_runs.prepare(Question(index.job, workload, params, read.rounds))
+        question = self._model_runs.prepare(Question(index.job, workload, params, read.rounds, index.erasures))
         if kept := self._recall(question, options):
             again = Execution(seconds=stages.seconds, work=read.work, cached=True)
             return replace(kept, execution=self._pricing.price_again(again, kept.execution.cost))
@@ -98,8 +114,9 @@ class Runner:
         Raises:
             NotFound: if there is no such model.
         """
-        artifacts.delete(self._store, self._catalog.read_job(job), name)
-        self._results.forget(job)
+        record = self._catalog.read_job(job)
+        artifacts.delete(self._store, record, name)
+        self.results.forget(record.home)
 
     def _answer(self, question: Question, options: Options, stages: Stages, read: Read) -> Outcome:
         """Compute an answer to a question about the rounds that were read."""
@@ -111,7 +128,7 @@ class Runner:
         execution = self._pricing.price(execution, aggregator_reads(workload.needs, gathered.context))
         numbers = tuple(round_.record.number for round_ in question.rounds)
         outcome = Outcome(question.job.id, workload.name, question.pattern, numbers, result, execution, question.etag)
-        self._results.offer(outcome)
+        self.results.offer(outcome, question.job.home)
         return outcome
 
     def _execution(self, job: Job, read: Read, gathered: Gathered, stages: Stages) -> Execution:
@@ -180,11 +197,14 @@ class Runner:
             return None
         if question.etag == options.known_etag:
             raise NotModified(question.etag)
-        return None if options.recompute else self._results.get(question.etag)
+        return None if options.recompute else self.results.get(question.etag)
 
     def _gather(self, question: Question, stages: Stages, options: Options) -> Gathered:
         """Return what `combine` works with. A workload over metadata or statistics needs only the rounds."""
-        write_model = artifacts.writer(self._store, question.job, None) if options.may_write else artifacts.refuse
+        write_model = artifacts.refuse
+        if options.may_write:
+            watch = partial(self._catalog.require_no_erasure_since, question.job, question.erasures)
+            write_model = artifacts.writer(self._store, question.job, None, watch=watch)
         context = Context(question.job, question.rounds, write_model, progress=options.progress)
         if question.run:
             with stages("model"):

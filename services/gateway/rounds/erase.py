@@ -1,12 +1,13 @@
-"""Erases a client from a job: its updates, its rows in statistics and its entries in round records.
+"""Erases a client from a job: its updates, its rows in statistics, its entries in round records, what was made of it.
 
 **The steps, and the reason for their order.**
 
 1. Look through every round of the job for traces of the client: records, files that no record names, and the records of
-   committed rounds.
+   committed rounds. Write down that the erasure has begun, and which uploads were found
+   (`services.gateway.rounds.begun`).
 2. Write a tombstone that lists the rounds with traces, with `done_at` null. Other gateways see a new tombstone at their
    next look at the store, and drop what they have cached about the job (`services.gateway.rounds.index`).
-3. In each of these rounds:
+3. In each of these rounds (`services.gateway.rounds.traces`):
    a. List the client's files, and then replace its member record by the mark of its removal, on the condition that it
       is the one that was read. An upload that began before can then no longer write its record
       (`services.gateway.rounds.ingest`). In this order, because files that come later may belong to an upload that
@@ -21,40 +22,63 @@
    e. If the round is committed, delete the mark: no upload can be counted there any more.
    f. Delete the files that were listed, which no record names any more, or can come to name. They come last: an erasure
       that breaks off before is found by them and goes on.
-4. Drop what this gateway has cached about the job, and have the shards that are awake drop the client's slices. Slices
+4. Write the tombstone again, with `rounds_done_at`. Then delete what was made of the client's updates: artifacts, and
+   results of operations. A question that read the client before, and writes a model after this step, finds that the
+   tombstone has changed since it read the rounds, and takes the model back (`services.gateway.answers.artifacts`).
+5. Drop what this gateway has cached about the job, and have the shards that are awake drop the client's slices. Slices
    that are still on their way get a few seconds to arrive first. If they arrived later, a shard would keep them.
-5. Write the tombstone again, with `done_at`. Its etag changes, so other gateways drop what they cached during step 3.
+6. Write the tombstone again, with `done_at`. Its etag changes, so other gateways drop what they cached during step 3.
+   Delete the record of step 1.
 
-An erasure that broke off is asked for again, and finds what is left by step 1. The mark of step 3a stays until the
-round has been committed. Models to which the client contributed, such as aggregates and artifacts, stay as they are.
+**If it breaks off**, some gateway goes on with it (`Eraser.go_on`), or whoever asks for it again does. Going on takes
+the same steps, but touches only the uploads of step 1, because the client may have come back since. The mark of step 3a
+stays until the round has been committed. Aggregates to which the client contributed stay as they are; the answer says
+of which rounds.
 
 **Concurrent writers.** Member records, round records and statistics are replaced only if they have not changed since
 they were read, so two erasures at once do not undo each other, and neither does a commit. Files are deleted without a
 condition, but each belongs to one upload, and an upload that comes after the erasure has another.
 """
 
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+import logging
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from flstore_core import layout
-from flstore_core.errors import NotFound, unknown
-from flstore_core.ids import ClientId, JobId
+from flstore_core.errors import FLStoreError, NotFound, unknown
+from flstore_core.ids import AGGREGATE, ClientId, JobId
 from flstore_core.records import Job, to_bytes
 from services.common.timing import Time
 from services.gateway.backends.outbox import FORGET_AFTER_S
 from services.gateway.backends.slices import Backends
+from services.gateway.rounds.begun import Begun, BegunErasures
 from services.gateway.rounds.index import JobIndex
 from services.gateway.rounds.ingest import new_name
 from services.gateway.rounds.opening import Rounds
-from services.gateway.rounds.removal import mark_any_removal, take_out_of_statistics
-from services.gateway.rounds.settlement import Settlement, drop_member, drop_rows
+from services.gateway.rounds.traces import Removed, Traces
+
+logger = logging.getLogger(__name__)
+
+ELSEWHERE = "backups and copies of the store, and what was downloaded before"
+"""What no erasure reaches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A kind of thing that is made of updates, such as artifacts."""
+
+    kind: str
+    find: Callable[[Job, ClientId], Collection[str]]
+    """Returns names of what says of itself that it was made of a client's updates."""
+    forget: Callable[[Job, ClientId, Collection[int]], Collection[str]]
+    """Deletes what was or may have been made of a client's updates in these rounds; returns its names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What an erasure removed."""
+    """What an erasure removed, and what by its nature remains."""
 
     client: ClientId
     rounds: tuple[int, ...]
@@ -62,85 +86,136 @@ class Erasure:
     """How many objects were deleted from the store."""
     tombstone: str
     """Key of the audit record in the object store."""
+    removed: Mapping[str, int] = field(default_factory=dict)
+    """How many of each kind."""
+    remains: Mapping[str, Any] = field(default_factory=dict)
+    """`aggregates`: rounds whose aggregate the client may have contributed to. `audit_records`: keys of the records
+    that name it. `elsewhere`: what no erasure reaches."""
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "client": self.client,
-            "rounds": list(self.rounds),
-            "objects": self.objects,
-            "tombstone": self.tombstone,
-        }
+        return {**asdict(self), "rounds": list(self.rounds)}
 
 
 class Eraser:
-    """Erases clients. Safe to share between threads."""
+    """Erases clients. Safe to share between threads.
+
+    Args:
+        name_removal: returns a name that no removal had before.
+        derived: what is made of updates and kept.
+    """
 
     def __init__(
-        self, rounds: Rounds, backends: Backends, time: Time, name_removal: Callable[[], str] = new_name
+        self,
+        rounds: Rounds,
+        backends: Backends,
+        time: Time,
+        name_removal: Callable[[], str] = new_name,
+        derived: Sequence[Derived] = (),
     ) -> None:
         self._rounds = rounds
         self._store = rounds.store
-        self._settlement = Settlement(rounds.store)
         self._catalog = rounds.catalog
         self._records = rounds.records
+        self._traces = Traces(rounds.store, rounds.records, name_removal)
+        self._begun = BegunErasures(rounds.store)
         self._backends = backends
         self._time = time
-        self._name_removal = name_removal
+        self._derived = derived
+        self._seen: set[str] = set()
+        """Erasures that had begun and not ended when this gateway looked last."""
 
     def erase(self, job: JobId, client: ClientId) -> Erasure:
-        """Erase a client from every round of a job. Call it again after an error to finish the work.
+        """Erase a client from every round of a job, and go on with an earlier erasure of it that broke off.
 
         Raises:
             NotFound: if the client never took part, or if the job was deleted meanwhile.
         """
         index = self._catalog.refresh(job)
-        numbers = self._find_rounds(index, client)
-        asked_at = self._time.now()
-        tombstone = layout.audit(job, f"{client}-{asked_at:.6f}")
-        entry = {"job": job, "client": client, "rounds": numbers, "asked_at": asked_at, "done_at": None}
-        self._store.put(tombstone, to_bytes(entry))
-        objects = sum(self._erase_from(index.job, number, client) for number in numbers)
-        self._catalog.forget(job)
-        self._backends.outbox.settle(job, FORGET_AFTER_S)
-        self._backends.caches.forget_client(self._backends.placement.fetch_awake(), job, client)
-        self._store.put(tombstone, to_bytes({**entry, "objects": objects, "done_at": self._time.now()}))
-        self._rounds.require(index.job)
-        return Erasure(client, tuple(numbers), objects, tombstone)
+        earlier = [self._finish(each) for each in self._begun.read_all(job) if each.client == client]
+        uploads = self._find_uploads(index, client)
+        if not uploads and not any(each.find(index.job, client) for each in self._derived):
+            if done := [each for each in earlier if each]:
+                return done[-1]
+            raise unknown("client", client, index.participations)
+        begun = Begun(job, index.job.generation, client, self._time.now(), uploads)
+        self._begun.save(begun)
+        return self._carry_out(index.job, begun, only_found=False)
 
-    def _find_rounds(self, index: JobIndex, client: ClientId) -> list[int]:
+    def go_on(self) -> None:
+        """Finish erasures that broke off. One that was not there at the look before may still be under way."""
+        begun = list(self._begun.read_all())
+        waiting, self._seen = self._seen, {each.key for each in begun}
+        for each in begun:
+            if each.key in waiting:
+                try:
+                    self._finish(each)
+                except FLStoreError as error:
+                    logger.warning("erasure not finished", extra={"job": each.job, "error": error.detail})
+
+    def _finish(self, begun: Begun) -> Erasure | None:
+        """Go on with an erasure that broke off; return None if its job was deleted, and everything with it."""
+        try:
+            job = self._catalog.refresh(begun.job).job
+            if job.generation == begun.generation:
+                return self._carry_out(job, begun, only_found=True)
+        except NotFound:
+            pass
+        self._note(begun, rounds_done_at=None, objects=0, done_at=self._time.now())
+        self._begun.delete(begun)
+        return None
+
+    def _find_uploads(self, index: JobIndex, client: ClientId) -> dict[int, tuple[str, ...]]:
+        """Return the client's uploads by round; a round that only names the client has none, and is listed too."""
         numbers = [*index.committed, *index.open]
-        traces = self._records.readers.map(lambda number: self._has_traces(index.job, number, client), numbers)
-        traced = {number for number, has_traces in zip(numbers, traces, strict=True) if has_traces}
-        if rounds := sorted(traced.union(index.participations.get(client, ()))):
-            return rounds
-        raise unknown("client", client, index.participations)
+        found = self._records.readers.map(lambda number: self._traces.find(index.job, number, client), numbers)
+        uploads = {number: names for number, names in zip(numbers, found, strict=True) if names}
+        return {**dict.fromkeys(index.participations.get(client, ()), ()), **uploads}
 
-    def _has_traces(self, job: Job, number: int, client: ClientId) -> bool:
-        return bool(self._list_files(job, number, client) or self._records.read_member(job, number, client))
+    def _carry_out(self, job: Job, begun: Begun, *, only_found: bool) -> Erasure:
+        """Take the steps from 2 on.
 
-    def _list_files(self, job: Job, number: int, client: ClientId) -> set[str]:
-        """Return the keys of all files that uploads of a client have written to a round."""
-        own = layout.tensors(job.home, number, client, "*").partition("*")[0]
-        keys = [info.key for info in self._store.list(layout.clients_prefix(job.home, number))]
-        return {key for key in keys if key == layout.tensors(job.home, number, client) or key.startswith(own)}
+        Args:
+            only_found: whether to leave alone what was not there when the erasure began.
+        """
+        client, rounds = begun.client, begun.rounds
+        self._note(begun)
+        parts = [
+            self._traces.remove(job, number, client, names if only_found else None)
+            for number, names in sorted(begun.uploads.items())
+        ]
+        self._note(begun, rounds_done_at=(rounds_done_at := self._time.now()))
+        removed = asdict(sum(parts, Removed()))
+        removed |= {each.kind: len(each.forget(job, client, rounds)) for each in self._derived}
+        self._drop_from_caches(job, client)
+        objects = sum(removed.values()) - removed["statistics"]
+        self._note(begun, rounds_done_at=rounds_done_at, objects=objects, done_at=self._time.now())
+        self._begun.delete(begun)
+        self._rounds.require(job)
+        return Erasure(client, rounds, objects, begun.tombstone, removed, self._find_remains(job, begun))
 
-    def _erase_from(self, job: Job, number: int, client: ClientId) -> int:
-        """Erase a client from one round and return how many objects were deleted."""
-        files = self._list_files(job, number, client)
-        removal = self._name_removal()
-        member = mark_any_removal(self._store, self._records, job, number, client, removal)
-        take_out_of_statistics(self._store, job, number, client)
-        drop_member(self._store, layout.round_record(job.home, number), client)
-        drop_rows(self._store, layout.statistics(job.home, number), {client}, mark=removal)
-        self._clear_place(job, number, client)
-        if member:
-            files.add(layout.tensors(job.home, number, client, member.upload))
-        for key in sorted(files):
-            self._store.delete(key)
-        return len(files) + bool(member)
+    def _note(self, begun: Begun, **more: Any) -> None:
+        """Write the tombstone."""
+        entry = {"job": begun.job, "client": begun.client, "rounds": list(begun.rounds), "asked_at": begun.asked_at}
+        self._store.put(begun.tombstone, to_bytes({**entry, "done_at": None, **more}))
 
-    def _clear_place(self, job: Job, number: int, client: ClientId) -> None:
-        """Delete the mark of a removal from a committed round: no upload can be counted there any more."""
-        with suppress(NotFound):
-            self._settlement.read(job.home, number)
-            self._store.delete(layout.member(job.home, number, client))
+    def _drop_from_caches(self, job: Job, client: ClientId) -> None:
+        self._catalog.forget(job.id)
+        self._backends.outbox.settle(job.id, FORGET_AFTER_S)
+        self._backends.caches.forget_client(self._backends.placement.fetch_awake(), job.id, client)
+
+    def _find_remains(self, job: Job, begun: Begun) -> dict[str, Any]:
+        return {
+            "aggregates": [number for number in begun.rounds if self._records.read_member(job, number, AGGREGATE)],
+            "audit_records": sorted(
+                info.key
+                for info in self._store.list(layout.audit_prefix(job.id))
+                if is_about(info.key, job.id, begun.client)
+            ),
+            "elsewhere": ELSEWHERE,
+        }
+
+
+def is_about(key: str, job: JobId, client: ClientId) -> bool:
+    """Say whether an audit record is about a client. One of the client `a-1` also begins with `a-`."""
+    name = layout.audit(job, f"{client}-").removesuffix(".json")
+    return re.fullmatch(rf"{re.escape(name)}[0-9]+\.[0-9]{{6}}(-[^/]*)?\.json", key) is not None

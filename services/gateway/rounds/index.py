@@ -37,11 +37,12 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from flstore_core import layout
-from flstore_core.errors import NewerFormat, NotFound, StoreUnavailable, unknown
+from flstore_core.errors import NewerFormat, NotFound, StoreUnavailable, Unavailable, unknown
 from flstore_core.generations import Generations
 from flstore_core.ids import ClientId, Home, JobId
-from flstore_core.records import Job, Round
+from flstore_core.records import WITHDRAWN, Job, Round
 from flstore_core.storage import ObjectStore
+from flstore_core.storage.documents import load_json
 from services.common.timing import Time
 from services.gateway.rounds.settlement import Settlement
 from services.gateway.threads import Pools
@@ -119,6 +120,13 @@ class JobIndex:
     def is_outdated(self, job: Job, erasures: frozenset[str]) -> bool:
         """Say whether the job was replaced or a client erased since the index was read."""
         return not self.job.is_same(job) or self.erasures != erasures
+
+
+class ErasedMeanwhile(Unavailable):
+    """A client was erased after the rounds of a question were read. Asked again, it is answered without the client."""
+
+    def __init__(self, job: JobId) -> None:
+        super().__init__(f"a client was erased from job {job!r} while the question was answered; ask again")
 
 
 class UnknownJob(NotFound):
@@ -250,6 +258,13 @@ class Catalog:
             index = replace(current, open=open_now, read_at=read_at).joined(committed)
             self._indices[job] = index
         return index
+
+    def require_no_erasure_since(self, job: Job, known: frozenset[str]) -> None:
+        """Raise `ErasedMeanwhile` if a client was erased since an index with the `known` erasures was read."""
+        for entry in self._read_erasures(job.id) - known:
+            if WITHDRAWN not in load_json(self._store, entry.partition(" ")[0]):
+                self.refresh(job.id)
+                raise ErasedMeanwhile(job.id)
 
     def note_commit(self, job: JobId, record: Round) -> None:
         """Learn of a round that was committed through this gateway."""

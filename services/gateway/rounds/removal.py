@@ -5,10 +5,10 @@ from contextlib import suppress
 from flstore_core import layout
 from flstore_core.errors import PreconditionFailed
 from flstore_core.ids import ClientId
-from flstore_core.records import REMOVED, Job, Member, StatisticsMode, to_bytes
+from flstore_core.records import REMOVED, WITHDRAWN, Job, Member, StatisticsMode, to_bytes
 from flstore_core.statistics import RoundStatistics
 from flstore_core.storage import ObjectStore
-from services.gateway.rounds.records import Place, Records
+from services.gateway.rounds.records import Place
 from services.gateway.rounds.settlement import drop_rows
 
 _NO_ROWS = RoundStatistics.without_rows().to_bytes()
@@ -24,19 +24,8 @@ def mark_removal(store: ObjectStore, job: Job, number: int, place: Place, name: 
     return store.put(key, mark, if_none_match=place.etag is None, if_match=place.etag).etag
 
 
-def mark_any_removal(
-    store: ObjectStore, records: Records, job: Job, number: int, client: ClientId, name: str
-) -> Member | None:
-    """Put the mark of a removal into a client's place, whatever lies there, and return the member that did."""
-    while True:
-        place = records.read_place(job, number, client)
-        with suppress(PreconditionFailed):
-            mark_removal(store, job, number, place, name)
-            return place.member
-
-
-def take_out_of_statistics(store: ObjectStore, job: Job, number: int, client: ClientId) -> None:
-    """Take a client's row out of a round's statistics.
+def take_out_of_statistics(store: ObjectStore, job: Job, number: int, client: ClientId) -> bool:
+    """Take a client's row out of a round's statistics; return whether it was there.
 
     If there are none yet, create some without rows: a commit that has listed the client already finds them in its way,
     and begins again.
@@ -45,7 +34,7 @@ def take_out_of_statistics(store: ObjectStore, job: Job, number: int, client: Cl
     if job.statistics is not StatisticsMode.OFF:
         with suppress(PreconditionFailed):  # there are some
             store.put(key, _NO_ROWS, if_none_match=True)
-    drop_rows(store, key, {client})
+    return drop_rows(store, key, {client})
 
 
 def note_withdrawal(store: ObjectStore, job: Job, number: int, member: Member, at: float) -> None:
@@ -53,7 +42,7 @@ def note_withdrawal(store: ObjectStore, job: Job, number: int, member: Member, a
     entry = {
         "job": job.id,
         "client": member.client,
-        "withdrawn": {"round": number, "sha256": member.sha256, "received_at": member.received_at},
+        WITHDRAWN: {"round": number, "sha256": member.sha256, "received_at": member.received_at},
         "asked_at": at,
         "done_at": at,
     }

@@ -101,22 +101,26 @@ def _own_files(home: Home, record: Round) -> set[str]:
     }
 
 
-def drop_rows(store: ObjectStore, key: str, clients: Collection[ClientId], mark: str = "") -> None:
-    """Take clients' rows out of stored statistics, if there are any.
+def drop_rows(store: ObjectStore, key: str, clients: Collection[ClientId], mark: str = "") -> bool:
+    """Take clients' rows out of stored statistics; return whether there were any.
 
     Args:
         mark: a name that changes the statistics in any case, and so their etag: whoever computes others from what was
             stored before can then no longer write them.
     """
+    had_rows = False
 
     def without(body: bytes) -> bytes | None:
+        nonlocal had_rows
         statistics = RoundStatistics.from_stored(body) or RoundStatistics.without_rows()
         stay = [member for member in statistics.members if member not in clients]
+        had_rows = had_rows or len(stay) < len(statistics.members)
         if mark:
             return statistics.take(stay).to_bytes(mark=mark)
         return None if len(stay) == len(statistics.members) else statistics.take(stay).to_bytes()
 
     rewrite(store, key, without)
+    return had_rows
 
 
 def drop_member(store: ObjectStore, key: str, client: ClientId) -> None:

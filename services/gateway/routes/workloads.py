@@ -124,9 +124,11 @@ def _start(
     """Start an operation."""
     # Job, workload and parameters are checked first, so that a mistake is answered now and not found in a failed
     # operation later.
-    state.rounds.catalog.read_job(job)
+    generation = state.rounds.catalog.read_job(job).generation
     validate(registry.get(name), params)
-    return state.operations.start(job, name, params, idempotency_key, caller=caller, read_only=read_only)
+    return state.operations.start(
+        job, name, params, idempotency_key, caller=caller, read_only=read_only, generation=generation
+    )
 
 
 @cache

@@ -2,18 +2,20 @@
 
 import json
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flstore_core import layout
 from flstore_core.ids import JobId, ShardId
 from flstore_core.patterns import Pattern
 from flstore_core.shard.protocol import Work
 from services.gateway.answers.execution import Execution, Outcome, Stages
 from services.gateway.answers.results import WORTH_KEEPING_S, Results
 from tests.fakes.clock import Clock
+
+HOME = layout.home(JobId("job"), "g1")
 
 
 def outcome(etag: str | None, result: Any = "x", seconds: float = 1.0) -> Outcome:
@@ -23,35 +25,35 @@ def outcome(etag: str | None, result: Any = "x", seconds: float = 1.0) -> Outcom
 def test_an_answer_that_took_long_is_kept() -> None:
     results = Results()
     kept = outcome("a", seconds=WORTH_KEEPING_S)
-    results.offer(kept)
-    results.offer(outcome("b", seconds=WORTH_KEEPING_S / 2))
-    results.offer(outcome(None))
+    results.offer(kept, HOME)
+    results.offer(outcome("b", seconds=WORTH_KEEPING_S / 2), HOME)
+    results.offer(outcome(None), HOME)
     assert results.get("a") is kept
     assert results.get("b") is None
 
 
 def test_what_was_answered_about_a_job_is_dropped_and_its_room_is_free() -> None:
     results = Results(budget=2 * 12)
-    other = replace(outcome("other", "x" * 10), job=JobId("other"))
-    results.offer(outcome("a", "x" * 10))
-    results.offer(other)
-    results.forget(JobId("job"))
+    other = outcome("other", "x" * 10)
+    results.offer(outcome("a", "x" * 10), HOME)
+    results.offer(other, layout.home(JobId("job"), "g2"))
+    results.forget(HOME)
     assert (results.get("a"), results.get("other")) == (None, other)
-    results.offer(outcome("b", "x" * 10))
+    results.offer(outcome("b", "x" * 10), HOME)
     assert results.get("other") is other, "nothing had to make room"
 
 
 def test_the_least_recently_used_make_room() -> None:
     results = Results(budget=3 * 12)
     for name in "abc":
-        results.offer(outcome(name, "x" * 10))  # 12 bytes of JSON
+        results.offer(outcome(name, "x" * 10), HOME)  # 12 bytes of JSON
     results.get("a")
-    results.offer(outcome("d", "x" * 10))
+    results.offer(outcome("d", "x" * 10), HOME)
     assert [bool(results.get(name)) for name in "abcd"] == [True, False, True, True]
-    results.offer(outcome("e", "x" * 35))
+    results.offer(outcome("e", "x" * 35), HOME)
     assert results.get("e") is None, "it is larger than the budget"
     assert results.get("a")
-    results.offer(outcome("f", "x" * 34))
+    results.offer(outcome("f", "x" * 34), HOME)
     assert [bool(results.get(name)) for name in "abcdf"] == [False, False, False, False, True], "it fills the budget"
 
 
@@ -59,8 +61,8 @@ def test_an_answer_offered_again_replaces_the_earlier_one() -> None:
     results = Results(budget=24)
     for result in ("x" * 10, "y" * 10):
         for _ in range(5):
-            results.offer(outcome("a", result))
-    results.offer(outcome("b", "z" * 10))
+            results.offer(outcome("a", result), HOME)
+    results.offer(outcome("b", "z" * 10), HOME)
     assert (kept := results.get("a"))
     assert kept.result == "y" * 10
     assert results.get("b")
@@ -71,7 +73,7 @@ def test_the_budget_is_never_exceeded(steps: list[tuple[str, int, bool]], budget
     results, latest = Results(budget), dict[str, int]()
     for name, length, offers in steps:
         if offers:
-            results.offer(outcome(name, "x" * length))
+            results.offer(outcome(name, "x" * length), HOME)
             if length + 2 <= budget:
                 latest[name] = length
         else:

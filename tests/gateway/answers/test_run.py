@@ -419,7 +419,7 @@ def test_provenance_reads_what_an_artifact_says_of_itself(filled: World) -> None
 
 
 def test_an_operation_runs_the_workload(filled: World) -> None:
-    operation = filled.state.operations.start(NAME, "cosine-similarity", {"round": 1}, None)
+    operation = filled.state.operations.start(NAME, "cosine-similarity", {"round": 1}, None, generation="g1")
     end = filled.state.operations.find_or_take_over(operation.id)
     assert end.state == "succeeded"
     assert end.result["result"] == filled.run("cosine-similarity", round=1).result

@@ -8,6 +8,7 @@ import pytest
 from flstore_core import layout
 from flstore_core.errors import NotFound, RoundCommitted, StoreUnavailable
 from flstore_core.ids import ClientId
+from services.gateway.rounds.erase import ELSEWHERE
 from tests.fakes.clock import FakeTime
 from tests.fakes.store import Call
 from tests.gateway.rounds.world import HOME, JOB, NAME, World, body, gram, world
@@ -42,9 +43,14 @@ def test_nothing_of_the_client_is_left() -> None:
     assert [member.client for member in record.members] == ["b", "c"]
     assert statistics.members == ("b", "c")
     assert statistics.gram.tolist() == gram([ord("b"), ord("c")])
-    assert json.dumps(erasure.to_json()) == json.dumps(
-        {"client": "a", "rounds": [0, 2], "objects": 4, "tombstone": erasure.tombstone}
-    )
+    assert json.loads(json.dumps(erasure.to_json())) == {
+        "client": "a",
+        "rounds": [0, 2],
+        "objects": 4,
+        "tombstone": erasure.tombstone,
+        "removed": {"updates": 2, "files": 2, "statistics": 1},
+        "remains": {"aggregates": [], "audit_records": [erasure.tombstone], "elsewhere": ELSEWHERE},
+    }
 
 
 def test_everything_else_stays() -> None:
@@ -75,7 +81,8 @@ def test_the_tombstone_tells_when_it_began_and_ended() -> None:
     erasure = gateway.erase("a")
     entry = {"job": "job", "client": "a", "rounds": [0, 2], "asked_at": began}
     assert early == [{erasure.tombstone: {**entry, "done_at": None}}]
-    assert tombstones(gateway) == {erasure.tombstone: {**entry, "objects": 4, "done_at": began + 3.0}}
+    ended = {"rounds_done_at": began + 3.0, "objects": 4, "done_at": began + 3.0}
+    assert tombstones(gateway) == {erasure.tombstone: {**entry, **ended}}
 
 
 def test_this_gateway_forgets_and_awake_shards_too() -> None:
