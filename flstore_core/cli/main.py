@@ -26,6 +26,7 @@ COMMANDS = [
     LazyCommand("put", "flstore_core.cli.put:put_command", "Store clients' updates, or a round's aggregate."),
     LazyCommand("get", "flstore_core.cli.get:get_command", "Fetch a client's update, or a round's aggregate."),
     LazyCommand("drop", "flstore_core.cli.drop:drop_command", "Take an update to an open round back."),
+    LazyCommand("erase", "flstore_core.cli.erase:erase_command", "Erase a client from a job."),
     LazyCommand("commit", "flstore_core.cli.commit:commit_command", "Commit a round."),
     LazyCommand("run", "flstore_core.cli.run:run_command", "Run a workload and show its answer."),
     LazyCommand("workloads", "flstore_core.cli.workloads:workloads_command", "List workloads and their parameters."),

@@ -295,7 +295,7 @@ class Api:
         return (yield from self._download(path, progress))
 
     def erase_client(self, job: Id, client: Id, /) -> Exchange[Erasure]:
-        """Remove everything a client sent to a job; a tombstone in the audit log remains."""
+        """Remove everything a client sent to a job, and what was made of it; the answer says what remains."""
         response = yield from self._send(Request("DELETE", paths.client(job, client)))
         return answer_in(response, Erasure.from_json)
 

@@ -1,7 +1,7 @@
 """What calls return: small frozen values. A round's record is `flstore_core.records.Round`."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from flstore_core.records import Member, Round
@@ -59,7 +59,7 @@ class _FromJson:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+        names = {each.name for each in fields(cls)}  # type: ignore[arg-type]
         return cls(**{name: _frozen(value) for name, value in data.items() if name in names})
 
 
@@ -125,12 +125,19 @@ class RoundInfo(_FromJson):
 
 @dataclass(frozen=True)
 class Erasure(_FromJson):
-    """What an erasure removed of a client."""
+    """What an erasure removed of a client, and what by its nature remains."""
 
     client: str
     rounds: tuple[int, ...]
     objects: int
+    """How many objects were deleted from the store."""
     tombstone: str
+    """Key of the audit record in the store."""
+    removed: Mapping[str, int] = field(default_factory=dict)
+    """How many of each kind went: `updates`, `files`, `statistics` (rounds), `artifacts`, `operations`."""
+    remains: Mapping[str, Any] = field(default_factory=dict)
+    """`aggregates`: rounds whose aggregate the client may have added to. `audit_records`: keys of the records that name
+    it. `elsewhere`: what no erasure reaches."""
 
 
 @dataclass(frozen=True)

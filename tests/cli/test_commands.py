@@ -450,3 +450,33 @@ def test_what_is_taken_back_has_to_be_clear(flstore: Flstore, script: Script, ar
     assert result.exit_code == 2
     assert "name a client, or give --aggregate or --all" in result.output
     assert script.seen == []
+
+
+ERASURE = {"client": "c1", "rounds": [0, 2], "objects": 7, "tombstone": "audit/j/c1-1.000000.json"}
+
+
+def test_a_client_is_erased_and_what_remains_is_said(flstore: Flstore, script: Script) -> None:
+    removed = {"updates": 2, "files": 2, "statistics": 1, "artifacts": 1, "operations": 0}
+    remains = {"aggregates": [0, 2], "audit_records": ["audit/j/c1-1.000000.json"], "elsewhere": "backups"}
+    script.reply({**ERASURE, "removed": removed, "remains": remains})
+    result = flstore("erase", "j", "c1", "--yes")
+    assert result.output.splitlines() == [
+        "erased c1 from job j: 2 updates, 1 model made of them",
+        "remains: what it added to the aggregates of rounds 0, 2",
+        "remains: audit record audit/j/c1-1.000000.json",
+        "out of reach: backups",
+    ]
+    assert [(seen.method, seen.path) for seen in script.seen] == [("DELETE", "/v1/jobs/j/clients/c1")]
+
+
+def test_an_older_server_counts_objects_only(flstore: Flstore, script: Script) -> None:
+    script.reply(ERASURE)
+    assert flstore("erase", "j", "c1", "--yes").output.splitlines() == [
+        "erased c1 from job j: 7 objects",
+        "remains: audit record audit/j/c1-1.000000.json",
+    ]
+
+
+def test_an_erasure_is_not_made_by_mistake(flstore: Flstore, script: Script) -> None:
+    assert flstore("erase", "j", "c1").exit_code != 0
+    assert script.seen == []

@@ -179,8 +179,12 @@ def test_a_commit_names_its_participants_only_if_they_are_given(
 def test_lists_become_values() -> None:
     _, rounds = call(API.rounds("j"), {"rounds": [{"round": 1, "committed": False, "clients": None, "base": None}]})
     assert rounds == [RoundInfo(round=1, committed=False)]
-    _, erasure = call(API.erase_client("j", "c"), {"client": "c", "rounds": [1, 2], "objects": 4, "tombstone": "t"})
+    answer = {"client": "c", "rounds": [1, 2], "objects": 4, "tombstone": "t"}
+    _, erasure = call(API.erase_client("j", "c"), answer)
     assert erasure == Erasure("c", (1, 2), 4, "t"), "lists are frozen to tuples, as the fields promise"
+    more = {"removed": {"updates": 2}, "remains": {"aggregates": [1]}}
+    _, erasure = call(API.erase_client("j", "c"), {**answer, **more})
+    assert (erasure.removed, erasure.remains) == ({"updates": 2}, {"aggregates": [1]})
     _, jobs = call(API.jobs(), {"jobs": [JOB]})
     assert jobs[0].open == (4, 5)
 

@@ -80,7 +80,11 @@ async def delete_job(job: JobName, state: Writes) -> Response:
 
 @router.delete("/{job}/clients/{client}", responses=problems(404, 422, 507))
 async def erase_client(job: JobName, client: ClientName, state: Writes) -> JSONResponse:
-    """Erase a client's updates and statistics from all rounds. An audit record of the erasure stays."""
+    """Erase a client from all rounds, with its statistics and what was made of its updates.
+
+    `removed` counts what went, by kind. `remains` names what by its nature stays: rounds whose aggregates the client
+    may have added to, and audit records.
+    """
     erasure = await state.workers.run(state.eraser.erase, job, client)
     return NamedResponse(erasure.to_json())
 
