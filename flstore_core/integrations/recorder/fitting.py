@@ -9,6 +9,7 @@ import numpy as np
 from flstore_core.client.plain import to_json
 from flstore_core.errors import InvalidParameters
 from flstore_core.flat import NUMPY_DTYPE
+from flstore_core.records import WEIGHT_NAMES
 from flstore_core.schema import Schema
 
 
@@ -30,6 +31,18 @@ def _cast(array: Any, dtype: np.dtype[Any] | None) -> Any:
     ):
         return array
     return (np.rint(array) if dtype.kind in "iu" else np.asarray(array)).astype(dtype)
+
+
+def weighted(metrics: Mapping[str, Any], weight: float | None) -> Mapping[str, Any]:
+    """Return metrics with the weight of their client, under the name that the store knows.
+
+    Another number of that name, as of a strategy that does not weigh by examples, is kept as `examples`.
+    """
+    if weight is None:
+        return metrics
+    others = {name: value for name, value in metrics.items() if name not in WEIGHT_NAMES}
+    examples = [metrics[name] for name in WEIGHT_NAMES if name in metrics and metrics[name] != weight]
+    return {**({"examples": examples[0]} if examples else {}), **others, WEIGHT_NAMES[0]: weight}
 
 
 def plain_metrics(metrics: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -15,7 +15,7 @@ from flstore_core.ids import job_id
 from flstore_core.integrations.recorder.advice import ADVICE, Advice, Adviser, Mode, Opinion, ask, combine, names
 from flstore_core.integrations.recorder.clerk import Clerk, Ledger
 from flstore_core.integrations.recorder.desk import Desk
-from flstore_core.integrations.recorder.fitting import fitted, plain_metrics
+from flstore_core.integrations.recorder.fitting import fitted, plain_metrics, weighted
 from flstore_core.integrations.recorder.journal import Beginning, Closing, Journal, Step, Update
 from flstore_core.integrations.recorder.limits import Limits
 from flstore_core.integrations.recorder.patience import Patience
@@ -27,9 +27,6 @@ logger = logging.getLogger("flstore.recorder")
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-WEIGHT = "num_examples"
-"""The metric that weighs a client in the store."""
 
 
 def _quietly(
@@ -136,8 +133,7 @@ class Recorder:
             self.begin(None, like=model)
         if self._schema is None or self.report.broken:
             return
-        named = {**(metrics or {}), **({} if weight is None else {WEIGHT: weight})}
-        plain, left_out = plain_metrics(named)
+        plain, left_out = plain_metrics(weighted(metrics or {}, weight))
         if left_out:
             self.miss(f"{', '.join(left_out)} of {client!r} in round {number}", "no numbers that JSON has")
         if why := self._take(number, str(client), fitted(model, self._schema), plain):
