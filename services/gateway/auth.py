@@ -23,6 +23,11 @@ class Grant:
     """Job names, or patterns such as `team-a-*`."""
     write: bool
 
+    @property
+    def name(self) -> str:
+        """What tells this token from others, and is no secret."""
+        return self.digest[:16]
+
 
 class Tokens:
     """The tokens that a gateway accepts.
@@ -52,20 +57,25 @@ class Tokens:
         if not self._grants:
             raise InvalidParameters("FLSTORE_TOKENS has no token; leave it unset to let everybody in")
 
-    def check(self, authorization: str, job: str | None, *, write: bool) -> None:
-        """Raise `Unauthorized` for an unknown token, `Forbidden` for one that does not allow this.
+    def check(self, authorization: str, job: str | None, *, write: bool) -> str:
+        """Return the caller's name, as `caller` does, if the caller may do this.
 
         Args:
             authorization: the request's header, `Bearer …`.
             job: the job that is read or written; None for what belongs to no job.
+
+        Raises:
+            Unauthorized: for an unknown token.
+            Forbidden: for a token that does not allow this.
         """
         if not self._grants:
-            return
+            return ""
         grant = self._find(authorization)
         if job is not None and not any(fnmatchcase(job, pattern) for pattern in grant.jobs):
             raise Forbidden(f"this token does not reach job {job!r}")
         if write and not grant.write:
             raise Forbidden("this token may read, not write")
+        return grant.name
 
     def check_metrics(self, authorization: str) -> None:
         """Raise `Unauthorized` or `Forbidden` unless the caller may read figures of all jobs."""
@@ -78,7 +88,7 @@ class Tokens:
 
     def caller(self, authorization: str) -> str:
         """Return a name for the caller's token that is no secret; "" where everybody is let in."""
-        return self._find(authorization).digest[:16] if self._grants else ""
+        return self._find(authorization).name if self._grants else ""
 
     def may_write(self, authorization: str, job: str) -> bool:
         """Return whether the caller may write a job."""

@@ -14,6 +14,7 @@ from flstore_core.errors import InvalidParameters, LengthRequired, TooLarge, Too
 from flstore_core.ids import MAX_ROUND, NAME_PATTERN, ClientId, JobId, client_id, job_id
 from flstore_core.records import Job
 from services.gateway.state import State, state_of
+from services.gateway.threads import CALLER
 from services.gateway.tickets import Ticket, Verb
 
 MAX_JSON_BYTES = 16 * 2**20
@@ -130,7 +131,8 @@ def _admit_ticket(request: Request, verb: Verb) -> State | None:
     if text is None:
         return None
     number = int(names["round"]) if names["round"].isdecimal() else None  # the route says later what is wrong with it
-    request.state.ticket = state.tickets.check(text, names["job"], number, verb, names.get("client"))
+    request.state.ticket = ticket = state.tickets.check(text, names["job"], number, verb, names.get("client"))
+    CALLER.set(f"ticket of {ticket.job}")
     return state
 
 
@@ -144,7 +146,8 @@ def require_ticket(request: Request, job: Job, *, replace: bool = False) -> None
 def _admit(request: Request, *, write: bool) -> State:
     """Return the state; raise `Unauthorized` or `Forbidden` if the caller may not do this to the job in the path."""
     state = state_of(request)
-    state.tokens.check(request.headers.get("authorization", ""), request.path_params.get("job"), write=write)
+    authorization = request.headers.get("authorization", "")
+    CALLER.set(state.tokens.check(authorization, request.path_params.get("job"), write=write))
     return state
 
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from flstore_core import buffers
 from flstore_core.errors import Busy, InvalidParameters, LengthRequired, TooLarge, TooSlow
 from services.gateway.routes import digests
+from services.gateway.threads import CALLER, SHARE
 
 SLOWEST = 64 << 10
 """Least rate at which a body has to come, in bytes a second: half a megabit."""
@@ -48,12 +49,16 @@ class ByteBudget:
         """Bytes that are held."""
 
     @contextmanager
-    def hold(self, nbytes: int) -> Iterator["Hold"]:
+    def hold(self, nbytes: int, caller: str = "") -> Iterator["Hold"]:
         """Let an upload claim `nbytes` until the block has ended and nothing reads its body any more (`keep_for`).
+
+        Args:
+            caller: who uploads; one caller's uploads may claim only `SHARE` of the limit together, but for one upload,
+                which may always be as large as any. "" is everybody, and may claim all.
 
         Raises:
             TooLarge: if no body may be that large.
-            Busy: if the body is not too large, but does not fit beside what others hold now.
+            Busy: if the body is not too large, but does not fit beside what others hold now, or what the caller claims.
         """
         if nbytes > self._largest:
             settings = "FLSTORE_UPLOAD_LIMIT" + (" and FLSTORE_IN_FLIGHT_BYTES" if self._largest == self._limit else "")
@@ -61,7 +66,13 @@ class ByteBudget:
         if self.used + nbytes > self._limit:
             held = f"{self.used} of {self._limit} bytes of uploads are in flight"
             raise Busy(f"{held} (FLSTORE_IN_FLIGHT_BYTES); try again shortly")
-        hold = Hold(self, nbytes)
+        claimed = sum(hold.claim for hold in self._holds if hold.caller == caller) if caller else 0
+        if claimed and claimed + nbytes > SHARE * self._limit:
+            share = f"{SHARE:.0%} of {self._limit} bytes (FLSTORE_IN_FLIGHT_BYTES)"
+            raise Busy(
+                f"your uploads under way have {claimed} bytes, and one caller's may have {share}; try again shortly"
+            )
+        hold = Hold(self, nbytes, caller)
         self._holds.add(hold)
         self._claimed += nbytes
         try:
@@ -99,8 +110,9 @@ class ByteBudget:
 class Hold:
     """The bytes of a budget that one upload claims, and those that it holds."""
 
-    def __init__(self, budget: ByteBudget, claim: int) -> None:
+    def __init__(self, budget: ByteBudget, claim: int, caller: str) -> None:
         self._budget = budget
+        self.caller = caller
         self._readers: list[Future[None]] = []
         self.claim = claim
         self.nbytes = 0
@@ -155,7 +167,7 @@ async def upload(request: Request, budget: ByteBudget, patience_s: float, thread
         DigestMismatch: if the body is not the one that the request's Content-Digest states.
     """
     nbytes, stated = content_length(request), digests.stated_sha256(request)
-    with budget.hold(nbytes) as hold:
+    with budget.hold(nbytes, CALLER.get()) as hold:
         received = await receive(request, hold, patience_s, threads)
         digests.check(stated, received.sha256)
         yield received

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from flstore_core.errors import FLStoreError, StoreUnavailable
 from services.gateway.app import create_app
 from services.gateway.routes import access
+from services.gateway.threads import CALLER, Workers
 from tests.fakes.store import Call
 from tests.gateway.routes.conftest import client_of
 from tests.gateway.world import World, body, world
@@ -247,3 +249,27 @@ async def test_json_nested_without_end_is_refused(path: str, gateway: World, htt
     nested = b'{"metrics": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     answer = await http.post(path, content=nested, headers={"content-type": "application/json"})
     assert 400 <= answer.status_code < 500, answer.text
+
+
+class Listening(Workers):
+    """Workers that note who waits for them."""
+
+    callers: ClassVar[list[str]] = []
+
+    async def run(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        self.callers.append(CALLER.get())
+        return await super().run(function, *args, **kwargs)
+
+
+async def test_requests_wait_and_upload_in_the_name_of_their_token(guarded: World) -> None:
+    guarded.state.workers = Listening(2)
+    names = {}
+    for token in ("master", "reader-of-a"):
+        names[token] = guarded.state.tokens.caller(f"Bearer {token}")
+        async with bearing(guarded, token) as http:
+            Listening.callers.clear()
+            await http.get("/v1/jobs/a-1")  # through a dependency
+            await http.post("/v1/jobs/a-1/workloads/metrics")  # through a plain route
+            assert set(Listening.callers) == {names[token]}
+    assert len(set(names.values())) == 2
+    guarded.state.workers.shut_down()

@@ -45,6 +45,17 @@ async def test_one_slow_upload_leaves_the_budget_to_eighteen_others() -> None:
     assert budget.used == 0
 
 
+async def test_one_caller_claims_only_a_share() -> None:
+    budget = ByteBudget(100, 100)
+    with budget.hold(40, "a"), budget.hold(35, "a"):
+        with pytest.raises(Busy, match=r"your uploads under way have 75 bytes, and one caller's may have 75% of 100"):
+            budget.hold(1, "a").__enter__()
+        with budget.hold(75, "b"), budget.hold(90), budget.hold(90):
+            pass
+    with budget.hold(100, "a"):
+        assert budget.used == 0, "one upload may be as large as any"
+
+
 async def test_an_upload_waits_while_not_all_could_end() -> None:
     """The second example of the budget."""
     budget = ByteBudget(100, 100)
