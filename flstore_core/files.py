@@ -42,7 +42,7 @@ from flstore_core.errors import NotFound, PreconditionFailed
 from flstore_core.formats import LATER, Record, from_known
 from flstore_core.ids import Home
 from flstore_core.records import REMOVED, to_bytes
-from flstore_core.storage import Body, ObjectStore
+from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json_with_etag
 
 
@@ -114,7 +114,9 @@ class Files:
             return stored
         raise NotFound(f"object {name.record!r} says that the file was deleted")
 
-    def put(self, name: FileName, body: Body, about: Mapping[str, Any], now: float) -> tuple[StoredFile, bool]:
+    def put(
+        self, name: FileName, body: bytes | memoryview, about: Mapping[str, Any], now: float
+    ) -> tuple[StoredFile, bool]:
         """Store a file in place of an earlier one; return its record, and whether it is new."""
         sha256 = hashlib.sha256(body).hexdigest()
         mine: StoredFile | None = None

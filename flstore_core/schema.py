@@ -32,6 +32,19 @@ ITEMSIZE: Mapping[str, int] = {
 }
 """Bytes per element of each supported safetensors dtype, in the library's rank order."""
 
+
+def hint(dtype: str) -> str:
+    """Return what to send in place of a tensor of a dtype that is not supported, by its name in any library."""
+    name = dtype.rpartition(".")[2].lower()
+    if name.startswith(("f4", "f6", "f8", "float4", "float6", "float8")):
+        return "send it as BF16 or F32"
+    if name.startswith(("complex", "c64", "c128", "c8", "c16")):
+        return "send its real and its imaginary part as two tensors"
+    if name.startswith(("float", "longdouble")):
+        return "send it as F64"
+    return "send numbers of one of these"
+
+
 FLOATS = frozenset({"F16", "BF16", "F32", "F64"})
 _RANK = {dtype: rank for rank, dtype in enumerate(ITEMSIZE)}
 _MAX_DIMENSIONS = 32
@@ -48,11 +61,16 @@ class TensorSpec:
 
     def __post_init__(self) -> None:
         if self.dtype not in ITEMSIZE:
-            raise InvalidParameters(f"tensor {self.name!r}: dtype {self.dtype!r} is not one of {', '.join(ITEMSIZE)}")
+            raise InvalidParameters(
+                f"tensor {self.name!r:.100}: dtype {self.dtype!r} is not one of {', '.join(ITEMSIZE)}; "
+                f"{hint(self.dtype)}"
+            )
         if len(self.shape) > _MAX_DIMENSIONS or any(not 0 <= extent <= _MAX_TENSOR_BYTES for extent in self.shape):
-            raise InvalidParameters(f"tensor {self.name!r}: shape {self.shape!s:.100} is not usable")
+            raise InvalidParameters(f"tensor {self.name!r:.100}: shape {self.shape!s:.100} is not usable")
         if self.nbytes > _MAX_TENSOR_BYTES:
-            raise InvalidParameters(f"tensor {self.name!r}: shape {self.shape} is over {_MAX_TENSOR_BYTES} bytes")
+            raise InvalidParameters(
+                f"tensor {self.name!r:.100}: shape {self.shape!s:.100} is over {_MAX_TENSOR_BYTES} bytes"
+            )
 
     @property
     def size(self) -> int:

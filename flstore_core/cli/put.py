@@ -51,8 +51,13 @@ def put_command(
 
     with _bars(session) as bars, ThreadPoolExecutor(_AT_ONCE) as pool:
         receipts = list(pool.map(put, names, files))
-    rows = [[r.client, format_size(r.nbytes), "stored" if r.created else "stored before", r.sha256] for r in receipts]
+    rows = [[r.client, format_size(r.nbytes), _outcome(r), r.sha256] for r in receipts]
     session.show(receipts, table("", ["client", "size", "", "sha256"], rows, wide))
+
+
+def _outcome(receipt: Receipt) -> str:
+    outcome = "stored" if receipt.created else "stored before"
+    return f"{outcome}, tensors put in order" if receipt.rewritten else outcome
 
 
 def _client(name: str) -> ClientId:

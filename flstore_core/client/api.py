@@ -385,8 +385,8 @@ class Api:
         target = f"{path}?replace=true" if replace else path
         response = yield from self._send(Request("PUT", target, headers, body, progress, states_digest=True))
         receipt = answer_in(response, Receipt.from_json)
-        if receipt.sha256 != body.sha256:
-            raise DigestMismatch(f"{path} was sent as {body.sha256}, but the store has {receipt.sha256}; send it again")
+        if (received := receipt.received_sha256 or receipt.sha256) != body.sha256:
+            raise DigestMismatch(f"{path} was sent as {body.sha256}, but the store has {received}; send it again")
         return receipt
 
     def _arrays(self, job: Id, path: str) -> Exchange[dict[str, NDArray[Any]]]:

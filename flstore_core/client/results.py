@@ -106,10 +106,15 @@ class Receipt(_FromJson):
     round: int
     client: str
     sha256: str
+    """Of the file that is stored."""
     nbytes: int
     parameters: int = 0
     created: bool = True
     """False if this update had been stored before."""
+    rewritten: bool = False
+    """The file's tensors came in an order of their own, and are stored in that of the safetensors library."""
+    received_sha256: str = ""
+    """Of the file that came, which is another one only if it was rewritten; empty from servers of version 0.1.0."""
 
 
 @dataclass(frozen=True)

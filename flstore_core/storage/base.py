@@ -7,8 +7,8 @@ from typing import Protocol, TypeAlias
 
 from flstore_core.errors import InvalidId, InvalidParameters
 
-Body: TypeAlias = bytes | bytearray | memoryview
-"""Contiguous bytes of an object; a store never copies them on their way out."""
+Body: TypeAlias = bytes | bytearray | memoryview | Sequence[memoryview]
+"""Bytes of an object, whole or in pieces; a store never copies them on their way out."""
 
 Read: TypeAlias = tuple[str, int, memoryview]
 """A key, an offset in bytes and the memory to fill from there."""
@@ -100,6 +100,17 @@ class ObjectStore(Protocol):
     def close(self) -> None:
         """Let go of connections. The store is not used afterwards."""
         ...
+
+
+def pieces_of(body: Body) -> list[memoryview]:
+    """Return an object's bytes as flat views, in order."""
+    pieces = [body] if isinstance(body, bytes | bytearray | memoryview) else body
+    return [memoryview(piece).cast("B") for piece in pieces]
+
+
+def size_of(body: Body) -> int:
+    """Return how many bytes an object has."""
+    return sum(map(len, pieces_of(body)))
 
 
 def read_many(store: ObjectStore, reads: Sequence[Read], *, workers: int = 8) -> None:

@@ -23,13 +23,21 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
 
 from flstore_core.errors import InvalidId, NotFound, PreconditionFailed, ShortObject, StoreFull, StoreUnavailable
-from flstore_core.storage.base import MIB, Body, ObjectInfo, checked_key, checked_prefix, folder_to_delete
+from flstore_core.storage.base import (
+    MIB,
+    Body,
+    ObjectInfo,
+    checked_key,
+    checked_prefix,
+    folder_to_delete,
+    pieces_of,
+)
 
 STALE_AFTER_S = 3600.0
 """Age at which what a dead process left aside is removed: longer than any put takes."""
@@ -68,7 +76,7 @@ class DirectoryStore:
         with translated(f"object {key!r}"):
             _check(path, key, if_none_match, if_match)
             try:
-                _write(aside, memoryview(body).cast("B"))
+                _write(aside, pieces_of(body))
                 with ExitStack() as folder:
                     with self._locked():
                         _check(path, key, if_none_match, if_match)
@@ -235,12 +243,13 @@ def _check(path: Path, key: str, if_none_match: bool, if_match: str | None) -> N
         raise PreconditionFailed(f"object {key!r} has etag {etag}, not {if_match}")
 
 
-def _write(path: Path, view: memoryview) -> None:
+def _write(path: Path, pieces: Iterable[memoryview]) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        done = 0
-        while done < len(view):
-            done += os.write(file, view[done:])
+        for piece in pieces:
+            done = 0
+            while done < len(piece):
+                done += os.write(file, piece[done:])
         # The file system's own clock ticks in milliseconds; an etag needs a finer one.
         os.utime(file, ns=(time.time_ns(), time.time_ns()))
         os.fsync(file)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from flstore_core.errors import unknown
-from flstore_core.storage.base import MIB, Body, ObjectInfo, ObjectStore
+from flstore_core.storage.base import MIB, Body, ObjectInfo, ObjectStore, size_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class _Distant:
 
     def put(self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None) -> ObjectInfo:
         with crossing(self._link) as moved:
-            moved.append(len(body))
+            moved.append(size_of(body))
             return self._store.put(key, body, if_none_match=if_none_match, if_match=if_match)
 
     def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 from flstore_core import codec, layout
 from flstore_core.cost import Bill
 from flstore_core.cost.prices import AWS
-from flstore_core.errors import Conflict, NotFound, RoundCommitted, unknown
+from flstore_core.errors import Conflict, InvalidTensors, NotFound, RoundCommitted, unknown
 from flstore_core.generations import Generations
 from flstore_core.ids import AGGREGATE, ClientId, JobId
 from flstore_core.records import Job, Member, Round, to_bytes, weight_in
@@ -69,6 +69,8 @@ class Service:
         job = self.job(upload.job)
         job.schema.check(header.schema)
         members = self._members(upload.job, upload.round)
+        if not header.is_canonical:
+            raise InvalidTensors("a baseline takes tensors in the order of the safetensors library only")
         digest = sha256(upload.body).hexdigest()
         if earlier := members.get(upload.client):
             if earlier.sha256 != digest:

@@ -17,6 +17,7 @@ from flstore_core.errors import DigestMismatch, InvalidId, InvalidParameters, No
 from flstore_core.schema import Schema, TensorSpec
 from tests.client.conftest import Either
 from tests.client.scripted import RECEIPT, Script
+from tests.writers import WRITERS
 
 ARRAYS: dict[str, NDArray[Any]] = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "steps": np.array([7], np.int64)}
 JOB = {"job": "j", "parameters": 6, "nbytes": 32, "schema": [{"name": "w"}, {"name": "steps"}]}
@@ -87,6 +88,16 @@ def test_a_model_goes_with_its_hash_and_a_receipt_of_another_is_an_error(
     assert receipt.sha256 == digest.hexdigest()
     with pytest.raises(DigestMismatch, match=f"was sent as {digest.hexdigest()}, but the store has 00"):
         client.put_update("j", 3, "c1", model)
+
+
+def test_a_file_that_the_server_put_in_order_is_no_damage(client: Either, script: Script) -> None:
+    body = WRITERS["mlx"](ARRAYS, None)
+    sent = hashlib.sha256(body).hexdigest()
+    script.reply(RECEIPT | {"sha256": "00", "rewritten": True, "received_sha256": sent})
+    receipt = client.put_update("j", 3, "c1", body)
+    assert (receipt.sha256, receipt.rewritten, receipt.received_sha256) == ("00", True, sent)
+    with pytest.raises(DigestMismatch, match=f"but the store has {sent}"):
+        client.put_update("j", 3, "c1", ARRAYS)
 
 
 def test_programs_and_data_sets_go_with_their_hash_and_questions_without(client: Either, script: Script) -> None:

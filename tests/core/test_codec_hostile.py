@@ -68,23 +68,22 @@ def test_a_body_of_another_length_than_the_header_describes_is_refused(change: i
         codec.parse(memoryview(body))
 
 
-@pytest.mark.parametrize("length", [2**64 - 1, 2**40, codec.MAX_HEADER_BYTES + 1])
+@pytest.mark.parametrize("length", [2**64 - 1, 2**40, 100_000_001])
 def test_an_endless_header_is_refused_before_it_is_read(length: int) -> None:
     with pytest.raises(InvalidTensors, match=f"a header of {length} bytes is over the limit"):
         codec.parse(file_of(b"{}", length=length))
 
 
 def test_the_limit_may_be_lower_for_who_knows_what_to_expect() -> None:
-    assert codec.parse(memoryview(FILE), max_header_bytes=112).nbytes == 136
-    with pytest.raises(InvalidTensors, match="over the limit of 111"):
-        codec.parse(memoryview(FILE), max_header_bytes=111)
+    assert codec.parse(memoryview(FILE), max_header_bytes=107).nbytes == 136
+    with pytest.raises(InvalidTensors, match="a header of 107 bytes is over the limit of 106"):
+        codec.parse(memoryview(FILE), max_header_bytes=106)
 
 
 @pytest.mark.parametrize(
     "header",
-    [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"a":1,"a":2}', b'{"a":{"x":1,"x":1}}', b'{"\\ud800":{}}', b"NaN}"]
-    + [HEADER.decode().encode(encoding) for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-32", "utf-32-be")]
-    + [HEADER.replace(b'"dtype"', b'"x":' + constant + b',"dtype"', 1) for constant in (b"NaN", b"-Infinity")],
+    [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"a":1,"a":2}', b'{"\\ud800":{}}', b"NaN}"]
+    + [HEADER.decode().encode(encoding) for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-32", "utf-32-be")],
 )
 def test_what_is_no_json_with_distinct_keys_is_refused(header: bytes) -> None:
     with pytest.raises(InvalidTensors, match="not JSON with distinct keys"):
@@ -134,14 +133,6 @@ def test_dtypes_and_shapes_that_cannot_be_are_refused(dtype: str, shape: list[in
         [0, 9],
         [8, 0],
         [-8, 0],
-        [0],
-        [0, 8, 16],
-        [],
-        [0.5, 8],
-        [None, 8],
-        [0.0, 8.0],
-        [False, 8],
-        "08",
         [2**63, 2**63 + 8],
     ],
 )
@@ -151,16 +142,23 @@ def test_offsets_other_than_those_that_follow_are_refused(offsets: Any) -> None:
         codec.parse(file_of({"w": broken}, bytes(8)))
 
 
+@pytest.mark.parametrize("offsets", [[0], [0, 8, 16], [], [0.5, 8], [None, 8], [0.0, 8.0], [False, 8], "08"])
+def test_offsets_that_are_no_two_numbers_are_refused(offsets: Any) -> None:
+    broken = {**entry(), "data_offsets": offsets}
+    with pytest.raises(InvalidTensors, match=r"tensor 'w' has the data_offsets .*, which are not the numbers of two"):
+        codec.parse(file_of({"w": broken}, bytes(8)))
+
+
 def test_two_tensors_over_the_same_bytes_are_refused() -> None:
     with pytest.raises(InvalidTensors, match=r"tensor 'b' lies at \[0, 8\], expected \[8, 16\]") as caught:
         codec.parse(file_of({"a": entry(), "b": entry()}, bytes(16)))
     assert caught.value.extensions == {"tensor": "b"}
 
 
-def test_another_order_than_the_librarys_is_refused() -> None:
+def test_another_order_than_the_librarys_is_read() -> None:
     swapped = {"a": entry(offsets=(8, 16)), "b": entry(offsets=(0, 8))}
-    with pytest.raises(InvalidTensors, match="as the safetensors library writes them"):
-        codec.parse(file_of(swapped, bytes(16)))
+    arrays, _ = codec.loads(file_of(swapped, np.arange(4, dtype="<f4").tobytes()))
+    assert {name: array.tolist() for name, array in arrays.items()} == {"a": [2.0, 3.0], "b": [0.0, 1.0]}
 
 
 @given(st.binary(max_size=200))

@@ -7,7 +7,7 @@ from threading import Lock
 
 from flstore_core.errors import NotFound, PreconditionFailed, ShortObject
 from flstore_core.storage import Body, ObjectInfo
-from flstore_core.storage.base import MIB, checked_key, checked_prefix, folder_to_delete
+from flstore_core.storage.base import MIB, checked_key, checked_prefix, folder_to_delete, pieces_of
 
 WRITES = frozenset({"put", "delete", "delete_prefix"})
 PREFIXED = frozenset({"list", "folders", "delete_prefix", "statistics"})
@@ -63,7 +63,7 @@ class MemoryStore:
             return {key: body for key, (body, _) in self._objects.items()}
 
     def put(self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None) -> ObjectInfo:
-        data = bytes(body)
+        data = b"".join(pieces_of(body))
         self.before(call := Call("put", checked_key(key)))
         with self._lock:
             stored = self._objects.get(key)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from flstore_core.errors import FLStoreError, StoreUnavailable
 from flstore_core.storage import Body, ObjectInfo
-from flstore_core.storage.base import MIB
+from flstore_core.storage.base import MIB, pieces_of
 from tests.fakes.interleaving import Scheduler
 from tests.fakes.store import Call, MemoryStore
 from tests.protocol.history import Attempt, History
@@ -104,7 +104,7 @@ class FaultyStore(MemoryStore):
             late.run()
 
     def put(self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None) -> ObjectInfo:
-        data = bytes(body)
+        data = b"".join(pieces_of(body))
         write = super().put
         return self.treat(Call("put", key), lambda: write(key, data, if_none_match=if_none_match, if_match=if_match))
 

@@ -82,6 +82,14 @@ def test_any_contiguous_buffer_is_a_body(store: ObjectStore, kind: Callable[[byt
     assert store.get("k") == b"12345678"
 
 
+def test_a_body_in_pieces_is_one_object(store: ObjectStore) -> None:
+    content = memoryview(os.urandom(3 << 20))
+    pieces = [content[:5], content[5:5], content[5 : 2 << 20], content[2 << 20 :], memoryview(b"")]
+    put = store.put("k", pieces)
+    assert store.get("k") == content
+    assert put.size == store.stat("k").size == len(content)
+
+
 def test_what_is_known_matches_what_was_put(store: ObjectStore) -> None:
     put = store.put("a/k", b"12345")
     info = store.stat("a/k")

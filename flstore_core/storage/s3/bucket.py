@@ -1,7 +1,7 @@
 """One bucket of an S3 server. Each method is one attempt at one request, with every library's errors translated."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, cast
@@ -57,14 +57,14 @@ class Bucket:
         """Return the key of an object, or the prefix of a folder, that `entries` listed."""
         return str(entry.object_name).removeprefix(self._prefix)
 
-    def put(self, key: str, view: memoryview, headers: dict[str, str]) -> str:
+    def put(self, key: str, pieces: Iterable[memoryview], headers: dict[str, str]) -> str:
         """Write an object and return its etag.
 
         The body travels as one PUT with a presigned URL: the SDK's own put copies and hashes it first. It is sent in
         slices of a MiB, because a socket's timeout bounds each send as a whole.
         """
         what, name = f"object {key!r}", self._object_name(key)
-        slices = [view[begin : begin + MIB] for begin in range(0, len(view), MIB)]
+        slices = [piece[begin : begin + MIB] for piece in pieces for begin in range(0, len(piece), MIB)]
         with translated(what):
             body = cast("list[bytes]", slices)  # urllib3 sends any buffer, and annotates bytes
             response = self._pool.request("PUT", self._signed_url("PUT", name), body=body, headers=headers)

@@ -15,7 +15,7 @@ User Guide, "How to prevent object overwrites with conditional writes".
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -25,7 +25,7 @@ from urllib3 import HTTPHeaderDict
 
 from flstore_core.errors import NotFound, PreconditionFailed, ShortObject, StoreUnavailable, TooLarge
 from flstore_core.retry import Retry, growing
-from flstore_core.storage.base import MIB, Body, ObjectInfo, folder_to_delete
+from flstore_core.storage.base import MIB, Body, ObjectInfo, folder_to_delete, pieces_of, size_of
 from flstore_core.storage.s3.bucket import Bucket, etag_of
 from flstore_core.storage.s3.errors import NoBucket, RangeBeyondEnd, Transient, retrying, wait_after
 from flstore_core.storage.s3.location import Location
@@ -52,16 +52,16 @@ class S3Store:
         return f"S3Store({self._bucket})"
 
     def put(self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None) -> ObjectInfo:
-        view = memoryview(body).cast("B")
-        if len(view) > MAX_BODY_BYTES:
-            raise TooLarge(f"object {key!r} has {len(view)} bytes; one PUT takes up to {MAX_BODY_BYTES}")
-        headers = {"Content-Length": str(len(view)), "Content-Type": "application/octet-stream"}
+        pieces, nbytes = pieces_of(body), size_of(body)
+        if nbytes > MAX_BODY_BYTES:
+            raise TooLarge(f"object {key!r} has {nbytes} bytes; one PUT takes up to {MAX_BODY_BYTES}")
+        headers = {"Content-Length": str(nbytes), "Content-Type": "application/octet-stream"}
         if if_none_match:
             headers["If-None-Match"] = "*"
         if if_match is not None:
             headers["If-Match"] = f'"{if_match}"'
-        etag = self._put_until_sure(key, view, headers)
-        return ObjectInfo(key, len(view), etag, time.time())
+        etag = self._put_until_sure(key, pieces, headers)
+        return ObjectInfo(key, nbytes, etag, time.time())
 
     def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
         if length == 0:
@@ -137,19 +137,19 @@ class S3Store:
     def close(self) -> None:
         self._bucket.close()
 
-    def _put_until_sure(self, key: str, view: memoryview, headers: dict[str, str]) -> str:
+    def _put_until_sure(self, key: str, pieces: Sequence[memoryview], headers: dict[str, str]) -> str:
         """Put until the server has judged the condition, and return the object's etag."""
         attempts, lost_answer, bucket_created = self._retry.begin(), False, False
         while True:
             try:
-                return self._bucket.put(key, view, headers)
+                return self._bucket.put(key, pieces, headers)
             except NoBucket as error:
                 if bucket_created:  # a server that says so again may contradict itself for ever
                     wait_after(error, attempts)
                 retrying(self._retry, self._bucket.create)
                 bucket_created = True
             except PreconditionFailed:
-                if not lost_answer or self._etag_or_none(key) != (mine := _md5(view)):
+                if not lost_answer or self._etag_or_none(key) != (mine := _md5(pieces)):
                     raise
                 return mine
             except Transient as error:
@@ -184,8 +184,11 @@ class S3Store:
                 wait_after(error, attempts)
 
 
-def _md5(view: memoryview) -> str:
-    return hashlib.md5(view, usedforsecurity=False).hexdigest()
+def _md5(pieces: Iterable[memoryview]) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _same_version(key: str, expected: str | None, etag: str) -> str:

@@ -59,6 +59,7 @@ from dataclasses import dataclass, replace
 from secrets import token_hex
 
 from flstore_core import layout
+from flstore_core.codec import Canonical
 from flstore_core.errors import (
     FLStoreError,
     PreconditionFailed,
@@ -141,6 +142,7 @@ class Ingest:
             NotFound: if the job was deleted meanwhile.
         """
         checked = check(upload)
+        upload = checked.upload
         place = self._records.read_place(upload.job, upload.round, upload.client)
         if place.member and not (upload.replace and differs(upload, checked.metrics, place.member)):
             require_repeat(upload, checked.metrics, place.member, REPLACE)
@@ -154,27 +156,28 @@ class Ingest:
 
     def _store_all(self, checked: CheckedUpload, opening: Opening, place: Place) -> Receipt:
         """Take steps 4 to 6."""
-        upload = checked.upload
+        upload, file = checked.upload, checked.file
         name = "" if upload.job.is_of_version_1 and place.etag is None else self._name_upload()
-        tensors = self._writers.submit(self._put_tensors, upload, name)
-        offset, nbytes = checked.data_offset, len(upload.body)
+        tensors = self._writers.submit(self._put_tensors, checked, name)
+        offset, nbytes = len(file.head), file.nbytes
         is_delta = upload.job.is_delta(upload.client, opening.updates)
         metrics, received_at, weight = checked.metrics, self._time.now(), checked.keyed_weight
         member = Member(upload.client, upload.sha256, nbytes, offset, metrics, received_at, name, weight)
         try:
-            self._send_slices(upload, MemberRef.of(upload.round, member, is_delta), opening)
+            self._send_slices(checked, MemberRef.of(upload.round, member, is_delta), opening)
         finally:
             written = tensors.result()  # in any case: the writer reads the body, which is freed as soon as this returns
         return self._put_record(upload, replace(member, upload=written), place)
 
-    def _put_tensors(self, upload: Upload, name: str) -> str:
+    def _put_tensors(self, checked: CheckedUpload, name: str) -> str:
         """Write the upload's file, and return the name that it has in the end: somebody else's may have no name."""
+        upload, file = checked.upload, checked.file
         key = layout.tensors(upload.job.home, upload.round, upload.client, name)
         try:
-            self._store.put(key, upload.body, if_none_match=not name)
+            self._store.put(key, upload.body if file.is_as_it_came else file.pieces(), if_none_match=not name)
             return name
         except PreconditionFailed:
-            return self._put_tensors(upload, self._name_upload())
+            return self._put_tensors(checked, self._name_upload())
 
     def _put_record(self, upload: Upload, member: Member, place: Place) -> Receipt:
         key = layout.member(upload.job.home, upload.round, upload.client)
@@ -247,24 +250,24 @@ class Ingest:
             polls.wait()
         return None
 
-    def _send_slices(self, upload: Upload, ref: MemberRef, opening: Opening) -> None:
+    def _send_slices(self, checked: CheckedUpload, ref: MemberRef, opening: Opening) -> None:
         """Begin to send the slices to their shards. A failure costs only speed: shards can read them from the store."""
-        job = upload.job
+        upload, job = checked.upload, checked.upload.job
         try:
             slices = self._backends.locate_slices(job)
             base = None if opening.base is None else self._records.locate_aggregate(job, opening.base)
         except FLStoreError as error:
             logger.warning("slices not sent", extra={"job": job.id, "error": error.detail})
             return
-        data = upload.body[ref.data_offset :]
         for held in slices:
-            pieces = pack(data, job.schema, held.part)
+            pieces = pack(checked.file, job.schema, held.part)
             upload.sends.extend(self._backends.outbox.send(held.urls, held.part, ref, base, pieces, len(upload.body)))
 
 
-def pack(data: memoryview, schema: Schema, part: SliceRef) -> list[memoryview]:
+def pack(file: Canonical, schema: Schema, part: SliceRef) -> list[memoryview]:
     """Return the pieces of a file's data section that make up a slice, in order. Nothing is copied."""
-    return [data[run.offset : run.offset + run.nbytes] for run in schema.runs(*part.bounds(schema))]
+    runs = schema.runs(*part.bounds(schema))
+    return [piece for run in runs for piece in file.cut(run.offset, run.offset + run.nbytes)]
 
 
 def _find_repeat(checked: CheckedUpload, committed: Round) -> Receipt:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flstore_core import codec
@@ -16,7 +16,9 @@ MAX_METRICS_BYTES = 64 * 1024
 """Longest JSON of one update's metrics."""
 
 HEADER_SLACK_BYTES = 2**20
-"""Bytes by which a file's header may exceed the one that the job's schema needs: room for metadata and for spaces."""
+"""Bytes by which a file's header may exceed the one that the job's schema needs: room for metadata. Spaces at its end
+do not count; a header that is longer with them is written anew.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,11 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class CheckedUpload:
-    """An upload that passed all checks, and what the file's header says."""
+    """An upload that passed all checks, and the file that is stored of it."""
 
     upload: Upload
-    data_offset: int
-    """Position of the file's data section in bytes."""
+    """Its hash is that of the file."""
+    file: codec.Canonical
     metrics: Mapping[str, Any]
     keyed_weight: float | None
     """See `Member.keyed_weight`."""
@@ -67,7 +69,8 @@ def check(upload: Upload) -> CheckedUpload:
             `weight_key` may be anything: what is no weight does not count as one.
     """
     schema, body = upload.job.schema, upload.body
-    header = codec.parse(body, len(codec.encode_header(schema)) + HEADER_SLACK_BYTES)
+    longest_header = len(codec.encode_header(schema)) + HEADER_SLACK_BYTES
+    header = codec.parse(body, longest_header)
     schema.check(header.schema)
     if name := codec.first_nonfinite(body, header):
         raise InvalidTensors(
@@ -76,7 +79,18 @@ def check(upload: Upload) -> CheckedUpload:
         )
     metrics = merge_metrics(header.metadata, upload.metrics)
     _check_weights(metrics)
-    return CheckedUpload(upload, header.data_offset, metrics, weight_in(metrics, upload.job.weight_key))
+    file = codec.Canonical(body, header, keep_header=header.data_offset <= longest_header)
+    return CheckedUpload(_as_stored(upload, file), file, metrics, weight_in(metrics, upload.job.weight_key))
+
+
+def _as_stored(upload: Upload, file: codec.Canonical) -> Upload:
+    """Return the upload with the hash of the file that is stored, which is another one if the tensors have to move."""
+    if file.is_as_it_came:
+        return upload
+    digest = hashlib.sha256()
+    for piece in file.pieces():
+        digest.update(piece)
+    return replace(upload, sha256=digest.hexdigest())
 
 
 def merge_metrics(metadata: Mapping[str, str], metrics: Mapping[str, Any]) -> dict[str, Any]:

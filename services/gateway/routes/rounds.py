@@ -11,10 +11,10 @@ from starlette.responses import JSONResponse, Response
 from flstore_core import layout
 from flstore_core.errors import InvalidParameters, RoundCommitted
 from flstore_core.ids import AGGREGATE, ClientId, JobId, client_id
-from flstore_core.records import Job
 from services.gateway.answers.pricing import COMMIT_PUTS, INGEST_PUTS, Pricing
 from services.gateway.metrics import COMMITS, INGEST
 from services.gateway.rounds.commit import CommitRequest
+from services.gateway.rounds.ingest import Receipt
 from services.gateway.rounds.upload import Upload
 from services.gateway.routes.access import (
     ClientName,
@@ -222,9 +222,7 @@ async def _put(
     _count_cost(state, INGEST, started, INGEST_PUTS)
     if receipt.created:
         state.metrics.ingested_bytes.labels(job_name).inc(receipt.member.nbytes)
-    return NamedResponse(
-        _stored(job, number, receipt.member.to_json(), receipt.created), 201 if receipt.created else 200
-    )
+    return NamedResponse(_stored(update, receipt), 201 if receipt.created else 200)
 
 
 def _drop(state: State, job: JobId, number: int, client: ClientId) -> None:
@@ -236,9 +234,13 @@ def _count_cost(state: State, kind: str, started: float, puts: int) -> None:
     state.metrics.cost_dollars.labels(kind).inc(bill.total)
 
 
-def _stored(job: Job, number: int, member: dict[str, Any], created: bool) -> dict[str, Any]:
-    kept = {name: member[name] for name in ("client", "sha256", "nbytes")}
-    return {"job": job.id, "round": number, **kept, "parameters": job.schema.parameters, "created": created}
+def _stored(update: Upload, receipt: Receipt) -> dict[str, Any]:
+    """Return what the caller is told; `update` has the hash of what came."""
+    member, job = receipt.member, update.job
+    stored: dict[str, Any] = {"job": job.id, "round": update.round, "client": member.client}
+    stored |= {"sha256": member.sha256, "nbytes": member.nbytes, "parameters": job.schema.parameters}
+    rewritten = {"rewritten": member.sha256 != update.sha256, "received_sha256": update.sha256}
+    return {**stored, "created": receipt.created, **rewritten}
 
 
 def _get(request: Request, state: State, name: JobId, number: int, client: ClientId) -> Response:

@@ -88,10 +88,14 @@ class Stored(BaseModel):
     job: str
     round: int
     client: str
-    sha256: str
+    sha256: str = Field(description="of the file that is stored")
     nbytes: int
     parameters: int
     created: bool = Field(description="false if this update was stored before, with these metrics")
+    rewritten: bool = Field(
+        description="true if the tensors came in an order of their own; they are stored in the safetensors library's"
+    )
+    received_sha256: str = Field(description="of the file that came; another one only if it was rewritten")
 
 
 class Execution(BaseModel):

@@ -50,6 +50,8 @@ async def test_an_update_comes_back_as_it_was_sent(http: httpx.AsyncClient, job:
         "nbytes": len(body(1)),
         "parameters": 6,
         "created": True,
+        "rewritten": False,
+        "received_sha256": sha256,
     }
     again = await put(http)
     assert (again.status_code, again.json()) == (200, {**answer.json(), "created": False})
@@ -200,7 +202,7 @@ BAD_BODIES = {
     "doubled key": (with_header('{"a":1,"a":2}'), "invalid-tensors", "distinct keys"),
     "cut short": (GOOD[:-3], "invalid-tensors", "bytes, but the body has"),
     "too long": (GOOD + b"\0", "invalid-tensors", "bytes, but the body has"),
-    "header longer than the schema needs": (with_header("{}" + " " * 2**21), "invalid-tensors", "limit"),
+    "header longer than the schema needs": (with_header("{" + " " * 2**21 + "}"), "invalid-tensors", "limit"),
     "missing tensor": (changed(bias=None), "schema-mismatch", "'bias' is missing"),
     "extra tensor": (changed(more=floats(0.0)), "schema-mismatch", "'more' is not in the schema"),
     "wrong shape": (changed(bias=floats(1, 2, 3)), "schema-mismatch", "'bias' is F32 [3]; the schema expects F32 [2]"),

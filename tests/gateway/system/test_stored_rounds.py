@@ -37,6 +37,8 @@ def test_an_update_comes_back_as_it_was_sent(job: JobOverHttp) -> None:
         "nbytes": len(content),
         "parameters": PARAMETERS,
         "created": True,
+        "rewritten": False,
+        "received_sha256": hashlib.sha256(content).hexdigest(),
     }
     assert job.http.get(job.client_url(3, "client-a")).content == content
     (member,) = job.http.get(f"{job.url}/rounds/3").json()["members"]
