@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from flstore_core import layout
+from flstore_core.errors import FLStoreError, Unavailable
 from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.records import Job, Round, Updates
 from flstore_core.schema import Schema, TensorSpec
@@ -163,3 +164,36 @@ def test_models_are_never_taken_for_differences(seed: int, size: float, rate: fl
         put(gateway, UNSTATED, 1, f"c{client}", base + step)
     put(gateway, UNSTATED, 1, AGGREGATE, base + rate * mean(moved) + noise * rng.normal(size=LENGTH))
     assert gateway.commits.commit(UNSTATED, 1, CommitRequest()).updates is None
+
+
+class TestAShardThatDoesNotKnowDifferences:
+    """A shard of version 0.1.0, beside a gateway of this one."""
+
+    def commit(self, job: Job, error: FLStoreError) -> Round:
+        """Commit a round whose aggregate its models do not explain; the second look ends in an error."""
+        rng = np.random.default_rng(3)
+        gateway, asked = world(job), list[Call]()
+        put(gateway, job, 0, AGGREGATE, rng.normal(size=LENGTH))
+        gateway.commits.commit(job, 0, CommitRequest())
+        put(gateway, job, 1, "ada", rng.normal(size=LENGTH))
+        put(gateway, job, 1, AGGREGATE, rng.normal(size=LENGTH))
+
+        def fail_second_look(call: Call) -> None:
+            asked.append(call)
+            if len(asked) == 2:
+                raise error
+
+        gateway.backends.shards.before = fail_second_look
+        return gateway.commits.commit(job, 1, CommitRequest())
+
+    def test_its_jobs_are_taken_as_that_version_takes_them(self) -> None:
+        record = self.commit(replace(UNSTATED, generation=""), FLStoreError("the shard failed"))
+        assert (record.committed, record.updates) == (True, None)
+
+    def test_a_shard_that_is_away_is_no_such_shard(self) -> None:
+        with pytest.raises(Unavailable):
+            self.commit(replace(UNSTATED, generation=""), Unavailable("the shard is away"))
+
+    def test_no_other_job_is_on_such_a_shard(self) -> None:
+        with pytest.raises(FLStoreError, match="the shard failed"):
+            self.commit(UNSTATED, FLStoreError("the shard failed"))
