@@ -75,9 +75,9 @@ class System:
 
 
 @contextmanager
-def service(module: str, env: Mapping[str, str], log: Path) -> Iterator[Service]:
+def service(module: str, env: Mapping[str, str], log: Path, port: int | None = None) -> Iterator[Service]:
     """Run a service until the block ends; its process may be gone by then."""
-    port = free_ports(1)[0]
+    port = port or free_ports(1)[0]
     whole = {**os.environ, VARIABLE: KEY, **env, "FLSTORE_PORT": str(port), "FLSTORE_LOG_LEVEL": "DEBUG"}
     with log.open("ab") as out:
         process = subprocess.Popen([sys.executable, "-m", module], env=whole, stdin=subprocess.DEVNULL, stderr=out)
