@@ -2,7 +2,7 @@
 
 An aggregate is traced to the updates of its round, and from its base to the rounds before. An artifact names the
 workload, parameters and models that it was made of in its own metadata. With `verify`, either is made again from what
-is stored, and compared. No publication.
+is stored, and compared. What was advised before an aggregation, and done, is told with the round. No publication.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,14 +31,16 @@ from flstore_core.workloads import (
     SliceMember,
     SliceView,
     WeightsWorkload,
+    fedavg_weights,
     one_round,
     registry,
     wants_statistics,
 )
 from flstore_core.workloads.methods.coordinatewise import squared_norm, weighted_sums
 from flstore_core.workloads.methods.geometry import Float64
+from flstore_core.workloads.shared.advice import RoundAdvice, advice_on, applied_factors
 from flstore_core.workloads.shared.origin import Input, Origin, sha256_of
-from flstore_core.workloads.shared.weighted_models import aggregate_sum, fedavg_sum, members_of_sums
+from flstore_core.workloads.shared.weighted_models import ModelSum, aggregate_sum, members_of_sums
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Update(Result):
     sha256: str
     """SHA-256 of its whole file, in hexadecimal."""
     weight: float
-    """Its weight in FedAvg, 0 to 1."""
+    """Its weight in FedAvg, 0 to 1, after advice; 0 if it was left out."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ class Generation(Result):
     the updates are differences and the round has no base to add them to."""
     verified: bool | None
     """Whether that distance is within the tolerance; null if it was not made again."""
+    advice: RoundAdvice | None
+    """What was advised before the updates were aggregated, and done; null if nobody was asked."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,7 @@ class Provenance:
         if maker := _maker(params):
             return maker.members(rounds)
         records = _verifiable(rounds)
-        remade = [fedavg_sum(record.number, record.members) for record in records]
+        remade = [_advised_sum(record) for record in records]
         return members_of_sums(remade, [aggregate_sum(record) for record in records], {}) if records else []
 
     def map(self, view: SliceView, params: ProvenanceParams) -> Partial:
@@ -276,7 +280,7 @@ def _comparisons(
 
 
 def _generation(record: Round, comparison: tuple[float, bool] | None) -> Generation:
-    weights = fedavg_sum(record.number, record.members) if record.members else {}
+    weights = _advised_sum(record) if record.members else {}
     distance, verified = comparison or (None, None)
     return Generation(
         round=record.number,
@@ -285,4 +289,13 @@ def _generation(record: Round, comparison: tuple[float, bool] | None) -> Generat
         updates=[Update(m.client, m.sha256, weights[record.number, m.client]) for m in record.members],
         distance=distance,
         verified=verified,
+        advice=advice_on(record),
     )
+
+
+def _advised_sum(record: Round) -> ModelSum:
+    """Return FedAvg of a round's updates, with their weights as they were applied on advice."""
+    factors = applied_factors(record)
+    examples = [member.num_examples * factors.get(member.client, 1.0) for member in record.members]
+    weights = fedavg_weights(examples).tolist()
+    return {(record.number, member.client): weight for member, weight in zip(record.members, weights, strict=True)}

@@ -117,6 +117,9 @@ def test_who_is_advised_against_is_left_out_and_the_round_says_so(behind: Door) 
     assert stored["advisers"] == ["malicious-filter"]
     assert set(stored["reasons"]) == {"c0", "c1", "c2"}
     assert stored["problem"] == ""
+    told = behind.store.run("j", "provenance", round=1).result.generations[0]
+    assert [row.client for row in told.advice.clients if row.applied == 0.0] == ["c0", "c1", "c2"]
+    assert [row.weight for row in told.updates if row.client in ("c0", "c1", "c2")] == [0.0] * 3
 
 
 def test_without_attackers_nobody_is_advised_against_in_twenty_rounds(behind: Door) -> None:

@@ -13,6 +13,7 @@ from flstore_core.workloads import Context, RoundData
 from flstore_core.workloads.aggregate import Aggregate
 from flstore_core.workloads.personalize import Personalize
 from flstore_core.workloads.provenance import Provenance, ProvenanceParams
+from flstore_core.workloads.shared.advice import Advised, RoundAdvice
 from flstore_core.workloads.unlearn import Unlearn
 from tests.workloads.rounds import Index
 from tests.workloads.stored import MIXED, Stored
@@ -93,6 +94,47 @@ def test_an_artifact_whose_inputs_changed_or_went_says_which() -> None:
     gone = Stored(rounds.schema, [*rounds.rounds[:-1], without], rounds.models).ask_with(ASKED, params)
     assert [entry.client for entry in gone.changed] == ["c0"]
     assert gone.inputs == whole.inputs
+
+
+def advised(stored_advice: Any) -> Stored:
+    """Return the rounds, the last of which was aggregated without c4, and has this advice."""
+    rounds = made()
+    models = dict(rounds.models)
+    models[5, "aggregate"] = (10 * models[5, "c0"] + 20 * models[5, "c1"]) / 30
+    last = rounds.rounds[-1]
+    record = replace(last.record, metrics={"advice": stored_advice})
+    return Stored(rounds.schema, [*rounds.rounds[:-1], replace(last, record=record)], models)
+
+
+ADVICE = {
+    "mode": "exclude",
+    "advisers": ["malicious-filter"],
+    "advised": {"c0": 0.5, "c4": 0.0},
+    "applied": {"c4": 0.0},
+    "reasons": {"c4": ["is long"]},
+    "problem": "",
+}
+
+
+def test_what_was_advised_is_told_and_the_aggregate_made_again_as_it_was_made_then() -> None:
+    answer = advised(ADVICE).ask(ASKED, verify=True)
+    (generation,) = answer.generations
+    assert generation.verified is True
+    assert [entry.weight for entry in generation.updates] == [10 / 30, 20 / 30, 0.0]
+    assert generation.advice == RoundAdvice(
+        "exclude",
+        ["malicious-filter"],
+        [Advised("c0", 0.5, 1.0, []), Advised("c4", 0.0, 0.0, ["is long"])],
+        "",
+    )
+    assert made().ask(ASKED).generations[0].advice is None
+
+
+@pytest.mark.parametrize("odd", ["yes", 3, None, {"advised": 3}, {"advised": {"c4": "much"}, "reasons": {"c4": 3}}])
+def test_what_does_not_read_as_advice_changes_nothing(odd: Any) -> None:
+    answer = advised(odd).ask(ASKED, verify=True)
+    assert answer.generations[0].verified is False
+    assert answer.generations[0].updates[2].weight == 1 / 31
 
 
 def test_rounds_that_are_not_there_are_not_found() -> None:

@@ -94,8 +94,12 @@ def _provenance(answer: Answer) -> str:
     newest, *earlier = answer["generations"]
     wrong = [row["round"] for row in reversed(answer["generations"]) if row["verified"] is False]
     which = f" in round{'s' * (len(wrong) > 1)} {spans(wrong)}" if wrong else ""
+    left_out = [row["client"] for row in (newest.get("advice") or {}).get("clients", []) if row["applied"] == 0.0]
+    without = f", without {listed(left_out)} on advice" if left_out else ""
     back = f", traced back to round {earlier[-1]['round']}" if earlier else ""
-    return f"Round {newest['round']}: made of {counted(len(newest['updates']), 'update')}{back}{verdict}{which}"
+    return (
+        f"Round {newest['round']}: made of {counted(len(newest['updates']), 'update')}{without}{back}{verdict}{which}"
+    )
 
 
 def _updates(answer: Answer) -> list[Row]:
