@@ -33,14 +33,18 @@ ENCODED = "x--"
 """Begins the usable form of a name that is not usable as it is."""
 
 _ESCAPE = re.compile(rb"_([0-9a-f]{2})")
+_QUOTED = re.compile(r"(?<=')x--[A-Za-z0-9._-]+(?=')")
 _KEPT = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-")
 
 
-def encode(text: str) -> str:
-    """Return a client's name in the form in which the store keeps it; `decode` takes it back.
+def encode(text: str, kind: str = "client") -> str:
+    """Return the name of a client or job in the form in which the store keeps it; `decode` takes it back.
 
     A usable name stays as it is. In any other, each byte of its UTF-8 but letters, digits, dots and hyphens becomes `_`
     and two hexadecimal digits: `Hospital A` is kept as `x--Hospital_20A`, `a@b.org` as `x--a_40b.org`.
+
+    Args:
+        kind: what is named, for messages.
     """
     if not text or text in RESERVED or _NAME.fullmatch(text):
         return text
@@ -52,7 +56,7 @@ def encode(text: str) -> str:
         ) from error
     if len(name) > _LONGEST:
         raise InvalidId(
-            f"client name {_shown(text)!r} is not usable: it is kept in {len(name)} characters; use {_RULE}"
+            f"{kind} name {_shown(text)!r} is not usable: it is kept in {len(name)} characters; use {_RULE}"
         )
     return name
 
@@ -68,8 +72,16 @@ def decode(name: str) -> str:
         return name
 
 
+def readable(message: str) -> str:
+    """Return a message in which names within quotes are those that were given: 'Hospital A' for 'x--Hospital_20A'."""
+    if ENCODED not in message:
+        return message
+    return _QUOTED.sub(lambda found: decode(found[0]), message)
+
+
 def job_id(text: str) -> JobId:
     """Return `text` as a job's name; raise `InvalidId` unless it is 1–128 safe characters."""
+    _require_encoded("job", text)
     return JobId(_name("job", text))
 
 
@@ -77,10 +89,7 @@ def client_id(text: str) -> ClientId:
     """Return `text` as a client's name; raise `InvalidId` for unsafe or reserved ones."""
     if text in RESERVED:
         raise InvalidId(f"client {text!r} is a reserved name; choose another than {sorted(RESERVED)}")
-    if (name := encode(text)) != text:
-        raise InvalidId(
-            f"client name {_shown(text)!r} is not usable; use {_RULE}. The client and `flstore` write it as {name}"
-        )
+    _require_encoded("client", text)
     return ClientId(_name("client", text))
 
 
@@ -107,6 +116,13 @@ def parse_round(text: str) -> int:
     if number is None:
         raise InvalidId(f"round {_shown(text)!r} is no number from 0 to {MAX_ROUND}")
     return number
+
+
+def _require_encoded(kind: str, text: str) -> None:
+    if (name := encode(text, kind)) != text:
+        raise InvalidId(
+            f"{kind} name {_shown(text)!r} is not usable; use {_RULE}. The client and `flstore` write it as {name}"
+        )
 
 
 def _name(kind: str, text: str) -> str:

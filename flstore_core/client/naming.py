@@ -34,6 +34,11 @@ def as_text(kind: str, value: Any) -> str:
     raise InvalidParameters(f"{kind} is {_describe(value)}; pass text, a whole number, a UUID or a path")
 
 
+def job_name(value: Any) -> str:
+    """Return the name under which the store keeps a job; see `flstore_core.ids.encode`."""
+    return ids.job_id(ids.encode(as_text("job", value), "job"))
+
+
 def client_name(value: Any) -> str:
     """Return the name under which the store keeps a client; see `flstore_core.ids.encode`."""
     return ids.client_id(ids.encode(as_text("client", value)))

@@ -4,11 +4,11 @@ A name that is not usable raises `InvalidId`, and what is no name at all `Invali
 """
 
 from flstore_core import ids
-from flstore_core.client.naming import Id, as_round, as_text, client_name
+from flstore_core.client.naming import Id, as_round, as_text, client_name, job_name
 
 
 def job(name: Id) -> str:
-    return f"/v1/jobs/{ids.job_id(as_text('job', name))}"
+    return f"/v1/jobs/{job_name(name)}"
 
 
 def model_program(job_name: Id) -> str:

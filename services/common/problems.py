@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from flstore_core.errors import FLStoreError
+from flstore_core.ids import ENCODED, decode, readable
 from services.common.logs import REQUEST_ID_HEADER, current_request_id
 
 TYPE_PREFIX = "urn:flstore:problem:"
@@ -28,7 +29,7 @@ Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
 
 def from_error(request: Request, error: FLStoreError) -> Response:
     """Return the problem that describes `error`, with its extensions and, if a retry can help, `Retry-After`."""
-    extensions = dict(error.extensions)
+    detail, extensions = _as_given(error)
     headers = {}
     if error.retryable:
         headers["Retry-After"] = str(math.ceil(extensions.pop("retry_after", RETRY_AFTER_S)))
@@ -36,7 +37,17 @@ def from_error(request: Request, error: FLStoreError) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if error.status == HTTPStatus.REQUEST_TIMEOUT:
         headers["Connection"] = "close"  # or the connection would wait for the rest of the body
-    return problem(request, error.status, error.code, error.title, error.detail, extensions, headers)
+    return problem(request, error.status, error.code, error.title, detail, extensions, headers)
+
+
+def _as_given(error: FLStoreError) -> tuple[str, dict[str, Any]]:
+    """Return what an error says, with clients and jobs under the names that they were given."""
+    detail, extensions = readable(error.detail), dict(error.extensions)
+    if (nearest := extensions.get("nearest")) and ENCODED in detail:
+        for name in nearest:
+            detail = detail.replace(name, decode(name))
+        extensions["nearest"] = list(map(decode, nearest))
+    return detail, extensions
 
 
 def problem(

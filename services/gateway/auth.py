@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from hmac import compare_digest
 
 from flstore_core.errors import Forbidden, InvalidParameters, Unauthorized
+from flstore_core.ids import decode
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -20,13 +21,18 @@ class Grant:
     digest: str
     """SHA-256 of the token, in hexadecimal; the token itself is not kept."""
     jobs: tuple[str, ...]
-    """Job names, or patterns such as `team-a-*`."""
+    """Job names, or patterns such as `team-a-*`. Names are as people give them, or as the store keeps them."""
     write: bool
 
     @property
     def name(self) -> str:
         """What tells this token from others, and is no secret."""
         return self.digest[:16]
+
+    def reaches(self, job: str) -> bool:
+        """Return whether the token is one for this job, under the name that it was given or that it is kept under."""
+        names = {job, decode(job)}
+        return any(fnmatchcase(name, pattern) for name in names for pattern in self.jobs)
 
 
 class Tokens:
@@ -71,7 +77,7 @@ class Tokens:
         if not self._grants:
             return ""
         grant = self._find(authorization)
-        if job is not None and not any(fnmatchcase(job, pattern) for pattern in grant.jobs):
+        if job is not None and not grant.reaches(job):
             raise Forbidden(f"this token does not reach job {job!r}")
         if write and not grant.write:
             raise Forbidden("this token may read, not write")
@@ -103,7 +109,7 @@ class Tokens:
         if not self._grants:
             return jobs
         grant = self._find(authorization)
-        return [job for job in jobs if any(fnmatchcase(job, pattern) for pattern in grant.jobs)]
+        return [job for job in jobs if grant.reaches(job)]
 
     def _find(self, authorization: str) -> Grant:
         token = _token(authorization)

@@ -375,6 +375,13 @@ def test_a_client_may_have_any_name(flstore: Flstore, script: Script, tmp_path: 
     assert script.seen[2].json == {"client": "x---5"}
 
 
+def test_a_job_may_have_any_name(flstore: Flstore, script: Script, tmp_path: Path) -> None:
+    script.receipt(job="Köln, run 7")
+    file = str(saved(tmp_path / "c1.safetensors"))
+    assert flstore("put", "Köln, run 7", "3", file).exit_code == 0
+    assert script.seen[0].path == "/v1/jobs/x--K_c3_b6ln_2c_20run_207/rounds/3/clients/c1"
+
+
 @pytest.mark.parametrize("name", ["file", "allow_pickle", "self", "args", "kwds", "a/b", "w.npy"])
 def test_a_tensor_of_any_name_is_written_for_numpy(flstore: Flstore, script: Script, tmp_path: Path, name: str) -> None:
     arrays = {name: np.arange(3, dtype=np.float32), "other": np.array(7)}

@@ -62,11 +62,9 @@ def test_an_artifact_is_named_by_its_id_or_its_link() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        paths.job,
         paths.operation,
         lambda name: paths.workload("j", name),
         lambda name: paths.dataset("j", name),
-        lambda name: paths.client(name, "c1"),
     ],
 )
 def test_a_name_that_could_leave_its_place_in_a_path_is_refused(path: Callable[[str], str], name: str) -> None:
@@ -92,15 +90,19 @@ def test_a_name_that_could_leave_its_place_in_a_path_is_refused(path: Callable[[
         (PurePosixPath("site/1"), "x--site_2f1"),
     ],
 )
-def test_a_client_may_be_named_by_any_text_and_by_what_stands_for_text(client: Any, kept: str) -> None:
+def test_a_client_or_job_may_be_named_by_any_text_and_by_what_stands_for_text(client: Any, kept: str) -> None:
     assert paths.update("j", 1, client) == f"/v1/jobs/j/rounds/1/clients/{kept}"
     assert paths.client("j", client) == f"/v1/jobs/j/clients/{kept}"
+    assert paths.job(client) == f"/v1/jobs/{kept}"
+    assert paths.commit(client, 1) == f"/v1/jobs/{kept}/rounds/1/commit"
 
 
 @pytest.mark.parametrize("client", ["", "x" * 129, "é" * 60, "\ud800"])
-def test_a_client_without_a_name_or_with_one_too_long_is_refused(client: str) -> None:
+def test_a_client_or_job_without_a_name_or_with_one_too_long_is_refused(client: str) -> None:
     with pytest.raises(InvalidId):
         paths.client("j", client)
+    with pytest.raises(InvalidId):
+        paths.job(client)
 
 
 @pytest.mark.parametrize(

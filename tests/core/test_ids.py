@@ -18,6 +18,7 @@ from flstore_core.ids import (
     job_id,
     object_name,
     parse_round,
+    readable,
     round_number,
     shard_id,
 )
@@ -81,7 +82,7 @@ def test_any_text_is_either_safe_or_refused(text: str) -> None:
 def test_a_long_name_is_cut_short_in_the_message() -> None:
     with pytest.raises(InvalidId) as caught:
         job_id("a/" * 1000)
-    assert len(caught.value.detail) < 160
+    assert len(caught.value.detail) < 200
 
 
 @pytest.mark.parametrize("name", [AGGREGATE, METADATA])
@@ -120,6 +121,26 @@ def test_a_usable_name_is_its_own_code(text: str) -> None:
 @pytest.mark.parametrize("name", ["x--c1", "x--a b", "x--_zz", "x--_ff", "x--Hospital_20", "x--_41", "x-Hospital_20A"])
 def test_what_was_not_encoded_so_is_not_decoded(name: str) -> None:
     assert decode(name) == name or encode(decode(name)) == name
+
+
+def test_a_job_that_nobody_encoded_is_refused_with_its_code() -> None:
+    with pytest.raises(InvalidId, match=r"job name 'Run 7' is not usable; .* write it as x--Run_207"):
+        job_id("Run 7")
+    with pytest.raises(InvalidId, match=r"job name .* is kept in 303 characters"):
+        encode("ä" * 50, "job")
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("job 'x--Run_207' does not exist", "job 'Run 7' does not exist"),
+        ("round 3 of job 'mnist' has 'x--a_20b' and 'x--c'", "round 3 of job 'mnist' has 'a b' and 'x--c'"),
+        ("write it as x--a_20b", "write it as x--a_20b"),
+        ("job 'mnist'", "job 'mnist'"),
+    ],
+)
+def test_messages_have_the_names_that_were_given(message: str, shown: str) -> None:
+    assert readable(message) == shown
 
 
 def test_half_of_a_surrogate_pair_is_no_name() -> None:

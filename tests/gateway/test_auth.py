@@ -65,6 +65,14 @@ def test_a_header_without_a_token_matches_no_grant_whatever_its_hash(header: str
         tokens.check(header, "any", write=True)
 
 
+def test_a_token_names_jobs_as_people_do_or_as_the_store_keeps_them() -> None:
+    tokens = Tokens(json.dumps([{"token": "t", "jobs": ["team a *"]}, {"token": "u", "jobs": ["x--team_20a_207"]}]))
+    for token in ("t", "u"):
+        tokens.check(f"Bearer {token}", "x--team_20a_207", write=False)
+        with pytest.raises(Forbidden):
+            tokens.check(f"Bearer {token}", "x--team_20b_207", write=False)
+
+
 def test_only_jobs_that_a_token_reaches_are_visible() -> None:
     jobs = ["other", "shared", "team-a-1", "team-a-10"]
     assert TOKENS.visible("Bearer reader", jobs) == ["shared", "team-a-1", "team-a-10"]

@@ -11,7 +11,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 from flstore_core.client import Arrays, FLStore
 from flstore_core.client.tensors import schema_of
 from flstore_core.errors import FLStoreError, Unavailable
-from flstore_core.ids import job_id
+from flstore_core.ids import encode, job_id
 from flstore_core.integrations.recorder.advice import ADVICE, Advice, Adviser, Mode, Opinion, ask, combine, names
 from flstore_core.integrations.recorder.clerk import Clerk, Ledger
 from flstore_core.integrations.recorder.desk import Desk
@@ -87,7 +87,7 @@ class Recorder:
         self._changed = threading.Condition()
         self._journal = Journal()
         self._shelf = Shelf(self._limits)
-        self._desk = Desk(store, job_id(job), secrets.token_hex(8), resume=resume, settings=settings)
+        self._desk = Desk(store, job_id(encode(job, "job")), secrets.token_hex(8), resume=resume, settings=settings)
         ledger = Ledger(self._journal, self._shelf, self.report, self._changed)
         self._clerk = Clerk(ledger, self._desk, self._limits.uploads)
         self._schema: Schema | None = None

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 
-from flstore_core.ids import JobId
+from flstore_core.ids import JobId, decode
 from flstore_core.records import Job, Updates
 from flstore_core.schema import Schema
 from services.gateway.rounds.index import JobIndex
@@ -91,7 +91,7 @@ async def erase_client(job: JobName, client: ClientName, state: Writes) -> JSONR
 
 def _counts(index: JobIndex) -> dict[str, Any]:
     return {
-        "job": index.job.id,
+        "job": decode(index.job.id),
         "parameters": index.job.schema.parameters,
         "nbytes": index.job.schema.nbytes,
         "committed": len(index.committed),

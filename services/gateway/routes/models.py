@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from flstore_core import layout
 from flstore_core.errors import NotFound
 from flstore_core.files import FileName, StoredFile
-from flstore_core.ids import Home, JobId, object_name
+from flstore_core.ids import Home, JobId, decode, object_name
 from flstore_core.records import Job
 from services.gateway.routes.access import JobName, Name, Reads, Writes
 from services.gateway.routes.downloads import download
@@ -121,7 +121,7 @@ async def _put(
     patience_s = state.settings.upload_patience_seconds
     async with upload(request, state.uploads, patience_s, state.workers.pool) as received:
         stored, created = await state.workers.run(put, job, received.body)
-    return JSONResponse({"job": name, **_shape(stored), "created": created}, 201 if created else 200)
+    return JSONResponse({"job": decode(name), **_shape(stored), "created": created}, 201 if created else 200)
 
 
 def _shape(stored: StoredFile) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Answers that show clients by the names that they were given, not by those under which the store keeps them.
+"""Answers that show clients and jobs by the names that they were given, not by those under which the store keeps them.
 
 `flstore_core.ids.encode` makes `x--Hospital_20A` of `Hospital A`. Answers of workloads hold clients' names anywhere: in
 lists, as keys, in names of models such as `3:x--Hospital_20A`. So the finished JSON is looked through. Where no name is
@@ -18,12 +18,12 @@ _NAME = re.compile(rb'"((?:[0-9]+:)?)(x--[A-Za-z0-9._-]+)"')
 
 
 def show(document: bytes) -> bytes:
-    """Return JSON with clients' own names."""
+    """Return JSON with the names that clients and jobs were given."""
     return _NAME.sub(_decoded, document) if _MARK in document else document
 
 
 class NamedResponse(JSONResponse):
-    """JSON with clients' own names."""
+    """JSON with the names that clients and jobs were given."""
 
     def render(self, content: Any) -> bytes:
         return show(super().render(content))

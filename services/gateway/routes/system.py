@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 
 from flstore_core import __version__
 from flstore_core.errors import FLStoreError, InvalidParameters
-from flstore_core.ids import JobId
+from flstore_core.ids import JobId, decode
 from flstore_core.shard.protocol import parse_key
 from services.gateway.routes.access import Reads
 from services.gateway.routes.schemas import answers, problems
@@ -83,9 +83,9 @@ async def metrics(request: Request) -> Response:
 
 
 def _visible(request: Request, state: State, by_job: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what belongs to jobs that the caller's token reaches."""
+    """Return what belongs to jobs that the caller's token reaches, by the names that they were given."""
     visible = state.tokens.visible(request.headers.get("authorization", ""), list(by_job))
-    return {job: by_job[job] for job in visible}
+    return {decode(job): by_job[job] for job in visible}
 
 
 def _caches(state: State) -> dict[str, Any]:

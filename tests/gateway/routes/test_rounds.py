@@ -18,7 +18,7 @@ from flstore_core.errors import StoreUnavailable
 from flstore_core.ids import encode
 from tests.fakes.store import Call
 from tests.gateway.routes.conftest import client_of
-from tests.gateway.world import HOME, NAME, World, body, world
+from tests.gateway.world import HOME, NAME, TENSORS, World, body, world
 from tests.running.jobs import problem
 
 ROUND = "/v1/jobs/job/rounds/0"
@@ -440,6 +440,31 @@ async def test_answers_show_clients_by_the_names_that_they_were_given(http: http
     answer = await http.post("/v1/jobs/job/workloads/cosine-similarity", json=asked)
     assert sorted(answer.json()["result"]["clients"]) == sorted(names[:2])
     assert (await http.delete(f"/v1/jobs/job/clients/{encode('Köln')}")).json()["client"] == "Köln"
+
+
+async def test_answers_and_errors_show_jobs_by_the_names_that_they_were_given(
+    http: httpx.AsyncClient, gateway: World
+) -> None:
+    name = "Köln's run/7"
+    url = f"/v1/jobs/{encode(name)}"
+    made = await http.put(url, json={"schema": TENSORS})
+    assert (made.status_code, made.json()["job"]) == (201, name)
+    assert (await http.get(url)).json() == {**made.json()}
+    assert [job["job"] for job in (await http.get("/v1/jobs")).json()["jobs"]] == [name]
+    assert (await http.put(f"{url}/rounds/0/clients/c", content=body(1))).json()["job"] == name
+    assert (await http.post(f"{url}/rounds/0/commit")).status_code == 200
+    answer = (await http.post(f"{url}/workloads/metrics", json={})).json()
+    assert answer["job"] == name
+    placed = (await http.get("/v1/placement")).json()
+    assert list(placed["jobs"]) == [name]
+    stored = await http.put(f"{url}/datasets/d", content=save({"inputs": np.ones((2, 2), np.float32)}))
+    assert stored.json()["job"] == name
+    late = problem(await http.put(f"{url}/rounds/0/clients/d", content=body(2)), 409, "round-committed")
+    assert f"job '{name}'" in late["detail"]
+    unknown = problem(await http.get(f"/v1/jobs/{encode(name + '0')}"), 404, "not-found")
+    assert unknown["nearest"] == [name]
+    assert f"job '{name}0' does not exist; nearest: {name}" in unknown["detail"]
+    assert (await http.delete(url)).status_code == 204
 
 
 async def test_a_name_that_is_not_usable_is_refused_with_its_usable_form(http: httpx.AsyncClient, job: World) -> None:
