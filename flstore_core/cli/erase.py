@@ -34,6 +34,8 @@ def _told(job: str, erasure: Erasure) -> list[str]:
     if aggregates := erasure.remains.get("aggregates"):
         said.append(f"remains: what it added to the aggregates of rounds {', '.join(map(str, aggregates))}")
     said += [f"remains: audit record {key}" for key in erasure.remains.get("audit_records", [erasure.tombstone])]
+    if reason := erasure.remains.get("old_versions"):
+        said.append(f"may remain: old versions in the store: {reason}")
     if elsewhere := erasure.remains.get("elsewhere"):
         said.append(f"out of reach: {elsewhere}")
     return said

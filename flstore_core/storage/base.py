@@ -1,11 +1,11 @@
 """The contract every object store keeps, the value types that cross it, and many reads of a store at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from flstore_core.errors import InvalidId, InvalidParameters
+from flstore_core.errors import InvalidId, InvalidParameters, StoreUnavailable
 
 Body: TypeAlias = bytes | bytearray | memoryview | Sequence[memoryview]
 """Bytes of an object, whole or in pieces; a store never copies them on their way out."""
@@ -30,6 +30,10 @@ class ObjectInfo:
     size: int
     etag: str
     modified: float
+
+
+class HistoryRemains(StoreUnavailable):
+    """Earlier versions of objects may be left: the store does not say, or does not delete them."""
 
 
 class ObjectStore(Protocol):
@@ -91,6 +95,15 @@ class ObjectStore(Protocol):
 
     def delete_prefix(self, prefix: str) -> None:
         """Remove all objects below `prefix`, which must not be empty."""
+        ...
+
+    def purge_history(self, folder: str, concerns: Callable[[str], bool]) -> int:
+        """Remove what the store keeps of earlier states of objects below `folder` whose keys `concerns` is true of.
+
+        A store may keep versions of objects that were replaced or deleted, and markers of deletions. The objects
+        themselves stay. Returns how many went, 0 where the store keeps nothing. Raises `HistoryRemains` if it keeps
+        them or does not say, and does not let them go.
+        """
         ...
 
     def probe(self) -> None:

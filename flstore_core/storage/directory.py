@@ -153,6 +153,10 @@ class DirectoryStore:
                 self._remove_empty((self._root / folder).parent)
             shutil.rmtree(aside, ignore_errors=True)
 
+    def purge_history(self, folder: str, concerns: Callable[[str], bool]) -> int:
+        """Return 0: what was replaced or deleted is gone."""
+        return 0
+
     def probe(self) -> None:
         if not os.access(self._aside, os.W_OK | os.X_OK):
             raise StoreUnavailable(f"store directory {self._root} is missing or not writable")

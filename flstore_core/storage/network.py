@@ -120,6 +120,10 @@ class _Distant:
         with crossing(self._link):
             self._store.delete_prefix(prefix)
 
+    def purge_history(self, folder: str, concerns: Callable[[str], bool]) -> int:
+        with crossing(self._link):
+            return self._store.purge_history(folder, concerns)
+
     def probe(self) -> None:
         with crossing(self._link):
             self._store.probe()

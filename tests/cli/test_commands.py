@@ -464,13 +464,15 @@ ERASURE = {"client": "c1", "rounds": [0, 2], "objects": 7, "tombstone": "audit/j
 
 def test_a_client_is_erased_and_what_remains_is_said(flstore: Flstore, script: Script) -> None:
     removed = {"updates": 2, "files": 2, "statistics": 1, "artifacts": 1, "operations": 0}
-    remains = {"aggregates": [0, 2], "audit_records": ["audit/j/c1-1.000000.json"], "elsewhere": "backups"}
+    audit = ["audit/j/c1-1.000000.json"]
+    remains = {"aggregates": [0, 2], "audit_records": audit, "old_versions": "locked", "elsewhere": "backups"}
     script.reply({**ERASURE, "removed": removed, "remains": remains})
     result = flstore("erase", "j", "c1", "--yes")
     assert result.output.splitlines() == [
         "erased c1 from job j: 2 updates, 1 model made of them",
         "remains: what it added to the aggregates of rounds 0, 2",
         "remains: audit record audit/j/c1-1.000000.json",
+        "may remain: old versions in the store: locked",
         "out of reach: backups",
     ]
     assert [(seen.method, seen.path) for seen in script.seen] == [("DELETE", "/v1/jobs/j/clients/c1")]

@@ -1,15 +1,22 @@
 """After an erasure nothing of the client can be read, through any gateway: not what was made of it either."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import cast
+from uuid import uuid4
 
 import numpy as np
 import pytest
+from minio import Minio
+from minio.versioningconfig import VersioningConfig
 
 from flstore_core import layout
 from flstore_core.errors import NotFound
 from flstore_core.ids import ClientId
+from flstore_core.storage import open_store
+from flstore_core.storage.base import HistoryRemains
 from services.gateway.answers import artifacts
 from services.gateway.answers.execution import Outcome
 from services.gateway.answers.operation_records import FAILED, RUNNING, SUCCEEDED, Operation
@@ -19,8 +26,9 @@ from services.gateway.rounds.index import ErasedMeanwhile
 from services.gateway.threads import Pools
 from tests.fakes.executors import HeldExecutor, InlineExecutor, LazyExecutor
 from tests.fakes.interleaving import Scenario, Scheduler, explore
-from tests.fakes.store import Call
+from tests.fakes.store import Call, MemoryStore
 from tests.gateway.world import HOME, NAME, World, vector, world
+from tests.servers import S3Server
 
 REFRESH_S = 2.0
 C0 = ClientId("c0")
@@ -89,7 +97,8 @@ def test_every_place_is_reached_and_the_answer_counts_what_went(site: Site) -> N
     assert len([*left(site)]) == 7, "two files, two records, two round records, one model of it alone"
     erasure = site.erase()
     assert [*left(site)] == []
-    assert erasure.removed == {"updates": 2, "files": 2, "statistics": 2, "artifacts": 2, "operations": 1}
+    counts = {"updates": 2, "files": 2, "statistics": 2, "artifacts": 2, "operations": 1, "old_versions": 0}
+    assert erasure.removed == counts
     assert erasure.objects == 7
 
 
@@ -317,3 +326,63 @@ def test_a_question_that_begins_during_the_erasure_and_ends_before_it_leaves_no_
     assert isinstance(erasing.finish(), Erasure)
     site.here.store.before = lambda call: None
     assert [*left(site)] == []
+
+
+class TestOldVersions:
+    """In a bucket that keeps what was replaced and deleted."""
+
+    @pytest.fixture
+    def bucket(self, s3_server: S3Server) -> tuple[Minio, str]:
+        name = f"erasure-{uuid4().hex}"
+        host = s3_server.endpoint.removeprefix("http://")
+        client = Minio(host, s3_server.access_key, s3_server.secret_key, secure=False, region="us-east-1")
+        client.make_bucket(name)
+        client.set_bucket_versioning(name, VersioningConfig("Enabled"))
+        return client, name
+
+    def versions(self, bucket: tuple[Minio, str]) -> Iterator[tuple[str, bytes]]:
+        """Yield the key and the bytes of every version that there is."""
+        client, name = bucket
+        for entry in client.list_objects(name, recursive=True, include_version=True):
+            if not entry.is_delete_marker:
+                answer = client.get_object(name, str(entry.object_name), version_id=entry.version_id)
+                with closing(answer):
+                    yield str(entry.object_name), answer.read()
+
+    def test_no_version_of_what_was_erased_is_left(self, bucket: tuple[Minio, str], s3_server: S3Server) -> None:
+        with closing(open_store(f"s3://{bucket[1]}", s3_server.env)) as store:
+            gateway = world(store=cast("MemoryStore", store))
+            gateway.create()
+            gateway.fill(0, 2)
+            gateway.commit(0)
+            gateway.fill(1, 2)
+            gateway.state.withdrawals.drop_update(gateway.job, 1, C0)
+            gateway.run("aggregate", round=0)
+            gateway.state.operations.start(NAME, "metrics", {}, None, generation="g1")
+
+            def named() -> set[str]:
+                return {key for key, body in self.versions(bucket) if "/c0" in key or b'"c0"' in body or TRACE in body}
+
+            assert len(named()) == 6, "an audit record, and in rounds a file and a record each, and a round record"
+            erasure = gateway.state.eraser.erase(NAME, C0)
+            assert erasure.removed["old_versions"] > 6
+            assert "old_versions" not in erasure.remains
+            left = {key for key in named() if not key.startswith(("audit/", "erasures/"))}
+            assert left == {layout.member(HOME, 1, C0)}, "the mark of the removal, which the commit takes away"
+            record = gateway.commit(1)
+            assert [*record.by_client] == ["c1"]
+
+    def test_a_store_that_may_have_some_is_told_of(self) -> None:
+        gateway = world(store=Keeping())
+        gateway.create()
+        gateway.fill(0, 2)
+        erasure = gateway.state.eraser.erase(NAME, C0)
+        assert erasure.remains["old_versions"] == "the store does not say"
+        assert "old_versions" not in erasure.removed
+        with pytest.raises(NotFound):
+            gateway.state.eraser.erase(NAME, C0)
+
+
+class Keeping(MemoryStore):
+    def purge_history(self, folder: str, concerns: Callable[[str], bool]) -> int:
+        raise HistoryRemains("the store does not say")

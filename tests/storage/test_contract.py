@@ -332,3 +332,10 @@ def test_many_reads_raise_the_error_of_one(store: ObjectStore) -> None:
     reads = [(key, 0, memoryview(bytearray(5))) for key in ["there", "missing", "there"]]
     with pytest.raises(NotFound, match="missing"):
         read_many(store, reads, workers=2)
+
+
+def test_without_versions_there_is_no_history_to_purge(store: ObjectStore) -> None:
+    store.put("a/k", b"1")
+    store.put("a/k", b"2")
+    assert store.purge_history("a", lambda key: True) == 0
+    assert store.get("a/k") == b"2"

@@ -46,6 +46,7 @@ def s3_error(status: int, code: str) -> S3Error:
         (403, "QuotaExceeded", StoreFull),
         (500, "InternalError", Transient),
         (503, "SlowDown", Transient),
+        (501, "NotImplemented", StoreUnavailable),
         (429, "", Transient),
         (409, "ConditionalRequestConflict", Transient),
         (409, "OperationAborted", Transient),

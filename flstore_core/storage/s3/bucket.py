@@ -32,6 +32,8 @@ MAX_CONNECTIONS = 64
 """Connections kept open between requests; more are opened when needed."""
 
 _SIGNATURE_VALID = timedelta(minutes=15)
+_NO_ANSWER = (400, 403, 405, 501)
+"""Statuses by which a server says that we may not ask, or that it does not know the question."""
 _READ = 256 << 10
 """Bytes read from the socket at once."""
 
@@ -124,6 +126,34 @@ class Bucket:
             objects = [DeleteObject(self._object_name(key)) for key in keys]
             return len(list(self._client.remove_objects(self._name, objects)))
 
+    def may_have_versions(self) -> bool:
+        """Say whether the bucket keeps old versions of objects, or did so at some time, or does not say."""
+        with suppress(NoBucket), translated(f"bucket {self._name!r}"):
+            try:
+                return self._client.get_bucket_versioning(self._name).status in ("Enabled", "Suspended")
+            except S3Error as error:
+                if error.response.status not in _NO_ANSWER:
+                    raise
+                return True  # a listing will tell
+        return False
+
+    def versions(self, prefix: str) -> Iterator[Object]:
+        """Yield all versions of the objects below `prefix`, and the markers of deletions."""
+        below = self._prefix + checked_prefix(prefix)
+        with suppress(NoBucket), translated(f"folder {prefix!r}"):
+            try:
+                yield from self._client.list_objects(self._name, below, recursive=True, include_version=True)
+            except ValueError as error:  # the SDK's, for XML that it does not expect
+                raise StoreUnavailable(
+                    f"folder {prefix!r}: the S3 server lists versions in a way of its own"
+                ) from error
+
+    def remove_versions(self, versions: Sequence[Object]) -> int:
+        """Delete versions and return how many of them the server refused to delete."""
+        with translated(f"{len(versions)} old versions"):
+            objects = [DeleteObject(str(version.object_name), version.version_id) for version in versions]
+            return len(list(self._client.remove_objects(self._name, objects)))
+
     def create(self) -> None:
         """Create the bucket unless it exists."""
         with translated(f"bucket {self._name!r}"):
@@ -152,6 +182,11 @@ class Bucket:
 def etag_of(headers: HTTPHeaderDict) -> str:
     """Return the etag of an answer, without its quotes."""
     return headers.get("ETag", "").strip('"')
+
+
+def is_latest(version: Object) -> bool:
+    """Say whether a version is the object as it is now. The SDK hands on the server's word."""
+    return str(version.is_latest).lower() == "true"
 
 
 class _Below(BaseURL):

@@ -64,6 +64,8 @@ def refusal(what: str, status: int, code: str) -> FLStoreError | RangeBeyondEnd:
         return RangeBeyondEnd(what)
     if status == 507 or code in _FULL:
         return StoreFull(f"{what} could not be written: the S3 server has no space left")
+    if status == 501:
+        return StoreUnavailable(f"{what}: the S3 server does not know how to do this ({code or 501})")
     if status >= 500 or status == 429 or code in _PASSING:
         return Transient(f"{what}: the S3 server answered {status} {code}".rstrip())
     return StoreUnavailable(

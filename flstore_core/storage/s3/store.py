@@ -15,20 +15,24 @@ User Guide, "How to prevent object overwrites with conditional writes".
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import TypeVar
 
 from minio.datatypes import Object
 from urllib3 import HTTPHeaderDict
 
 from flstore_core.errors import NotFound, PreconditionFailed, ShortObject, StoreUnavailable, TooLarge
 from flstore_core.retry import Retry, growing
-from flstore_core.storage.base import MIB, Body, ObjectInfo, folder_to_delete, pieces_of, size_of
-from flstore_core.storage.s3.bucket import Bucket, etag_of
+from flstore_core.storage.base import MIB, Body, HistoryRemains, ObjectInfo, folder_to_delete, pieces_of, size_of
+from flstore_core.storage.s3.bucket import Bucket, etag_of, is_latest
 from flstore_core.storage.s3.errors import NoBucket, RangeBeyondEnd, Transient, retrying, wait_after
 from flstore_core.storage.s3.location import Location
+
+T = TypeVar("T")
 
 MAX_BODY_BYTES = 5 << 30
 """S3's own limit for one PUT."""
@@ -131,11 +135,39 @@ class S3Store:
 
         retrying(self._retry, attempt)
 
+    def purge_history(self, folder: str, concerns: Callable[[str], bool]) -> int:
+        if not self._ask_history(self._bucket.may_have_versions):
+            return 0
+        versions = self._ask_history(lambda: list(self._bucket.versions(folder)))
+        concerned = [version for version in versions if concerns(self._bucket.key_of(version))]
+        if not all(version.version_id for version in concerned):  # it has listed the objects themselves: delete none
+            raise HistoryRemains(f"folder {folder!r}: the S3 server does not list versions")
+        # The marker of a deletion goes last: without it, the version before it would be the object again.
+        earlier = [version for version in concerned if not is_latest(version)]
+        markers = [version for version in concerned if is_latest(version) and version.is_delete_marker]
+        for part in (earlier, markers):
+            if part and (kept := self._ask_history(partial(self._bucket.remove_versions, part))):
+                raise HistoryRemains(f"folder {folder!r}: the S3 server did not delete {kept} old versions")
+        return len(earlier) + len(markers)
+
     def probe(self) -> None:
         self._bucket.probe()
 
     def close(self) -> None:
         self._bucket.close()
+
+    def _ask_history(self, attempt: Callable[[], T]) -> T:
+        """Return what `attempt` returns; raise `HistoryRemains` if the server refuses."""
+
+        def translated() -> T:
+            try:
+                return attempt()
+            except Transient:
+                raise
+            except StoreUnavailable as error:
+                raise HistoryRemains(error.detail) from error
+
+        return retrying(self._retry, translated)
 
     def _put_until_sure(self, key: str, pieces: Sequence[memoryview], headers: dict[str, str]) -> str:
         """Put until the server has judged the condition, and return the object's etag."""

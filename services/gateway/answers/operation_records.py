@@ -97,16 +97,16 @@ class OperationRecords:
 
     def create(self, operation: Operation) -> str:
         """Store a new record and return its version; raise `PreconditionFailed` if there is one."""
-        return save_json(self._store, _key(operation.id), operation.to_json(), if_none_match=True).etag
+        return save_json(self._store, key_of(operation.id), operation.to_json(), if_none_match=True).etag
 
     def replace(self, operation: Operation, version: str) -> str:
         """Replace the record's `version` and return the new one; raise `PreconditionFailed` if it has another."""
-        return save_json(self._store, _key(operation.id), operation.to_json(), if_match=version).etag
+        return save_json(self._store, key_of(operation.id), operation.to_json(), if_match=version).etag
 
     def load(self, name: str) -> tuple[Operation, str]:
         """Return an operation and its record's version; raise `NotFound`."""
         try:
-            record, version = load_json_with_etag(self._store, _key(name))
+            record, version = load_json_with_etag(self._store, key_of(name))
         except NotFound:
             raise unknown("operation", name, ()) from None
         return Operation.from_json(record), version
@@ -114,7 +114,7 @@ class OperationRecords:
     def delete(self, name: str) -> None:
         """Delete marker and record. The record goes last: a marker left alone would cancel a later operation."""
         self._store.delete(_marker(name))
-        self._store.delete(_key(name))
+        self._store.delete(key_of(name))
 
     def names(self) -> list[str]:
         """Return the names of all operations."""
@@ -134,7 +134,8 @@ class OperationRecords:
         return True
 
 
-def _key(name: str) -> str:
+def key_of(name: str) -> str:
+    """Return the key of an operation's record."""
     return f"{PREFIX}/{name}.json"
 
 

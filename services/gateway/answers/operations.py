@@ -78,6 +78,7 @@ from services.gateway.answers.operation_records import (
     SUCCEEDED,
     Operation,
     OperationRecords,
+    key_of,
 )
 from services.gateway.answers.queue import FairQueue
 
@@ -244,9 +245,10 @@ class Operations:
 
     def forget_client(self, job: Job, client: ClientId, rounds: Collection[int]) -> list[str]:
         """Delete a job's ended operations that may have something of a client in these rounds, and begin running ones
-        again; return the names of those that were deleted, or lost what they had done.
+        again; return the keys of those that were deleted, or lost what they had done.
         """
-        return [name for name in self._records.names() if self._forget_client(name, job, client, rounds)]
+        names = self._records.names()
+        return [key_of(name) for name in names if self._forget_client(name, job, client, rounds)]
 
     def _forget_client(self, name: str, job: Job, client: ClientId, rounds: Collection[int]) -> bool:
         while True:

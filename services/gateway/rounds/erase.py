@@ -27,7 +27,8 @@
    tombstone has changed since it read the rounds, and takes the model back (`services.gateway.answers.artifacts`).
 5. Drop what this gateway has cached about the job, and have the shards that are awake drop the client's slices. Slices
    that are still on their way get a few seconds to arrive first. If they arrived later, a shard would keep them.
-6. Write the tombstone again, with `done_at`. Its etag changes, so other gateways drop what they cached during step 3.
+6. Have the store remove old versions of what was erased, if it keeps any (`ObjectStore.purge_history`).
+7. Write the tombstone again, with `done_at`. Its etag changes, so other gateways drop what they cached during step 3.
    Delete the record of step 1.
 
 **If it breaks off**, some gateway goes on with it (`Eraser.go_on`), or whoever asks for it again does. Going on takes
@@ -44,12 +45,14 @@ import logging
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from flstore_core import layout
 from flstore_core.errors import FLStoreError, NotFound, unknown
 from flstore_core.ids import AGGREGATE, ClientId, JobId
 from flstore_core.records import Job, to_bytes
+from flstore_core.storage.base import HistoryRemains
 from services.common.timing import Time
 from services.gateway.backends.outbox import FORGET_AFTER_S
 from services.gateway.backends.slices import Backends
@@ -73,7 +76,7 @@ class Derived:
     find: Callable[[Job, ClientId], Collection[str]]
     """Returns names of what says of itself that it was made of a client's updates."""
     forget: Callable[[Job, ClientId, Collection[int]], Collection[str]]
-    """Deletes what was or may have been made of a client's updates in these rounds; returns its names."""
+    """Deletes what was or may have been made of a client's updates in these rounds; returns its keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class Erasure:
     """How many of each kind."""
     remains: Mapping[str, Any] = field(default_factory=dict)
     """`aggregates`: rounds whose aggregate the client may have contributed to. `audit_records`: keys of the records
-    that name it. `elsewhere`: what no erasure reaches."""
+    that name it. `old_versions`: why the store may still have some, if it may. `elsewhere`: what no erasure reaches."""
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "rounds": list(self.rounds)}
@@ -185,13 +188,20 @@ class Eraser:
         ]
         self._note(begun, rounds_done_at=(rounds_done_at := self._time.now()))
         removed = asdict(sum(parts, Removed()))
-        removed |= {each.kind: len(each.forget(job, client, rounds)) for each in self._derived}
+        made = {each.kind: each.forget(job, client, rounds) for each in self._derived}
+        removed |= {kind: len(keys) for kind, keys in made.items()}
         self._drop_from_caches(job, client)
+        history = self._purge_history(job, begun, {key for keys in made.values() for key in keys})
         objects = sum(removed.values()) - removed["statistics"]
         self._note(begun, rounds_done_at=rounds_done_at, objects=objects, done_at=self._time.now())
         self._begun.delete(begun)
         self._rounds.require(job)
-        return Erasure(client, rounds, objects, begun.tombstone, removed, self._find_remains(job, begun))
+        remains = self._find_remains(job, begun)
+        if isinstance(history, int):
+            removed["old_versions"] = history
+        else:
+            remains["old_versions"] = history
+        return Erasure(client, rounds, objects, begun.tombstone, removed, remains)
 
     def _note(self, begun: Begun, **more: Any) -> None:
         """Write the tombstone."""
@@ -203,6 +213,17 @@ class Eraser:
         self._backends.outbox.settle(job.id, FORGET_AFTER_S)
         self._backends.caches.forget_client(self._backends.placement.fetch_awake(), job.id, client)
 
+    def _purge_history(self, job: Job, begun: Begun, keys: Collection[str]) -> int | str:
+        """Have the store remove old versions of what was erased; return how many, or why they may be left."""
+        in_rounds = partial(is_of_client, job, begun)
+        folders = {key.rpartition("/")[0] for key in keys}
+        try:
+            count = self._store.purge_history(layout.rounds_prefix(job.home), in_rounds)
+            count += sum(self._store.purge_history(folder, keys.__contains__) for folder in sorted(folders))
+            return count + self._store.purge_history(layout.erasures_prefix(job.id), begun.key.__eq__)
+        except HistoryRemains as error:
+            return error.detail
+
     def _find_remains(self, job: Job, begun: Begun) -> dict[str, Any]:
         return {
             "aggregates": [number for number in begun.rounds if self._records.read_member(job, number, AGGREGATE)],
@@ -213,6 +234,14 @@ class Eraser:
             ),
             "elsewhere": ELSEWHERE,
         }
+
+
+def is_of_client(job: Job, begun: Begun, key: str) -> bool:
+    """Say whether an object in a round may have something of the client, now or in an earlier version."""
+    number, _, name = key.removeprefix(layout.rounds_prefix(job.home)).partition("/")
+    if name in ("round.json", "statistics.safetensors"):
+        return int(number) in begun.rounds
+    return re.fullmatch(rf"clients/{re.escape(begun.client)}((~[^/]*)?\.safetensors|\.json)", name) is not None
 
 
 def is_about(key: str, job: JobId, client: ClientId) -> bool:

@@ -48,7 +48,7 @@ def test_nothing_of_the_client_is_left() -> None:
         "rounds": [0, 2],
         "objects": 4,
         "tombstone": erasure.tombstone,
-        "removed": {"updates": 2, "files": 2, "statistics": 1},
+        "removed": {"updates": 2, "files": 2, "statistics": 1, "old_versions": 0},
         "remains": {"aggregates": [], "audit_records": [erasure.tombstone], "elsewhere": ELSEWHERE},
     }
 
