@@ -1,7 +1,7 @@
 """Which store a URL means, opened now or when it is first used."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -12,6 +12,9 @@ from flstore_core.errors import InvalidParameters
 from flstore_core.storage.base import ObjectStore
 from flstore_core.storage.directory import DirectoryStore
 from flstore_core.storage.network import behind, profile
+
+_OWN = ("FLSTORE_", "AWS_")
+"""Begin the names of the variables that say how a store is reached."""
 
 _RULE = "use s3://bucket[/prefix], file:///folder, or a folder's path"
 
@@ -32,19 +35,26 @@ def open_later(url: str, env: Mapping[str, str]) -> ObjectStore:
 
     The S3 SDK takes longer to import than a shard may take to start.
     """
-    return cast("ObjectStore", _Deferred(lambda: open_store(url, env)))
+    return cast("ObjectStore", _Deferred(url, {name: env[name] for name in env if name.startswith(_OWN)}))
 
 
 class _Deferred:
-    def __init__(self, open_it: Callable[[], ObjectStore]) -> None:
-        self._open_it = open_it
+    """Can be pickled and copied: what travels is the URL, and the variables that complete it."""
+
+    def __init__(self, url: str, env: Mapping[str, str]) -> None:
+        self._how = url, env
         self._lock = Lock()
         self._store: ObjectStore | None = None
 
+    def __reduce__(self) -> tuple[type["_Deferred"], tuple[str, Mapping[str, str]]]:
+        return _Deferred, self._how
+
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what Python asks for by itself, such as to copy this
+            raise AttributeError(name)
         with self._lock:
             if self._store is None:
-                self._store = self._open_it()
+                self._store = open_store(*self._how)
         return getattr(self._store, name)
 
     def close(self) -> None:

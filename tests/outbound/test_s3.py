@@ -180,7 +180,7 @@ class Source(Provider):
 def test_credentials_are_looked_up_again_after_a_while() -> None:
     first, second = Credentials("a", "b"), Credentials("c", "d")
     clock = SimpleNamespace(now=0.0)
-    chain = Chain({"file": Source(first, second)}, lambda: clock.now)
+    chain = Chain(lambda: {"file": Source(first, second)}, lambda: clock.now)
     assert chain.retrieve() is chain.retrieve() is first
     clock.now = KEPT_S + 1
     assert chain.retrieve() is second
@@ -188,7 +188,7 @@ def test_credentials_are_looked_up_again_after_a_while() -> None:
 
 def test_a_fork_while_another_thread_fetches_credentials_does_not_wait_for_it() -> None:
     found = Credentials("a", "b")
-    chain = Chain({"one": Source(found)})
+    chain = Chain(lambda: {"one": Source(found)})
     chain._lock.acquire()  # by a thread that the forked process does not have
     forks._begin_anew()
     assert chain.retrieve() is found
@@ -196,9 +196,9 @@ def test_a_fork_while_another_thread_fetches_credentials_does_not_wait_for_it() 
 
 def test_the_next_source_is_asked_where_one_has_none() -> None:
     found = Credentials("a", "b")
-    assert Chain({"one": Source(OSError("gone")), "two": Source(found)}).retrieve() is found
+    assert Chain(lambda: {"one": Source(OSError("gone")), "two": Source(found)}).retrieve() is found
     with pytest.raises(NoCredentials, match=r"one: gone; two: KeyError.*set FLSTORE_S3"):
-        Chain({"one": Source(OSError("gone")), "two": Source(KeyError())}).retrieve()
+        Chain(lambda: {"one": Source(OSError("gone")), "two": Source(KeyError())}).retrieve()
 
 
 # Addresses.

@@ -14,8 +14,10 @@ the first request needs them. Source: AWS SDKs and Tools Reference Guide, "Stand
 import re
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from threading import Lock
+from typing import TypeAlias
 
 import urllib3
 from minio.credentials.credentials import Credentials
@@ -42,16 +44,26 @@ class NoCredentials(StoreUnavailable):
     """No source has credentials, or the one that has them does not answer."""
 
 
-class Chain(Provider):
-    """The first of several sources that has credentials. Safe to share between threads."""
+FindSources: TypeAlias = Callable[[], Mapping[str, Provider]]
 
-    def __init__(self, sources: Mapping[str, Provider], clock: Callable[[], float] = time.monotonic) -> None:
-        self._sources = sources
+
+class Chain(Provider):
+    """The first of several sources that has credentials. Safe to share between threads.
+
+    A copy, or one that was pickled, finds its own sources and asks them anew.
+    """
+
+    def __init__(self, find_sources: FindSources, clock: Callable[[], float] = time.monotonic) -> None:
+        self._find_sources = find_sources
+        self._sources = find_sources()
         self._clock = clock
         self._found: Credentials | None = None
         self._found_at = 0.0
         self._lock = Lock()
         forks.keep(self)
+
+    def __reduce__(self) -> tuple[type["Chain"], tuple[FindSources, Callable[[], float]]]:
+        return Chain, (self._find_sources, self._clock)
 
     def begin_anew(self) -> None:
         """Forget a lock that no thread of this process may be able to release: it is a fork of the one that made it."""
@@ -88,7 +100,8 @@ def find_credentials(env: Mapping[str, str], region: str, trusted: str | None) -
             return StaticProvider(key, secret, token or None)
         if key or secret:
             raise InvalidParameters(f"{names[bool(key)]} is not set; {names[not key]} is of no use without it")
-    return Chain(_sources(env, region, trusted))
+    own = {name: value for name, value in env.items() if name.startswith("AWS_")}
+    return Chain(partial(_sources, own, region, trusted))
 
 
 def _sources(env: Mapping[str, str], region: str, trusted: str | None) -> dict[str, Provider]:

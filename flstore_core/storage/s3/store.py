@@ -45,12 +45,18 @@ class S3Store:
     """An `ObjectStore` over one bucket, which the first put creates when it is missing.
 
     Connection errors, timeouts, 5xx and 429 are tried again as `retry` says. A body over 5 GiB raises `TooLarge`.
+
+    It can be pickled and copied: what travels is how to reach the bucket, keys included. Connections do not.
     """
 
     def __init__(self, location: Location, retry: Retry = RETRY) -> None:
         """Check the location without asking the server; raise `InvalidParameters` for what no server can have."""
+        self._location = location
         self._bucket = Bucket(location)
         self._retry = retry
+
+    def __reduce__(self) -> tuple[type["S3Store"], tuple[Location, Retry]]:
+        return S3Store, (self._location, self._retry)
 
     def __repr__(self) -> str:
         return f"S3Store({self._bucket})"
