@@ -1,12 +1,12 @@
 """Checks, stores, describes and deletes the programs that run jobs' models, and the data sets to evaluate models on."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 from flstore_core import codec, layout
 from flstore_core.errors import InvalidTensors, NotFound, unknown
-from flstore_core.files import FileName, Files, StoredFile
+from flstore_core.files import FileName, Files, StoredFile, new_name
 from flstore_core.generations import Generations
 from flstore_core.models.archive import read_archive
 from flstore_core.models.matching import sources
@@ -17,11 +17,15 @@ from services.common.timing import Time
 
 
 class Programs:
-    """Keeps jobs' programs and data sets. Safe to share between threads."""
+    """Keeps jobs' programs and data sets. Safe to share between threads.
 
-    def __init__(self, store: ObjectStore, time: Time) -> None:
+    Args:
+        name_upload: returns a name that no upload had before.
+    """
+
+    def __init__(self, store: ObjectStore, time: Time, name_upload: Callable[[], str] = new_name) -> None:
         self._store = store
-        self._files = Files(store)
+        self._files = Files(store, name_upload)
         self._generations = Generations(store)
         self._time = time
 

@@ -1,6 +1,7 @@
 """The parts of a running gateway, wired together."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -36,7 +37,7 @@ from services.gateway.programs import Programs
 from services.gateway.rounds.commit import Commit
 from services.gateway.rounds.erase import Derived, Eraser
 from services.gateway.rounds.index import Catalog, UnknownJob
-from services.gateway.rounds.ingest import Ingest
+from services.gateway.rounds.ingest import Ingest, new_name
 from services.gateway.rounds.opening import Rounds
 from services.gateway.rounds.records import Document, Records
 from services.gateway.rounds.statistics import Statistics
@@ -91,9 +92,15 @@ def create_state(settings: Settings, store: ObjectStore, keys: Keys) -> State:
 
 
 def assemble(
-    settings: Settings, store: ObjectStore, backends: Backends, pools: Pools, time: Time, keys: Keys = NO_KEYS
+    settings: Settings,
+    store: ObjectStore,
+    backends: Backends,
+    pools: Pools,
+    time: Time,
+    keys: Keys = NO_KEYS,
+    name: Callable[[], str] = new_name,
 ) -> State:
-    """Return the parts of a gateway over any store, backends, threads and time, those of a test included."""
+    """Return the parts of a gateway over any store, backends, threads, time and names, those of a test included."""
     policy = make_policy("lru+arrival", settings.records_bytes, time.monotonic, random.Random(0))
     cache: Cache[Document] = Cache(Ledger(policy, settings.records_bytes, time.monotonic))
     records, results = Records(store, cache, pools.readers), Results()
@@ -104,7 +111,7 @@ def assemble(
 
     rounds = Rounds.over(store, Catalog(store, pools, time, settings.refresh_seconds, forget), records)
     statistics = Statistics(rounds, backends)
-    programs = Programs(store, time)
+    programs = Programs(store, time, name)
     limits = Limits(settings.question_bytes, settings.question_operations)
     runner = Runner(rounds, statistics, programs, backends, time, limits, results)
 
@@ -133,10 +140,10 @@ def assemble(
         rounds=rounds,
         backends=backends,
         jobs=Jobs(rounds, backends, time),
-        ingest=Ingest(rounds, backends, pools, time),
+        ingest=Ingest(rounds, backends, pools, time, name),
         commit=Commit(rounds, statistics, backends, time),
-        eraser=Eraser(rounds, backends, time, derived=derived),
-        withdrawals=Withdrawals(rounds, time),
+        eraser=Eraser(rounds, backends, time, name, derived),
+        withdrawals=Withdrawals(rounds, time, name),
         programs=programs,
         runner=runner,
         operations=operations,

@@ -4,9 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import current_thread
 
+import numpy as np
+from safetensors.numpy import save
+
+from flstore_core import layout
 from flstore_core.errors import FLStoreError, NotFound, Unavailable
 from flstore_core.ids import ClientId
 from flstore_core.records import Job
+from services.gateway.answers.question import Options
 from services.gateway.rounds.commit import CommitRequest
 from services.gateway.rounds.upload import Upload
 from services.gateway.state import State
@@ -52,7 +57,7 @@ class Clients:
             attempt.answer = error
             raise
         finally:
-            attempt.ended = self.history.step
+            attempt.ended = attempt.answered = self.history.step
 
 
 def _job(gateway: State, attempt: Attempt) -> Job:
@@ -72,13 +77,20 @@ def _drop(gateway: State, wish: Wish, attempt: Attempt) -> object:
 
 
 def _commit(gateway: State, wish: Wish, attempt: Attempt) -> object:
-    request = CommitRequest({"loss": wish.seed // 4}, allow_empty=True)
+    request = CommitRequest({"loss": wish.seed // 4}, allow_empty=wish.kind == "commit")
     return gateway.commit.commit(_job(gateway, attempt), wish.number, request)
 
 
 def _erase(gateway: State, wish: Wish, attempt: Attempt) -> object:
     _job(gateway, attempt)
     return gateway.eraser.erase(NAME, ClientId(wish.client))
+
+
+def _go_on(gateway: State, wish: Wish, attempt: Attempt) -> object:
+    """Finish erasures that broke off, or may have: a gateway goes on at its second look."""
+    gateway.eraser.go_on()
+    gateway.eraser.go_on()
+    return DONE
 
 
 def _read(gateway: State, wish: Wish, attempt: Attempt) -> object:
@@ -96,7 +108,38 @@ def _delete(gateway: State, wish: Wish, attempt: Attempt) -> object:
         gateway.jobs.delete(NAME)
     except NotFound as error:
         return error
-    return None
+    return DONE
+
+
+def _ask(gateway: State, wish: Wish, attempt: Attempt) -> object:
+    _job(gateway, attempt)
+    return gateway.runner.run(NAME, QUESTIONS[wish.kind], {"round": wish.number}, Options()).result
+
+
+def _put_dataset(gateway: State, wish: Wish, attempt: Attempt) -> object:
+    return gateway.programs.put_dataset(_job(gateway, attempt), DATASET, memoryview(dataset(wish.seed)))[0]
+
+
+def _read_dataset(gateway: State, wish: Wish, attempt: Attempt) -> object:
+    job = _job(gateway, attempt)
+    record = gateway.programs.read_dataset(job, DATASET)
+    return record, gateway.rounds.store.get(layout.dataset(job.home, DATASET, record.upload))
+
+
+def _drop_dataset(gateway: State, wish: Wish, attempt: Attempt) -> object:
+    gateway.programs.delete_dataset(_job(gateway, attempt), DATASET)
+    return DONE
+
+
+DATASET = "held-out"
+DONE = "done"
+QUESTIONS = {"aggregate": "aggregate", "compare": "cosine-similarity"}
+"""Workloads, by the kind of the request."""
+
+
+def dataset(seed: int) -> bytes:
+    """Return a data set as the safetensors library writes it."""
+    return save({"inputs": np.full((1, 2), seed, np.float32)})
 
 
 OPERATIONS: dict[str, Callable[[State, Wish, Attempt], object]] = {
@@ -104,8 +147,15 @@ OPERATIONS: dict[str, Callable[[State, Wish, Attempt], object]] = {
     "replace": _put,
     "drop": _drop,
     "commit": _commit,
+    "commit-filled": _commit,
     "erase": _erase,
+    "go-on": _go_on,
     "read": _read,
+    "aggregate": _ask,
+    "compare": _ask,
+    "put-dataset": _put_dataset,
+    "read-dataset": _read_dataset,
+    "drop-dataset": _drop_dataset,
     "create": _create,
     "delete": _delete,
 }

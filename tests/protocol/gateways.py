@@ -1,6 +1,6 @@
 """Gateways that meet in one store and share one shard: all of their code, without HTTP, threads or time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 
@@ -14,9 +14,6 @@ from services.gateway.backends.predictors import Predictors
 from services.gateway.backends.shards import Shards
 from services.gateway.backends.slices import Backends
 from services.gateway.jobs import Jobs
-from services.gateway.rounds.erase import Eraser
-from services.gateway.rounds.ingest import Ingest
-from services.gateway.rounds.withdraw import Withdrawals
 from services.gateway.settings import Settings
 from services.gateway.state import State, assemble
 from tests.fakes.backends import FakePlacement
@@ -27,7 +24,7 @@ from tests.fakes.store import Call
 from tests.fakes.wire import FakeWire
 from tests.gateway.rounds.world import inline_pools
 from tests.protocol.history import History
-from tests.protocol.store import FaultyStore
+from tests.protocol.store import PLACE, FaultyStore
 
 STEP_S = 0.01
 """Seconds that pass with each step of a schedule."""
@@ -68,7 +65,7 @@ class UnreliablePlacement(FakePlacement):
     store: FaultyStore
 
     def place(self, job: JobId) -> Assignment:
-        return self.store.treat(Call("place", job), lambda: super(UnreliablePlacement, self).place(job))
+        return self.store.treat(Call(PLACE, job), lambda: super(UnreliablePlacement, self).place(job))
 
 
 @dataclass(frozen=True)
@@ -92,9 +89,9 @@ class Site:
         outbox = Outbox(shards, InlineExecutor, time.monotonic, 1 << 30)
         backends = Backends(placement, shards, Predictors(calls), Caches(calls), InlineExecutor(), outbox)
         settings, pools = Settings(refresh_seconds=refresh_seconds), inline_pools()
-        state = assemble(settings, self.store, backends, pools, time)
-        state.ingest = Ingest(state.rounds, backends, pools, time, lambda: f"u{next(self.names)}")
-        state.eraser = Eraser(state.rounds, backends, time, lambda: f"e{next(self.names)}")
-        state.withdrawals = Withdrawals(state.rounds, time, lambda: f"w{next(self.names)}")
-        state.jobs = Jobs(state.rounds, backends, time, lambda: f"g{next(self.names)}")
+        state = assemble(settings, self.store, backends, pools, time, name=self._name("u"))
+        state.jobs = Jobs(state.rounds, backends, time, self._name("g"))
         return Gateway(state, refresh_seconds)
+
+    def _name(self, letter: str) -> Callable[[], str]:
+        return lambda: f"{letter}{next(self.names)}"

@@ -19,6 +19,8 @@ class Attempt:
     began: float
     ended: float = inf
     """Steps of the schedule. It has ended once nothing that it has set going can reach the store any more."""
+    answered: float = inf
+    """The step at which its client knew the answer, or that there is none."""
     home: str = ""
     """The job's home that the gateway took the request for; empty if it took it for none."""
     answer: object = None

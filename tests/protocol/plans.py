@@ -1,11 +1,11 @@
 """Plans: what the clients of a schedule want, through which gateways, and what has happened before they begin.
 
 Chance alone rarely makes a race. So a plan has few objects (often one round and one client), mostly kinds of requests
-that have something to do with each other (`THEMES`), a beginning at which there is something to race for
-(`BEGINNINGS`), and now and then several clients that want the very same.
+that have something to do with each other, a beginning at which there is something to race for (`THEMES`), and now and
+then several clients that want the very same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -17,22 +17,24 @@ CACHED = 1e9
 GENERATIONS = ("g1", "g1", "g1", "")
 """Jobs of version 0.1.0 have the empty one, and files without names."""
 
-SHARES = {"put": 10, "replace": 4, "drop": 3, "commit": 4, "erase": 3, "read": 2, "delete": 1, "create": 1}
+SHARES = {
+    "put": 10,
+    "replace": 4,
+    "drop": 3,
+    "commit": 4,
+    "commit-filled": 2,
+    "erase": 3,
+    "go-on": 1,
+    "read": 2,
+    "aggregate": 2,
+    "compare": 1,
+    "put-dataset": 3,
+    "read-dataset": 2,
+    "drop-dataset": 2,
+    "delete": 1,
+    "create": 1,
+}
 """How likely each kind of request is, as shares."""
-KINDS = tuple(SHARES)
-
-THEMES: Sequence[tuple[str, ...]] = (
-    ("put", "commit"),
-    ("put", "commit", "erase"),
-    ("put", "commit", "read", "erase"),
-    ("put", "replace", "drop", "commit"),
-    ("put", "replace", "drop", "erase"),
-    ("erase", "commit", "read"),
-    ("put", "delete", "create"),
-    ("put", "commit", "erase", "delete", "create"),
-    KINDS,
-    KINDS,
-)
 
 
 @dataclass(frozen=True)
@@ -49,21 +51,59 @@ class Wish:
     """How often it is asked for, at most, when an answer stays away."""
 
     def __str__(self) -> str:
-        sent, place = f" {self.client}={self.seed} in {self.number}", f" {self.client} in {self.number}"
-        what = {"put": sent, "replace": sent, "drop": place, "erase": f" {self.client}"}
-        number = f" {self.number}" if self.kind in ("commit", "read") else ""
-        times = f" (at most {self.attempts} times)" if self.attempts > 1 else ""
-        return f"{self.kind}{what.get(self.kind, number)} by gateway {self.gateway}{times}"
+        what = {
+            "put": f"{self.client}={self.seed} in {self.number}",
+            "replace": f"{self.client}={self.seed} in {self.number}",
+            "drop": f"{self.client} in {self.number}",
+            "erase": self.client,
+            "put-dataset": f"{self.seed}",
+        }
+        in_round = self.kind in ("commit", "commit-filled", "read", "aggregate", "compare")
+        words = [self.kind, what.get(self.kind, f"{self.number}" if in_round else ""), f"by gateway {self.gateway}"]
+        words += [f"(at most {self.attempts} times)"] if self.attempts > 1 else []
+        return " ".join(filter(None, words))
 
 
-BEGINNINGS: Sequence[tuple[Wish, ...]] = (
-    (),
-    (Wish("put", 0, "bob", 2),),
-    (Wish("put", 0, "ada", 1), Wish("put", 0, "bob", 2)),
-    (Wish("put", 0, "ada", 1), Wish("put", 0, "bob", 2), Wish("commit", 0)),
-    (Wish("put", 0, "ada", 1), Wish("put", 0, "bob", 2), Wish("commit", 0), Wish("put", 1, "ada", 1)),
-    (Wish("put", 0, "ada", 1), Wish("delete")),
+Wishes = Sequence[Wish]
+
+NOTHING: Wishes = ()
+ADA = (Wish("put", 0, "ada", 1),)
+BOB = (Wish("put", 0, "bob", 2),)
+BOTH = (*ADA, *BOB)
+COMMITTED = (*BOTH, Wish("commit", 0))
+NEXT = (*COMMITTED, Wish("put", 1, "ada", 1))
+DELETED = (*ADA, Wish("put-dataset", seed=1), Wish("delete"))
+STORED = (Wish("put-dataset", seed=1),)
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Kinds of requests that have something to do with each other, and beginnings at which they have."""
+
+    kinds: Sequence[str]
+    """The more often one is named, the likelier it is."""
+    beginnings: Sequence[Wishes]
+
+
+ALL = Theme(
+    [kind for kind, share in SHARES.items() for _ in range(share)],
+    (NOTHING, ADA, BOB, BOTH, COMMITTED, NEXT, DELETED, STORED),
 )
+THEMES: Mapping[str, Theme] = {
+    "uploads": Theme(("put", "put", "commit"), (NOTHING, ADA, BOB, BOTH)),
+    "empty rounds": Theme(("put", "commit-filled", "drop"), (NOTHING, ADA, BOTH)),
+    "replacements": Theme(("replace", "replace", "commit", "put"), (ADA, BOTH)),
+    "withdrawals": Theme(("drop", "drop", "commit", "replace", "put"), (ADA, BOTH)),
+    "erasures": Theme(("erase", "erase", "commit", "commit", "go-on"), (BOTH, NEXT)),
+    "uploads and erasures": Theme(("put", "replace", "drop", "erase", "commit"), (ADA, BOTH, NEXT)),
+    "erasures and answers": Theme(("erase", "erase", "read", "aggregate", "compare", "put"), (COMMITTED, NEXT)),
+    "lives": Theme(("put", "delete", "create", "create"), (NOTHING, ADA, DELETED)),
+    "lives and rounds": Theme(("put", "commit", "erase", "delete", "create"), (ADA, COMMITTED, DELETED)),
+    "files": Theme(("put-dataset", "put-dataset", "read-dataset", "drop-dataset"), (NOTHING, STORED)),
+    "lives and files": Theme(("put-dataset", "aggregate", "delete", "create"), (STORED, COMMITTED, DELETED)),
+    "all": ALL,
+    "all of it": ALL,
+}
 
 
 @dataclass(frozen=True)
@@ -94,24 +134,23 @@ class Plan:
         return len(self.before) + sum(map(len, self.clients))
 
 
-def make_plan(chance: Random, kinds: Sequence[str] | None = None) -> Plan:
-    """Return a plan of requests of these kinds, or of a theme."""
-    kinds = kinds or chance.choice(THEMES)
+def make_plan(chance: Random, theme: str | None = None) -> Plan:
+    """Return a plan with a theme."""
+    chosen = THEMES[theme or chance.choice(list(THEMES))]
     refreshes = [chance.choice((0.0, 0.5, CACHED)) for _ in range(chance.randint(1, 3))]
-    names = CLIENTS[: chance.choice((1, 1, 2, 3))]
-    rounds = ROUNDS[: chance.choice((1, 1, 2))]
-    weighted = [kind for kind in kinds for _ in range(SHARES[kind])]
+    names = CLIENTS[: chance.choice((1, 1, 1, 2, 2, 3))]
+    rounds = ROUNDS[: chance.choice((1, 1, 1, 2))]
 
     def wish() -> Wish:
-        kind, client = chance.choice(weighted), chance.choice(names)
-        seed = CLIENTS.index(client) + 1 + chance.choice((0, 0, 0, 3))
+        kind, client = chance.choice(chosen.kinds), chance.choice(names)
+        seed = CLIENTS.index(client) + 1 + chance.choice((0, 0, 3))
         gateway = chance.randrange(len(refreshes))
         return Wish(kind, chance.choice(rounds), client, seed, gateway, chance.choice((1, 1, 2, 4)))
 
-    clients = [[wish() for _ in range(chance.choice((1, 1, 2, 2, 3, 4)))] for _ in range(chance.randint(2, 4))]
+    clients = [[wish() for _ in range(chance.choice((1, 1, 1, 2, 2, 4)))] for _ in range(chance.randint(2, 4))]
     if chance.randrange(4) == 0:
         _burst(chance, clients, len(refreshes))
-    before, clocks = chance.choice(BEGINNINGS), chance.randrange(1 << 30)
+    before, clocks = chance.choice(chosen.beginnings), chance.randrange(1 << 30)
     return Plan(before, clients, refreshes, clocks, chance.choice(GENERATIONS))
 
 

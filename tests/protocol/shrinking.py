@@ -46,21 +46,12 @@ def shrink(schedule: Schedule) -> tuple[Schedule, str]:
     candidates = _shorter(shortest)
     while tries < MOST_TRIES and (candidate := next(candidates, None)):
         tries += 1
-        played = _try(candidate)
-        if played is None:
-            continue
+        played = candidate.play()
         record = Record.of(played)
         if record.length < shortest.length and (promise := next(broken(played), None)):
             best, shortest = (played, promise), record
             candidates = _shorter(shortest)
     return best
-
-
-def _try(record: Record) -> Schedule | None:
-    try:
-        return record.play()
-    except AssertionError:  # it comes to no end
-        return None
 
 
 def _shorter(record: Record) -> Iterator[Record]:

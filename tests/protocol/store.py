@@ -21,6 +21,10 @@ FINE, REFUSED, LOST, TWICE, LATE, STALLED, CRASH = (
 )  # fmt: skip
 
 
+PLACE = "place"
+"""The call of the controller that has a job placed."""
+
+
 class Crash(BaseException):
     """The gateway has crashed. Nothing in it may catch this, and none of its calls reach the store any more."""
 
@@ -35,7 +39,7 @@ class Accidents:
 
     Attributes:
         shares: how many calls of a thousand have each.
-        writes_only: whether reads have none.
+        writes_only: whether calls that only read have none.
     """
 
     chance: Random
@@ -46,7 +50,8 @@ class Accidents:
         at = self.chance.randrange(1000)
         for treatment, share in self.shares.items():
             if at < share:
-                return treatment if call.writes or not (self.writes_only or treatment in (TWICE, LATE)) else FINE
+                may_be = call.writes or call.method == PLACE or not (self.writes_only or treatment in (TWICE, LATE))
+                return treatment if may_be else FINE
             at -= share
         return FINE
 

@@ -36,6 +36,10 @@ the same steps, but touches only the uploads of step 1, because the client may h
 stays until the round has been committed. Aggregates to which the client contributed stay as they are; the answer says
 of which rounds.
 
+**Two at once.** Several gateways may go on with one erasure. Each takes all steps; the tombstone, once it says that all
+is done, goes on saying so. Every write of it has a name of its own, so its etag never comes back: a gateway that knows
+the tombstone of an earlier step would otherwise keep what it read then.
+
 **Concurrent writers.** Member records, round records and statistics are replaced only if they have not changed since
 they were read, so two erasures at once do not undo each other, and neither does a commit. Files are deleted without a
 condition, but each belongs to one upload, and an upload that comes after the erasure has another.
@@ -44,15 +48,17 @@ condition, but each belongs to one upload, and an upload that comes after the er
 import logging
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
 from flstore_core import layout
-from flstore_core.errors import FLStoreError, NotFound, unknown
+from flstore_core.errors import FLStoreError, NotFound, PreconditionFailed, unknown
 from flstore_core.ids import AGGREGATE, ClientId, JobId
 from flstore_core.records import Job, to_bytes
 from flstore_core.storage.base import HistoryRemains
+from flstore_core.storage.documents import load_json_with_etag
 from services.common.timing import Time
 from services.gateway.backends.outbox import FORGET_AFTER_S
 from services.gateway.backends.slices import Backends
@@ -124,6 +130,7 @@ class Eraser:
         self._backends = backends
         self._time = time
         self._derived = derived
+        self._name_write = name_removal
         self._seen: set[str] = set()
         """Erasures that had begun and not ended when this gateway looked last."""
 
@@ -204,9 +211,25 @@ class Eraser:
         return Erasure(client, rounds, objects, begun.tombstone, removed, remains)
 
     def _note(self, begun: Begun, **more: Any) -> None:
-        """Write the tombstone."""
+        """Write the tombstone. One that says that all is done stays so, whoever else still goes on with the erasure.
+
+        No two writes are equal, so that no etag comes back: a gateway that looked before the erasure and after it would
+        take them for the same.
+        """
         entry = {"job": begun.job, "client": begun.client, "rounds": list(begun.rounds), "asked_at": begun.asked_at}
-        self._store.put(begun.tombstone, to_bytes({**entry, "done_at": None, **more}))
+        while True:
+            stored, etag = self._read_tombstone(begun)
+            news = stored if stored.get("done_at") and not more.get("done_at") else more
+            written = {**entry, "done_at": None, **news, "write": self._name_write()}
+            with suppress(PreconditionFailed):  # somebody else goes on with it too
+                self._store.put(begun.tombstone, to_bytes(written), if_none_match=etag is None, if_match=etag)
+                return
+
+    def _read_tombstone(self, begun: Begun) -> tuple[dict[str, Any], str | None]:
+        try:
+            return load_json_with_etag(self._store, begun.tombstone)
+        except NotFound:
+            return {}, None
 
     def _drop_from_caches(self, job: Job, client: ClientId) -> None:
         self._catalog.forget(job.id)

@@ -243,7 +243,7 @@ class Ingest:
         """Wait for the round's record and return it; return None at once if no commit has begun."""
         polls = self._polling.begin()
         while self._openings.has_commit_begun(upload.job, upload.round):
-            if record := self._records.read_stored_record(upload.job, upload.round):
+            if record := self._records.find_record_now(upload.job, upload.round):
                 return record
             if not polls.failed():
                 raise _undecided(upload)

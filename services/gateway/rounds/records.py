@@ -152,10 +152,10 @@ class Records:
         assert isinstance(document.value, Round)
         return document.value
 
-    def read_stored_record(self, job: Job, number: int) -> Round | None:
-        """Return what the store has as a committed round's record, or None. For acknowledgements: caches may be old."""
+    def find_record_now(self, job: Job, number: int) -> Round | None:
+        """Return a round's record as the store has it now, or None. For acknowledgements: a cache may be old."""
         try:
-            return self._settlement.read(job.home, number)
+            return self.read_record_now(job, number)
         except NotFound:
             return None
 

@@ -187,3 +187,29 @@ def test_the_answer_names_what_remains() -> None:
 )
 def test_audit_records_are_told_apart_by_client(name: str, client: str, expected: bool) -> None:
     assert is_about(layout.audit(NAME, name), NAME, ClientId(client)) is expected
+
+
+def test_a_gateway_that_goes_on_late_takes_nothing_back() -> None:
+    """It is about to write that the erasure has begun when another one finishes it; right afterwards it breaks off."""
+    gateway = settled()
+    break_off(gateway, 2)
+    reader, late = (World.make(gateway.store, gateway.time) for _ in range(2))
+    assert reader.rounds.catalog.read_index(NAME).rounds_of("a") == [0]
+
+    def be_overtaken(call: Call) -> None:
+        if call.method == "put":
+            gateway.store.before = lambda call: None
+            go_on(gateway)
+            gateway.store.before = break_off_elsewhere
+
+    def break_off_elsewhere(call: Call) -> None:
+        if not call.key.startswith("audit/"):
+            raise StoreUnavailable("the gateway is dead")
+
+    late.eraser.go_on()
+    gateway.store.before = be_overtaken
+    late.eraser.go_on()
+    gateway.store.before = lambda call: None
+    (tombstone,) = tombstones(gateway).values()
+    assert tombstone["done_at"] is not None
+    assert "a" not in reader.rounds.catalog.refresh(NAME).participations
