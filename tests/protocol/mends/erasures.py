@@ -9,6 +9,7 @@ from flstore_core.errors import NotFound
 from flstore_core.ids import ClientId
 from flstore_core.records import Job
 from flstore_core.storage import Body, ObjectInfo, ObjectStore
+from flstore_core.storage.base import pieces_of
 from services.gateway.answers import artifacts
 from services.gateway.rounds import settlement, traces
 from services.gateway.rounds.begun import Begun
@@ -97,7 +98,7 @@ def _complete_no_tombstone(patch: Patch) -> None:
     def put_first_ones(
         store: FaultyStore, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None
     ) -> ObjectInfo:
-        if key.startswith("audit/") and b'"rounds_done_at"' in bytes(body):
+        if key.startswith("audit/") and b'"rounds_done_at"' in b"".join(pieces_of(body)):
             return store.stat(key)
         return put(store, key, body, if_none_match=if_none_match, if_match=if_match)
 

@@ -57,13 +57,18 @@ def _take_over_by_the_clock(patch: Patch) -> None:
 
 def _write_the_record_first(patch: Patch) -> None:
     put_record, put_tensors = Ingest._put_record, Ingest._put_tensors
+    waiting: dict[str, CheckedUpload] = {}
+
+    def put_off(ingest: Ingest, checked: CheckedUpload, name: str) -> str:
+        waiting[name] = checked
+        return name
 
     def put_record_then_tensors(ingest: Ingest, upload: Upload, member: Member, place: Place) -> Receipt:
         receipt = put_record(ingest, upload, member, place)
-        put_tensors(ingest, upload, member.upload)
+        put_tensors(ingest, waiting[member.upload], member.upload)
         return receipt
 
-    patch.setattr(Ingest, "_put_tensors", lambda ingest, upload, name: None)
+    patch.setattr(Ingest, "_put_tensors", put_off)
     patch.setattr(Ingest, "_put_record", put_record_then_tensors)
 
 
