@@ -190,9 +190,10 @@ class Schema:
         """Return the runs that make up flat elements [start, stop)."""
         return tuple(part for run in self._runs if (part := run.clip(start, stop)))
 
-    def buffers(self) -> tuple[tuple[TensorSpec, int], ...]:
-        """Return the tensors outside the flat vector, each with its byte offset in the data section."""
-        return tuple((tensor, offset) for tensor, _, offset in self._walk() if tensor.dtype not in FLOATS)
+    @cached_property
+    def outside(self) -> tuple[str, ...]:
+        """Names of the tensors outside the flat vector, in the order in which they were given."""
+        return tuple(row["name"] for row in self.to_json() if row["dtype"] not in FLOATS)
 
     def slice_bounds(self, index: int, slices: int) -> tuple[int, int]:
         """Return slice `index` of `slices`: flat elements [start, stop), sizes differing by one at the most."""

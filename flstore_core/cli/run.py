@@ -35,7 +35,9 @@ def run_command(
         answer = session.client.run(job, workload, **parameters)
     result = tidy(answer.result.raw, session.output.console.width // 2)
     presentation = present(answer.workload, result)
-    session.show(answer.raw, Text(presentation.finding, "bold"), *drawn(presentation.parts, wide), _execution(answer))
+    remarks = [Text(remark, "yellow") for remark in presentation.remarks]
+    parts = drawn(presentation.parts, wide)
+    session.show(answer.raw, Text(presentation.finding, "bold"), *remarks, *parts, _execution(answer))
 
 
 def _execution(answer: Answer) -> Text:

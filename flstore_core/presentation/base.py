@@ -61,6 +61,8 @@ class Presentation:
 
     finding: str
     parts: Sequence[Shown]
+    remarks: Sequence[str] = ()
+    """What has to be known of the answer besides, in sentences: whose weights are missing, what was left out."""
 
 
 class Part(Protocol):

@@ -14,6 +14,7 @@ caches and stores do not belong here.
 
 from flstore_core.patterns import Pattern
 from flstore_core.workloads.base import (
+    AveragesModels,
     Cost,
     EstimatesCost,
     MetadataOf,
@@ -25,11 +26,12 @@ from flstore_core.workloads.base import (
     WeightsWorkload,
     Workload,
     pattern_of,
+    reads_vectors,
     wants_statistics,
 )
 from flstore_core.workloads.model_access import InputSpec, ModelAccess, RunnableModel
 from flstore_core.workloads.params import ClientParams, Params, PatternParams, RangeParams, RoundParams
-from flstore_core.workloads.results import ArtifactLink, ArtifactWriter, Result
+from flstore_core.workloads.results import ArtifactLink, ArtifactWriter, Result, Weighted
 from flstore_core.workloads.select import client_history, newest, one_round, round_range
 from flstore_core.workloads.views import (
     Context,
@@ -40,11 +42,13 @@ from flstore_core.workloads.views import (
     SliceView,
     fedavg_weights,
     no_progress,
+    unweighted,
 )
 
 __all__ = [
     "ArtifactLink",
     "ArtifactWriter",
+    "AveragesModels",
     "ClientParams",
     "Context",
     "Cost",
@@ -69,6 +73,7 @@ __all__ = [
     "RunnableModel",
     "SliceMember",
     "SliceView",
+    "Weighted",
     "WeightsWorkload",
     "Workload",
     "client_history",
@@ -77,6 +82,8 @@ __all__ = [
     "no_progress",
     "one_round",
     "pattern_of",
+    "reads_vectors",
     "round_range",
+    "unweighted",
     "wants_statistics",
 ]

@@ -35,8 +35,10 @@ from flstore_core.workloads import (
     RoundParams,
     SliceMember,
     SliceView,
+    Weighted,
     fedavg_weights,
     one_round,
+    unweighted,
 )
 from flstore_core.workloads.methods.bulyan import MeanAroundMedian, bulyan_choice
 from flstore_core.workloads.methods.coordinatewise import (
@@ -54,6 +56,8 @@ from flstore_core.workloads.shared.origin import origin_of
 
 Method = Literal["fedavg", "median", "trimmed-mean", "geometric-median", "krum", "multi-krum", "bulyan", "clipped-mean"]
 UNWEIGHTED = ("median", "trimmed-mean")
+_WEIGHTED = ("fedavg", "geometric-median")
+"""The rules by which a client's weight counts."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ class Privacy(Result):
 
 
 @dataclass(frozen=True)
-class AggregateResult(Result):
+class AggregateResult(Weighted):
     """A new aggregate, and how it was made."""
 
     round: int
@@ -124,8 +128,6 @@ class AggregateResult(Result):
     weights: list[float]
     """Weight of each of `clients`: of its model, or of its delta for `clipped-mean`; all equal for coordinate-wise
     rules."""
-    unweighted: list[str]
-    """Those of `clients` that named no weight and count as one example each; empty for rules without weights."""
     left_out: list[str]
     """Clients that Krum or Bulyan did not choose."""
     dropped: int
@@ -185,7 +187,7 @@ class Aggregate:
             method=params.method,
             clients=[member.client for member in members],
             weights=[member.weights[0] for member in members],
-            unweighted=_without_weight(context.round, members, params),
+            unweighted=unweighted(context.round.members(list(used))) if params.method in _WEIGHTED else [],
             left_out=[m.client for m in context.round.members(params.clients) if m.client not in used],
             dropped=_dropped(members, params),
             moved=math.sqrt(sum(float(partial["moved"][0]) for partial in partials)),
@@ -238,19 +240,11 @@ _CHOOSING = ("krum", "multi-krum", "bulyan")
 def _weights(data: RoundData, params: AggregateParams) -> Float64:
     """Return the weight of each client's update, shape (n,); 0 for one that is not chosen."""
     members = data.members(params.clients)
-    unweighted = params.method in UNWEIGHTED
-    weights = fedavg_weights([1.0 if unweighted else member.num_examples for member in members])
+    even = params.method in UNWEIGHTED
+    weights = fedavg_weights([1.0 if even else member.num_examples for member in members])
     if params.method not in _FROM_STATISTICS:
         return weights
     return _FROM_STATISTICS[params.method](data.deltas(params.clients).gram, weights, params)
-
-
-def _without_weight(data: RoundData, members: Sequence[SliceMember], params: AggregateParams) -> list[str]:
-    """Return the clients of `members` whose metrics name no weight, if the rule asks for one."""
-    if params.method in UNWEIGHTED:
-        return []
-    names = [member.client for member in members]
-    return [name for name in names if data.record.by_client[name].weight is None]
 
 
 def _byzantine(clients: int, params: AggregateParams) -> int:

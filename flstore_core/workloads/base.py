@@ -135,6 +135,20 @@ class ReadsArtifacts(Protocol):
         """Return the parameters, completed by the metadata of the artifact they name. Runs before anything else."""
 
 
+@runtime_checkable
+class AveragesModels(Protocol):
+    """A workload whose `run` asks for weighted sums of models; tensors of integers have no part in those."""
+
+    averages_models: ClassVar[bool]
+
+
+def reads_vectors(workload: Workload[Any, Any]) -> bool:
+    """Return whether a workload reads flat vectors, or statistics of them, and so leaves out all other tensors."""
+    if workload.needs is Needs.MODEL:
+        return isinstance(workload, AveragesModels) and workload.averages_models
+    return workload.needs in (Needs.WEIGHTS, Needs.STATISTICS)
+
+
 def wants_statistics(workload: Workload[Any, Any], params: Any) -> bool:
     """Return whether a workload reads the statistics of the rounds it selects."""
     if workload.needs is Needs.WEIGHTS:

@@ -20,7 +20,9 @@ from flstore_core.workloads import (
     Result,
     RoundData,
     RoundIndex,
+    Weighted,
     one_round,
+    unweighted,
 )
 from flstore_core.workloads.shared.contributions import ContributionParams, estimate_contributions, rank_contributions
 
@@ -38,7 +40,7 @@ class ClientContribution(Result):
 
 
 @dataclass(frozen=True)
-class ContributionResult(Result):
+class ContributionResult(Weighted):
     """The contributions of all clients of a round."""
 
     round: int
@@ -76,4 +78,5 @@ class Contribution:
             method=params.method,
             contributions=[ClientContribution(each.client, each.value, each.standard_error) for each in ranked],
             total=math.fsum(each.value for each in ranked),
+            unweighted=unweighted(data.members(params.clients)),
         )

@@ -32,8 +32,10 @@ from flstore_core.workloads import (
     RoundIndex,
     RoundParams,
     RunnableModel,
+    Weighted,
     fedavg_weights,
     one_round,
+    unweighted,
 )
 from flstore_core.workloads.methods.gtg_shapley import gtg_shapley, tmc_shapley
 from flstore_core.workloads.methods.shapley import MOST_EXACT, Estimate, exact, leave_one_out, one_by_one
@@ -80,7 +82,7 @@ class Share(Result):
 
 
 @dataclass(frozen=True)
-class ContributionEvaluatedResult(Result):
+class ContributionEvaluatedResult(Weighted):
     """The contributions of all clients of a round."""
 
     round: int
@@ -103,6 +105,7 @@ class ContributionEvaluated:
     name = "contribution-evaluated"
     pattern = Pattern.P2
     needs = Needs.MODEL
+    averages_models = True
     source = "Liu et al. 2022, GTG-Shapley: Efficient and Accurate Participant Contribution Evaluation in FL, ACM TIST"
     params = ContributionEvaluatedParams
     result = ContributionEvaluatedResult
@@ -150,6 +153,7 @@ class ContributionEvaluated:
             after=float(partial["ends"][1]),
             shares=sorted(shares, key=lambda share: (-share.value, share.client)),
             evaluations=int(partial["count"][0]),
+            unweighted=unweighted(context.round.members(params.clients)),
         )
 
 

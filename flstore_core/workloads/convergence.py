@@ -21,13 +21,14 @@ from flstore_core.workloads import (
     Partial,
     Pattern,
     RangeParams,
-    Result,
     RoundData,
     RoundIndex,
+    Weighted,
     round_range,
+    unweighted,
 )
 from flstore_core.workloads.methods.geometry import Float64
-from flstore_core.workloads.shared.metric_rows import check_magnitudes, round_metric
+from flstore_core.workloads.shared.metric_rows import RoundMetric, check_magnitudes, round_metric
 
 LEAST_ROUNDS = 3
 """Rounds with the metric that a trend needs."""
@@ -55,7 +56,7 @@ class ConvergenceParams(RangeParams):
 
 
 @dataclass(frozen=True)
-class ConvergenceResult(Result):
+class ConvergenceResult(Weighted):
     """The state of a training, by one metric."""
 
     state: State
@@ -92,7 +93,8 @@ class Convergence:
 
     def combine(self, partials: Sequence[Partial], context: Context, params: ConvergenceParams) -> ConvergenceResult:
         history = _history(context.rounds, params.metric)
-        numbers, values = np.array(list(history), np.float64), np.array(list(history.values()))
+        numbers = np.array(list(history), np.float64)
+        values = np.array([reported.value for reported in history.values()])
         slope = theil_sen(numbers[-params.window :], values[-params.window :])
         best = int(values.argmin() if params.better == "lower" else values.argmax())
         return ConvergenceResult(
@@ -104,6 +106,7 @@ class Convergence:
             rounds_to_target=_rounds_to_target(float(values[-1]), float(values[best]), slope, params),
             rounds=list(history),
             values=values.tolist(),
+            unweighted=unweighted(*(reported.averaged for reported in history.values())),
         )
 
 
@@ -113,21 +116,21 @@ def theil_sen(numbers: Float64, values: Float64) -> float:
     return float(np.median((values[columns] - values[rows]) / (numbers[columns] - numbers[rows])))
 
 
-def _history(rounds: Sequence[RoundData], metric: str) -> dict[int, float]:
+def _history(rounds: Sequence[RoundData], metric: str) -> dict[int, RoundMetric]:
     """Return the metric by round, for the rounds that have it.
 
     Raises:
         NotEnoughData: if fewer than `LEAST_ROUNDS` have it.
         InvalidParameters: if its values are too large.
     """
-    values = {data.record.number: round_metric(data.record, metric) for data in rounds}
-    history = {number: value for number, value in values.items() if value is not None}
+    found = {data.record.number: round_metric(data.record, metric) for data in rounds}
+    history = {number: reported for number, reported in found.items() if reported is not None}
     if len(history) < LEAST_ROUNDS:
         raise NotEnoughData(
-            f"{len(history)} of {len(values)} round(s) have a numeric metric {metric!r}; "
+            f"{len(history)} of {len(found)} round(s) have a numeric metric {metric!r}; "
             f"a trend needs at least {LEAST_ROUNDS}: commit more rounds, or name another metric"
         )
-    check_magnitudes(metric, history.values())
+    check_magnitudes(metric, (reported.value for reported in history.values()))
     return history
 
 

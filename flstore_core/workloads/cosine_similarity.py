@@ -8,12 +8,22 @@ opposite ones. It is the measure behind similarity-based filtering and clusterin
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flstore_core.workloads import Context, Needs, Partial, Pattern, Result, RoundIndex, RoundParams, one_round
+from flstore_core.workloads import (
+    Context,
+    Needs,
+    Partial,
+    Pattern,
+    RoundIndex,
+    RoundParams,
+    Weighted,
+    one_round,
+    unweighted,
+)
 from flstore_core.workloads.methods.geometry import cosines, norms, similarity_to
 
 
 @dataclass(frozen=True)
-class CosineSimilarityResult(Result):
+class CosineSimilarityResult(Weighted):
     """Cosine similarities of the deltas of a round, -1 to 1. Those of a zero delta are all 0, its own included."""
 
     round: int
@@ -57,4 +67,5 @@ class CosineSimilarity:
             with_aggregate=[to_aggregate[client] for client in deltas.members],
             norms=norms(deltas.gram).tolist(),
             aggregate="stored" if data.stores_aggregate else "fedavg",
+            unweighted=[] if data.stores_aggregate else unweighted(data.record.members),
         )

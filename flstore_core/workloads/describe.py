@@ -5,7 +5,7 @@ Needs no server. This is the one module here that imports pydantic.
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from inspect import getdoc
 from typing import Any
@@ -14,8 +14,21 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import JsonSchemaMode
 
 from flstore_core.errors import BrokenWorkload, InvalidParameters
-from flstore_core.workloads import registry
+from flstore_core.workloads import Context, Needs, Partial, reads_vectors, registry
 from flstore_core.workloads.registry import AnyWorkload
+
+TENSORS_LEFT_OUT = "tensors_left_out"
+"""Field of answers that are of flat vectors: names of the tensors that had no part in it."""
+
+REMARKS = ("unweighted", TENSORS_LEFT_OUT)
+"""Fields that answers of many workloads have, alike in all of them."""
+
+_LEFT_OUT_SCHEMA: Mapping[str, Any] = {
+    "type": "array",
+    "items": {"type": "string"},
+    "description": "Names of the tensors that had no part in the answer, since they hold integers or flags; empty if "
+    "no tensor was read.",
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +58,7 @@ def describe(workload: AnyWorkload) -> Description:
         workload.source,
         summary,
         schema_of(workload.params, "validation"),
-        schema_of(workload.result, "serialization"),
+        _answer_schema(workload),
     )
 
 
@@ -69,6 +82,22 @@ def validate(workload: AnyWorkload, data: Mapping[str, Any]) -> Any:
         raise InvalidParameters(f"parameters of {workload.name!r} do not fit: {reasons}", errors=bad) from error
 
 
+def answer(workload: AnyWorkload, partials: Sequence[Partial], context: Context, params: Any) -> dict[str, Any]:
+    """Return the answer that a workload combines, as JSON values.
+
+    What any workload may have to say of its answer comes last: `Weighted.unweighted`, and `tensors_left_out`, which is
+    added here.
+
+    Raises:
+        BrokenWorkload: if a number in it is not finite.
+    """
+    value: dict[str, Any] = dump(workload.combine(partials, context, params))
+    if reads_vectors(workload):
+        read = workload.needs is not Needs.WEIGHTS or context.members
+        value.setdefault(TENSORS_LEFT_OUT, list(context.job.schema.outside) if read else [])
+    return dict(sorted(value.items(), key=lambda item: item[0] in REMARKS))
+
+
 def dump(result: Any) -> Any:
     """Return an answer (a dataclass) as JSON values; raise `BrokenWorkload` if a number in it is not finite."""
     value = _adapter(type(result)).dump_python(result, mode="json")
@@ -89,6 +118,16 @@ def schema_of(kind: type[object], mode: JsonSchemaMode) -> Mapping[str, Any]:
         if name in described:
             property_.setdefault("description", described[name])
     return schema
+
+
+def _answer_schema(workload: AnyWorkload) -> Mapping[str, Any]:
+    """Return the JSON Schema of what `answer` returns."""
+    schema = schema_of(workload.result, "serialization")
+    if not reads_vectors(workload):
+        return schema
+    properties = {TENSORS_LEFT_OUT: _LEFT_OUT_SCHEMA, **schema.get("properties", {})}
+    required = dict.fromkeys([*schema.get("required", []), TENSORS_LEFT_OUT])
+    return {**schema, "properties": properties, "required": list(required)}
 
 
 def _descriptions(kind: type[object]) -> Mapping[str, str]:

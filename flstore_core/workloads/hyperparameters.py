@@ -23,10 +23,21 @@ from annotated_types import Ge, Le
 
 from flstore_core.errors import NotEnoughData
 from flstore_core.records import Round
-from flstore_core.workloads import Context, Needs, Partial, Pattern, RangeParams, Result, RoundIndex, round_range
+from flstore_core.workloads import (
+    Context,
+    Needs,
+    Partial,
+    Pattern,
+    RangeParams,
+    Result,
+    RoundIndex,
+    Weighted,
+    round_range,
+    unweighted,
+)
 from flstore_core.workloads.methods.geometry import Float64
 from flstore_core.workloads.methods.rank_correlation import partial_correlation, rank_correlation
-from flstore_core.workloads.shared.metric_rows import Row, check_magnitudes, round_metric
+from flstore_core.workloads.shared.metric_rows import RoundMetric, Row, check_magnitudes, round_metric
 
 _LEAST_STEPS = 2
 """Rounds with progress that a comparison needs."""
@@ -93,7 +104,7 @@ class Setting(Result):
 
 
 @dataclass(frozen=True)
-class HyperparametersResult(Result):
+class HyperparametersResult(Weighted):
     """How hyperparameters relate to progress."""
 
     rounds: list[int]
@@ -131,7 +142,8 @@ class Hyperparameters:
     def combine(
         self, partials: Sequence[Partial], context: Context, params: HyperparametersParams
     ) -> HyperparametersResult:
-        steps = _steps([data.record for data in context.rounds], params)
+        history = _history([data.record for data in context.rounds], params.metric)
+        steps = _steps(history, params)
         names = sorted({name for step in steps for name in step.setting})
         effects = [_effect(name, [step for step in steps if name in step.setting]) for name in names]
         return HyperparametersResult(
@@ -139,20 +151,25 @@ class Hyperparameters:
             progress=[step.progress for step in steps],
             effects=sorted(effects, key=lambda effect: -effect.explained),
             best=_best(steps, params.least_rounds),
+            unweighted=unweighted(*(reported.averaged for _, reported in history)),
         )
 
 
-def _steps(records: Sequence[Round], params: HyperparametersParams) -> list[_Step]:
+def _history(records: Sequence[Round], metric: str) -> list[tuple[Round, RoundMetric]]:
+    """Return the rounds that have the metric, with it; raise `InvalidParameters` if its values are too large."""
+    history = [(record, found) for record in records if (found := round_metric(record, metric)) is not None]
+    check_magnitudes(metric, (found.value for _, found in history))
+    return history
+
+
+def _steps(history: Sequence[tuple[Round, RoundMetric]], params: HyperparametersParams) -> list[_Step]:
     """Return every round that has hyperparameters and progress, ascending.
 
     Raises:
         NotEnoughData: if there are fewer than two.
-        InvalidParameters: if the metric's values are too large.
     """
-    history = [(record, value) for record in records if (value := round_metric(record, params.metric)) is not None]
-    check_magnitudes(params.metric, (value for _, value in history))
     steps = [
-        _Step(record.number, _progress(before, after, params), record.hyperparameters)
+        _Step(record.number, _progress(before.value, after.value, params), record.hyperparameters)
         for (_, before), (record, after) in pairwise(history)
         if record.hyperparameters
     ]

@@ -23,7 +23,9 @@ from flstore_core.workloads import (
     Result,
     RoundData,
     RoundIndex,
+    Weighted,
     one_round,
+    unweighted,
 )
 from flstore_core.workloads.methods.geometry import Float64
 from flstore_core.workloads.shared.contributions import ContributionParams, estimate_contributions, rank_contributions
@@ -58,7 +60,7 @@ class Payment(Result):
 
 
 @dataclass(frozen=True)
-class IncentivesResult(Result):
+class IncentivesResult(Weighted):
     """The payments for a round."""
 
     round: int
@@ -93,6 +95,7 @@ class Incentives:
             round=context.round.record.number,
             budget=params.budget,
             payments=[Payment(each.client, amount, each.value) for each, amount in zip(ranked, amounts, strict=True)],
+            unweighted=unweighted(context.round.members(params.clients)),
         )
 
 

@@ -160,7 +160,7 @@ class Inspect:
             sparsity=float(whole[_ZEROS] / schema.parameters),
             distance=math.sqrt(whole[_MOVED]) if has_base else None,
             tensors=tensors,
-            others=[tensor.name for tensor, _ in schema.buffers()],
+            others=list(schema.outside),
         )
 
 

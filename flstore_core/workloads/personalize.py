@@ -25,7 +25,9 @@ from flstore_core.workloads import (
     RoundIndex,
     SliceMember,
     SliceView,
+    Weighted,
     one_round,
+    unweighted,
 )
 from flstore_core.workloads.methods.geometry import cosines
 from flstore_core.workloads.shared.grouping import ClusteringParams, estimate_grouping, group_by_updates
@@ -34,6 +36,7 @@ from flstore_core.workloads.shared.weighted_models import (
     ModelSum,
     add,
     aggregate_sum,
+    averaged_members,
     distances,
     fedavg_sum,
     map_sums,
@@ -58,7 +61,7 @@ class GroupModel(Result):
     clients: list[str]
     """Names of the group's clients."""
     num_examples: float
-    """Sum of the clients' numbers of examples."""
+    """Sum of the clients' weights."""
     distance: float
     """Euclidean distance of the group's model from the global model."""
     artifact: ArtifactLink
@@ -66,7 +69,7 @@ class GroupModel(Result):
 
 
 @dataclass(frozen=True)
-class PersonalizeResult(Result):
+class PersonalizeResult(Weighted):
     """A model for each group of clients."""
 
     round: int
@@ -121,7 +124,13 @@ class Personalize:
             num_examples = sum(member.num_examples for member in data.members(clients))
             models.append(GroupModel(clients, num_examples, distance, link))
         labels = {client: index for index, clients in enumerate(groups) for client in clients}
-        return PersonalizeResult(data.record.number, params.global_share, labels, models)
+        return PersonalizeResult(
+            round=data.record.number,
+            global_share=params.global_share,
+            labels=labels,
+            models=models,
+            unweighted=unweighted(averaged_members(data.record), *map(data.members, groups)),
+        )
 
 
 def _groups(data: RoundData, params: PersonalizeParams) -> list[list[str]]:

@@ -30,10 +30,12 @@ from flstore_core.workloads import (
     RoundParams,
     SliceMember,
     SliceView,
+    Weighted,
     WeightsWorkload,
     fedavg_weights,
     one_round,
     registry,
+    unweighted,
     wants_statistics,
 )
 from flstore_core.workloads.methods.coordinatewise import squared_norm, weighted_sums
@@ -96,7 +98,7 @@ class Generation(Result):
 
 
 @dataclass(frozen=True)
-class ProvenanceResult(Result):
+class ProvenanceResult(Weighted):
     """What a model was made of."""
 
     generations: list[Generation]
@@ -164,7 +166,15 @@ class Provenance:
         comparisons = _comparisons(partials, context.rounds, params)
         generations = [_generation(record, comparisons.get(record.number)) for record in _lineage(context.rounds)]
         verdicts = [entry.verified for entry in generations if entry.verified is not None]
-        return ProvenanceResult(generations, None, [], [], all(verdicts) if verdicts else None, None)
+        return ProvenanceResult(
+            generations=generations,
+            workload=None,
+            inputs=[],
+            changed=[],
+            verified=all(verdicts) if verdicts else None,
+            remade=None,
+            unweighted=unweighted(*(record.members for record in _lineage(context.rounds))),
+        )
 
 
 @dataclass(frozen=True)
@@ -222,7 +232,7 @@ def _of_artifact(
         for entry in maker.inputs
         if entry.sha256 and entry.round in records and sha256_of(records[entry.round], entry.client) != entry.sha256
     ]
-    remade = _make_again(maker, partials, context) if context.members else []
+    remade, lacking = _make_again(maker, partials, context) if context.members else ([], [])
     same = any(link.sha256.startswith(str(params.artifact)) for link in remade)  # an id is the start of the hash
     return ProvenanceResult(
         generations=[],
@@ -231,19 +241,23 @@ def _of_artifact(
         changed=changed,
         verified=same if params.verify else None,
         remade=remade[-1] if remade and not same else None,
+        unweighted=lacking,
     )
 
 
-def _make_again(maker: Maker, partials: Sequence[Partial], context: Context) -> list[ArtifactLink]:
-    """Return links to what the workload writes now; the same content gets the same link."""
+def _make_again(maker: Maker, partials: Sequence[Partial], context: Context) -> tuple[list[ArtifactLink], list[str]]:
+    """Return links to what the workload writes now, and for whom it uses equal weights for want of any.
+
+    The same content gets the same link.
+    """
     links: list[ArtifactLink] = []
 
     def write(vector: Sequence[Float32], metadata: Mapping[str, str]) -> ArtifactLink:
         links.append(context.write_model(vector, metadata))
         return links[-1]
 
-    maker.workload.combine(partials, replace(context, write_model=write), maker.params)
-    return links
+    result = maker.workload.combine(partials, replace(context, write_model=write), maker.params)
+    return links, result.unweighted if isinstance(result, Weighted) else []
 
 
 def _verifiable(rounds: Sequence[RoundData]) -> list[Round]:

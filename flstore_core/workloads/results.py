@@ -14,6 +14,15 @@ class Result:
     __pydantic_config__: ClassVar[Mapping[str, Any]] = {"use_attribute_docstrings": True}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Weighted(Result):
+    """Base of answers in which clients count by their weights in FedAvg."""
+
+    unweighted: list[str]
+    """Clients that count equally for want of a weight, sorted: those that gave none count as one example each, and
+    where nobody's weight is above zero all count alike."""
+
+
 @dataclass(frozen=True)
 class ArtifactLink(Result):
     """Link to a model that a workload stored."""

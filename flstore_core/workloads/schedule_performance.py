@@ -20,7 +20,17 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, MinLen
 
 from flstore_core.errors import InvalidParameters, unknown
-from flstore_core.workloads import Context, Needs, Partial, Pattern, RangeParams, Result, RoundIndex, round_range
+from flstore_core.workloads import (
+    Context,
+    Needs,
+    Partial,
+    Pattern,
+    RangeParams,
+    Result,
+    RoundIndex,
+    Weighted,
+    round_range,
+)
 from flstore_core.workloads.methods.geometry import Float64
 from flstore_core.workloads.shared.metric_rows import Row, metric_names, rows_of
 
@@ -101,7 +111,7 @@ class Choice(Result):
 
 
 @dataclass(frozen=True)
-class SchedulePerformanceResult(Result):
+class SchedulePerformanceResult(Weighted):
     """The clients that should take part in the next round."""
 
     rounds: list[int]
@@ -126,6 +136,8 @@ class _Report:
     """Place of the round in the range, from 1."""
     utility: float | None
     """None where the loss is missing, negative or too large."""
+    counts_once: bool
+    """Whether the utility is of one example because the client gave no weight."""
     duration: float | None
     """In seconds; None where it is missing or not positive."""
 
@@ -161,6 +173,7 @@ class SchedulePerformance:
             exploration=exploration,
             preferred_duration_s=preferred,
             candidates=candidates,
+            unweighted=sorted({report.client for report in reports if report.counts_once}),
         )
 
 
@@ -180,6 +193,7 @@ def _reports(rows: Sequence[Row], numbers: Sequence[int], params: SchedulePerfor
             round=row.round,
             place=places[row.round],
             utility=statistical_utility(row, params.loss),
+            counts_once=row.weight is None and statistical_utility(row, params.loss) is not None,
             duration=_positive(row.number(params.duration)),
         )
         for row in rows

@@ -8,7 +8,7 @@
 The algebra, with an example, is in `shared.counterfactual`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -16,6 +16,7 @@ from annotated_types import Ge, Le, MaxLen, MinLen
 
 from flstore_core.errors import InvalidParameters, NotEnoughData, NotFound
 from flstore_core.ids import MAX_ROUND
+from flstore_core.records import Member
 from flstore_core.workloads import (
     ArtifactLink,
     Context,
@@ -28,12 +29,20 @@ from flstore_core.workloads import (
     RoundIndex,
     SliceMember,
     SliceView,
+    Weighted,
+    unweighted,
 )
-from flstore_core.workloads.shared.counterfactual import calibrate_without, replay_without
+from flstore_core.workloads.shared.counterfactual import (
+    averaged_without,
+    calibrate_without,
+    calibrated_members,
+    replay_without,
+)
 from flstore_core.workloads.shared.origin import origin_of
 from flstore_core.workloads.shared.weighted_models import (
     ModelSum,
     aggregate_sum,
+    averaged_members,
     distances,
     map_sums,
     members_of_sums,
@@ -84,7 +93,7 @@ class UnlearnedModel(Result):
 
 
 @dataclass(frozen=True)
-class UnlearnResult(Result):
+class UnlearnResult(Weighted):
     """The aggregates without one client."""
 
     client: str
@@ -141,7 +150,13 @@ class Unlearn:
             models.append(UnlearnedModel(number, distance, link))
         context.progress(len(numbers), len(numbers))
         participations = [data.record.number for data in context.rounds if params.client in data.record.by_client]
-        return UnlearnResult(params.client, params.method, participations, models)
+        return UnlearnResult(
+            client=params.client,
+            method=params.method,
+            rounds=participations,
+            models=models,
+            unweighted=unweighted(*_averaged(context.rounds, params, numbers)),
+        )
 
 
 def _calibration_rounds(params: UnlearnParams, index: RoundIndex) -> list[int]:
@@ -151,6 +166,17 @@ def _calibration_rounds(params: UnlearnParams, index: RoundIndex) -> list[int]:
         if number not in index.committed:
             raise NotFound(f"round {number} in calibrations is not committed; commit it, or name another")
     return numbers
+
+
+def _averaged(rounds: Sequence[RoundData], params: UnlearnParams, numbers: Sequence[int]) -> Iterator[Sequence[Member]]:
+    """Yield the members of each FedAvg that the models, or the aggregates of `numbers` they replace, are made of."""
+    records = {data.record.number: data.record for data in rounds}
+    yield from (averaged_members(records[number]) for number in numbers)
+    if params.method == "calibrate":
+        for stored, calibration in params.calibrations:
+            yield calibrated_members(records[stored], records[calibration], params.client)
+    else:
+        yield from (averaged_without(record, params.client) for record in records.values())
 
 
 def _unlearned(rounds: Sequence[RoundData], params: UnlearnParams) -> dict[int, ModelSum]:

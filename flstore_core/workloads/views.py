@@ -113,6 +113,20 @@ def fedavg_weights(num_examples: Sequence[float]) -> NDArray[np.float64]:
     return np.asarray(examples / examples.sum())
 
 
+def unweighted(*averaged: Sequence[Member]) -> list[str]:
+    """Return the clients that FedAvg's weights are equal for because they gave none, for `Weighted.unweighted`.
+
+    Args:
+        averaged: the updates that are averaged, those of each average by themselves.
+    """
+    lacking = set()
+    for members in averaged:
+        lacking |= {member.client for member in members if member.weight is None}
+        if not any(member.num_examples for member in members):
+            lacking |= {member.client for member in members}
+    return sorted(lacking)
+
+
 @dataclass(frozen=True)
 class SliceMember:
     """A model that a workload reads a slice of."""

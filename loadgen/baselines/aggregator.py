@@ -35,7 +35,7 @@ from flstore_core.workloads import (
     registry,
     wants_statistics,
 )
-from flstore_core.workloads.describe import dump, validate
+from flstore_core.workloads.describe import answer, validate
 
 Model: TypeAlias = tuple[int, ClientId]
 """A stored model: its round, and the client's name or `aggregate`."""
@@ -158,7 +158,7 @@ class Aggregator:
             return self._map(cast("WeightsWorkload[Any, Any]", workload), records, params, tally)
         needs_statistics = workload.needs is Needs.STATISTICS
         rounds = self._with_statistics(records, tally) if needs_statistics else map(RoundData, records)
-        return dump(workload.combine((), Context(self._job, tuple(rounds), self._write), params))
+        return answer(workload, (), Context(self._job, tuple(rounds), self._write), params)
 
     def artifact(self, key: str) -> Mapping[str, NDArray[Any]]:
         """Return a model that a workload wrote, given its link's `href`."""
@@ -174,7 +174,7 @@ class Aggregator:
         rounds = tuple(RoundData(r, _statistics(r, views, schema) if needs_statistics else None) for r in records)
         members = tuple(workload.members(rounds, params))
         if not members:
-            return dump(workload.combine((), Context(self._job, rounds, self._write), params))
+            return answer(workload, (), Context(self._job, rounds, self._write), params)
         # As in the gateway, the base is that of the newest round read.
         base = _base(records[-1]) if workload.reads_base else []
         models = [*((member.round, member.client) for member in members), *base]
@@ -182,7 +182,7 @@ class Aggregator:
         rows = tuple(views[member.round, member.client] for member in members)
         view = SliceView(members, rows, views[base[0]] if base else None, schema.segments)
         context = Context(self._job, rounds, self._write, members)
-        return dump(workload.combine([workload.map(view, params)], context, params))
+        return answer(workload, [workload.map(view, params)], context, params)
 
     def _with_statistics(self, records: Sequence[Round], tally: Tally) -> Iterator[RoundData]:
         """Yield rounds with the statistics of their models; while one is worked on, the next ones are being read."""

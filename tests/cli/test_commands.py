@@ -184,6 +184,15 @@ def test_parameters_are_json_where_they_can_be(flstore: Flstore, script: Script)
     assert json.loads(flstore("run", "j", "cosine-similarity", "--json").output) == ANSWER | {"execution": EXECUTION}
 
 
+def test_what_an_answer_has_to_say_besides_follows_its_finding(flstore: Flstore, script: Script) -> None:
+    remarks = {"unweighted": ["c1", "c2"], "tensors_left_out": [f"steps{index}" for index in range(8)]}
+    script.reply(ANSWER | {"result": {"share": 0.5, **remarks}, "execution": EXECUTION})
+    lines = flstore("run", "j", "of-a-package").output.splitlines()
+    assert lines[1] == "Counted equally, for want of a weight: c1, c2"
+    assert " ".join(lines[2:]).startswith("Tensors left out, as they hold no floating-point numbers: steps0,")
+    assert "and 2 more" in " ".join(lines)
+
+
 def test_a_run_in_the_background_is_waited_for(flstore: Flstore, script: Script) -> None:
     script.reply(None, 202, Location="/v1/operations/op1")
     script.reply({"id": "op1", "state": "succeeded", "result": ANSWER | {"execution": EXECUTION}})

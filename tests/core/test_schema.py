@@ -43,7 +43,13 @@ def test_the_flat_vector_skips_integers_and_merges_tensors_of_one_dtype() -> Non
         Segment("half", 11, 15),
     )
     assert EXAMPLE.runs(0, 15) == (Run(0, 2, "F64", 8), Run(2, 9, "F32", 24), Run(11, 4, "F16", 60))
-    assert [(tensor.name, offset) for tensor, offset in EXAMPLE.buffers()] == [("batches", 0), ("mask", 68)]
+
+
+def test_the_tensors_outside_the_vector_are_named_in_the_order_in_which_they_were_given() -> None:
+    tensors = [TensorSpec("mask", "BOOL", (2,)), TensorSpec("w", "F32", (1,)), TensorSpec("n", "I64", ())]
+    assert Schema.of(tensors).outside == ("mask", "n")
+    assert Schema.of(reversed(tensors)).outside == ("n", "mask")
+    assert Schema.of([TensorSpec("w", "BF16", (1,))]).outside == ()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from flstore_core.presentation import MOST_ROWS, Facts, HeatMap, Table, present, shown, spoken, tidy, view_of
 from flstore_core.presentation.catalogue import VIEWS
 from flstore_core.workloads import registry
+from flstore_core.workloads.describe import REMARKS
 from tests.presentation.answers import NAMES, PLANTED, answer, catalogue
 from tests.presentation.screen import screen
 
@@ -120,6 +121,7 @@ def test_every_field_of_an_answer_is_covered_by_the_finding_or_shown(workload: s
     view, whole = VIEWS[workload], answer(workload)
     covered = {*view.told, *(name for part in view.parts for name in part.covers)}
     assert covered <= whole.keys()
+    covered |= {*REMARKS}
     output = " ".join(" ".join(screen(workload, whole, 200)).split())
     assert all(spoken(name) in output for name in whole if name not in covered)
 

@@ -33,7 +33,8 @@ def metrics(draw: st.DrawFn) -> dict[str, Any]:
     """Return what one client reports: some metrics, of any JSON value."""
     reported: dict[str, Any] = draw(st.dictionaries(st.sampled_from(METRICS), values, max_size=4))
     if draw(st.booleans()):
-        reported["num_examples"] = draw(st.one_of(st.integers(1, 9), st.sampled_from([1e-300, 0.5, 1e14])))
+        name = draw(st.sampled_from(["num_examples", "num-examples"]))
+        reported[name] = draw(st.one_of(st.integers(0, 9), st.sampled_from([1e-300, 0.5, 1e14]), values))
     return reported
 
 

@@ -15,6 +15,7 @@ from flstore_core.workloads import (
     ReadsStatistics,
     base,
     pattern_of,
+    reads_vectors,
     registry,
     select,
     wants_statistics,
@@ -70,6 +71,25 @@ def test_built_in_workloads_say_what_else_they_read_by_their_methods() -> None:
     assert {built_in[name].needs for name in reading} == {Needs.WEIGHTS}
 
 
+@pytest.mark.parametrize(
+    ("needs", "averages", "reads"),
+    [
+        (Needs.METADATA, True, False),
+        (Needs.STATISTICS, False, True),
+        (Needs.WEIGHTS, False, True),
+        (Needs.MODEL, False, False),
+        (Needs.MODEL, True, True),
+    ],
+)
+def test_vectors_are_read_from_statistics_slices_and_averages_of_models(
+    needs: Needs, averages: bool, reads: bool
+) -> None:
+    workload: Any = Asking(needs)
+    assert reads_vectors(workload) is (reads and not averages)
+    workload.averages_models = averages
+    assert reads_vectors(workload) is reads
+
+
 @pytest.mark.parametrize("name", registry.names())
 def test_a_workload_runs_where_its_needs_say_and_has_no_method_of_another_place(name: str) -> None:
     workload = registry.get(name)
@@ -77,14 +97,18 @@ def test_a_workload_runs_where_its_needs_say_and_has_no_method_of_another_place(
     assert hasattr(workload, "run") is (workload.needs is Needs.MODEL)
 
 
-@pytest.mark.parametrize("name", sorted(workloads.__all__))
+SINCE = {"AveragesModels", "Weighted", "reads_vectors", "unweighted"}
+"""Names that version 0.1 did not have."""
+
+
+@pytest.mark.parametrize("name", sorted({*workloads.__all__} - SINCE))
 def test_packages_of_version_0_1_find_in_base_what_they_always_did(name: str) -> None:
     """All but the choices of rounds, which were in `select`, and the pattern, which had a module of its own."""
     elsewhere = {"client_history", "newest", "one_round", "round_range"}
     assert getattr(select if name in elsewhere else base, name) is getattr(workloads, name)
 
 
-@pytest.mark.parametrize("name", ["Krum", "registry"])
+@pytest.mark.parametrize("name", ["Krum", "registry", "Weighted"])
 def test_a_name_that_was_never_there_is_pointed_to_the_page(name: str) -> None:
     with pytest.raises(AttributeError, match=rf"no attribute '{name}'; look in flstore_core\.workloads"):
         getattr(base, name)

@@ -1,6 +1,7 @@
 """Contributions by evaluation: against plain averaging, and a planted noisy client."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -8,15 +9,22 @@ import numpy as np
 import pytest
 
 from flstore_core.errors import InvalidParameters, NotEnoughData, NotFound
+from flstore_core.ids import JobId
+from flstore_core.model_names import ModelName
+from flstore_core.records import Job
+from flstore_core.schema import Schema, TensorSpec
+from flstore_core.workloads import Context, registry
 from flstore_core.workloads.contribution_evaluated import (
     ContributionEvaluated,
     ContributionEvaluatedParams,
     most_evaluations,
 )
+from flstore_core.workloads.describe import answer as answer_of
 from tests.fakes.models import linear
 from tests.models import digits
 from tests.models.fixtures import ask
 from tests.running.jobs import JobOverHttp, problem
+from tests.workloads.rounds import Artifacts
 from tests.workloads.running import running_job
 from tests.workloads.stored import Stored
 
@@ -192,3 +200,19 @@ def test_a_client_whose_model_diverged_is_named() -> None:
     job = running_job(linear(2, 1), clients, base=BASE, datasets=datasets)
     with pytest.raises(InvalidParameters, match=r"the loss of the aggregate of 1:a.* is not finite"):
         job.ask(ASKED, utility="loss")
+
+
+def test_tensors_that_no_average_has_are_named_and_so_are_clients_without_a_weight() -> None:
+    schema = Schema.of([TensorSpec("w", "F32", (2,)), TensorSpec("steps", "I64", ()), TensorSpec("mask", "BOOL", (2,))])
+    (_, data) = regression().rounds
+    members = tuple(replace(each, metrics={}) if each.client == "b" else each for each in data.record.members)
+    context = Context(
+        Job(JobId("job"), schema),
+        (replace(data, record=replace(data.record, members=members)),),
+        Artifacts(),
+        models=(*(ModelName(1, each.client) for each in members), ModelName(0)),
+    )
+    partial = {"values": np.ones(4), "errors": np.full(4, np.nan), "ends": np.ones(2), "count": np.ones(1)}
+    found = answer_of(registry.get("contribution-evaluated"), [partial], context, ContributionEvaluatedParams(round=1))
+    assert (found["unweighted"], found["tensors_left_out"]) == (["b"], ["steps", "mask"])
+    assert list(found)[-2:] == ["unweighted", "tensors_left_out"]

@@ -71,7 +71,7 @@ def test_a_running_flstore_answers_them_one_over_statistics_and_one_next_to_the_
         agreement = client.run("own", "sign-agreement").result.raw
     assert lengths == pytest.approx({f"c{row}": float(np.linalg.norm(delta)) for row, delta in enumerate(deltas)})
     same = (deltas > 0).all(axis=0) | (deltas < 0).all(axis=0)
-    assert agreement == {"share": pytest.approx(float(same.mean())), "slices": 2}
+    assert agreement == {"share": pytest.approx(float(same.mean())), "slices": 2, "tensors_left_out": []}
 
 
 def test_the_page_shows_that_package_in_thirty_lines() -> None:

@@ -1,5 +1,7 @@
 """Rounds, slices and contexts as workloads see them."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,6 +17,7 @@ from flstore_core.workloads import (
     SliceView,
     fedavg_weights,
     no_progress,
+    unweighted,
 )
 from tests.workloads.rounds import Artifacts, make_round, member, schema_of, view
 
@@ -82,6 +85,35 @@ def test_fedavg_weighs_by_examples_and_equally_without_any(examples: list[float]
 def test_negative_numbers_of_examples_count_as_none() -> None:
     assert fedavg_weights([-5, 1, 3]).tolist() == [0, 0.25, 0.75]
     assert fedavg_weights([-5, -1]).tolist() == [0.5, 0.5]
+
+
+def test_clients_that_give_no_weight_are_named_once_and_zero_is_a_weight() -> None:
+    none, zero, some = member("c"), member("b", {"num_examples": 0}), member("a", {"num-examples": 3})
+    assert unweighted([none, zero, some], [member("a"), none]) == ["a", "c"]
+    assert unweighted([zero, some]) == []
+    assert unweighted() == unweighted([]) == []
+
+
+def test_where_nobody_weighs_more_than_nothing_all_count_alike_and_are_named() -> None:
+    nothing = [member(name, {"num_examples": 0}) for name in "ba"]
+    assert unweighted(nothing, [member("c", {"num_examples": 1})]) == ["a", "b"]
+
+
+values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=2) | st.just(10**400) | st.just([1])
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["num_examples", "num-examples"]), values), min_size=1, max_size=6))
+def test_whoever_is_not_named_weighs_what_it_gave(reported: list[dict[str, Any]]) -> None:
+    members = [member(f"c{row}", metrics) for row, metrics in enumerate(reported)]
+    named = unweighted(members)
+    weights = fedavg_weights([each.num_examples for each in members])
+    total = sum(each.num_examples for each in members) or 1.0
+    for each, weight in zip(members, weights, strict=True):
+        if each.client in named:
+            assert weight == pytest.approx((1.0 if each.weight is None else 1 / len(members) * total) / total)
+        else:
+            assert each.weight is not None
+            assert weight == pytest.approx(each.weight / total)
 
 
 def test_a_slice_gives_its_members_weights_as_arrays() -> None:

@@ -142,7 +142,7 @@ VIEWS: Mapping[str, View] = {
                 "tensors, the farthest from the base first",
             ),
         ],
-        ["round", "client", "parameters", "norm", "sparsity", "distance"],
+        ["round", "client", "parameters", "norm", "sparsity", "distance", "others"],  # `others` is a remark too
     ),
     "norms": View(
         _norms,

@@ -20,9 +20,17 @@ Client-Level Data Removal from Federated Learning Models, IWQoS).
 from collections.abc import Sequence
 
 from flstore_core.errors import NotEnoughData
-from flstore_core.records import Round
+from flstore_core.records import Member, Round
 from flstore_core.workloads import RoundData
-from flstore_core.workloads.shared.weighted_models import ModelSum, add, aggregate_sum, base_sum, fedavg_sum, scale
+from flstore_core.workloads.shared.weighted_models import (
+    ModelSum,
+    add,
+    aggregate_sum,
+    averaged_members,
+    base_sum,
+    fedavg_sum,
+    scale,
+)
 
 
 def replay_without(rounds: Sequence[Round], client: str) -> dict[int, ModelSum]:
@@ -57,24 +65,35 @@ def calibrate_without(pairs: Sequence[tuple[RoundData, RoundData]], client: str)
     return total
 
 
+def averaged_without(record: Round, client: str) -> Sequence[Member]:
+    """Return the members whose FedAvg a round's replay reaches; none if it has no others or keeps its aggregate.
+
+    A round that the client took no part in keeps its stored aggregate, whichever rule made it.
+    """
+    others = [member for member in record.members if member.client != client]
+    return averaged_members(record) if len(others) == len(record.members) else others
+
+
+def calibrated_members(stored: Round, calibration: Round, client: str) -> Sequence[Member]:
+    """Return the others' updates of a stored round that the calibration round replaces; raise `NotEnoughData`."""
+    others = [m for m in stored.members if m.client != client and m.client in calibration.by_client]
+    if not others:
+        raise NotEnoughData(f"calibration round {calibration.number} has no update of round {stored.number}'s others")
+    return others
+
+
 def _step_without(record: Round, client: str) -> ModelSum:
     """Return the others' step from the round's base; the empty sum if there are no others."""
-    others = [member for member in record.members if member.client != client]
-    if not others:
+    if all(member.client == client for member in record.members):
         return {}
-    # A round that the client took no part in keeps its stored aggregate, whichever rule made it.
-    reached = aggregate_sum(record) if len(others) == len(record.members) else fedavg_sum(record.number, others)
+    averaged = averaged_without(record, client)
+    reached = fedavg_sum(record.number, averaged) if averaged else aggregate_sum(record)
     return add(reached, scale(base_sum(record), -1.0))
 
 
 def _calibrated_step(stored: RoundData, calibration: RoundData, client: str) -> ModelSum:
     """Return the mean of the others' new deltas by their examples, each in the length of its stored delta."""
-    calibrated = calibration.record.by_client
-    others = [m for m in stored.record.members if m.client != client and m.client in calibrated]
-    if not others:
-        raise NotEnoughData(
-            f"calibration round {calibration.record.number} has no update of round {stored.record.number}'s others"
-        )
+    others = calibrated_members(stored.record, calibration.record, client)
     names = [member.client for member in others]
     squares, new_squares = stored.deltas(names).gram.diagonal(), calibration.deltas(names).gram.diagonal()
     weights = fedavg_sum(stored.record.number, others).values()

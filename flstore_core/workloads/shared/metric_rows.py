@@ -1,12 +1,12 @@
 """Clients' metrics over rounds as rows, one for each participation, and a round's own metric."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flstore_core.errors import InvalidParameters
-from flstore_core.records import Round
+from flstore_core.records import Member, Round
 
 Scalar = str | float | bool | None
 _SCALARS = (str, int, float, bool)
@@ -56,18 +56,30 @@ def metric_names(rows: Iterable[Row]) -> list[str]:
     return sorted({name for row in rows for name in row.metrics})
 
 
-def round_metric(record: Round, metric: str) -> float | None:
-    """Return a round's own metric, or the mean of its clients' by num_examples; None if neither has it."""
+@dataclass(frozen=True, slots=True)
+class RoundMetric:
+    """A metric of a round."""
+
+    value: float
+    averaged: Sequence[Member] = ()
+    """The members over whom it is the weighted mean; none where the round itself has it."""
+
+
+def round_metric(record: Round, metric: str) -> RoundMetric | None:
+    """Return a round's own metric, or the mean of its clients' by their weights; None if neither has it."""
     own = Row(record.number, "", record.metrics).number(metric)
     if own is not None:
-        return own
+        return RoundMetric(own)
     reported = [
-        (value, member.num_examples)
+        (value, member)
         for row, member in zip(rows_of([record]), record.members, strict=True)
         if (value := row.number(metric)) is not None
     ]
-    total = sum(examples for _, examples in reported)
-    return sum(value * examples for value, examples in reported) / total if total > 0 else None
+    total = sum(member.num_examples for _, member in reported)
+    if total <= 0:
+        return None
+    mean = sum(value * member.num_examples for value, member in reported) / total
+    return RoundMetric(mean, [member for _, member in reported])
 
 
 def check_magnitudes(metric: str, values: Iterable[float]) -> None:

@@ -35,6 +35,11 @@ def aggregate_sum(record: Round) -> ModelSum:
     return {(record.number, AGGREGATE): 1.0} if record.aggregate else fedavg_sum(record.number, record.members)
 
 
+def averaged_members(record: Round) -> Sequence[Member]:
+    """Return the members whose FedAvg `aggregate_sum` is; none if it is the stored aggregate."""
+    return () if record.aggregate else record.members
+
+
 def base_sum(record: Round) -> ModelSum:
     """Return a round's base; the empty sum, which is zero, if it has none."""
     return {} if record.base is None else {(record.base, AGGREGATE): 1.0}

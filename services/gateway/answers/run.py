@@ -11,7 +11,7 @@ from flstore_core.ids import JobId
 from flstore_core.records import Job
 from flstore_core.shard.protocol import Work
 from flstore_core.workloads import Context, Needs, ReadsArtifacts, RoundData, registry, wants_statistics
-from flstore_core.workloads.describe import dump, validate
+from flstore_core.workloads.describe import answer, validate
 from flstore_core.workloads.registry import AnyWorkload
 from services.common.timing import Time
 from services.gateway.answers import artifacts
@@ -123,7 +123,7 @@ class Runner:
         workload, params = question.workload, question.params
         gathered = self._gather(question, stages, options)
         with stages("combine"):
-            result = dump(workload.combine(gathered.partials, gathered.context, params))
+            result = answer(workload, gathered.partials, gathered.context, params)
         execution = self._execution(question.job, read, gathered, stages)
         execution = self._pricing.price(execution, aggregator_reads(workload.needs, gathered.context))
         numbers = tuple(round_.record.number for round_ in question.rounds)

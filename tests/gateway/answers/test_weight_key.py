@@ -17,18 +17,21 @@ def metrics_of(client: int, number: int) -> dict[str, Any]:
     return {"loss": 1.0 / (1 + client + number), "accuracy": 1 / (1 + client), "duration_s": 1.0 + client}
 
 
-def trained(weigh: Mapping[str, int], weight_key: str | None) -> World:
+def trained(weigh: Mapping[str, int], weight_key: str | None = None, given: Mapping[int, Any] | None = None) -> World:
     """Return a job of four rounds, the odd ones without an aggregate, whose clients weigh 1, 4, 9, …
 
     Args:
         weigh: the names of the metrics that hold the weights, each with what is added to it.
+        given: what clients report in place of these weights, by their numbers; None for no such metric.
     """
     gateway = world()
     gateway.create(weight_key=weight_key)
     for number in range(4):
         for client in range(CLIENTS if number else 0):
-            weights = {name: (1 + client) ** 2 + more for name, more in weigh.items()}
-            gateway.put(number, f"c{client}", 3 * number + client, **metrics_of(client, number), **weights)
+            usual = {name: (1 + client) ** 2 + more for name, more in weigh.items()}
+            weights = {name: (given or {}).get(client, weight) for name, weight in usual.items()}
+            metrics = {name: weight for name, weight in weights.items() if weight is not None}
+            gateway.put(number, f"c{client}", 3 * number + client, **metrics_of(client, number), **metrics)
         if number % 2 == 0:
             gateway.put_aggregate(number, 5 + number)
         gateway.commit(number, hyperparameters={"lr": 0.1 * number})

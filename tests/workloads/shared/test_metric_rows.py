@@ -7,7 +7,14 @@ import pytest
 
 from flstore_core.errors import InvalidParameters
 from flstore_core.records import Round
-from flstore_core.workloads.shared.metric_rows import Row, check_magnitudes, metric_names, round_metric, rows_of
+from flstore_core.workloads.shared.metric_rows import (
+    RoundMetric,
+    Row,
+    check_magnitudes,
+    metric_names,
+    round_metric,
+    rows_of,
+)
 from tests.workloads.rounds import member
 
 
@@ -51,10 +58,17 @@ def test_a_rows_round_and_client_are_values_too_and_cannot_be_shadowed() -> None
     assert row.value("missing") is None
 
 
+def found(record: Round) -> RoundMetric:
+    """Return the loss of a round that has one."""
+    reported = round_metric(record, "loss")
+    assert reported
+    return reported
+
+
 def test_a_rounds_own_metric_comes_before_its_clients() -> None:
     clients = (member("a", {"loss": 1.0}),)
-    assert round_metric(Round(1, None, clients, metrics={"loss": 5}), "loss") == 5.0
-    assert round_metric(Round(1, None, clients, metrics={"loss": "high"}), "loss") == 1.0
+    assert found(Round(1, None, clients, metrics={"loss": 5})) == RoundMetric(5.0)
+    assert found(Round(1, None, clients, metrics={"loss": "high"})) == RoundMetric(1.0, [*clients])
 
 
 def test_clients_are_averaged_by_their_examples_and_those_without_the_metric_do_not_count() -> None:
@@ -63,7 +77,9 @@ def test_clients_are_averaged_by_their_examples_and_those_without_the_metric_do_
         member("b", {"loss": 4.0, "num_examples": 10}),
         member("c", {"num_examples": 1000}),
     )
-    assert round_metric(Round(1, None, clients), "loss") == pytest.approx((30 * 1 + 10 * 4) / 40)
+    loss = found(Round(1, None, clients))
+    assert loss.value == pytest.approx((30 * 1 + 10 * 4) / 40)
+    assert [each.client for each in loss.averaged] == ["a", "b"]
 
 
 @pytest.mark.parametrize("clients", [(), (member("a"),), (member("a", {"loss": 1.0, "num_examples": 0}),)])

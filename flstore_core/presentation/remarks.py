@@ -1,0 +1,30 @@
+"""What answers of many workloads have to say besides, in the same fields: missing weights, and tensors left out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from flstore_core.presentation.base import Answer
+from flstore_core.presentation.words import listed
+
+
+def remarks_of(answer: Answer) -> tuple[list[str], Answer]:
+    """Return an answer's remarks as sentences, and the answer without their fields."""
+    found = {name: answer[name] for name in _SAID if _are_names(answer.get(name))}
+    said = [_SAID[name](names) for name, names in found.items() if names]
+    return said, {name: each for name, each in answer.items() if name not in found}
+
+
+def _are_names(value: Any) -> bool:
+    """Return whether a field is what the remark is made of; a package's answer may have another of its name."""
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _unweighted(names: Sequence[str]) -> str:
+    return f"Counted equally, for want of a weight: {listed(names)}"
+
+
+def _left_out(names: Sequence[str]) -> str:
+    return f"Tensors left out, as they hold no floating-point numbers: {listed(names)}"
+
+
+_SAID: Mapping[str, Callable[[Sequence[str]], str]] = {"unweighted": _unweighted, "tensors_left_out": _left_out}

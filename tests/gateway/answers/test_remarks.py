@@ -1,0 +1,91 @@
+"""Answers that depend on weights name who gave none, and answers of flat vectors the tensors that they left out."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import pytest
+
+from flstore_core.presentation import Facts, present
+from flstore_core.presentation.remarks import remarks_of
+from flstore_core.workloads import Needs, Weighted, registry
+from flstore_core.workloads.describe import REMARKS, TENSORS_LEFT_OUT, describe
+from tests.gateway.answers.test_weight_key import asked, trained
+from tests.gateway.world import World
+from tests.workloads.questions import leaves
+
+CLIENT = 3
+"""The client that gives no weight, or another one."""
+HEAVY = 40
+"""More than most, and less than the heaviest: from that one an artifact takes what it has of integers."""
+
+
+@cache
+def job(weight: float | str | None) -> World:
+    """Return a job in which that client reports `weight` under the name that the job gives; None for nothing."""
+    return trained({"samples": 0}, "samples", {CLIENT: weight})
+
+
+def answer(weight: float | str | None, name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    result: dict[str, Any] = job(weight).run(name, **params).result
+    return result
+
+
+def said(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all that an answer says but its remarks, floats to their first digits."""
+    rest = {name: each for name, each in result.items() if name not in REMARKS}
+    return {place: f"{value:.6g}" if isinstance(value, float) else value for place, value in leaves(rest)}
+
+
+@pytest.mark.parametrize(("name", "params"), asked(), ids=str)
+def test_whose_weight_is_missing_is_named_wherever_weights_count(name: str, params: dict[str, Any]) -> None:
+    without, light, heavy = (answer(weight, name, params) for weight in (None, 1, HEAVY))
+    depends = said(light) != said(heavy)
+    assert said(without) == said(light), "none counts as one example"
+    assert (f"c{CLIENT}" in without.get("unweighted", [])) >= depends
+    assert not light.get("unweighted")
+    assert issubclass(registry.get(name).result, Weighted) == ("unweighted" in without)
+
+
+@pytest.mark.parametrize("weight", ["many", "12", -1])
+def test_a_metric_that_is_no_weight_is_named_like_none(weight: Any) -> None:
+    assert answer(weight, "aggregate", {})["unweighted"] == [f"c{CLIENT}"]
+    assert answer(weight, "aggregate", {})["weights"] == answer(None, "aggregate", {})["weights"]
+
+
+def test_zero_is_a_weight() -> None:
+    result = answer(0, "aggregate", {})
+    assert (result["weights"][CLIENT], result["unweighted"]) == (0.0, [])
+
+
+@pytest.mark.parametrize(("name", "params"), asked(), ids=str)
+def test_tensors_outside_the_flat_vector_are_named_by_every_answer_of_vectors(
+    name: str, params: dict[str, Any]
+) -> None:
+    outcome = job(None).run(name, **params)
+    needs = registry.get(name).needs
+    reads = needs is Needs.STATISTICS or (needs is Needs.WEIGHTS and bool(outcome.execution.slices))
+    assert outcome.result.get(TENSORS_LEFT_OUT, []) == (["steps"] if reads else [])
+    assert (TENSORS_LEFT_OUT in outcome.result) == (needs is not Needs.METADATA)
+    schema = describe(registry.get(name)).result
+    assert schema["properties"].keys() == outcome.result.keys() >= set(schema["required"])
+    assert all(schema["properties"][field]["description"] for field in REMARKS if field in outcome.result)
+
+
+@pytest.mark.parametrize(("name", "params"), asked(), ids=str)
+def test_remarks_are_shown_in_the_same_words_and_once(name: str, params: dict[str, Any]) -> None:
+    result = answer(None, name, params)
+    shown = present(name, result)
+    expected = []
+    if result.get("unweighted"):
+        expected.append(f"Counted equally, for want of a weight: c{CLIENT}")
+    if result.get(TENSORS_LEFT_OUT):
+        expected.append("Tensors left out, as they hold no floating-point numbers: steps")
+    assert shown.remarks == expected
+    facts = [part.values for part in shown.parts if isinstance(part, Facts)]
+    assert not any(field in values for field in REMARKS for values in facts)
+
+
+def test_the_same_fields_are_shown_as_are_said() -> None:
+    found, rest = remarks_of({"round": 1, **{name: ["a"] for name in REMARKS}})
+    assert (len(found), rest) == (len(REMARKS), {"round": 1})
