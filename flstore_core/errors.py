@@ -146,6 +146,10 @@ class OperationCancelled(FLStoreError):
     status, code, title = 409, "operation-cancelled", "The operation was cancelled"
 
 
+class NotAcceptable(FLStoreError):
+    status, code, title = 406, "not-acceptable", "The answer cannot be given in that form"
+
+
 class TooExpensive(FLStoreError):
     status, code, title = 422, "too-expensive", "The question would take too much"
 

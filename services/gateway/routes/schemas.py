@@ -153,6 +153,7 @@ _PROBLEMS: Mapping[int, str] = {
     401: "no valid bearer token",
     403: "the token does not allow this",
     404: "no such job, round, client, workload or operation; the nearest names are suggested",
+    406: "the answer cannot be given in the form that Accept names",
     408: "the body did not come in time",
     409: "the request contradicts what is stored",
     411: "the request lacks Content-Length",

@@ -27,6 +27,7 @@ SCHEMA = {"schema": [{"name": "w", "dtype": "F32", "shape": [4]}]}
 READS = [
     "/v1/jobs/{job}",
     "/v1/jobs/{job}/rounds",
+    "/v1/jobs/{job}/metadata",
     "/v1/jobs/{job}/rounds/0",
     "/v1/jobs/{job}/rounds/0/clients/c",
     "/v1/jobs/{job}/rounds/0/aggregate",
