@@ -1,0 +1,86 @@
+"""A Flower federation as it is deployed: a SuperLink and SuperNodes as processes, and `flwr run`."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.servers import free_ports
+from tests.waiting import eventually
+
+LONGEST_S = 300.0
+"""Seconds after which a run counts as lost."""
+
+
+@dataclass(frozen=True)
+class Federation:
+    """A federation that runs."""
+
+    programs: Path
+    env: Mapping[str, str]
+    log: Path
+    """What the SuperLink and its ServerApps write."""
+
+    def run(self, app: Path) -> str:
+        """Run an app to its end, and return what it came to, such as `finished:completed`."""
+        number = self._flwr("run", str(app), "here", "--format", "json")["run-id"]
+        ended = re.compile(rf"Finished task \d+ of run {number}")
+        eventually(lambda: bool(ended.search(self.log.read_text(errors="replace"))), LONGEST_S)
+        (run,) = self._flwr("list", "here", "--run-id", str(number), "--format", "json")["runs"]
+        return str(run["status"])
+
+    def _flwr(self, *command: str) -> Any:
+        ended = subprocess.run(
+            [str(self.programs / "flwr"), *command], env=dict(self.env), capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return json.loads(ended.stdout)
+
+
+@contextmanager
+def federation(programs: Path, folder: Path, nodes: int) -> Iterator[Federation]:
+    """Run a SuperLink and SuperNodes on free loopback ports, with partition ids from 0."""
+    link, *ports = free_ports(nodes + 1)
+    address = f"127.0.0.1:{link}"
+    home = folder / "flwr"
+    home.mkdir()
+    (home / "config.toml").write_text(
+        f'[superlink]\ndefault = "here"\n\n[superlink.here]\naddress = "{address}"\ninsecure = true\n'
+    )
+    path = f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"
+    env = {**os.environ, "FLWR_HOME": str(home), "FLWR_TELEMETRY_ENABLED": "0", "PATH": path}
+    env.pop("PYTHONPATH", None)
+    log = folder / "superlink.log"
+    superlink = ["flower-superlink", "--insecure", "--port", str(link), "--disable-runtime-dependency-installation"]
+    with ExitStack() as stack:
+        stack.enter_context(_running(programs, superlink, env, log))
+        eventually(lambda: log.exists() and "startup complete" in log.read_text(), 60.0)
+        for number, port in enumerate(ports):
+            supernode = ["flower-supernode", "--insecure", "--superlink", address, "--port", str(port)]
+            named = ["--node-config", f"partition-id={number}"]
+            stack.enter_context(_running(programs, [*supernode, *named], env, folder / f"supernode-{number}.log"))
+        yield Federation(programs, env, log)
+
+
+@contextmanager
+def _running(programs: Path, command: list[str], env: Mapping[str, str], log: Path) -> Iterator[None]:
+    """Run a program, and end it and all that it started."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [str(programs / command[0]), *command[1:]],
+            env=dict(env),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
