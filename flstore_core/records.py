@@ -187,7 +187,8 @@ class Member(Record):
     @property
     def num_examples(self) -> float:
         """Weight of the client in FedAvg; 1 if it gave none."""
-        return 1.0 if self.weight is None else self.weight
+        weight = self.weight
+        return 1.0 if weight is None else weight
 
     def to_json(self) -> dict[str, Any]:
         record = {

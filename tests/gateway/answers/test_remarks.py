@@ -5,13 +5,18 @@ from functools import cache
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from flstore_core.ids import ClientId
 from flstore_core.presentation import Facts, present
 from flstore_core.presentation.remarks import remarks_of
+from flstore_core.records import MAX_WEIGHT
 from flstore_core.workloads import Needs, Weighted, registry
 from flstore_core.workloads.describe import REMARKS, TENSORS_LEFT_OUT, describe
+from services.gateway.rounds.upload import Upload
 from tests.gateway.answers.test_weight_key import asked, trained
-from tests.gateway.world import World
+from tests.gateway.world import World, body, world
 from tests.workloads.questions import leaves
 
 CLIENT = 3
@@ -89,3 +94,33 @@ def test_remarks_are_shown_in_the_same_words_and_once(name: str, params: dict[st
 def test_the_same_fields_are_shown_as_are_said() -> None:
     found, rest = remarks_of({"round": 1, **{name: ["a"] for name in REMARKS}})
     assert (len(found), rest) == (len(REMARKS), {"round": 1})
+
+
+reported = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 10**16),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from([10**400, -(10**400), 1e15, 5e-324, "7", "", [3], {"n": 3}]),
+)
+
+
+@given(st.lists(reported, min_size=1, max_size=4), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_whatever_is_reported_as_weight_is_counted_or_named(values: list[Any], replaced: bool) -> None:
+    gateway = world()
+    gateway.create(weight_key="samples")
+    for client, value in enumerate(values):
+        if replaced:
+            gateway.put(0, f"c{client}", client, samples=client)
+        upload = Upload(
+            gateway.job, 0, ClientId(f"c{client}"), memoryview(body(client)), {"samples": value}, replace=True
+        )
+        gateway.state.ingest.put(upload)
+    gateway.commit(0)
+    usable = [type(value) in (int, float) and 0 <= value < MAX_WEIGHT for value in values]
+    weights = [value if known else 1.0 for value, known in zip(values, usable, strict=True)]
+    found = gateway.run("aggregate", round=0).result
+    alike = not any(weights)
+    assert found["weights"] == pytest.approx([1 / len(values) if alike else each / sum(weights) for each in weights])
+    assert found["unweighted"] == [f"c{client}" for client, known in enumerate(usable) if alike or not known]
