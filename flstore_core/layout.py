@@ -117,6 +117,10 @@ def erasure(job: JobId, name: str) -> str:
     return f"erasures/{job}/{name}.json"
 
 
+def working_sets_prefix() -> str:
+    return "placement/working-sets/"
+
+
 def working_set(shard: str) -> str:
     return f"placement/working-sets/{shard}.json"
 

@@ -140,7 +140,7 @@ class Erasure(_FromJson):
     """Key of the audit record in the store."""
     removed: Mapping[str, int] = field(default_factory=dict)
     """How many of each kind went: `updates`, `files`, `statistics` (rounds), `artifacts`, `operations`,
-    `old_versions`."""
+    `working_sets` (of shards), `old_versions`."""
     remains: Mapping[str, Any] = field(default_factory=dict)
     """`aggregates`: rounds whose aggregate the client may have added to. `audit_records`: keys of the records that name
     it. `old_versions`: why the store may still have some, if it may. `elsewhere`: what no erasure reaches."""

@@ -12,6 +12,7 @@ from flstore_core.cache import Cache, Ledger
 from flstore_core.errors import NotFound
 from flstore_core.ids import Home
 from flstore_core.policies.registry import make_policy
+from flstore_core.shard import working_set
 from flstore_core.storage import ObjectStore
 from flstore_core.workloads import Progress
 from services.common.proof import Keys
@@ -130,7 +131,8 @@ def assemble(
     operations = Operations(store, pools.background, time, work, stands)
     derived = (
         Derived("artifacts", partial(artifacts.find_made_of, store), partial(artifacts.forget_client, store)),
-        Derived("operations", lambda job, client: (), operations.forget_client),
+        Derived("operations", lambda *_: (), operations.forget_client),
+        Derived("working_sets", lambda *_: (), lambda job, client, _: working_set.forget_client(store, job, client)),
     )
     return State(
         settings=settings,

@@ -15,6 +15,7 @@ from minio.versioningconfig import VersioningConfig
 from flstore_core import layout
 from flstore_core.errors import NotFound
 from flstore_core.ids import ClientId
+from flstore_core.shard import working_set
 from flstore_core.storage import open_store
 from flstore_core.storage.base import HistoryRemains
 from services.gateway.answers import artifacts
@@ -94,10 +95,20 @@ def test_every_place_is_reached_and_the_answer_counts_what_went(site: Site) -> N
         site.make(site.there, number)
     site.start("metrics")
     site.held.run_all()
-    assert len([*left(site)]) == 7, "two files, two records, two round records, one model of it alone"
+    working_set.save(site.here.store, "shard-0", site.here.shards.engine)
+    what = "two files, two records, two round records, one model of it alone, what a shard left behind"
+    assert len([*left(site)]) == 8, what
     erasure = site.erase()
     assert [*left(site)] == []
-    counts = {"updates": 2, "files": 2, "statistics": 2, "artifacts": 2, "operations": 1, "old_versions": 0}
+    counts = {
+        "updates": 2,
+        "files": 2,
+        "statistics": 2,
+        "artifacts": 2,
+        "operations": 1,
+        "working_sets": 1,
+        "old_versions": 0,
+    }
     assert erasure.removed == counts
     assert erasure.objects == 7
 

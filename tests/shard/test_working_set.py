@@ -1,15 +1,21 @@
 """The manifest of what a shard held: what was saved comes back, newest round first."""
 
+from dataclasses import replace
+
 import pytest
 
 from flstore_core import layout
 from flstore_core.errors import NotFound
 from flstore_core.ids import AGGREGATE, ClientId, JobId
 from flstore_core.patterns import Pattern
+from flstore_core.records import Job
+from flstore_core.schema import Schema
 from flstore_core.shard import working_set
 from flstore_core.shard.protocol import MemberRef, SliceRef
 from flstore_core.storage.documents import CorruptDocument, load_json
-from tests.fakes.store import MemoryStore
+from tests.fakes.store import Call, MemoryStore
+
+SCHEMA = Schema.from_json([{"name": "w", "dtype": "F32", "shape": [4]}])
 
 
 class Holding:
@@ -72,3 +78,34 @@ def test_a_manifest_that_cannot_be_read_is_told() -> None:
         list(working_set.load(store, "s"))
     with pytest.raises(NotFound):
         load_json(store, layout.working_set("t"))
+
+
+def test_an_erased_client_leaves_every_manifest_and_nobody_else_does() -> None:
+    store = MemoryStore()
+    newer = replace(slice_of("j"), generation="g1")
+    held = (*HELD, (slice_of("k"), member(1, "c")), (newer, member(1, "c")), (newer, member(1, "d")))
+    working_set.save(store, "a", Holding(*held))
+    working_set.save(store, "b", Holding(*HELD[1:]))
+    store.put(layout.working_set("broken"), b"{half")
+    store.put(layout.working_set("of-0.1.0"), b'{"entries": []}')
+    job = Job(JobId("j"), SCHEMA, generation="g1")
+    assert working_set.forget_client(store, job, ClientId("c")) == [layout.working_set("a")]
+    left = [(part.job, part.generation, entry.client) for part, _, _, entry in working_set.load(store, "a")]
+    assert ("j", "g1", "c") not in left
+    assert len(left) == len(held) - 1, "another job's client of that name stays, and another life's"
+    assert working_set.forget_client(store, job, ClientId("c")) == []
+
+
+def test_a_shard_that_leaves_meanwhile_keeps_what_it_wrote() -> None:
+    store = MemoryStore()
+    working_set.save(store, "a", Holding(*HELD))
+    job = Job(JobId("j"), SCHEMA)
+
+    def leave(call: Call) -> None:
+        if call.method == "put":
+            store.before = lambda call: None
+            working_set.save(store, "a", Holding(HELD[0], HELD[2]))
+
+    store.before = leave
+    assert working_set.forget_client(store, job, ClientId("c")) == [layout.working_set("a")]
+    assert [entry.client for _, _, _, entry in working_set.load(store, "a")] == [AGGREGATE]

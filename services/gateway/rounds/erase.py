@@ -74,6 +74,10 @@ ELSEWHERE = "backups and copies of the store, and what was downloaded before"
 """What no erasure reaches."""
 
 
+REWRITTEN = ("statistics", "working_sets")
+"""Kinds of which something is taken out, and which are not deleted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Derived:
     """A kind of thing that is made of updates, such as artifacts."""
@@ -199,7 +203,7 @@ class Eraser:
         removed |= {kind: len(keys) for kind, keys in made.items()}
         self._drop_from_caches(job, client)
         history = self._purge_history(job, begun, {key for keys in made.values() for key in keys})
-        objects = sum(removed.values()) - removed["statistics"]
+        objects = sum(count for kind, count in removed.items() if kind not in REWRITTEN)
         self._note(begun, rounds_done_at=rounds_done_at, objects=objects, done_at=self._time.now())
         self._begun.delete(begun)
         self._rounds.require(job)
