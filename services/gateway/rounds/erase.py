@@ -63,7 +63,7 @@ from services.common.timing import Time
 from services.gateway.backends.outbox import FORGET_AFTER_S
 from services.gateway.backends.slices import Backends
 from services.gateway.rounds.begun import Begun, BegunErasures
-from services.gateway.rounds.index import JobIndex
+from services.gateway.rounds.index import JobIndex, UnknownJob
 from services.gateway.rounds.ingest import new_name
 from services.gateway.rounds.opening import Rounds
 from services.gateway.rounds.traces import Removed, Traces
@@ -168,12 +168,10 @@ class Eraser:
 
     def _finish(self, begun: Begun) -> Erasure | None:
         """Go on with an erasure that broke off; return None if its job was deleted, and everything with it."""
-        try:
+        with suppress(UnknownJob):
             job = self._catalog.refresh(begun.job).job
             if job.generation == begun.generation:
                 return self._carry_out(job, begun, only_found=True)
-        except NotFound:
-            pass
         self._note(begun, rounds_done_at=None, objects=0, done_at=self._time.now())
         self._begun.delete(begun)
         return None
@@ -246,8 +244,7 @@ class Eraser:
         folders = {key.rpartition("/")[0] for key in keys}
         try:
             count = self._store.purge_history(layout.rounds_prefix(job.home), in_rounds)
-            count += sum(self._store.purge_history(folder, keys.__contains__) for folder in sorted(folders))
-            return count + self._store.purge_history(layout.erasures_prefix(job.id), begun.key.__eq__)
+            return count + sum(self._store.purge_history(folder, keys.__contains__) for folder in sorted(folders))
         except HistoryRemains as error:
             return error.detail
 

@@ -155,6 +155,25 @@ def test_trouble_with_one_does_not_keep_others_from_being_finished(caplog: pytes
     assert traces(gateway, "a") == []
 
 
+def test_what_is_missing_in_the_store_does_not_pass_for_a_deleted_job() -> None:
+    gateway = settled()
+    break_off(gateway, 2)
+    other = World.make(gateway.store, gateway.time)
+    other.eraser.go_on()
+
+    def miss(call: Call) -> None:
+        if call == Call("list", layout.clients_prefix(HOME, 0)):
+            raise NotFound("the store has lost a folder")
+
+    gateway.store.before = miss
+    other.eraser.go_on()
+    (tombstone,) = tombstones(gateway).values()
+    assert tombstone["done_at"] is None
+    gateway.store.before = lambda call: None
+    other.eraser.go_on()
+    assert traces(gateway, "a") == []
+
+
 def test_the_answer_names_what_remains() -> None:
     gateway = settled()
     gateway.put(3, "a", 1)
