@@ -24,7 +24,8 @@ from tests.fakes.store import Call
 from tests.fakes.wire import FakeWire
 from tests.gateway.rounds.world import inline_pools
 from tests.protocol.history import History
-from tests.protocol.store import PLACE, FaultyStore
+from tests.protocol.store import FaultyStore
+from tests.protocol.treatments import PLACE
 
 STEP_S = 0.01
 """Seconds that pass with each step of a schedule."""

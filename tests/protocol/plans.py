@@ -6,8 +6,10 @@ then several clients that want the very same.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
+
+from tests.protocol.treatments import CRASH, LATE, LOST, REFUSED, STALLED, TWICE
 
 CLIENTS = ("ada", "bob", "cyd")
 ROUNDS = (0, 1)
@@ -16,6 +18,19 @@ CACHED = 1e9
 
 GENERATIONS = ("g1", "g1", "g1", "")
 """Jobs of version 0.1.0 have the empty one, and files without names."""
+
+TROUBLES: Sequence[Mapping[str, int]] = (
+    {},
+    {},
+    {STALLED: 100},
+    {CRASH: 40},
+    {CRASH: 100},
+    {REFUSED: 60, LOST: 60},
+    {LOST: 150},
+    {TWICE: 60, LATE: 60},
+    {REFUSED: 20, LOST: 20, TWICE: 20, LATE: 20, STALLED: 20, CRASH: 20},
+)
+"""How many calls of a thousand have which accident."""
 
 SHARES = {
     "put": 10,
@@ -83,6 +98,7 @@ class Theme:
     kinds: Sequence[str]
     """The more often one is named, the likelier it is."""
     beginnings: Sequence[Wishes]
+    troubles: Sequence[Mapping[str, int]] = TROUBLES
 
 
 ALL = Theme(
@@ -101,6 +117,9 @@ THEMES: Mapping[str, Theme] = {
     "lives and rounds": Theme(("put", "commit", "erase", "delete", "create"), (ADA, COMMITTED, DELETED)),
     "files": Theme(("put-dataset", "put-dataset", "read-dataset", "drop-dataset"), (NOTHING, STORED)),
     "lives and files": Theme(("put-dataset", "aggregate", "delete", "create"), (STORED, COMMITTED, DELETED)),
+    "commits that break off": Theme(("erase", "commit"), (ADA, BOTH), ({CRASH: 150}, {LOST: 150})),
+    "readers that stall": Theme(("read", "read", "aggregate", "erase"), (COMMITTED,), ({STALLED: 300},)),
+    "uploads that come late": Theme(("put", "put", "erase"), (NOTHING, NEXT), ({LATE: 250},)),
     "all": ALL,
     "all of it": ALL,
 }
@@ -120,6 +139,8 @@ class Plan:
     """Seed of the gateways' clocks."""
     generation: str = GENERATIONS[0]
     """Of the job that there is at the beginning."""
+    trouble: Mapping[str, int] = field(default_factory=dict)
+    """How many calls of a thousand have which accident."""
 
     def __str__(self) -> str:
         gateways = ", ".join("never" if each == CACHED else f"after {each:g} s" for each in self.refreshes)
@@ -151,7 +172,8 @@ def make_plan(chance: Random, theme: str | None = None) -> Plan:
     if chance.randrange(4) == 0:
         _burst(chance, clients, len(refreshes))
     before, clocks = chance.choice(chosen.beginnings), chance.randrange(1 << 30)
-    return Plan(before, clients, refreshes, clocks, chance.choice(GENERATIONS))
+    generation, trouble = chance.choice(GENERATIONS), chance.choice(chosen.troubles)
+    return Plan(before, clients, refreshes, clocks, generation, trouble)
 
 
 def _burst(chance: Random, clients: list[list[Wish]], gateways: int) -> None:

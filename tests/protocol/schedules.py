@@ -15,36 +15,12 @@ from tests.protocol.gateways import Gateway, Site, SkewedTime
 from tests.protocol.history import History
 from tests.protocol.plans import Plan, make_plan
 from tests.protocol.scheduling import Choose, Replay, choose_strategy
-from tests.protocol.store import (
-    CRASH,
-    FINE,
-    LATE,
-    LOST,
-    REFUSED,
-    STALLED,
-    TWICE,
-    Accidents,
-    FaultyStore,
-    LateCall,
-    Treatments,
-)
+from tests.protocol.store import FaultyStore, LateCall
+from tests.protocol.treatments import FINE, Accidents, Treatments
 
 MOST_STEPS = 20_000
 """Of one schedule; more, and it counts as endless. Four clients that ask four times each about a commit that broke off
 take 13,000."""
-
-TROUBLES: Sequence[Mapping[str, int]] = (
-    {},
-    {},
-    {STALLED: 100},
-    {CRASH: 40},
-    {CRASH: 100},
-    {REFUSED: 60, LOST: 60},
-    {LOST: 150},
-    {TWICE: 60, LATE: 60},
-    {REFUSED: 20, LOST: 20, TWICE: 20, LATE: 20, STALLED: 20, CRASH: 20},
-)
-"""How many calls of a thousand have which accident."""
 
 
 @dataclass
@@ -76,8 +52,8 @@ class Schedule:
 def play_seed(seed: int, theme: str | None = None) -> Schedule:
     """Play the schedule of a seed, with a theme of `plans.THEMES`."""
     chance = Random(seed)
-    plan, trouble = make_plan(chance, theme), chance.choice(TROUBLES)
-    accidents = Accidents(chance, trouble, writes_only=chance.random() < 0.5)
+    plan = make_plan(chance, theme)
+    accidents = Accidents(chance, plan.trouble, writes_only=chance.random() < 0.5)
     return replace(play(plan, choose_strategy(chance), accidents), seed=seed)
 
 

@@ -1,9 +1,8 @@
 """A store that treats each call as it is told to. What a store promises, it keeps: conditions, and what was written."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from random import Random
 from threading import current_thread
 from typing import TypeVar
 
@@ -13,47 +12,13 @@ from flstore_core.storage.base import MIB, pieces_of
 from tests.fakes.interleaving import Scheduler
 from tests.fakes.store import Call, MemoryStore
 from tests.protocol.history import Attempt, History
+from tests.protocol.treatments import CRASH, FINE, LATE, LOST, REFUSED, STALLED, TWICE, Treatments
 
 T = TypeVar("T")
-
-FINE, REFUSED, LOST, TWICE, LATE, STALLED, CRASH = (
-    "fine", "refused", "answer lost", "twice", "late", "answer late", "crash",
-)  # fmt: skip
-
-
-PLACE = "place"
-"""The call of the controller that has a job placed."""
 
 
 class Crash(BaseException):
     """The gateway has crashed. Nothing in it may catch this, and none of its calls reach the store any more."""
-
-
-Treatments = Callable[[Call, str, int], str]
-"""Takes a call, who makes it and its number among that client's calls, and returns what becomes of it."""
-
-
-@dataclass
-class Accidents:
-    """Accidents by chance.
-
-    Attributes:
-        shares: how many calls of a thousand have each.
-        writes_only: whether calls that only read have none.
-    """
-
-    chance: Random
-    shares: Mapping[str, int]
-    writes_only: bool = False
-
-    def __call__(self, call: Call, client: str, number: int) -> str:
-        at = self.chance.randrange(1000)
-        for treatment, share in self.shares.items():
-            if at < share:
-                may_be = call.writes or call.method == PLACE or not (self.writes_only or treatment in (TWICE, LATE))
-                return treatment if may_be else FINE
-            at -= share
-        return FINE
 
 
 @dataclass

@@ -41,13 +41,13 @@ MENDS = [
         "uploads",
         23,
     ),
-    Mend("settlement", "a client that is erased during the commit is committed", _do_not_settle, "erasures", 0),
+    Mend("settlement", "a client that is erased during the commit is committed", _do_not_settle, "erasures", 433),
     Mend(
         "statistics-by-etag",
         "a commit writes the row of a client that was erased after it had listed",
         lambda patch: ignore_conditions(patch, "*/statistics.safetensors"),
-        "erasures",
-        0,
+        "commits that break off",
+        1643,
     ),
     Mend(
         "one-round-record",

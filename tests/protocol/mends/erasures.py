@@ -1,7 +1,6 @@
 """Mends of erasures, and of what caches forget."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from flstore_core import layout
@@ -14,9 +13,9 @@ from services.gateway.answers import artifacts
 from services.gateway.rounds import settlement, traces
 from services.gateway.rounds.begun import Begun
 from services.gateway.rounds.erase import Eraser, Erasure
-from services.gateway.rounds.index import JobIndex
-from services.gateway.rounds.records import Place, Records
-from services.gateway.rounds.settlement import drop_member, drop_rows
+from services.gateway.rounds.index import Catalog, JobIndex
+from services.gateway.rounds.records import Place
+from services.gateway.rounds.settlement import drop_member
 from services.gateway.rounds.traces import Traces
 from tests.protocol.mends.base import Mend, Patch
 from tests.protocol.store import FaultyStore
@@ -55,24 +54,12 @@ def _go_by_records(patch: Patch) -> None:
     patch.setattr(Traces, "_list_files", lambda self, job, number, client: set())
 
 
-def _leave_no_statistics(patch: Patch) -> None:
-    def drop_row(store: ObjectStore, job: Job, number: int, client: ClientId) -> bool:
-        return drop_rows(store, layout.statistics(job.home, number), {client})
-
-    patch.setattr(traces, "take_out_of_statistics", drop_row)
-
-
 def _find_no_artifacts(patch: Patch) -> None:
     patch.setattr(artifacts, "find_made_of", lambda store, job, client, unknown=False: [])
 
 
 def _do_not_watch(patch: Patch) -> None:
-    writer = artifacts.writer
-
-    def write_unwatched(*arguments: Any, watch: object = None, **options: Any) -> Any:
-        return writer(*arguments, **options)
-
-    patch.setattr(artifacts, "writer", write_unwatched)
+    patch.setattr(Catalog, "require_no_erasure_since", lambda catalog, job, known: None)
 
 
 def _erase_what_came_again(patch: Patch) -> None:
@@ -105,58 +92,38 @@ def _complete_no_tombstone(patch: Patch) -> None:
     patch.setattr(FaultyStore, "put", put_first_ones)
 
 
-def _forget_what_is_cached(patch: Patch) -> None:
-    @contextmanager
-    def current(records: Records, job: Job) -> Iterator[None]:
-        yield
-
-    patch.setattr(Records, "current", current)
-
-
 MENDS = [
-    Mend("rewritten-by-etag", "two erasures at once undo each other", _rewrite_without_etag, "erasures and answers", 0),
+    Mend(
+        "rewritten-by-etag", "two erasures at once undo each other", _rewrite_without_etag, "erasures and answers", 463
+    ),
     Mend(
         "marks-of-removals",
         "an upload that began before brings an erased client back",
         _delete_instead_of_marking,
-        "uploads and erasures",
-        0,
+        "uploads that come late",
+        1546,
     ),
-    Mend("mark-before-round-record", "an erasure and a commit do not see each other", _mark_last, "erasures", 0),
+    Mend("mark-before-round-record", "an erasure and a commit do not see each other", _mark_last, "erasures", 838),
     Mend(
         "files-without-records",
         "an erasure leaves what an upload that was cut off has written",
         _go_by_records,
         "uploads and erasures",
-        140,
-    ),
-    Mend(
-        "rows-in-a-commits-way",
-        "a commit that broke off leaves an erased client's row",
-        _leave_no_statistics,
-        "erasures",
-        0,
+        68,
     ),
     Mend(
         "tombstones-looked-at",
         "another gateway answers with an erased client for ever",
         _ignore_tombstones,
         "erasures and answers",
-        0,
+        4,
     ),
     Mend(
         "completed-tombstones",
         "a gateway keeps what it read during an erasure",
         _complete_no_tombstone,
         "erasures and answers",
-        6,
-    ),
-    Mend(
-        "reading-forgotten",
-        "a reader that stalled puts an erased client into a cache",
-        _forget_what_is_cached,
-        "erasures and answers",
-        0,
+        62,
     ),
     Mend(
         "what-was-made-of-it",
@@ -170,20 +137,20 @@ MENDS = [
         "a question writes a model of a client that is being erased",
         _do_not_watch,
         "erasures and answers",
-        0,
+        10,
     ),
     Mend(
         "going-on-spares",
         "an erasure that goes on takes what the client has sent since",
         _erase_what_came_again,
         "uploads and erasures",
-        0,
+        1687,
     ),
     Mend(
         "going-on",
         "an erasure that broke off leaves other gateways with what they had read",
         _do_not_go_on,
         "erasures and answers",
-        35,
+        796,
     ),
 ]

@@ -82,6 +82,6 @@ MENDS = [
         "a creation and a deletion at once undo each other",
         lambda patch: ignore_conditions(patch, "jobs/*/job.json"),
         "lives",
-        0,
+        35,
     ),
 ]

@@ -164,7 +164,7 @@ MENDS = [
         "an erased update is acknowledged from a cache",
         _acknowledge_from_a_cache,
         "erasures and answers",
-        0,
+        1297,
     ),
     Mend(
         "second-look-of-withdrawals",

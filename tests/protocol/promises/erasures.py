@@ -48,6 +48,9 @@ def _check_contents(end: End, job: Job, client: str) -> None:
     for numbers in (np.array(values(seed), np.float32).tobytes() for seed in seeds):
         left = [key for key, content in contents.items() if numbers in content]
         assert not left, f"{client} is erased, and its numbers are in {left}"
+    models = [key for key in contents if key.startswith(layout.artifacts_prefix(job.home))]
+    made = [key for key in models if f'"{client}\\'.encode() in contents[key]]  # it is in JSON in JSON
+    assert not made, f"{client} is erased, and {made} were made of it"
 
 
 def _check_records(end: End, job: Job, client: str) -> None:
