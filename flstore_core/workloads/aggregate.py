@@ -65,8 +65,8 @@ class AggregateParams(RoundParams):
     """By which rule the updates are aggregated."""
 
     method: Method = "fedavg"
-    """`fedavg`: mean weighted by `num_examples`. `median`, `trimmed-mean`: of each coordinate, unweighted.
-    `geometric-median`: the point with the least sum of distances to all updates, weighted by `num_examples`. `krum`:
+    """`fedavg`: mean by the clients' weights. `median`, `trimmed-mean`: of each coordinate, unweighted.
+    `geometric-median`: the point with the least sum of distances to all updates, by the clients' weights. `krum`:
     the one update nearest to its neighbours. `multi-krum`: the mean of several such updates. `bulyan`: chooses updates
     by Krum, then takes the mean of the values around the median of each coordinate. `clipped-mean`: the mean of deltas
     shortened to the length `clip`, with Gaussian noise for differential privacy if `noise` is given."""

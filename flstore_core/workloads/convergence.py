@@ -43,8 +43,8 @@ class ConvergenceParams(RangeParams):
     """Which metric is followed, and what counts as progress."""
 
     metric: str = "loss"
-    """Name of the metric. Where a round reports none itself, the mean over its clients, weighted by `num_examples`, is
-    its value."""
+    """Name of the metric. Where a round reports none itself, the mean over its clients, by their weights, is its
+    value."""
     better: Literal["lower", "higher"] = "lower"
     """Whether lower or higher values of the metric are better."""
     window: Annotated[int, Ge(LEAST_ROUNDS), Le(10_000)] = 10

@@ -37,8 +37,8 @@ class CosineSimilarityResult(Weighted):
     norms: list[float]
     """Euclidean length of each client's delta."""
     aggregate: str
-    """`stored` if the round's own aggregate was used; `fedavg` if the mean of all its updates, weighted by
-    `num_examples`, was used instead: the round stores none, or its updates are differences and it has no base to take
+    """`stored` if the round's own aggregate was used; `fedavg` if the mean of all its updates, by their clients'
+    weights, was used instead: the round stores none, or its updates are differences and it has no base to take
     the aggregate's from."""
 
 

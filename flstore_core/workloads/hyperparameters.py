@@ -49,7 +49,7 @@ class HyperparametersParams(RangeParams):
 
     metric: str = "loss"
     """Name of the metric whose change from round to round is progress. Where a round reports none itself, the mean over
-    its clients, weighted by `num_examples`, is its value."""
+    its clients, by their weights, is its value."""
     better: Literal["higher", "lower"] = "lower"
     """Whether higher or lower values of the metric are better."""
     relative: bool = True

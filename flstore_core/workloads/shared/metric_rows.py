@@ -7,6 +7,7 @@ from typing import Any
 
 from flstore_core.errors import InvalidParameters
 from flstore_core.records import Member, Round
+from flstore_core.workloads import fedavg_weights
 
 Scalar = str | float | bool | None
 _SCALARS = (str, int, float, bool)
@@ -75,10 +76,10 @@ def round_metric(record: Round, metric: str) -> RoundMetric | None:
         for row, member in zip(rows_of([record]), record.members, strict=True)
         if (value := row.number(metric)) is not None
     ]
-    total = sum(member.num_examples for _, member in reported)
-    if total <= 0:
+    if not reported:
         return None
-    mean = sum(value * member.num_examples for value, member in reported) / total
+    weights = fedavg_weights([member.num_examples for _, member in reported]).tolist()
+    mean = sum(value * weight for (value, _), weight in zip(reported, weights, strict=True))
     return RoundMetric(mean, [member for _, member in reported])
 
 

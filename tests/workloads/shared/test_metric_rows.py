@@ -82,7 +82,17 @@ def test_clients_are_averaged_by_their_examples_and_those_without_the_metric_do_
     assert [each.client for each in loss.averaged] == ["a", "b"]
 
 
-@pytest.mark.parametrize("clients", [(), (member("a"),), (member("a", {"loss": 1.0, "num_examples": 0}),)])
+def test_where_nobody_weighs_more_than_nothing_all_count_alike() -> None:
+    clients = (member("a", {"loss": 1.0, "num_examples": 0}), member("b", {"loss": 2.0, "num_examples": 0}))
+    assert found(Round(1, None, clients)) == RoundMetric(1.5, [*clients])
+
+
+def test_weights_near_the_end_of_their_range_do_not_overflow() -> None:
+    clients = (member("a", {"loss": 1e300, "num_examples": 9e14}), member("b", {"loss": 1e300}))
+    assert found(Round(1, None, clients)).value == pytest.approx(1e300)
+
+
+@pytest.mark.parametrize("clients", [(), (member("a"),), (member("a", {"loss": "high"}),)])
 def test_there_is_none_where_nobody_tells_it(clients: Any) -> None:
     assert round_metric(Round(1, None, clients), "loss") is None
 
