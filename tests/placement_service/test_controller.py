@@ -239,6 +239,19 @@ async def test_after_failures_pauses_grow_up_to_the_time_between_two_looks(tmp_p
     await tasks.end(running)
 
 
+async def test_a_deletion_whose_gateway_died_is_finished_without_anybody_asking(store: DirectoryStore) -> None:
+    name = create(store, "digits")
+    left = layout.artifact(layout.home(name, ""), "left")
+    store.put(left, b"model")
+    marked = {**json.loads(store.get(layout.job(name))), "state": "deleting"}
+    store.put(layout.job(name), to_bytes(marked))
+    here = site(store)
+    running = tasks.begin(here.controller.run(resync_s=60.0), "reconciler")
+    await soon(lambda: json.loads(store.get(layout.job(name)))["state"] == "deleted")
+    assert [info.key for info in store.list("jobs")] == [layout.job(name)]
+    await tasks.end(running)
+
+
 async def test_a_table_that_others_change_without_end_is_given_up_for_now(store: DirectoryStore) -> None:
     class Contested(Memory):
         def swap_table(self, table: Table, etag: str | None) -> str:
