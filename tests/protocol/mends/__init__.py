@@ -10,10 +10,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.protocol.mends import commits, erasures, jobs, uploads
+from tests.protocol.mends import commits, erasures, files, jobs, uploads
 from tests.protocol.mends.base import Mend
 
-MENDS: dict[str, Mend] = {mend.name: mend for module in (uploads, commits, erasures, jobs) for mend in module.MENDS}
+MENDS: dict[str, Mend] = {
+    mend.name: mend for module in (uploads, commits, erasures, files, jobs) for mend in module.MENDS
+}
 
 
 @contextmanager

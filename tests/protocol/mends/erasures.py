@@ -15,7 +15,7 @@ from services.gateway.rounds.begun import Begun
 from services.gateway.rounds.erase import Eraser, Erasure
 from services.gateway.rounds.index import Catalog, JobIndex
 from services.gateway.rounds.records import Place
-from services.gateway.rounds.settlement import drop_member
+from services.gateway.rounds.settlement import drop_member, drop_rows
 from services.gateway.rounds.traces import Traces
 from tests.protocol.mends.base import Mend, Patch
 from tests.protocol.store import FaultyStore
@@ -52,6 +52,13 @@ def _mark_last(patch: Patch) -> None:
 
 def _go_by_records(patch: Patch) -> None:
     patch.setattr(Traces, "_list_files", lambda self, job, number, client: set())
+
+
+def _leave_no_statistics(patch: Patch) -> None:
+    def drop_row(store: ObjectStore, job: Job, number: int, client: ClientId) -> bool:
+        return drop_rows(store, layout.statistics(job.home, number), {client})
+
+    patch.setattr(traces, "take_out_of_statistics", drop_row)
 
 
 def _find_no_artifacts(patch: Patch) -> None:
@@ -109,7 +116,7 @@ MENDS = [
         "an erasure leaves what an upload that was cut off has written",
         _go_by_records,
         "uploads and erasures",
-        68,
+        29,
     ),
     Mend(
         "tombstones-looked-at",
@@ -152,5 +159,12 @@ MENDS = [
         _do_not_go_on,
         "erasures and answers",
         796,
+    ),
+    Mend(
+        "rows-in-a-commits-way",
+        "a commit that broke off leaves an erased client's row",
+        _leave_no_statistics,
+        "commits that break off",
+        1989,
     ),
 ]
