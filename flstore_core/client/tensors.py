@@ -1,8 +1,8 @@
 """Arrays of any library as a safetensors body, sent from the memory they lie in.
 
 NumPy arrays are sent unchanged. A torch tensor is recognized by its method `detach`, so that torch is not imported.
-bfloat16, of torch or ml_dtypes, is sent as bfloat16. What a library raises becomes an `InvalidParameters` that
-names the tensor.
+bfloat16, of torch, MLX or ml_dtypes, is sent as bfloat16. What a library raises becomes an `InvalidParameters` that
+names the tensor, and says what to send in its place.
 """
 
 import sys
@@ -29,12 +29,13 @@ _CODES: Mapping[str, str] = {
 
 _HINTS = {
     "is_meta": "it has a shape, but no values: load the weights first",
-    "is_sparse": "send `tensor.to_dense()`",
-    "is_sparse_csr": "send `tensor.to_dense()`",
+    "is_nested": "send each of its parts as a tensor of its own (`tensor.unbind()`)",
     "is_quantized": "send `tensor.dequantize()`, or `tensor.int_repr()`",
     "full_tensor": "send `tensor.full_tensor()`",
+    "toarray": "send `matrix.toarray()`",
+    "__cuda_array_interface__": "send a copy in main memory, such as `array.get()`",
 }
-"""What to do about kinds of torch tensors, by the attribute that is true of them."""
+"""What to do about kinds of tensors of torch, SciPy and CuPy, by the attribute that is true of them."""
 
 
 def schema_of(model: Any) -> Schema:
@@ -84,12 +85,24 @@ def _array(value: Any) -> tuple[NDArray[Any], bool]:
         return _torch_array(value.detach().cpu())
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise TypeError("some of its elements are masked")
-    array = np.asarray(value)
-    if array.dtype == object and callable(getattr(value, "numpy", None)):  # such as Flower's `Array`
-        array = np.asarray(value.numpy())
+    try:
+        array = np.asarray(value)
+    except Exception:
+        if _attribute(value, "dtype") and _dtype_name(value) == "bfloat16":  # MLX's, which NumPy cannot read as it is
+            return np.asarray(value.view(sys.modules[type(value).__module__].uint16)), True
+        raise
+    if array.dtype == object:
+        array = _unwrapped(value, array)
     if array.dtype.name == "bfloat16":
         return np.ascontiguousarray(array).reshape(array.shape).view(np.uint16), True
     return array, False
+
+
+def _unwrapped(value: Any, array: NDArray[Any]) -> NDArray[Any]:
+    """Return the array that a value holds which is none itself, such as Flower's `Array`."""
+    if callable(getattr(value, "numpy", None)):
+        return np.asarray(value.numpy())
+    return np.from_dlpack(value) if hasattr(value, "__dlpack__") and value is not array else array
 
 
 def _torch_array(tensor: Any) -> tuple[NDArray[Any], bool]:
@@ -113,16 +126,34 @@ def _dtype_name(value: Any) -> str:
 
 
 def _hint(value: Any) -> str:
-    for attribute, hint in _HINTS.items():
-        try:
-            applies = bool(getattr(value, attribute, False))
-        except Exception:  # of any library
-            applies = False
-        if applies:
-            return hint
+    for attribute, advice in _HINTS.items():
+        if _attribute(value, attribute):
+            return advice
+    if str(_attribute(value, "layout") or "torch.strided") != "torch.strided":
+        return "send `tensor.to_dense()`"
     if isinstance(value, np.ma.MaskedArray):
         return "say what the masked elements are with `array.filled(…)`"
-    return f"send an array of one of {', '.join(ITEMSIZE)}"
+    if isinstance(value, bytes):
+        return "send `numpy.frombuffer(data, numpy.uint8)`"
+    return _hint_by_dtype(value, _attribute(value, "dtype"))
+
+
+def _hint_by_dtype(value: Any, dtype: Any) -> str:
+    if fields := _attribute(dtype, "names"):
+        return f"send each of its fields as a tensor of its own: {', '.join(fields)}"
+    if isinstance(value, list | tuple) or _attribute(dtype, "hasobject"):
+        return "send each of its elements as a tensor of its own"
+    advice = f"send an array of one of {', '.join(ITEMSIZE)}"
+    if str(_attribute(dtype, "name") or dtype).rpartition(".")[2].startswith(("float8", "float4", "float6")):
+        return f"{advice}, such as `tensor.to(torch.bfloat16)` or `array.astype(numpy.float32)`"
+    return advice
+
+
+def _attribute(value: Any, name: str) -> Any:
+    try:
+        return getattr(value, name, None)
+    except Exception:  # of any library
+        return None
 
 
 def _bytes_of(array: NDArray[Any]) -> memoryview:
