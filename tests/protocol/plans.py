@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from tests.protocol.treatments import CRASH, LATE, LOST, REFUSED, STALLED, TWICE
+from tests.protocol.treatments import CRASH, LAST, LATE, LOST, REFUSED, STALLED, TWICE
 
 CLIENTS = ("ada", "bob", "cyd")
 ROUNDS = (0, 1)
@@ -118,7 +118,7 @@ THEMES: Mapping[str, Theme] = {
     "files": Theme(("put-dataset", "put-dataset", "read-dataset", "drop-dataset"), (NOTHING, STORED)),
     "lives and files": Theme(("put-dataset", "aggregate", "delete", "create"), (STORED, COMMITTED, DELETED)),
     "commits that break off": Theme(("erase", "commit"), (ADA, BOTH), ({CRASH: 150}, {LOST: 150})),
-    "readers that stall": Theme(("read", "read", "aggregate", "erase"), (COMMITTED,), ({STALLED: 300},)),
+    "readers that stall": Theme(("read", "read", "aggregate", "erase"), (COMMITTED,), ({LAST: 100},)),
     "uploads that come late": Theme(("put", "put", "erase"), (NOTHING, NEXT), ({LATE: 250},)),
     "all": ALL,
     "all of it": ALL,

@@ -16,7 +16,7 @@ from tests.protocol.history import History
 from tests.protocol.plans import Plan, make_plan
 from tests.protocol.scheduling import Choose, Replay, choose_strategy
 from tests.protocol.store import FaultyStore, LateCall
-from tests.protocol.treatments import FINE, Accidents, Treatments
+from tests.protocol.treatments import FINE, LAST, Accidents, Treatments
 
 MOST_STEPS = 20_000
 """Of one schedule; more, and it counts as endless. Four clients that ask four times each about a commit that broke off
@@ -98,6 +98,7 @@ def _run(tasks: Sequence[Task], schedule: Schedule, choose: Choose) -> None:
             schedule.endless = True
             return
         awake = [each for each in pending if not each.stale] or pending
+        awake = [each for each in awake if each.pending and each.pending.method != LAST] or awake
         chosen = awake[choose(awake)]
         schedule.turns.append(chosen.name)
         call = chosen.pending

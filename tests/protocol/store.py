@@ -12,7 +12,7 @@ from flstore_core.storage.base import MIB, pieces_of
 from tests.fakes.interleaving import Scheduler
 from tests.fakes.store import Call, MemoryStore
 from tests.protocol.history import Attempt, History
-from tests.protocol.treatments import CRASH, FINE, LATE, LOST, REFUSED, STALLED, TWICE, Treatments
+from tests.protocol.treatments import CRASH, FINE, LAST, LATE, LOST, REFUSED, STALLED, TWICE, Treatments
 
 T = TypeVar("T")
 
@@ -141,8 +141,8 @@ class FaultyStore(MemoryStore):
         try:
             answer = run()
         finally:
-            if treatment in (TWICE, STALLED):
-                self._stop(client, call)
+            if treatment in (TWICE, STALLED, LAST):
+                self._stop(client, Call(LAST, call.key) if treatment == LAST else call)
         if treatment == TWICE:
             answer = run()
         if treatment == LOST:

@@ -13,6 +13,8 @@ TWICE = "twice"
 LATE = "late"
 """Its caller has given it up, and it is carried out later."""
 STALLED = "answer late"
+LAST = "answer last"
+"""It is carried out, and its caller learns of it when everybody else has done what they can."""
 CRASH = "crash"
 """Of its gateway, before the call."""
 

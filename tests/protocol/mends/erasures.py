@@ -1,6 +1,7 @@
 """Mends of erasures, and of what caches forget."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from flstore_core import layout
@@ -14,7 +15,7 @@ from services.gateway.rounds import settlement, traces
 from services.gateway.rounds.begun import Begun
 from services.gateway.rounds.erase import Eraser, Erasure
 from services.gateway.rounds.index import Catalog, JobIndex
-from services.gateway.rounds.records import Place
+from services.gateway.rounds.records import Place, Records
 from services.gateway.rounds.settlement import drop_member, drop_rows
 from services.gateway.rounds.traces import Traces
 from tests.protocol.mends.base import Mend, Patch
@@ -99,6 +100,14 @@ def _complete_no_tombstone(patch: Patch) -> None:
     patch.setattr(FaultyStore, "put", put_first_ones)
 
 
+def _forget_what_is_cached(patch: Patch) -> None:
+    @contextmanager
+    def current(records: Records, job: Job) -> Iterator[None]:
+        yield
+
+    patch.setattr(Records, "current", current)
+
+
 MENDS = [
     Mend(
         "rewritten-by-etag", "two erasures at once undo each other", _rewrite_without_etag, "erasures and answers", 463
@@ -166,5 +175,12 @@ MENDS = [
         _leave_no_statistics,
         "commits that break off",
         1989,
+    ),
+    Mend(
+        "reading-forgotten",
+        "a reader that stalled puts an erased client into a cache",
+        _forget_what_is_cached,
+        "readers that stall",
+        1233,
     ),
 ]
