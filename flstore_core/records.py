@@ -232,7 +232,7 @@ class Round(Record):
 
     number: int
     base: int | None
-    """The round whose aggregate this one started from. None if there was none: deltas are taken against zero."""
+    """The round whose aggregate this one started from. None if there is none: deltas are taken against zero."""
     members: tuple[Member, ...]
     """Clients' updates, by name."""
     aggregate: Member | None = None
@@ -240,6 +240,10 @@ class Round(Record):
     hyperparameters: Metrics = field(default_factory=dict)
     committed_at: float | None = None
     """Seconds since the epoch; None while the round is open."""
+    base_sha256: str | None = ""
+    """SHA-256 of the base's file; None if there is no base. Empty if the record does not say, as in version 0.1.0."""
+    base_named: str | None = None
+    """What a caller named as the base: a round, the SHA-256 of an aggregate, or `none`; None if nobody did."""
     updates: Updates | None = None
     """What the aggregate, or that of the round's base, showed the updates to be; None if nothing but what their job
     says."""
@@ -271,6 +275,8 @@ class Round(Record):
             "metrics": dict(self.metrics),
             "hyperparameters": dict(self.hyperparameters),
             "committed_at": self.committed_at,
+            **({} if self.base_sha256 == "" else {"base_sha256": self.base_sha256}),
+            **({} if self.base_named is None else {"base_named": self.base_named}),
             **show_updates(self.updates),
         }
 
@@ -284,6 +290,8 @@ class Round(Record):
             data["metrics"],
             data["hyperparameters"],
             data["committed_at"],
+            data.get("base_sha256", ""),
+            data.get("base_named"),
             updates_shown(data),
             unknown=cls.unknown_in(data),
         )

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from flstore_core.cli.session import Session, connected
-from flstore_core.cli.values import merged, pairs
+from flstore_core.cli.values import base_option, merged, pairs
 
 
 @click.command("commit")
@@ -16,6 +16,7 @@ from flstore_core.cli.values import merged, pairs
 @pairs("-p", "--hyperparameter", "hyperparameters", help="Such as lr=0.01.")
 @click.option("--participant", "participants", multiple=True, help="A client whose update must be stored.")
 @click.option("--allow-empty", is_flag=True, help="Commit a round that has neither updates nor an aggregate.")
+@base_option
 @connected
 def commit_command(
     session: Session,
@@ -25,6 +26,7 @@ def commit_command(
     hyperparameters: Sequence[tuple[str, Any]],
     participants: tuple[str, ...],
     allow_empty: bool,
+    base: str | None,
 ) -> None:
     """Commit ROUND of JOB, after which it cannot change."""
     record = session.client.commit(
@@ -34,6 +36,7 @@ def commit_command(
         hyperparameters=merged(hyperparameters),
         participants=participants or None,
         allow_empty=allow_empty,
+        base=base,
     )
     aggregate = "with" if record.aggregate else "without"
     session.show(record, f"round {record.number} is committed: {len(record.members)} updates, {aggregate} an aggregate")

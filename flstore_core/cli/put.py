@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from flstore_core.cli.session import Session, connected, wide_option
 from flstore_core.cli.tables import table
-from flstore_core.cli.values import FILE, merged, pairs, tensors_in
+from flstore_core.cli.values import FILE, base_option, merged, pairs, tensors_in
 from flstore_core.client import Receipt
 from flstore_core.ids import AGGREGATE, ClientId, client_id, encode
 from flstore_core.units import format_size
@@ -26,6 +26,7 @@ _AT_ONCE = 4
 @click.option("--client", help="The client's name; by default the name of its file, without the suffix.")
 @click.option("--aggregate", is_flag=True, help="Store the model that the round ended with.")
 @click.option("--replace", is_flag=True, help="Take the place of other updates, as long as the round is open.")
+@base_option
 @pairs("-m", "--metric", "metrics", help="Such as num_examples=120.")
 @wide_option
 @connected
@@ -37,6 +38,7 @@ def put_command(
     client: str | None,
     aggregate: bool,
     replace: bool,
+    base: str | None,
     metrics: Sequence[tuple[str, Any]],
     wide: bool,
 ) -> None:
@@ -47,7 +49,7 @@ def put_command(
     shared_metrics = merged(metrics)
 
     def put(name: str, file: Path) -> Receipt:
-        return _put(session, bars, job, round_, name, file, metrics=shared_metrics, replace=replace)
+        return _put(session, bars, job, round_, name, file, metrics=shared_metrics, replace=replace, base=base)
 
     with _bars(session) as bars, ThreadPoolExecutor(_AT_ONCE) as pool:
         receipts = list(pool.map(put, names, files))

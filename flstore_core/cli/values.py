@@ -24,6 +24,13 @@ SUFFIXES = (".safetensors", ".npz")
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
+base_option = click.option(
+    "--base",
+    help="The model that the round's deltas are taken against: an earlier round, whose aggregate it is, the SHA-256 of "
+    "an aggregate, or none. By default the aggregate of the newest earlier round that has one.",
+)
+
+
 def pairs(*names: str, help: str) -> Callable[[Command], Command]:  # noqa: A002 - click's own word
     """Return a repeatable option of `key=value` pairs: each value is read as JSON if it is JSON, else as text."""
     return click.option(*names, type=_pair, multiple=True, metavar="KEY=VALUE", help=help)

@@ -22,7 +22,7 @@ from flstore_core.client.encoding import (
 )
 from flstore_core.client.endpoint import as_seconds
 from flstore_core.client.exchange import Exchange, Request, Response
-from flstore_core.client.naming import Id, as_text, client_names, encoded, in_order, is_list, named_as
+from flstore_core.client.naming import Id, as_base, as_text, client_names, encoded, in_order, is_list, named_as
 from flstore_core.client.results import Answer, Erasure, Fields, JobInfo, Operation, Receipt, RoundInfo
 from flstore_core.client.retry import send
 from flstore_core.client.tensors import Arrays, body_of, schema_of
@@ -120,6 +120,7 @@ class Api:
         *,
         metrics: Metrics | None = None,
         replace: bool = False,
+        base: int | str | None = None,
         progress: Progress | None = None,
     ) -> Exchange[Receipt]:
         """Store the update that `client` sent in `round`. It is durable when this returns.
@@ -133,16 +134,21 @@ class Api:
             metrics: JSON values by name. The one that the job names as `weight_key`, or else `num_examples` (or
                 `num-examples`), weighs the client in FedAvg.
             replace: take the place of another update of the client, as long as the round is open.
+            base: the model that the client started from, which the round's deltas are taken against: an earlier round,
+                whose aggregate it is, the SHA-256 of an aggregate, or `"none"`. All updates of a round share it, so it
+                suffices that one names it. By default the aggregate of the newest earlier round that has one.
             progress: called with the bytes sent so far and the bytes in all.
 
         Raises:
             InvalidParameters: naming the argument, tensor or metric that cannot be sent.
             SchemaMismatch, InvalidTensors: naming the tensor.
-            Conflict: if the client sent other bytes or other metrics in this round; it names the metrics.
+            Conflict: if the client sent other bytes or other metrics in this round, it names the metrics; if the round
+                has another base, it names both.
+            NotFound: if `base` is a hash that no aggregate has.
             RoundCommitted: if the round is committed.
         """
         path = paths.update(job, round, client)
-        return (yield from self._upload(job, path, tensors, metrics, replace, progress))
+        return (yield from self._upload(job, paths.upload(path, replace, base), tensors, metrics, progress))
 
     def put_aggregate(
         self,
@@ -152,13 +158,15 @@ class Api:
         *,
         metrics: Metrics | None = None,
         replace: bool = False,
+        base: int | str | None = None,
         progress: Progress | None = None,
     ) -> Exchange[Receipt]:
         """Store the model that `round` ended with: the base that the next round's deltas are taken against.
 
         See `put_update` for the arguments and errors.
         """
-        return (yield from self._upload(job, paths.aggregate(job, round), tensors, metrics, replace, progress))
+        path = paths.upload(paths.aggregate(job, round), replace, base)
+        return (yield from self._upload(job, path, tensors, metrics, progress))
 
     def drop_update(self, job: Id, round: int, client: Id, /) -> Exchange[None]:  # noqa: A002
         """Take an update back, as long as its round is open.
@@ -231,6 +239,7 @@ class Api:
         hyperparameters: Metrics | None = None,
         participants: Sequence[Id] | None = None,
         allow_empty: bool = False,
+        base: int | str | None = None,
     ) -> Exchange[Round]:
         """Commit a round, after which it cannot change, and return its record.
 
@@ -239,10 +248,11 @@ class Api:
         Args:
             participants: the clients whose updates must be stored; by default, those whose updates are.
             allow_empty: commit a round that has neither updates nor an aggregate.
+            base: the round's base, as `put_update` takes it.
 
         Raises:
             NotFound: if a participant's update does not exist, or nothing does and the round may not be empty.
-            Conflict: if it was committed with other metrics or hyperparameters.
+            Conflict: if it was committed with other metrics or hyperparameters, or has another base.
         """
         body: dict[str, Any] = {
             "metrics": values_by_name(metrics, "metrics"),
@@ -252,6 +262,8 @@ class Api:
             body["participants"] = client_names(participants)
         if allow_empty:
             body["allow_empty"] = True
+        if base is not None:
+            body["base"] = as_base(base)
         response = yield from self._send(json_request("POST", paths.commit(job, round), body, "commit"))
         return answer_in(response, Round.from_json)
 
@@ -376,14 +388,12 @@ class Api:
         path: str,
         tensors: Tensors,
         metrics: Metrics | None,
-        replace: bool,
         progress: Progress | None,
     ) -> Exchange[Receipt]:
         if is_list(tensors):
             tensors = named_as(tensors, (yield from self._names(job)))
         body, headers = encode_model(tensors, metrics)
-        target = f"{path}?replace=true" if replace else path
-        response = yield from self._send(Request("PUT", target, headers, body, progress, states_digest=True))
+        response = yield from self._send(Request("PUT", path, headers, body, progress, states_digest=True))
         receipt = answer_in(response, Receipt.from_json)
         if (received := receipt.received_sha256 or receipt.sha256) != body.sha256:
             raise DigestMismatch(f"{path} was sent as {body.sha256}, but the store has {received}; send it again")

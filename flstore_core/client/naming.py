@@ -87,6 +87,17 @@ def as_round(value: Any) -> int:
     return operator.index(value)
 
 
+def as_base(value: Any) -> str:
+    """Return what names a round's base as text: a round of whichever type of whole number, a hash, or `none`."""
+    if isinstance(value, str):
+        return value
+    if not _is_integer(value):
+        raise InvalidParameters(
+            f"base is {_describe(value)}; pass the number of a round, the SHA-256 of an aggregate, or 'none'"
+        )
+    return str(operator.index(value))
+
+
 def is_list(model: Any) -> TypeGuard[Sequence[Any]]:
     """Return whether a model is a list of arrays, which have no names of their own."""
     return isinstance(model, list | tuple)

@@ -3,8 +3,10 @@
 A name that is not usable raises `InvalidId`, and what is no name at all `InvalidParameters`.
 """
 
+from urllib.parse import urlencode
+
 from flstore_core import ids
-from flstore_core.client.naming import Id, as_round, as_text, client_name, job_name
+from flstore_core.client.naming import Id, as_base, as_round, as_text, client_name, job_name
 
 
 def job(name: Id) -> str:
@@ -41,6 +43,14 @@ def update(job_name: Id, number: int, client_id: Id) -> str:
 
 def aggregate(job_name: Id, number: int) -> str:
     return f"{round_(job_name, number)}/aggregate"
+
+
+def upload(path: str, replace: bool, base: int | str | None) -> str:
+    """Return the path of an update or aggregate with the parameters of its upload."""
+    parameters = {"replace": "true"} if replace else {}
+    if base is not None:
+        parameters["base"] = as_base(base)
+    return f"{path}?{urlencode(parameters)}" if parameters else path
 
 
 def client(job_name: Id, name: Id) -> str:

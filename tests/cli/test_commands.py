@@ -175,6 +175,16 @@ def test_a_commit_carries_what_was_given(flstore: Flstore, script: Script) -> No
     }
 
 
+@pytest.mark.parametrize("base", ["2", "none", "ab" * 32])
+def test_puts_and_commits_name_the_base(flstore: Flstore, script: Script, tmp_path: Path, base: str) -> None:
+    script.receipt(client="aggregate")
+    flstore("put", "j", "3", str(saved(tmp_path / "global.safetensors")), "--aggregate", "--base", base)
+    assert script.seen[0].query == f"base={base}"
+    script.reply(ROUND)
+    flstore("commit", "j", "3", "--base", base)
+    assert script.seen[1].json["base"] == base
+
+
 def test_parameters_are_json_where_they_can_be(flstore: Flstore, script: Script) -> None:
     script.reply(ANSWER | {"execution": EXECUTION})
     result = flstore("run", "j", "cosine-similarity", "-p", "round=3", "-p", 'clients=["c1"]', "-p", "method=krum")

@@ -31,6 +31,7 @@ class Seen:
     body: bytes
     port: int
     """The caller's: tells connections apart."""
+    query: str = ""
 
     @property
     def json(self) -> Any:
@@ -73,7 +74,9 @@ class Script:
             if self.keep_bodies:
                 body += chunk
         port = request.client.port if request.client else 0
-        self.seen.append(Seen(request.method, request.url.path, dict(request.headers), bytes(body), port))
+        self.seen.append(
+            Seen(request.method, request.url.path, dict(request.headers), bytes(body), port, request.url.query)
+        )
         reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         return reply if isinstance(reply, Response) else reply(digest.hexdigest())
 

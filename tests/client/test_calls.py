@@ -54,6 +54,17 @@ Make = Callable[[], Exchange[Any]]
             "PUT",
             "/v1/jobs/j/rounds/3/clients/c?replace=true",
         ),
+        (lambda: API.put_update("j", 3, "c", ARRAYS, base=2), "PUT", "/v1/jobs/j/rounds/3/clients/c?base=2"),
+        (
+            lambda: API.put_update("j", 3, "c", ARRAYS, base=2, replace=True),
+            "PUT",
+            "/v1/jobs/j/rounds/3/clients/c?replace=true&base=2",
+        ),
+        (
+            lambda: API.put_aggregate("j", 3, ARRAYS, base="none"),
+            "PUT",
+            "/v1/jobs/j/rounds/3/aggregate?base=none",
+        ),
         (lambda: API.put_aggregate("j", 3, ARRAYS, replace=True), "PUT", "/v1/jobs/j/rounds/3/aggregate?replace=true"),
         (lambda: API.drop_update("j", 3, "Hospital A"), "DELETE", "/v1/jobs/j/rounds/3/clients/x--Hospital_20A"),
         (lambda: API.drop_aggregate("j", 3), "DELETE", "/v1/jobs/j/rounds/3/aggregate"),
@@ -321,3 +332,21 @@ def test_tables_are_read_by_attribute() -> None:
 def test_an_empty_round_is_committed_if_the_caller_says_so(allow_empty: bool) -> None:
     sent, _ = call(API.commit("j", 3, allow_empty=allow_empty), ROUND)
     assert sent.json.get("allow_empty", False) is allow_empty
+
+
+@pytest.mark.parametrize(("base", "sent"), [(2, "2"), ("none", "none"), ("ab" * 32, "ab" * 32), (None, None)])
+def test_a_commit_names_the_base_if_the_caller_does(base: int | str | None, sent: str | None) -> None:
+    assert call(API.commit("j", 3, base=base), ROUND)[0].json.get("base") == sent
+
+
+def test_a_base_may_be_a_whole_number_of_another_type() -> None:
+    number: Any = np.int64(2)
+    assert call(API.commit("j", 3, base=number), ROUND)[0].json["base"] == "2"
+
+
+@pytest.mark.parametrize("base", [True, 1.5, b"none", [2]])
+def test_what_names_no_base_is_not_sent(base: Any) -> None:
+    with pytest.raises(InvalidParameters, match="pass the number of a round, the SHA-256 of an aggregate, or 'none'"):
+        call(API.put_update("j", 3, "c", ARRAYS, base=base), RECEIPT)
+    with pytest.raises(InvalidParameters, match="pass the number of a round"):
+        call(API.commit("j", 3, base=base), ROUND)

@@ -62,6 +62,7 @@ class Runner:
         self._store = rounds.store
         self._catalog = rounds.catalog
         self._records = rounds.records
+        self._bases = rounds.bases
         self._openings = rounds.openings
         self._statistics = statistics
         self._clock = time.monotonic
@@ -169,7 +170,8 @@ class Runner:
     ) -> Read:
         job = index.job
         pairs, work = self._records.read_committed(job, committed, workload.name, workload.pattern, statistics=False)
-        records = [record for record, _ in pairs] + [self._openings.read_open(job, number) for number in open_]
+        records = [self._bases.settle(index, record) for record, _ in pairs]
+        records += [self._openings.read_open(job, number) for number in open_]
         return Read(_ascending(RoundData(record, None, job.updates_of(record.updates)) for record in records), work)
 
     def _read_with_statistics(
@@ -179,7 +181,7 @@ class Runner:
         job, rounds, computed = index.job, [], 0
         pairs, work = self._records.read_committed(job, committed, workload.name, workload.pattern, statistics=True)
         for record, stored in pairs:
-            fitting = self._statistics.repair(job, record, stored)
+            fitting = self._statistics.repair(job, self._bases.settle(index, record), stored)
             rounds.append(RoundData(fitting.record, fitting.statistics, job.updates_of(fitting.record.updates)))
             work += fitting.work
             computed += fitting.computed

@@ -13,8 +13,8 @@ round is committed and what is in it.
 1. Look for the round record. If there is one, this is a repeat: the same request gets the record as its answer, a
    different request is refused.
 2. Check the request, so that a bad one leaves no mark.
-3. Set the commit mark. This comes before the listing: an upload that is too late for the list is then certain to see
-   the mark, and to find out (`services.gateway.rounds.ingest`).
+3. Choose the base (`services.gateway.rounds.bases`), and set the commit mark. This comes before the listing: an upload
+   that is too late for the list is then certain to see the mark, and to find out (`services.gateway.rounds.ingest`).
 4. List the members, and compute and store their statistics. This comes before the record, so that a reader who sees
    the record finds the statistics. They are written on the condition that those in the store are the ones that were
    there before the listing. An erasure changes them, and then the step begins again without the client.
@@ -44,7 +44,8 @@ from flstore_core.statistics import RoundStatistics
 from services.common.timing import Time
 from services.gateway.backends.slices import Backends
 from services.gateway.rounds import differences
-from services.gateway.rounds.opening import Opening, Rounds
+from services.gateway.rounds.bases import Base, other_base
+from services.gateway.rounds.opening import Rounds
 from services.gateway.rounds.records import Place
 from services.gateway.rounds.settlement import Settlement
 from services.gateway.rounds.statistics import Statistics
@@ -60,6 +61,8 @@ class CommitRequest:
     """Clients whose updates must be stored already; None accepts whatever is stored."""
     allow_empty: bool = False
     """Whether to commit a round that has neither updates nor an aggregate."""
+    base: str | None = None
+    """What the caller names as the round's base, as `base_name` returns it."""
 
 
 class Commit:
@@ -81,8 +84,9 @@ class Commit:
 
         Raises:
             InvalidParameters: if metrics or hyperparameters are not JSON.
-            NotFound: if a required participant has no update in the round, or nobody has and there is no aggregate.
-            Conflict: if the round was committed with other metrics or hyperparameters.
+            NotFound: if a required participant has no update in the round, or nobody has and there is no aggregate; if
+                no aggregate has the hash that is named as the base.
+            Conflict: if the round was committed with other metrics or hyperparameters, or has another base.
             NotFound: if the job was deleted meanwhile.
         """
         if record := self._records.read_record(job, number):
@@ -101,12 +105,18 @@ class Commit:
     def _repeat(self, job: Job, record: Round, request: CommitRequest) -> Round:
         """Answer as the first commit was answered, if the job still stands."""
         self._rounds.require(job)
-        return _check_same(record, request)
+        if record.metrics != request.metrics or record.hyperparameters != request.hyperparameters:
+            raise Conflict(f"round {record.number} is committed already, with other metrics or hyperparameters")
+        record = self._rounds.bases.settle(self._catalog.read_index(job.id), record)
+        has, named = Base(record.base, record.base_sha256), request.base
+        if named and not self._rounds.bases.agrees(job, record.number, named, has, record.base_named):
+            raise other_base(job, record.number, has, record.base_named, named)
+        return record
 
     def _close(self, job: Job, number: int, request: CommitRequest) -> Round:
         """Take steps 3 to 7 and return the round record; raise `PreconditionFailed` if another commit created it."""
-        opening = self._openings.mark_commit(job, number)
-        uncommitted, listed, statistics = self._list(job, number, opening)
+        opened = self._openings.mark_commit(job, number, request.base)
+        uncommitted, listed, statistics = self._list(job, opened)
         record = replace(
             uncommitted, metrics=request.metrics, hyperparameters=request.hyperparameters, committed_at=self._time.now()
         )
@@ -120,17 +130,16 @@ class Commit:
         self._notify_shards(job, number)
         return record
 
-    def _list(
-        self, job: Job, number: int, opening: Opening
-    ) -> tuple[Round, Mapping[ClientId, str | None], RoundStatistics | None]:
+    def _list(self, job: Job, opened: Round) -> tuple[Round, Mapping[ClientId, str | None], RoundStatistics | None]:
         """Take step 4: return the uncommitted round, the etags of its members' records, and its statistics."""
+        number = opened.number
         key = layout.statistics(job.home, number)
         while True:
             etag = self._find_etag(key)  # before the listing: an erasure after it changes the statistics
             places = [place for place in self._records.read_places(job, number) if place.member]
             members = tuple(place.member for place in places if place.member)
             aggregate = self._records.read_place(job, number, AGGREGATE)
-            uncommitted = Round(number, opening.base, members, aggregate.member, updates=opening.updates)
+            uncommitted = replace(opened, members=members, aggregate=aggregate.member)
             try:
                 uncommitted, statistics = differences.measure(self._statistics, job, uncommitted)
                 if statistics:
@@ -172,13 +181,6 @@ class Commit:
                 self._backends.shards.committed(held.urls, held.part, number)
         except FLStoreError:
             return
-
-
-def _check_same(record: Round, request: CommitRequest) -> Round:
-    """Return a committed round's record; raise `Conflict` if a different request committed it."""
-    if record.metrics != request.metrics or record.hyperparameters != request.hyperparameters:
-        raise Conflict(f"round {record.number} is committed already, with other metrics or hyperparameters")
-    return record
 
 
 def _nothing_in(job: Job, number: int, open_rounds: Sequence[int]) -> NotFound:

@@ -29,11 +29,13 @@ lists rounds 0 to 6, but a request that names round 7 is answered: B does not fi
 the lock, so a reader can iterate over its index while another thread commits a round.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from threading import Lock
 
 from flstore_core import layout
@@ -66,14 +68,24 @@ class JobIndex:
     """Ascending."""
     open: Sequence[int] = ()
     """Ascending."""
-    with_aggregate: Sequence[int] = ()
-    """Committed rounds that have one, ascending."""
+    aggregates: Mapping[int, str] = field(default_factory=dict)
+    """SHA-256 of the aggregate of each committed round that has one, ascending by round."""
     participations: Mapping[ClientId, Sequence[int]] = field(default_factory=dict)
     """Committed rounds by client, ascending."""
     erasures: frozenset[str] = frozenset()
     """Keys and etags of the job's tombstones: every erasure changes them."""
     read_at: float = 0.0
     """Monotonic time in seconds at which the gateway began to read it."""
+
+    @cached_property
+    def with_aggregate(self) -> Sequence[int]:
+        """Committed rounds that have an aggregate, ascending."""
+        return [*self.aggregates]
+
+    def is_committed(self, number: int) -> bool:
+        """Say whether a round is committed. Takes the same time in a job of many rounds."""
+        place = bisect_left(self.committed, number)
+        return place < len(self.committed) and self.committed[place] == number
 
     def rounds_of(self, client: str) -> Sequence[int]:
         """Return the committed rounds a client took part in; raise `NotFound` if there are none."""
@@ -95,7 +107,7 @@ class JobIndex:
     def with_committed(self, records: Iterable[Round]) -> "JobIndex":
         """Return the index with these committed rounds added. A committed round that it has already stays as it is."""
         by_number = {record.number: record for record in records}
-        aggregates = [number for number, record in by_number.items() if record.aggregate]
+        aggregates = {number: record.aggregate.sha256 for number, record in by_number.items() if record.aggregate}
         return self.joined(
             JobIndex(self.job, [*by_number], (), aggregates, _participations(by_number.values())),
         )
@@ -113,7 +125,7 @@ class JobIndex:
             self,
             committed=sorted([*self.committed, *new]),
             open=[number for number in self.open if number not in new],
-            with_aggregate=sorted([*self.with_aggregate, *(n for n in other.with_aggregate if n in new)]),
+            aggregates=dict(sorted([*self.aggregates.items(), *(o for o in other.aggregates.items() if o[0] in new)])),
             participations={**self.participations, **participations},
         )
 
@@ -266,6 +278,16 @@ class Catalog:
                 self.refresh(job.id)
                 raise ErasedMeanwhile(job.id)
 
+    def known_index(self, job: Job) -> JobIndex:
+        """Return what is known of a job without a look at the store: nothing, if it was not looked at before."""
+        index = self._indices.get(job.id)
+        return index if index and index.job.is_same(job) else JobIndex(job)
+
+    def newer_index(self, index: JobIndex) -> JobIndex:
+        """Return an index that was read after `index`."""
+        known = self._indices.get(index.job.id)
+        return known if known and known.read_at > index.read_at else self.refresh(index.job.id)
+
     def note_commit(self, job: JobId, record: Round) -> None:
         """Learn of a round that was committed through this gateway."""
         with self._lock:
@@ -356,9 +378,10 @@ class Catalog:
         return True
 
 
-def newest_before(numbers: Iterable[int], limit: int) -> int | None:
-    """Return the largest of `numbers` below `limit`, or None if there is none."""
-    return max((number for number in numbers if number < limit), default=None)
+def newest_before(numbers: Sequence[int], limit: int) -> int | None:
+    """Return the largest of ascending `numbers` below `limit`, or None if there is none."""
+    place = bisect_left(numbers, limit)
+    return numbers[place - 1] if place else None
 
 
 def _participations(records: Iterable[Round]) -> dict[ClientId, list[int]]:

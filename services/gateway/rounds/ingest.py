@@ -134,25 +134,30 @@ class Ingest:
 
         Raises:
             InvalidTensors, SchemaMismatch, InvalidParameters: as `services.gateway.rounds.upload.check`.
-            Conflict: if other bytes or metrics are stored under the same name.
+            Conflict: if other bytes or metrics are stored under the same name, or the round has another base.
             RoundCommitted: if the round was committed without the upload.
             StoreUnavailable: if the store failed. Sending the upload again is safe.
             Unavailable: if the round is being committed and its record does not appear in time, or if the client is
                 being erased.
-            NotFound: if the job was deleted meanwhile.
+            NotFound: if the job was deleted meanwhile, or no aggregate has the hash that is named as the base.
         """
         checked = check(upload)
         upload = checked.upload
         place = self._records.read_place(upload.job, upload.round, upload.client)
         if place.member and not (upload.replace and differs(upload, checked.metrics, place.member)):
             require_repeat(upload, checked.metrics, place.member, REPLACE)
+            if upload.base is not None:
+                self._open_round(upload)
             self._require_counted(upload, place.member)
             return Receipt(place.member, created=False)
-        opening = self._openings.open_round(upload.job, upload.round)
+        opening = self._open_round(upload)
         if opening.commit_begun and (committed := self._await_commit(upload)):
             self._rounds.require(upload.job)
             return _find_repeat(checked, committed)
         return self._store_all(checked, opening, place)
+
+    def _open_round(self, upload: Upload) -> Opening:
+        return self._openings.open_round(upload.job, upload.round, upload.base, rename=upload.replace)
 
     def _store_all(self, checked: CheckedUpload, opening: Opening, place: Place) -> Receipt:
         """Take steps 4 to 6."""
@@ -255,7 +260,7 @@ class Ingest:
         upload, job = checked.upload, checked.upload.job
         try:
             slices = self._backends.locate_slices(job)
-            base = None if opening.base is None else self._records.locate_aggregate(job, opening.base)
+            base = self._openings.likely_base(job, upload.round, opening)
         except FLStoreError as error:
             logger.warning("slices not sent", extra={"job": job.id, "error": error.detail})
             return

@@ -8,8 +8,8 @@ Example: the updates are (1, 2) and (3, 4), cut into two slices of one number. T
 ((5, 11), (11, 25)), the inner products of the whole vectors.
 
 **A repair** computes the statistics of a committed round anew, and stores them: those in the store may be missing or
-damaged, may be of other members because several commits raced or a client was erased, or of other bytes. The steps, and
-the reason for their order:
+damaged, may be of other members because several commits raced or a client was erased, or of other bytes, or taken
+against another base because an earlier round was committed later. The steps, and the reason for their order:
 
 1. Read the statistics in the store. If they fit the round record by now, take them.
 2. Read the round record from the store, not from a cache.
@@ -53,6 +53,8 @@ class Statistics:
     def __init__(self, rounds: Rounds, backends: Backends) -> None:
         self._rounds = rounds
         self._store = rounds.store
+        self._catalog = rounds.catalog
+        self._bases = rounds.bases
         self._records = rounds.records
         self._backends = backends
 
@@ -77,16 +79,22 @@ class Statistics:
         answers = self._backends.ask_slices(job, ask)
         statistics = RoundStatistics.add_up([part for part, _ in answers])
         hashes = tuple(member.sha256 for member in members)
+        if record.base_sha256 != "":  # what the record does not say is not said here either
+            statistics = replace(statistics, base=base.sha256 if base else None)
         return replace(statistics, hashes=hashes), sum((work for _, work in answers), Work())
 
     def repair(self, job: Job, record: Round, statistics: RoundStatistics | None) -> Fitting:
-        """Return a committed round with `statistics` if they fit it; with others if they do not, which are stored."""
+        """Return a committed round with `statistics` if they fit it; with others if they do not, which are stored.
+
+        Args:
+            record: with the base that it has now, as `Bases.settle` returns it.
+        """
         if _fit(job, record, statistics):
             return Fitting(record, statistics)
         while True:
             with self._records.current(job):
                 stored, etag = self._records.read_statistics(job, record.number)
-                record = self._records.read_record_now(job, record.number)
+                record = self._read_record(job, record.number, stored)
                 try:
                     fitting = Fitting(record, stored) if _fit(job, record, stored) else self._repair(job, record, etag)
                 except (PreconditionFailed, NotFound):
@@ -95,6 +103,16 @@ class Statistics:
                     continue
                 self._records.remember_statistics(job, record, fitting.statistics)
                 return fitting
+
+    def _read_record(self, job: Job, number: int, stored: RoundStatistics | None) -> Round:
+        """Take step 2: return a round's record as it is in the store, with the base that it has now."""
+        index = self._catalog.read_index(job.id)
+        record = self._records.read_record_now(job, number)
+        settled = self._bases.settle(index, record)
+        if stored and stored.base and stored.base != settled.base_sha256:
+            # Perhaps another gateway knows of an aggregate that this one has not heard of.
+            settled = self._bases.settle(self._catalog.newer_index(index), record)
+        return settled
 
     def _repair(self, job: Job, record: Round, etag: str | None) -> Fitting:
         """Take step 3; raise `PreconditionFailed` or `NotFound` if the round was changed since step 1."""
@@ -113,6 +131,8 @@ def _fit(job: Job, record: Round, statistics: RoundStatistics | None) -> bool:
     if job.statistics is StatisticsMode.OFF or not 0 < len(rows) <= MOST_EXACT:
         return True
     if statistics is None or statistics.members != tuple(member.client for member in rows):
+        return False
+    if statistics.base != record.base_sha256:
         return False
     return not statistics.hashes or statistics.hashes == tuple(member.sha256 for member in rows)
 

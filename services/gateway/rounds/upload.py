@@ -36,6 +36,8 @@ class Upload:
     """Of the body, in hexadecimal; computed here if whoever received the body has not done so."""
     replace: bool = False
     """Whether it may take the place of another update of the same client to the open round."""
+    base: str | None = None
+    """What the caller names as the round's base, as `services.gateway.rounds.bases.base_name` returns it."""
     sends: list[Future[None]] = field(default_factory=list, compare=False)
     """Sends of the body's slices, added by `Ingest.put`. The body has to stay in memory until all of them are done."""
 

@@ -13,6 +13,7 @@ from flstore_core.errors import InvalidParameters, RoundCommitted
 from flstore_core.ids import AGGREGATE, ClientId, JobId, client_id
 from services.gateway.answers.pricing import COMMIT_PUTS, INGEST_PUTS, Pricing
 from services.gateway.metrics import COMMITS, INGEST
+from services.gateway.rounds.bases import base_name
 from services.gateway.rounds.commit import CommitRequest
 from services.gateway.rounds.ingest import Receipt
 from services.gateway.rounds.upload import Upload
@@ -50,6 +51,14 @@ router = APIRouter(prefix="/v1/jobs/{job}", tags=["rounds"], route_class=JsonRou
 Replace = Annotated[
     bool, Query(description="take the place of another update of the same client, as long as the round is open")
 ]
+BaseName = Annotated[
+    str | None,
+    Query(
+        description="the model that the round's deltas are taken against: an earlier round, whose aggregate it is, the "
+        "SHA-256 of an aggregate, or `none`; all updates of a round share it. By default the aggregate of the newest "
+        "earlier round that has one"
+    ),
+]
 MetricsHeader = Annotated[
     str, Header(alias="X-FLStore-Metrics", description="JSON object of the client's metrics, in UTF-8")
 ]
@@ -82,9 +91,10 @@ async def put_update(
     state: StoresUpdate,
     metrics: MetricsHeader = "{}",
     replace: Replace = False,
+    base: BaseName = None,
 ) -> JSONResponse:
     """Store a client's update: safetensors in the job's schema."""
-    return await _put(request, state, job, number, client, metrics, replace)
+    return await _put(request, state, job, number, client, metrics, replace, base)
 
 
 @router.put(
@@ -105,9 +115,10 @@ async def put_aggregate(
     state: Writes,
     metrics: MetricsHeader = "{}",
     replace: Replace = False,
+    base: BaseName = None,
 ) -> JSONResponse:
     """Store the model that a round ended with; the next round's deltas are taken against it."""
-    return await _put(request, state, job, number, AGGREGATE, metrics, replace)
+    return await _put(request, state, job, number, AGGREGATE, metrics, replace, base)
 
 
 @router.delete("/rounds/{round}/clients/{client}", status_code=204, responses=problems(404, 409, 422, 507))
@@ -141,8 +152,9 @@ async def drop_round(job: JobName, number: RoundNumber, state: Writes) -> JSONRe
 )
 async def commit(job: JobName, number: RoundNumber, state: Writes, body: CommitBody | None = None) -> JSONResponse:
     """Make a round immutable and store its statistics. Repeating a commit changes nothing and gets the same answer."""
-    body = body or CommitBody(participants=None, allow_empty=False)
-    request = CommitRequest(body.metrics, body.hyperparameters, body.participants, body.allow_empty)
+    body = body or CommitBody(participants=None, allow_empty=False, base=None)
+    base = None if body.base is None else base_name(str(body.base), number)
+    request = CommitRequest(body.metrics, body.hyperparameters, body.participants, body.allow_empty, base)
     started = perf_counter()
     record = await state.workers.run(lambda: state.commit.commit(state.rounds.catalog.read_job(job), number, request))
     _count_cost(state, COMMITS, started, COMMIT_PUTS)
@@ -206,14 +218,16 @@ async def _put(
     client: ClientId,
     metrics: str,
     replace: bool,
+    base: str | None,
 ) -> JSONResponse:
+    named = None if base is None else base_name(base, number)
     job = await state.workers.run(state.rounds.catalog.read_job, job_name)
     require_ticket(request, job, replace=replace)
     values = _metrics(metrics)
     patience_s = state.settings.upload_patience_seconds
     async with upload(request, state.uploads, patience_s, state.workers.pool) as received:
         started = perf_counter()
-        update = Upload(job, number, client, received.body, values, received.sha256, replace)
+        update = Upload(job, number, client, received.body, values, received.sha256, replace, named)
         try:
             receipt = await state.workers.run(state.ingest.put, update)
         finally:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from flstore_core.records import MAX_WEIGHT_KEY, StatisticsMode, Updates
 from services.gateway.tickets import LONGEST_S, Verb
@@ -61,6 +61,9 @@ class CommitBody(Strict):
         None, description="clients whose updates must be stored; by default whoever has sent one"
     )
     allow_empty: bool = Field(False, description="commit a round that has neither updates nor an aggregate")
+    base: StrictInt | str | None = Field(
+        None, description="the round's base, as the parameter `base` of an upload", examples=[3, "none"]
+    )
 
 
 class NewTickets(Strict):

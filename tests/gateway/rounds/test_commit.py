@@ -41,7 +41,16 @@ class TestCommitted:
         aggregate = gateway.stored_member(0, AGGREGATE)
         time.sleep(5.0)
         record = gateway.commit(0, metrics={"accuracy": 0.5}, hyperparameters={"rate": 0.1})
-        assert record == Round(0, None, members, aggregate, {"accuracy": 0.5}, {"rate": 0.1}, time.now())  # type: ignore[arg-type]
+        assert record == Round(
+            0,
+            None,
+            members,  # type: ignore[arg-type]
+            aggregate,
+            {"accuracy": 0.5},
+            {"rate": 0.1},
+            time.now(),
+            base_sha256=None,
+        )
         assert gateway.stored_record(0) == record
 
     def test_mark_then_statistics_then_record(self) -> None:

@@ -122,7 +122,7 @@ class TestIndex:
 
     @pytest.mark.parametrize(("limit", "newest"), [(0, None), (1, None), (2, 1), (5, 4), (9, 7)])
     def test_the_newest_before_a_round(self, limit: int, newest: int | None) -> None:
-        assert newest_before([4, 1, 7], limit) == newest
+        assert newest_before([1, 4, 7], limit) == newest
 
 
 class TestReading:

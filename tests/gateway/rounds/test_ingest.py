@@ -82,11 +82,11 @@ class TestAcknowledged:
         gateway.put(0, "c", 1)
         assert calls == [
             Call("get_with_info", MEMBER),
-            Call("get", OPENING),
+            Call("get_with_info", OPENING),
             Call("put", layout.tensors(HOME, 0, CLIENT, "u2")),
             Call("put", MEMBER),
             Call("get", layout.job(NAME)),
-            Call("get", OPENING),
+            Call("get_with_info", OPENING),
         ]
 
     def test_the_first_update_of_a_round_opens_it(self) -> None:
@@ -230,7 +230,7 @@ class TestBesideACommit:
         upload, commit = scheduler.start({"upload": lambda: one.put(0, "c", 1), "commit": lambda: other.commit(0)})
         steps = {
             "record": (upload, Call("put", MEMBER)),
-            "look": (upload, Call("get", OPENING)),
+            "look": (upload, Call("get_with_info", OPENING)),
             "mark": (commit, Call("put", OPENING)),
             "list": (commit, Call("list", layout.clients_prefix(HOME, 0))),
         }
@@ -259,7 +259,7 @@ class TestBesideACommit:
     def test_a_retry_that_was_counted_after_all_is_acknowledged(self) -> None:
         gateway = world()
         other = World.make(gateway.store)
-        on_call(gateway.store, "get", OPENING, lambda: (other.put(0, "c", 1), other.commit(0)))
+        on_call(gateway.store, "get_with_info", OPENING, lambda: (other.put(0, "c", 1), other.commit(0)))
         receipt = gateway.put(0, "c", 1)
         assert receipt == Receipt(gateway.commit(0).members[0], created=False)
 

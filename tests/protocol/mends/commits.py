@@ -7,7 +7,7 @@ from flstore_core import layout
 from flstore_core.ids import ClientId, Home
 from flstore_core.records import Job, Round, to_bytes
 from services.gateway.rounds.commit import Commit
-from services.gateway.rounds.opening import Opening, Openings
+from services.gateway.rounds.opening import Openings
 from services.gateway.rounds.settlement import Settlement
 from tests.protocol.mends.base import Mend, Patch, ignore_conditions
 
@@ -15,12 +15,15 @@ from tests.protocol.mends.base import Mend, Patch, ignore_conditions
 def _mark_after_listing(patch: Patch) -> None:
     mark, list_members = Openings.mark_commit, Commit._list
 
-    def list_and_mark(commit: Commit, job: Job, number: int, opening: Opening) -> Any:
-        listed = list_members(commit, job, number, opening)
-        mark(commit._openings, job, number)
+    def open_only(openings: Openings, job: Job, number: int, named: str | None = None) -> Round:
+        return Round(number, openings.open_round(job, number, named).base, ())
+
+    def list_and_mark(commit: Commit, job: Job, opened: Round) -> Any:
+        listed = list_members(commit, job, opened)
+        mark(commit._openings, job, opened.number)
         return listed
 
-    patch.setattr(Openings, "mark_commit", Openings.open_round)
+    patch.setattr(Openings, "mark_commit", open_only)
     patch.setattr(Commit, "_list", list_and_mark)
 
 
