@@ -10,8 +10,9 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRec
 from flwr.serverapp.strategy import DifferentialPrivacyServerSideFixedClipping, FedAvg, FedMedian
 
 from flstore_core.errors import InvalidParameters, Unavailable
-from flstore_core.integrations.flower import Limits, attach, client_names
+from flstore_core.integrations.flower import attach, client_names
 from flstore_core.integrations.flower.models import array_of, model_of
+from flstore_core.integrations.recorder import Limits
 from tests.integrations.door import PATIENT, Door
 from tests.integrations.flowers import FakeGrid, context, grid_of, initial, learner, record
 from tests.waiting import eventually

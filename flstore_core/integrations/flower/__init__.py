@@ -11,9 +11,7 @@ training to the next. Strategies may be of the message API (`flwr.serverapp.stra
 - `chapters`: the rounds of a training, as both kinds tell of them.
 """
 
-from flstore_core.client import FLStore
 from flstore_core.integrations.flower.attaching import attach
 from flstore_core.integrations.flower.names import client_names
-from flstore_core.integrations.recorder import Advice, Limits
 
-__all__ = ["Advice", "FLStore", "Limits", "attach", "client_names"]
+__all__ = ["attach", "client_names"]
