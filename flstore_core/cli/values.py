@@ -15,6 +15,7 @@ from flstore_core import codec
 from flstore_core.client import Arrays
 from flstore_core.client.tensors import schema_of
 from flstore_core.errors import InvalidParameters
+from flstore_core.header import MAX_PADDED_BYTES
 from flstore_core.schema import Schema
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -86,5 +87,5 @@ def schema_in(path: Path) -> Schema:
         return schema_of(tensors)
     with path.open("rb") as file:
         start = file.read(8)
-        length = min(int.from_bytes(start, "little"), codec.MAX_HEADER_BYTES)
+        length = min(int.from_bytes(start, "little"), MAX_PADDED_BYTES)
         return codec.parse_header(memoryview(start + file.read(length))).schema

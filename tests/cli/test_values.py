@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from flstore_core.cli.lazy import LazyCommand, ListingGroup
 from flstore_core.cli.values import merged, pairs, schema_in, tensors_in
 from flstore_core.errors import InvalidParameters, InvalidTensors
+from tests.writers import file_of
 
 KEYS = st.text("abcdefghij_", min_size=1, max_size=8)
 JSON = st.recursive(
@@ -126,6 +127,13 @@ def test_the_schema_of_a_file_is_that_of_its_tensors(tmp_path: Path) -> None:
         ("steps", "I64", (1,)),
         ("w", "F32", (2, 3)),
     ]
+
+
+def test_spaces_behind_a_header_do_not_hide_the_schema(tmp_path: Path) -> None:
+    header = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}' + b" " * (17 << 20)
+    path = tmp_path / "padded.safetensors"
+    path.write_bytes(file_of(header, bytes(4)))
+    assert [tensor.name for tensor in schema_in(path).tensors] == ["w"]
 
 
 def test_only_the_header_of_a_safetensors_file_is_read(tmp_path: Path) -> None:

@@ -284,7 +284,7 @@ def library_reads(body: bytes) -> dict[str, Any] | None:
 
 
 @given(files())
-@settings(max_examples=400)
+@settings(max_examples=200)
 def test_a_file_is_read_as_the_library_reads_it_or_refused_by_the_name_of_a_tensor(body: bytes) -> None:
     theirs, header = library_reads(body), None
     with suppress(InvalidTensors):
