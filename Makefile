@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo demo-models test coverage lint format docs bench load study experiments truth cases chart dashboards-check generate kind kind-down e2e clean
+.PHONY: help setup demo demo-models test coverage lint format docs bench load study experiments truth cases frameworks chart dashboards-check generate kind kind-down e2e clean
 
 help:  ## list the verbs
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -70,6 +70,9 @@ truth: setup  ## ask workloads about real trainings with planted attackers and g
 
 cases: setup  ## run the programs in ../shared/cases, if there are any, against a fresh FLStore
 	$(BIN)/python -m tests.cases
+
+frameworks: setup  ## run frameworks as they are deployed, recorded in a fresh FLStore; builds their environments
+	$(BIN)/python -m pytest tests/frameworks tests/integrations
 
 chart: setup  ## lint and render the Helm chart under many values, and validate every object
 	$(BIN)/python -m tests.chart

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flstore_core.errors import InvalidParameters, NotFound, Unavailable
-from flstore_core.integrations.recorder import Limits, Recorder
+from flstore_core.integrations.recorder import Limits, Recorder, Report
 from flstore_core.integrations.recorder.clerk import Clerk
 from flstore_core.retry import Retry
 from tests.integrations.door import Door
@@ -184,7 +184,7 @@ def test_bad_advice_leaves_everyone_in_and_the_round_says_so(behind: Door, advis
     stored = behind.store.round("j", 1).metrics["advice"]
     assert stored["applied"] == {}
     assert why in stored["problem"]
-    assert "1 rounds were aggregated without advice" in report.line()
+    assert "without advice: 1 round" in report.line()
 
 
 def test_late_advice_leaves_everyone_in(behind: Door) -> None:
@@ -293,7 +293,7 @@ def test_what_has_no_room_is_not_recorded_and_told_of(behind: Door) -> None:
     behind.open()
     report = recording.finish()
     assert (report.rounds, report.updates) == (1, 2)
-    assert "the update of 'c2' in round 1 (there was no room for it while it waited)" in report.line()
+    assert "the update of 'c2' in round 1 and 3 more (there was no room for it while it waited)" in report.line()
 
 
 def test_updates_wait_for_room_within_the_deadline(behind: Door) -> None:
@@ -546,6 +546,16 @@ def test_a_job_with_too_long_a_name_is_refused_at_once(behind: Door) -> None:
         Limits(deadline_s=-1)
     with pytest.raises(InvalidParameters, match="uploads is 0"):
         Limits(uploads=0)
+
+
+def test_a_report_names_a_few_things_of_each_reason() -> None:
+    report = Report(job="j", rounds=1)
+    for number, why in enumerate(["away", "away", "full", "slow", "lost"]):
+        report.miss(f"u{number}", why)
+    assert report.line() == (
+        "FLStore has 1 round with 0 updates (0 B) in job 'j'; not recorded: u0 and 1 more (away), u2 (full), "
+        "u3 (slow), and 1 more for other reasons"
+    )
 
 
 def test_a_recording_ends_with_its_block(behind: Door) -> None:

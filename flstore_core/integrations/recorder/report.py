@@ -22,7 +22,7 @@ class Report:
     """Bytes of these updates."""
     unadvised: int = 0
     """Rounds whose advice did not come in time, or not at all."""
-    problems: list[str] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
     """What is not recorded, each with the reason."""
     broken: str = ""
     """Why recording ended before the training did."""
@@ -53,21 +53,37 @@ class Report:
 
     def miss(self, what: str, why: object) -> None:
         """Note what is not recorded."""
-        self.problems.append(f"{what} ({why})")
+        self.problems.append((what, str(why)))
 
     def line(self) -> str:
         """Return all of it as one line."""
-        told = f"FLStore has {self.rounds} rounds with {self.updates} updates ({format_size(self.nbytes)})"
+        told = f"FLStore has {_counted(self.rounds, 'round')} with {_counted(self.updates, 'update')}"
+        told += f" ({format_size(self.nbytes)})"
         if self.job:
             told += f" in job {self.job!r}"
         if self.unadvised:
-            told += f"; {self.unadvised} rounds were aggregated without advice"
+            told += f"; without advice: {_counted(self.unadvised, 'round')}"
         if self.broken:
             told += f"; recording ended early: {self.broken}"
         elif self.problems:
-            more = len(self.problems) - _SHOWN
-            told += f"; not recorded: {', '.join(self.problems[:_SHOWN])}" + (f", and {more} more" if more > 0 else "")
+            told += f"; not recorded: {self._missed()}"
         return told + (f"; {self.left}" if self.left else "")
+
+    def _missed(self) -> str:
+        """Return what is not recorded, by reason: the first of each, and how many more."""
+        by_reason: dict[str, list[str]] = {}
+        for what, why in self.problems:
+            by_reason.setdefault(why, []).append(what)
+        shown = [
+            f"{what}{f' and {len(more)} more' if more else ''} ({why})"
+            for why, (what, *more) in list(by_reason.items())[:_SHOWN]
+        ]
+        left = sum(len(whats) for whats in list(by_reason.values())[_SHOWN:])
+        return ", ".join(shown) + (f", and {left} more for other reasons" if left else "")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def described(step: Step) -> str:
