@@ -84,7 +84,7 @@ class Archive:
     """Bytes of the program's JSON."""
 
 
-def read_archive(body: bytes) -> Archive:
+def read_archive(body: bytes | memoryview) -> Archive:
     """Return the parts of an archive, its tensors as views into `body`.
 
     Raises:
@@ -108,16 +108,47 @@ def read_archive(body: bytes) -> Archive:
     )
 
 
-def _files(body: bytes) -> dict[str, memoryview]:
+class _Reader(io.RawIOBase):
+    """Reads memory as a file, without a copy of it."""
+
+    def __init__(self, view: memoryview) -> None:
+        self._view = view
+        self._at = 0
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._view)}[whence]
+        if start + offset < 0:
+            raise OSError("before the beginning")
+        self._at = start + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._view[self._at : self._at + len(buffer)]
+        buffer[: len(part)] = part
+        self._at += len(part)
+        return len(part)
+
+
+def _files(body: bytes | memoryview) -> dict[str, memoryview]:
     """Return the entries' bytes by their names below the archive's own folder."""
+    view = memoryview(body).cast("B")
     try:
-        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        with zipfile.ZipFile(_Reader(view)) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
         raise InvalidProgram("not a .pt2 archive: it is not a readable zip file") from error
     if len(entries) > MAX_ENTRIES:
         raise InvalidProgram(f"the archive has {len(entries)} entries; at most {MAX_ENTRIES} are read")
-    view, files = memoryview(body), dict[str, memoryview]()
+    files: dict[str, memoryview] = {}
     for entry in entries:
         _, _, name = entry.filename.partition("/")
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:

@@ -1,7 +1,10 @@
 """The predictor's engine: one object that keeps whole models and runs workloads over them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import cached_property
 from time import monotonic, perf_counter
+from types import TracebackType
 from typing import Any
 
 from numpy.typing import NDArray
@@ -11,28 +14,31 @@ from flstore_core.cache import Cache
 from flstore_core.errors import NotEnoughData, NotFound
 from flstore_core.ids import ClientId, JobId
 from flstore_core.model_names import ModelName
-from flstore_core.models.library import Item, Library, Model, Program, Tally
+from flstore_core.models.base import Model, Process, Processes, Program
+from flstore_core.models.library import Item, Library, Tally
 from flstore_core.models.protocol import ARTIFACT, ModelRef, RunRequest
-from flstore_core.models.runnable import Runnable, input_specs
 from flstore_core.models.running import Limits, Running
-from flstore_core.models.weights import mixture
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key, Request
 from flstore_core.records import Job
 from flstore_core.shard.protocol import Answer, Work
 from flstore_core.storage import ObjectStore
-from flstore_core.workloads import InputSpec, registry
+from flstore_core.workloads import InputSpec, RunnableModel, registry
 
 
 class Engine:
     """Models of many jobs within one byte budget. Methods may be called from any thread.
 
     Args:
+        processes: where programs run.
         limits: what one run may take.
     """
 
-    def __init__(self, store: ObjectStore, cache: Cache[Item], limits: Limits | None = None) -> None:
+    def __init__(
+        self, store: ObjectStore, cache: Cache[Item], processes: Processes, limits: Limits | None = None
+    ) -> None:
         self._cache = cache
+        self._processes = processes
         self._limits = limits or Limits()
         self.library = Library(store, cache)
 
@@ -48,25 +54,29 @@ class Engine:
         """
         workload = registry.get_model(request.workload)
         params = registry.params_from_json(workload, request.params)
-        access = self.access(request, running)
-        started, fetched_s = perf_counter(), access.tally.work.fetch_s
-        body = codec.encode(workload.run(access, params))
-        work = access.tally.work
+        with self.access(request, running) as access:
+            started, fetched_s = perf_counter(), access.tally.work.fetch_s
+            body = codec.encode(workload.run(access, params))
+            work = access.tally.work
         return Answer(body, work + Work(compute_s=perf_counter() - started - (work.fetch_s - fetched_s)))
 
     def access(self, request: RunRequest, running: Running | None = None) -> "Access":
-        """Return access to the models and data sets that a request names, counted as one request of the cache."""
+        """Return access to the models and data sets that a request names, counted as one request of the cache.
+
+        It is a context manager: its end gives back the process that the program ran in.
+        """
         tally = Tally()
         job = self.library.jobs.get(request.job, request.digest, request.generation)
         program = self.library.program(job, request.program, tally)
         keys = tuple(dict.fromkeys(ref.key(job.id) for ref in request.models))
         cached = self._cache.request(Request(job.id, request.workload, request.pattern, keys)).values
         tally.add(hits=len(cached), bytes_touched=sum(value.nbytes for value in cached.values()))
-        return Access(self.library, job, program, request, tally, running or self.begin())
+        return Access(self.library, self._processes, job, program, request, tally, running or self.begin())
 
     def forget_job(self, job: JobId) -> int:
         """Drop everything of a job; return how many objects went."""
         self.library.jobs.forget(job)
+        self._processes.forget(job)
         return self._cache.discard_job(job)
 
     def forget_client(self, job: JobId, client: ClientId) -> int:
@@ -101,16 +111,33 @@ class Access:
     """Implements `flstore_core.workloads.ModelAccess`."""
 
     def __init__(
-        self, library: Library, job: Job, program: Program, request: RunRequest, tally: Tally, running: Running
+        self,
+        library: Library,
+        processes: Processes,
+        job: Job,
+        program: Program,
+        request: RunRequest,
+        tally: Tally,
+        running: Running,
     ) -> None:
         self._library = library
+        self._processes = processes
         self._job = job
         self._program = program
         self._pattern: Pattern = request.pattern
         self._datasets: Mapping[str, str] = request.datasets
         self._refs = {ref.name: ref for ref in request.models}
         self._running = running
+        self._lease = ExitStack()
         self.tally = tally
+
+    def __enter__(self) -> "Access":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lease.__exit__(kind, error, trace)
 
     @property
     def models(self) -> Sequence[ModelName]:
@@ -118,7 +145,7 @@ class Access:
 
     @property
     def inputs(self) -> Sequence[InputSpec]:
-        return input_specs(self._program.executable.program)
+        return self._process.inputs
 
     def progress(self, done: int, total: int) -> None:
         self._running.tell(done, total)
@@ -126,15 +153,13 @@ class Access:
     def num_examples(self, name: ModelName) -> float:
         return self._ref(name).num_examples
 
-    def model(self, name: ModelName, scale: float = 1.0) -> Runnable:
-        return self._runnable(self._stored(name), scale)
+    def model(self, name: ModelName, scale: float = 1.0) -> RunnableModel:
+        return self._process.bind([(1.0, self._stored(name))], scale)
 
-    def mixture(self, parts: Sequence[tuple[float, ModelName]]) -> Runnable:
+    def mixture(self, parts: Sequence[tuple[float, ModelName]]) -> RunnableModel:
         if not parts:
             raise NotEnoughData("a mixture needs at least one model")
-        stored = [(weight, self._stored(name)) for weight, name in parts]
-        data = mixture(self._job.schema, [(weight, model.data) for weight, model in stored])
-        return self._runnable(Model("", self._job.schema, data), 1.0)
+        return self._process.bind([(weight, self._stored(name)) for weight, name in parts], 1.0)
 
     def dataset(self, name: str) -> Mapping[str, NDArray[Any]]:
         if name not in self._datasets:
@@ -150,7 +175,7 @@ class Access:
         except KeyError:
             raise NotFound(f"model {str(name)!r} is not in the request") from None
 
-    def _runnable(self, model: Model, scale: float) -> Runnable:
-        program = self._program
-        weights = program.sources.weights(model.tensors, program.frozen, scale)
-        return Runnable(program.executable, weights, program.constants, self._running)
+    @cached_property
+    def _process(self) -> Process:
+        """The process of the job's program: leased when it is first needed, and then for the rest of the request."""
+        return self._lease.enter_context(self._processes.lease(self._program, self._running))

@@ -24,8 +24,9 @@ from torch import Tensor
 from flstore_core.errors import FLStoreError, InvalidProgram, RunTooLarge
 from flstore_core.models.admission import Admission
 from flstore_core.models.binding import Slot, Step, bind
+from flstore_core.models.held import Held
 from flstore_core.models.program import Operand, Program
-from flstore_core.models.running import Held, Running
+from flstore_core.models.running import Running
 
 Watch = Callable[[str, Tensor], None]
 """Is shown the output of every operator that counts as neurons, under its name in the program."""

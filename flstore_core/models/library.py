@@ -3,31 +3,24 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
-from threading import Lock
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from flstore_core import buffers, codec, layout
+from flstore_core import codec, layout
 from flstore_core.cache import Cache
 from flstore_core.errors import NotFound, Unavailable, without_base
 from flstore_core.files import FileName, Files, StoredFile
 from flstore_core.ids import AGGREGATE
 from flstore_core.model_names import ModelName
-from flstore_core.models.archive import Archive, read_archive
-from flstore_core.models.executor import Executable
-from flstore_core.models.matching import Sources, sources
-from flstore_core.models.program import parse_program
+from flstore_core.models.base import Model, Program
+from flstore_core.models.differences import add_base
+from flstore_core.models.memory import Memory
 from flstore_core.models.protocol import ModelRef
-from flstore_core.models.weights import add_base, strided, views
 from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Cause, Key, Request
 from flstore_core.records import Job, Member, Updates, updates_shown
-from flstore_core.schema import Schema
 from flstore_core.shard.jobs import Jobs
 from flstore_core.shard.protocol import Work
 from flstore_core.storage import ObjectStore, read_many
@@ -39,38 +32,6 @@ CHUNK = 16 * 2**20
 """Bytes of one range read."""
 HEADER_GUESS = 64 * 2**10
 """Bytes read in the hope that an artifact's header ends within them."""
-
-
-@dataclass(frozen=True)
-class Program:
-    """An executable with everything that does not change from model to model."""
-
-    sha256: str
-    digest: str
-    executable: Executable
-    sources: Sources
-    frozen: Mapping[str, Tensor]
-    constants: Mapping[str, Tensor]
-    nbytes: int
-
-
-@dataclass(frozen=True)
-class Model:
-    """The data section of a model: as it is stored, or with its base added if that is a difference."""
-
-    sha256: str
-    """`ModelRef.content`."""
-    schema: Schema
-    data: NDArray[np.uint8]
-
-    @property
-    def nbytes(self) -> int:
-        return self.data.nbytes
-
-    @cached_property
-    def tensors(self) -> Mapping[str, Tensor]:
-        """All tensors by name, views into `data`."""
-        return views(self.schema, self.data)
 
 
 @dataclass(frozen=True)
@@ -103,31 +64,20 @@ class Library:
         self._files = Files(store)
         self._cache = cache
         self.jobs = Jobs(store)
-        self._lock = Lock()
 
     def program(self, job: Job, sha256: str, tally: Tally) -> Program:
-        """Return a job's program.
-
-        Raises:
-            InvalidProgram: if it cannot be run.
-            NotFound: if it is gone.
-            Unavailable: if it was replaced meanwhile.
-        """
+        """Return a job's program; raise `NotFound` if it is gone, `Unavailable` if it was replaced meanwhile."""
         key = Key(job.id, 0, PROGRAM)
         cached = self._cached(key, sha256, "program", tally)
-        if isinstance(cached, Program) and cached.digest == job.schema.digest:
+        if isinstance(cached, Program) and cached.schema.digest == job.schema.digest:
             return cached
-        with self._lock:  # binding takes long, and one is enough for all that wait
-            other = self._cache.get(key)
-            if isinstance(other, Program) and (other.sha256, other.digest) == (sha256, job.schema.digest):
-                return other
-            self._cache.discard(key)
-            started = perf_counter()
-            body = self._read_program(job, sha256)
-            program = make_program(job.schema, body, sha256)
-            tally.add(misses=1, bytes_touched=len(body), bytes_fetched=len(body), fetch_s=perf_counter() - started)
-            self._cache.fill({key: program}, Cause.DEMAND, Pattern.P1)
-            return program
+        self._cache.discard(key)
+        started = perf_counter()
+        body = self._read_program(job, sha256)
+        tally.add(misses=1, bytes_touched=len(body), bytes_fetched=len(body), fetch_s=perf_counter() - started)
+        program = Program(job.id, job.schema, sha256, Memory.of(body))
+        self._cache.fill({key: program}, Cause.DEMAND, Pattern.P1)
+        return program
 
     def dataset(self, job: Job, name: str, sha256: str, tally: Tally) -> Dataset:
         """Return a data set; raise `NotFound` if it is gone, `Unavailable` if it was replaced meanwhile."""
@@ -136,8 +86,8 @@ class Library:
         if isinstance(cached, Dataset):
             return cached
         stored = self._find(FileName.dataset(job.home, name), sha256)
-        data = self._read(layout.dataset(job.home, name, stored.upload), 0, stored.nbytes, tally)
-        dataset = Dataset(sha256, codec.loads(data.data)[0], data.nbytes)
+        memory = self._read(layout.dataset(job.home, name, stored.upload), 0, stored.nbytes, tally)
+        dataset = Dataset(sha256, codec.loads(memory.data.data)[0], memory.nbytes)
         self._cache.fill({key: dataset}, Cause.DEMAND, Pattern.P1)
         return dataset
 
@@ -150,10 +100,10 @@ class Library:
         self._cache.discard(key)
         base = self.model(job, ref.base, pattern, tally) if ref.base else None
         file, offset = self._place(job, ref)
-        data = self._read(file, offset, job.schema.nbytes, tally)
+        memory = self._read(file, offset, job.schema.nbytes, tally)
         if base:
-            add_base(job.schema, data, base.data)
-        model = Model(ref.content, job.schema, data)
+            add_base(job.schema, memory.data, base.memory.data)
+        model = Model(ref.content, job.schema, memory)
         self._cache.fill({key: model}, Cause.DEMAND, pattern)
         return model
 
@@ -231,23 +181,12 @@ class Library:
         job.schema.check(header.schema)
         return header.data_offset
 
-    def _read(self, file: str, offset: int, nbytes: int, tally: Tally) -> NDArray[np.uint8]:
+    def _read(self, file: str, offset: int, nbytes: int, tally: Tally) -> Memory:
         started = perf_counter()
-        data = buffers.empty(nbytes, np.uint8)
-        view = data.data
+        memory = Memory(nbytes)
+        view = memory.data.data
         read_many(
             self._store, [(file, offset + at, view[at : at + CHUNK]) for at in range(0, nbytes, CHUNK)], workers=4
         )
         tally.add(misses=1, bytes_touched=nbytes, bytes_fetched=nbytes, fetch_s=perf_counter() - started)
-        return data
-
-
-def make_program(schema: Schema, body: bytes, sha256: str) -> Program:
-    """Return the program of an archive, bound to PyTorch's operators and matched with a job's schema."""
-    archive: Archive = read_archive(body)
-    parsed = parse_program(archive.program)
-    matched = sources(parsed, archive, schema)
-    frozen = {name: strided(raw) for name, raw in matched.frozen.items()}
-    constants = {name: strided(archive.constants[name]) for name in parsed.constants.values()}
-    nbytes = sum(tensor.nbytes for tensor in (*frozen.values(), *constants.values())) + archive.program_nbytes
-    return Program(sha256, schema.digest, Executable(parsed), matched, frozen, constants, nbytes)
+        return memory

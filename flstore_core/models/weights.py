@@ -1,5 +1,9 @@
 """Weights as tensors that are views into one flat buffer, and weighted sums of them."""
 
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,6 +14,9 @@ from flstore_core.models.archive import RawTensor
 from flstore_core.models.torch_values import TORCH_DTYPES
 from flstore_core.schema import Schema
 
+_ALIGNMENT = 16
+"""Bytes. PyTorch aligns what it allocates, and its kernels may rely on that; `torch.export.save` aligns entries too."""
+
 
 def views(schema: Schema, data: NDArray[np.uint8]) -> dict[str, Tensor]:
     """Return a model's tensors by name.
@@ -17,7 +24,7 @@ def views(schema: Schema, data: NDArray[np.uint8]) -> dict[str, Tensor]:
     Args:
         data: the data section of its file, shape (schema.nbytes,); it is not copied, all tensors share its storage.
     """
-    flat = torch.from_numpy(data)
+    flat = _shared(data)
     tensors: dict[str, Tensor] = {}
     offset = 0
     for spec in schema.tensors:
@@ -27,36 +34,19 @@ def views(schema: Schema, data: NDArray[np.uint8]) -> dict[str, Tensor]:
     return tensors
 
 
-def add_base(schema: Schema, data: NDArray[np.uint8], base: NDArray[np.uint8]) -> None:
-    """Add a model to a difference from it, in place. A float beyond its dtype's range becomes the greatest within it;
-    integers wrap, as they did when a client subtracted them; booleans have no difference and stay as they are.
-
-    Args:
-        data, base: data sections, uint8, shape (schema.nbytes,).
-    """
-    offset = 0
-    for spec in schema.tensors:
-        ours, theirs = (torch.from_numpy(part[offset : offset + spec.nbytes]) for part in (data, base))
-        dtype = _dtype(spec.dtype)
-        if dtype.is_floating_point:
-            limits = torch.finfo(torch.float32 if dtype == torch.float64 else dtype)
-            ours.view(dtype).add_(theirs.view(dtype)).clamp_(limits.min, limits.max)
-        elif dtype != torch.bool:
-            ours.view(dtype).add_(theirs.view(dtype))
-        offset += spec.nbytes
-
-
 def strided(raw: RawTensor) -> Tensor:
-    """Return an archive's tensor, whose extent was checked when the archive was read."""
+    """Return an archive's tensor, whose extent was checked when the archive was read. Aligned bytes are not copied."""
     if not len(raw.data):
         return torch.zeros(raw.shape, dtype=_dtype(raw.dtype))
     dtype = _dtype(raw.dtype)
-    whole = np.frombuffer(raw.data, np.uint8).copy()
+    whole = np.frombuffer(raw.data, np.uint8)
+    if whole.ctypes.data % _ALIGNMENT:
+        whole = whole.copy()
     usable = len(whole) // dtype.itemsize * dtype.itemsize
-    return torch.from_numpy(whole[:usable]).view(dtype).as_strided(raw.shape, raw.strides, raw.offset)
+    return _shared(whole[:usable]).view(dtype).as_strided(raw.shape, raw.strides, raw.offset)
 
 
-def mixture(schema: Schema, models: list[tuple[float, NDArray[np.uint8]]]) -> NDArray[np.uint8]:
+def mixture(schema: Schema, models: Sequence[tuple[float, NDArray[np.uint8]]]) -> NDArray[np.uint8]:
     """Return the data section of the weighted sum of models; integer tensors are those of the first.
 
     Args:
@@ -67,7 +57,7 @@ def mixture(schema: Schema, models: list[tuple[float, NDArray[np.uint8]]]) -> ND
         where = slice(run.offset, run.offset + run.nbytes)
         total = torch.zeros(run.count, dtype=torch.float64 if run.dtype == "F64" else torch.float32)
         for weight, raw in models:
-            total.add_(torch.from_numpy(raw[where]).view(_dtype(run.dtype)), alpha=weight)
+            total.add_(_shared(raw[where]).view(_dtype(run.dtype)), alpha=weight)
         torch.from_numpy(data[where]).view(_dtype(run.dtype)).copy_(total)
     return data
 
@@ -77,3 +67,10 @@ def _dtype(code: str) -> torch.dtype:
         return TORCH_DTYPES[code]
     except KeyError:
         raise InvalidProgram(f"dtype {code} is not one that PyTorch computes with") from None
+
+
+def _shared(data: NDArray[Any]) -> Tensor:
+    """Return a tensor over the same memory, which may be such that can only be read: no program writes to weights."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(data)

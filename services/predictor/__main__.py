@@ -13,6 +13,7 @@ from services.common import logs, memory
 from services.common.proof import Keys
 from services.common.serve import Listen, run, start
 from services.predictor.app import create_app
+from services.predictor.confined.limits import allow_descriptors
 from services.predictor.settings import Settings
 from services.predictor.state import create_state
 
@@ -21,6 +22,7 @@ def main() -> None:
     settings, keys = Settings.from_env(os.environ), Keys.from_env(os.environ)
     logs.begin(settings.predictor, os.environ)
     memory.check_cache(settings.cache_bytes, memory.memory_limit())
+    allow_descriptors()
     settings.apply()
     buffers.keep(settings.cache_bytes // buffers.IDLE_SHARE)
     buffers.keep_freed()

@@ -5,13 +5,24 @@ import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from flstore_core.buffers import IDLE_SHARE
 from flstore_core.errors import InvalidParameters
 from flstore_core.ids import ShardId, shard_id
 from flstore_core.policies.registry import check_policy
 from flstore_core.units import format_size
 from services.common.settings import Variables, read, seconds, size, some_seconds, whole
+from services.predictor.confined.limits import Bounds, hide
 
 NAME = ShardId("predictor-0")
+OWN_BYTES = 512 * 2**20
+"""What a predictor takes beside its cache: itself, and PyTorch in the process that others are forked from. Together
+they take some 450 MiB."""
+MAPPED_BYTES = 2**40
+"""Addresses for a program and the models that it is given. Mapping costs none of the process's own memory."""
+LEAST_PROGRAM_BYTES = 64 * 2**20
+"""What a program's process may allocate however little FLSTORE_MEMORY_BYTES leaves; with less hardly anything runs."""
+WAITING = 2
+"""Processes that may wait for their program's next request, beside one for each computing thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +50,8 @@ class Settings:
     run_bytes: int = 2**30
     """FLSTORE_RUN_BYTES: memory that a program's intermediate results may hold at one time."""
     memory_bytes: int = 0
-    """FLSTORE_MEMORY_BYTES: most memory that the process may allocate; 0 for no limit. A program that asks for more is
-    refused. Without a limit, the system would kill the process."""
+    """FLSTORE_MEMORY_BYTES: most memory that the predictor may take, its programs' processes included; 0 for no limit.
+    It says how much each of those may allocate."""
 
     def __post_init__(self) -> None:
         for name, nbytes in (("FLSTORE_CACHE_BYTES", self.cache_bytes), ("FLSTORE_RUN_BYTES", self.run_bytes)):
@@ -69,13 +80,35 @@ class Settings:
         }
         values = read(env, variables)
         if values.get("memory_bytes") and "run_bytes" not in values:
-            values["run_bytes"] = min(values["memory_bytes"], cls().run_bytes)
+            settings = cls(**{**values, "run_bytes": 0})
+            values["run_bytes"] = min(settings.program_bytes, settings.memory_bytes, cls().run_bytes)
         return cls(**values)
 
-    def apply(self) -> None:
-        """Set what holds for the whole process: PyTorch's threads and the memory limit."""
-        import torch  # here, so that settings can be checked where there is no PyTorch, and in no time
+    @property
+    def processes(self) -> int:
+        """Processes of programs that there may be at one time."""
+        return self.compute_threads + WAITING
 
-        torch.set_num_threads(self.torch_threads or len(os.sched_getaffinity(0)))
+    @property
+    def program_bytes(self) -> int:
+        """Memory that the process of one program may allocate.
+
+        Example: of 2 GiB, a cache of 512 MiB, the eighth of it that is kept for the next arrays, and the predictor
+        itself leave 960 MiB. Two threads compute, so two programs may run at once, and have 480 MiB each.
+        """
+        if not self.memory_bytes:
+            return 2 * self.run_bytes  # as much again for what operators take for themselves
+        rest = self.memory_bytes - self.cache_bytes - self.cache_bytes // IDLE_SHARE - OWN_BYTES
+        return max(LEAST_PROGRAM_BYTES, rest // self.compute_threads)
+
+    def bounds(self) -> Bounds:
+        """Return what the process of one program may take."""
+        cores = self.torch_threads or len(os.sched_getaffinity(0))
+        # Twice the time of one run: a process is ended between runs once it has used half of it.
+        return Bounds(self.program_bytes, MAPPED_BYTES, 2 * self.run_seconds, cores)
+
+    def apply(self) -> None:
+        """Set what holds for the whole process: its memory limit, and that no other process looks into it."""
+        hide()
         if self.memory_bytes:
             resource.setrlimit(resource.RLIMIT_DATA, (self.memory_bytes, self.memory_bytes))

@@ -13,6 +13,8 @@ from flstore_core.models.running import Limits
 from flstore_core.policies.registry import make_policy
 from flstore_core.storage import ObjectStore
 from services.common.activity import Activity
+from services.predictor.confined.launch import Launcher
+from services.predictor.confined.pool import Pool
 from services.predictor.settings import Settings
 from services.predictor.versions import Versions
 
@@ -27,6 +29,7 @@ class State:
     settings: Settings
     store: ObjectStore
     engine: Engine
+    processes: Pool
     versions: Versions
     activity: Activity
     limiter: CapacityLimiter
@@ -42,15 +45,24 @@ class State:
         return self.activity.idle_for(self.settings.idle_seconds)
 
 
-def create_state(settings: Settings, store: ObjectStore, clock: Callable[[], float]) -> State:
-    """Return the parts of a predictor; `clock` gives seconds that never go back."""
+def create_state(
+    settings: Settings, store: ObjectStore, clock: Callable[[], float], launcher: Launcher | None = None
+) -> State:
+    """Return the parts of a predictor.
+
+    Args:
+        clock: seconds, never going back.
+        launcher: of the processes that programs run in, if it is shared.
+    """
     policy = make_policy(settings.policy, settings.cache_bytes, clock, random.Random(settings.predictor))
     limits = Limits(settings.run_seconds, settings.run_bytes)
-    engine = Engine(store, Cache(Ledger(policy, settings.cache_bytes, clock)), limits)
+    processes = Pool(launcher or Launcher(), settings.bounds(), settings.run_bytes, settings.processes, clock)
+    engine = Engine(store, Cache(Ledger(policy, settings.cache_bytes, clock)), processes, limits)
     return State(
         settings=settings,
         store=store,
         engine=engine,
+        processes=processes,
         versions=Versions(store, engine, clock, settings.refresh_seconds),
         activity=Activity(clock),
         limiter=CapacityLimiter(settings.compute_threads),

@@ -67,12 +67,13 @@ class Versions:
         name = self._name(job, version)
         ref = self._engine.library.locate(current.job, name)
         request = _request(current, (ref,))
-        access = self._engine.access(request)
-        return str(name), list(access.model(name)(*_ordered(inputs, access.inputs)))
+        with self._engine.access(request) as access:
+            return str(name), list(access.model(name)(*_ordered(inputs, access.inputs)))
 
     def inputs(self, job: JobId) -> Sequence[InputSpec]:
         """Return what a job's program takes; raise `NotFound` if it has none."""
-        return self._engine.access(_request(self._current(job), ())).inputs
+        with self._engine.access(_request(self._current(job), ())) as access:
+            return access.inputs
 
     def check(self, job: JobId, version: str) -> None:
         """Raise what `infer` raises for this version, without running the model."""

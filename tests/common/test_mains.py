@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from flstore_core import buffers
 from flstore_core.errors import InvalidParameters
 from services.common import logs, memory
 from services.common.serve import Listen
+from services.predictor import settings as predictor_settings
 
 MAINS = ["shard", "predictor"]
 
@@ -21,10 +21,9 @@ MAINS = ["shard", "predictor"]
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
     """Put back what a process sets for itself once."""
-    recycler, threads = buffers._recycler, torch.get_num_threads()
+    recycler = buffers._recycler
     yield
     buffers._recycler = recycler
-    torch.set_num_threads(threads)
     gc.enable()
 
 
@@ -44,6 +43,7 @@ class Started:
         monkeypatch.setattr(self.module, "run", self._run)
         monkeypatch.setattr(logs, "configure", lambda *args: self.logged.append(args))
         monkeypatch.setattr(buffers, "keep_freed", lambda: None)
+        monkeypatch.setattr(predictor_settings, "hide", lambda: None)
 
     def _run(self, app: Any, listen: Listen, **options: Any) -> None:
         self.apps.append(app)
@@ -85,15 +85,16 @@ def test_a_cache_beyond_the_memory_of_the_process_is_refused_before_anything_sta
     assert not started.apps
 
 
-def test_a_predictor_sets_pytorchs_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_predictors_programs_get_pytorchs_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     started = Started(monkeypatch, "predictor", {"FLSTORE_TORCH_THREADS": "1", "FLSTORE_CACHE_BYTES": "1MiB"})
     started.module.main()
-    assert torch.get_num_threads() == 1
+    assert started.apps[0].state.predictor.processes.bounds.threads == 1
 
 
 def test_a_predictors_memory_limit_is_the_processs(monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[tuple[int, tuple[int, int]]] = []
     settings: Any = importlib.import_module("services.predictor.settings")
     monkeypatch.setattr(settings.resource, "setrlimit", lambda kind, both: limits.append((kind, both)))
+    monkeypatch.setattr(settings, "hide", lambda: None)
     settings.Settings(memory_bytes=7 * 2**30).apply()
     assert limits == [(settings.resource.RLIMIT_DATA, (7 * 2**30, 7 * 2**30))]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from flstore_core.errors import InvalidProgram
 from flstore_core.models.archive import MAX_JSON_BYTES, MAX_JSON_VALUES, read_archive
 from flstore_core.models.executor import Executable
-from flstore_core.models.library import make_program
+from flstore_core.models.loading import load as load_program
 from flstore_core.models.program import parse_program
 from flstore_core.models.running import Limits, Running
 from flstore_core.schema import Schema, TensorSpec
@@ -67,7 +67,7 @@ def edited(archive: bytes, name: str, edit: Callable[[Any], None]) -> bytes:
 
 
 def load(archive: bytes) -> Executable:
-    return make_program(Schema.of([TensorSpec("hidden.bias", "F32", (32,))]), archive, "").executable
+    return load_program(Schema.of([TensorSpec("hidden.bias", "F32", (32,))]), archive).executable
 
 
 def refused(archive: bytes, said: str) -> None:

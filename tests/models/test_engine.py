@@ -1,9 +1,7 @@
 """The predictor's engine over a store in memory: whole models, cached under a budget, run as PyTorch runs them."""
 
 import hashlib
-import io
 import random
-import zipfile
 from typing import Any
 
 import numpy as np
@@ -25,8 +23,9 @@ from flstore_core.errors import (
 from flstore_core.files import FileName, Files
 from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.model_names import ModelName
+from flstore_core.models.base import Processes
 from flstore_core.models.engine import Engine
-from flstore_core.models.library import DATASET, HEADER_GUESS, PROGRAM, Item, Library, Tally, make_program
+from flstore_core.models.library import DATASET, HEADER_GUESS, PROGRAM, Item, Library, Tally
 from flstore_core.models.protocol import ModelRef, RunRequest
 from flstore_core.models.running import Limits
 from flstore_core.patterns import Pattern
@@ -34,6 +33,7 @@ from flstore_core.policies.base import Key
 from flstore_core.policies.registry import make_policy
 from flstore_core.records import Job, to_bytes
 from flstore_core.schema import Schema, TensorSpec
+from tests.fakes.processes import OwnProcesses
 from tests.fakes.store import MemoryStore
 from tests.models.small import (
     DATA,
@@ -54,10 +54,12 @@ AGGREGATE_1 = ModelName(1)
 A, B = ModelName(1, ClientId("a")), ModelName(1, ClientId("b"))
 
 
-def engine(store: MemoryStore, budget: int = 10**7, limits: Limits | None = None) -> Engine:
+def engine(
+    store: MemoryStore, budget: int = 10**7, limits: Limits | None = None, processes: Processes | None = None
+) -> Engine:
     clock = iter(range(10**9)).__next__
     cache: Cache[Item] = Cache(Ledger(make_policy("lru", budget, clock, random.Random(0)), budget, clock))
-    return Engine(store, cache, limits)
+    return Engine(store, cache, processes or OwnProcesses(), limits)
 
 
 def request(shard: Engine, *names: ModelName, workload: str = "inference", **changes: Any) -> RunRequest:
@@ -162,12 +164,8 @@ def test_other_bytes_under_the_same_name_are_read_anew() -> None:
     np.testing.assert_allclose(access.model(A)(ROWS)[0], output_of(77, ROWS), rtol=1e-5)
 
 
-def test_a_program_counts_with_the_size_of_its_json_and_must_fit_the_cache() -> None:
-    """Binding keeps about as much for each operator as its JSON took."""
-    with zipfile.ZipFile(io.BytesIO(program())) as archive:
-        (name,) = [name for name in archive.namelist() if name.endswith("models/model.json")]
-        size = archive.getinfo(name).file_size
-    assert make_program(SCHEMA, program(), "").nbytes == size
+def test_a_program_counts_with_its_size_and_must_fit_the_cache() -> None:
+    size = len(program())
     predictor = engine(world(), budget=size - 1)
     with pytest.raises(InsufficientCapacity, match="program:"):
         predictor.access(request(predictor, A))
@@ -221,10 +219,10 @@ def test_a_program_that_does_not_fit_the_job_is_refused_and_a_new_one_replaces_i
     other = Schema.of([*SCHEMA.tensors, TensorSpec("more", "F32", (2,))])
     store.put(layout.job(JOB), to_bytes(Job(JOB, other).to_json()))
     with pytest.raises(SchemaMismatch, match="'more', for which the program has no parameter"):
-        predictor.access(inference(other, Files(store).read(FileName.program(HOME)).sha256))
+        _ = predictor.access(inference(other, Files(store).read(FileName.program(HOME)).sha256)).inputs
     replaced, _ = Files(store).put(FileName.program(HOME), b"not a program", {}, 0.0)
     with pytest.raises(InvalidProgram):
-        predictor.access(inference(other, replaced.sha256))
+        _ = predictor.access(inference(other, replaced.sha256)).inputs
 
 
 def inference(schema: Schema, program: str) -> RunRequest:
@@ -242,6 +240,21 @@ def test_what_was_replaced_since_it_was_asked_for_is_not_taken_for_it() -> None:
     access = engine(store := world()).access(request(engine(store), datasets={"test": "another hash"}))
     with pytest.raises(Unavailable, match="was replaced"):
         access.dataset("test")
+
+
+def test_a_process_is_leased_when_one_is_needed_and_given_back_at_the_end() -> None:
+    processes = OwnProcesses()
+    predictor = engine(world(), processes=processes)
+    with predictor.access(request(predictor, A)) as access:
+        assert processes.leased == 0
+        access.model(A)(ROWS)
+        assert (len(access.inputs), processes.leased) == (1, 1)
+    assert processes.leased == 0
+    with pytest.raises(InvalidParameters), predictor.access(request(predictor, A)) as access:
+        access.model(A)(ROWS, ROWS)
+    assert processes.leased == 0
+    predictor.forget_job(JOB)
+    assert processes.forgotten == [JOB]
 
 
 def test_what_is_forgotten_is_gone_and_the_rest_stays() -> None:

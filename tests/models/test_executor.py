@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from flstore_core.errors import OperationCancelled, RunTooLarge, RunTooLong
-from flstore_core.models.library import Program, make_program
+from flstore_core.models.loading import Loaded, load
 from flstore_core.models.running import Limits, Running
 from flstore_core.models.weights import mixture, views
 from flstore_core.schema import Schema, TensorSpec
@@ -23,8 +23,8 @@ def schema_of(module: nn.Module) -> Schema:
     return Schema.of(TensorSpec(name, CODES[t.dtype], tuple(t.shape)) for name, t in plain(module).items())
 
 
-def program_of(module: nn.Module, *inputs: Tensor, dynamic: dict[int, Dim] | None = None) -> Program:
-    return make_program(schema_of(module), exported(module, *inputs, dynamic=dynamic), "")
+def program_of(module: nn.Module, *inputs: Tensor, dynamic: dict[int, Dim] | None = None) -> Loaded:
+    return load(schema_of(module), exported(module, *inputs, dynamic=dynamic))
 
 
 def unlimited() -> Running:

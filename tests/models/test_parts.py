@@ -20,12 +20,14 @@ from flstore_core.errors import (
     SchemaMismatch,
 )
 from flstore_core.models.archive import Archive, RawTensor
+from flstore_core.models.differences import add_base
 from flstore_core.models.executor import Executable
+from flstore_core.models.held import Held
 from flstore_core.models.matching import sources
 from flstore_core.models.program import Input, Node, Program, Ref
 from flstore_core.models.runnable import Runnable, input_specs
-from flstore_core.models.running import Held, Limits, Running
-from flstore_core.models.weights import add_base, mixture, strided, views
+from flstore_core.models.running import Limits, Running
+from flstore_core.models.weights import mixture, strided, views
 from flstore_core.schema import FLOATS, Schema, TensorSpec
 from tests.fakes.clock import Clock
 

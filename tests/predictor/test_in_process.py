@@ -31,6 +31,7 @@ from services.predictor.versions import Versions
 from tests.fakes.clock import Clock
 from tests.fakes.store import Call, MemoryStore
 from tests.models.small import DATA, HOME, JOB, SCHEMA, commit, output_of, program, put_dataset, world
+from tests.predictor.processes import launcher
 
 ROWS = np.arange(8, dtype=np.float32).reshape(2, 4)
 
@@ -42,7 +43,7 @@ class Predictor:
         self.store: MemoryStore = world()
         self.clock = Clock()
         settings = Settings(ShardId("predictor-3"), cache_bytes=10**7, policy="lru", refresh_seconds=2.0)
-        self.state: State = create_state(settings, self.store, self.clock)
+        self.state: State = create_state(settings, self.store, self.clock, launcher())
         self.app = create_app(self.state, Keys())
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         self.http = httpx.AsyncClient(transport=transport, base_url="http://predictor")
@@ -80,7 +81,8 @@ async def predictor() -> AsyncIterator[Predictor]:
 A, B = ModelName(1, ClientId("a")), ModelName(1, ClientId("b"))
 
 
-async def test_a_short_run_is_answered_at_once(predictor: Predictor) -> None:
+async def test_a_short_run_is_answered_at_once(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "PROGRESS_EVERY_S", 60.0)  # short, however slow this machine is
     answer = await predictor.http.post(RUN, json=predictor.request(A, B))
     assert answer.status_code == 200, answer.text
     arrays, _ = codec.loads(answer.content)

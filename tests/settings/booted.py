@@ -29,7 +29,7 @@ class Booted:
     prepared: dict[str, Any] = field(default_factory=dict)
     """Of the controller: its settings and store, and which runtime it is made for."""
     process: dict[str, Any] = field(default_factory=dict)
-    """Of a predictor: PyTorch's threads and the limit of memory."""
+    """Of a predictor: the limit of its memory."""
 
     def state(self, service: str) -> Any:
         return getattr(self.apps[0].state, service)
@@ -72,10 +72,8 @@ def booted(service: str, env: Env) -> Iterator[Booted]:
 
 def _keep_process(patch: pytest.MonkeyPatch, seen: Booted) -> None:
     """Note what a predictor sets for its whole process, in place of setting it."""
-    import torch
-
     settings: Any = importlib.import_module("services.predictor.settings")
-    patch.setattr(torch, "set_num_threads", lambda threads: seen.process.update(threads=threads))
+    patch.setattr(settings, "hide", lambda: None)
     patch.setattr(settings.resource, "setrlimit", lambda kind, both: seen.process.update({"memory": both[0]}))
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from flstore_core.errors import InvalidParameters, NotEnoughData
 from flstore_core.workloads import ModelAccess, Partial, RunnableModel
+from flstore_core.workloads.model_access import outputs_of
 
 Loss = Literal["cross-entropy", "binary-cross-entropy", "mse"]
 MAX_CLASSES = 4096
@@ -101,11 +102,9 @@ def examples(access: ModelAccess, dataset: str, loss: Loss | None, batch: int, r
 
 def score(model: RunnableModel, data: Examples) -> ScoreTotals:
     """Return a model's totals over all examples, run batch by batch."""
-    parts = []
-    for start in range(0, data.rows, data.batch):
-        stop = start + data.batch
-        output = model(*(array[start:stop] for array in data.inputs))[0]
-        parts.append(_LOSSES[data.loss](output, data.targets[start:stop]))
+    places = [slice(start, start + data.batch) for start in range(0, data.rows, data.batch)]
+    results = outputs_of(model, ([array[place] for array in data.inputs] for place in places))
+    parts = [_LOSSES[data.loss](output[0], data.targets[place]) for place, output in zip(places, results, strict=True)]
     return sum(parts[1:], parts[0])
 
 

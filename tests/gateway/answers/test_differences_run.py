@@ -22,6 +22,7 @@ from flstore_core.shard.protocol import WORK_HEADER
 from flstore_core.workloads import Needs, registry
 from services.gateway.answers.question import Options
 from services.predictor.versions import Versions
+from tests.fakes.processes import OwnProcesses
 from tests.fakes.store import MemoryStore
 from tests.fakes.wire import Reply, Sent
 from tests.gateway.answers.twins import Twins
@@ -52,7 +53,7 @@ class Predictor:
     def __init__(self, store: MemoryStore) -> None:
         clock = iter(range(10**9)).__next__
         cache: Cache[Item] = Cache(Ledger(make_policy("lru", 10**7, clock, Random(0)), 10**7, clock))
-        self.engine = Engine(store, cache)
+        self.engine = Engine(store, cache, OwnProcesses())
 
     def __call__(self, sent: Sent) -> Reply:
         answer = self.engine.run(RunRequest.from_json(sent.message), self.engine.begin())
