@@ -31,7 +31,7 @@ class Libc:
 def set_to(monkeypatch: pytest.MonkeyPatch) -> dict[int, tuple[int, int]]:
     """The limits that are set, by their kinds."""
     found: dict[int, tuple[int, int]] = {}
-    monkeypatch.setattr(limits.resource, "setrlimit", found.__setitem__)
+    monkeypatch.setattr(resource, "setrlimit", found.__setitem__)
     return found
 
 
@@ -39,7 +39,7 @@ def test_limits_are_those_of_the_bounds_beside_what_is_taken_already(
     monkeypatch: pytest.MonkeyPatch, set_to: dict[int, tuple[int, int]]
 ) -> None:
     monkeypatch.setattr(limits, "_taken", lambda: (100 * MIB, 500 * MIB))
-    monkeypatch.setattr(limits.resource, "getrlimit", lambda _: (-1, -1))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (-1, -1))
     limits.limit(Bounds(memory_bytes=64 * MIB, mapped_bytes=1000 * MIB, seconds=2.5, threads=3))
     assert set_to[resource.RLIMIT_DATA] == 2 * ((100 + 64 + 4 * 8) * MIB,)
     assert set_to[resource.RLIMIT_AS] == 2 * ((500 + 64 + 1000 + 4 * 256) * MIB,)
@@ -50,7 +50,7 @@ def test_limits_are_those_of_the_bounds_beside_what_is_taken_already(
 def test_no_limit_is_above_what_the_process_may_set(
     monkeypatch: pytest.MonkeyPatch, set_to: dict[int, tuple[int, int]]
 ) -> None:
-    monkeypatch.setattr(limits.resource, "getrlimit", lambda _: (5, 5))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (5, 5))
     limits.limit(Bounds(MIB, MIB, 1.0, 1))
     assert max(hard for _, hard in set_to.values()) == 5
 
@@ -63,7 +63,7 @@ def test_what_is_taken_is_what_the_kernel_counts() -> None:
 def test_a_predictor_may_open_as_many_files_as_the_system_lets_it(
     monkeypatch: pytest.MonkeyPatch, set_to: dict[int, tuple[int, int]]
 ) -> None:
-    monkeypatch.setattr(limits.resource, "getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
     limits.allow_descriptors()
     assert set_to == {resource.RLIMIT_NOFILE: (4096, 4096)}
 
