@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from services.predictor.confined import zygote
+from services.predictor.confined.syscalls import Filter, Unfiltered
 from tests.predictor.confined.probing import BOUNDS
 
 
@@ -61,7 +62,7 @@ def test_a_filter_is_tried_out_before_it_is_relied_on(
 
 
 def test_a_system_without_a_filter_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zygote.Filter, "__init__", lambda _: (_ for _ in ()).throw(zygote.Unfiltered("no library")))
+    monkeypatch.setattr(Filter, "__init__", lambda _: (_ for _ in ()).throw(Unfiltered("no library")))
     assert zygote.check_filter() == (None, "no library")
 
 
