@@ -38,9 +38,11 @@ record, or is refused if the bytes differ. An erasure in between leaves a mark i
 before it fails in step 5 and cannot bring back what was erased (`services.gateway.rounds.erase`).
 
 **A replacement** is an upload that may take the place of another update. In step 2 it passes over a record of other
-bytes or metrics; in step 5 it puts its own in the place, by the etag. In step 6 it deletes the file of the update that
-it replaced, unless a commit has begun: then the round's record says which of the two counts
-(`services.gateway.rounds.settlement`), and if it is the earlier one, the replacement is removed and refused.
+bytes or metrics; in step 5 it puts its own in the place, by the etag. If the place has changed, it goes back to step 4,
+with a file of another name: the store may have carried out step 5 twice, and whoever replaced the record that came of
+the first time deletes its file. In step 6 it deletes the file of the update that it replaced, unless a commit has
+begun: then the round's record says which of the two counts (`services.gateway.rounds.settlement`), and if it is the
+earlier one, the replacement is removed and refused.
 
 **In a job of version 0.1.0** files have no names there, and that version finds no others. So that both versions can
 run side by side, and 0.1.0 again afterwards, the first upload to a place gets the file without a name, if it can create
@@ -172,7 +174,7 @@ class Ingest:
             self._send_slices(checked, MemberRef.of(upload.round, member, is_delta), opening)
         finally:
             written = tensors.result()  # in any case: the writer reads the body, which is freed as soon as this returns
-        return self._put_record(upload, replace(member, upload=written), place)
+        return self._put_record(checked, replace(member, upload=written), place)
 
     def _put_tensors(self, checked: CheckedUpload, name: str) -> str:
         """Write the upload's file, and return the name that it has in the end: somebody else's may have no name."""
@@ -184,7 +186,8 @@ class Ingest:
         except PreconditionFailed:
             return self._put_tensors(checked, self._name_upload())
 
-    def _put_record(self, upload: Upload, member: Member, place: Place) -> Receipt:
+    def _put_record(self, checked: CheckedUpload, member: Member, place: Place) -> Receipt:
+        upload = checked.upload
         key = layout.member(upload.job.home, upload.round, upload.client)
         while True:
             try:
@@ -194,11 +197,21 @@ class Ingest:
                 now = self._records.read_place(upload.job, upload.round, upload.client)
                 if not (upload.replace and now.member) or now.member.upload == member.upload:
                     return self._join_other(upload, member)
-                place = now  # another upload was quicker, and is replaced too
+                place, member = now, self._begin_again(checked, member)  # another upload was quicker, and is replaced
         self._require_counted(upload, member)
         if place.member:
             self._discard(upload, place.member)
         return Receipt(member, created=True)
+
+    def _begin_again(self, checked: CheckedUpload, member: Member) -> Member:
+        """Write the upload's file once more, under another name, and return its record.
+
+        The store may have carried out the write of the record twice. Then the first one succeeded, and was replaced by
+        somebody who deletes the file that it names, now or later.
+        """
+        upload, name = checked.upload, self._put_tensors(checked, self._name_upload())
+        self._store.delete(layout.tensors(upload.job.home, upload.round, upload.client, member.upload))
+        return replace(member, upload=name)
 
     def _discard(self, upload: Upload, replaced: Member) -> None:
         """Note that another update was replaced, and delete its file: no commit can name it any more."""

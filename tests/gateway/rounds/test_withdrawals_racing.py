@@ -1,15 +1,19 @@
 """Replacements and withdrawals against commits, uploads and each other, under every order of their store calls."""
 
+from collections.abc import Callable
 from hashlib import sha256
 
 import pytest
 
+from flstore_core import layout
 from flstore_core.errors import Conflict, NotFound, RoundCommitted, Unavailable
 from flstore_core.ids import ClientId
 from flstore_core.records import Member, Round
+from flstore_core.storage import Body, ObjectInfo
 from services.gateway.rounds.ingest import Receipt
+from tests.fakes.store import MemoryStore
 from tests.gateway.rounds.test_interleavings import Operation, Outcomes, outcomes_of, two_delivered
-from tests.gateway.rounds.world import JOB, World, body, gram
+from tests.gateway.rounds.world import HOME, JOB, World, body, gram, world
 
 SEEDS = {sha256(body(seed)).hexdigest(): seed for seed in (1, 2, 3, 9)}
 C = ClientId("c")
@@ -74,3 +78,33 @@ def keep_promises(setting: World, outcomes: Outcomes) -> None:
 )
 def test_in_every_order(operations: list[Operation], preemptions: int, ends: set[str]) -> None:
     assert outcomes_of(two_delivered, operations, keep_promises, preemptions) == ends
+
+
+class RepeatingStore(MemoryStore):
+    """Carries out the first write of a record twice, as if the answer to the first time was lost.
+
+    Attributes:
+        between: what happens in between.
+    """
+
+    between: Callable[[], object] | None = None
+
+    def put(self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None) -> ObjectInfo:
+        info = super().put(key, body, if_none_match=if_none_match, if_match=if_match)
+        if self.between and key == layout.member(HOME, 0, ClientId("c")):
+            between, self.between = self.between, None
+            between()
+            info = super().put(key, body, if_none_match=if_none_match, if_match=if_match)
+        return info
+
+
+def test_a_replacement_that_is_written_twice_does_not_name_a_file_that_another_one_deleted() -> None:
+    store = RepeatingStore()
+    gateway = world(store=store)
+    gateway.put(0, "c", 1)
+    store.between = lambda: World.make(store, gateway.time).put(0, "c", 3, replace=True)
+    receipt = gateway.put(0, "c", 2, replace=True)
+    assert gateway.stored_member(0, "c") == receipt.member
+    assert gateway.stored_tensors(0, "c") == body(2)
+    gateway.commit(0)
+    assert gateway.stored_files(0) == {f"c~{receipt.member.upload}.safetensors"}

@@ -63,8 +63,8 @@ def _write_the_record_first(patch: Patch) -> None:
         waiting[name] = checked
         return name
 
-    def put_record_then_tensors(ingest: Ingest, upload: Upload, member: Member, place: Place) -> Receipt:
-        receipt = put_record(ingest, upload, member, place)
+    def put_record_then_tensors(ingest: Ingest, checked: CheckedUpload, member: Member, place: Place) -> Receipt:
+        receipt = put_record(ingest, checked, member, place)
         put_tensors(ingest, waiting[member.upload], member.upload)
         return receipt
 
@@ -80,6 +80,10 @@ def _take_a_repeated_call_for_anothers(patch: Patch) -> None:
         return join_other(ingest, upload, member)
 
     patch.setattr(Ingest, "_join_other", delete_and_join)
+
+
+def _keep_the_file(patch: Patch) -> None:
+    patch.setattr(Ingest, "_begin_again", lambda ingest, checked, member: member)
 
 
 def _acknowledge_a_late_replacement(patch: Patch) -> None:
@@ -172,5 +176,12 @@ MENDS = [
         _take_back_without_a_second_look,
         "withdrawals",
         15,
+    ),
+    Mend(
+        "replacements-begin-again",
+        "a replacement whose record was written twice names a file that another one has deleted",
+        _keep_the_file,
+        "replacements",
+        2403,
     ),
 ]
