@@ -125,7 +125,7 @@ MENDS = [
         "an erasure leaves what an upload that was cut off has written",
         _go_by_records,
         "uploads and erasures",
-        29,
+        144,
     ),
     Mend(
         "tombstones-looked-at",
@@ -174,7 +174,7 @@ MENDS = [
         "a commit that broke off leaves an erased client's row",
         _leave_no_statistics,
         "commits that break off",
-        1989,
+        406,
     ),
     Mend(
         "reading-forgotten",

@@ -115,7 +115,7 @@ MENDS = [
         "an identical upload is acknowledged by the record of another one that the commit did not count",
         _return_early,
         "uploads",
-        1449,
+        37,
     ),
     Mend(
         "last-look",
@@ -175,7 +175,7 @@ MENDS = [
         "an update is taken back out of a round that was committed with it",
         _take_back_without_a_second_look,
         "withdrawals",
-        15,
+        143,
     ),
     Mend(
         "replacements-begin-again",
