@@ -86,4 +86,6 @@ class Jobs:
                 raise
             if self._generations.settle(proposal):
                 return True
+            # Another creation may have taken the proposal over: its generation has been live then, and may have ended.
+            job = replace(job, generation=self._name_generation())
         return False
