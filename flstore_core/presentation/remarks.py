@@ -1,4 +1,4 @@
-"""What answers of many workloads have to say besides, in the same fields: missing weights, and tensors left out."""
+"""What answers of many workloads have to say besides, in the same fields: missing weights or bases, and the like."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ def remarks_of(answer: Answer) -> tuple[list[str], Answer]:
 
 def _are_names(value: Any) -> bool:
     """Return whether a field is what the remark is made of; a package's answer may have another of its name."""
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+    return isinstance(value, list) and all(isinstance(each, str | int) for each in value)
 
 
 def _unweighted(names: Sequence[str]) -> str:
@@ -27,4 +27,15 @@ def _left_out(names: Sequence[str]) -> str:
     return f"Tensors left out, as they hold no floating-point numbers: {listed(names)}"
 
 
-_SAID: Mapping[str, Callable[[Sequence[str]], str]] = {"unweighted": _unweighted, "tensors_left_out": _left_out}
+def _without_base(rounds: Sequence[Any]) -> str:
+    return (
+        f"Deltas were taken against zero, as no base is known of round {listed(rounds)}; store the model that it "
+        "started from as the aggregate of an earlier round"
+    )
+
+
+_SAID: Mapping[str, Callable[[Sequence[str]], str]] = {
+    "unweighted": _unweighted,
+    "tensors_left_out": _left_out,
+    "rounds_without_base": _without_base,
+}

@@ -147,6 +147,7 @@ class Aggregate:
     pattern = Pattern.P2
     needs = Needs.WEIGHTS
     reads_base = True
+    against_zero = True
     source = (
         "McMahan et al. 2017, AISTATS; Yin et al. 2018, ICML; Pillutla et al. 2019, arXiv:1912.13445; "
         "Blanchard et al. 2017, NeurIPS; El Mhamdi et al. 2018, ICML; McMahan et al. 2018, ICLR; "

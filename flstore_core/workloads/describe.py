@@ -14,14 +14,26 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import JsonSchemaMode
 
 from flstore_core.errors import BrokenWorkload, InvalidParameters
-from flstore_core.workloads import Context, Needs, Partial, reads_vectors, registry
+from flstore_core.records import Updates
+from flstore_core.workloads import Context, Needs, Partial, reads_vectors, registry, wants_statistics
 from flstore_core.workloads.registry import AnyWorkload
 
 TENSORS_LEFT_OUT = "tensors_left_out"
 """Field of answers that are of flat vectors: names of the tensors that had no part in it."""
 
-REMARKS = ("unweighted", TENSORS_LEFT_OUT)
+WITHOUT_BASE = "rounds_without_base"
+"""Field of answers over deltas that were taken against zero: the rounds whose base is not known."""
+
+REMARKS = ("unweighted", TENSORS_LEFT_OUT, WITHOUT_BASE)
 """Fields that answers of many workloads have, alike in all of them."""
+
+_WITHOUT_BASE_SCHEMA: Mapping[str, Any] = {
+    "type": "array",
+    "items": {"type": "integer"},
+    "description": "Rounds whose updates are models and whose base is not known, so that deltas were taken against "
+    "zero; left out where there is none. Store the model that the round started from as the aggregate of an earlier "
+    "round.",
+}
 
 _LEFT_OUT_SCHEMA: Mapping[str, Any] = {
     "type": "array",
@@ -95,6 +107,8 @@ def answer(workload: AnyWorkload, partials: Sequence[Partial], context: Context,
     if reads_vectors(workload):
         read = workload.needs is not Needs.WEIGHTS or context.members
         value.setdefault(TENSORS_LEFT_OUT, list(context.job.schema.outside) if read else [])
+        if rounds := _rounds_without_base(workload, context, params):
+            value.setdefault(WITHOUT_BASE, rounds)
     return dict(sorted(value.items(), key=lambda item: item[0] in REMARKS))
 
 
@@ -120,12 +134,21 @@ def schema_of(kind: type[object], mode: JsonSchemaMode) -> Mapping[str, Any]:
     return schema
 
 
+def _rounds_without_base(workload: AnyWorkload, context: Context, params: Any) -> list[int]:
+    """Return the rounds whose deltas were taken against zero for want of a base."""
+    if not wants_statistics(workload, params) and not getattr(workload, "against_zero", False):
+        return []
+    rounds = (each for each in context.rounds if each.updates is Updates.WEIGHTS and each.record.members)
+    return [each.record.number for each in rounds if each.record.base is None]
+
+
 def _answer_schema(workload: AnyWorkload) -> Mapping[str, Any]:
     """Return the JSON Schema of what `answer` returns."""
     schema = schema_of(workload.result, "serialization")
     if not reads_vectors(workload):
         return schema
-    properties = {TENSORS_LEFT_OUT: _LEFT_OUT_SCHEMA, **schema.get("properties", {})}
+    remarks = {TENSORS_LEFT_OUT: _LEFT_OUT_SCHEMA, WITHOUT_BASE: _WITHOUT_BASE_SCHEMA}
+    properties = {**remarks, **schema.get("properties", {})}
     required = dict.fromkeys([*schema.get("required", []), TENSORS_LEFT_OUT])
     return {**schema, "properties": properties, "required": list(required)}
 

@@ -113,6 +113,7 @@ class Unlearn:
     pattern = Pattern.P2
     needs = Needs.WEIGHTS
     reads_base = False
+    against_zero = True
     source = "Liu et al. 2021, FedEraser: Enabling Efficient Client-Level Data Removal, IWQoS"
     params = UnlearnParams
     result = UnlearnResult

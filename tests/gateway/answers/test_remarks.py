@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from flstore_core.ids import ClientId
 from flstore_core.presentation import Facts, present
 from flstore_core.presentation.remarks import remarks_of
-from flstore_core.records import MAX_WEIGHT
+from flstore_core.records import MAX_WEIGHT, Updates
 from flstore_core.workloads import Needs, Weighted, registry
-from flstore_core.workloads.describe import REMARKS, TENSORS_LEFT_OUT, describe
+from flstore_core.workloads.describe import REMARKS, TENSORS_LEFT_OUT, WITHOUT_BASE, describe
 from services.gateway.rounds.upload import Upload
 from tests.gateway.answers.test_weight_key import asked, trained
 from tests.gateway.world import World, body, world
@@ -73,7 +73,8 @@ def test_tensors_outside_the_flat_vector_are_named_by_every_answer_of_vectors(
     assert outcome.result.get(TENSORS_LEFT_OUT, []) == (["steps"] if reads else [])
     assert (TENSORS_LEFT_OUT in outcome.result) == (needs is not Needs.METADATA)
     schema = describe(registry.get(name)).result
-    assert schema["properties"].keys() == outcome.result.keys() >= set(schema["required"])
+    assert schema["properties"].keys() - {WITHOUT_BASE} == outcome.result.keys() - {WITHOUT_BASE}
+    assert outcome.result.keys() >= set(schema["required"])
     assert all(schema["properties"][field]["description"] for field in REMARKS if field in outcome.result)
 
 
@@ -86,6 +87,9 @@ def test_remarks_are_shown_in_the_same_words_and_once(name: str, params: dict[st
         expected.append(f"Counted equally, for want of a weight: c{CLIENT}")
     if result.get(TENSORS_LEFT_OUT):
         expected.append("Tensors left out, as they hold no floating-point numbers: steps")
+    if WITHOUT_BASE in result:
+        expected.append(shown.remarks[-1])
+        assert "taken against zero" in expected[-1]
     assert shown.remarks == expected
     facts = [part.values for part in shown.parts if isinstance(part, Facts)]
     assert not any(field in values for field in REMARKS for values in facts)
@@ -124,3 +128,23 @@ def test_whatever_is_reported_as_weight_is_counted_or_named(values: list[Any], r
     alike = not any(weights)
     assert found["weights"] == pytest.approx([1 / len(values) if alike else each / sum(weights) for each in weights])
     assert found["unweighted"] == [f"c{client}" for client, known in enumerate(usable) if alike or not known]
+
+
+@pytest.mark.parametrize(("name", "params"), asked(), ids=str)
+@pytest.mark.parametrize("updates", [Updates.WEIGHTS, Updates.DELTA])
+def test_deltas_against_zero_are_told_of_until_the_round_has_a_base(
+    name: str, params: dict[str, Any], updates: Updates
+) -> None:
+    workload = registry.get(name)
+    asks_for_one = "round" in describe(workload).parameters["properties"]
+    if workload.needs is not Needs.STATISTICS or params or not asks_for_one:
+        return
+    gateway = world()
+    gateway.create(updates=updates)
+    gateway.fill(1, 6)
+    gateway.commit(1)
+    result = gateway.run(name).result
+    assert result.get(WITHOUT_BASE, []) == ([1] if updates is Updates.WEIGHTS else [])
+    gateway.put_aggregate(0, 9)
+    gateway.commit(0)
+    assert WITHOUT_BASE not in gateway.run(name, round=1).result
