@@ -34,8 +34,16 @@ def _without_base(rounds: Sequence[Any]) -> str:
     )
 
 
+def _seen_as_differences(rounds: Sequence[Any]) -> str:
+    return (
+        f"Updates count as differences from the base in round {listed(rounds)}, as the aggregates show; say "
+        "updates='delta' when a job is created"
+    )
+
+
 _SAID: Mapping[str, Callable[[Sequence[str]], str]] = {
     "unweighted": _unweighted,
     "tensors_left_out": _left_out,
     "rounds_without_base": _without_base,
+    "rounds_seen_as_differences": _seen_as_differences,
 }

@@ -24,8 +24,18 @@ TENSORS_LEFT_OUT = "tensors_left_out"
 WITHOUT_BASE = "rounds_without_base"
 """Field of answers over deltas that were taken against zero: the rounds whose base is not known."""
 
-REMARKS = ("unweighted", TENSORS_LEFT_OUT, WITHOUT_BASE)
+SEEN_AS_DIFFERENCES = "rounds_seen_as_differences"
+"""Field of answers over updates that count as differences though their job does not say so, see `Round.updates`."""
+
+REMARKS = ("unweighted", TENSORS_LEFT_OUT, WITHOUT_BASE, SEEN_AS_DIFFERENCES)
 """Fields that answers of many workloads have, alike in all of them."""
+
+_SEEN_SCHEMA: Mapping[str, Any] = {
+    "type": "array",
+    "items": {"type": "integer"},
+    "description": "Rounds whose updates count as differences: the job does not say what its updates are, and "
+    "aggregates lie ten times nearer to the base plus their mean than to their mean; left out where there is none.",
+}
 
 _WITHOUT_BASE_SCHEMA: Mapping[str, Any] = {
     "type": "array",
@@ -109,7 +119,16 @@ def answer(workload: AnyWorkload, partials: Sequence[Partial], context: Context,
         value.setdefault(TENSORS_LEFT_OUT, list(context.job.schema.outside) if read else [])
         if rounds := _rounds_without_base(workload, context, params):
             value.setdefault(WITHOUT_BASE, rounds)
+        if rounds := _rounds_seen_as_differences(context):
+            value.setdefault(SEEN_AS_DIFFERENCES, rounds)
     return dict(sorted(value.items(), key=lambda item: item[0] in REMARKS))
+
+
+def _rounds_seen_as_differences(context: Context) -> list[int]:
+    """Return the rounds whose updates count as differences because aggregates show it, not because the job says so."""
+    if context.job.updates_stated:
+        return []
+    return [each.record.number for each in context.rounds if each.updates is Updates.DELTA and each.record.members]
 
 
 def dump(result: Any) -> Any:
@@ -147,7 +166,11 @@ def _answer_schema(workload: AnyWorkload) -> Mapping[str, Any]:
     schema = schema_of(workload.result, "serialization")
     if not reads_vectors(workload):
         return schema
-    remarks = {TENSORS_LEFT_OUT: _LEFT_OUT_SCHEMA, WITHOUT_BASE: _WITHOUT_BASE_SCHEMA}
+    remarks = {
+        TENSORS_LEFT_OUT: _LEFT_OUT_SCHEMA,
+        WITHOUT_BASE: _WITHOUT_BASE_SCHEMA,
+        SEEN_AS_DIFFERENCES: _SEEN_SCHEMA,
+    }
     properties = {**remarks, **schema.get("properties", {})}
     required = dict.fromkeys([*schema.get("required", []), TENSORS_LEFT_OUT])
     return {**schema, "properties": properties, "required": list(required)}

@@ -13,7 +13,7 @@ from flstore_core.presentation import Facts, present
 from flstore_core.presentation.remarks import remarks_of
 from flstore_core.records import MAX_WEIGHT, Updates
 from flstore_core.workloads import Needs, Weighted, registry
-from flstore_core.workloads.describe import REMARKS, TENSORS_LEFT_OUT, WITHOUT_BASE, describe
+from flstore_core.workloads.describe import REMARKS, SEEN_AS_DIFFERENCES, TENSORS_LEFT_OUT, WITHOUT_BASE, describe
 from services.gateway.rounds.upload import Upload
 from tests.gateway.answers.test_weight_key import asked, trained
 from tests.gateway.world import World, body, world
@@ -21,6 +21,8 @@ from tests.workloads.questions import leaves
 
 CLIENT = 3
 """The client that gives no weight, or another one."""
+SELDOM = {WITHOUT_BASE, SEEN_AS_DIFFERENCES}
+"""Remarks that an answer has only where there is something to say."""
 HEAVY = 40
 """More than most, and less than the heaviest: from that one an artifact takes what it has of integers."""
 
@@ -73,7 +75,7 @@ def test_tensors_outside_the_flat_vector_are_named_by_every_answer_of_vectors(
     assert outcome.result.get(TENSORS_LEFT_OUT, []) == (["steps"] if reads else [])
     assert (TENSORS_LEFT_OUT in outcome.result) == (needs is not Needs.METADATA)
     schema = describe(registry.get(name)).result
-    assert schema["properties"].keys() - {WITHOUT_BASE} == outcome.result.keys() - {WITHOUT_BASE}
+    assert schema["properties"].keys() - SELDOM == outcome.result.keys() - SELDOM
     assert outcome.result.keys() >= set(schema["required"])
     assert all(schema["properties"][field]["description"] for field in REMARKS if field in outcome.result)
 
