@@ -34,11 +34,13 @@ class FakePlacement(Placement):
 
     Attributes:
         trouble: raised instead of placing a job.
+        before: called before a job is placed.
         forgotten: jobs that the controller was told are deleted.
     """
 
     shards: tuple[str, ...] = ("shard-0",)
     trouble: FLStoreError | None = None
+    before: Callable[[], object] = lambda: None
     forgotten: list[JobId] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -52,6 +54,7 @@ class FakePlacement(Placement):
         return self.place(job)
 
     def place(self, job: JobId) -> Assignment:
+        self.before()
         if self.trouble:
             raise self.trouble
         return Assignment(tuple((ShardId(name),) for name in self.shards), 1)
