@@ -1,8 +1,10 @@
 """KServe's model server: one `kserve.Model` for each job, and Open Inference Protocol endpoints that know versions.
 
 The SDK's own server would bind a port and handle the process' signals. Here its data plane, repository and endpoints
-serve on the socket that the predictor was started for. The SDK refuses versions ("not supported yet"), so the endpoints
-whose path has a version are registered before its own.
+serve on the socket that the predictor was started for. The SDK refuses versions ("not supported yet") and lists models
+on the event loop, so the list and the endpoints whose path has a version are registered before its own.
+
+Whatever reads the store or leases a process runs in a thread: on the event loop, it would hold up everybody.
 
 The data plane passes no version on to a model. So an endpoint puts it into a context variable, which each request has
 for itself, and `JobModel` reads it there.
@@ -26,7 +28,12 @@ from kserve.errors import (
     server_not_ready_handler,
 )
 from kserve.protocol.dataplane import DataPlane
-from kserve.protocol.rest.v2_datamodels import InferenceRequest, ModelMetadataResponse, ModelReadyResponse
+from kserve.protocol.rest.v2_datamodels import (
+    InferenceRequest,
+    ListModelsResponse,
+    ModelMetadataResponse,
+    ModelReadyResponse,
+)
 from kserve.protocol.rest.v2_endpoints import V2Endpoints, register_v2_endpoints
 from kserve.utils.utils import from_np_dtype
 
@@ -57,8 +64,8 @@ class JobModel(Model):  # type: ignore[misc]
             outputs.append(output)
         return InferResponse(payload.id or "", self.name, outputs, model_version=version)
 
-    def get_input_types(self) -> list[dict[str, Any]]:
-        specs = self._state.versions.inputs(self._job)
+    async def get_input_types(self) -> list[dict[str, Any]]:
+        specs = await self._state.compute(self._state.versions.inputs, self._job)
         return [
             {
                 "name": spec.name,
@@ -83,9 +90,6 @@ class JobRepository(ModelRepository):  # type: ignore[misc]
         model: JobModel = self.models[name]
         return model
 
-    def get_models(self) -> dict[str, JobModel]:
-        return {str(job): self.get_model(job) for job in self._state.versions.jobs()}
-
     async def is_model_ready(self, name: str) -> bool:
         """Return True if a version can answer; raise what `Versions.check` raises if it cannot."""
         await self._state.compute(self._state.versions.check, job_id(name), _version.get())
@@ -93,7 +97,16 @@ class JobRepository(ModelRepository):  # type: ignore[misc]
 
 
 class VersionedEndpoints(V2Endpoints):  # type: ignore[misc]
-    """The endpoints whose path names a version."""
+    """The endpoints whose path names a version, and the list of models, which reads the store."""
+
+    def __init__(self, dataplane: DataPlane, state: State) -> None:
+        super().__init__(dataplane)
+        self._state = state
+
+    async def models(self) -> ListModelsResponse:
+        """List the jobs that have a program."""
+        jobs = await self._state.compute(self._state.versions.jobs)
+        return ListModelsResponse(models=[str(job) for job in jobs])
 
     async def versioned_infer(
         self,
@@ -122,8 +135,9 @@ class VersionedEndpoints(V2Endpoints):  # type: ignore[misc]
 def serve_models(app: FastAPI, state: State) -> None:
     """Add the Open Inference Protocol's endpoints to `app`."""
     dataplane = DataPlane(JobRepository(state))
-    endpoints = VersionedEndpoints(dataplane)
+    endpoints = VersionedEndpoints(dataplane, state)
     path = V2_ROUTE_PREFIX + "/models/{model_name}/versions/{model_version}"
+    app.add_api_route(V2_ROUTE_PREFIX + "/models", endpoints.models, response_model=ListModelsResponse, tags=["V2"])
     app.add_api_route(path, endpoints.versioned_metadata, response_model=ModelMetadataResponse, tags=["V2"])
     app.add_api_route(path + "/ready", endpoints.versioned_ready, response_model=ModelReadyResponse, tags=["V2"])
     app.add_api_route(path + "/infer", endpoints.versioned_infer, methods=["POST"], response_model=None, tags=["V2"])

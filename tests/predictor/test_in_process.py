@@ -207,6 +207,17 @@ async def test_models_are_described_with_their_inputs(predictor: Predictor) -> N
     assert (await predictor.http.get("/v2/models")).json()["models"] == [JOB]
 
 
+@pytest.mark.parametrize(
+    "path", ["", f"/{JOB}", f"/{JOB}/versions/1:a", f"/{JOB}/ready", f"/{JOB}/versions/1:a/ready", "/nobody"]
+)
+async def test_nothing_that_reads_the_store_holds_up_the_event_loop(predictor: Predictor, path: str) -> None:
+    threads: set[int] = set()
+    predictor.store.before = lambda _: threads.add(threading.get_ident())
+    assert (await predictor.http.get("/v2/models" + path)).status_code == (404 if path == "/nobody" else 200)
+    assert threads
+    assert threading.get_ident() not in threads
+
+
 @pytest.mark.parametrize(("path", "status"), [("", 200), ("/versions/1:b", 200), ("/versions/9", 404)])
 async def test_readiness_is_that_of_the_version(predictor: Predictor, path: str, status: int) -> None:
     assert (await predictor.http.get(f"/v2/models/{JOB}{path}/ready")).status_code == status
