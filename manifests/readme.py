@@ -9,6 +9,7 @@ import yaml
 
 _KEY = re.compile(r"^(?P<indent> *)(?P<name>[A-Za-z]\w*):")
 _COMMENT = re.compile(r"^ *# -- (?P<text>.*)$")
+_MORE = re.compile(r"^ *# (?P<text>.*)$")
 
 HEAD = """# The chart `flstore`
 
@@ -51,6 +52,8 @@ def entries(chart: Path) -> Iterator[Entry]:
     for line in text.splitlines():
         if comment := _COMMENT.match(line):
             comment_text = comment["text"]
+        elif comment_text and (more := _MORE.match(line)):
+            comment_text += f" {more['text']}"
         elif key := _KEY.match(line):
             path = [*path[: len(key["indent"]) // 2], key["name"]]
             if comment_text:

@@ -21,7 +21,8 @@ shards:
   hidden: 1
 # -- Secrets to pull images with.
 pullSecrets: []
-# -- Labels of pods.
+# -- Labels of pods,
+# and of services.
 labels: {team: fl}
 """
 
@@ -37,7 +38,7 @@ def test_values_with_a_marked_comment_are_documented_under_their_path(folder: Pa
         Entry("shards", {"count": 2, "cacheBytes": "512MiB", "hidden": 1}, "Number of shards."),
         Entry("shards.cacheBytes", "512MiB", "Memory of each cache."),
         Entry("pullSecrets", [], "Secrets to pull images with."),
-        Entry("labels", {"team": "fl"}, "Labels of pods."),
+        Entry("labels", {"team": "fl"}, "Labels of pods, and of services."),
     ]
 
 
@@ -46,12 +47,13 @@ def test_the_table_shows_defaults_as_yaml_and_empty_ones_not_at_all(folder: Path
     assert text.startswith("# The chart `flstore`\n")
     assert "| `shards.cacheBytes` | `512MiB` | Memory of each cache. |\n" in text
     assert "| `pullSecrets` |  | Secrets to pull images with. |\n" in text
-    assert "| `labels` | `{team: fl}` | Labels of pods. |\n" in text
+    assert "| `labels` | `{team: fl}` | Labels of pods, and of services. |\n" in text
 
 
 def test_every_documented_value_of_the_chart_exists_once() -> None:
     entries = list(readme.entries(chart.CHART))
     assert len({entry.path for entry in entries}) == len(entries) > 30
+    assert [entry.path for entry in entries if not entry.text.endswith(".")] == []
 
 
 def test_generated_files_parse_and_the_schema_allows_every_policy() -> None:
