@@ -13,6 +13,7 @@ from starlette.responses import Response
 from flstore_core.errors import InvalidParameters, LengthRequired, TooLarge, TooSlow
 from flstore_core.ids import MAX_ROUND, NAME_PATTERN, ClientId, JobId, client_id, job_id
 from flstore_core.records import Job
+from flstore_core.units import parse_natural
 from services.gateway.state import State, state_of
 from services.gateway.threads import CALLER
 from services.gateway.tickets import Ticket, Verb
@@ -130,7 +131,7 @@ def _admit_ticket(request: Request, verb: Verb) -> State | None:
     text = state.tickets.find(request.headers.get("authorization", ""))
     if text is None:
         return None
-    number = int(names["round"]) if names["round"].isdecimal() else None  # the route says later what is wrong with it
+    number = parse_natural(names["round"], MAX_ROUND)
     request.state.ticket = ticket = state.tickets.check(text, names["job"], number, verb, names.get("client"))
     CALLER.set(f"ticket of {ticket.job}")
     return state

@@ -68,6 +68,7 @@ async def test_a_name_that_is_encoded_is_shown_as_it_was_given(http: httpx.Async
         ("PUT", f"{ROUND}/clients/other"),
         ("PUT", "/v1/jobs/job/rounds/1/clients/mine"),
         ("PUT", "/v1/jobs/another/rounds/0/clients/mine"),
+        ("PUT", f"/v1/jobs/job/rounds/{'9' * 5000}/clients/mine"),
         ("GET", AGGREGATE),
     ],
 )
