@@ -79,7 +79,17 @@ def _read(state: State, index: JobIndex, first: int, last: int) -> Sequence[Roun
         [number for number in numbers if first <= number <= last] for numbers in (index.committed, index.open)
     )
     clients = index.clients_by_round()
-    rows = sum(clients[number] + 1 for number in committed)
+    _require_few(rows := sum(clients[number] + 1 for number in committed))
+    pairs, _ = state.rounds.records.read_committed(index.job, committed, "metadata", Pattern.P4, statistics=False)
+    records = [state.rounds.bases.settle(index, record) for record, _ in pairs]
+    for number in open_:  # one by one: the index does not say how many rows they have
+        record = state.rounds.openings.read_open(index.job, number)
+        _require_few(rows := rows + len(record.members) + 1)
+        records.append(record)
+    return sorted(records, key=lambda record: record.number)
+
+
+def _require_few(rows: int) -> None:
     if rows > MOST_ROWS:
         raise TooExpensive(
             f"the table would have about {rows} rows; at most {MOST_ROWS} are returned at once, so ask for fewer "
@@ -87,6 +97,3 @@ def _read(state: State, index: JobIndex, first: int, last: int) -> Sequence[Roun
             rows=rows,
             limit=MOST_ROWS,
         )
-    pairs, _ = state.rounds.records.read_committed(index.job, committed, "metadata", Pattern.P4, statistics=False)
-    records = [record for record, _ in pairs] + [state.rounds.openings.read_open(index.job, number) for number in open_]
-    return sorted(records, key=lambda record: record.number)

@@ -61,6 +61,22 @@ async def test_a_table_that_is_too_long_is_refused_with_the_numbers(
     assert (await http.get(METADATA, params={"last": 0})).status_code == 200
 
 
+async def test_open_rounds_count_too(http: httpx.AsyncClient, filled: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MOST_ROWS", 8)
+    answer = await http.get(METADATA)
+    assert (answer.status_code, answer.json()["code"], answer.json()["rows"]) == (422, "too-expensive", 9)
+
+
+async def test_a_round_has_the_base_that_its_record_is_answered_with(http: httpx.AsyncClient, gateway: World) -> None:
+    gateway.create()
+    for number in (2, 1):
+        gateway.fill(number, clients=1)
+        gateway.put_aggregate(number, 9)
+        gateway.commit(number)
+    assert (await http.get("/v1/jobs/job/rounds/2")).json()["base"] == 1
+    assert (await http.get(METADATA)).json()["base"] == [None, None, 1, 1]
+
+
 async def test_without_pyarrow_json_is_left(
     http: httpx.AsyncClient, filled: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
