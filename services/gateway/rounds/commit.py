@@ -44,7 +44,7 @@ from flstore_core.statistics import RoundStatistics
 from services.common.timing import Time
 from services.gateway.backends.slices import Backends
 from services.gateway.rounds import differences
-from services.gateway.rounds.bases import Base, other_base
+from services.gateway.rounds.bases import other_base
 from services.gateway.rounds.opening import Rounds
 from services.gateway.rounds.records import Place
 from services.gateway.rounds.settlement import Settlement
@@ -107,11 +107,11 @@ class Commit:
         self._rounds.require(job)
         if record.metrics != request.metrics or record.hyperparameters != request.hyperparameters:
             raise Conflict(f"round {record.number} is committed already, with other metrics or hyperparameters")
-        record = self._rounds.bases.settle(self._catalog.read_index(job.id), record)
-        has, named = Base(record.base, record.base_sha256), request.base
-        if named and not self._rounds.bases.agrees(job, record.number, named, has, record.base_named):
+        index, bases, named = self._catalog.read_index(job.id), self._rounds.bases, request.base
+        has = bases.current(index, record.number, record.base, record.base_named)
+        if named and not bases.agrees(job, record.number, named, has, record.base_named):
             raise other_base(job, record.number, has, record.base_named, named)
-        return record
+        return bases.settle(index, record)
 
     def _close(self, job: Job, number: int, request: CommitRequest) -> Round:
         """Take steps 3 to 7 and return the round record; raise `PreconditionFailed` if another commit created it."""

@@ -320,6 +320,16 @@ class TestNamed:
         record = gateway.commit(0)
         assert gateway.commit(0, base="none") == record
 
+    @pytest.mark.parametrize(("number", "named"), [(0, "none"), (1, "0"), (1, file_hash(3))])
+    def test_a_record_that_does_not_say_what_its_base_was_agrees_too(
+        self, gateway: World, number: int, named: str
+    ) -> None:
+        forget_inputs(gateway, number)
+        reader = World.make(gateway.store)
+        reader.commit(number, base=named)
+        with pytest.raises(Conflict, match=f"and this names {'0' if named == 'none' else 'none'}"):
+            reader.commit(number, base="none" if number else "0")
+
     def test_what_was_named_is_found_by_its_hash_where_models_repeat(self, gateway: World) -> None:
         gateway.put_aggregate(2, 3)
         gateway.commit(2)
