@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from flstore_core.cache import Cache, Ledger
 from flstore_core.errors import NotFound
+from flstore_core.files import new_name
 from flstore_core.ids import Home
 from flstore_core.policies.registry import make_policy
 from flstore_core.shard import working_set
@@ -38,7 +39,7 @@ from services.gateway.programs import Programs
 from services.gateway.rounds.commit import Commit
 from services.gateway.rounds.erase import Derived, Eraser
 from services.gateway.rounds.index import Catalog, UnknownJob
-from services.gateway.rounds.ingest import Ingest, new_name
+from services.gateway.rounds.ingest import Ingest
 from services.gateway.rounds.opening import Rounds
 from services.gateway.rounds.records import Document, Records
 from services.gateway.rounds.statistics import Statistics

@@ -55,6 +55,7 @@ from typing import Any
 
 from flstore_core import layout
 from flstore_core.errors import FLStoreError, NotFound, PreconditionFailed, unknown
+from flstore_core.files import new_name
 from flstore_core.ids import AGGREGATE, ClientId, JobId
 from flstore_core.records import Job, to_bytes
 from flstore_core.storage.base import HistoryRemains
@@ -64,7 +65,6 @@ from services.gateway.backends.outbox import FORGET_AFTER_S
 from services.gateway.backends.slices import Backends
 from services.gateway.rounds.begun import Begun, BegunErasures
 from services.gateway.rounds.index import JobIndex, UnknownJob
-from services.gateway.rounds.ingest import new_name
 from services.gateway.rounds.opening import Rounds
 from services.gateway.rounds.traces import Removed, Traces
 

@@ -100,7 +100,7 @@ class JobIndex:
 
     def with_opened(self, number: int) -> "JobIndex":
         """Return the index with one more open round, or the index itself if it has the round already."""
-        if number in self.open or number in self.committed:
+        if number in self.open or self.is_committed(number):
             return self
         return replace(self, open=sorted([*self.open, number]))
 

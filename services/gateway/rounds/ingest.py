@@ -58,7 +58,6 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from secrets import token_hex
 
 from flstore_core import layout
 from flstore_core.codec import Canonical
@@ -68,6 +67,7 @@ from flstore_core.errors import (
     RoundCommitted,
     Unavailable,
 )
+from flstore_core.files import new_name
 from flstore_core.records import Member, Round, to_bytes
 from flstore_core.retry import Retry
 from flstore_core.schema import Schema
@@ -89,11 +89,6 @@ COMMIT_POLL_SECONDS = 0.05
 """Seconds between two of these looks, so an upload waits about 5 seconds in all."""
 
 REPLACE = "; to put this one in its place, send it with replace=true"
-
-
-def new_name() -> str:
-    """Return a name that no upload had before: 64 random bits."""
-    return token_hex(8)
 
 
 @dataclass(frozen=True, slots=True)

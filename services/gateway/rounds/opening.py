@@ -149,13 +149,13 @@ class Openings:
         if number in index.open:
             return self.read_open(job, number)
         # Another gateway may have committed the round after it was looked for above and before the refresh.
-        if number in index.committed and (record := self._records.read_record(job, number)):
+        if index.is_committed(number) and (record := self._records.read_record(job, number)):
             return self._bases.settle(index, record)
         raise unknown(f"round of job {job.id!r}:", str(number), map(str, (*index.committed, *index.open)))
 
     def read_model(self, job: Job, number: int, client: ClientId) -> Member:
         """Return the record of an update or aggregate, which counts if the round is committed; raise `NotFound`."""
-        is_open = number not in self._catalog.read_index(job.id).committed
+        is_open = not self._catalog.read_index(job.id).is_committed(number)
         if is_open and (member := self._records.read_member(job, number, client)):
             return member
         record = self.read_round(job, number)

@@ -21,10 +21,10 @@ from contextlib import suppress
 
 from flstore_core import layout
 from flstore_core.errors import PreconditionFailed, RoundCommitted, unknown
+from flstore_core.files import new_name
 from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.records import Job, Member, to_bytes
 from services.common.timing import Time
-from services.gateway.rounds.ingest import new_name
 from services.gateway.rounds.opening import Rounds
 from services.gateway.rounds.records import Place
 from services.gateway.rounds.removal import mark_removal, note_withdrawal, take_out_of_statistics

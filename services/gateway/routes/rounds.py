@@ -170,7 +170,7 @@ async def issue_tickets(job: JobName, number: RoundNumber, state: Writes, body: 
     the round's aggregate. A ticket ends with its time, with its job, and with the key of the deployment's services.
     """
     index = await state.workers.run(state.rounds.catalog.read_index, job)
-    if body.verb is Verb.UPDATE and number in index.committed:
+    if body.verb is Verb.UPDATE and index.is_committed(number):
         raise RoundCommitted(f"round {number} of job {job!r} is committed; it takes no further updates")
     until = state.tickets.end_of(body.seconds)
     tickets = {
