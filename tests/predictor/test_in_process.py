@@ -1,13 +1,11 @@
 """A predictor in process: its own endpoints, runs that are short or long, and the Open Inference Protocol."""
 
 import asyncio
-import hashlib
 import json
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 
@@ -18,57 +16,16 @@ from flstore_core.ids import ClientId, JobId, ShardId
 from flstore_core.model_names import ModelName
 from flstore_core.models.protocol import PROBLEM, PROGRESS, RUN, STREAM_TYPE, WORK, RunRequest
 from flstore_core.models.running import Running
-from flstore_core.patterns import Pattern
 from flstore_core.records import Job, to_bytes
 from flstore_core.shard.protocol import ASSIGNMENT, CLIENT, EXPLAIN, INVENTORY, WORK_HEADER, Answer, Work
 from flstore_core.shard.protocol import JOB as JOB_PATH
-from services.common.proof import Keys
 from services.predictor import following
-from services.predictor.app import create_app
 from services.predictor.settings import Settings
-from services.predictor.state import State, create_state
+from services.predictor.state import create_state
 from services.predictor.versions import Versions
-from tests.fakes.clock import Clock
-from tests.fakes.store import Call, MemoryStore
-from tests.models.small import DATA, HOME, JOB, SCHEMA, commit, output_of, program, put_dataset, world
-from tests.predictor.processes import launcher
-
-ROWS = np.arange(8, dtype=np.float32).reshape(2, 4)
-
-
-class Predictor:
-    """A predictor over a store in memory, spoken to over HTTP without a socket."""
-
-    def __init__(self) -> None:
-        self.store: MemoryStore = world()
-        self.clock = Clock()
-        settings = Settings(ShardId("predictor-3"), cache_bytes=10**7, policy="lru", refresh_seconds=2.0)
-        self.state: State = create_state(settings, self.store, self.clock, launcher())
-        self.app = create_app(self.state, Keys())
-        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
-        self.http = httpx.AsyncClient(transport=transport, base_url="http://predictor")
-
-    def request(self, *names: ModelName, **changes: Any) -> dict[str, Any]:
-        job = self.state.engine.library.jobs.get(JOB)
-        refs = tuple(self.state.engine.library.locate(job, name) for name in names)
-        sha256 = put_dataset(self.store, "test", DATA)
-        fields = {
-            "job": JOB,
-            "digest": SCHEMA.digest,
-            "program": hashlib.sha256(program()).hexdigest(),
-            "datasets": {"test": sha256},
-            "workload": "evaluate",
-            "pattern": Pattern.P2,
-            "params": {"dataset": "test"},
-            "models": refs,
-        }
-        message: dict[str, Any] = json.loads(json.dumps(RunRequest(**{**fields, **changes}).to_json()))
-        return message
-
-    async def infer(self, version: str, rows: Any = ROWS, job: str = JOB, name: str = "images") -> httpx.Response:
-        tensor = {"name": name, "datatype": "FP32", "shape": list(rows.shape), "data": rows.ravel().tolist()}
-        path = f"/v2/models/{job}" + (f"/versions/{version}" if version else "") + "/infer"
-        return await self.http.post(path, json={"inputs": [tensor]})
+from tests.fakes.store import Call
+from tests.models.small import HOME, JOB, SCHEMA, commit, output_of
+from tests.predictor.predictors import ROWS, Predictor
 
 
 @pytest.fixture

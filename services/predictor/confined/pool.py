@@ -94,11 +94,10 @@ class Pool:
         """Return a process that has the program; or None, once there is room for another."""
         with self._changed:
             while True:
-                for entry in reversed(self._idle):
-                    if _is_same(entry.program, program):
-                        self._idle.remove(entry)
-                        self._busy.append(entry)
-                        return entry
+                if entry := self._fit(program):
+                    self._idle.remove(entry)
+                    self._busy.append(entry)
+                    return entry
                 if len(self._idle) + len(self._busy) + self._starting < self._most:
                     self._starting += 1
                     return None
@@ -107,6 +106,17 @@ class Pool:
                 else:
                     self._changed.wait(LOOK_EVERY_S)
                     running.check()
+
+    def _fit(self, program: Program) -> _Entry | None:
+        """Return an idle process that has the program; end those that have ended by themselves meanwhile.
+
+        Such an end, by the kernel for want of memory, say, is no fault of the next request, which would be told of it.
+        """
+        for entry in [each for each in reversed(self._idle) if _is_same(each.program, program)]:
+            if entry.process.is_waiting():
+                return entry
+            self._end([entry])
+        return None
 
     def _started(self, program: Program, running: Running) -> _Entry:
         process: ConfinedProcess | None = None

@@ -86,6 +86,12 @@ class ConfinedProcess:
                 with suppress(FLStoreError):  # then it is spoiled, and nobody minds
                     self._tell({"op": "done"})
 
+    def is_waiting(self) -> bool:
+        """Return whether it waits for a request. Otherwise it has ended, or says something that nobody asked for."""
+        poll = select.poll()
+        poll.register(self._end, select.POLLIN)
+        return not poll.poll(0)
+
     def load(self, program: Program) -> None:
         """Have the process load a program.
 
