@@ -15,7 +15,8 @@
    b. Take the client's row out of the statistics. If there are none yet, create some without rows, so that a commit
       that has listed the client already has to begin again.
    c. Take the client out of the round record. It comes after a: a commit that writes the record later looks at the
-      members' records once more (`services.gateway.rounds.settlement`).
+      members' records once more (`services.gateway.rounds.settlement`). An upload that began after the mark, and was
+      committed before this, stays.
    d. Take the row out of the statistics again, which a commit may have written between b and c, and change them in any
       case: who has read the round record before c and computes its statistics anew can then no longer write them
       (`services.gateway.rounds.statistics`).

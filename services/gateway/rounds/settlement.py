@@ -123,12 +123,18 @@ def drop_rows(store: ObjectStore, key: str, clients: Collection[ClientId], mark:
     return had_rows
 
 
-def drop_member(store: ObjectStore, key: str, client: ClientId) -> None:
-    """Take a client out of a round record, settled or not, if there is one."""
+def drop_member(
+    store: ObjectStore, key: str, client: ClientId, counts: Callable[[str], bool] = lambda upload: False
+) -> None:
+    """Take a client out of a round record, settled or not, if there is one.
+
+    Args:
+        counts: says of the client's upload in the record whether it stays.
+    """
 
     def without(body: bytes) -> bytes | None:
         data: dict[str, Any] = json.loads(body)
-        stay = [member for member in data["members"] if member["client"] != client]
+        stay = [member for member in data["members"] if member["client"] != client or counts(member.get("upload", ""))]
         if len(stay) == len(data["members"]):
             return None
         listed = {name: etag for name, etag in data.get(LISTED, {}).items() if name != client}

@@ -57,7 +57,8 @@ class Traces:
         files = {key for key in self._list_files(job, number, client) if uploads is None or upload_of(key) in uploads}
         removal = self._name_removal()
         member, is_later = self._mark(job, number, client, removal, uploads)
-        rows = not is_later and self._remove_entries(job, number, client, removal)
+        earlier = {upload_of(key) for key in files} | ({member.upload} if member else set())
+        rows = not is_later and self._remove_entries(job, number, client, removal, earlier)
         if member:
             files.add(layout.tensors(job.home, number, client, member.upload))
         for key in sorted(files):
@@ -80,19 +81,33 @@ class Traces:
                 mark_removal(self._store, job, number, place, removal)
                 return place.member, False
 
-    def _remove_entries(self, job: Job, number: int, client: ClientId, removal: str) -> bool:
-        """Take the client out of a round's statistics and record; return whether the statistics had it."""
+    def _remove_entries(self, job: Job, number: int, client: ClientId, removal: str, earlier: Collection[str]) -> bool:
+        """Take the client out of a round's statistics and record; return whether the statistics had it.
+
+        Args:
+            earlier: the uploads that were there before the mark of the removal.
+        """
+
+        def counts(upload: str) -> bool:
+            if upload in earlier:
+                return False
+            member = self._records.read_member(job, number, client)
+            return member is not None and member.upload == upload  # it has taken the mark's place
+
         before = take_out_of_statistics(self._store, job, number, client)
-        drop_member(self._store, layout.round_record(job.home, number), client)
+        drop_member(self._store, layout.round_record(job.home, number), client, counts)
         after = drop_rows(self._store, layout.statistics(job.home, number), {client}, mark=removal)
         self._clear_place(job, number, client)
         return before or after
 
     def _clear_place(self, job: Job, number: int, client: ClientId) -> None:
-        """Delete the mark of a removal from a committed round: no upload can be counted there any more."""
+        """Delete the mark of a removal from a committed round, unless an update that came after it lies in its place.
+
+        No other can be counted there any more.
+        """
         with suppress(NotFound):
-            self._settlement.read(job.home, number)
-            self._store.delete(layout.member(job.home, number, client))
+            if not self._settlement.read(job.home, number).find(client):
+                self._store.delete(layout.member(job.home, number, client))
 
     def _list_files(self, job: Job, number: int, client: ClientId) -> set[str]:
         """Return the keys of all files that uploads of a client have written to a round."""

@@ -122,6 +122,51 @@ def test_a_client_that_came_back_meanwhile_stays(writes: int) -> None:
     assert statistics.members == ("a", "b")
 
 
+def come_back(gateway: World, other: World) -> None:
+    """Have the client `a` send an update that is committed right after an erasure has put its mark into round 2."""
+
+    def send(call: Call) -> None:
+        if call == Call("put", layout.member(HOME, 2, ClientId("a"))):
+            gateway.store.after = lambda call: None
+            other.put(2, "a", 77)
+            other.commit(2)
+
+    gateway.store.after = send
+
+
+def assert_counted(gateway: World) -> None:
+    """Assert that a reader finds the update that `come_back` sent, in the round and in its statistics."""
+    reader = World.make(gateway.store, gateway.time)
+    record = reader.rounds.records.read_record(JOB, 2)
+    assert record is not None
+    assert list(record.by_client) == ["a", "b"]
+    assert gateway.stored_member(2, "a") == record.by_client[ClientId("a")]
+    statistics = reader.statistics.repair(JOB, record, gateway.stored_statistics(2)).statistics
+    assert statistics is not None
+    assert statistics.members == ("a", "b")
+    assert reader.rounds.openings.read_model(JOB, 2, ClientId("a")).upload == record.by_client[ClientId("a")].upload
+
+
+def test_what_a_client_sends_after_the_mark_counts_though_it_is_committed_before_the_erasure_ends() -> None:
+    gateway = settled()
+    come_back(gateway, World.make(gateway.store, gateway.time))
+    gateway.erase("a")
+    assert_counted(gateway)
+
+
+def test_it_counts_too_where_an_erasure_goes_on_that_another_has_overtaken() -> None:
+    gateway = settled()
+    break_off(gateway, 2)
+    begun = {key: body for key, body in gateway.store.contents.items() if key.startswith("erasures/")}
+    other = World.make(gateway.store, gateway.time)
+    other.erase("a")
+    for key, body in begun.items():
+        gateway.store.put(key, body)  # somebody has read it before the second erasure ended
+    come_back(gateway, other)
+    go_on(gateway)
+    assert_counted(gateway)
+
+
 def test_a_job_that_was_deleted_meanwhile_needs_no_more() -> None:
     for anew in (False, True):
         gateway = settled()

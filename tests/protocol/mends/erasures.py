@@ -48,7 +48,7 @@ def _mark_last(patch: Patch) -> None:
         return mark(self, job, number, client, *rest)
 
     patch.setattr(Traces, "_mark", drop_and_mark)
-    patch.setattr(traces, "drop_member", lambda store, key, client: None)
+    patch.setattr(traces, "drop_member", lambda store, key, client, counts: None)
 
 
 def _go_by_records(patch: Patch) -> None:
