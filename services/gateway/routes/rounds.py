@@ -169,15 +169,7 @@ async def issue_tickets(job: JobName, number: RoundNumber, state: Writes, body: 
     A ticket is a bearer token. With `verb` `update` the client may store its update of the round, with `aggregate` read
     the round's aggregate. A ticket ends with its time, with its job, and with the key of the deployment's services.
     """
-    index = await state.workers.run(state.rounds.catalog.read_index, job)
-    if body.verb is Verb.UPDATE and index.is_committed(number):
-        raise RoundCommitted(f"round {number} of job {job!r} is committed; it takes no further updates")
-    until = state.tickets.end_of(body.seconds)
-    tickets = {
-        name: state.tickets.issue(index.job, number, client_id(name), body.verb, until, replace=body.replace)
-        for name in body.clients
-    }
-    return NamedResponse({"job": job, "round": number, "verb": body.verb, "until": until, "tickets": tickets})
+    return NamedResponse(await state.workers.run(_issue, state, job, number, body))
 
 
 @router.get("/rounds", responses=problems(404, 422))
@@ -237,6 +229,18 @@ async def _put(
     if receipt.created:
         state.metrics.ingested_bytes.labels(job_name).inc(receipt.member.nbytes)
     return NamedResponse(_stored(update, receipt), 201 if receipt.created else 200)
+
+
+def _issue(state: State, job: JobId, number: int, wishes: NewTickets) -> dict[str, Any]:
+    index = state.rounds.catalog.read_index(job)
+    if wishes.verb is Verb.UPDATE and index.is_committed(number):
+        raise RoundCommitted(f"round {number} of job {job!r} is committed; it takes no further updates")
+    until = state.tickets.end_of(wishes.seconds)
+    tickets = {
+        name: state.tickets.issue(index.job, number, client_id(name), wishes.verb, until, replace=wishes.replace)
+        for name in wishes.clients
+    }
+    return {"job": job, "round": number, "verb": wishes.verb, "until": until, "tickets": tickets}
 
 
 def _drop(state: State, job: JobId, number: int, client: ClientId) -> None:

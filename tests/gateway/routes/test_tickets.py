@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import AsyncIterator, Callable
+from threading import current_thread
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 
 from flstore_core.ids import encode
 from services.common.proof import Keys, new_key
+from services.gateway.tickets import Tickets
 from tests.gateway.routes.conftest import client_of
 from tests.gateway.world import TENSORS, World, body, world
 
@@ -197,3 +199,17 @@ async def test_where_everybody_is_let_in_a_bad_ticket_is_still_refused() -> None
 async def test_an_odd_round_is_refused(http: httpx.AsyncClient, number: str) -> None:
     path = f"/v1/jobs/job/rounds/{number}/clients/mine"
     assert (await http.put(path, content=body(1), headers=await issue(http))).status_code in (403, 422)
+
+
+async def test_tickets_are_signed_in_a_thread(http: httpx.AsyncClient, gateway: World) -> None:
+    """Thousands take a while, in which the event loop would answer nobody else."""
+    threads = set()
+
+    def now() -> float:
+        threads.add(current_thread())
+        return gateway.time.now()
+
+    gateway.state.tickets = Tickets(Keys.parse(OLD), now)
+    await issue(http)
+    assert threads
+    assert current_thread() not in threads
