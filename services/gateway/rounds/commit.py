@@ -100,6 +100,7 @@ class Commit:
             # Another commit may have caused the error (see above). If so, its record is there, and it is the answer.
             if record := self._records.read_record(job, number):
                 return self._repeat(job, record, request)
+            self._rounds.require(job)  # if it was deleted, what this commit has opened was written too late
             raise
 
     def _repeat(self, job: Job, record: Round, request: CommitRequest) -> Round:

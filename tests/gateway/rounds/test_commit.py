@@ -1,5 +1,6 @@
 """How rounds are committed: what the record holds, what a request must say, what is left by commits that break off."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from flstore_core.errors import Conflict, FLStoreError, InvalidParameters, NotFo
 from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.records import Round
 from tests.fakes.clock import FakeTime
-from tests.fakes.store import Call
+from tests.fakes.store import Call, MemoryStore
 from tests.gateway.rounds.world import HOME, JOB, NAME, World, gram, without_statistics, world
 
 OPENING, RECORD, STATISTICS = (place(HOME, 0) for place in (layout.opening, layout.round_record, layout.statistics))
@@ -243,3 +244,22 @@ def test_a_round_with_an_aggregate_alone_is_not_empty_and_one_that_was_taken_bac
     gateway.drop(1, "a")
     with pytest.raises(NotFound, match="has neither updates nor an aggregate"):
         gateway.commit(1, allow_empty=False)
+
+
+def test_a_commit_that_opens_a_round_of_a_deleted_job_leaves_nothing() -> None:
+    """The job is deleted before the round is opened, and the commit fails before it comes to look whether it stands."""
+    store = MemoryStore()
+    here, there = World.make(store), World.make(store)
+    job = here.jobs.create(replace(JOB, generation=""))[0].job
+    here.put(0, "a", 1, job=job)
+
+    def delete(call: Call) -> None:
+        if call == Call("put", layout.opening(job.home, 1)):
+            store.before = lambda _: None
+            there.jobs.delete(NAME)
+            here.rounds.catalog.forget(NAME)
+
+    store.before = delete
+    with pytest.raises(NotFound):
+        here.commit(1, job)
+    assert [key for key in store.contents if key.startswith(f"{job.home}/")] == []
