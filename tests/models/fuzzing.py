@@ -8,7 +8,8 @@ with one pattern in a first call and with another in a second: where the answers
 result as the memory was. An answer must also be what PyTorch gives for copies of the operands.
 
 A case is made from its number alone, so that it can be made again after it has ended the process. The number of the
-case under way goes to a file before it runs.
+case under way goes to a file before it runs. `tests.predictor.confined.test_fuzzed_programs` has hypothesis choose
+cases instead, and runs them in processes that may end.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -99,15 +100,34 @@ def functions() -> list[Function]:
     return found
 
 
+@dataclass(frozen=True)
+class Laid:
+    """A tensor as it is to lie in memory: its numbers in order, and how they are read."""
+
+    flat: Tensor
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    right: bool
+    """Whether it ends where a guard page begins; otherwise it begins where one ends."""
+
+    def placed(self, arena: Arena) -> Tensor:
+        flat = arena.place(self.flat, right=self.right)
+        return flat.as_strided(self.shape, self.strides) if flat.numel() else flat.reshape(self.shape)
+
+
 @dataclass
 class Case:
     """A program of a few steps, the last of which makes `out`, and its inputs."""
 
-    nodes: list[Node]
-    tensors: list[Tensor]
+    nodes: Sequence[Node]
+    laid: Sequence[Laid]
+
+    @cached_property
+    def tensors(self) -> list[Tensor]:
+        return [each.placed(arenas()[place % len(arenas())]) for place, each in enumerate(self.laid)]
 
     def program(self) -> Program:
-        inputs = tuple(Input(f"x{i}", "F32", ()) for i in range(len(self.tensors)))
+        inputs = tuple(Input(f"x{i}", "F32", ()) for i in range(len(self.laid)))
         return Program(inputs, {}, {}, {}, tuple(self.nodes), ("out",))
 
     def eager(self) -> Any:
@@ -152,17 +172,16 @@ def _chained(nodes: Sequence[Node]) -> Iterator[Node]:
 
 
 class Maker:
-    """Makes the case of a number."""
+    """Makes a case from what is chosen at random, or by hypothesis."""
 
-    def __init__(self, number: int) -> None:
-        self._random = random.Random(number)
-        self._tensors: list[Tensor] = []
+    def __init__(self, chosen: random.Random) -> None:
+        self._random = chosen
+        self._tensors: list[Laid] = []
         self._shapes = [self._shape(self._random.choice((1, 2, 2, 3, 3, 4, 4, 5))) for _ in range(2)]
-        self._maker = torch.Generator().manual_seed(number)
-        self._number = number
+        self._maker = torch.Generator().manual_seed(chosen.randrange(2**16))
 
     def case(self) -> Case:
-        if self._number % 3 == 0:
+        if self._random.random() < 1 / 3:
             nodes = [self._spoiled(*self._random.choice(sorted(RECIPES.items(), key=lambda pair: pair[0])))]
         else:
             nodes = [self._called(self._random.choice(functions()))]
@@ -279,7 +298,7 @@ class Maker:
     def _shape(self, dims: int) -> tuple[int, ...]:
         return tuple(self._random.choice(SIZES) for _ in range(dims))
 
-    def _tensor(self, name: str) -> Tensor:
+    def _tensor(self, name: str) -> Laid:
         """Return a tensor of one of the case's shapes, or of one that nearly is, or of channels, or any other."""
         chosen, base = self._random, list(self._random.choice(self._shapes))
         match chosen.randrange(10):
@@ -302,9 +321,9 @@ class Maker:
             dtype = torch.bool
         return self._laid_out(shape, chosen.choice(RARE) if chosen.random() < 0.05 else dtype)
 
-    def _laid_out(self, shape: tuple[int, ...], dtype: torch.dtype, bound: int | None = None) -> Tensor:
+    def _laid_out(self, shape: tuple[int, ...], dtype: torch.dtype, bound: int | None = None) -> Laid:
         """Return a tensor with its elements in order, turned round, repeated or spread, flush with a guard page."""
-        chosen, arena = self._random, arenas()[len(self._tensors) % 24]
+        chosen = self._random
         right = chosen.random() < 0.7
         how = chosen.choice(("plain", "plain", "plain", "turned", "repeated", "spread"))
         repeated = [how == "repeated" and chosen.random() < 0.5 for _ in shape]
@@ -317,8 +336,7 @@ class Maker:
                 strides[dim] = stride * (2 if how == "spread" and dim == len(shape) - 1 else 1)
                 stride = max(strides[dim] * shape[dim], 1)
         count = 1 + sum((size - 1) * step for size, step in zip(shape, strides, strict=True)) if 0 not in shape else 0
-        flat = arena.place(self._values(count, dtype, bound), right=right)
-        return flat.as_strided(shape, strides) if count else torch.empty(shape, dtype=dtype)
+        return Laid(self._values(count, dtype, bound), shape, tuple(strides), right)
 
     def _values(self, count: int, dtype: torch.dtype, bound: int | None = None) -> Tensor:
         if dtype.is_floating_point or dtype.is_complex:
@@ -391,7 +409,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with open(options.progress, "wb", buffering=0) as progress:
         for number in range(options.first, options.first + options.count):
             os.pwrite(progress.fileno(), b"%12d" % number, 0)
-            case = Maker(number).case()
+            case = Maker(random.Random(number)).case()
             try:
                 for difference in differences(case):
                     wrong += 1

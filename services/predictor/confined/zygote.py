@@ -21,6 +21,7 @@ import sys
 import traceback
 import warnings
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,6 +29,7 @@ import numpy as np
 import torch
 
 from flstore_core import buffers
+from flstore_core.errors import InvalidProgram
 from flstore_core.models import loading  # noqa: F401 - what a worker needs is imported before the fork
 from flstore_core.models.executor import Executable
 from flstore_core.models.program import Input, Node, Program, Ref
@@ -155,7 +157,11 @@ def warm_up() -> None:
     )
     program = Program((Input("x", "F32", (None, 1, 4, 4)),), {"w": "w", "v": "v"}, {}, {}, nodes, ("out",))
     weights = {"w": torch.ones(2, 1, 3, 3), "v": torch.ones(3, 8)}
-    (out,) = Executable(program).run(weights, {}, [torch.ones(2, 1, 4, 4)], Running(Limits(), lambda: 0.0))
+    images, running = [torch.ones(2, 1, 4, 4)], Running(Limits(), lambda: 0.0)
+    (out,) = Executable(program).run(weights, {}, images, running)
+    refused = replace(program, nodes=(Node("aten.relu.default", ([Ref("x")],), {}, ["out"]),))
+    with suppress(InvalidProgram):  # PyTorch says what it refuses, and to print a tensor it imports more
+        Executable(refused).run(weights, {}, images, running)
     assert np.array_equal(out.numpy(), np.full((2, 3), 72.0))
 
 
