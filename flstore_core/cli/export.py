@@ -11,6 +11,7 @@ from rich.progress import Progress
 from flstore_core import tables
 from flstore_core.cli.session import Session, connected
 from flstore_core.errors import InvalidParameters
+from flstore_core.ids import encode
 from flstore_core.records import Round
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def export_command(
     Arrow maps into memory (also called Feather). Open rounds are in it too.
     """
     _require_pyarrow()
-    path = output or Path(f"{job}.{form}")
+    path = output or Path(f"{encode(job)}.{form}")
     table = tables.to_arrow(tables.columns(_fetch(session, job, first, last)))
     try:
         _write(table, path, form)

@@ -52,3 +52,13 @@ def test_without_pyarrow_it_says_what_to_install(flstore: Flstore, monkeypatch: 
     result = flstore("export", "parquet", "j")
     assert result.exit_code == 1
     assert "pip install 'flstore[arrow]'" in result.output
+
+
+def test_the_file_of_a_job_with_any_name_lies_in_this_folder(
+    flstore: Flstore, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    script.reply(listing())
+    assert flstore("export", "parquet", "../x").exit_code == 0
+    assert [path.parent.name for path in tmp_path.rglob("*.parquet")] == ["here"]

@@ -5,16 +5,19 @@ then. Whoever goes on with the erasure touches these alone: the client may have 
 answered, and have come back with new updates.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from flstore_core import layout
-from flstore_core.errors import NotFound
+from flstore_core.errors import NewerFormat, NotFound
+from flstore_core.formats import require_format
 from flstore_core.ids import ClientId, JobId
 from flstore_core.storage import ObjectStore
-from flstore_core.storage.documents import load_json, save_json
+from flstore_core.storage.documents import CorruptDocument, load_json, save_json
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Begun:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Begun":
+        require_format("the record of an erasure", data)
         uploads = {int(number): tuple(names) for number, names in data["uploads"].items()}
         job, client = JobId(data["job"]), ClientId(data["client"])
         return cls(job, data["generation"], client, data["asked_at"], uploads)
@@ -68,7 +72,13 @@ class BegunErasures:
         self._store.delete(begun.key)
 
     def read_all(self, job: JobId | None = None) -> Iterator[Begun]:
-        """Yield all that have begun, or those of a job."""
+        """Yield all that have begun, or those of a job. A record that cannot be read is told in the log, and left."""
         for info in list(self._store.list(layout.erasures_prefix(job))):
-            with suppress(NotFound):  # it has ended meanwhile
-                yield Begun.from_json(load_json(self._store, info.key))
+            try:
+                begun = Begun.from_json(load_json(self._store, info.key))
+            except NotFound:  # it has ended meanwhile
+                continue
+            except (CorruptDocument, NewerFormat, AttributeError, KeyError, TypeError, ValueError) as error:
+                logger.error("record of an erasure cannot be read", extra={"key": info.key, "error": repr(error)})
+                continue
+            yield begun

@@ -12,7 +12,7 @@ from flstore_core.records import REMOVED
 from services.gateway.rounds.erase import is_about
 from tests.fakes.store import Call
 from tests.gateway.rounds.test_erase import settled, tombstones
-from tests.gateway.rounds.world import HOME, JOB, NAME, World
+from tests.gateway.rounds.world import HOME, JOB, NAME, World, world
 
 WRITES = 16
 """How many calls of an erasure of `a` change the store."""
@@ -277,3 +277,17 @@ def test_a_gateway_that_goes_on_late_takes_nothing_back() -> None:
     (tombstone,) = tombstones(gateway).values()
     assert tombstone["done_at"] is not None
     assert "a" not in reader.rounds.catalog.refresh(NAME).participations
+
+
+@pytest.mark.parametrize("damaged", [b"no JSON", b"[]", b"null", b"{}", b'{"uploads": {"x": []}}', b'{"format": 9}'])
+def test_a_record_that_cannot_be_read_stops_no_other(damaged: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    gateway = world()
+    gateway.put(0, "a", 1)
+    gateway.put(0, "b", 2)
+    key = layout.erasure(NAME, "0-damaged-1.000000")
+    gateway.store.put(key, damaged)
+    break_off(gateway, 3)
+    go_on(gateway)
+    assert gateway.stored_member(0, "a") is None
+    assert [found for found in gateway.store.contents if found.startswith(layout.erasures_prefix())] == [key]
+    assert "record of an erasure cannot be read" in caplog.text
