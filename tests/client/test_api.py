@@ -1,6 +1,7 @@
 """Both shells against a real socket: what is sent, and what answers become."""
 
 import hashlib
+import re
 import tracemalloc
 from base64 import b64encode
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from flstore_core import codec, flat
 from flstore_core.client import AsyncFLStore, FLStore
 from flstore_core.errors import DigestMismatch, InvalidId, InvalidParameters, NotFound, Unavailable
+from flstore_core.ids import encode
 from flstore_core.schema import Schema, TensorSpec
 from tests.client.conftest import Either
 from tests.client.scripted import RECEIPT, Script
@@ -257,12 +259,25 @@ def test_lists_and_tables_are_read(client: Either, script: Script) -> None:
 
 @pytest.mark.parametrize("name", ["../x", "", "a/b", "a\n", "x" * 300, ".."])
 def test_hostile_names_are_refused_before_anything_is_sent(client: Either, script: Script, name: str) -> None:
-    for call in (client.job, client.delete_job):
-        with pytest.raises(InvalidId):
-            call(name)
     with pytest.raises(InvalidId):
         client.run("j", name)
     assert not script.seen
+
+
+@pytest.mark.parametrize("name", ["", "x" * 300])
+def test_no_name_at_all_and_one_that_is_too_long_name_no_job(client: Either, script: Script, name: str) -> None:
+    for call in (client.job, client.delete_job):
+        with pytest.raises(InvalidId):
+            call(name)
+    assert not script.seen
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "a\n", "..", "?a=b", "%2e%2e"])
+def test_whatever_a_job_is_called_its_name_is_one_part_of_the_path(client: Either, script: Script, name: str) -> None:
+    script.reply({"job": name, "parameters": 6, "nbytes": 24, "committed": 0, "open": []})
+    client.job(name)
+    assert script.seen[0].path == f"/v1/jobs/{encode(name)}"
+    assert re.fullmatch(r"/v1/jobs/x--[A-Za-z0-9._-]+", script.seen[0].path)
 
 
 @pytest.mark.parametrize("metrics", [{"loss": float("nan")}, {"x": object()}])

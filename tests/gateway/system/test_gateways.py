@@ -196,10 +196,10 @@ def test_what_one_gateway_erases_or_deletes_another_stops_telling(running: Syste
     there = JobOverHttp(second, job.name)
     job.fill(0, 3)
     job.commit(0)
-    assert "c1" in there.run("cosine-similarity", round=0).text
+    assert '"c1"' in there.run("cosine-similarity", round=0).text
     assert job.http.delete(f"{job.url}/clients/c1").status_code == 200
-    wait_until(lambda: "c1" not in there.run("cosine-similarity", round=0).text, "the erasure being noticed")
-    assert "c1" not in there.http.get(f"{job.url}/rounds/0").text
+    wait_until(lambda: '"c1"' not in there.run("cosine-similarity", round=0).text, "the erasure being noticed")
+    assert '"c1"' not in there.http.get(f"{job.url}/rounds/0").text
     problem(there.run("reputation", client="c1"), 404, "not-found")
     assert job.http.delete(job.url).status_code == 204
     wait_until(lambda: there.run("cosine-similarity", round=0).status_code == 404, "the deletion being noticed")
