@@ -85,6 +85,10 @@ class Deployment:
         answer = insist(gateways, number, lambda job: job.http.post(f"{job.url}/rounds/{number}/commit", json={}))
         assert answer.status_code == 200, answer.text
 
+    def tells(self, job: JobOverHttp, client: str) -> bool:
+        """Return whether a gateway still names a client in any round; it learns of erasures elsewhere later."""
+        return any(f'"{client}"' in job.http.get(f"{job.url}/rounds/{number}").text for number in self.rounds)
+
     def verify(self, gateways: list[JobOverHttp], without: str = "") -> None:
         """Check through each gateway that all that was acknowledged can be read and is counted.
 

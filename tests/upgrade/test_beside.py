@@ -15,7 +15,7 @@ from flstore_core import layout
 from flstore_core.ids import JobId
 from flstore_core.storage import open_store
 from tests.running.jobs import SCHEMA, JobOverHttp, body, create
-from tests.servers import S3Server
+from tests.servers import S3Server, wait_until
 from tests.upgrade.deployment import Deployment
 from tests.waiting import eventually
 
@@ -71,6 +71,9 @@ def test_a_rolling_upgrade_and_the_way_back_lose_nothing(deployment: Deployment)
             check_files(*both)
             check_later_job(*both)
             assert both[1].http.delete(f"{both[1].url}/clients/c3").status_code == 200
+            wait_until(
+                lambda: not any(deployment.tells(job, "c3") for job in both), "the erasure being noticed by both"
+            )
             deployment.verify(both, without="c3")
             gateways.close()
     with deployment.controller(old=True), deployment.gateway(old=True) as old:
