@@ -26,7 +26,7 @@ class Clock(FakeTime):
         while self.monotonic() < end:
             await self._step(min(STEP_S, end - self.monotonic()))
 
-    async def until(self, condition: Condition, most_s: float = 600.0) -> float:
+    async def until(self, condition: Condition, most_s: float = 120.0) -> float:
         """Let time pass until `condition` holds and return how much did; fail after `most_s`."""
         begun = self.monotonic()
         loop = asyncio.get_running_loop()
