@@ -6,7 +6,6 @@ one place; a client turns a problem back into the same class by its code.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any, ClassVar
 
 
@@ -176,6 +175,8 @@ class BrokenWorkload(FLStoreError):
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> NotFound:
     """Return a `NotFound` for `name` that suggests the nearest of the `known` names, whatever its capitals."""
+    from difflib import get_close_matches
+
     by_small = {each.casefold(): each for each in known}
     nearest = [by_small[each] for each in get_close_matches(name.casefold(), list(by_small), n=3, cutoff=0.4)]
     hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
