@@ -299,12 +299,20 @@ class Api:
         round: int,  # noqa: A002
         client: Id,
         *,
+        sha256: str | None = None,
         progress: Progress | None = None,
     ) -> Exchange[bytearray]:
-        """Return the safetensors file of a client, or of the client `aggregate`, checked against its hash."""
+        """Return the safetensors file of a client, or of the client `aggregate`, checked against its hash.
+
+        Args:
+            sha256: the hash that the file must have, in hexadecimal.
+
+        Raises:
+            DigestMismatch: if the file that is stored has another hash.
+        """
         is_aggregate = client == ids.AGGREGATE
         path = paths.aggregate(job, round) if is_aggregate else paths.update(job, round, client)
-        return (yield from self._download(path, progress))
+        return (yield from self._download(path, progress, sha256))
 
     def erase_client(self, job: Id, client: Id, /) -> Exchange[Erasure]:
         """Remove everything a client sent to a job, and what was made of it; the answer says what remains."""
@@ -408,10 +416,12 @@ class Api:
         response = yield from self._send(Request("GET", paths.job(job)))
         return answer_in(response, lambda answer: [str(tensor["name"]) for tensor in answer["schema"]])
 
-    def _download(self, path: str, progress: Progress | None = None) -> Exchange[bytearray]:
+    def _download(self, path: str, progress: Progress | None = None, sha256: str | None = None) -> Exchange[bytearray]:
         response = yield from self._send(Request("GET", path, progress=progress))
         if response.digest is not None and not response.sha256.startswith(response.digest):
             raise Unavailable(f"{path} arrived as {response.sha256}, but the server names {response.digest}; try again")
+        if sha256 is not None and response.sha256 != sha256:
+            raise DigestMismatch(f"{path} has the SHA-256 {response.sha256}, and not {sha256}")
         return response.body
 
 

@@ -15,7 +15,7 @@ from flstore_core.client import Answer, Erasure, JobInfo, Operation, Receipt, Ro
 from flstore_core.client.api import Api
 from flstore_core.client.exchange import Exchange, Response
 from flstore_core.client.retry import retry_for
-from flstore_core.errors import InvalidParameters, NotFound, Unavailable
+from flstore_core.errors import DigestMismatch, InvalidParameters, NotFound, Unavailable
 from flstore_core.schema import Schema, TensorSpec
 from tests.client.conversation import Sent, converse, ok
 from tests.client.scripted import RECEIPT
@@ -216,6 +216,14 @@ def test_a_download_of_half_a_hash_is_checked_against_that_half() -> None:
     other = Response(200, {"etag": f'"{half[::-1]}"'}, body)
     with pytest.raises(Unavailable, match=f"arrived as {Response(200, {}, body).sha256}, but the server names"):
         converse(API.download_raw("j", 1, "c"), other)
+
+
+def test_a_download_that_is_not_the_one_it_has_to_be_is_refused() -> None:
+    body = bytearray(b"model")
+    sha256 = Response(200, {}, body).sha256
+    assert converse(API.download_raw("j", 1, "c", sha256=sha256), Response(200, {}, body)) == body
+    with pytest.raises(DigestMismatch, match=f"has the SHA-256 {sha256}, and not {sha256[::-1]}"):
+        converse(API.download_raw("j", 1, "c", sha256=sha256[::-1]), Response(200, {}, body))
 
 
 def test_a_run_sends_its_parameters_and_a_run_anew_refuses_kept_answers() -> None:

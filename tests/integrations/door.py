@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flstore_core.client import FLStore
 from flstore_core.integrations.recorder import Limits, Recorder
+from services.common.proof import Keys, new_key
 from services.gateway.app import create_app
 from tests.gateway.world import World, world
 from tests.serving import served
@@ -78,7 +79,7 @@ class Door:
 @contextmanager
 def door() -> Iterator[Door]:
     """Serve a gateway over a store in memory, behind an open door."""
-    gateway = world()
+    gateway = world(keys=Keys.parse(new_key()))
     it = Door(create_app(gateway.state), gateway)
     with served(it) as it.url:
         try:
