@@ -182,7 +182,10 @@ class Member(Record):
         """Weight of the client in FedAvg; None if it gave none."""
         if self.keyed_weight is not None:
             return self.keyed_weight
-        return next((weight for name in WEIGHT_NAMES if (weight := weight_in(self.metrics, name)) is not None), None)
+        for name in WEIGHT_NAMES:
+            if (weight := weight_in(self.metrics, name)) is not None:
+                return weight
+        return None
 
     @property
     def num_examples(self) -> float:

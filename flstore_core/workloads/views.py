@@ -119,11 +119,11 @@ def unweighted(*averaged: Sequence[Member]) -> list[str]:
     Args:
         averaged: the updates that are averaged, those of each average by themselves.
     """
-    lacking = set()
+    lacking: set[ClientId] = set()
     for members in averaged:
-        lacking |= {member.client for member in members if member.weight is None}
-        if not any(member.num_examples for member in members):
-            lacking |= {member.client for member in members}
+        weights = {member.client: member.weight for member in members}
+        all_zero = all(weight == 0 for weight in weights.values())  # so that equal weights are used
+        lacking.update(client for client, weight in weights.items() if weight is None or all_zero)
     return sorted(lacking)
 
 
