@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from flstore_core.errors import NotFound, unknown
+from flstore_core.errors import FLStoreError, NotFound, unknown
 from flstore_core.formats import LATER, Record, from_known, without_defaults
 from flstore_core.ids import ClientId, JobId
 from flstore_core.storage import ObjectStore
@@ -15,6 +15,9 @@ from flstore_core.storage.documents import load_json_with_etag, save_json
 PREFIX = "operations"
 
 _SINCE_VERSION_1: Final = ("read_only", "attempts", "generation")
+
+TICK_S = 0.001
+"""Least difference between the times of two renewals."""
 
 RUNNING, SUCCEEDED, FAILED, CANCELLED = "running", "succeeded", "failed", "cancelled"
 
@@ -132,6 +135,12 @@ class OperationRecords:
         except NotFound:
             return False
         return True
+
+
+def problem_of(error: FLStoreError) -> Mapping[str, Any]:
+    """Return an error in the fields of a problem document."""
+    problem = {"code": error.code, "title": error.title, "status": error.status, "detail": error.detail}
+    return {**error.extensions, **problem}
 
 
 def key_of(name: str) -> str:

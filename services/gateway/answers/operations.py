@@ -52,34 +52,31 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
-from threading import Event, Lock
+from threading import Lock
 from typing import Any
 
 from flstore_core.errors import (
     Conflict,
-    FLStoreError,
     GatewaysLost,
     NewerFormat,
     NotFound,
-    OperationCancelled,
     PreconditionFailed,
     unknown,
 )
 from flstore_core.ids import ClientId, JobId, object_name
 from flstore_core.records import Job
 from flstore_core.storage import ObjectStore
-from flstore_core.workloads import Progress
 from services.common.timing import Time
 from services.gateway.answers.operation_records import (
-    CANCELLED,
     FAILED,
     RUNNING,
-    SUCCEEDED,
+    TICK_S,
     Operation,
     OperationRecords,
     key_of,
+    problem_of,
 )
+from services.gateway.answers.ownership import Owner, Work
 from services.gateway.answers.queue import FairQueue
 
 logger = logging.getLogger(__name__)
@@ -90,39 +87,8 @@ ABANDONED_S = 15.0
 """A gateway counts as gone when another one has seen its running operation's record unchanged for so many seconds."""
 MAX_ATTEMPTS = 3
 """How many gateways may die while they do an operation's work. After that it is set aside."""
-TICK_S = 0.001
-"""Least difference between the times of two renewals."""
 KEPT_S = 86_400.0
 """Seconds for which a finished operation can still be read."""
-
-Work = Callable[[Operation, Progress], Any]
-"""Does an operation's work and returns its result as JSON values; calls the progress callback between steps."""
-
-
-class _Running:
-    """An operation that this gateway owns."""
-
-    def __init__(self, operation: Operation, version: str) -> None:
-        self.operation = operation
-        self.version = version
-        """Version of the record as this gateway last wrote it."""
-        self._renewed_at = operation.renewed_at
-        self.cancelled = Event()
-        self.lock = Lock()
-        """Held while the record is written, so that no renewal overwrites the end."""
-        self.over = False
-        """Whether this gateway no longer writes the record: the work has ended, or another gateway owns it."""
-
-    def renewed(self, now: float) -> Operation:
-        """Return the operation, renewed now. Its time grows even if the clock does not, so each renewal is a change."""
-        self._renewed_at = max(now, self._renewed_at + TICK_S)
-        return replace(self.operation, renewed_at=self._renewed_at)
-
-    def report(self, done: int, total: int) -> None:
-        """Note the progress; raise `OperationCancelled` if the work has to be given up."""
-        if self.cancelled.is_set():
-            raise OperationCancelled(f"operation {self.operation.id!r} was cancelled")
-        self.operation = replace(self.operation, progress=done / max(total, 1))
 
 
 class Operations:
@@ -144,13 +110,9 @@ class Operations:
         self._records = OperationRecords(store)
         self._queue = FairQueue(workers)
         self._now = time.now
-        self._clock = time.monotonic
-        self._work = work
         self._stands = stands
-        self._owned: dict[str, _Running] = {}
-        self._seen: dict[str, tuple[str, float]] = {}
-        """Other gateways' running operations: the version of each record, and when it was first seen."""
-        self._lock = Lock()
+        self._owner = Owner(self._records, self._queue, time.now, work)
+        self._sightings = Sightings(time.monotonic)
 
     def start(
         self,
@@ -192,7 +154,7 @@ class Operations:
                 if earlier := self._find_earlier(operation):
                     return earlier
             else:
-                self._begin(_Running(operation, version), tenant)
+                self._owner.begin(operation, version, tenant)
                 return operation
 
     def find_or_take_over(self, name: str) -> Operation:
@@ -217,9 +179,7 @@ class Operations:
         operation = self.find_or_take_over(name)
         if operation.state == RUNNING:
             self._records.mark_cancelled(operation.id, self._now())
-            with self._lock:
-                if running := self._owned.get(operation.id):
-                    running.cancelled.set()
+            self._owner.cancel(operation.id)
         return operation
 
     def renew(self) -> None:
@@ -227,20 +187,13 @@ class Operations:
 
         Also take over operations whose gateways have stopped to renew them.
         """
-        with self._lock:
-            owned = list(self._owned.values())
-            silent = [name for name, (_, since) in self._seen.items() if self._clock() - since > ABANDONED_S]
-        for running in owned:
-            if self._records.is_cancelled(running.operation.id):
-                running.cancelled.set()
-            self._write(running, running.renewed(self._now()))
-        self._look_at(silent)
+        self._owner.renew()
+        self._look_at(self._sightings.unchanged_for(ABANDONED_S))
 
     def sweep(self) -> None:
         """Look at all operations: take over abandoned ones, and delete those that ended more than a day ago."""
         names = self._records.names()
-        with self._lock:
-            self._seen = {name: seen for name, seen in self._seen.items() if name in set(names)}
+        self._sightings.keep(names)
         self._look_at(names)
 
     def forget_client(self, job: Job, client: ClientId, rounds: Collection[int]) -> list[str]:
@@ -267,6 +220,12 @@ class Operations:
                 self._records.replace(_begun_again(operation, client, self._now()), version)
                 return True
 
+    def _is_abandoned(self, operation: Operation, version: str) -> bool:
+        if operation.state != RUNNING or self._owner.owns(operation.id):
+            self._sightings.forget(operation.id)
+            return False
+        return self._sightings.see(operation.id, version) > ABANDONED_S
+
     def _is_over(self, operation: Operation) -> bool:
         return operation.finished_at is not None and self._now() - operation.finished_at > KEPT_S
 
@@ -274,22 +233,6 @@ class Operations:
         for name in names:
             with suppress(NotFound, NewerFormat):  # an operation of a later version is for its gateways
                 self.find_or_take_over(name)
-
-    def _is_abandoned(self, operation: Operation, version: str) -> bool:
-        """Return whether this gateway has seen a running operation's record unchanged for over `ABANDONED_S` seconds.
-
-        The first look at a version only notes it, so a gateway that has just started takes nothing over.
-        """
-        now = self._clock()
-        with self._lock:
-            if operation.state != RUNNING or operation.id in self._owned:
-                self._seen.pop(operation.id, None)
-                return False
-            seen_version, since = self._seen.get(operation.id, ("", now))
-            if seen_version != version:
-                self._seen[operation.id] = version, now
-                return False
-        return now - since > ABANDONED_S
 
     def _take_over(self, operation: Operation, version: str) -> Operation:
         """Make this gateway the owner and return the operation, or return it as it is now if that is not possible."""
@@ -302,13 +245,12 @@ class Operations:
             operation, renewed_at=self._now(), progress=None, attempts=operation.attempts + (1 if begun else 0)
         )
         try:
-            running = _Running(renewed, self._records.replace(renewed, version))
+            version = self._records.replace(renewed, version)
         except PreconditionFailed:
             return self._records.load(operation.id)[0]
         logger.info("operation taken over", extra={"operation": operation.id, "attempt": renewed.attempts})
-        if self._records.is_cancelled(operation.id):
-            running.cancelled.set()
-        self._begin(running, operation.job)
+        cancelled = self._records.is_cancelled(operation.id)
+        self._owner.begin(renewed, version, operation.job, cancelled=cancelled)
         return renewed
 
     def _set_aside(self, operation: Operation, version: str) -> Operation:
@@ -317,7 +259,7 @@ class Operations:
             f"{operation.attempts} gateways ended while they worked on this, probably by running out of memory; "
             "ask for less, such as fewer groups, restarts or rounds"
         )
-        end = replace(operation, state=FAILED, problem=_problem(error), finished_at=self._now())
+        end = replace(operation, state=FAILED, problem=problem_of(error), finished_at=self._now())
         try:
             self._records.replace(end, version)
         except PreconditionFailed:
@@ -325,88 +267,42 @@ class Operations:
         logger.error("operation set aside", extra={"operation": operation.id, "attempts": operation.attempts})
         return end
 
-    def _begin(self, running: _Running, tenant: str) -> None:
-        with self._lock:
-            self._owned[running.operation.id] = running
-            self._seen.pop(running.operation.id, None)
-        self._queue.submit(tenant, partial(self._run, running))
 
-    def _run(self, running: _Running) -> None:
-        operation = running.operation
-        try:
-            self._note_begun(running)
-            running.report(0, 1)
-            end = replace(operation, state=SUCCEEDED, progress=1.0, result=self._work(operation, running.report))
-        except OperationCancelled:
-            end = replace(running.operation, state=CANCELLED)
-        except FLStoreError as error:
-            end = replace(operation, state=FAILED, problem=_problem(error))
-        except Exception:
-            logger.exception("operation failed", extra={"operation": operation.id})
-            problem = {"code": "internal", "status": 500, "detail": "the gateway's log has it under the operation's id"}
-            end = replace(operation, state=FAILED, problem=problem)
-        self._finish(running, replace(end, finished_at=self._now()))
+class Sightings:
+    """How long other gateways' running operations have kept the version of their records. Safe to share."""
 
-    def _note_begun(self, running: _Running) -> None:
-        running.operation = replace(running.operation, progress=0.0)
-        try:
-            self._write(running, running.renewed(self._now()))
-        except FLStoreError as error:
-            logger.warning(
-                "operation's begin not stored", extra={"operation": running.operation.id, "error": str(error)}
-            )
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._seen: dict[str, tuple[str, float]] = {}
+        """By operation: the version, and when it was first seen."""
+        self._lock = Lock()
 
-    def _finish(self, running: _Running, end: Operation) -> None:
-        try:
-            self._write(running, end)
-        except FLStoreError as error:
-            logger.error("operation's end not stored", extra={"operation": end.id, "error": error.detail})
-        self._disown(running)
+    def see(self, name: str, version: str) -> float:
+        """Note a record's version, and return for how many seconds it has been seen unchanged.
 
-    def _write(self, running: _Running, operation: Operation) -> None:
-        """Write the record, unless this gateway no longer owns it."""
-        with running.lock:
-            if running.over:
-                return
-            # Before the write: if its outcome stays unknown, no renewal may follow that turns an end into "running".
-            running.over = operation.state != RUNNING
-            version = self._replace(running, operation)
-            if version is not None:
-                running.version = version
-                return
-            running.over = True
-        logger.warning("operation now belongs to another gateway", extra={"operation": operation.id})
-        running.cancelled.set()
-        self._disown(running)
-
-    def _replace(self, running: _Running, operation: Operation) -> str | None:
-        """Replace the record and return its version; None if another gateway has replaced it meanwhile.
-
-        A record that is gone is created again: whoever deleted it meant an earlier operation of that name.
+        The first look returns 0, so a gateway that has just started takes nothing over.
         """
-        try:
-            return self._records.replace(operation, running.version)
-        except PreconditionFailed:
-            pass
-        try:
-            stored, version = self._records.load(operation.id)
-            # They are equal if our own write succeeded, but the store's answer was lost and the write was repeated.
-            return version if stored == operation else None
-        except NotFound:
-            with suppress(PreconditionFailed):
-                return self._records.create(operation)
-        return None
-
-    def _disown(self, running: _Running) -> None:
+        now = self._clock()
         with self._lock:
-            # This gateway may have lost the operation and taken it over again. The new `_Running` stays.
-            if self._owned.get(running.operation.id) is running:
-                del self._owned[running.operation.id]
+            seen, since = self._seen.get(name, ("", now))
+            if seen != version:
+                self._seen[name] = version, now
+                return 0.0
+        return now - since
 
+    def unchanged_for(self, seconds: float) -> list[str]:
+        """Return the operations whose records have been seen unchanged for longer."""
+        with self._lock:
+            return [name for name, (_, since) in self._seen.items() if self._clock() - since > seconds]
 
-def _problem(error: FLStoreError) -> Mapping[str, Any]:
-    problem = {"code": error.code, "title": error.title, "status": error.status, "detail": error.detail}
-    return {**error.extensions, **problem}
+    def keep(self, names: Collection[str]) -> None:
+        """Forget all operations but these."""
+        with self._lock:
+            self._seen = {name: self._seen[name] for name in names if name in self._seen}
+
+    def forget(self, name: str) -> None:
+        with self._lock:
+            self._seen.pop(name, None)
 
 
 def _check_question(earlier: Operation, new: Operation) -> Operation:
@@ -425,7 +321,7 @@ def _begun_again(operation: Operation, client: ClientId, now: float) -> Operatio
     renewed_at = max(now, operation.renewed_at + TICK_S)  # the record has to change, whatever the clock says
     if not operation.mentions(client):
         return replace(operation, progress=None, renewed_at=renewed_at)
-    problem = _problem(NotFound("a client that the parameters name was erased"))
+    problem = problem_of(NotFound("a client that the parameters name was erased"))
     return replace(
         operation, state=FAILED, params={}, problem=problem, progress=None, renewed_at=renewed_at, finished_at=now
     )
