@@ -127,8 +127,12 @@ class _Child:
         """Run the part again and again; pauses grow while it dies before it is ready."""
         attempts = Retry().begin()
         while not self._stopping.wait(attempts.pause_s):
-            if self._run_once():
-                attempts.succeeded()  # it was ready: the pauses begin anew
+            try:
+                if self._run_once():
+                    attempts.succeeded()  # it was ready: the pauses begin anew
+            except OSError as error:  # the system has no room for a process now
+                logger.warning("%s could not be started: %s", self._part.name, error)
+                self._settled.set()
             attempts.failed()  # it has ended in any case; this sets the next pause
 
     def _run_once(self) -> bool:

@@ -1,16 +1,21 @@
 """Supervised children through every way they can behave: the real supervisor, with small real processes."""
 
+import errno
 import logging
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from flstore_core.errors import Unavailable
+from services.local import supervisor as module
 from services.local.supervisor import Supervisor
 from tests.local.conftest import READY_AND_LOYAL, MakePart
 from tests.waiting import alive, eventually
@@ -91,6 +96,24 @@ def test_a_part_that_needs_several_starts_becomes_ready(part: MakePart, starts: 
             supervisor.start(20.0)
         eventually(lambda: len(starts("shaky")) == 3)
         assert alive(starts("shaky")[2])
+
+
+def test_a_part_that_the_system_has_no_room_for_is_started_later(
+    part: MakePart, starts: Starts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusals = [OSError(errno.EAGAIN, "Resource temporarily unavailable")]
+
+    def start(*args: Any, **settings: Any) -> subprocess.Popen[bytes]:
+        if refusals:
+            raise refusals.pop()
+        return subprocess.Popen(*args, **settings)
+
+    monkeypatch.setattr(module, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": start}))
+    with supervised(Supervisor([part("late", READY_AND_LOYAL)])) as supervisor:
+        with pytest.raises(Unavailable, match="ended before it was ready"):
+            supervisor.start(20.0)
+        eventually(lambda: len(starts("late")) == 1)
+    assert "late could not be started: [Errno 11] Resource temporarily unavailable" in caplog.messages
 
 
 def test_a_part_that_refuses_to_leave_is_killed(part: MakePart, starts: Starts) -> None:

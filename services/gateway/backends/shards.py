@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 
 from flstore_core import codec
+from flstore_core.errors import FLStoreError
 from flstore_core.shard.protocol import (
     COMMITS,
     MAP,
@@ -63,7 +65,8 @@ class Shards:
         return codec.loads(body)[0], work
 
     def committed(self, urls: Sequence[str], part: SliceRef, number: int) -> None:
-        """Tell a slice's shards that a round is committed."""
+        """Tell a slice's shards that a round is committed, as far as they answer: one of them may be down."""
         message = CommitMessage(part, number)
         for url in urls:
-            self._calls.send("POST", [url], COMMITS, read_whole, body=encode(message.to_json()))
+            with suppress(FLStoreError):
+                self._calls.send("POST", [url], COMMITS, read_whole, body=encode(message.to_json()))

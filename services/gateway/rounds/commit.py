@@ -33,6 +33,7 @@ somebody commits the round again, which takes all steps from the beginning.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -177,11 +178,9 @@ class Commit:
 
     def _notify_shards(self, job: Job, number: int) -> None:
         """Tell the shards of the commit, so that their policies can prefetch. Nothing else depends on it."""
-        try:
-            for held in self._backends.locate_slices(job):
-                self._backends.shards.committed(held.urls, held.part, number)
-        except FLStoreError:
-            return
+        shards = self._backends.shards
+        with suppress(FLStoreError):
+            self._backends.ask_slices(job, lambda held: shards.committed(held.urls, held.part, number))
 
 
 def _nothing_in(job: Job, number: int, open_rounds: Sequence[int]) -> NotFound:

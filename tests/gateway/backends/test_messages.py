@@ -93,6 +93,12 @@ def test_every_shard_of_a_slice_hears_of_a_commit() -> None:
     assert CommitMessage.from_json(wire.sent[1].message) == CommitMessage(PART, 3)
 
 
+def test_the_shards_behind_one_that_is_down_hear_of_a_commit_too() -> None:
+    wire = FakeWire(lambda sent: Reply(status=204 if sent.url.startswith("http://b/") else 500))
+    Shards(Calls(60.0, FakeTime(), wire)).committed(["http://a", "http://b"], PART, 3)
+    assert wire.sent[-1].url == "http://b/v1/commits"
+
+
 def test_a_cache_is_asked_what_it_holds_and_why() -> None:
     calls, wire = wired(Reply.of({"cached": True}))
     caches = Caches(calls)
