@@ -36,12 +36,13 @@ def write(sections: Sequence[Section], folder: Path, command: str) -> Path:
     page = folder / "README.md"
     earlier = page.read_text(encoding="utf-8") if page.exists() else f"# Results\n\n{BEGIN}\n{END}\n"
     before, after = earlier[: earlier.index(BEGIN) + len(BEGIN)], earlier[earlier.index(END) :]
-    made = "\n".join([_machine(command), *map(_section, sections)])
+    made = "\n".join([machine(command), *map(_section, sections)])
     _write(page, f"{before}\n\n{made}\n{after}")
     return page
 
 
-def _machine(command: str) -> str:
+def machine(command: str) -> str:
+    """Return when, by what and on which machine figures are made."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"Made on {date.today().isoformat()} by `{command}` on {os.cpu_count()} cores ({platform.machine()}), "

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,13 +28,19 @@ class Federation:
     log: Path
     """What the SuperLink and its ServerApps write."""
 
-    def run(self, app: Path) -> str:
-        """Run an app to its end, and return what it came to, such as `finished:completed`."""
-        number = self._flwr("run", str(app), "here", "--format", "json")["run-id"]
-        ended = re.compile(rf"Finished task \d+ of run {number}")
-        eventually(lambda: bool(ended.search(self.log.read_text(errors="replace"))), LONGEST_S)
-        (run,) = self._flwr("list", "here", "--run-id", str(number), "--format", "json")["runs"]
-        return str(run["status"])
+    def run(self, *apps: Path) -> list[str]:
+        """Run apps side by side to their ends, and return what each came to, such as `finished:completed`."""
+        with ThreadPoolExecutor(len(apps)) as pool:
+            numbers = list(pool.map(self._start, apps))
+        for number in numbers:
+            ended = re.compile(rf"Finished task \d+ of run {number}")
+            eventually(lambda ended=ended: bool(ended.search(self.log.read_text(errors="replace"))), LONGEST_S)  # type: ignore[misc]
+        runs = self._flwr("list", "here", "--format", "json")["runs"]
+        statuses = {str(run["run-id"]): str(run["status"]) for run in runs}
+        return [statuses[number] for number in numbers]
+
+    def _start(self, app: Path) -> str:
+        return str(self._flwr("run", str(app), "here", "--format", "json")["run-id"])
 
     def _flwr(self, *command: str) -> Any:
         ended = subprocess.run(

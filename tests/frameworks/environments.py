@@ -1,26 +1,31 @@
 """Environments of their own for frameworks, with FLStore's client beside them."""
 
+import fcntl
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 
 
-def environment(framework: str) -> Path:
-    """Return the folder of a framework's programs; build the environment, unless it is built of the same list.
+def environment(name: str) -> Path:
+    """Return the folder of an environment's programs; build it, unless it is built of the same list.
 
-    The variable `FLOWER_ENV` (or the framework's name instead of `FLOWER`) names one that is there already.
+    The variable `FLOWER_ENV` (or another name instead of `FLOWER`) names one that is there already.
     """
-    if named := os.environ.get(f"{framework.upper()}_ENV"):
+    if named := os.environ.get(f"{name.upper().replace('-', '_')}_ENV"):
         return Path(named, "bin")
-    wanted = Path(__file__).with_name(f"{framework}.txt").read_text()
-    folder = ROOT / "build" / "frameworks" / framework
-    built = folder / "built.txt"
-    if not built.exists() or built.read_text() != wanted:
-        _build(folder, Path(__file__).with_name(f"{framework}.txt"))
-        built.write_text(wanted)
+    requirements = HERE / f"{name}.txt"
+    folder = ROOT / "build" / "frameworks" / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building it
+        built = folder / "built.txt"
+        if not built.exists() or built.read_text() != requirements.read_text():
+            _build(folder, requirements)
+            built.write_text(requirements.read_text())
     return folder / "bin"
 
 

@@ -119,6 +119,17 @@ class Sites:
         rng = np.random.default_rng(0)
         return _local(self._template, theta, self.features[mine], self.labels[mine], "", setting, rng)[0]
 
+    def sent(self, theta: Vector, client: int, number: int) -> tuple[Vector, float]:
+        """Return what a client, attackers included, sends in a round that starts from `theta`, and its loss."""
+        mine, attack = 360 + self.shares[client], self.setting.attackers.get(client, "")
+        rng = np.random.default_rng((self.setting.seed, number, client))
+        return _local(self._template, theta, self.features[mine], self.labels[mine], attack, self.setting, rng)
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of the layers' weights and biases, in the order of the flat model."""
+        return [array.shape for array in [*self._template.coefs_, *self._template.intercepts_]]
+
     @property
     def _template(self) -> MLPClassifier:
         return _template(self.setting, self.features, self.labels)

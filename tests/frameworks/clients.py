@@ -1,0 +1,67 @@
+"""Clients of no framework: what they train, and what attackers send instead."""
+
+import itertools
+import time
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.bench.resnet import update
+from tests.frameworks.plan import DIGITS
+from tests.workloads.federated import Setting, Sites
+
+Arrays = dict[str, NDArray[np.float32]]
+Config = Mapping[str, Any]
+"""As `Plan.config`."""
+LEARNING: Mapping[str, Any] = {"solver": "sgd", "momentum": 0.9, "epochs": 5, "batch": 16, "rate": 0.01}
+"""How clients train between rounds."""
+LAYERS = ("layers.0.weight", "layers.1.weight", "layers.0.bias", "layers.1.bias")
+
+
+def initial(config: Config) -> Arrays:
+    """Return the model that training starts from."""
+    return _named(_sites(config)) if config["model"] == DIGITS else dict(update(0))
+
+
+def train(model: Arrays, config: Config, client: int, number: int) -> tuple[Arrays, dict[str, float]]:
+    """Return what a client sends in a round, with its metrics."""
+    time.sleep(config["training_s"] * (0.5 + client / max(1, config["clients"] - 1)))
+    if config["model"] != DIGITS:
+        return dict(update(1000 * number + client, model)), {"num-examples": 100 + client, "train_loss": 0.5}
+    sites = _sites(config)
+    theta = _flat(model)
+    delta, loss = sites.sent(theta, client, number)
+    return _named(sites, theta + delta), {"num-examples": len(sites.shares[client]), "train_loss": loss}
+
+
+def accuracy(model: Arrays, config: Config) -> float:
+    """Return a model's accuracy on digits that no client has; NaN if it is not meant to learn."""
+    return _sites(config).accuracy(_flat(model)) if config["model"] == DIGITS else float("nan")
+
+
+def _sites(config: Config) -> Sites:
+    return _dealt(*(config[name] for name in ("attack", "attackers", "noise", "clients", "alpha", "seed")))
+
+
+@cache
+def _dealt(attack: str, attackers: int, noise: float, clients: int, alpha: float, seed: int) -> Sites:
+    bad = dict.fromkeys(range(attackers), attack)
+    return Sites.of(Setting(bad, clients=clients, alpha=alpha, noise=noise, seed=seed, **LEARNING))
+
+
+def _flat(model: Arrays) -> NDArray[np.float64]:
+    return np.concatenate([np.asarray(model[name], np.float64).ravel() for name in LAYERS])
+
+
+def _named(sites: Sites, theta: NDArray[np.float64] | None = None) -> Arrays:
+    """Return a model by layers; the one that training starts from by default."""
+    theta = sites.start if theta is None else theta
+    ends = itertools.accumulate(int(np.prod(shape)) for shape in sites.shapes)
+    parts = np.split(theta, list(ends)[:-1])
+    return {
+        name: part.reshape(shape).astype(np.float32)
+        for name, part, shape in zip(LAYERS, parts, sites.shapes, strict=True)
+    }

@@ -1,0 +1,44 @@
+"""Time per round with and without FLStore, of ten clients of ResNet18's size."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+
+from tests.frameworks.plan import RESNET, Plan
+from tests.frameworks.programs import Framework
+
+ROUNDS = 6
+WARM_UP = 2
+"""Rounds that do not count: workers and caches start in them."""
+TRAINING_S = 10.0
+"""Mean seconds that a client trains for, on a machine of its own: an epoch over 5,000 images at 500 a second."""
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """Medians over rounds."""
+
+    without_s: float
+    with_s: float
+
+    @property
+    def ratio(self) -> float:
+        return self.with_s / self.without_s
+
+
+def measure(framework: Framework, url: str, training_s: float) -> Overhead:
+    """Train without FLStore and with it, one after the other.
+
+    Args:
+        training_s: mean seconds for which clients do nothing, as if they trained elsewhere; from 0.5 to 1.5 of it.
+    """
+    job = f"{framework.name.lower()}-overhead-{training_s:g}"
+    without, recorded = (
+        framework.train(Plan(RESNET, rounds=ROUNDS, url=used, job=job, training_s=training_s)) for used in ("", url)
+    )
+    return Overhead(median(without.seconds[WARM_UP:]), median(recorded.seconds[WARM_UP:]))
+
+
+def measure_all(framework: Framework, url: str) -> Mapping[float, Overhead]:
+    """Measure rounds of messages alone, and rounds with training, by their seconds."""
+    return {training_s: measure(framework, url, training_s) for training_s in (0.0, TRAINING_S)}

@@ -1,0 +1,59 @@
+"""The frameworks' programs, each in its own environment."""
+
+import json
+import os
+import subprocess
+from dataclasses import asdict, dataclass
+
+from tests.frameworks.environments import ROOT, environment
+from tests.frameworks.plan import Outcome, Plan
+
+LONGEST_S = 600.0
+
+
+@dataclass(frozen=True)
+class Framework:
+    """A framework, as the case study runs it."""
+
+    name: str
+    environment: str
+    """The list of packages that its environment is built of."""
+    package: str
+    """Its name on PyPI."""
+    module: str
+    """The program that trains by a plan, as `python -m` takes it."""
+    how: str
+    """How trainings are run."""
+    transports: tuple[str, ...] = ("value",)
+    """Ways in which models get to the aggregation."""
+
+    @property
+    def version(self) -> str:
+        """The version that is run."""
+        python = environment(self.environment) / "python"
+        asked = f"from importlib.metadata import version; print(version({self.package!r}))"
+        return subprocess.run([str(python), "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
+
+    def train(self, plan: Plan, program: str = "") -> Outcome:
+        """Train in a process of its own.
+
+        Args:
+            program: the module's part that does it, such as `memory`; by default its own `__main__`.
+
+        Raises:
+            RuntimeError: if the program fails; its output is part of the message.
+        """
+        python = environment(self.environment) / "python"
+        module = f"{self.module}.{program}" if program else self.module
+        command = [str(python), "-W", "ignore", "-m", module, json.dumps(asdict(plan))]
+        env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "RAY_DEDUP_LOGS": "0", "FLWR_TELEMETRY_ENABLED": "0"}
+        ended = subprocess.run(
+            command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=LONGEST_S
+        )
+        last = ended.stdout.rstrip().rpartition("\n")[2]
+        if ended.returncode or not last.startswith("{"):
+            raise RuntimeError(f"{self.name} failed ({ended.returncode}): {ended.stdout[-4000:]}{ended.stderr[-4000:]}")
+        return Outcome(**json.loads(last))
+
+
+FRAMEWORKS = (Framework("Flower", "flower-simulation", "flwr", "tests.frameworks.flower", "its simulation, with Ray"),)
