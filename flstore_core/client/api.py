@@ -168,6 +168,34 @@ class Api:
         path = paths.upload(paths.aggregate(job, round), replace, base)
         return (yield from self._upload(job, path, tensors, metrics, progress))
 
+    def make_aggregate(
+        self,
+        job: Id,
+        round: int,  # noqa: A002
+        /,
+        *,
+        replace: bool = False,
+        **params: Any,
+    ) -> Exchange[Answer]:
+        """Have the open round's aggregate made of its updates, next to the data, and return how it was made.
+
+        The model is stored as if `put_aggregate` had sent it; its hash is `result.artifact.sha256` of the answer.
+        Repeating the call changes nothing.
+
+        Args:
+            replace: take the place of another aggregate, as long as the round is open.
+            params: those of the workload `aggregate`, such as `method="median"`, `clients` or `factors`.
+
+        Raises:
+            NotFound: if the round has no updates, or one of `clients` has none.
+            NotEnoughData: if the round has fewer updates than the method needs.
+            Conflict: if the round has another aggregate.
+            RoundCommitted: if the round is committed without one.
+        """
+        path = paths.upload(paths.aggregate(job, round), replace, None)
+        response = yield from self._send(json_request("POST", path, encoded(params), "params"))
+        return answer_in(response, Answer.from_json)
+
     def drop_update(self, job: Id, round: int, client: Id, /) -> Exchange[None]:  # noqa: A002
         """Take an update back, as long as its round is open.
 

@@ -48,6 +48,7 @@ class AsyncFLStore:
     delete_job = _awaited(Api.delete_job)
     put_update = _awaited(Api.put_update)
     put_aggregate = _awaited(Api.put_aggregate)
+    make_aggregate = _awaited(Api.make_aggregate)
     drop_update = _awaited(Api.drop_update)
     drop_aggregate = _awaited(Api.drop_aggregate)
     drop_round = _awaited(Api.drop_round)

@@ -64,6 +64,12 @@ def _encoded_client(value: Any) -> Any:
     return value if value is None else ids.encode(as_text("client", value))
 
 
+def _encoded_by_client(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {_encoded_client(client): encoded(each) for client, each in value.items()}
+
+
 def _encoded_model(value: Any) -> Any:
     """Return models' names (`flstore_core.model_names`) with clients' names as the store keeps them."""
     if isinstance(value, str) and (found := _UPDATE.fullmatch(value)):
@@ -75,6 +81,7 @@ _ENCODERS: Mapping[str, Callable[[Any], Any]] = {
     "client": _encoded_client,
     "clients": _encoded_client,
     "candidates": _encoded_client,
+    "factors": _encoded_by_client,
     "models": _encoded_model,
 }
 """What encodes clients' names in a workload's parameter of that name."""

@@ -56,6 +56,7 @@ class FLStore:
     delete_job = _blocking(Api.delete_job)
     put_update = _blocking(Api.put_update)
     put_aggregate = _blocking(Api.put_aggregate)
+    make_aggregate = _blocking(Api.make_aggregate)
     drop_update = _blocking(Api.drop_update)
     drop_aggregate = _blocking(Api.drop_aggregate)
     drop_round = _blocking(Api.drop_round)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from flstore_core.errors import InvalidParameters, NotEnoughData
 from flstore_core.flat import FlatView
+from flstore_core.records import Member
 from flstore_core.workloads import (
     ArtifactLink,
     Context,
@@ -88,11 +89,20 @@ class AggregateParams(RoundParams):
     """The δ of differential privacy for which the answer gives ε."""
     seed: Annotated[int, Ge(0), Le(2**63)] = 0
     """Seed of the noise. Anyone who knows it can subtract the noise: keep it secret, and choose another each time."""
+    factors: dict[str, Annotated[float, Ge(0), Le(1e6)]] | None = None
+    """What clients' weights are multiplied by, by client; 0 leaves a client out, by any rule. Other factors need a rule
+    that weighs: `fedavg` or `geometric-median`."""
+
+    ADDED = ("factors",)
 
     def __post_init__(self) -> None:
         if self.noise and (self.method != "clipped-mean" or self.clip is None):
             raise InvalidParameters(
                 "noise needs method 'clipped-mean' and a fixed clip, which does not depend on the updates; give both"
+            )
+        if self.method not in _WEIGHTED and (unused := sorted({*(self.factors or {}).values()} - {0.0, 1.0})):
+            raise InvalidParameters(
+                f"factors: {self.method!r} weighs no client, so {unused[0]:g} says nothing; use 0 and 1, or fedavg"
             )
 
 
@@ -164,12 +174,12 @@ class Aggregate:
 
     def members(self, rounds: Sequence[RoundData], params: AggregateParams) -> Sequence[SliceMember]:
         (data,) = rounds
-        members = data.members(params.clients)
+        members = _taken(data, params)
         if not members:
             raise NotEnoughData(f"round {data.record.number} has no updates to aggregate; name another round")
-        weights = _weights(data, params).tolist()
+        weights = _weights(data, members, params).tolist()
         return [
-            SliceMember(data.record.number, member.client, member.num_examples, (weight,))
+            SliceMember(data.record.number, member.client, _examples(member, params), (weight,))
             for member, weight in zip(members, weights, strict=True)
             if weight or params.method not in _CHOOSING
         ]
@@ -189,7 +199,7 @@ class Aggregate:
             clients=[member.client for member in members],
             weights=[member.weights[0] for member in members],
             unweighted=unweighted(context.round.members(list(used))) if params.method in _WEIGHTED else [],
-            left_out=[m.client for m in context.round.members(params.clients) if m.client not in used],
+            left_out=[m.client for m in _taken(context.round, params) if m.client not in used],
             dropped=_dropped(members, params),
             moved=math.sqrt(sum(float(partial["moved"][0]) for partial in partials)),
             privacy=_privacy(len(members), params),
@@ -238,14 +248,26 @@ _CHOOSING = ("krum", "multi-krum", "bulyan")
 """The rules that use some of the updates only."""
 
 
-def _weights(data: RoundData, params: AggregateParams) -> Float64:
-    """Return the weight of each client's update, shape (n,); 0 for one that is not chosen."""
-    members = data.members(params.clients)
+def _taken(data: RoundData, params: AggregateParams) -> tuple[Member, ...]:
+    """Return the updates that the rule is given: those of the named clients, without those whose factor is 0."""
+    factors = params.factors or {}
+    if factors:
+        data.members([*factors])  # raises `NotFound` for a name that no client of the round has
+    return tuple(member for member in data.members(params.clients) if factors.get(member.client, 1.0) > 0.0)
+
+
+def _examples(member: Member, params: AggregateParams) -> float:
+    return member.num_examples * (params.factors or {}).get(member.client, 1.0)
+
+
+def _weights(data: RoundData, members: Sequence[Member], params: AggregateParams) -> Float64:
+    """Return the weight of each member's update, shape (n,); 0 for one that is not chosen."""
     even = params.method in UNWEIGHTED
-    weights = fedavg_weights([1.0 if even else member.num_examples for member in members])
+    weights = fedavg_weights([1.0 if even else _examples(member, params) for member in members])
     if params.method not in _FROM_STATISTICS:
         return weights
-    return _FROM_STATISTICS[params.method](data.deltas(params.clients).gram, weights, params)
+    deltas = data.deltas([member.client for member in members])
+    return _FROM_STATISTICS[params.method](deltas.gram, weights, params)
 
 
 def _byzantine(clients: int, params: AggregateParams) -> int:

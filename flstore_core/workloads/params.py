@@ -1,7 +1,7 @@
 """Parameters of workloads: frozen dataclasses of JSON types, whose fields become the workload's JSON Schema."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Le, MinLen
@@ -21,6 +21,14 @@ class Params:
         "use_attribute_docstrings": True,
         "allow_inf_nan": False,
     }
+
+    ADDED: ClassVar[tuple[str, ...]] = ()
+    """Fields that earlier versions do not know. One that is None is not named to others, nor in an artifact, so that
+    shards of an earlier version answer, and an artifact keeps its hash."""
+
+    def stated(self) -> dict[str, Any]:
+        """Return the parameters by name, as they are stored and sent to shards."""
+        return {name: value for name, value in asdict(self).items() if name not in self.ADDED or value is not None}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 An aggregate is traced to the updates of its round, and from its base to the rounds before. An artifact names the
 workload, parameters and models that it was made of in its own metadata. With `verify`, either is made again from what
-is stored, and compared. What was advised before an aggregation, and done, is told with the round. No publication.
+is stored, and compared. What was advised before an aggregation, and done, is told with the round. An aggregate
+that FLStore made itself is made again as it was made, by whichever rule. No publication.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
+from numpy.typing import NDArray
 
 from flstore_core.errors import InvalidParameters, NotFound
 from flstore_core.flat import Float32
@@ -38,11 +40,13 @@ from flstore_core.workloads import (
     unweighted,
     wants_statistics,
 )
-from flstore_core.workloads.methods.coordinatewise import squared_norm, weighted_sums
+from flstore_core.workloads.methods.bulyan import MeanAroundMedian
+from flstore_core.workloads.methods.coordinatewise import MeanOfRanks, combine_rows, squared_norm, weighted_sums
 from flstore_core.workloads.methods.geometry import Float64
 from flstore_core.workloads.shared.advice import RoundAdvice, advice_on, applied_factors
+from flstore_core.workloads.shared.making import read_making
 from flstore_core.workloads.shared.origin import Input, Origin, sha256_of
-from flstore_core.workloads.shared.weighted_models import ModelSum, aggregate_sum, members_of_sums
+from flstore_core.workloads.shared.weighted_models import ModelKey, ModelSum, aggregate_sum, members_of_sums
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ class ProvenanceParams(Params):
     """Whether the model is made again and compared: an aggregate by FedAvg, an artifact by its workload with the same
     parameters."""
     tolerance: Annotated[float, Gt(0), Le(1)] = 1e-5
-    """Greatest distance from FedAvg, as a share of the aggregate's norm, at which an aggregate counts as verified."""
+    """Greatest distance from what is made again, as a share of the aggregate's norm, at which an aggregate counts as
+    verified."""
     metadata: dict[str, str] | None = None
     """The artifact's metadata. The gateway fills it in; leave it out."""
 
@@ -73,7 +78,7 @@ class Update(Result):
     sha256: str
     """SHA-256 of its whole file, in hexadecimal."""
     weight: float
-    """Its weight in FedAvg, 0 to 1, after advice; 0 if it was left out."""
+    """Its weight in the aggregate, 0 to 1, after advice; 0 if it was left out."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,8 @@ class Generation(Result):
     updates: list[Update]
     """The updates of the round."""
     distance: float | None
-    """Euclidean distance of the stored aggregate from FedAvg of the updates; null if it was not made again, as where
-    the updates are differences and the round has no base to add them to."""
+    """Euclidean distance of the stored aggregate from FedAvg of the updates, or from what FLStore made it by; null if
+    it was not made again, as where the updates are differences and the round has no base to add them to."""
     verified: bool | None
     """Whether that distance is within the tolerance; null if it was not made again."""
     advice: RoundAdvice | None
@@ -149,8 +154,11 @@ class Provenance:
         if maker := _maker(params):
             return maker.members(rounds)
         records = _verifiable(rounds)
-        remade = [_advised_sum(record) for record in records]
-        return members_of_sums(remade, [aggregate_sum(record) for record in records], {}) if records else []
+        if not records:
+            return []
+        remade, stored = [_remade_sum(record) for record in records], [aggregate_sum(record) for record in records]
+        ranks = {model: code for record in records for model, code in _ranks(record).items()}
+        return members_of_sums(remade, stored, ranks)
 
     def map(self, view: SliceView, params: ProvenanceParams) -> Partial:
         if not view.rows:
@@ -158,7 +166,12 @@ class Provenance:
         if maker := _maker(params):
             return maker.workload.map(view, maker.params)
         remade, stored = np.split(view.weights, 2, axis=1)
-        return {"apart": _squares(view, remade - stored), "whole": _squares(view, stored)}
+        apart = _squares(view, remade - stored)
+        for index in range(len(apart)):
+            used, aggregate = np.flatnonzero(remade[:, index]), np.flatnonzero(stored[:, index])
+            if view.num_examples[used].all():
+                apart[index] = _square_by_rank(view, used, aggregate)
+        return {"apart": apart, "whole": _squares(view, stored)}
 
     def combine(self, partials: Sequence[Partial], context: Context, params: ProvenanceParams) -> ProvenanceResult:
         if maker := _maker(params):
@@ -263,7 +276,15 @@ def _make_again(maker: Maker, partials: Sequence[Partial], context: Context) -> 
 def _verifiable(rounds: Sequence[RoundData]) -> list[Round]:
     """Return the rounds whose aggregate can be made again and compared."""
     comparable = {data.record.number for data in rounds if data.has_models and data.record.members}
-    return [record for record in _lineage(rounds) if record.aggregate and record.number in comparable]
+    return [
+        record for record in _lineage(rounds) if record.aggregate and record.number in comparable and _is_remade(record)
+    ]
+
+
+def _is_remade(record: Round) -> bool:
+    """Return whether a round's aggregate can be made again from what is stored: without noise, and with all clients."""
+    making = read_making(record)
+    return making is None or not (making.is_noisy or making.by_client(record) is None)
 
 
 def _lineage(rounds: Sequence[RoundData]) -> list[Round]:
@@ -293,18 +314,51 @@ def _comparisons(
     return {record.number: pair for record, pair in zip(records, pairs, strict=True)}
 
 
+def _square_by_rank(view: SliceView, used: NDArray[np.intp], aggregate: NDArray[np.intp]) -> float:
+    """Return the squared distance of an aggregate's slice from the values of some ranks; see `_ranks`."""
+    code = round(view.num_examples[used[0]])
+    combiner = MeanOfRanks(code - 1) if code > 0 else MeanAroundMedian(-code)
+    return combine_rows([view.rows[row] for row in used], combiner, view.rows[aggregate[0]])[1]
+
+
 def _generation(record: Round, comparison: tuple[float, bool] | None) -> Generation:
-    weights = _advised_sum(record) if record.members else {}
+    weights = _remade_sum(record) if record.members else {}
     distance, verified = comparison or (None, None)
     return Generation(
         round=record.number,
         base=record.base,
         aggregate=sha256_of(record, AGGREGATE) or None,
-        updates=[Update(m.client, m.sha256, weights[record.number, m.client]) for m in record.members],
+        updates=[Update(m.client, m.sha256, weights.get((record.number, m.client), 0.0)) for m in record.members],
         distance=distance,
         verified=verified,
         advice=advice_on(record),
     )
+
+
+def _remade_sum(record: Round) -> ModelSum:
+    """Return the sum that a round's aggregate is: by the weights that FLStore made it with, or else FedAvg."""
+    making = read_making(record)
+    if making is None:
+        return _advised_sum(record)
+    weights = making.by_client(record) or {}
+    total = {(record.number, client): weight for client, weight in weights.items()}
+    if making.method == "clipped-mean" and record.base is not None:  # what clipping took from the deltas is the base's
+        total[record.base, AGGREGATE] = 1.0 - sum(weights.values())
+    return total
+
+
+def _ranks(record: Round) -> Mapping[ModelKey, float]:
+    """Return which values of each coordinate count in an aggregate that is no sum of models; nothing for one that is.
+
+    A number for each client, in the place of its examples, which count for nothing here: 1 more than the values that
+    are dropped at each end, or, where those around the median count, how many they are, below zero.
+    """
+    making = read_making(record)
+    if making is None or not making.is_by_rank:
+        return {}
+    kept = len(making.weights) - making.dropped
+    code = -kept if making.around_median else making.dropped // 2 + 1
+    return {(record.number, client): float(code) for client in making.by_client(record) or ()}
 
 
 def _advised_sum(record: Round) -> ModelSum:

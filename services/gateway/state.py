@@ -19,6 +19,7 @@ from flstore_core.workloads import Progress
 from services.common.proof import Keys
 from services.common.timing import RealTime, Time
 from services.gateway.answers import artifacts
+from services.gateway.answers.aggregates import Aggregates
 from services.gateway.answers.limits import Limits
 from services.gateway.answers.operation_records import Operation
 from services.gateway.answers.operations import Operations
@@ -69,6 +70,7 @@ class State:
     withdrawals: Withdrawals
     programs: Programs
     runner: Runner
+    aggregates: Aggregates
     operations: Operations
     metrics: GatewayMetrics
     workers: Workers
@@ -135,6 +137,7 @@ def assemble(
         Derived("operations", lambda *_: (), operations.forget_client),
         Derived("working_sets", lambda *_: (), lambda job, client, _: working_set.forget_client(store, job, client)),
     )
+    ingest = Ingest(rounds, backends, pools, time, name)
     return State(
         settings=settings,
         tokens=Tokens(settings.tokens, settings.metrics_token),
@@ -143,12 +146,13 @@ def assemble(
         rounds=rounds,
         backends=backends,
         jobs=Jobs(rounds, backends, time),
-        ingest=Ingest(rounds, backends, pools, time, name),
+        ingest=ingest,
         commit=Commit(rounds, statistics, backends, time),
         eraser=Eraser(rounds, backends, time, name, derived),
         withdrawals=Withdrawals(rounds, time, name),
         programs=programs,
         runner=runner,
+        aggregates=Aggregates(runner, rounds, ingest),
         operations=operations,
         metrics=GatewayMetrics(cache),
         workers=Workers(settings.threads),

@@ -66,6 +66,12 @@ Make = Callable[[], Exchange[Any]]
             "/v1/jobs/j/rounds/3/aggregate?base=none",
         ),
         (lambda: API.put_aggregate("j", 3, ARRAYS, replace=True), "PUT", "/v1/jobs/j/rounds/3/aggregate?replace=true"),
+        (lambda: API.make_aggregate("j", 3), "POST", "/v1/jobs/j/rounds/3/aggregate"),
+        (
+            lambda: API.make_aggregate("j", 3, replace=True, method="median"),
+            "POST",
+            "/v1/jobs/j/rounds/3/aggregate?replace=true",
+        ),
         (lambda: API.drop_update("j", 3, "Hospital A"), "DELETE", "/v1/jobs/j/rounds/3/clients/x--Hospital_20A"),
         (lambda: API.drop_aggregate("j", 3), "DELETE", "/v1/jobs/j/rounds/3/aggregate"),
         (lambda: API.drop_round("j", 3), "DELETE", "/v1/jobs/j/rounds/3"),
@@ -224,6 +230,14 @@ def test_a_download_that_is_not_the_one_it_has_to_be_is_refused() -> None:
     assert converse(API.download_raw("j", 1, "c", sha256=sha256), Response(200, {}, body)) == body
     with pytest.raises(DigestMismatch, match=f"has the SHA-256 {sha256}, and not {sha256[::-1]}"):
         converse(API.download_raw("j", 1, "c", sha256=sha256[::-1]), Response(200, {}, body))
+
+
+def test_an_aggregate_is_made_by_the_workloads_parameters_with_names_as_they_are_stored() -> None:
+    make = API.make_aggregate("j", 3, method="fedavg", clients=["Hospital A"], factors={"Hospital A": 0.5})
+    request, answer = call(make, ANSWER)
+    name = "x--Hospital_20A"
+    assert request.json == {"method": "fedavg", "clients": [name], "factors": {name: 0.5}}
+    assert answer.workload == ANSWER["workload"]
 
 
 def test_a_run_sends_its_parameters_and_a_run_anew_refuses_kept_answers() -> None:

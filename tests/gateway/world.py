@@ -87,6 +87,10 @@ class World:
     def put_aggregate(self, number: int, seed: int) -> None:
         self.put(number, AGGREGATE, seed)
 
+    def put_aggregate_with(self, number: int, seed: int, metrics: Mapping[str, Any]) -> None:
+        """Put the aggregate of a seed with metrics, in place of another."""
+        self.state.ingest.put(Upload(self.job, number, AGGREGATE, memoryview(body(seed)), metrics, replace=True))
+
     def fill(self, number: int, clients: int, first: int = 1) -> None:
         """Put updates of seeds `first`, `first` + 1, … by clients c0, c1, … with 10, 11, … examples."""
         for index in range(clients):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from flstore_core.ids import AGGREGATE
@@ -53,7 +53,7 @@ def origin_of(workload: str, context: Context, params: Params) -> Origin:
         Input(member.round, member.client, sha256_of(records.get(member.round), member.client))
         for member in context.members
     )
-    return Origin(workload, asdict(params), tuple(inputs))
+    return Origin(workload, params.stated(), tuple(inputs))
 
 
 def sha256_of(record: Round | None, client: str) -> str:

@@ -29,6 +29,9 @@ from services.gateway.rounds.index import ErasedMeanwhile
 Watch = Callable[[], object]
 """Raises `ErasedMeanwhile` if a client was erased since the rounds of a question were read."""
 
+Keep = Callable[[memoryview, str], ArtifactLink]
+"""Takes a model that a workload made, a safetensors file and its SHA-256, and returns a link to it."""
+
 
 def writer(
     store: ObjectStore,
@@ -36,10 +39,12 @@ def writer(
     donor: MemberRef | None,
     base: MemberRef | None = None,
     watch: Watch = lambda: None,
+    keep: Keep | None = None,
 ) -> ArtifactWriter:
     """Return a function that writes a flat vector as a safetensors file, named by its content's hash.
 
     Args:
+        keep: takes the file, which then has no metadata; by default it is stored as an artifact.
         watch: is called when an artifact has been written. If it raises, the artifact is deleted again.
         donor: a stored model. A flat vector has floats only, so the other tensors, such as counters, are copied from
             this model. If it is None, they are zeros.
@@ -47,7 +52,8 @@ def writer(
     """
 
     def write(vector: Sequence[Float32], metadata: Mapping[str, str]) -> ArtifactLink:
-        header = codec.encode_header(job.schema, {"flstore": json.dumps(dict(metadata))})
+        # An artifact says what it was made of. A model that is handed to all clients must not name them to each other.
+        header = codec.encode_header(job.schema, {"flstore": json.dumps(dict(metadata))} if keep is None else None)
         body: memoryview = buffers.empty(len(header) + job.schema.nbytes, np.uint8).data
         body[: len(header)] = header
         data = body[len(header) :]
@@ -56,17 +62,24 @@ def writer(
         if base:
             _add_others(data, job, partial(_read, store, job, base))
         sha256 = hashlib.sha256(body).hexdigest()
-        key = layout.artifact(job.home, sha256[:32])
-        store.put(key, body)
-        Generations(store).require(job)
-        try:
-            watch()
-        except ErasedMeanwhile:
-            store.delete(key)
-            raise
-        return ArtifactLink(f"/v1/jobs/{job.id}/artifacts/{sha256[:32]}", sha256, len(body), job.schema.parameters)
+        if keep is None:
+            return _store(store, job, watch, body, sha256)
+        watch()
+        return keep(body, sha256)
 
     return write
+
+
+def _store(store: ObjectStore, job: Job, watch: Watch, body: memoryview, sha256: str) -> ArtifactLink:
+    key = layout.artifact(job.home, sha256[:32])
+    store.put(key, body)
+    Generations(store).require(job)
+    try:
+        watch()
+    except ErasedMeanwhile:
+        store.delete(key)
+        raise
+    return ArtifactLink(f"/v1/jobs/{job.id}/artifacts/{sha256[:32]}", sha256, len(body), job.schema.parameters)
 
 
 def refuse(vector: Sequence[Float32], metadata: Mapping[str, str]) -> ArtifactLink:

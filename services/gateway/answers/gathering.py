@@ -48,8 +48,11 @@ class SliceMaps:
         self._openings = rounds.openings
         self._backends = backends
 
-    def gather(self, question: Question, context: Context) -> Gathered:
+    def gather(self, question: Question, context: Context, keep: artifacts.Keep | None = None) -> Gathered:
         """Return the partials of all slices; none if the workload asks for no model.
+
+        Args:
+            keep: takes a model that the workload makes, in place of an artifact.
 
         Raises:
             NotFound: for a model that is not stored.
@@ -70,7 +73,7 @@ class SliceMaps:
         if context.write_model is not artifacts.refuse:
             added = bases[donor.round] if donor.is_delta else None
             watch = partial(self._catalog.require_no_erasure_since, job, question.erasures)
-            context = replace(context, write_model=artifacts.writer(self._store, job, donor, added, watch))
+            context = replace(context, write_model=artifacts.writer(self._store, job, donor, added, watch, keep))
         work = sum((work for _, work in answers), Work())
         return Gathered(context, [answer for answer, _ in answers], work, self._backends.owners(job))
 
@@ -87,7 +90,7 @@ class SliceMaps:
             MapRequest,
             workload=question.workload.name,
             pattern=question.pattern,
-            params=asdict(question.params),
+            params=question.params.stated(),
             members=refs,
             base=self._records.locate_base(question.job, newest) if _weights(question).reads_base else None,
             weights=tuple(member.weights for member in members),

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +11,7 @@ from flstore_core import __version__
 from flstore_core.models.protocol import RunRequest
 from flstore_core.patterns import Pattern
 from flstore_core.records import Job
-from flstore_core.workloads import Progress, RoundData, no_progress, pattern_of
+from flstore_core.workloads import ArtifactLink, Progress, RoundData, no_progress, pattern_of
 from flstore_core.workloads.registry import AnyWorkload
 
 
@@ -33,6 +34,8 @@ class Options:
     progress: Progress = no_progress
     may_write: bool = True
     """Whether the caller may write the job. A workload that writes a model is refused if not."""
+    keep: Callable[[Sequence[RoundData], memoryview, str], ArtifactLink] | None = None
+    """Takes the model that a workload makes, with the rounds that it read, in place of an artifact; see `Keep`."""
 
 
 @dataclass(frozen=True)

@@ -213,7 +213,8 @@ class Runner:
                 return self._model_runs.gather(question.run, context)
         if question.workload.needs is Needs.WEIGHTS:
             with stages("map"):
-                return self._slice_maps.gather(question, context)
+                keep = partial(options.keep, question.rounds) if options.keep else None
+                return self._slice_maps.gather(question, context, keep)
         return Gathered(context)
 
 

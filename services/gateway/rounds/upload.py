@@ -38,6 +38,8 @@ class Upload:
     """Whether it may take the place of another update of the same client to the open round."""
     base: str | None = None
     """What the caller names as the round's base, as `services.gateway.rounds.bases.base_name` returns it."""
+    is_ours: bool = False
+    """Whether the gateway made the body. What it says of it is as long as the round is large, and is not limited."""
     sends: list[Future[None]] = field(default_factory=list, compare=False)
     """Sends of the body's slices, added by `Ingest.put`. The body has to stay in memory until all of them are done."""
 
@@ -79,7 +81,7 @@ def check(upload: Upload) -> CheckedUpload:
             f"tensor {name!r} has a NaN, an infinity or a number beyond float32's range; send finite numbers only",
             tensor=name,
         )
-    metrics = merge_metrics(header.metadata, upload.metrics)
+    metrics = dict(upload.metrics) if upload.is_ours else merge_metrics(header.metadata, upload.metrics)
     _check_weights(metrics)
     file = codec.Canonical(body, header, keep_header=header.data_offset <= longest_header)
     return CheckedUpload(_as_stored(upload, file), file, metrics, weight_in(metrics, upload.job.weight_key))

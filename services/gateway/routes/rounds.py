@@ -33,6 +33,8 @@ from services.gateway.routes.names import NamedResponse
 from services.gateway.routes.schemas import (
     BINARY,
     DOWNLOAD,
+    AggregateBody,
+    Answer,
     CommitBody,
     IssuedTickets,
     NewTickets,
@@ -119,6 +121,28 @@ async def put_aggregate(
 ) -> JSONResponse:
     """Store the model that a round ended with; the next round's deltas are taken against it."""
     return await _put(request, state, job, number, AGGREGATE, metrics, replace, base)
+
+
+@router.post(
+    "/rounds/{round}/aggregate",
+    response_model=Answer,
+    responses=both(
+        leads_to(200, "get_aggregate(job, round)", "commit(job, round)", "issue_tickets(job, round)"),
+        problems(404, 409, 411, 413, 422, 507),
+    ),
+)
+async def make_aggregate(
+    job: JobName, number: RoundNumber, state: Writes, body: AggregateBody | None = None, replace: Replace = False
+) -> JSONResponse:
+    """Make the round's aggregate out of its updates, next to the data, and store it as if it had been sent.
+
+    The body holds the parameters of the workload `aggregate`, without the round. Repeating it changes nothing.
+    """
+    started = perf_counter()
+    params = (body or AggregateBody()).model_dump(exclude_unset=True)
+    outcome = await state.workers.run(lambda: state.aggregates.make(job, number, params, replace=replace))
+    _count_cost(state, INGEST, started, INGEST_PUTS)
+    return NamedResponse(outcome.to_json())
 
 
 @router.delete("/rounds/{round}/clients/{client}", status_code=204, responses=problems(404, 409, 422, 507))

@@ -66,6 +66,12 @@ class CommitBody(Strict):
     )
 
 
+class AggregateBody(BaseModel):
+    """Parameters of the workload `aggregate`, which checks them; `GET /v1/workloads` describes them."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class NewTickets(Strict):
     """Tickets to issue for one round."""
 

@@ -213,3 +213,26 @@ async def test_tickets_are_signed_in_a_thread(http: httpx.AsyncClient, gateway: 
     await issue(http)
     assert threads
     assert current_thread() not in threads
+
+
+async def test_no_ticket_has_an_aggregate_made(http: httpx.AsyncClient) -> None:
+    await http.put(MINE, content=body(1), headers=await issue(http))
+    for verb in ("update", "aggregate"):
+        answer = await http.post(AGGREGATE, json={}, headers=await issue(http, verb=verb))
+        assert answer.status_code == 401
+    answer = await http.post(AGGREGATE, json={}, headers={"Authorization": "Bearer reader"})
+    assert answer.status_code == 403
+
+
+async def test_a_client_reads_the_aggregate_that_was_made_of_its_update(http: httpx.AsyncClient) -> None:
+    await http.put(MINE, content=body(1), headers=await issue(http))
+    answer = await http.post(AGGREGATE, json={"method": "median"}, headers=SERVER)
+    assert answer.status_code == 200, answer.text
+    model = await http.get(AGGREGATE, headers=await issue(http, verb="aggregate"))
+    assert model.headers["etag"] == f'"{answer.json()["result"]["artifact"]["sha256"]}"'
+
+
+async def test_what_is_no_parameter_of_an_aggregate_is_refused(http: httpx.AsyncClient) -> None:
+    await http.put(MINE, content=body(1), headers=await issue(http))
+    answer = await http.post(AGGREGATE, json={"methud": "median"}, headers=SERVER)
+    assert (answer.status_code, "methud" in answer.text) == (422, True)
