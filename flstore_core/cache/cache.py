@@ -39,6 +39,7 @@ class Cache(Generic[V]):
         self._ledger = ledger
         self._shadows = shadows or Shadows({}, 0, lambda: 0.0)
         self._values: dict[Key, V] = {}
+        self._event_s = 0.0
         self._lock = Lock()
 
     @property
@@ -54,6 +55,7 @@ class Cache(Generic[V]):
     def request(self, request: Request) -> Lookup[V]:
         """Count a request; return the cached values, the missing keys and what to prefetch."""
         with self._lock:
+            self._event_s = self._ledger.clock()
             access = self._ledger.request(request)
             self._shadows.request(request)
             return Lookup(access, {key: self._values[key] for key in request.keys if key in self._values})
@@ -61,6 +63,7 @@ class Cache(Generic[V]):
     def ingest(self, key: Key, value: V) -> Outcome:
         """Offer a new object; raise `InsufficientCapacity` if it is larger than the whole budget."""
         with self._lock:
+            self._event_s = self._ledger.clock()
             outcome = self._put({key: value}, self._ledger.ingest(key, value.nbytes))
             self._shadows.ingest(key, value.nbytes)
             return outcome
@@ -76,6 +79,7 @@ class Cache(Generic[V]):
     def commit(self, job: str, round: int, slice: int = 0) -> Sequence[Prefetch]:  # noqa: A002
         """Report that a round is complete; return what to fetch ahead."""
         with self._lock:
+            self._event_s = self._ledger.clock()
             self._shadows.commit(job, round, slice)
             return self._ledger.commit(job, round, slice)
 
@@ -117,9 +121,12 @@ class Cache(Generic[V]):
             return self._ledger.explain(key)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return policy, occupancy and counters as plain JSON values."""
+        """Return policy, occupancy and counters as plain JSON values.
+
+        `event_s` is the second of the cache's clock at which the policy last heard of a request, an object or a commit.
+        """
         with self._lock:
-            return {**self._ledger.snapshot(), "shadows": self._shadows.snapshot()}
+            return {**self._ledger.snapshot(), "event_s": self._event_s, "shadows": self._shadows.snapshot()}
 
     def _put(self, values: Mapping[Key, V], outcome: Outcome) -> Outcome:
         self._drop(outcome.evicted)

@@ -122,7 +122,7 @@ class Ledger:
         self.used = 0
         self.tallies = {pattern: Tally() for pattern in Pattern}
         self.eviction_reasons: defaultdict[str, int] = defaultdict(int)
-        self._clock = clock
+        self.clock = clock
         self._cached: dict[Key, tuple[int, _Batch]] = {}
         """The bytes of each cached object and the batch that it came with."""
         self._pins: dict[Key, int] = {}
@@ -194,7 +194,7 @@ class Ledger:
         """Remove a key without asking the policy, as an erasure does; return whether it was cached."""
         if key not in self._cached:
             return False
-        self._remove((key,), DISCARDED, self._clock())
+        self._remove((key,), DISCARDED, self.clock())
         self.policy.discarded(key)
         return True
 
@@ -254,7 +254,7 @@ class Ledger:
 
     def _insert(self, sizes: Sizes, cause: Cause, pattern: Pattern) -> Outcome:
         """Cache objects together, as many as fit once the policy has evicted what it chose to."""
-        now = self._clock()
+        now = self.clock()
         evicted: Sequence[Key] = ()
         size = sum(sizes.values())
         needed = self.used + size - self.budget

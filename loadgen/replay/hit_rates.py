@@ -1,7 +1,7 @@
 """Hit rates of an excerpt, live and simulated, pattern by pattern."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,9 @@ from flstore_core.errors import InvalidParameters
 from flstore_core.patterns import Pattern
 from flstore_core.policies import Policy
 from flstore_core.policies.registry import make_policy
-from flstore_core.simulator import Trace
 from flstore_core.simulator.replay import TraceClock, replay
 from loadgen.replay.excerpt import Excerpt, split_by_backend, timed
-from loadgen.replay.player import Player, inventories, live_counts
+from loadgen.replay.player import Moment, Player, inventories, live_counts
 
 TOLERANCE = 0.01
 """Largest difference between a live and a simulated hit rate that counts as agreement."""
@@ -50,19 +49,20 @@ def compare(client: FLStore, excerpt: Excerpt, rounds: float, policy: str, speed
         rounds: budget of the cache, in rounds of the model.
         speed: seconds of the trace in a second.
     """
-    times = Player(client, excerpt, speed).play()
+    moments = Player(client, excerpt, speed).play()
     caches = client.cache()
     _check(inventories(caches), excerpt.budget(rounds))
     live = live_counts(caches)
-    simulated = _simulated(timed(excerpt, times), excerpt.budget(rounds), policy)
+    simulated = _simulated(excerpt, moments, excerpt.budget(rounds), policy)
     traced = _counts(replay(excerpt.original, *_managed(policy, excerpt.original_budget(rounds))))
     requested = [pattern for pattern in Pattern if simulated[pattern][0]]
     groups = [*((pattern.value, [pattern]) for pattern in requested), ("all", requested)]
     return [_row(name, patterns, live, simulated, traced) for name, patterns in groups]
 
 
-def _simulated(trace: Trace, budget: int, policy: str) -> Counts:
-    shard, gateway = split_by_backend(trace)
+def _simulated(excerpt: Excerpt, moments: Sequence[Moment], budget: int, policy: str) -> Counts:
+    shard, _ = split_by_backend(timed(excerpt, [moment.shard for moment in moments]))
+    _, gateway = split_by_backend(timed(excerpt, [moment.player for moment in moments]))
     shards = _counts(replay(shard, *_managed(policy, budget)))
     gateways = _counts(replay(gateway, *_managed("tailored", RECORDS_BYTES)))
     return {**shards, Pattern.P4: gateways[Pattern.P4]}

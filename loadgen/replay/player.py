@@ -2,13 +2,14 @@
 
 Every request for models is sent as the `norms` workload; requests for metadata (P4) are sent as `metrics`, which the
 gateway answers from its own cache. As in the simulator, an event is sent only once every update has arrived in its
-shard and nothing is being prefetched. Its time is half-way between sending and answer: the simulator then replays these
-very times.
+shard and nothing is being prefetched. The shard says at which second its policy heard of the event, and the simulator
+then replays these very seconds. Half-way between sending and answer would be close, but not on a busy machine, where
+the simulated policy would decide otherwise now and then.
 """
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +25,15 @@ QUIET_WITHIN_S = 30.0
 _POLL_S = 0.002
 
 
+class Moment(NamedTuple):
+    """When an event happened, in seconds; both grow from event to event."""
+
+    player: float
+    """By the player's clock, since the first event: half-way between sending and answer."""
+    shard: float
+    """By the shard's clock, if it heard of the event; else when it last heard of one."""
+
+
 class Player:
     """Sends an excerpt's events to an FLStore.
 
@@ -36,8 +46,8 @@ class Player:
         self._excerpt = excerpt
         self._speed = speed
 
-    def play(self) -> list[float]:
-        """Send every event, each once what the one before it caused is done; return the seconds of each.
+    def play(self) -> list[Moment]:
+        """Send every event, each once what the one before it caused is done; return the moment of each.
 
         Raises:
             Unavailable: if a slice stays on its way, or a shard does not finish prefetching.
@@ -51,14 +61,15 @@ class Player:
             slices=1,
         )
         began, first = time.monotonic(), excerpt.trace.events[0].t
-        times = []
+        moments = []
         for event in excerpt.trace.events:
             _sleep_until(began + (event.t - first) / self._speed)
             sent = time.monotonic()
             self._send(event)
-            times.append((sent + time.monotonic()) / 2 - began)
-            self._wait_until_quiet()
-        return times
+            player = (sent + time.monotonic()) / 2 - began
+            heard = [inventory["event_s"] for inventory in inventories(self._wait_until_quiet())]
+            moments.append(Moment(player, max(heard, default=0.0)))
+        return moments
 
     def _send(self, event: Event) -> None:
         if isinstance(event, Created):
@@ -85,12 +96,14 @@ class Player:
             models = [{"round": key.round, "client": key.client} for key in request.keys]
             self._client.run_anew(request.job, WORKLOAD, models=models, pattern=request.pattern.value)
 
-    def _wait_until_quiet(self) -> None:
+    def _wait_until_quiet(self) -> Mapping[str, Any]:
+        """Return what the caches answer then."""
         deadline = time.monotonic() + QUIET_WITHIN_S
-        while not is_quiet(self._client.cache()):
+        while not is_quiet(caches := self._client.cache()):
             if time.monotonic() > deadline:
                 raise Unavailable(f"slices are still on their way, or prefetched, after {QUIET_WITHIN_S:g} s")
             time.sleep(_POLL_S)
+        return caches
 
 
 def is_quiet(caches: Mapping[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """The cache keeps values exactly as long as the ledger counts them."""
 
 import random
+from collections.abc import Callable
 from threading import Thread
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 from flstore_core.cache import Cache, Ledger
 from flstore_core.patterns import Pattern
 from flstore_core.policies import Cause, Key, Request, make_policy
+from tests.fakes.clock import Clock
 
 Array = npt.NDArray[np.uint8]
 
@@ -40,6 +42,23 @@ def test_values_leave_with_their_keys() -> None:
     assert cache.keys() == [Key("j", 2, "a")]
     assert cache.discard_job("j") == 1
     assert cache.keys() == []
+
+
+def test_a_cache_says_when_its_policy_last_heard_of_something() -> None:
+    clock = Clock()
+    cache: Cache[Array] = Cache(Ledger(make_policy("lru+arrival", 30, clock, random.Random(0)), 30, clock))
+    key = Key("j", 0, "a")
+    events: list[Callable[[], object]] = [
+        lambda: cache.ingest(key, _value()),
+        lambda: cache.request(Request("j", "w", Pattern.P1, (key,))),
+        lambda: cache.commit("j", 0),
+    ]
+    for second, event in enumerate(events, start=1):
+        clock.now = float(second)
+        event()
+        clock.now += 0.5
+        cache.fill({Key("j", 1, "a"): _value()}, Cause.PREFETCH, Pattern.P2)
+        assert cache.snapshot()["event_s"] == second
 
 
 def test_pinned_values_outlive_pressure() -> None:

@@ -18,7 +18,7 @@ from flstore_core.simulator.events import Committed, Created, Requested
 from loadgen.replay import hit_rates
 from loadgen.replay.excerpt import WORKLOAD, cut, split_by_backend, timed
 from loadgen.replay.hit_rates import HitRates, compare
-from loadgen.replay.player import Player, inventories, live_counts
+from loadgen.replay.player import Moment, Player, inventories, live_counts
 from tests.fakes.clock import Clock
 
 
@@ -120,7 +120,8 @@ class Client:
 
     def cache(self) -> Fields:
         due, self._due = self._due, max(0, self._due - 1)
-        shards = [{"shard": "s", "inventory": {"prefetches_due": due % 2}}, {"shard": "z"}]
+        inventory = {"prefetches_due": due % 2, "event_s": float(len(self.calls))}
+        shards = [{"shard": "s", "inventory": inventory}, {"shard": "z"}]
         return Fields({"gateway": {"slices_due": due // 2}, "shards": shards})
 
 
@@ -134,7 +135,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_a_player_sends_every_event_in_order_and_at_its_time(clock: Clock) -> None:
     client = Client()
     excerpt = cut(trace(rounds=1), 3600.0, Fraction(1, 100))
-    times = Player(client, excerpt, speed=10.0).play()  # type: ignore[arg-type]
+    moments = Player(client, excerpt, speed=10.0).play()  # type: ignore[arg-type]
     assert client.calls == [
         ("create", "j", 100, "off", 1),
         ("update", 0, "a"),
@@ -144,8 +145,10 @@ def test_a_player_sends_every_event_in_order_and_at_its_time(clock: Clock) -> No
         ("norms", {"models": [{"round": 0, "client": "a"}, {"round": 0, "client": "b"}], "pattern": "P2"}),
         ("metrics", {"first": 0, "last": 0}),
     ]
-    assert len(times) == len(excerpt.trace.events)
-    assert [times[0], times[-1]] == pytest.approx([0.0, 2.0]), "20 s of the trace are 2 s at a speed of 10"
+    assert len(moments) == len(excerpt.trace.events)
+    played = [moments[0].player, moments[-1].player]
+    assert played == pytest.approx([0.0, 2.0]), "20 s of the trace are 2 s at a speed of 10"
+    assert [moments[0].shard, moments[-1].shard] == [1.0, 7.0], "what the shard said after the event"
 
 
 def test_a_player_waits_until_nothing_is_on_its_way_or_prefetched(clock: Clock) -> None:
@@ -178,7 +181,7 @@ def test_models_are_counted_by_shards_and_metadata_by_the_gateway() -> None:
 @pytest.fixture
 def played(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have excerpts be played at their own times."""
-    monkeypatch.setattr(Player, "play", lambda self: [event.t for event in self._excerpt.trace.events])
+    monkeypatch.setattr(Player, "play", lambda self: [Moment(event.t, event.t) for event in self._excerpt.trace.events])
 
 
 class Counted:
