@@ -1,4 +1,4 @@
-"""`flstore export`."""
+"""`flstore export`: tables for pandas, polars and DuckDB, runs for MLflow."""
 
 import os
 from pathlib import Path
@@ -9,40 +9,73 @@ from rich.console import Console
 from rich.progress import Progress
 
 from flstore_core import tables
+from flstore_core.cli.lazy import OrderedGroup
 from flstore_core.cli.session import Session, connected
 from flstore_core.errors import InvalidParameters
 from flstore_core.ids import encode
+from flstore_core.integrations.mlflow import MLflow
+from flstore_core.presentation import counted
 from flstore_core.records import Round
 
 if TYPE_CHECKING:
     import pyarrow
 
+_ROWS = """For pandas, polars and DuckDB: a row for each update and aggregate, a column for each metric. Open rounds are
+in it too."""
 
-@click.command("export")
-@click.argument("form", type=click.Choice(["parquet", "arrow"]))
+
+@click.group("export", cls=OrderedGroup)
+def export_group() -> None:
+    """Hand a job's rounds on: their metadata as a table, or into MLflow."""
+
+
+def _table_command(form: Literal["parquet", "arrow"], summary: str) -> click.Command:
+    """Return the command that writes tables of one form."""
+
+    @click.command(form, help=f"{summary}\n\n{_ROWS}", short_help=summary)
+    @click.argument("job")
+    @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help=f"By default JOB.{form}.")
+    @click.option("--first", type=int, default=0, show_default=True, help="First round of the table.")
+    @click.option("--last", type=int, help="Last round of the table; by default the newest.")
+    @connected
+    def command(session: Session, job: str, output: Path | None, first: int, last: int | None) -> None:
+        _require_pyarrow()
+        path = output or Path(f"{encode(job)}.{form}")
+        table = tables.to_arrow(tables.columns(_fetch(session, job, first, last)))
+        try:
+            _write(table, path, form)
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else error  # pyarrow tells it at length
+            raise InvalidParameters(f"file {str(path)!r} cannot be written: {reason}") from error
+        shown = {"path": str(path), "rows": table.num_rows, "columns": table.column_names}
+        session.show(shown, f"{path}: {table.num_rows} rows, {table.num_columns} columns")
+
+    return command
+
+
+export_group.add_command(_table_command("parquet", "Write the metadata of JOB's rounds as a Parquet file."))
+export_group.add_command(
+    _table_command("arrow", "Write it as a file that Arrow maps into memory, also called Feather.")
+)
+
+
+@export_group.command("mlflow")
 @click.argument("job")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="By default JOB.FORM.")
-@click.option("--first", type=int, default=0, show_default=True, help="First round of the table.")
-@click.option("--last", type=int, help="Last round of the table; by default the newest.")
+@click.option("--experiment", default="", help="The experiment's name; by default the one that MLflow is set to.")
+@click.option("--tracking-uri", help="MLflow's server or store; by default the one that MLflow is set to.")
+@click.option("--run-id", default="", help="The run to fill; by default the one that JOB has, or a new one.")
+@click.option("--clients/--no-clients", default=True, show_default=True, help="Write clients' own metrics too.")
 @connected
-def export_command(
-    session: Session, form: Literal["parquet", "arrow"], job: str, output: Path | None, first: int, last: int | None
+def mlflow_command(
+    session: Session, job: str, experiment: str, tracking_uri: str | None, run_id: str, clients: bool
 ) -> None:
-    """Write the metadata of JOB's rounds as one table, for pandas, polars and DuckDB.
+    """Write the committed rounds of JOB into a run of MLflow.
 
-    It has a row for each update and aggregate, and a column for each metric. FORM is parquet, or arrow for a file that
-    Arrow maps into memory (also called Feather). Open rounds are in it too.
+    A round is a step. If it is done again, the same run gets the rounds that it lacks.
     """
-    _require_pyarrow()
-    path = output or Path(f"{encode(job)}.{form}")
-    table = tables.to_arrow(tables.columns(_fetch(session, job, first, last)))
-    try:
-        _write(table, path, form)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else error  # pyarrow tells it at length
-        raise InvalidParameters(f"file {str(path)!r} cannot be written: {reason}") from error
-    shown = {"path": str(path), "rows": table.num_rows, "columns": table.column_names}
-    session.show(shown, f"{path}: {table.num_rows} rows, {table.num_columns} columns")
+    tracker = MLflow(experiment, tracking_uri=tracking_uri, run_id=run_id, per_client=clients)
+    exported = tracker.track(session.client, job)
+    session.show(exported, f"run {exported.run_id}: {counted(len(exported.rounds), 'round')} added")
 
 
 def _fetch(session: Session, job: str, first: int, last: int | None) -> list[Round]:

@@ -28,7 +28,9 @@ COMMANDS = [
     LazyCommand("drop", "flstore_core.cli.drop:drop_command", "Take an update to an open round back."),
     LazyCommand("erase", "flstore_core.cli.erase:erase_command", "Erase a client from a job."),
     LazyCommand("commit", "flstore_core.cli.commit:commit_command", "Commit a round."),
-    LazyCommand("export", "flstore_core.cli.export:export_command", "Write the metadata of a job's rounds as a table."),
+    LazyCommand(
+        "export", "flstore_core.cli.export:export_group", "Hand a job's rounds on: as a table, or into MLflow."
+    ),
     LazyCommand("run", "flstore_core.cli.run:run_command", "Run a workload and show its answer."),
     LazyCommand("workloads", "flstore_core.cli.workloads:workloads_command", "List workloads and their parameters."),
     LazyCommand("simulate", "flstore_core.simulator.command:simulate_command", "Compare caching policies on a trace."),

@@ -42,6 +42,11 @@ class AsyncFLStore:
         self._http: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
         self._api = Api(retry_for(retries))
 
+    @property
+    def url(self) -> str:
+        """The gateway's, without a slash at the end."""
+        return self._endpoint.url
+
     create_job = _awaited(Api.create_job)
     jobs = _awaited(Api.jobs)
     job = _awaited(Api.job)

@@ -93,6 +93,8 @@ class JobInfo(_FromJson):
     hot_rounds: int | None = None
     replicas: int | None = None
     slices: int | None = None
+    created_at: float | None = None
+    """Seconds since the epoch; None in lists."""
     schema: tuple[Mapping[str, Any], ...] = ()
     """Name, dtype and shape of each tensor; empty in lists."""
     placement: Mapping[str, Any] | None = None

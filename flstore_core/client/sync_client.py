@@ -50,6 +50,11 @@ class FLStore:
         self._http = _pools(self._endpoint)
         self._api = Api(retry_for(retries))
 
+    @property
+    def url(self) -> str:
+        """The gateway's, without a slash at the end."""
+        return self._endpoint.url
+
     create_job = _blocking(Api.create_job)
     jobs = _blocking(Api.jobs)
     job = _blocking(Api.job)

@@ -11,7 +11,7 @@ from flstore_core.errors import InvalidParameters
 from flstore_core.integrations.flower.chapters import Chapters
 from flstore_core.integrations.flower.legacy import LegacyHooks
 from flstore_core.integrations.flower.messages import MessageHooks
-from flstore_core.integrations.recorder import Adviser, Limits, Mode, Recorder
+from flstore_core.integrations.recorder import Adviser, Limits, Mode, Recorder, Tracker
 
 S = TypeVar("S", bound=Strategy | LegacyStrategy)
 
@@ -26,6 +26,7 @@ def attach(
     advisers: Sequence[Adviser] = ("malicious-filter",),
     schedule: str = "",
     required: bool = False,
+    tracker: Tracker | None = None,
     limits: Limits | None = None,
     **settings: Any,
 ) -> S:
@@ -45,6 +46,7 @@ def attach(
         schedule: the workload that chooses each round's clients, such as `schedule-performance`; by default the
             strategy does. It can choose clients that took part before, and are there.
         required: stop the training if a round cannot be recorded within the deadline.
+        tracker: is told of each round that is committed, such as `flstore_core.integrations.mlflow.MLflow`.
         limits: time, memory and disk that recording may take.
         settings: further arguments of `FLStore.create_job`.
 
@@ -56,7 +58,13 @@ def attach(
     if "flstore" in vars(strategy):
         raise InvalidParameters("the strategy is attached to FLStore already; attach it once")
     client = FLStore(store) if isinstance(store, str) else store
-    options: dict[str, Any] = {"resume": resume, "advice": advice, "advisers": advisers, "required": required}
+    options: dict[str, Any] = {
+        "resume": resume,
+        "advice": advice,
+        "advisers": advisers,
+        "required": required,
+        "tracker": tracker,
+    }
     Recorder(client, job, limits=limits, **options, **settings)  # names and options are checked before training starts
 
     def open_training() -> Chapters:

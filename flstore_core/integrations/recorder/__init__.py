@@ -11,13 +11,15 @@ does not take is kept, in memory and then on disk, and sent again. How the work 
 - `shelf`: models that wait to be stored, within bounds.
 - `desk`: the calls that open a job, store an update and close a round.
 - `clerk`: the threads that take steps from the journal to the desk, and begin again after the store was away.
+- `follower`: a tracker, such as MLflow's, that is told of what has been recorded.
 - `advice`: what workloads answer, as factors on clients' weights.
 - `recorder`: the part that a training sees.
 """
 
 from flstore_core.integrations.recorder.advice import Advice, Adviser, Mode
+from flstore_core.integrations.recorder.follower import Tracker
 from flstore_core.integrations.recorder.limits import Limits
 from flstore_core.integrations.recorder.recorder import Recorder
 from flstore_core.integrations.recorder.report import Report
 
-__all__ = ["Advice", "Adviser", "Limits", "Mode", "Recorder", "Report"]
+__all__ = ["Advice", "Adviser", "Limits", "Mode", "Recorder", "Report", "Tracker"]

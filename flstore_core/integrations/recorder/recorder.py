@@ -16,6 +16,7 @@ from flstore_core.integrations.recorder.advice import ADVICE, Advice, Adviser, M
 from flstore_core.integrations.recorder.clerk import Clerk, Ledger
 from flstore_core.integrations.recorder.desk import Desk
 from flstore_core.integrations.recorder.fitting import fitted, plain_metrics, weighted
+from flstore_core.integrations.recorder.follower import Follower, Tracker
 from flstore_core.integrations.recorder.journal import Beginning, Closing, Journal, Step, Update
 from flstore_core.integrations.recorder.limits import Limits
 from flstore_core.integrations.recorder.patience import Patience
@@ -63,6 +64,8 @@ class Recorder:
         advice: what is done with advice before a round is aggregated; None to ask for none.
         advisers: workloads, or functions, that are asked.
         required: raise `Unavailable` if a round could not be recorded within the deadline, so that the training stops.
+        tracker: is told of each round that is committed, in a thread of its own, such as
+            `flstore_core.integrations.mlflow.MLflow`.
         limits: time, memory and disk that recording may take.
         settings: further arguments of `FLStore.create_job`, such as `updates="delta"`.
     """
@@ -76,6 +79,7 @@ class Recorder:
         advice: Mode | Literal["exclude", "weigh", "observe"] | None = Mode.OBSERVE,
         advisers: Sequence[Adviser] = ("malicious-filter",),
         required: bool = False,
+        tracker: Tracker | None = None,
         limits: Limits | None = None,
         **settings: Any,
     ) -> None:
@@ -90,6 +94,7 @@ class Recorder:
         self._desk = Desk(store, job_id(encode(job, "job")), secrets.token_hex(8), resume=resume, settings=settings)
         ledger = Ledger(self._journal, self._shelf, self.report, self._changed)
         self._clerk = Clerk(ledger, self._desk, self._limits.uploads)
+        self._follower = Follower(tracker, store, ledger) if tracker else None
         self._schema: Schema | None = None
         self._patience: dict[int, Patience] = {}
         self._advice: dict[int, Advice] = {}
@@ -110,6 +115,8 @@ class Recorder:
         atexit.register(self.finish)
         self._write(Beginning(self._schema, held))
         self._clerk.start()
+        if self._follower:
+            self._follower.start()
         if self.required:
             self._require(0)
 
@@ -217,6 +224,8 @@ class Recorder:
         atexit.unregister(self.finish)
         for step in left:
             self.miss(described(step), self._clerk.away or "it took too long")
+        if self._follower:
+            self.report.untracked = self._follower.finish(patience)
         self._shelf.clear()
         (logger.info if self.report.is_whole else logger.warning)("%s", self.report.line())
         return self.report

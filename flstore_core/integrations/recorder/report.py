@@ -26,13 +26,15 @@ class Report:
     """What is not recorded, each with the reason."""
     broken: str = ""
     """Why recording ended before the training did."""
+    untracked: str = ""
+    """Why the tracker does not have all that is recorded."""
     left: str = ""
     """What was still waiting at the end, and where it is."""
 
     @property
     def is_whole(self) -> bool:
         """Whether everything is recorded."""
-        return not (self.problems or self.broken or self.left)
+        return not (self.problems or self.broken or self.untracked or self.left)
 
     def open(self, job: str) -> None:
         self.job = job
@@ -67,6 +69,8 @@ class Report:
             told += f"; recording ended early: {self.broken}"
         elif self.problems:
             told += f"; not recorded: {self._missed()}"
+        if self.untracked:
+            told += f"; not tracked: {self.untracked}"
         return told + (f"; {self.left}" if self.left else "")
 
     def _missed(self) -> str:
