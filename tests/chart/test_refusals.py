@@ -22,6 +22,7 @@ REFUSED: list[tuple[Json, str]] = [
     ({"shards": {"cout": 3}}, "additional properties 'cout' not allowed"),
     ({"jobs": {"digits": {"replicas": 3}}}, "jobs.digits.replicas is 3 and shards.count is 2"),
     ({"shards": {"cacheBytes": "700MiB"}}, "more than 60 % of shards.memory 1Gi"),
+    ({"shards": {"cacheBytes": "0.6GiB", "memory": "1G"}}, "more than 60 % of shards.memory 1G"),
     ({"predictors": {"cacheBytes": "2GiB"}}, "more than 60 % of predictors.memory 2Gi"),
     ({"gateway": {"inFlightBytes": "1GiB"}}, "more than 80 % of gateway.resources.limits.memory"),
     ({"gateway": {"uploadLimit": "1GiB"}}, "gateway.uploadLimit 1GiB is more than gateway.inFlightBytes 512MiB"),

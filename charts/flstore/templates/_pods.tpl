@@ -46,6 +46,12 @@ tolerations:
 {{- end }}
 {{- end -}}
 
+{{/* What keeps a bundled store, a program in Go, below its limit: near to it, Go collects what else would be left lying. */}}
+{{- define "flstore.storeMemory" -}}
+- name: GOMEMLIMIT
+  value: {{ div (mul (include "flstore.quantity" .Values.objectStore.resources.limits.memory | int64) 8) 10 | quote }}
+{{- end -}}
+
 {{/* Environment by which our services know each other. */}}
 {{- define "flstore.keysEnv" -}}
 - name: FLSTORE_SERVICE_KEYS
