@@ -1,7 +1,9 @@
 """A shard's Knative service, field by field: what Knative and a stateful cache need of each other."""
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,11 +76,12 @@ def test_nothing_is_used_that_knative_has_switched_off() -> None:
     assert all(variable.keys() == {"name", "value"} for variable in pod["containers"][0]["env"]), "no downward API"
 
 
-def test_queue_proxy_asks_without_a_pause_until_the_shard_is_ready() -> None:
-    assert container(made())["readinessProbe"] == {"httpGet": {"path": "/readyz", "port": 8080}}, (
-        "with a period it asks once in that many seconds, and a cold start takes as long; "
-        "without one, its webhook allows neither failureThreshold nor timeoutSeconds"
-    )
+@pytest.mark.parametrize("kind", Kind)
+def test_a_backend_is_ready_within_a_second_of_its_process_and_stays_ready_while_it_is_busy(kind: Kind) -> None:
+    probe = container(made(replace(SPEC, kind=kind)))["readinessProbe"]
+    assert probe["httpGet"] == {"path": "/readyz", "port": 8080}
+    assert probe["periodSeconds"] == 1, "without one, the kubelet asks queue-proxy every 10 s"
+    assert probe["timeoutSeconds"] * probe["failureThreshold"] >= 30
 
 
 def test_credentials_come_from_the_secret_and_are_in_no_variable() -> None:

@@ -34,6 +34,20 @@ PROGRAM_SHARE = 0.9
 RUN_MARGIN_S = 5
 """Seconds before the end of the longest request at which a predictor ends a run."""
 
+PROBE = {
+    "httpGet": {"path": "/readyz", "port": PORT},
+    "periodSeconds": 1,
+    "timeoutSeconds": 5,
+    "failureThreshold": 6,
+}
+"""How often the kubelet has queue-proxy ask the process whether it is ready.
+
+Knative copies the period to queue-proxy's own probe. Without one, Kubernetes puts 10 s there. Queue-proxy then asks the
+process every 50 ms, but the kubelet hangs up after 1 s, and comes again after 10: a process that needs 1.1 s is Ready
+after 10. Only requests that the activator holds do not wait for that, because it asks queue-proxy itself. Six failures
+take as long as Knative's three would have, so that a busy process stays in service.
+"""
+
 CONFINED = {
     "runAsNonRoot": True,
     "runAsUser": USER_ID,
@@ -145,8 +159,7 @@ def _container(spec: BackendSpec, settings: KubernetesSettings) -> Json:
         ],
         **({"envFrom": [{"secretRef": {"name": settings.store_secret}}]} if settings.store_secret else {}),
         "resources": {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory}},
-        # Without a period, queue-proxy probes every 50 ms until the process is ready.
-        "readinessProbe": {"httpGet": {"path": "/readyz", "port": PORT}},
+        "readinessProbe": PROBE,
         "securityContext": CONFINED,
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the pod's own, empty at its start
     }
