@@ -109,8 +109,9 @@ class Clerk:
                 self._finish(step, lambda report: report.count(step, receipt.nbytes), sha256=receipt.sha256)
             case Closing():
                 with self._ledger.changed:
-                    stored = dict(self._ledger.journal.page(step.round).stored)
-                self._desk.close(step, stored)
+                    page = self._ledger.journal.page(step.round)
+                    stored, expected = dict(page.stored), frozenset(page.expected)
+                self._desk.close(step, stored, expected)
                 self._finish(step, lambda report: report.count_round())
 
     def _finish(self, step: Step, count: Callable[[Report], None], **outcome: str) -> None:

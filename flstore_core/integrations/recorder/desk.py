@@ -1,6 +1,6 @@
 """The calls to the store: open a job, store an update, close a round. Each can be repeated until it succeeds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -74,17 +74,18 @@ class Desk:
                 return self.store.put_aggregate(self.job, number, model, replace=True)
             return self.store.put_update(self.job, number, step.client, model, metrics=step.metrics, replace=True)
 
-    def close(self, step: Closing, stored: Mapping[str, str]) -> None:
+    def close(self, step: Closing, stored: Mapping[str, str], expected: Collection[str] = ()) -> None:
         """Commit a round.
 
         Args:
             stored: the SHA-256 of each client's update.
+            expected: clients that store their updates themselves.
 
         Raises:
             ForeignRound: if the round has updates of another training.
         """
         number = self.round_of(step.round)
-        self._require_own(number, stored)
+        self._require_own(number, stored, expected)
         with _alone():
             labels = {**step.hyperparameters, RUN: self._run}
             self.store.commit(self.job, number, metrics=step.metrics, hyperparameters=labels, allow_empty=True)
@@ -152,12 +153,16 @@ class Desk:
         aggregate = self.store.round(self._job, number).aggregate if number >= 0 else None
         return aggregate is not None and Held(self._tensors(held), 0).sha256 == aggregate.sha256
 
-    def _require_own(self, number: int, stored: Mapping[str, str]) -> None:
+    def _require_own(self, number: int, stored: Mapping[str, str], expected: Collection[str]) -> None:
         try:
             members = self.store.round(self.job, number).members
         except NotFound:  # nobody has sent anything
             return
-        foreign = [str(member.client) for member in members if stored.get(member.client) != member.sha256]
+        foreign = [
+            str(member.client)
+            for member in members
+            if member.client not in expected and stored.get(member.client) != member.sha256
+        ]
         if foreign:
             raise ForeignRound(
                 f"round {number} of job {self.job!r} has updates that this training did not send ({', '.join(foreign)})"

@@ -65,6 +65,8 @@ class Page:
     """Updates that are being stored."""
     stored: dict[str, str] = field(default_factory=dict)
     """SHA-256 of each client's update in the store."""
+    expected: set[str] = field(default_factory=set)
+    """Clients that store their updates themselves, whenever they come."""
     refused: dict[str, str] = field(default_factory=dict)
     """Why the store does not take a client's update, such as for NaN."""
     ending: Ending | None = None
@@ -105,6 +107,11 @@ class Journal:
         else:
             page.ending = step
         return True
+
+    def may_begin(self, number: int) -> bool:
+        """Return whether the job is open, and every round before this one that was heard of is closed."""
+        opening = self._pages.get(0)
+        return opening is not None and all(page.ended for page in self._pages.values() if page.number < number)
 
     def take(self) -> Step | None:
         """Return a step that may be taken now; None if there is none."""

@@ -15,6 +15,7 @@ from flstore_core.ids import encode, job_id
 from flstore_core.integrations.recorder.advice import ADVICE, Advice, Adviser, Mode, Opinion, ask, combine, names
 from flstore_core.integrations.recorder.clerk import Clerk, Ledger
 from flstore_core.integrations.recorder.desk import Desk
+from flstore_core.integrations.recorder.direct import Direct
 from flstore_core.integrations.recorder.fitting import fitted, plain_metrics, weighted
 from flstore_core.integrations.recorder.follower import Follower, Tracker
 from flstore_core.integrations.recorder.journal import Beginning, Closing, Journal, Step, Update
@@ -95,6 +96,8 @@ class Recorder:
         ledger = Ledger(self._journal, self._shelf, self.report, self._changed)
         self._clerk = Clerk(ledger, self._desk, self._limits.uploads)
         self._follower = Follower(tracker, store, ledger) if tracker else None
+        self.direct = Direct(ledger, self._desk)
+        """What a training does in the store itself, where its models do not pass through this process."""
         self._schema: Schema | None = None
         self._patience: dict[int, Patience] = {}
         self._advice: dict[int, Advice] = {}

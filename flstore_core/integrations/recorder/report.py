@@ -44,6 +44,11 @@ class Report:
         self.updates += bool(step.client)
         self.nbytes += nbytes if step.client else 0
 
+    def count_stored(self, nbytes: int) -> None:
+        """Count an update that its client has stored."""
+        self.updates += 1
+        self.nbytes += nbytes
+
     def count_round(self) -> None:
         self.rounds += 1
 

@@ -20,8 +20,9 @@
 Nothing here knows a framework.
 """
 
+from flstore_core.integrations.reference.coordinator import ByReference, Coordinator
 from flstore_core.integrations.reference.hosts import Hosts
 from flstore_core.integrations.reference.participant import Participant
 from flstore_core.integrations.reference.references import Assignment, Delivery, Model, Place
 
-__all__ = ["Assignment", "Delivery", "Hosts", "Model", "Participant", "Place"]
+__all__ = ["Assignment", "ByReference", "Coordinator", "Delivery", "Hosts", "Model", "Participant", "Place"]
