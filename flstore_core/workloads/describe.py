@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import JsonSchemaMode
+from pydantic_core import to_json
 
 from flstore_core.errors import BrokenWorkload, InvalidParameters
 from flstore_core.records import Updates
@@ -134,12 +135,11 @@ def _rounds_seen_as_differences(context: Context) -> list[int]:
 def dump(result: Any) -> Any:
     """Return an answer (a dataclass) as JSON values; raise `BrokenWorkload` if a number in it is not finite."""
     value = _adapter(type(result)).dump_python(result, mode="json")
-    try:
-        json.dumps(value, allow_nan=False)
-    except ValueError as error:
-        place = next(_nonfinite(value, ""), "")
+    document = to_json(value, inf_nan_mode="constants")  # a hundred numbers take 10 µs; in Python, 140
+    is_suspect = b"NaN" in document or b"Infinity" in document  # which a text may have too
+    if is_suspect and (place := next(_nonfinite(value, ""), None)) is not None:
         detail = f"{type(result).__name__}.{place} is a number that is not finite, which JSON cannot express"
-        raise BrokenWorkload(detail) from error
+        raise BrokenWorkload(detail)
     return value
 
 

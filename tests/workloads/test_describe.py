@@ -84,7 +84,7 @@ def test_answers_become_json() -> None:
     assert dump(Numbers({"a": [1.0, 2.5]})) == {"values": {"a": [1.0, 2.5]}}
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_an_answer_that_is_not_finite_is_refused_with_its_place(value: float) -> None:
     with pytest.raises(BrokenWorkload, match=r"Numbers\.values\.a\[1\]"):
         dump(Numbers({"a": [1.0, value]}))
@@ -105,6 +105,11 @@ def test_a_number_that_is_not_finite_is_found_in_nested_parts() -> None:
     assert dump(Whole([Part(1.0)])) == {"parts": [{"score": 1.0}], "name": "whole"}
     with pytest.raises(BrokenWorkload, match=r"Whole\.parts\[1\]\.score is a number that is not finite"):
         dump(Whole([Part(1.0), Part(float("nan"))]))
+
+
+@pytest.mark.parametrize("name", ["NaN", "Infinity"])
+def test_a_text_that_reads_like_a_number_is_none(name: str) -> None:
+    assert dump(Whole([], name)) == {"parts": [], "name": name}
 
 
 def test_parameters_of_another_type_are_not_converted() -> None:
