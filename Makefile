@@ -94,7 +94,7 @@ kind:  ## a kind cluster with Knative and FLStore; needs docker, kind, kubectl a
 	kind load docker-image kind.local/flstore:$(VERSION) --name $(KIND)
 	$(KUBECTL) apply -k manifests/knative/crds
 	$(KUBECTL) wait --for=condition=Established crd --all --timeout=120s
-	$(KUBECTL) apply -k manifests/knative/serving
+	$(KUBECTL) apply -k manifests/kind/knative
 	$(KUBECTL) --namespace knative-serving $(AVAILABLE)
 	$(KUBECTL) --namespace kourier-system $(AVAILABLE)
 	$(KUBECTL) apply -f manifests/namespace/namespace.yaml

@@ -79,16 +79,6 @@ def test_pods_run_confined_and_say_what_they_need(path: Path) -> None:
             assert not any("sh" in str(word).split("/")[-1:] for word in container.get("command", []))
 
 
-def test_a_laptop_has_room_for_all_of_it() -> None:
-    """Requests of everything bundled, two shards awake included, fit beside Knative on 2 cores and 4 GiB."""
-    pods = [_pod(item) for item in chart.render({}) if item["kind"] in ("Deployment", "StatefulSet")]
-    requests = [container["resources"]["requests"] for pod in pods for container in pod["containers"]]
-    cpu = sum(int(request["cpu"].removesuffix("m")) for request in requests) + 2 * (250 + 25)
-    memory = sum(int(request["memory"].removesuffix("Mi")) for request in requests) + 2 * (1024 + 50)
-    assert cpu <= 1000
-    assert memory <= 3.5 * 1024
-
-
 def test_notes_tell_the_next_three_commands() -> None:
     told = chart.notes({})
     for number, command in ((1, "kubectl -n flstore port-forward"), (2, "curl"), (3, "helm -n flstore test flstore")):
