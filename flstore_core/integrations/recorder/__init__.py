@@ -12,6 +12,7 @@ does not take is kept, in memory and then on disk, and sent again. How the work 
 - `desk`: the calls that open a job, store an update and close a round.
 - `clerk`: the threads that take steps from the journal to the desk, and begin again after the store was away.
 - `follower`: a tracker, such as MLflow's, that is told of what has been recorded.
+- `fitting`: models in the dtypes of their job, and with `ranks` LoRA adapters in its rank.
 - `advice`: what workloads answer, as factors on clients' weights.
 - `direct`: what a training does in the store itself, beside the clerk, where clients store their own updates.
 - `recorder`: the part that a training sees.
