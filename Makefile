@@ -14,7 +14,7 @@ setup: $(VENV)/.dev  ## install everything into .venv
 $(VENV)/.%: pyproject.toml services/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . --editable './services[$*]'
-	test $* != dev || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --constraint constraints.txt flwr
+	test $* != dev || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --constraint constraints.txt flwr nvflare
 	$(BIN)/python -m compileall -q flstore_core services  # services start in half the time, also where no bytecode is written
 	touch $@
 

@@ -11,7 +11,13 @@ from flstore_core.environment import SETTINGS
 from flstore_core.errors import FLStoreError
 
 DOCS = Path(__file__).parent.parent / "docs"
-HEAVY = ("flstore_core.models", "flstore_core.integrations.flower", "loadgen.demo", "flstore_core.cli")
+HEAVY = (
+    "flstore_core.models",
+    "flstore_core.integrations.flower",
+    "flstore_core.integrations.nvflare",
+    "loadgen.demo",
+    "flstore_core.cli",
+)
 """Packages that need extras; what they raise is declared elsewhere."""
 
 
