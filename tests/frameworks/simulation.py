@@ -1,0 +1,24 @@
+"""A job of NVFlare in its simulator: the server and each site as processes of this machine."""
+
+import os
+import subprocess
+from pathlib import Path
+
+LONGEST_S = 300.0
+"""Seconds after which a run counts as lost."""
+
+
+def simulate(programs: Path, app: Path, folder: Path) -> str:
+    """Run an app to its end, in a workspace below a folder, and return what was logged.
+
+    Raises:
+        RuntimeError: if it fails; what was logged is part of the message.
+    """
+    env = {**os.environ, "NVFLARE_SIMULATOR_WORKSPACE_ROOT": str(folder / "workspace")}
+    env.pop("PYTHONPATH", None)
+    command = [str(programs / "python"), "job.py"]
+    ended = subprocess.run(command, cwd=app, env=env, capture_output=True, text=True, check=False, timeout=LONGEST_S)
+    logged = ended.stdout + ended.stderr
+    if ended.returncode:
+        raise RuntimeError(f"the app of NVFlare failed ({ended.returncode}): {logged[-4000:]}")
+    return logged
