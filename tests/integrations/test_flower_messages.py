@@ -236,8 +236,10 @@ def test_a_strategy_around_another_is_attached_as_a_whole(behind: Door) -> None:
     attach(wrapped, behind.store, **QUIET).start(grid_of(5), initial(), num_rounds=1)
     stored = behind.store.round("flower", 1)
     assert len(stored.members) == 5
-    assert stored.members[0].metrics["num_examples"] == pytest.approx(1.0)
-    assert stored.members[0].metrics["examples"] == 10
+    assert behind.store.job("flower").weight_key == "train_loss"
+    assert stored.members[0].metrics["train_loss"] == pytest.approx(1.0)
+    assert stored.members[0].weight == pytest.approx(1.0)
+    assert stored.members[0].metrics["num-examples"] == 10
 
 
 def test_a_second_training_of_one_strategy_is_a_job_of_its_own(behind: Door) -> None:

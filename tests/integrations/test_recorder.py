@@ -63,6 +63,33 @@ def test_the_first_differences_are_taken_against_the_initial_model(behind: Door)
     assert behind.store.run("j", "cosine-similarity", round=1).result.norms == [pytest.approx(8.0)]  # 64 times 1
 
 
+def test_a_clients_weight_is_sent_under_the_name_that_the_job_has_for_it(behind: Door) -> None:
+    recording = behind.recorder(weight_key="samples")
+    recording.begin(model(0.0))
+    recording.update(1, "c0", model(1.0), {"num_examples": 3}, weight=10)
+    recording.update(1, "c1", model(2.0), {"samples": 5}, weight=20)
+    recording.update(1, "c2", model(3.0), {"samples": 7})
+    recording.close(1, model(1.0))
+    assert recording.finish().is_whole
+    members = behind.store.round("j", 1).members
+    assert [member.metrics for member in members] == [
+        {"num_examples": 3, "samples": 10}, {"reported_samples": 5, "samples": 20}, {"samples": 7}
+    ]  # fmt: skip
+    assert [member.weight for member in members] == [10.0, 20.0, 7.0]
+
+
+def test_a_training_that_goes_on_sends_weights_as_its_job_calls_them(behind: Door) -> None:
+    first = behind.recorder(weight_key="samples")
+    first.begin(model(0.0))
+    train(first, 1)
+    first.finish()
+    resumed = behind.recorder(resume=True)
+    resumed.begin(model(1.0))
+    train(resumed, 1)
+    resumed.finish()
+    assert behind.store.round("j", 2).members[3].metrics == {"loss": 0.5, "samples": 13}
+
+
 def test_a_training_of_which_no_initial_model_is_known_is_recorded_all_the_same(behind: Door) -> None:
     recording = behind.recorder()
     recording.update(1, "c0", model(6.0))

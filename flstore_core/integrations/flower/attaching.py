@@ -10,8 +10,9 @@ from flstore_core.client import FLStore
 from flstore_core.errors import InvalidParameters
 from flstore_core.integrations.flower.chapters import Chapters
 from flstore_core.integrations.flower.legacy import LegacyHooks
-from flstore_core.integrations.flower.messages import MessageHooks
+from flstore_core.integrations.flower.messages import MessageHooks, weight_key
 from flstore_core.integrations.recorder import Adviser, Limits, Mode, Recorder, Tracker
+from flstore_core.records import WEIGHT_NAMES
 
 S = TypeVar("S", bound=Strategy | LegacyStrategy)
 
@@ -57,6 +58,8 @@ def attach(
         raise InvalidParameters(f"{strategy!r:.80} is no strategy of Flower; pass an instance, such as FedAvg()")
     if "flstore" in vars(strategy):
         raise InvalidParameters("the strategy is attached to FLStore already; attach it once")
+    if isinstance(strategy, Strategy) and (key := weight_key(strategy)) not in WEIGHT_NAMES:
+        settings = {"weight_key": key, **settings}
     client = FLStore(store) if isinstance(store, str) else store
     options: dict[str, Any] = {
         "resume": resume,

@@ -30,7 +30,7 @@ class MessageHooks:
     def __init__(self, strategy: Strategy, open_training: Callable[[], Chapters]) -> None:
         self._open_training = open_training
         self._training: Chapters | None = None
-        self._weight_key = _weight_key(strategy)
+        self._weight_key = weight_key(strategy)
         self._start = strategy.start
         self._configure_train = strategy.configure_train
         self._aggregate_train = strategy.aggregate_train
@@ -138,7 +138,7 @@ class MessageHooks:
         ]
 
 
-def _weight_key(strategy: Any) -> str:
+def weight_key(strategy: Any) -> str:
     """Return the metric by which a strategy, or the one that it wraps, weighs clients."""
     while not hasattr(strategy, "weighted_by_key") and hasattr(strategy, "strategy"):
         strategy = strategy.strategy

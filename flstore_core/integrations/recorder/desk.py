@@ -7,7 +7,7 @@ from typing import Any
 
 from flstore_core.client import FLStore, JobInfo, Receipt
 from flstore_core.errors import Conflict, FLStoreError, NotFound, RoundCommitted
-from flstore_core.integrations.recorder.fitting import fitted
+from flstore_core.integrations.recorder.fitting import fitted, weighted
 from flstore_core.integrations.recorder.journal import Beginning, Closing, Update
 from flstore_core.integrations.recorder.shelf import Held, Model
 from flstore_core.schema import Schema
@@ -48,6 +48,7 @@ class Desk:
         self._resume = resume
         self._settings = settings
         self._schema: Schema | None = None
+        self._weight_key: str | None = settings.get("weight_key")
         self.opened: Opened | None = None
 
     def round_of(self, number: int) -> int:
@@ -63,6 +64,7 @@ class Desk:
         """Open the job, with the initial model as its newest aggregate."""
         existing = self._find() if self._resume else None
         self._schema = Schema.from_json(existing.schema) if existing else step.schema
+        self._weight_key = existing.weight_key if existing else self._weight_key
         self.opened = self._continue(existing, step) if existing else self._create(step)
 
     def put(self, step: Update) -> Receipt:
@@ -72,7 +74,8 @@ class Desk:
             model = self._tensors(step.model)
             if not step.client:
                 return self.store.put_aggregate(self.job, number, model, replace=True)
-            return self.store.put_update(self.job, number, step.client, model, metrics=step.metrics, replace=True)
+            metrics = weighted(step.metrics, step.weight, self._weight_key)
+            return self.store.put_update(self.job, number, step.client, model, metrics=metrics, replace=True)
 
     def close(self, step: Closing, stored: Mapping[str, str], expected: Collection[str] = ()) -> None:
         """Commit a round.

@@ -54,16 +54,21 @@ def _cast_tensor(tensor: Any, code: str) -> Any:
     return tensor.to(dtype)
 
 
-def weighted(metrics: Mapping[str, Any], weight: float | None) -> Mapping[str, Any]:
-    """Return metrics with the weight of their client, under the name that the store knows.
+def weighted(metrics: Mapping[str, Any], weight: float | None, key: str | None = None) -> Mapping[str, Any]:
+    """Return metrics with the weight of their client, under the name that the job has for it.
 
-    Another number of that name, as of a strategy that does not weigh by examples, is kept as `examples`.
+    Another number of that name, as of a strategy that does not weigh by examples, is kept as `examples`, or with
+    `reported_` before the job's name.
+
+    Args:
+        key: the job's `weight_key`; None if it has none.
     """
     if weight is None:
         return metrics
-    others = {name: value for name, value in metrics.items() if name not in WEIGHT_NAMES}
-    examples = [metrics[name] for name in WEIGHT_NAMES if name in metrics and metrics[name] != weight]
-    return {**({"examples": examples[0]} if examples else {}), **others, WEIGHT_NAMES[0]: weight}
+    names, other = ((key,), f"reported_{key}") if key else (WEIGHT_NAMES, "examples")
+    others = {name: value for name, value in metrics.items() if name not in names}
+    reported = [metrics[name] for name in names if name in metrics and metrics[name] != weight]
+    return {**({other: reported[0]} if reported else {}), **others, names[0]: weight}
 
 
 def plain_metrics(metrics: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

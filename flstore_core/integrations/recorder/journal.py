@@ -39,6 +39,8 @@ class Update:
     """Empty for the aggregate."""
     model: Held
     metrics: Mapping[str, Any]
+    weight: float | None = None
+    """In the average; None if the framework did not say."""
 
 
 @dataclass(frozen=True, eq=False)

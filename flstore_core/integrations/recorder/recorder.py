@@ -16,7 +16,7 @@ from flstore_core.integrations.recorder.advice import ADVICE, Advice, Adviser, M
 from flstore_core.integrations.recorder.clerk import Clerk, Ledger
 from flstore_core.integrations.recorder.desk import Desk
 from flstore_core.integrations.recorder.direct import Direct
-from flstore_core.integrations.recorder.fitting import fitted, plain_metrics, weighted
+from flstore_core.integrations.recorder.fitting import fitted, plain_metrics
 from flstore_core.integrations.recorder.follower import Follower, Tracker
 from flstore_core.integrations.recorder.journal import Beginning, Closing, Journal, Step, Update
 from flstore_core.integrations.recorder.limits import Limits
@@ -143,10 +143,12 @@ class Recorder:
             self.begin(None, like=model)
         if self._schema is None or self.report.broken:
             return
-        plain, left_out = plain_metrics(weighted(metrics or {}, weight))
+        plain, left_out = plain_metrics(metrics or {})
+        weights, no_weight = plain_metrics({"weight": weight})
+        left_out += no_weight
         if left_out:
             self.miss(f"{', '.join(left_out)} of {client!r} in round {number}", "no numbers that JSON has")
-        if why := self._take(number, str(client), fitted(model, self._schema), plain):
+        if why := self._take(number, str(client), fitted(model, self._schema), plain, weights.get("weight")):
             self.miss(f"the update of {client!r} in round {number}", why)
 
     @_quietly(lambda self: Advice())
@@ -183,7 +185,7 @@ class Recorder:
             self.begin(None, like=model)
         if self._schema is None or self.report.broken:
             return
-        if why := self._take(number, "", fitted(model, self._schema), {}):
+        if why := self._take(number, "", fitted(model, self._schema), {}, None):
             self.miss(f"the aggregate of round {number}", why)
 
     @_quietly(lambda self: None)
@@ -250,7 +252,7 @@ class Recorder:
             self._changed.notify_all()
         return written
 
-    def _take(self, number: int, client: str, model: Arrays, metrics: Mapping[str, Any]) -> str:
+    def _take(self, number: int, client: str, model: Arrays, metrics: Mapping[str, Any], weight: float | None) -> str:
         """Have an update stored; return why not."""
         try:
             held = self._hold(number, model)
@@ -258,7 +260,7 @@ class Recorder:
             return str(error)
         if held is None:
             return "there was no room for it while it waited"
-        if not self._write(Update(number, client, held, metrics)):
+        if not self._write(Update(number, client, held, metrics, weight)):
             self._shelf.release(held)
             return "it came after the round was closed"
         return ""
