@@ -1,6 +1,6 @@
 """Attaches a recorder to a strategy, of either kind."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 from flwr.server.strategy import Strategy as LegacyStrategy
@@ -11,7 +11,9 @@ from flstore_core.errors import InvalidParameters
 from flstore_core.integrations.flower.chapters import Chapters
 from flstore_core.integrations.flower.legacy import LegacyHooks
 from flstore_core.integrations.flower.messages import MessageHooks, weight_key
+from flstore_core.integrations.flower.references import ReferenceHooks
 from flstore_core.integrations.recorder import Adviser, Limits, Mode, Recorder, Tracker
+from flstore_core.integrations.reference import ByReference
 from flstore_core.records import WEIGHT_NAMES
 
 S = TypeVar("S", bound=Strategy | LegacyStrategy)
@@ -27,6 +29,7 @@ def attach(
     advisers: Sequence[Adviser] = ("malicious-filter",),
     schedule: str = "",
     required: bool = False,
+    transport: Literal["value", "reference"] | ByReference = "value",
     tracker: Tracker | None = None,
     limits: Limits | None = None,
     **settings: Any,
@@ -47,12 +50,14 @@ def attach(
         schedule: the workload that chooses each round's clients, such as `schedule-performance`; by default the
             strategy does. It can choose clients that took part before, and are there.
         required: stop the training if a round cannot be recorded within the deadline.
+        transport: whether models pass through this process, or, by `reference`, between clients and FLStore alone. For
+            that, clients need the mod `by_reference`. `ByReference` of `flstore_core.integrations.reference` says how.
         tracker: is told of each round that is committed, such as `flstore_core.integrations.mlflow.MLflow`.
         limits: time, memory and disk that recording may take.
         settings: further arguments of `FLStore.create_job`.
 
     Raises:
-        InvalidParameters: if it is no strategy, or is attached already.
+        InvalidParameters: if it is no strategy, or is attached already; if it cannot go by reference.
     """
     if not isinstance(strategy, Strategy | LegacyStrategy):
         raise InvalidParameters(f"{strategy!r:.80} is no strategy of Flower; pass an instance, such as FedAvg()")
@@ -61,6 +66,9 @@ def attach(
     if isinstance(strategy, Strategy) and (key := weight_key(strategy)) not in WEIGHT_NAMES:
         settings = {"weight_key": key, **settings}
     client = FLStore(store) if isinstance(store, str) else store
+    by_reference = _checked(transport, advice)
+    if by_reference:
+        settings = {"updates": "weights", **settings}
     options: dict[str, Any] = {
         "resume": resume,
         "advice": advice,
@@ -73,12 +81,35 @@ def attach(
     def open_training() -> Chapters:
         return Chapters(Recorder(client, job, limits=limits, **options, **settings), schedule)
 
-    hooks = (
-        MessageHooks(strategy, open_training)
-        if isinstance(strategy, Strategy)
-        else LegacyHooks(strategy, open_training)
-    )
+    hooks = _hooks(strategy, open_training, by_reference, client.url)
     for name, method in hooks.methods.items():
         setattr(strategy, name, method)
     vars(strategy)["flstore"] = hooks
     return strategy
+
+
+def _checked(transport: str | ByReference, advice: str | None) -> ByReference | None:
+    """Return how a training goes by reference; None if it goes by value."""
+    if transport == "value":
+        return None
+    options = transport if isinstance(transport, ByReference) else ByReference()
+    if transport not in ("reference", options):
+        raise InvalidParameters(f"transport is {transport!r}; use 'value', 'reference' or a ByReference")
+    if advice == Mode.WEIGH:
+        options.require_weights()
+    return options
+
+
+def _hooks(
+    strategy: Strategy | LegacyStrategy,
+    open_training: Callable[[], Chapters],
+    by_reference: ByReference | None,
+    url: str,
+) -> MessageHooks | LegacyHooks:
+    if isinstance(strategy, LegacyStrategy):
+        if by_reference:
+            raise InvalidParameters("older strategies cannot go by reference; use one of flwr.serverapp.strategy")
+        return LegacyHooks(strategy, open_training)
+    if by_reference:
+        return ReferenceHooks(strategy, open_training, by_reference, url)
+    return MessageHooks(strategy, open_training)

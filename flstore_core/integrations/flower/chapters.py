@@ -34,6 +34,10 @@ class Chapters:
         """The node of each client that was heard of."""
 
     @property
+    def recorder(self) -> Recorder:
+        return self._recorder
+
+    @property
     def number(self) -> int:
         """The round that is being trained; 0 before the first."""
         return self._number
@@ -62,13 +66,18 @@ class Chapters:
         """Record what a client sent, unless it is recorded already."""
         if sent in self._names:
             return
-        client = self._client(name, node)
-        self._names[sent], self.nodes[client] = client, node
+        client = self.note(sent, name, node)
 
         def record(arrays: Arrays) -> None:
             self._recorder.update(self._number, client, arrays, metrics, weight)
 
         self._with(f"the update of {client!r} in round {self._number}", model, record)
+
+    def note(self, sent: object, name: str, node: str) -> str:
+        """Note who sent something, whose model the store has from elsewhere; return the name it is recorded under."""
+        client = self._names[sent] if sent in self._names else self._client(name, node)
+        self._names[sent], self.nodes[client] = client, node
+        return client
 
     def advise(self) -> Advice:
         """Return what is advised on the round's updates."""
@@ -81,7 +90,7 @@ class Chapters:
     def fail(self, failures: Mapping[str, str]) -> None:
         """Note the clients that failed, with the reasons."""
         if failures:
-            self._metrics[FAILURES] = dict(failures)
+            self._metrics[FAILURES] = {**self._metrics.get(FAILURES, {}), **failures}
 
     def hide(self, metrics: Mapping[str, Mapping[str, Any]]) -> None:
         """Note what is known of clients whose updates are masked: their metrics alone."""

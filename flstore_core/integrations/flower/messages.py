@@ -50,7 +50,7 @@ class MessageHooks:
         """Run the training, from the initial model to the report."""
         given = inspect.signature(self._start).bind(*args, **kwargs)
         values = list(given.arguments.values())
-        training = self._training = self._open_training()
+        training = self._begin()
         try:
             for initial in (value for value in values if isinstance(value, ArrayRecord)):
                 training.begin(lambda initial=initial: model_of({"": initial}))  # type: ignore[misc]
@@ -65,7 +65,7 @@ class MessageHooks:
     def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Any:
         """Open the round, and have its clients chosen."""
         training = self._recorded()
-        training.begin(lambda: model_of({"": arrays}))
+        self._start_from(training, arrays)
         messages = list(self._configure_train(server_round, arrays, config, grid))
         training.open(server_round, plain(config))  # after the strategy has written into it
         chosen = training.choose(len(messages), map(str, grid.get_node_ids()))
@@ -78,11 +78,11 @@ class MessageHooks:
         if training.number != server_round:  # a loop that does not configure its rounds
             training.open(server_round, {})
         kept = self._advised(training, messages)
-        training.fail({name_of(each): str(each.error.reason) for each in messages if each.has_error()})
+        training.fail({self._name(each): str(each.error.reason) for each in messages if each.has_error()})
         arrays, metrics = self._aggregate_train(server_round, kept)
         training.add(plain(metrics))
         if arrays is not None:
-            training.end(lambda: model_of({"": arrays}))
+            self._end_with(training, arrays)
         return arrays, metrics
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
@@ -92,9 +92,17 @@ class MessageHooks:
         return metrics
 
     def _recorded(self) -> Chapters:
-        if self._training is None:
-            self._training = self._open_training()
+        return self._training or self._begin()
+
+    def _begin(self) -> Chapters:
+        self._training = self._open_training()
         return self._training
+
+    def _start_from(self, training: Chapters, arrays: ArrayRecord) -> None:
+        training.begin(lambda: model_of({"": arrays}))
+
+    def _end_with(self, training: Chapters, arrays: ArrayRecord) -> None:
+        training.end(lambda: model_of({"": arrays}))
 
     def _evaluating(self, evaluate: Callable[..., Any]) -> Callable[..., Any]:
         def evaluated(server_round: int, *args: Any, **kwargs: Any) -> Any:
@@ -112,12 +120,15 @@ class MessageHooks:
             if training.number and message.metadata.message_type.partition(".")[0] == MessageType.TRAIN:
                 self._record(training, message)
 
+    def _name(self, message: Message) -> str:
+        return name_of(message)
+
     def _record(self, training: Chapters, message: Message) -> None:
         if message.has_error() or _is_masked(message) or not message.content.array_records:
             return
         metrics = plain(*message.content.metric_records.values())
-        name, node = name_of(message), str(message.metadata.src_node_id)
-        training.update(_sent(message), name, node, _model_in(message), metrics, metrics.get(self._weight_key))
+        name, node = self._name(message), str(message.metadata.src_node_id)
+        training.update(sent(message), name, node, _model_in(message), metrics, metrics.get(self._weight_key))
 
     def _advised(self, training: Chapters, messages: list[Message]) -> list[Message]:
         """Return the messages that are to be aggregated."""
@@ -127,10 +138,10 @@ class MessageHooks:
             return messages
         for message in messages:
             self._record(training, message)
-        if not any(training.client(_sent(message)) for message in messages):
+        if not any(training.client(sent(message)) for message in messages):
             return messages
         advice = training.advise()
-        factors = [advice.factor(training.client(_sent(message))) for message in messages]
+        factors = [advice.factor(training.client(sent(message))) for message in messages]
         return [
             message if factor == 1.0 else _weighed(message, self._weight_key, factor)
             for message, factor in zip(messages, factors, strict=True)
@@ -165,7 +176,7 @@ def _heard(grid: Any, hear: Callable[[Iterable[Message]], None]) -> Iterator[Non
         del grid.pull_messages
 
 
-def _sent(message: Message) -> object:
+def sent(message: Message) -> object:
     """Return what tells a reply from all others."""
     return message.metadata.reply_to_message_id or message.metadata.message_id or id(message)
 
@@ -180,13 +191,18 @@ def _model_in(message: Message) -> Callable[[], Arrays]:
 
 def _weighed(message: Message, key: str, factor: float) -> Message:
     """Return a message whose weight is multiplied; the original stays as it is."""
-    content = RecordDict(dict(message.content.items()))
-    for name, record in message.content.metric_records.items():
-        if key in record:
-            content[name] = MetricRecord({**record, key: record[key] * factor})  # type: ignore[operator]
-    weighed = copy.copy(message)
-    weighed.content = content
-    return weighed
+    metrics = message.content.metric_records.items()
+    return with_records(
+        message,
+        {name: MetricRecord({**each, key: each[key] * factor}) for name, each in metrics if key in each},  # type: ignore[operator]
+    )
+
+
+def with_records(message: Message, records: Mapping[str, Any]) -> Message:
+    """Return a message with other records under some keys; the original stays as it is."""
+    changed = copy.copy(message)
+    changed.content = RecordDict({**dict(message.content.items()), **records})
+    return changed
 
 
 def _redirected(messages: list[Message], nodes: list[int]) -> list[Message]:

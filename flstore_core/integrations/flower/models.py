@@ -5,11 +5,11 @@ model which waits to be stored takes no memory of its own. bfloat16, which the f
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, MetricRecord
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord
 from flwr.common import Parameters, parameters_to_ndarrays
 from numpy.typing import NDArray
 
@@ -48,3 +48,51 @@ def model_in(parameters: Parameters) -> Arrays:
 def plain(*records: MetricRecord | ConfigRecord | Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the numbers, texts and lists of records; bytes are left out."""
     return {name: value for record in records for name, value in (record or {}).items() if not isinstance(value, bytes)}
+
+
+def record_of(arrays: Mapping[str, NDArray[Any]]) -> ArrayRecord:
+    """Return arrays by name as a record of Flower."""
+    return ArrayRecord({name: Array(np.asarray(array)) for name, array in arrays.items()})
+
+
+def lazy_record(names: Sequence[str], load: Callable[[], Arrays]) -> ArrayRecord:
+    """Return a record whose arrays are loaded when the first of them is asked for; its names are known before."""
+    record = ArrayRecord()
+    record.__dict__["_data"] = _Lazy(names, load)
+    return record
+
+
+class _Lazy(MutableMapping[str, Array]):
+    """What a record of Flower keeps its arrays in, filled when it is read."""
+
+    def __init__(self, names: Sequence[str], load: Callable[[], Arrays]) -> None:
+        self._names = dict.fromkeys(names)
+        self._load = load
+        self._loaded: dict[str, Array] | None = None
+
+    def __getitem__(self, name: str) -> Array:
+        return self._all()[name]
+
+    def __setitem__(self, name: str, array: Array) -> None:
+        self._all()[name] = array
+
+    def __delitem__(self, name: str) -> None:
+        del self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names if self._loaded is None else self._loaded)
+
+    def __len__(self) -> int:
+        return len(self._names if self._loaded is None else self._loaded)
+
+    def __contains__(self, name: object) -> bool:
+        return name in (self._names if self._loaded is None else self._loaded)
+
+    def copy(self) -> dict[str, Array]:
+        return dict(self._all())
+
+    def _all(self) -> dict[str, Array]:
+        if self._loaded is None:
+            arrays = self._load()
+            self._loaded = {name: Array(np.asarray(arrays[name])) for name in self._names}
+        return self._loaded

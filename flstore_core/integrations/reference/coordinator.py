@@ -122,7 +122,7 @@ class Coordinator:
         """Have the round's aggregate made of some clients' updates, and return its SHA-256.
 
         Args:
-            factors: what clients' weights are multiplied by.
+            factors: what clients' weights are multiplied by; nothing where the method does not weigh.
 
         Raises:
             Unavailable: if the store is away for too long.
@@ -132,7 +132,8 @@ class Coordinator:
         stored = self._direct.stored(number)
         used = sorted(stored.intersection(clients))
         params: dict[str, Any] = {**self._options.params, "method": self._options.method, "clients": used}
-        if named := {client: factor for client, factor in (factors or {}).items() if client in stored and factor != 1}:
+        named = {client: factor for client, factor in (factors or {}).items() if client in used and factor != 1}
+        if named and self._options.method in WEIGHING:
             params["factors"] = named
         answer = self._insist(
             number,
