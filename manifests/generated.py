@@ -30,7 +30,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
             "existingSecret": "flstore-s3",
             "bucket": "federated",
         },
-        "observability": {"bundled": False},
+        "observability": {"bundled": False, "podMonitor": {"enabled": True}},
         "networkPolicy": {"metricsFrom": {"kubernetes.io/metadata.name": "monitoring"}},
     },
 }

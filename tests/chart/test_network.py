@@ -30,10 +30,18 @@ ALLOWED = [
     ("prometheus", "store", 9000, False),
     ("grafana", "prometheus", 9090, True),
     ("gateway", "prometheus", 9090, False),
+    ("prometheus", "grafana", 3000, False),
+    ("gateway", "grafana", 3000, False),
     ("test", "gateway", 8080, True),
     ("test", "placement", 8081, False),
 ]
-PORTS = {"gateway": {"http": 8080}, "placement": {"http": 8081}, "store": {"s3": 9000}, "prometheus": {"http": 9090}}
+PORTS = {
+    "gateway": {"http": 8080},
+    "placement": {"http": 8081},
+    "store": {"s3": 9000},
+    "prometheus": {"http": 9090},
+    "grafana": {"http": 3000},
+}
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +56,17 @@ def test_parts_reach_those_they_have_to_and_no_others(
     assert reaches(policies, _pod(source), "flstore", target, port) is allowed
 
 
-@pytest.mark.parametrize("target", ["placement", "shard", "store", "prometheus"])
+@pytest.mark.parametrize("target", ["placement", "shard", "store", "prometheus", "grafana"])
 def test_strangers_reach_nothing_but_the_gateway(policies: list[Json], target: str) -> None:
     for port in (*PORTS.get(target, {}).values(), 8080, 8012):
         assert not reaches(policies, STRANGER, "elsewhere", target, port)
     assert reaches(policies, STRANGER, "elsewhere", "gateway", 8080)
+
+
+def test_a_grafana_with_a_port_on_every_node_is_reached_through_it() -> None:
+    values = {"observability": {"grafana": {"nodePort": 30030}}}
+    rules = [item["spec"] for item in chart.render(values) if item["kind"] == "NetworkPolicy"]
+    assert reaches(rules, STRANGER, "elsewhere", "grafana", 3000)
 
 
 @pytest.mark.parametrize("namespace", ["knative-serving", "kourier-system"])

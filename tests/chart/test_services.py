@@ -84,7 +84,7 @@ def test_prometheus_reads_the_metrics_of_a_gateway_that_asks_for_tokens() -> Non
     assert item["key"] in by_kind["Secret", secret["secretName"]]["stringData"]
     told = yaml.safe_load(by_kind["ConfigMap", "flstore-prometheus"]["data"]["prometheus.yml"])
     assert told["scrape_configs"][0]["authorization"] == {"credentials_file": f"{mount}/{item['path']}"}
-    own = chart.render({**chosen, "observability": {"bundled": False}})
+    own = chart.render({**chosen, "observability": {"bundled": False, "podMonitor": {"enabled": True}}})
     [monitor] = [item for item in own if item["kind"] == "PodMonitor"]
     for endpoint in monitor["spec"]["podMetricsEndpoints"]:
         assert endpoint["authorization"]["credentials"] == {"name": "flstore-keys", "key": "FLSTORE_METRICS_TOKEN"}

@@ -247,9 +247,12 @@ OBSERVABILITY: Mapping[str, Value] = {
     ),
     "observability.grafana.anonymous": Value(False, env("grafana", "GF_AUTH_ANONYMOUS_ENABLED"), "false"),
     **_resources("observability.grafana.resources", "Deployment", "flstore-grafana"),
-    "observability.podMonitor.enabled": Value(False, names("PodMonitor"), [], OURS),
+    "observability.podMonitor.enabled": Value(True, names("PodMonitor"), ["flstore-pods"], OURS),
     "observability.podMonitor.labels": Value(
-        {"team": "mine"}, at("PodMonitor", "flstore-pods", "metadata", "labels", "team"), "mine", OURS
+        {"team": "mine"},
+        at("PodMonitor", "flstore-pods", "metadata", "labels", "team"),
+        "mine",
+        {**OURS, "observability.podMonitor.enabled": True},
     ),
     "observability.dashboards.enabled": Value(False, at("ConfigMap", "flstore-dashboard-cache"), None, OURS),
     "observability.dashboards.labels.grafana_dashboard": Value(

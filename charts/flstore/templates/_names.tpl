@@ -109,3 +109,16 @@ labels:
 {{- $text = toString $text -}}
 {{- mulf (float64 (regexFind "^[0-9.]+" $text)) (get $factors (regexFind "[A-Za-z]*$" $text)) | int64 -}}
 {{- end -}}
+
+{{/* Whether everybody who reaches Grafana may look: `auto` is for those who come through the API server. */}}
+{{- define "flstore.grafanaAnonymous" -}}
+{{- $grafana := .Values.observability.grafana -}}
+{{- ternary (not $grafana.nodePort) $grafana.anonymous (eq (toString $grafana.anonymous) "auto") -}}
+{{- end -}}
+
+{{/* Whether to make a PodMonitor and a PrometheusRule; "" if not. */}}
+{{- define "flstore.podMonitor" -}}
+{{- $choice := toString .Values.observability.podMonitor.enabled -}}
+{{- $known := .Capabilities.APIVersions.Has "monitoring.coreos.com/v1/PodMonitor" -}}
+{{- if and (not .Values.observability.bundled) (or (eq $choice "true") (and (eq $choice "auto") $known)) -}}true{{- end -}}
+{{- end -}}
