@@ -8,6 +8,9 @@ from flstore_core.ids import AGGREGATE, ClientId, Home, JobId
 
 TABLE = "placement/table.json"
 
+REMADE = ("placement/", "probes/")
+"""Folders whose objects are made anew from the others by whoever needs them."""
+
 
 def job(job: JobId) -> str:
     return f"jobs/{job}/job.json"
@@ -127,3 +130,11 @@ def working_set(shard: str) -> str:
 
 def _suffix(upload: str) -> str:
     return f"~{upload}" if upload else ""
+
+
+def rank(key: str) -> int:
+    """Return when to write an object so that what a record names is written before it: 0 first, jobs' records last."""
+    name = key.rpartition("/")[2]
+    if not name.endswith(".json"):
+        return 0
+    return {"round.json": 2, "job.json": 3}.get(name, 1)

@@ -33,6 +33,7 @@ COMMANDS = [
     ),
     LazyCommand("run", "flstore_core.cli.run:run_command", "Run a workload and show its answer."),
     LazyCommand("workloads", "flstore_core.cli.workloads:workloads_command", "List workloads and their parameters."),
+    LazyCommand("copy-store", "flstore_core.cli.copy_store:copy_store_command", "Copy a store into another one."),
     LazyCommand("simulate", "flstore_core.simulator.command:simulate_command", "Compare caching policies on a trace."),
 ]
 

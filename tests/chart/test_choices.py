@@ -48,7 +48,14 @@ def test_where_the_prometheus_operator_is_installed_its_kinds_are_made(
     assert _monitors({}) == set()
 
 
-@pytest.mark.parametrize(("values", "expected"), [({}, 3), ({"autoscaling": {"enabled": False}, "replicas": 2}, 2)])
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, 3),
+        ({"autoscaling": {"minReplicas": 4}}, 4),
+        ({"autoscaling": {"enabled": False}, "replicas": 2}, 2),
+    ],
+)
 def test_turning_autoscaling_on_keeps_the_gateways_that_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: Json, expected: int
 ) -> None:

@@ -1,5 +1,6 @@
 """Every values file renders into objects that Kubernetes, Knative, Prometheus' operator and our own kind accept."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,18 @@ def test_notes_tell_the_next_three_commands() -> None:
         assert f"{number}. {command}" in told
     assert "No tokens are set" in told
     assert "No tokens are set" not in chart.notes({"auth": {"existingSecret": "tokens"}})
+
+
+def test_notes_and_readme_say_in_a_line_that_minio_is_unmaintained() -> None:
+    said = "MinIO is unmaintained since February 2026 and gets no security fixes: consider objectStore.kind=seaweedfs"
+    assert said in chart.notes({})
+    assert "unmaintained" not in chart.notes({"objectStore": {"kind": "seaweedfs"}})
+    assert "MinIO, unmaintained since February 2026" in (ROOT / "README.md").read_text()
+
+
+def test_the_image_of_minio_is_pinned_by_its_digest() -> None:
+    [store] = [item for item in chart.render({}) if item["kind"] == "StatefulSet"]
+    assert re.search(r"@sha256:[0-9a-f]{64}$", _pod(store)["containers"][0]["image"])
 
 
 def test_an_upgrade_renders_the_same_objects_but_for_secrets_it_makes_up() -> None:
