@@ -9,6 +9,7 @@ does not take is kept, in memory and then on disk, and sent again. How the work 
 
 - `journal`: what is to be recorded, and in which order. Decides; does nothing.
 - `shelf`: models that wait to be stored, within bounds.
+- `leftovers`: rounds that could not be recorded before a training ended, and that a later one takes up.
 - `desk`: the calls that open a job, store an update and close a round.
 - `clerk`: the threads that take steps from the journal to the desk, and begin again after the store was away.
 - `follower`: a tracker, such as MLflow's, that is told of what has been recorded.

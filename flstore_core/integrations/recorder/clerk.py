@@ -37,13 +37,23 @@ class Clerk:
     """Carries a journal's steps out in threads of its own.
 
     Args:
+        prepare: what is done before the job is opened; it is repeated while the store is away.
         pauses: when the store is asked again after it was away.
     """
 
-    def __init__(self, ledger: Ledger, desk: Desk, threads: int, pauses: Retry = PAUSES) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        desk: Desk,
+        threads: int,
+        *,
+        prepare: Callable[[], None] = lambda: None,
+        pauses: Retry = PAUSES,
+    ) -> None:
         self._ledger = ledger
         self._desk = desk
         self._threads = threads
+        self._prepare = prepare
         self._started = False
         self._stopped = False
         self._pauses = pauses
@@ -102,6 +112,7 @@ class Clerk:
     def _perform(self, step: Step) -> None:
         match step:
             case Beginning():
+                self._prepare()
                 self._desk.begin(step)
                 self._finish(step, lambda report: report.open(self._desk.job))
             case Update():

@@ -29,6 +29,8 @@ class Opened:
     job: str
     offset: int
     """The round of the store that is the training's round 0."""
+    created_at: float | None = None
+    """When the job was created, which tells it from another of the same name."""
 
 
 class Desk:
@@ -66,6 +68,11 @@ class Desk:
         self._schema = Schema.from_json(existing.schema) if existing else step.schema
         self._weight_key = existing.weight_key if existing else self._weight_key
         self.opened = self._continue(existing, step) if existing else self._create(step)
+
+    def go_on(self, opened: Opened) -> None:
+        """Go on with a training that opened its job before."""
+        self._weight_key = self.store.job(opened.job).weight_key
+        self.opened = opened
 
     def put(self, step: Update) -> Receipt:
         """Store an update or the aggregate, in place of another one that came before in this round."""
@@ -123,7 +130,7 @@ class Desk:
                     self._commit_model(name, 0, step.model)
             except Conflict:
                 continue
-            return Opened(name, 0)
+            return Opened(name, 0, info.created_at)
         raise Conflict(f"job {self._job!r} exists {MOST_OF_A_NAME} times; choose another name")
 
     def _continue(self, info: JobInfo, step: Beginning) -> Opened:
@@ -132,9 +139,9 @@ class Desk:
         for number in info.open:
             newest = max(newest, self._settle(number))
         if not step.model or self._ends_with(newest, step.model):
-            return Opened(self._job, max(newest, 0))
+            return Opened(self._job, max(newest, 0), info.created_at)
         self._commit_model(self._job, newest + 1, step.model)
-        return Opened(self._job, newest + 1)
+        return Opened(self._job, newest + 1, info.created_at)
 
     def _settle(self, number: int) -> int:
         """Commit an open round that has an aggregate, and return its number; begin any other anew, and return -1."""

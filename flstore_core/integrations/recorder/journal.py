@@ -13,7 +13,7 @@ A step that failed because the store was away is put back, and is the next to be
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from flstore_core.integrations.recorder.shelf import Held
@@ -162,6 +162,13 @@ class Journal:
             yield from (*page.working, *page.waiting)
             if page.ending is not None and not page.ended:
                 yield page.ending
+
+    def closed(self) -> tuple[int, list[Page]]:
+        """Return the newest round that is recorded, and copies of those that are closed and not recorded, ascending."""
+        pages = [self._pages[number] for number in sorted(self._pages)]
+        newest = max((page.number for page in pages if page.ended), default=0)
+        left = [page for page in pages if page.ending is not None and not page.ended]
+        return newest, [replace(page, waiting=page.waiting.copy(), working=list(page.working)) for page in left]
 
     def is_idle(self) -> bool:
         """Return whether nothing is left to do."""

@@ -23,7 +23,10 @@ class Limits:
     spool_bytes: int = 4096 * MEBIBYTE
     """Bytes of models that may wait on disk; further ones are not recorded."""
     spool: Path | None = None
-    """Folder in which models wait; by default a new one, for this user alone, among the system's temporary files."""
+    """Folder in which models wait; by default a new one, for this user alone, among the system's temporary files.
+
+    In a folder that is named, rounds that could not be recorded stay when the training ends. A training of the same job
+    with `resume` and the same folder takes them up."""
 
     def __post_init__(self) -> None:
         for name in ("deadline_s", "linger_s", "memory_bytes", "spool_bytes"):

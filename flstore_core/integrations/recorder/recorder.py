@@ -6,6 +6,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 
 from flstore_core.client import Arrays, FLStore
@@ -19,6 +20,7 @@ from flstore_core.integrations.recorder.direct import Direct
 from flstore_core.integrations.recorder.fitting import fitted, plain_metrics
 from flstore_core.integrations.recorder.follower import Follower, Tracker
 from flstore_core.integrations.recorder.journal import Beginning, Closing, Journal, Step, Update
+from flstore_core.integrations.recorder.leftovers import Training, leave, take_up
 from flstore_core.integrations.recorder.limits import Limits
 from flstore_core.integrations.recorder.patience import Patience
 from flstore_core.integrations.recorder.report import Report, described
@@ -92,9 +94,10 @@ class Recorder:
         self._changed = threading.Condition()
         self._journal = Journal()
         self._shelf = Shelf(self._limits)
-        self._desk = Desk(store, job_id(encode(job, "job")), secrets.token_hex(8), resume=resume, settings=settings)
+        self._training = Training(job_id(encode(job, "job")), secrets.token_hex(8), resume, settings)
+        self._desk = Desk(store, self._training.job, self._training.run, resume=resume, settings=settings)
         ledger = Ledger(self._journal, self._shelf, self.report, self._changed)
-        self._clerk = Clerk(ledger, self._desk, self._limits.uploads)
+        self._clerk = Clerk(ledger, self._desk, self._limits.uploads, prepare=self._take_up)
         self._follower = Follower(tracker, store, ledger) if tracker else None
         self.direct = Direct(ledger, self._desk)
         """What a training does in the store itself, where its models do not pass through this process."""
@@ -224,16 +227,34 @@ class Recorder:
             self._finished = True
             patience = Patience(self._limits.linger_s)
             patience.wait(self._changed, lambda: self._journal.is_idle() or bool(self.report.broken))
-            left = [] if self.report.broken else list(self._journal.unfinished())
         self._clerk.stop()
         atexit.unregister(self.finish)
-        for step in left:
-            self.miss(described(step), self._clerk.away or "it took too long")
+        self._leave()
         if self._follower:
             self.report.untracked = self._follower.finish(patience)
         self._shelf.clear()
         (logger.info if self.report.is_whole else logger.warning)("%s", self.report.line())
         return self.report
+
+    def _take_up(self) -> None:
+        """Record what earlier trainings of the job left in the spool."""
+        if self._training.resume and (spool := self._limits.spool):
+            self.report.taken_up += take_up(spool, self._training.job, self._desk.store)
+
+    def _leave(self) -> None:
+        """Leave what is not recorded to a later training, where a spool is named, and tell of the rest."""
+        with self._changed:
+            newest, pages = self._journal.closed()
+            unfinished = [] if self.report.broken else list(self._journal.unfinished())
+        left: set[int] = set()
+        if unfinished and pages and self._limits.spool:
+            training = replace(self._training, opened=self._desk.opened, newest=newest)
+            folder, count = leave(self._limits.spool, training, pages, self._limits.spool_bytes)
+            left = {page.number for page in pages[:count]}
+            self.report.leave(len(left - {0}), folder)
+        for step in unfinished:
+            if step.round not in left:
+                self.miss(described(step), self._clerk.away or "it took too long")
 
     def miss(self, what: str, why: object) -> None:
         """Note what is not recorded, and why."""

@@ -1,6 +1,7 @@
 """What was recorded of a training, and what was not, in one line."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from flstore_core.integrations.recorder.journal import Step, Update
 from flstore_core.units import format_size
@@ -20,6 +21,8 @@ class Report:
     """Updates that are stored."""
     nbytes: int = 0
     """Bytes of these updates."""
+    taken_up: int = 0
+    """Rounds that an earlier training left in the spool, and that are recorded now."""
     unadvised: int = 0
     """Rounds whose advice did not come in time, or not at all."""
     problems: list[tuple[str, str]] = field(default_factory=list)
@@ -62,12 +65,19 @@ class Report:
         """Note what is not recorded."""
         self.problems.append((what, str(why)))
 
+    def leave(self, rounds: int, folder: Path) -> None:
+        """Note the rounds that wait for a later training."""
+        if rounds:
+            self.left = f"{_counted(rounds, 'round')} left in {folder}, for a training that resumes the job"
+
     def line(self) -> str:
         """Return all of it as one line."""
         told = f"FLStore has {_counted(self.rounds, 'round')} with {_counted(self.updates, 'update')}"
         told += f" ({format_size(self.nbytes)})"
         if self.job:
             told += f" in job {self.job!r}"
+        if self.taken_up:
+            told += f"; taken up of an earlier training: {_counted(self.taken_up, 'round')}"
         if self.unadvised:
             told += f"; without advice: {_counted(self.unadvised, 'round')}"
         if self.broken:

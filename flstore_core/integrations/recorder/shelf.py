@@ -86,9 +86,7 @@ class Shelf:
             self.folder = self.folder or self._new_folder()
         path = self.folder / f"{next(self._numbers)}.safetensors"
         try:
-            with path.open("wb") as file:
-                for chunk in body_of(model).chunks():
-                    file.write(chunk)
+            write_model(path, model)
         except OSError:
             self.release(Held(path, nbytes))
             raise
@@ -98,3 +96,10 @@ class Shelf:
         if self._limits.spool:
             self._limits.spool.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix="flstore-", dir=self._limits.spool))
+
+
+def write_model(path: Path, model: Mapping[str, Any]) -> None:
+    """Write a model as a safetensors file."""
+    with path.open("wb") as file:
+        for chunk in body_of(model).chunks():
+            file.write(chunk)
