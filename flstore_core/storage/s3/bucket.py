@@ -8,11 +8,6 @@ from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
 
 import urllib3
-from minio import Minio
-from minio.datatypes import Object
-from minio.deleteobjects import DeleteObject
-from minio.error import S3Error
-from minio.helpers import BaseURL, check_bucket_name
 from urllib3 import HTTPHeaderDict
 from urllib3.response import BaseHTTPResponse
 
@@ -21,6 +16,7 @@ from flstore_core.outbound import open_pools
 from flstore_core.storage.base import MIB, checked_key, checked_prefix
 from flstore_core.storage.s3.errors import HIDE_SIGNATURES, NoBucket, RangeBeyondEnd, code_of, refusal, translated
 from flstore_core.storage.s3.location import Location
+from flstore_core.storage.s3.sdk import BaseURL, DeleteObject, Minio, Object, S3Error, check_bucket_name
 
 CONNECT_S = 5.0
 """Longest wait for a connection, and for room to send the next MiB on a fresh one."""

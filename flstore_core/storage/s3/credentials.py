@@ -20,12 +20,11 @@ from threading import Lock
 from typing import TypeAlias
 
 import urllib3
-from minio.credentials.credentials import Credentials
-from minio.credentials.providers import AWSConfigProvider, IamAwsProvider, Provider, StaticProvider
 
 from flstore_core import forks
 from flstore_core.errors import InvalidParameters, StoreUnavailable
 from flstore_core.outbound import OwnPools, open_pools
+from flstore_core.storage.s3.sdk import AWSConfigProvider, Credentials, IamAwsProvider, Provider, StaticProvider
 
 METADATA_S = 2.0
 """Longest wait for the metadata service: outside a cloud nothing answers at its address."""

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from minio.error import MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from flstore_core.errors import FLStoreError, NotFound, PreconditionFailed, StoreFull, StoreUnavailable
 from flstore_core.retry import Attempts, Retry
+from flstore_core.storage.s3.sdk import MinioException, S3Error, ServerError
 
 T = TypeVar("T")
 

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from minio.credentials.providers import Provider
-
 from flstore_core.errors import InvalidParameters
 from flstore_core.storage.s3.credentials import find_credentials
+from flstore_core.storage.s3.sdk import Provider
 
 URL_RULE = "use s3://bucket[/prefix][?endpoint=https://host[:port][/path]][&region=…][&style=path|virtual]"
 

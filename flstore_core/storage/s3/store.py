@@ -22,7 +22,6 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TypeVar
 
-from minio.datatypes import Object
 from urllib3 import HTTPHeaderDict
 
 from flstore_core.errors import NotFound, PreconditionFailed, ShortObject, StoreUnavailable, TooLarge
@@ -31,6 +30,7 @@ from flstore_core.storage.base import MIB, Body, HistoryRemains, ObjectInfo, fol
 from flstore_core.storage.s3.bucket import Bucket, etag_of, is_latest
 from flstore_core.storage.s3.errors import NoBucket, RangeBeyondEnd, Transient, retrying, wait_after
 from flstore_core.storage.s3.location import Location
+from flstore_core.storage.s3.sdk import Object
 
 T = TypeVar("T")
 
