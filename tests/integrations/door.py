@@ -82,6 +82,9 @@ def door() -> Iterator[Door]:
     gateway = world(keys=Keys.parse(new_key()))
     it = Door(create_app(gateway.state), gateway)
     with served(it) as it.url:
+        # FastAPI builds its routes with the first request, under filters of warnings that all threads share
+        it.store.jobs()
+        it.seen.clear()
         try:
             yield it
         finally:
