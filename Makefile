@@ -39,11 +39,12 @@ coverage: setup  ## run all tests and hold the branches they cover to the floor 
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=
 	$(BIN)/coverage report --skip-covered
 
-lint: setup  ## check form, types and import contracts; changes nothing
+lint: setup  ## check form, types, import contracts and the workflow; changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --quiet .github
 
 format: setup  ## rewrite the sources in the house form
 	$(BIN)/ruff format .
