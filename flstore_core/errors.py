@@ -6,7 +6,10 @@ one place; a client turns a problem back into the same class by its code.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+PROBLEM_TYPE: Final = "urn:flstore:problem:"
+"""The `type` of a problem is this and its code: it tells our problems from those of whatever stands in between."""
 
 
 class FLStoreError(Exception):
@@ -124,6 +127,13 @@ class Unavailable(FLStoreError):
     retryable = True
 
 
+class ForeignAnswer(Unavailable):
+    """Something in between has answered, such as an ingress whose route is being remade, and no service of ours.
+
+    Whoever reads the problem learns of its parent: it has no code of its own.
+    """
+
+
 class BackendSilent(Unavailable):
     code, title = "backend-silent", "A shard or predictor has not answered for some time"
 
@@ -205,16 +215,24 @@ def from_problem(problem: Any) -> FLStoreError:
     return error
 
 
-def from_response(status: int, body: bytes | bytearray) -> FLStoreError:
+def from_response(status: int, body: bytes | bytearray, headers: Mapping[str, str] | None = None) -> FLStoreError:
     """Return the error that an unsuccessful HTTP response stands for.
 
-    The problem's code decides its class; without a known code, the response's own status does, whatever the body says
-    of it: a proxy's body may have a field of that name. The detail is the problem's or, for a body without one, the
-    status and the first 200 bytes.
+    A problem of ours becomes its own class, or that of its response's status if its code is none that is known here.
+    Everything else, a redirect or half a problem too, did not come from a service, and says nothing about what was
+    asked for: it becomes a `ForeignAnswer`.
     """
     problem = _object_in(body)
-    excerpt = f"the server answered {status} {body[:200].decode(errors='replace')}".rstrip()
-    return from_problem({**problem, "status": status, "detail": problem.get("detail") or excerpt})
+    if status < 400 or not str(problem.get("type")).startswith(PROBLEM_TYPE):
+        return foreign_answer(status, body, headers or {})
+    return from_problem({**problem, "status": status})
+
+
+def foreign_answer(status: int, body: bytes | bytearray, headers: Mapping[str, str]) -> ForeignAnswer:
+    """Return the error for a response that no service of ours gave; it shows the response's beginning."""
+    location = next((value for name, value in headers.items() if name.lower() == "location"), "")
+    shown = f"-> {location[:200]}" if location else bytes(body[:200]).decode(errors="replace")
+    return ForeignAnswer(f"the server answered {status} {shown}".rstrip())
 
 
 def _object_in(body: bytes | bytearray) -> Mapping[str, Any]:
@@ -232,7 +250,7 @@ _BY_STATUS: Mapping[int, type[FLStoreError]] = {
     error.status: error
     for error in (Unauthorized, Forbidden, NotFound, Conflict, PreconditionFailed, TooSlow, TooLarge, Busy, Unavailable)
 } | {502: Unavailable, 504: Unavailable}
-"""For answers that are no problem documents: those of a proxy in between."""
+"""For problems of a later version, whose codes are not known here."""
 
 
 def _by_code() -> Mapping[str, type[FLStoreError]]:

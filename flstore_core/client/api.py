@@ -446,7 +446,7 @@ class Api:
 
     def _download(self, path: str, progress: Progress | None = None, sha256: str | None = None) -> Exchange[bytearray]:
         response = yield from self._send(Request("GET", path, progress=progress))
-        if response.digest is not None and not response.sha256.startswith(response.digest):
+        if not response.has_its_digest:
             raise Unavailable(f"{path} arrived as {response.sha256}, but the server names {response.digest}; try again")
         if sha256 is not None and response.sha256 != sha256:
             raise DigestMismatch(f"{path} has the SHA-256 {response.sha256}, and not {sha256}")

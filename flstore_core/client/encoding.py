@@ -1,6 +1,5 @@
 """Values of calls as bodies of requests, and bodies of responses as values."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -36,7 +35,7 @@ def json_request(method: str, path: str, data: Any, what: str, headers: Mapping[
 def from_json(response: Response) -> dict[str, Any]:
     """Return the JSON object in a response; raise `Unavailable` if it holds none: the URL may be another server's."""
     try:
-        document = json.loads(response.body)
+        document = response.document
     except (ValueError, RecursionError) as error:
         raise Unavailable(f"the server's answer is not JSON ({error}); is this FLStore's URL?") from error
     if not isinstance(document, dict):

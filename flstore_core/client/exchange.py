@@ -17,11 +17,12 @@ Example: `api.submit("j", "aggregate")` on a server that is busy once yields thr
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from flstore_core.client.bodies import Body, Progress
 
@@ -65,9 +66,32 @@ class Response:
         value = self.headers.get("etag", "").removeprefix("W/").strip('"')
         return value if _DIGEST.fullmatch(value) else None
 
+    @property
+    def media_type(self) -> str:
+        """In lower case, without parameters; "" if none is named."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
     @cached_property
     def sha256(self) -> str:
         return hashlib.sha256(self.body).hexdigest()
+
+    @property
+    def has_its_digest(self) -> bool:
+        """Whether the body is the one that `digest` names, if it names one."""
+        return self.digest is None or self.sha256.startswith(self.digest)
+
+    @cached_property
+    def document(self) -> Any:
+        """The body as JSON; raises `ValueError` or `RecursionError` if it is none."""
+        return json.loads(self.body)
+
+    @property
+    def is_json(self) -> bool:
+        try:
+            self.document  # noqa: B018 - reading it parses the body, once
+        except (ValueError, RecursionError):
+            return False
+        return True
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from flstore_core.client.exchange import Exchange, NoResponse, Request, Response
-from flstore_core.client.problems import error_from
+from flstore_core.client.problems import error_from, flaw_in
 from flstore_core.errors import InvalidParameters
 from flstore_core.retry import Retry, growing
 
@@ -24,6 +24,7 @@ def retry_for(retries: int) -> Retry:
 def send(request: Request, retry: Retry) -> Exchange[Response]:
     """Send `request` until it succeeds, another attempt cannot help, or `retry` gives up.
 
+    What something other than a gateway answers, such as an ingress, is no success, whatever its status.
     Every request of the API may be repeated safely. A server that keeps silent until the timeout is not asked again:
     it may still work on the first request, and the caller has waited long enough.
 
@@ -34,8 +35,10 @@ def send(request: Request, retry: Retry) -> Exchange[Response]:
     while True:
         outcome = yield request
         if isinstance(outcome, Response) and outcome.is_success:
-            return outcome
-        error = error_from(outcome)
+            if (error := flaw_in(outcome)) is None:
+                return outcome
+        else:
+            error = error_from(outcome)
         again = attempts.failed(_retry_after_s(outcome))
         error.extensions["attempts"] = attempts.failures
         if not again or not error.retryable or _is_silence(outcome):

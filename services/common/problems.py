@@ -10,12 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from flstore_core.errors import FLStoreError
+from flstore_core.errors import PROBLEM_TYPE, FLStoreError
 from flstore_core.ids import ENCODED, decode, readable
 from services.common.logs import REQUEST_ID_HEADER, current_request_id
-
-TYPE_PREFIX = "urn:flstore:problem:"
-"""A problem's `type` is this and its code."""
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
@@ -63,7 +60,7 @@ def problem(
     request_id = current_request_id()
     body = {
         **(extensions or {}),
-        "type": TYPE_PREFIX + code,
+        "type": PROBLEM_TYPE + code,
         "title": title,
         "status": status,
         "detail": detail,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from flstore_core.client.exchange import Exchange, NoResponse, Request, Response
+from flstore_core.errors import PROBLEM_TYPE
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ def ok(data: Any = None, **headers: str) -> Response:
 
 def problem(status: int, code: str, **fields: Any) -> Response:
     """Return an unsuccessful response that holds a problem."""
-    return Response(status, {}, body_of({"code": code, "status": status, **fields}))
+    return Response(status, {}, body_of({"type": PROBLEM_TYPE + code, "code": code, "status": status, **fields}))
 
 
 def body_of(data: Any) -> bytearray:

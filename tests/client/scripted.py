@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from flstore_core.errors import PROBLEM_TYPE
 from tests.serving import served
 
 RECEIPT = {"job": "j", "round": 3, "client": "c1", "nbytes": 10, "parameters": 6, "created": True}
@@ -64,7 +65,7 @@ class Script:
         self.replies.append(Response(body, status, headers, "application/octet-stream"))
 
     def problem(self, status: int, code: str, detail: str, /, **fields: Any) -> None:
-        data = {"type": "about:blank", "title": code, "status": status, "detail": detail, "code": code, **fields}
+        data = {"type": PROBLEM_TYPE + code, "title": code, "status": status, "detail": detail, "code": code, **fields}
         self.replies.append(Response(json.dumps(data), status, media_type="application/problem+json"))
 
     async def answer(self, request: Request) -> Response:

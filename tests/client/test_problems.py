@@ -10,7 +10,16 @@ import pytest
 from flstore_core.client import FLStore
 from flstore_core.client.exchange import Response
 from flstore_core.client.problems import error_from
-from flstore_core.errors import FLStoreError, InvalidParameters, NotFound, Unavailable, from_problem
+from flstore_core.errors import (
+    FLStoreError,
+    Forbidden,
+    InvalidParameters,
+    NotFound,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    from_problem,
+)
 from tests.client.conftest import Either
 from tests.client.scripted import Script
 from tests.servers import free_ports
@@ -41,7 +50,19 @@ def test_hostile_fields_of_a_problem_are_only_extensions() -> None:
     assert error.extensions == {"self": 1, "__class__": 2}
 
 
-@pytest.mark.parametrize(("status", "kind"), [(502, Unavailable), (404, NotFound), (418, FLStoreError)])
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (502, Unavailable),
+        (404, Unavailable),
+        (421, Unavailable),
+        (308, Unavailable),
+        (500, Unavailable),
+        (401, Unauthorized),
+        (403, Forbidden),
+        (413, TooLarge),
+    ],
+)
 def test_an_answer_of_a_proxy_is_shown(client: Either, script: Script, status: int, kind: type[FLStoreError]) -> None:
     script.reply_bytes(b"<html>who are you</html>", status)
     script.reply_bytes(b"<html>who are you</html>", status)
@@ -72,7 +93,7 @@ def test_only_the_beginning_of_a_long_page_is_shown() -> None:
 def test_the_requests_id_is_taken_from_the_header_if_the_problem_lacks_it() -> None:
     headers = {"x-request-id": "from-header"}
     assert error_from(Response(404, headers, bytearray(b"{}"))).extensions["request_id"] == "from-header"
-    named = bytearray(b'{"request_id": "from-problem"}')
+    named = bytearray(b'{"type": "urn:flstore:problem:not-found", "request_id": "from-problem"}')
     assert error_from(Response(404, headers, named)).extensions["request_id"] == "from-problem"
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flstore_core.client.exchange import NoResponse, Request, Response
 from flstore_core.client.retry import retry_for, send
-from flstore_core.errors import Busy, FLStoreError, NotFound, StoreUnavailable, Unavailable
+from flstore_core.errors import Busy, FLStoreError, NotFound, StoreUnavailable, TooLarge, Unavailable
 from tests.client.conversation import Sent, converse, ok, problem
 
 STEADY = replace(retry_for(3), chance=lambda: 1.0)
@@ -69,7 +69,7 @@ def test_silence_until_the_timeout_is_not_repeated() -> None:
 
 @pytest.mark.parametrize(
     ("response", "kind"),
-    [(problem(404, "not-found"), NotFound), (Response(418, {}, bytearray(b"teapot")), FLStoreError)],
+    [(problem(404, "not-found"), NotFound), (Response(413, {}, bytearray(b"<html>too large")), TooLarge)],
 )
 def test_an_error_that_another_attempt_cannot_help_is_raised_at_once(
     response: Response, kind: type[FLStoreError]
@@ -79,9 +79,36 @@ def test_an_error_that_another_attempt_cannot_help_is_raised_at_once(
     assert caught.value.extensions["attempts"] == 1
 
 
-def test_a_redirect_is_an_error_and_is_not_followed() -> None:
-    with pytest.raises(FLStoreError, match="302"):
-        converse(send(Request("GET", "/"), STEADY), Response(302, {"location": "/elsewhere"}, bytearray()))
+def test_a_redirect_is_not_followed_but_asked_again() -> None:
+    redirect = Response(302, {"location": "https://elsewhere/"}, bytearray())
+    assert pauses(redirect, ok()) == [0.0, 0.2]
+    with pytest.raises(Unavailable, match="the server answered 302 -> https://elsewhere/"):
+        converse(send(Request("GET", "/"), STEADY), *[redirect] * 4)
+
+
+HTML, JSON, BINARY = ({"content-type": kind} for kind in ("text/html", "application/json", "application/octet-stream"))
+
+
+@pytest.mark.parametrize(
+    ("flawed", "why"),
+    [
+        (Response(200, HTML, bytearray(b"<html>welcome")), "welcome .which is text/html.; is this FLStore's URL?"),
+        (Response(200, {}, bytearray()), "without a body"),
+        (Response(200, BINARY, bytearray()), "without a body"),
+        (Response(200, JSON, bytearray(b'{"jobs": [')), "which is not JSON"),
+        (Response(200, {**JSON, "content-type": "Text/Plain; charset=utf-8"}, bytearray(b"ok")), "text/plain"),
+        (Response(200, {**BINARY, "etag": f'"{"0" * 64}"'}, bytearray(b"model")), "the SHA-256 9372c470.* not 0000"),
+    ],
+)
+def test_a_success_that_is_no_whole_answer_of_a_gateway_is_asked_for_again(flawed: Response, why: str) -> None:
+    assert pauses(flawed, ok()) == [0.0, 0.2]
+    with pytest.raises(Unavailable, match=why) as caught:
+        converse(send(Request("GET", "/"), STEADY), *[flawed] * 4)
+    assert caught.value.extensions["attempts"] == 4
+
+
+def test_an_answer_without_content_is_whole() -> None:
+    assert pauses(Response(204, {}, bytearray())) == [0.0]
 
 
 def test_the_count_begins_anew_with_every_request() -> None:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from flstore_core import errors
 from services.common.logs import JsonFormatter, RequestLog, current_request_id
-from services.common.problems import TYPE_PREFIX, exception_handlers
+from services.common.problems import exception_handlers
 
 
 def every_error(root: type[errors.FLStoreError]) -> Iterator[type[errors.FLStoreError]]:
@@ -57,7 +57,7 @@ async def test_every_error_becomes_its_problem(client: httpx.AsyncClient, name: 
     body = answer.json()
     assert body.pop("retry_after", 2.5) == 2.5
     assert body == {
-        "type": TYPE_PREFIX + kind.code,
+        "type": errors.PROBLEM_TYPE + kind.code,
         "title": kind.title,
         "status": kind.status,
         "detail": "what was wrong",

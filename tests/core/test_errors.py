@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flstore_core import errors
-from flstore_core.errors import FLStoreError, NotFound, Unavailable, from_problem, from_response, unknown
+from flstore_core.errors import FLStoreError, ForeignAnswer, NotFound, Unavailable, from_problem, from_response, unknown
 
 
 def tree(root: type[FLStoreError]) -> Iterator[type[FLStoreError]]:
@@ -17,7 +17,7 @@ def tree(root: type[FLStoreError]) -> Iterator[type[FLStoreError]]:
         yield from tree(child)
 
 
-OURS = [kind for kind in tree(FLStoreError) if kind.__module__ == errors.__name__]
+OURS = [kind for kind in tree(FLStoreError) if kind.__module__ == errors.__name__ and "code" in vars(kind)]
 
 
 def problem_of(error: FLStoreError) -> dict[str, object]:
@@ -74,35 +74,58 @@ def test_only_what_a_retry_can_help_is_retryable() -> None:
         (500, FLStoreError),
     ],
 )
-def test_an_answer_of_a_proxy_is_judged_by_its_status(status: int, kind: type[FLStoreError]) -> None:
-    error = from_problem({"status": status, "title": "from a proxy"})
+def test_a_problem_without_a_known_code_is_judged_by_its_status(status: int, kind: type[FLStoreError]) -> None:
+    error = from_problem({"status": status, "title": "from a later version"})
     assert type(error) is kind
-    assert error.detail == "from a proxy"
+    assert error.detail == "from a later version"
 
 
 @pytest.mark.parametrize("status", ["error", None, [1], {"a": 1}, "404", 7])
-def test_the_responses_status_counts_and_not_one_that_a_foreign_body_names(status: object) -> None:
-    error = from_response(503, json.dumps({"status": status, "detail": "d"}).encode())
+def test_the_responses_status_counts_and_not_one_that_the_body_names(status: object) -> None:
+    body = {"type": "urn:flstore:problem:new", "status": status, "detail": "d", "code": "new"}
+    error = from_response(503, json.dumps(body).encode())
     assert type(error) is Unavailable
-    assert error.retryable
     assert (error.detail, error.extensions) == ("d", {})
 
 
 @pytest.mark.parametrize("code", [[1], {"a": 1}, None, 404, "unknown"])
-def test_a_code_that_is_none_of_ours_leaves_the_class_to_the_status(code: object) -> None:
-    assert type(from_response(404, json.dumps({"code": code}).encode())) is NotFound
+def test_a_code_that_is_not_known_leaves_the_class_to_the_status(code: object) -> None:
+    body = {"type": "urn:flstore:problem:unknown", "code": code}
+    assert type(from_response(404, json.dumps(body).encode())) is NotFound
 
 
-@pytest.mark.parametrize("detail", [None, "", [], {}, 0])
-def test_a_response_without_a_detail_is_shown_as_it_is(detail: object) -> None:
-    body = json.dumps({"detail": detail, "hint": "ask the proxy"})
-    assert from_response(502, body.encode()).detail == f"the server answered 502 {body}"
+@pytest.mark.parametrize("status", [301, 308, 401, 404, 405, 421, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>404 page not found</html>",
+        b"no healthy upstream",
+        b'{"code": "not-found", "message": "no Route matched with those values"}',
+        b'{"type": "about:blank", "title": "Not Found", "status": 404, "code": "not-found", "detail": "d"}',
+        b'{"type": "urn:flstore:problem:not-found", "code": "not-fo',
+        b'{"type": ["urn:flstore:problem:not-found"], "code": "not-found"}',
+    ],
+)
+def test_an_answer_that_is_no_problem_of_ours_did_not_come_from_a_service(status: int, body: bytes) -> None:
+    error = from_response(status, body)
+    assert type(error) is ForeignAnswer
+    assert (error.code, error.status, error.retryable) == ("unavailable", 503, True)
+    assert error.detail == f"the server answered {status} {body.decode()}".rstrip()
+
+
+def test_a_redirect_shows_where_it_leads_and_is_foreign_whatever_it_says() -> None:
+    body = json.dumps(problem_of(NotFound("d"))).encode()
+    assert type(from_response(404, body)) is NotFound
+    error = from_response(307, body, {"LOCATION": "https://elsewhere/v1/map"})
+    assert type(error) is ForeignAnswer
+    assert error.detail == "the server answered 307 -> https://elsewhere/v1/map"
 
 
 @pytest.mark.parametrize("body", [b"", b"[1]", b"null", b"{", b"\xff\xfe", b"[" * 100_000, b"9" * 5000])
 def test_a_body_that_is_no_object_is_shown_at_its_beginning(body: bytes) -> None:
     error = from_response(502, body)
-    assert type(error) is Unavailable
+    assert type(error) is ForeignAnswer
     assert error.detail == f"the server answered 502 {body[:200].decode(errors='replace')}".rstrip()
 
 

@@ -51,31 +51,30 @@ class EngineWire:
                 raise self.trouble
             return self._answer(sent, urlsplit(sent.url).path)
         except FLStoreError as error:
-            document = {"status": error.status, "code": error.code, "detail": error.detail, **error.extensions}
-            return Reply.of(document, error.status)
+            return Reply.problem(error)
 
     def _answer(self, sent: Sent, path: str) -> Reply:
         if path == SLICES:
             message = UploadMessage.from_json(json.loads(sent.headers[MESSAGE_HEADER]))
-            self.engine.put(message.part, message.member, message.base, np.frombuffer(sent.body, np.uint8))
-        elif path == STATISTICS:
+            data = np.frombuffer(sent.body, np.uint8)
+            return Reply.of({"admitted": self.engine.put(message.part, message.member, message.base, data)})
+        if path == STATISTICS:
             return _reply(self.engine.statistics(StatisticsRequest.from_json(sent.message)))
-        elif path == MAP:
+        if path == MAP:
             return _reply(self.engine.map(MapRequest.from_json(sent.message))[0])
-        elif path == COMMITS:
+        if path == COMMITS:
             commit = CommitMessage.from_json(sent.message)
             self.engine.commit(commit.part, commit.round)
         elif sent.method == "DELETE":
             _, _, _, job, *client = path.split("/")
             if client:
-                self.engine.forget_client(JobId(job), ClientId(client[1]))
-            else:
-                self.engine.forget_job(JobId(job))
+                return Reply.of({"dropped": self.engine.forget_client(JobId(job), ClientId(client[1]))})
+            return Reply.of({"dropped": self.engine.forget_job(JobId(job))})
         elif path == "/v1/inventory":
             return Reply.of(self.engine.inventory())
         elif path == "/v1/cache/explain":
             return Reply.of({"cached": True, "since": 1.0, "why": "demand", "pinned": False})
-        return Reply()
+        return Reply(status=204)
 
 
 class PredictorWire:

@@ -8,6 +8,8 @@ from typing import Any
 
 import urllib3
 
+from flstore_core.errors import PROBLEM_TYPE, FLStoreError
+
 
 @dataclass(frozen=True)
 class Sent:
@@ -41,6 +43,18 @@ class Reply:
     def of(cls, value: Any, status: int = 200) -> "Reply":
         """Return a reply of JSON."""
         return cls(json.dumps(value).encode(), status, {"Content-Type": "application/json"})
+
+    @classmethod
+    def problem(cls, error: FLStoreError) -> "Reply":
+        """Return an error as a service answers it."""
+        head = {"type": PROBLEM_TYPE + error.code, "title": error.title, "status": error.status, "code": error.code}
+        body = json.dumps({**error.extensions, **head, "detail": error.detail}).encode()
+        return cls(body, error.status, {"Content-Type": "application/problem+json"})
+
+
+def read_whole(response: urllib3.BaseHTTPResponse) -> bytes:
+    """Return a response's body."""
+    return response.data
 
 
 class FakeWire(urllib3.PoolManager):

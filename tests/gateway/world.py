@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from flstore_core import layout
+from flstore_core.errors import FLStoreError
 from flstore_core.ids import AGGREGATE, ClientId, JobId, ShardId
 from flstore_core.placement.base import Assignment, Shard, Table
 from flstore_core.records import Job, Round
@@ -21,7 +22,7 @@ from services.gateway.answers.question import Options
 from services.gateway.backends.caches import Caches
 from services.gateway.backends.calls import Calls
 from services.gateway.backends.outbox import Outbox
-from services.gateway.backends.placement import Placement
+from services.gateway.backends.placement import RETRY, Placement
 from services.gateway.backends.predictors import Predictors
 from services.gateway.backends.shards import Shards
 from services.gateway.backends.slices import Backends
@@ -120,7 +121,7 @@ class Controller:
         self.table = Table(1, rows, {}, {ShardId(f"predictor-{i}"): f"http://predictor-{i}" for i in range(predictors)})
         self.states: dict[str, str] = {}
         self.deleted: list[str] = []
-        self.problem: dict[str, Any] | None = None
+        self.problem: FLStoreError | None = None
 
     def __call__(self, sent: Sent) -> Reply:
         path = sent.path.partition("?")[0]
@@ -133,7 +134,7 @@ class Controller:
             self.deleted.append(path.rpartition("/")[2])
             return Reply(status=204)
         if self.problem:
-            return Reply.of(self.problem, self.problem["status"])
+            return Reply.problem(self.problem)
         if sent.method == "POST":
             self._place(JobId(path.rpartition("/")[2]))
         return Reply.of(self.table.to_json())
@@ -175,7 +176,8 @@ def world(
         return predictor(sent) if predictor and "//predictor" in sent.url and sent.method == "POST" else shards(sent)
 
     calls = Calls(60.0, time, FakeWire(answer))
-    placement = Placement("http://placement", store, FakeWire(controller))
+    retry = replace(RETRY, clock=time.monotonic, sleep=time.sleep)
+    placement = Placement("http://placement", store, FakeWire(controller), retry=retry)
     placement.wait_for_news()
     outbox = Outbox(Shards(calls), InlineExecutor, time.monotonic, 1 << 30)
     backends = Backends(placement, Shards(calls), Predictors(calls), Caches(calls), InlineExecutor(), outbox)

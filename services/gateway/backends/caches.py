@@ -1,6 +1,5 @@
 """Calls about a backend's cache: what it holds, why it holds it, and what it has to drop."""
 
-import json
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +8,7 @@ from urllib.parse import urlencode
 from flstore_core.errors import FLStoreError
 from flstore_core.ids import ClientId, JobId, ShardId
 from flstore_core.shard.protocol import CLIENT, EXPLAIN, INVENTORY, JOB
-from services.gateway.backends.calls import Calls, read_whole
+from services.gateway.backends.calls import Calls, read_count, read_json
 
 logger = logging.getLogger(__name__)
 
@@ -25,14 +24,11 @@ class Caches:
 
     def inventory(self, url: str) -> dict[str, Any]:
         """Return what a backend holds. Ask only one that is awake: asking wakes it."""
-        inventory: dict[str, Any] = json.loads(self._calls.send("GET", [url], INVENTORY, read_whole))
-        return inventory
+        return self._calls.send("GET", [url], INVENTORY, read_json)
 
     def explain(self, url: str, key: str) -> dict[str, Any]:
         """Return why a backend holds a key or does not."""
-        answer = self._calls.send("GET", [url], f"{EXPLAIN}?{urlencode({'key': key})}", read_whole)
-        explanation: dict[str, Any] = json.loads(answer)
-        return explanation
+        return self._calls.send("GET", [url], f"{EXPLAIN}?{urlencode({'key': key})}", read_json)
 
     def forget_job(self, urls: Mapping[ShardId, str], job: JobId) -> None:
         """Have backends drop a job. A backend that cannot be reached is logged and passed over.
@@ -48,6 +44,6 @@ class Caches:
     def _forget(self, urls: Mapping[ShardId, str], path: str) -> None:
         for backend, url in urls.items():
             try:
-                self._calls.send("DELETE", [url], path, read_whole)
+                self._calls.send("DELETE", [url], path, read_count("dropped"))
             except FLStoreError as error:
                 logger.warning("backend did not forget", extra={"shard": backend, "path": path, "error": error.detail})

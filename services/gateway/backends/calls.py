@@ -7,19 +7,35 @@ One *turn* of a call asks each of the backends that could answer, in order of pr
 
 Example: a slice has two shards, A and B, and A was just killed. The call goes to A, which refuses the connection, and
 at once to B, which answers: no time is lost. If B is gone too, the next turns begin after pauses of 0.05 s, 0.2 s, …
+
+Between gateway and backend there may be an ingress. While the route of a backend is being remade, it answers itself: a
+bare 404, a page in HTML, a redirect. Such an answer says nothing about what was asked for, so it is neither passed on
+nor believed, whatever its status: the call is repeated until the route is there.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import numpy as np
 import urllib3
+from numpy.typing import NDArray
 from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, NameResolutionError, ProtocolError
 
-from flstore_core import buffers
-from flstore_core.errors import BackendSilent, FLStoreError, ProofRefused, StoreUnavailable, Unavailable, from_response
+from flstore_core import buffers, codec
+from flstore_core.errors import (
+    BackendSilent,
+    FLStoreError,
+    ForeignAnswer,
+    InvalidTensors,
+    ProofRefused,
+    StoreUnavailable,
+    Unavailable,
+    foreign_answer,
+    from_response,
+)
 from flstore_core.retry import Retry
 from flstore_core.shard.protocol import MESSAGE_HEADER, WORK_HEADER, Work
 from services.common.logs import REQUEST_ID_HEADER, current_request_id
@@ -31,8 +47,20 @@ T = TypeVar("T")
 
 CHUNK = 2**20
 """Bytes of a long answer that are read at once."""
-PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0, 2.0)
-"""Seconds between the turns of a call. A killed shard has been replaced long before the last turn."""
+PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0)
+"""Seconds between the turns of a call; the last pause repeats."""
+TURNS = 7
+"""Turns until nobody answers: a killed shard has been replaced long before the last one."""
+TURNS_OF_A_ROUTE = 15
+"""Turns, over 22 s, while something else answers in a backend's place or its name does not exist yet: a Knative service
+that is made anew, with the first pod of its revision, takes longer than a shard that is replaced."""
+TURNS_OF_A_DEFECT = 2
+"""Turns that a backend may fail by an error that nobody foresaw: the next one may not meet it."""
+
+GOOD = frozenset({HTTPStatus.OK, HTTPStatus.NO_CONTENT})
+"""Statuses of a backend's good answers."""
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What reading raises where an answer is not the one that a backend gives."""
 
 
 class Calls:
@@ -52,9 +80,7 @@ class Calls:
         self._http = http or urllib3.PoolManager(num_pools=64, maxsize=32, retries=False, timeout=timeout)
         self._keys = keys or Keys()
         self._circuits = Circuits(time.monotonic)
-        self._retry = Retry(
-            PAUSES_S, attempts=len(PAUSES_S) + 1, give_up_s=timeout_s, clock=time.monotonic, sleep=time.sleep
-        )
+        self._retry = Retry(PAUSES_S, give_up_s=timeout_s, clock=time.monotonic, sleep=time.sleep)
 
     def send(
         self,
@@ -82,26 +108,53 @@ class Calls:
         headers = {**(headers or {}), REQUEST_ID_HEADER: current_request_id()}
         attempts = self._retry.begin()
         while True:
-            cause: Exception | None = None
-            for url in urls:
-                try:
-                    with self._circuits.call(url):
-                        return read(self._request(method, url, path, headers, body))
-                except (HTTPError, FLStoreError) as error:
-                    if isinstance(error, FLStoreError) and not error.retryable:
-                        raise
-                    cause = error
-            if isinstance(cause, StoreUnavailable | BackendSilent) or not attempts.failed():
-                break
+            try:
+                return self._turn(method, urls, path, read, headers, body)
+            except (HTTPError, FLStoreError) as error:
+                if not _may_pass(error):
+                    raise
+                cause = error
+            if not attempts.failed() or attempts.failures >= _turns(cause):
+                raise _final(cause, method, urls, path) from cause
             attempts.wait()
-        if isinstance(cause, ProofRefused):
-            raise unproven(", ".join(urls), cause)
-        if isinstance(cause, FLStoreError):
-            raise cause
-        raise Unavailable(f"{', '.join(urls)} does not answer {method} {path}") from cause
 
     def close(self) -> None:
         self._http.clear()
+
+    def _turn(
+        self,
+        method: str,
+        urls: Sequence[str],
+        path: str,
+        read: Callable[[BaseHTTPResponse], T],
+        headers: Mapping[str, str],
+        body: bytes | list[memoryview],
+    ) -> T:
+        """Return the first good answer; raise at once what no retry can help, and else why the last one failed."""
+        for url in urls[:-1]:
+            try:
+                return self._ask(method, url, path, read, headers, body)
+            except (HTTPError, FLStoreError) as error:
+                if not _may_pass(error):
+                    raise
+        return self._ask(method, urls[-1], path, read, headers, body)
+
+    def _ask(
+        self,
+        method: str,
+        url: str,
+        path: str,
+        read: Callable[[BaseHTTPResponse], T],
+        headers: Mapping[str, str],
+        body: bytes | list[memoryview],
+    ) -> T:
+        with self._circuits.call(url):
+            response = self._request(method, url, path, headers, body)
+            try:
+                return read(response)
+            except UNREADABLE as error:
+                response.close()
+                raise foreign_answer(response.status, repr(error).encode(), response.headers) from error
 
     def _request(
         self, method: str, url: str, path: str, headers: Mapping[str, str], body: bytes | list[memoryview]
@@ -111,11 +164,43 @@ class Calls:
         proof = self._keys.sign(method, path, pieces, headers.get(MESSAGE_HEADER, ""))
         sent: Any = body or None  # an iterable of buffers is fine, though not in urllib3's annotations
         response = self._http.request(
-            method, url + path, headers={**headers, **proof}, body=sent, preload_content=False
+            method, url + path, headers={**headers, **proof}, body=sent, preload_content=False, redirect=False
         )
-        if response.status >= 400:
-            raise from_response(response.status, response.data)
+        if response.status not in GOOD:
+            raise from_response(response.status, response.data, response.headers)
         return response
+
+
+def _may_pass(error: Exception) -> bool:
+    """Return whether another attempt may succeed."""
+    return not isinstance(error, FLStoreError) or error.retryable or _is_defect(error)
+
+
+def _is_defect(error: Exception) -> bool:
+    """Return whether a backend failed in a way that nobody foresaw: its problem's code is `internal`."""
+    return type(error) is FLStoreError
+
+
+def _turns(cause: Exception) -> int:
+    """Return how many turns may end for this cause."""
+    if isinstance(cause, StoreUnavailable | BackendSilent):
+        return 1
+    if isinstance(cause, ForeignAnswer | NameResolutionError):
+        return TURNS_OF_A_ROUTE
+    return TURNS_OF_A_DEFECT if _is_defect(cause) else TURNS
+
+
+def _final(cause: Exception, method: str, urls: Sequence[str], path: str) -> FLStoreError:
+    """Return the error for our own caller after the last turn."""
+    addresses = ", ".join(urls)
+    if isinstance(cause, ProofRefused):
+        return unproven(addresses, cause)
+    if isinstance(cause, ForeignAnswer):
+        return Unavailable(f"{addresses} does not answer {method} {path}: {cause.detail}")
+    if isinstance(cause, FLStoreError) and not _is_defect(cause):
+        return cause
+    why = f": {cause.detail}" if isinstance(cause, FLStoreError) else ""
+    return Unavailable(f"{addresses} does not answer {method} {path}{why}")
 
 
 def unproven(address: str, refused: ProofRefused) -> Unavailable:
@@ -130,21 +215,49 @@ def encode(message: Any) -> bytes:
     return json.dumps(message, separators=(",", ":"), allow_nan=False).encode()
 
 
-def read_whole(response: BaseHTTPResponse) -> bytes:
-    """Return a response's body."""
-    return response.data
+def read_json(response: BaseHTTPResponse) -> dict[str, Any]:
+    """Return the JSON object that an answer is."""
+    if response.headers.get("Content-Type", "").partition(";")[0] != "application/json":
+        raise ValueError("the answer is not JSON")
+    document = json.loads(response.data)
+    if not isinstance(document, dict):
+        raise TypeError("the answer is no JSON object")
+    return document
+
+
+def read_count(name: str) -> Callable[[BaseHTTPResponse], int]:
+    """Return what reads the number of that name in an answer that says no more."""
+    return lambda response: int(read_json(response)[name])
+
+
+def read_nothing(response: BaseHTTPResponse) -> None:
+    """Accept an answer without a body."""
+    if response.status != HTTPStatus.NO_CONTENT:
+        raise ValueError("the answer should have no body")
 
 
 def read_answer(response: BaseHTTPResponse) -> tuple[bytes, Work]:
     """Return a response's body, and the work that it took the backend."""
-    return response.data, Work.from_header(response.headers[WORK_HEADER])
+    work = Work.from_header(response.headers[WORK_HEADER])
+    return response.data, work
 
 
 def read_into_buffer(response: BaseHTTPResponse) -> tuple[memoryview, Work]:
     """As `read_answer`, for long bodies, which are received into memory that later answers use again."""
+    work = Work.from_header(response.headers[WORK_HEADER])
     body: memoryview = buffers.empty(int(response.headers["Content-Length"]), np.uint8).data
     received = 0
     for chunk in response.stream(CHUNK):
         body[received : received + len(chunk)] = chunk
         received += len(chunk)
-    return body, Work.from_header(response.headers[WORK_HEADER])
+    if received != len(body):
+        raise ProtocolError(f"the answer has {received} of {len(body)} bytes")
+    return body, work
+
+
+def decode(body: bytes | memoryview) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a partial; raise `ValueError` if the bytes are none."""
+    try:
+        return codec.loads(body)[0]
+    except InvalidTensors as error:
+        raise ValueError(f"the answer is no partial: {error.detail}") from error

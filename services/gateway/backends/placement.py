@@ -12,22 +12,26 @@ version 7, nothing changes, because a table never replaces one with a higher ver
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import urllib3
 from urllib3.exceptions import HTTPError
 
 from flstore_core import layout
-from flstore_core.errors import FLStoreError, ProofRefused, Unavailable, from_response
+from flstore_core.errors import FLStoreError, ForeignAnswer, ProofRefused, Unavailable, foreign_answer, from_response
 from flstore_core.ids import JobId, ShardId
 from flstore_core.placement.base import Assignment, Table
 from flstore_core.placement.rendezvous import rank_shards
+from flstore_core.retry import Retry
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json
 from services.common.proof import Keys
-from services.gateway.backends.calls import unproven
+from services.gateway.backends.calls import UNREADABLE, unproven
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +40,12 @@ ZERO = "zero"
 
 LONG_POLL_S = 20.0
 """Seconds for which the controller may delay its answer while there is no newer table."""
+
+RETRY = Retry((0.05, 0.2, 0.5, 1.0), attempts=5)
+"""How a change is asked for again: a controller that is replaced by another one is away for a moment."""
+
+GOOD = frozenset({HTTPStatus.OK, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+"""Statuses of the controller's good answers."""
 
 
 class Placement:
@@ -46,14 +56,21 @@ class Placement:
         store: has a copy of the table, for a start while the controller is away.
         http: makes single requests; by default one that keeps connections open.
         keys: the first one signs every request.
+        retry: how a change is asked for again while the controller does not answer.
     """
 
     def __init__(
-        self, url: str, store: ObjectStore, http: urllib3.PoolManager | None = None, keys: Keys | None = None
+        self,
+        url: str,
+        store: ObjectStore,
+        http: urllib3.PoolManager | None = None,
+        keys: Keys | None = None,
+        retry: Retry = RETRY,
     ) -> None:
         self._url = url
         self._store = store
         self._keys = keys or Keys()
+        self._retry = retry
         timeout = urllib3.Timeout(LONG_POLL_S + 10.0)
         self._http = http or urllib3.PoolManager(maxsize=4, retries=False, timeout=timeout)
         self._table = Table()
@@ -79,7 +96,7 @@ class Placement:
 
     def place(self, job: JobId) -> Assignment:
         """Have the controller place a job, and return which shards hold its slices; errors as `find_or_place`."""
-        self._take_in(self._call("POST", f"/v1/placement/jobs/{job}"))
+        self._take_in(self._insist("POST", f"/v1/placement/jobs/{job}", _read_table))
         try:
             return self._table.jobs[job]
         except KeyError:
@@ -87,7 +104,7 @@ class Placement:
 
     def forget(self, job: JobId) -> None:
         """Tell the controller that a job is deleted."""
-        self._call("DELETE", f"/v1/placement/jobs/{job}")
+        self._insist("DELETE", f"/v1/placement/jobs/{job}", _read_nothing)
 
     def addresses(self, assignment: Assignment, index: int) -> list[str]:
         """Return the addresses of a slice's shards, most preferred first."""
@@ -101,8 +118,7 @@ class Placement:
 
     def fetch_backends(self) -> list[dict[str, Any]]:
         """Ask the controller for every shard and predictor: its state, address and starts."""
-        backends: list[dict[str, Any]] = self._call("GET", "/v1/shards")
-        return backends
+        return self._call("GET", "/v1/shards", _read_backends)
 
     def fetch_awake(self) -> Mapping[ShardId, str]:
         """Ask the controller which backends are not at zero, and return their addresses.
@@ -117,39 +133,76 @@ class Placement:
     def load(self) -> None:
         """Read the store's copy of the table, for a start while the controller is away."""
         try:
-            self._take_in(load_json(self._store, layout.TABLE))
+            self._take_in(Table.from_json(load_json(self._store, layout.TABLE)))
         except FLStoreError as error:
             logger.info("no placement table in the store yet", extra={"error": error.detail})
 
     def wait_for_news(self) -> None:
         """Ask for a newer table, take it in and return; return as well after `LONG_POLL_S` seconds without one."""
-        data = self._call("GET", f"/v1/placement?after={self._table.version}&wait={LONG_POLL_S:g}")
-        if data:
-            self._take_in(data)
+        news = self._call("GET", f"/v1/placement?after={self._table.version}&wait={LONG_POLL_S:g}", _read_news)
+        if news:
+            self._take_in(news)
 
     def close(self) -> None:
         self._http.clear()
 
-    def _take_in(self, data: Mapping[str, Any]) -> None:
+    def _take_in(self, table: Table) -> None:
         """Use a table from now on, unless a newer one is in use. Threads may bring tables in any order."""
-        table = Table.from_json(data)
         with self._lock:
             if table.version >= self._table.version:
                 self._table = table
 
-    def _call(self, method: str, path: str) -> Any:
+    def _insist(self, method: str, path: str, read: Callable[[bytes], T]) -> T:
+        """Call the controller until it answers, or the retry gives up."""
+        attempts = self._retry.begin()
+        while True:
+            try:
+                return self._call(method, path, read)
+            except Unavailable:
+                if not attempts.failed():
+                    raise
+            attempts.wait()
+
+    def _call(self, method: str, path: str, read: Callable[[bytes], T]) -> T:
         try:
-            response = self._http.request(method, self._url + path, headers=self._keys.sign(method, path))
+            response = self._http.request(
+                method, self._url + path, headers=self._keys.sign(method, path), redirect=False
+            )
         except HTTPError as error:
             raise Unavailable(f"the placement controller at {self._url} does not answer") from error
-        if response.status >= 400:
-            refusal = from_response(response.status, response.data)
-            raise unproven(self._url, refusal) if isinstance(refusal, ProofRefused) else refusal
-        return _json(response.data)
+        if response.status not in GOOD:
+            raise self._refusal(from_response(response.status, response.data, response.headers))
+        try:
+            return read(response.data)
+        except UNREADABLE as error:
+            refusal = foreign_answer(response.status, response.data, response.headers)
+            raise self._refusal(refusal) from error
+
+    def _refusal(self, error: FLStoreError) -> FLStoreError:
+        """Return the error for our own caller when the controller, or something in its place, answers with one."""
+        if isinstance(error, ProofRefused):
+            return unproven(self._url, error)
+        if isinstance(error, ForeignAnswer) or type(error) is FLStoreError:
+            return Unavailable(f"the placement controller at {self._url} does not answer: {error.detail}")
+        return error
 
 
-def _json(body: bytes) -> Any:
-    try:
-        return json.loads(body) if body else None
-    except (ValueError, RecursionError) as error:
-        raise Unavailable("the placement controller answered something that is not JSON") from error
+def _read_table(body: bytes) -> Table:
+    return Table.from_json(json.loads(body))
+
+
+def _read_news(body: bytes) -> Table | None:
+    return _read_table(body) if body else None
+
+
+def _read_nothing(body: bytes) -> None:
+    if body:
+        raise ValueError("the answer should have no body")
+
+
+def _read_backends(body: bytes) -> list[dict[str, Any]]:
+    """Return the rows of backends; each says at least whose it is, its state and its address."""
+    rows: list[dict[str, Any]] = json.loads(body)
+    for row in rows:
+        row["shard"], row["state"], row["url"]
+    return rows

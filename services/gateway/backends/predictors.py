@@ -7,13 +7,12 @@ from functools import partial
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import ProtocolError
 
-from flstore_core import codec
 from flstore_core.errors import from_problem
 from flstore_core.formats import from_known
 from flstore_core.models.protocol import PROBLEM, PROGRESS, RUN, STREAM_TYPE, WORK, RunRequest
 from flstore_core.shard.protocol import Work
 from flstore_core.workloads import Partial, Progress
-from services.gateway.backends.calls import CHUNK, Calls, encode, read_answer
+from services.gateway.backends.calls import CHUNK, Calls, decode, encode, read_answer
 
 
 class Predictors:
@@ -31,9 +30,13 @@ class Predictors:
         Args:
             progress: called after every step of a long run; raises to give the run up.
         """
-        read = partial(_read_run, progress=progress)
-        body, work = self._calls.send("POST", urls, RUN, read, body=encode(request.to_json()))
-        return codec.loads(body)[0], work
+        read = partial(_read_partial, progress=progress)
+        return self._calls.send("POST", urls, RUN, read, body=encode(request.to_json()))
+
+
+def _read_partial(response: BaseHTTPResponse, progress: Progress) -> tuple[Partial, Work]:
+    body, work = _read_run(response, progress)
+    return decode(body), work
 
 
 def _read_run(response: BaseHTTPResponse, progress: Progress) -> tuple[bytes, Work]:

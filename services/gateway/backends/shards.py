@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 
-from flstore_core import codec
+from urllib3 import BaseHTTPResponse
+
 from flstore_core.errors import FLStoreError
 from flstore_core.shard.protocol import (
     COMMITS,
@@ -22,7 +23,15 @@ from flstore_core.shard.protocol import (
 )
 from flstore_core.statistics import RoundStatistics
 from flstore_core.workloads import Partial
-from services.gateway.backends.calls import Calls, encode, read_answer, read_into_buffer, read_whole
+from services.gateway.backends.calls import (
+    Calls,
+    decode,
+    encode,
+    read_answer,
+    read_count,
+    read_into_buffer,
+    read_nothing,
+)
 
 
 class Shards:
@@ -52,21 +61,32 @@ class Shards:
             "Content-Length": str(sum(piece.nbytes for piece in body)),
         }
         for url in urls:
-            self._calls.send("PUT", [url], SLICES, read_whole, headers=headers, body=body)
+            self._calls.send("PUT", [url], SLICES, read_count("admitted"), headers=headers, body=body)
 
     def statistics(self, urls: Sequence[str], request: StatisticsRequest) -> tuple[RoundStatistics, Work]:
         """Return a slice's part of a round's statistics, from the first of its shards that answers."""
-        body, work = self._calls.send("POST", urls, STATISTICS, read_answer, body=encode(request.to_json()))
-        return RoundStatistics.from_bytes(body), work
+        return self._calls.send("POST", urls, STATISTICS, _read_statistics, body=encode(request.to_json()))
 
     def map(self, urls: Sequence[str], request: MapRequest) -> tuple[Partial, Work]:
         """Return a workload's partial of a slice, from the first of its shards that answers."""
-        body, work = self._calls.send("POST", urls, MAP, read_into_buffer, body=encode(request.to_json()))
-        return codec.loads(body)[0], work
+        return self._calls.send("POST", urls, MAP, _read_partial, body=encode(request.to_json()))
 
     def committed(self, urls: Sequence[str], part: SliceRef, number: int) -> None:
         """Tell a slice's shards that a round is committed, as far as they answer: one of them may be down."""
         message = CommitMessage(part, number)
         for url in urls:
             with suppress(FLStoreError):
-                self._calls.send("POST", [url], COMMITS, read_whole, body=encode(message.to_json()))
+                self._calls.send("POST", [url], COMMITS, read_nothing, body=encode(message.to_json()))
+
+
+def _read_statistics(response: BaseHTTPResponse) -> tuple[RoundStatistics, Work]:
+    body, work = read_answer(response)
+    statistics = RoundStatistics.from_stored(body)
+    if statistics is None:
+        raise ValueError("the answer is no statistics")
+    return statistics, work
+
+
+def _read_partial(response: BaseHTTPResponse) -> tuple[Partial, Work]:
+    body, work = read_into_buffer(response)
+    return decode(body), work

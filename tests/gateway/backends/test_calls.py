@@ -5,16 +5,28 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from urllib3.exceptions import NewConnectionError, ReadTimeoutError
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import NameResolutionError, NewConnectionError, ReadTimeoutError
 
 from flstore_core.errors import Conflict, FLStoreError, InsufficientCapacity, StoreUnavailable, Unavailable
 from flstore_core.shard.protocol import WORK_HEADER, Work
 from services.common import logs
-from services.gateway.backends.calls import Calls, encode, read_answer, read_into_buffer, read_whole
+from services.gateway.backends.calls import (
+    Calls,
+    decode,
+    encode,
+    read_answer,
+    read_count,
+    read_into_buffer,
+    read_json,
+    read_nothing,
+)
 from tests.fakes.clock import FakeTime
-from tests.fakes.wire import FakeWire, Reply, Sent
+from tests.fakes.wire import FakeWire, Reply, Sent, read_whole
 
 A, B = "http://a", "http://b"
+
+Reader = Callable[[BaseHTTPResponse], Any]
 
 
 def refused(sent: Sent) -> Reply:
@@ -22,8 +34,7 @@ def refused(sent: Sent) -> Reply:
 
 
 def problem(error: type[FLStoreError], detail: str = "no") -> Reply:
-    document = {"status": error.status, "code": error.code, "detail": detail, "more": 7}
-    return Reply.of(document, error.status)
+    return Reply.problem(error(detail, more=7))
 
 
 class Scripted:
@@ -127,21 +138,76 @@ def test_an_unreachable_store_is_raised_after_one_turn() -> None:
     assert (len(wire.sent), time.clock.pauses) == (2, [])
 
 
-@pytest.mark.parametrize("body", [b"<html>Bad gateway</html>", b"[1]", b""])
-def test_an_error_of_a_proxy_in_between_is_tried_again(body: bytes) -> None:
-    calls, _, _ = calls_over(Scripted(Reply(body, 502), Reply(b"fine")))
-    assert send(calls, A) == b"fine"
-    calls, _, _ = calls_over(Scripted(Reply(body, 502)))
-    with pytest.raises(Unavailable, match="the server answered 502"):
-        send(calls, A)
+NOT_OURS = [
+    Reply(b"", 404),
+    Reply(b"", 421),
+    Reply(b"<html>Bad gateway</html>", 502, {"Content-Type": "text/html"}),
+    Reply(b"[1]", 503),
+    Reply(b'{"type": "urn:flstore:problem:not-fo', 404, {"Content-Type": "application/problem+json"}),
+    Reply.of({"code": "not-found", "message": "no Route matched"}, 404),
+    Reply(b"", 302, {"Location": "http://elsewhere"}),
+    Reply(b"fine", 399),
+]
 
 
-def test_status_400_is_an_error_and_399_is_none() -> None:
-    calls, _, _ = calls_over(Scripted(Reply.of({"status": 400, "detail": "malformed"}, 400)))
-    with pytest.raises(FLStoreError, match="malformed"):
-        send(calls, A)
-    calls, _, _ = calls_over(Scripted(Reply(b"fine", 399)))
+@pytest.mark.parametrize("reply", NOT_OURS, ids=lambda reply: reply.status)
+def test_what_did_not_come_from_a_backend_is_asked_for_again_for_as_long_as_a_route_takes(reply: Reply) -> None:
+    calls, wire, time = calls_over(Scripted(*[reply] * 14, Reply(b"fine")))
     assert send(calls, A) == b"fine"
+    assert sum(time.clock.pauses) == 21.75
+    calls, wire, _ = calls_over(Scripted(reply))
+    with pytest.raises(Unavailable, match=f"http://a does not answer POST /v1/map: the server answered {reply.status}"):
+        send(calls, A)
+    assert len(wire.sent) == 15
+
+
+def test_a_name_that_does_not_exist_yet_is_asked_for_again_for_as_long() -> None:
+    def unnamed(sent: Sent) -> Reply:
+        raise NameResolutionError("a", None, OSError("unknown"))  # type: ignore[arg-type]
+
+    calls, wire, _ = calls_over(unnamed)
+    with pytest.raises(Unavailable, match="http://a does not answer POST /v1/map"):
+        send(calls, A)
+    assert len(wire.sent) == 15
+
+
+PAGE = Reply(b"<html>welcome</html>", 200, {"Content-Type": "text/html"})
+GARBAGE = {WORK_HEADER: Work().to_header(), "Content-Length": "3"}
+
+
+@pytest.mark.parametrize(
+    ("read", "reply"),
+    [
+        (read_answer, PAGE),
+        (read_answer, Reply(b"", 200, {WORK_HEADER: "{"})),
+        (read_into_buffer, PAGE),
+        (read_into_buffer, Reply(b"abc", 200, {**GARBAGE, "Content-Length": "three"})),
+        (read_into_buffer, Reply(b"abc", 200, {WORK_HEADER: Work().to_header()})),
+        (read_into_buffer, Reply([b"a", b"bc"], 200, {**GARBAGE, "Content-Length": "4"})),
+        (read_into_buffer, Reply([b"a", b"bc"], 200, {**GARBAGE, "Content-Length": "2"})),
+        (read_json, PAGE),
+        (read_json, Reply(b'{"jobs": [', 200, {"Content-Type": "application/json"})),
+        (read_json, Reply.of([1])),
+        (read_count("dropped"), Reply.of({"message": "ok"})),
+        (read_nothing, PAGE),
+        (read_nothing, Reply()),
+        (lambda response: decode(read_answer(response)[0]), Reply(b"abc", 200, GARBAGE)),
+    ],
+)
+def test_a_success_that_is_not_what_a_backend_answers_is_no_success(read: Reader, reply: Reply) -> None:
+    calls, wire, _ = calls_over(Scripted(reply))
+    with pytest.raises(Unavailable, match="http://a does not answer POST /v1/map"):
+        calls.send("POST", [A], "/v1/map", read)
+    assert len(wire.sent) > 1
+
+
+def test_a_defect_of_a_backend_is_met_twice_and_is_not_passed_on_as_ours() -> None:
+    calls, wire, _ = calls_over(Scripted(problem(FLStoreError, "a defect"), Reply(b"fine")))
+    assert send(calls, A) == b"fine"
+    calls, wire, _ = calls_over(Scripted(problem(FLStoreError, "a defect")))
+    with pytest.raises(Unavailable, match="http://a does not answer POST /v1/map: a defect"):
+        send(calls, A)
+    assert len(wire.sent) == 2
 
 
 def test_the_request_s_id_goes_along() -> None:

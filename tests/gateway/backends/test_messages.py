@@ -53,7 +53,7 @@ def wired(reply: Reply) -> tuple[Calls, FakeWire]:
 
 
 def test_a_slice_goes_to_every_one_of_its_shards() -> None:
-    calls, wire = wired(Reply())
+    calls, wire = wired(Reply.of({"admitted": True}))
     pieces = [memoryview(b"abc"), memoryview(np.array([1.0]).tobytes())]
     Shards(calls).put_slice(["http://a", "http://b"], PART, MEMBER, BASE, pieces)
     assert [(sent.method, sent.url) for sent in wire.sent] == [
@@ -112,7 +112,7 @@ def test_a_cache_is_asked_what_it_holds_and_why() -> None:
 
 def test_a_backend_that_cannot_be_reached_keeps_no_other_from_forgetting(caplog: pytest.LogCaptureFixture) -> None:
     def answer(sent: Sent) -> Reply:
-        return Reply.of({"status": 409, "code": "conflict", "detail": "no"}, 409) if "//a" in sent.url else Reply()
+        return Reply.problem(Conflict("no")) if "//a" in sent.url else Reply.of({"dropped": 1})
 
     wire = FakeWire(answer)
     caches = Caches(Calls(60.0, FakeTime(), wire))
@@ -187,6 +187,6 @@ def test_the_progress_callback_can_end_the_run() -> None:
 
 
 def test_a_predictor_s_own_refusal_is_raised() -> None:
-    calls, _ = wired(Reply.of({"status": 409, "code": "conflict", "detail": "another schema"}, 409))
+    calls, _ = wired(Reply.problem(Conflict("another schema")))
     with pytest.raises(Conflict, match="another schema"):
         Predictors(calls).run(["http://p"], RUN, lambda done, total: None)

@@ -7,9 +7,10 @@ import pytest
 from urllib3.exceptions import NewConnectionError
 
 from flstore_core import layout
-from flstore_core.errors import InsufficientCapacity, StoreUnavailable, Unavailable
+from flstore_core.errors import FLStoreError, InsufficientCapacity, StoreUnavailable, Unavailable
 from flstore_core.ids import JobId, ShardId
 from flstore_core.placement.base import Assignment, Shard, Table
+from flstore_core.retry import Retry
 from services.gateway.backends.placement import Placement
 from tests.fakes.store import Call, MemoryStore
 from tests.fakes.wire import FakeWire, Reply, Sent
@@ -46,7 +47,8 @@ def following(replies: dict[str, Any], store: MemoryStore | None = None) -> tupl
     controller = Controller()
     controller.replies = {key: value if isinstance(value, Reply) else Reply.of(value) for key, value in replies.items()}
     wire = FakeWire(controller)
-    return Placement("http://placement", store or MemoryStore(), wire), wire, controller
+    retry = Retry((0.05, 0.2), attempts=3, clock=lambda: 0.0, sleep=lambda _: None)
+    return Placement("http://placement", store or MemoryStore(), wire, retry=retry), wire, controller
 
 
 def test_a_new_job_is_placed_once_and_then_found_in_the_table() -> None:
@@ -111,8 +113,8 @@ def test_without_a_copy_a_start_is_no_failure() -> None:
 
 
 def test_a_refusal_of_the_controller_keeps_its_numbers() -> None:
-    problem = {"status": 507, "code": "insufficient-capacity", "detail": "too large", "update_bytes": 10}
-    placement, _, _ = following({"POST /v1/placement/jobs/job": Reply.of(problem, 507)})
+    refusal = InsufficientCapacity("too large", update_bytes=10)
+    placement, _, _ = following({"POST /v1/placement/jobs/job": Reply.problem(refusal)})
     with pytest.raises(InsufficientCapacity, match="too large") as caught:
         placement.find_or_place(JOB)
     assert caught.value.extensions == {"update_bytes": 10}
@@ -122,7 +124,12 @@ def test_a_refusal_of_the_controller_keeps_its_numbers() -> None:
     ("reply", "message"),
     [
         (Reply.of(table(8).to_json()), "no place for job 'job' yet"),
-        (Reply(b"<html>"), "something that is not JSON"),
+        (Reply(b"<html>"), "the server answered 200 <html>"),
+        (Reply(b""), "does not answer: the server answered 200"),
+        (Reply(b'{"version": 9}'), "does not answer: the server answered 200"),
+        (Reply(b"", 404), "the server answered 404"),
+        (Reply(b"", 301, {"Location": "https://elsewhere/"}), "the server answered 301 -> https://elsewhere/"),
+        (Reply.problem(FLStoreError("a defect")), "does not answer: a defect"),
         (Reply(b"", 503), "the server answered 503"),
         (Reply(b"", 502), "the server answered 502"),
     ],
@@ -131,6 +138,24 @@ def test_an_unusable_answer_of_the_controller_is_unavailability(reply: Reply, me
     placement, _, _ = following({"POST /v1/placement/jobs/job": reply})
     with pytest.raises(Unavailable, match=message):
         placement.place(JOB)
+
+
+def test_a_change_is_asked_for_again_until_the_controller_is_back() -> None:
+    def answer(sent: Sent) -> Reply:
+        replies = [Reply(b"<html>", 502), Reply(status=404), Reply.of(table(8, "job").to_json())]
+        return replies[len(wire.sent) - 1]
+
+    wire = FakeWire(answer)
+    retry = Retry((0.05,), attempts=3, clock=lambda: 0.0, sleep=lambda _: None)
+    placement = Placement("http://placement", MemoryStore(), wire, retry=retry)
+    assert placement.place(JOB) == table(8, "job").jobs[JOB]
+    assert len(wire.sent) == 3
+
+
+def test_rows_of_backends_that_lack_what_every_row_says_are_no_answer() -> None:
+    placement, _, _ = following({"GET /v1/shards": {"message": "no route"}})
+    with pytest.raises(Unavailable, match="no route"):
+        placement.fetch_backends()
 
 
 def test_awake_backends_are_all_but_those_at_zero() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -10,20 +11,24 @@ import pytest
 from flstore_core.errors import ProofRefused, Unavailable
 from flstore_core.ids import ClientId, JobId
 from flstore_core.placement.base import Table
-from flstore_core.shard.protocol import MESSAGE_HEADER, CommitMessage, MemberRef, SliceRef
+from flstore_core.shard.protocol import COMMITS, MESSAGE_HEADER, SLICES, CommitMessage, MemberRef, SliceRef
 from services.common.proof import PROOF_HEADER, Keys, Verifier, new_key
 from services.gateway.backends.caches import Caches
-from services.gateway.backends.calls import Calls, read_whole
+from services.gateway.backends.calls import Calls
 from services.gateway.backends.placement import Placement
 from services.gateway.backends.shards import Shards
 from tests.fakes.clock import FakeTime
 from tests.fakes.store import MemoryStore
-from tests.fakes.wire import FakeWire, Reply, Sent
+from tests.fakes.wire import FakeWire, Reply, Sent, read_whole
 
 KEYS = Keys.parse(new_key())
 PART = SliceRef(JobId("job"), "d" * 64, 1, 0)
 MEMBER = MemberRef(1, ClientId("c"), "0" * 64, 8)
-REFUSED = {"status": 403, "code": "proof-refused", "detail": "the clocks differ"}
+ANSWERS: Mapping[tuple[str, str], Reply] = {
+    ("PUT", SLICES): Reply.of({"admitted": True}),
+    ("POST", COMMITS): Reply(status=204),
+    ("DELETE", "/v1/placement/jobs/job"): Reply(status=204),
+}
 
 
 class Backend:
@@ -37,13 +42,13 @@ class Backend:
     def __call__(self, sent: Sent) -> Reply:
         if self.refusals:
             self.refusals -= 1
-            return Reply.of(REFUSED, 403)
+            return Reply.problem(ProofRefused("the clocks differ"))
         url = urlsplit(sent.url)
         message = sent.headers.get(MESSAGE_HEADER, "")
         proof = self.verifier.check(sent.headers[PROOF_HEADER], sent.method, unquote(url.path), url.query, message)
         proof.digest.update(sent.body)
         proof.check_body()
-        return Reply.of(self.reply if self.reply is not None else {})
+        return ANSWERS.get((sent.method, url.path), Reply.of(self.reply if self.reply is not None else {}))
 
 
 def calls(backend: Backend) -> tuple[Calls, FakeWire]:

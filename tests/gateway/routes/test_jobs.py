@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from flstore_core import layout
-from flstore_core.errors import StoreUnavailable, Unavailable
+from flstore_core.errors import InsufficientCapacity, StoreUnavailable, Unavailable
 from flstore_core.ids import JobId
 from tests.fakes.store import Call
 from tests.gateway.world import HOME, NAME, TENSORS, World, stored, vector, world
@@ -90,14 +90,14 @@ async def test_a_job_that_no_table_has_is_described_without_a_place(http: httpx.
 
 
 async def test_a_job_that_no_shard_can_hold_is_not_created(http: httpx.AsyncClient, gateway: World) -> None:
-    gateway.controller.problem = {"status": 507, "code": "insufficient-capacity", "detail": "no", "update_bytes": 24}
+    gateway.controller.problem = InsufficientCapacity("no", update_bytes=24)
     document = problem(await http.put("/v1/jobs/job", json=JOB), 507, "insufficient-capacity")
     assert document["update_bytes"] == 24
     assert list(gateway.store.contents) == [layout.job(NAME)], "which says that there is no job any more"
     problem(await http.get("/v1/jobs/job"), 404, "not-found")
     gateway.controller.problem = None
     assert (await http.put("/v1/jobs/job", json=JOB)).status_code == 201
-    gateway.controller.problem = {"status": 503, "code": "unavailable", "detail": "no"}
+    gateway.controller.problem = Unavailable("no")
     problem(await http.put("/v1/jobs/job", json=JOB), 503, "unavailable")
     assert (await http.get("/v1/jobs/job")).status_code == 200, "a job that was there before stays"
 
