@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 import numpy as np
+import urllib3
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
@@ -48,6 +49,8 @@ HOME = layout.home(NAME, "g1")
 """Where the job lies that a gateway creates first."""
 
 Answer = Callable[[Sent], Reply]
+Wire = Callable[[Answer], urllib3.PoolManager]
+"""Makes the connections over which an answer comes."""
 
 
 def vector(seed: int) -> NDArray[np.float64]:
@@ -161,9 +164,12 @@ def world(
     time: FakeTime | None = None,
     pools: Pools | None = None,
     keys: Keys | None = None,
+    wire: Wire = FakeWire,
     **settings: Any,
 ) -> World:
     """Return a gateway with two shards, and one predictor if `predictor` answers for it.
+
+    `wire` makes the connections to all of them.
 
     Two gateways of one `store` and with the same `shards` are two of one system.
     """
@@ -175,9 +181,9 @@ def world(
     def answer(sent: Sent) -> Reply:
         return predictor(sent) if predictor and "//predictor" in sent.url and sent.method == "POST" else shards(sent)
 
-    calls = Calls(60.0, time, FakeWire(answer))
+    calls = Calls(60.0, time, wire(answer))
     retry = replace(RETRY, clock=time.monotonic, sleep=time.sleep)
-    placement = Placement("http://placement", store, FakeWire(controller), retry=retry)
+    placement = Placement("http://placement", store, wire(controller), retry=retry)
     placement.wait_for_news()
     outbox = Outbox(Shards(calls), InlineExecutor, time.monotonic, 1 << 30)
     backends = Backends(placement, Shards(calls), Predictors(calls), Caches(calls), InlineExecutor(), outbox)

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flstore_core.client import FLStore
+from flstore_core.errors import PROBLEM_TYPE
 from flstore_core.integrations.recorder import Limits, Recorder
 from services.common.proof import Keys, new_key
 from services.gateway.app import create_app
@@ -62,7 +63,8 @@ class Door:
             status, code = self.problem
             async for _ in request.stream():
                 pass
-            answer = JSONResponse({"status": status, "code": code, "detail": f"the door says {code}"}, status)
+            document = {"type": PROBLEM_TYPE + code, "status": status, "code": code, "detail": f"the door says {code}"}
+            answer = JSONResponse(document, status, media_type="application/problem+json")
             await answer(scope, receive, send)
         else:
             await self.inside(scope, receive, send)

@@ -57,6 +57,8 @@ that is made anew, with the first pod of its revision, takes longer than a shard
 TURNS_OF_A_DEFECT = 2
 """Turns that a backend may fail by an error that nobody foresaw: the next one may not meet it."""
 
+OWN_RETRIES = (StoreUnavailable, BackendSilent)
+"""What ends a call after one turn: a backend or the circuits have waited for long enough."""
 GOOD = frozenset({HTTPStatus.OK, HTTPStatus.NO_CONTENT})
 """Statuses of a backend's good answers."""
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
@@ -106,7 +108,7 @@ class Calls:
         if not urls:
             raise Unavailable(f"no backend is known that could answer {method} {path}")
         headers = {**(headers or {}), REQUEST_ID_HEADER: current_request_id()}
-        attempts = self._retry.begin()
+        attempts, turns = self._retry.begin(), 0
         while True:
             try:
                 return self._turn(method, urls, path, read, headers, body)
@@ -114,7 +116,8 @@ class Calls:
                 if not _may_pass(error):
                     raise
                 cause = error
-            if not attempts.failed() or attempts.failures >= _turns(cause):
+            turns = max(turns, _turns(cause))  # a route that is being made anew refuses connections now and then, too
+            if isinstance(cause, OWN_RETRIES) or not attempts.failed() or attempts.failures >= turns:
                 raise _final(cause, method, urls, path) from cause
             attempts.wait()
 
@@ -182,9 +185,7 @@ def _is_defect(error: Exception) -> bool:
 
 
 def _turns(cause: Exception) -> int:
-    """Return how many turns may end for this cause."""
-    if isinstance(cause, StoreUnavailable | BackendSilent):
-        return 1
+    """Return how many turns a call has that failed for this cause."""
     if isinstance(cause, ForeignAnswer | NameResolutionError):
         return TURNS_OF_A_ROUTE
     return TURNS_OF_A_DEFECT if _is_defect(cause) else TURNS

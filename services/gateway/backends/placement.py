@@ -18,6 +18,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 import urllib3
+from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 from flstore_core import layout
@@ -29,7 +30,7 @@ from flstore_core.retry import Retry
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.documents import load_json
 from services.common.proof import Keys
-from services.gateway.backends.calls import UNREADABLE, unproven
+from services.gateway.backends.calls import UNREADABLE, read_nothing, unproven
 
 T = TypeVar("T")
 
@@ -104,7 +105,7 @@ class Placement:
 
     def forget(self, job: JobId) -> None:
         """Tell the controller that a job is deleted."""
-        self._insist("DELETE", f"/v1/placement/jobs/{job}", _read_nothing)
+        self._insist("DELETE", f"/v1/placement/jobs/{job}", read_nothing)
 
     def addresses(self, assignment: Assignment, index: int) -> list[str]:
         """Return the addresses of a slice's shards, most preferred first."""
@@ -152,7 +153,7 @@ class Placement:
             if table.version >= self._table.version:
                 self._table = table
 
-    def _insist(self, method: str, path: str, read: Callable[[bytes], T]) -> T:
+    def _insist(self, method: str, path: str, read: Callable[[BaseHTTPResponse], T]) -> T:
         """Call the controller until it answers, or the retry gives up."""
         attempts = self._retry.begin()
         while True:
@@ -163,7 +164,7 @@ class Placement:
                     raise
             attempts.wait()
 
-    def _call(self, method: str, path: str, read: Callable[[bytes], T]) -> T:
+    def _call(self, method: str, path: str, read: Callable[[BaseHTTPResponse], T]) -> T:
         try:
             response = self._http.request(
                 method, self._url + path, headers=self._keys.sign(method, path), redirect=False
@@ -173,7 +174,7 @@ class Placement:
         if response.status not in GOOD:
             raise self._refusal(from_response(response.status, response.data, response.headers))
         try:
-            return read(response.data)
+            return read(response)
         except UNREADABLE as error:
             refusal = foreign_answer(response.status, response.data, response.headers)
             raise self._refusal(refusal) from error
@@ -187,22 +188,17 @@ class Placement:
         return error
 
 
-def _read_table(body: bytes) -> Table:
-    return Table.from_json(json.loads(body))
+def _read_table(response: BaseHTTPResponse) -> Table:
+    return Table.from_json(json.loads(response.data))
 
 
-def _read_news(body: bytes) -> Table | None:
-    return _read_table(body) if body else None
+def _read_news(response: BaseHTTPResponse) -> Table | None:
+    return None if response.status == HTTPStatus.NOT_MODIFIED else _read_table(response)
 
 
-def _read_nothing(body: bytes) -> None:
-    if body:
-        raise ValueError("the answer should have no body")
-
-
-def _read_backends(body: bytes) -> list[dict[str, Any]]:
+def _read_backends(response: BaseHTTPResponse) -> list[dict[str, Any]]:
     """Return the rows of backends; each says at least whose it is, its state and its address."""
-    rows: list[dict[str, Any]] = json.loads(body)
+    rows: list[dict[str, Any]] = json.loads(response.data)
     for row in rows:
         row["shard"], row["state"], row["url"]
     return rows

@@ -82,7 +82,7 @@ def test_a_table_of_a_lower_version_is_ignored() -> None:
 def test_news_is_asked_for_after_the_version_that_is_known() -> None:
     placement, wire, controller = following({"GET /v1/placement": table(8).to_json()})
     placement.wait_for_news()
-    controller.replies["GET /v1/placement"] = Reply(b"")
+    controller.replies["GET /v1/placement"] = Reply(status=304)
     placement.wait_for_news()
     assert [sent.path for sent in wire.sent] == ["/v1/placement?after=0&wait=20", "/v1/placement?after=8&wait=20"]
     assert placement.table.version == 8
