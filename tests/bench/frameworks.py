@@ -1,4 +1,4 @@
-"""What recording adds to a round of Flower, and how long advice on an open round takes."""
+"""What recording adds to a round of Flower, how long advice takes, and what a client adds to a server by reference."""
 
 import statistics
 import tempfile
@@ -11,7 +11,7 @@ from services.local.running import running
 from tests.bench.resnet import Arrays
 from tests.bench.row import Row, seconds
 from tests.bench.system import models
-from tests.frameworks import overhead
+from tests.frameworks import memory, overhead
 from tests.frameworks.programs import FRAMEWORKS
 from tests.waiting import eventually
 
@@ -24,6 +24,7 @@ def rows() -> Iterator[Row]:
     with tempfile.TemporaryDirectory(dir="build") as folder, running(folder, log=Path(folder, "log")) as (url, _):
         yield _advice(url)
         yield _overhead(url)
+        yield _memory(url)
 
 
 def _advice(url: str) -> Row:
@@ -56,3 +57,12 @@ def _overhead(url: str) -> Row:
         f"{bare.with_s:.1f} s ({bare.ratio:.2f} x), all on these cores"
     )
     return Row("flower_round_overhead", trained.ratio, "x", 1.10, note=note)
+
+
+def _memory(url: str) -> Row:
+    (flower,) = (each for each in FRAMEWORKS if each.name == "Flower")
+    fewer, more = memory.CLIENTS[:2]
+    peaks = {clients: memory.peak(flower, url, "reference", clients) for clients in (fewer, more)}
+    note = ", ".join(f"{clients} clients {(peak or 0) / 1e6:.0f} MB" for clients, peak in peaks.items())
+    each = (memory.per_client(peaks) or 0.0) / 1e6
+    return Row("reference_server_rss_per_client", each, "MB", 1.0, note=f"at most, of updates of ResNet18: {note}")

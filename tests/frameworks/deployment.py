@@ -51,8 +51,12 @@ class Federation:
 
 
 @contextmanager
-def federation(programs: Path, folder: Path, nodes: int) -> Iterator[Federation]:
-    """Run a SuperLink and SuperNodes on free loopback ports, with partition ids from 0."""
+def federation(programs: Path, folder: Path, nodes: int, allowed: str = "") -> Iterator[Federation]:
+    """Run a SuperLink and SuperNodes on free loopback ports, with partition ids from 0.
+
+    Args:
+        allowed: the FLStore that clients may be sent to.
+    """
     link, *ports = free_ports(nodes + 1)
     address = f"127.0.0.1:{link}"
     home = folder / "flwr"
@@ -70,7 +74,7 @@ def federation(programs: Path, folder: Path, nodes: int) -> Iterator[Federation]
         eventually(lambda: log.exists() and "startup complete" in log.read_text(), 60.0)
         for number, port in enumerate(ports):
             supernode = ["flower-supernode", "--insecure", "--superlink", address, "--port", str(port)]
-            named = ["--node-config", f"partition-id={number}"]
+            named = ["--node-config", f"partition-id={number} flstore-url='{allowed}'"]
             stack.enter_context(_running(programs, [*supernode, *named], env, folder / f"supernode-{number}.log"))
         yield Federation(programs, env, log)
 

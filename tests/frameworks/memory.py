@@ -20,12 +20,13 @@ Peaks = Mapping[str, Mapping[int, int | None]]
 def measure(framework: Framework, url: str) -> Peaks:
     """Train for one round with each number of clients, in each way."""
     return {
-        way: {clients: _peak(framework, url, way, clients) for clients in CLIENTS}
+        way: {clients: peak(framework, url, way, clients) for clients in CLIENTS}
         for way in (WITHOUT, *framework.transports)
     }
 
 
-def _peak(framework: Framework, url: str, way: str, clients: int) -> int | None:
+def peak(framework: Framework, url: str, way: str, clients: int) -> int | None:
+    """Return the most memory that the server's process takes for one round, in bytes; None if there is too little."""
     if way != "reference" and clients * MODEL_BYTES > MOST_SHARE * _free_bytes():
         return None
     job = f"{framework.name.lower()}-memory-{way}-{clients}"

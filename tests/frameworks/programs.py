@@ -47,6 +47,8 @@ class Framework:
         module = f"{self.module}.{program}" if program else self.module
         command = [str(python), "-W", "ignore", "-m", module, json.dumps(asdict(plan))]
         env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "RAY_DEDUP_LOGS": "0", "FLWR_TELEMETRY_ENABLED": "0"}
+        if plan.url:
+            env["FLSTORE_URL"] = plan.url  # what clients may be sent to
         ended = subprocess.run(
             command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=LONGEST_S
         )
@@ -56,4 +58,13 @@ class Framework:
         return Outcome(**json.loads(last))
 
 
-FRAMEWORKS = (Framework("Flower", "flower-simulation", "flwr", "tests.frameworks.flower", "its simulation, with Ray"),)
+FRAMEWORKS = (
+    Framework(
+        "Flower",
+        "flower-simulation",
+        "flwr",
+        "tests.frameworks.flower",
+        "its simulation, with Ray",
+        ("value", "reference"),
+    ),
+)

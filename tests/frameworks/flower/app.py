@@ -12,11 +12,11 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 
-from flstore_core.integrations.flower import attach, client_names
+from flstore_core.integrations.flower import attach, by_reference, client_names
 from tests.frameworks import clients
 from tests.frameworks.plan import Outcome, Plan
 
-client_app = ClientApp(mods=[client_names])
+client_app = ClientApp(mods=[client_names, by_reference])
 
 
 @client_app.train()
@@ -52,7 +52,7 @@ def run_server(plan: Plan, grid: Grid) -> Outcome:
 
     strategy = FedAvg(fraction_evaluate=0.0, min_train_nodes=plan.clients, min_available_nodes=plan.clients)
     if plan.url:
-        strategy = attach(strategy, plan.url, job=plan.job, advice=plan.advice)  # type: ignore[arg-type]
+        strategy = attach(strategy, plan.url, job=plan.job, advice=plan.advice, transport=plan.transport)  # type: ignore[arg-type]
     initial, config = _record(clients.initial(plan.config)), ConfigRecord(dict(plan.config))
     strategy.start(grid, initial, num_rounds=plan.rounds, train_config=config, evaluate_fn=evaluate)
     peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
