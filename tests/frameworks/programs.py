@@ -46,7 +46,13 @@ class Framework:
         python = environment(self.environment) / "python"
         module = f"{self.module}.{program}" if program else self.module
         command = [str(python), "-W", "ignore", "-m", module, json.dumps(asdict(plan))]
-        env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "RAY_DEDUP_LOGS": "0", "FLWR_TELEMETRY_ENABLED": "0"}
+        env = {
+            **os.environ,
+            "FLSTORE_URL": plan.url,
+            "OPENBLAS_NUM_THREADS": "1",
+            "RAY_DEDUP_LOGS": "0",
+            "FLWR_TELEMETRY_ENABLED": "0",
+        }
         if plan.url:
             env["FLSTORE_URL"] = plan.url  # what clients may be sent to
         ended = subprocess.run(

@@ -71,10 +71,9 @@ def test_the_model_learns() -> None:
     assert clients.accuracy(clients.train(start, config, 0, 1)[0], config) > clients.accuracy(start, config)
 
 
-def test_models_of_resnets_size_take_a_step_and_learn_nothing() -> None:
+def test_models_of_resnets_size_take_a_step() -> None:
     config = Plan(RESNET).config
     start = clients.initial(config)
     sent, _ = clients.train(start, config, 3, 1)
     assert sum(array.nbytes for array in sent.values()) == pytest.approx(memory.MODEL_BYTES, rel=0.01)
     assert not np.array_equal(sent["fc.bias"], start["fc.bias"])
-    assert np.isnan(clients.accuracy(start, config))

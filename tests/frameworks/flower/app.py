@@ -14,7 +14,7 @@ from flwr.serverapp.strategy import FedAvg
 
 from flstore_core.integrations.flower import attach, by_reference, client_names
 from tests.frameworks import clients
-from tests.frameworks.plan import Outcome, Plan
+from tests.frameworks.plan import DIGITS, Outcome, Plan
 
 client_app = ClientApp(mods=[client_names, by_reference])
 
@@ -46,7 +46,7 @@ def run_server(plan: Plan, grid: Grid) -> Outcome:
     ends: list[float] = []
 
     def evaluate(number: int, arrays: ArrayRecord) -> MetricRecord:
-        accuracy.append(clients.accuracy(_arrays(arrays), plan.config))
+        accuracy.append(clients.accuracy(_arrays(arrays), plan.config) if plan.model == DIGITS else float("nan"))
         ends.append(time.perf_counter())
         return MetricRecord({"accuracy": accuracy[-1]})
 
