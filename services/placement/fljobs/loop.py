@@ -68,8 +68,12 @@ class FLJobs:
 
     async def _reconcile(self, name: str) -> bool:
         await self._runtime.wait_until_synced()
-        self._runtime.set_retention(self._objects.compute_longest_retention(self._cluster.settings.stable_window_s))
+        self._set_retention()
         return await self._reconciler.reconcile(name)
+
+    def _set_retention(self) -> None:
+        window_s = self._cluster.settings.stable_window_s
+        self._runtime.set_retention(self._objects.compute_longest_retention(window_s))
 
     async def _refresh(self) -> None:
         while True:
@@ -80,6 +84,7 @@ class FLJobs:
     async def _follow_tables(self) -> None:
         """Mirror the jobs of each new table."""
         await self._informer.synced.wait()
+        self._set_retention()  # where there are no objects, nothing else would say so
         version = -1
         while not self._board.closed:
             if table := await self._board.wait_for_newer(version, WAIT_S):

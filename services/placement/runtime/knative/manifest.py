@@ -3,6 +3,7 @@
 `docs/decisions/shards-as-knative-services.md` gives the reasons for its settings.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.common.proof import VARIABLE
@@ -26,7 +27,9 @@ USER_ID = 65532
 KEYS_ID = "flstore.dev/service-keys"
 """Annotation that says with which keys a pod was started."""
 RETENTIONS_S = (0, 60, 120, 300, 600, 1200, 1800, 3600)
-"""The retentions in use. There are few, because each change of the retention starts every backend anew."""
+"""The retentions in use. There are few, because each change of the retention starts every backend once."""
+RETENTION = "autoscaling.knative.dev/scale-to-zero-pod-retention-period"
+"""Annotation that says how long the last pod stays after the autoscaler has decided to scale to zero."""
 
 PROGRAM_SHARE = 0.9
 """Share of its memory that a predictor may allocate. A program that wants more is refused before the pod is killed."""
@@ -68,6 +71,8 @@ class Release:
     """`ownerReferences` of every service."""
     retention_s: int = 0
     """Retention that the jobs' round intervals ask for. That of the settings applies if it is longer."""
+    kept_retention: str | None = None
+    """Retention of the one service that is made, whatever the jobs ask for; None for no such."""
 
 
 def service_name(release: str, backend: str) -> str:
@@ -87,6 +92,12 @@ def backend_selector(release: str) -> str:
 def round_up_retention(retention_s: float) -> int:
     """Return the shortest of `RETENTIONS_S` that is no shorter than `retention_s`, or the longest of all."""
     return next((step for step in RETENTIONS_S if step >= retention_s), RETENTIONS_S[-1])
+
+
+def retention_of(service: Json) -> str | None:
+    """Return the retention that a service has; None if it names none."""
+    annotations: Mapping[str, str] = service["spec"]["template"].get("metadata", {}).get("annotations") or {}
+    return annotations.get(RETENTION)
 
 
 def make_service(spec: BackendSpec, release: Release) -> Json:
@@ -117,14 +128,14 @@ def make_service(spec: BackendSpec, release: Release) -> Json:
 def _scaling(release: Release) -> dict[str, str]:
     """Return the autoscaling annotations: one pod or none, and no activator in the path once it is awake."""
     settings = release.settings
-    retention = min(max(settings.retention_s, release.retention_s), WINDOW_S[1])
+    retention_s = min(max(settings.retention_s, release.retention_s), WINDOW_S[1])
     return {
         "autoscaling.knative.dev/min-scale": "0",
         "autoscaling.knative.dev/max-scale": "1",
         "autoscaling.knative.dev/target-burst-capacity": "0",
         "autoscaling.knative.dev/window": f"{settings.stable_window_s}s",
         "autoscaling.knative.dev/scale-down-delay": f"{settings.scale_down_delay_s}s",
-        "autoscaling.knative.dev/scale-to-zero-pod-retention-period": f"{retention}s",
+        RETENTION: release.kept_retention or f"{retention_s}s",
     }
 
 
