@@ -15,11 +15,11 @@ ALERTS = (
     ),
     Alert(
         "FLStoreColdStartsSlow",
-        "histogram_quantile(0.9, sum by (le) (rate(flstore_placement_shard_start_seconds_bucket[15m])))",
+        "histogram_quantile(0.9, sum by (le) (rate(flstore_cold_start_seconds_bucket{stage='whole'}[15m])))",
         ">",
         5,
         10,
-        "Shards take more than 5 s to start. Is the image on the node, does Knative resolve its tag, is CPU left?",
+        "Calls wait over 5 s for a shard to start: is the image there, does Knative resolve its tag, is CPU left?",
     ),
     Alert(
         "FLStoreShardsCrash",

@@ -75,14 +75,33 @@ SCALE_TO_ZERO = Dashboard(
         ),
         Panel(
             "Start by stage",
-            "`process`: from the process' birth until it serves. `store`: until the object store had answered. What"
-            " `ready` has beyond `process` is scheduling, the image and the network.",
+            "`scheduled`: what callers waited until the shard's process was born: scheduling, the image, the network."
+            " `answered`: from then to its answer. `process`: until it served. `store`: until its store had answered.",
             Unit.SECONDS,
             (
-                Query("avg by (stage) (flstore_shard_start_seconds)", "{{stage}}"),
                 Query(
-                    "sum(flstore_placement_shard_start_seconds_sum) / sum(flstore_placement_shard_start_seconds_count)",
-                    "ready",
+                    "sum by (stage) (rate(flstore_cold_start_seconds_sum{stage!='whole'}[$__range]))"
+                    " / sum by (stage) (rate(flstore_cold_start_seconds_count{stage!='whole'}[$__range]))",
+                    "{{stage}}",
+                ),
+                Query("avg by (stage) (flstore_shard_start_seconds)", "{{stage}}"),
+            ),
+            Threshold(warn=1.5, bad=3),
+        ),
+        Panel(
+            "Waits for a start",
+            "Median and slowest in a hundred of the calls that a shard had to start for, measured by the caller.",
+            Unit.SECONDS,
+            (
+                Query(
+                    "histogram_quantile(0.5,"
+                    " sum by (le) (rate(flstore_cold_start_seconds_bucket{stage='whole'}[$__rate_interval])))",
+                    "p50",
+                ),
+                Query(
+                    "histogram_quantile(0.99,"
+                    " sum by (le) (rate(flstore_cold_start_seconds_bucket{stage='whole'}[$__rate_interval])))",
+                    "p99",
                 ),
             ),
             Threshold(warn=1.5, bad=3),

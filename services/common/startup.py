@@ -1,4 +1,13 @@
-"""Measures how long this process took to start, by stage."""
+"""Measures how long this process took to start, by stage, and tells callers how old it is.
+
+Only a caller knows how long it waited for a start: Kubernetes calls a pod ready up to a second later, and knows nothing
+of requests that the activator holds. Each answer says how old the process is. A call that took longer than that began
+before the process did, so it waited for the start.
+
+    t = 0.0 s   a call leaves the gateway; the shard is at zero
+    t = 0.9 s   its process is born
+    t = 1.6 s   the answer leaves, X-FLStore-Age: 0.700      the call waited 0.9 s for a process, 0.7 s for its answer
+"""
 
 import logging
 import os
@@ -9,11 +18,16 @@ from pathlib import Path
 from anyio import to_thread
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flstore_core.errors import FLStoreError
 from flstore_core.storage.base import ObjectStore
 
 logger = logging.getLogger(__name__)
+
+AGE_HEADER = "X-FLStore-Age"
+"""Seconds since the birth of the process that answers."""
 
 PROCESS = "process"
 """Stage that is over when requests are answered."""
@@ -47,6 +61,22 @@ class Startup(Collector):
         for stage, seconds in self._stages.items():
             family.add_metric([self._shard, stage], seconds)
         yield family
+
+
+class TellAge:
+    """ASGI middleware: says in each answer how old this process is."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._born = time.monotonic() - age_s()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_age(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[AGE_HEADER] = f"{time.monotonic() - self._born:.3f}"
+            await send(message)
+
+        await self._app(scope, receive, send_with_age)
 
 
 async def open_early(store: ObjectStore, startup: Startup | None = None) -> None:

@@ -13,8 +13,35 @@ from flstore_core.cache import Cache
 from flstore_core.cost import RequestCost
 from flstore_core.patterns import Pattern
 
+START_BUCKETS = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 5.0, 10.0, 30.0, 60.0)
+"""Seconds."""
+
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Seconds."""
+
+
+class ColdStarts:
+    """Waits of calls for backends that were at zero, each call that waited."""
+
+    def __init__(self) -> None:
+        self.seconds = Histogram(
+            "flstore_cold_start_seconds",
+            "Time that a call waited for a backend: until its process was born, from then to the answer, and both",
+            ["stage"],
+            buckets=START_BUCKETS,
+            registry=None,
+        )
+        self._stages = {stage: self.seconds.labels(stage) for stage in (SCHEDULED, ANSWERED, WHOLE)}
+
+    def note(self, waited_s: float, age_s: float) -> None:
+        """Count a call that was answered after `waited_s` seconds, if the process was younger than that."""
+        if waited_s > age_s:
+            for stage, seconds in ((SCHEDULED, waited_s - age_s), (ANSWERED, age_s), (WHOLE, waited_s)):
+                self._stages[stage].observe(seconds)
+
+
+SCHEDULED, ANSWERED, WHOLE = "scheduled", "answered", "whole"
+"""Stages of a cold start."""
 
 
 class GatewayMetrics:

@@ -35,7 +35,7 @@ from services.gateway.backends.predictors import Predictors
 from services.gateway.backends.shards import Shards
 from services.gateway.backends.slices import Backends
 from services.gateway.jobs import Jobs
-from services.gateway.metrics import GatewayMetrics
+from services.gateway.metrics import ColdStarts, GatewayMetrics
 from services.gateway.programs import Programs
 from services.gateway.rounds.commit import Commit
 from services.gateway.rounds.erase import Derived, Eraser
@@ -87,12 +87,15 @@ class State:
 def create_state(settings: Settings, store: ObjectStore, keys: Keys) -> State:
     """Return the parts of a gateway over `store`. It signs its calls of backends with the first of `keys`."""
     pools, time = Pools.start(), RealTime()
-    calls = Calls(settings.shard_timeout_seconds, time, keys=keys)
+    cold_starts = ColdStarts()
+    calls = Calls(settings.shard_timeout_seconds, time, keys=keys, note_age=cold_starts.note)
     placement = Placement(settings.placement_url, store, keys=keys)
     shards = Shards(calls)
     outbox = Outbox(shards, start_lane, time.monotonic, settings.in_flight_bytes // LANE_SHARE)
     backends = Backends(placement, shards, Predictors(calls), Caches(calls), pools.callers, outbox)
-    return assemble(settings, store, backends, pools, time, keys)
+    state = assemble(settings, store, backends, pools, time, keys)
+    state.metrics.registry.register(cold_starts.seconds)
+    return state
 
 
 def assemble(

@@ -14,7 +14,7 @@ from services.common.guard import Guard
 from services.common.logs import RequestLog
 from services.common.problems import exception_handlers
 from services.common.proof import Keys
-from services.common.startup import open_early
+from services.common.startup import TellAge, open_early
 from services.predictor.kserving import serve_models
 from services.predictor.routes import ROUTES
 from services.predictor.state import State
@@ -47,7 +47,7 @@ def create_app(state: State, keys: Keys) -> FastAPI:
         title="FLStore predictor",
         version=__version__,
         routes=[*ROUTES],
-        middleware=[Middleware(RequestLog), Middleware(Guard, keys=keys)],
+        middleware=[Middleware(RequestLog), Middleware(TellAge), Middleware(Guard, keys=keys)],
         exception_handlers={**exception_handlers},
         lifespan=lifespan,
         docs_url=None,

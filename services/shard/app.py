@@ -10,7 +10,7 @@ from services.common.guard import Guard
 from services.common.logs import RequestLog
 from services.common.problems import exception_handlers
 from services.common.proof import Keys
-from services.common.startup import PROCESS, open_early
+from services.common.startup import PROCESS, TellAge, open_early
 from services.common.tasks import begin, end
 from services.shard.routes import ROUTES
 from services.shard.state import State
@@ -33,7 +33,7 @@ def create_app(state: State, keys: Keys) -> Starlette:
 
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(RequestLog), Middleware(Guard, keys=keys)],
+        middleware=[Middleware(RequestLog), Middleware(TellAge), Middleware(Guard, keys=keys)],
         exception_handlers=exception_handlers,
         lifespan=lifespan,
     )

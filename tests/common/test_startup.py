@@ -6,11 +6,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from starlette.responses import PlainTextResponse
 
 from flstore_core.errors import StoreUnavailable
 from services.common import startup
-from services.common.startup import PROCESS, STORE, Startup, age_s, open_early
+from services.common.startup import AGE_HEADER, PROCESS, STORE, Startup, TellAge, age_s, open_early
 from tests.fakes.store import Call, MemoryStore
 
 
@@ -69,3 +71,11 @@ async def test_a_store_is_opened_without_anyone_keeping_the_time() -> None:
     store.before = lambda call: asked.append(call.method)
     await open_early(store)
     assert asked == ["probe"]
+
+
+async def test_each_answer_says_how_old_the_process_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(startup, "age_s", lambda: 100.0)
+    transport = httpx.ASGITransport(TellAge(PlainTextResponse("fine")))
+    async with httpx.AsyncClient(transport=transport, base_url="http://shard") as client:
+        first, second = [float((await client.get("/")).headers[AGE_HEADER]) for _ in range(2)]
+    assert 100.0 <= first <= second

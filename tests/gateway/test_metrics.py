@@ -10,7 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 from flstore_core.cache import Cache, Ledger
 from flstore_core.cost import Reads, Usage, price_request
 from flstore_core.policies.registry import make_policy
-from services.gateway.metrics import GatewayMetrics, Measure
+from services.gateway.metrics import ColdStarts, GatewayMetrics, Measure
 from tests.fakes.clock import Clock
 
 
@@ -74,3 +74,14 @@ def test_a_request_s_cost_is_counted_here_and_at_both_baselines(metrics: Gateway
     for kind, bill in (("", cost.ours), ("_at_objstore", cost.objstore), ("_at_cache", cost.cache)):
         value = metrics.registry.get_sample_value("flstore_cost_dollars_total", {"kind": f"requests{kind}"})
         assert value == pytest.approx(2 * bill.total)
+
+
+def test_a_call_that_began_before_the_process_that_answered_it_waited_for_its_start() -> None:
+    cold_starts = ColdStarts()
+    cold_starts.note(1.6, 0.7)
+    cold_starts.note(0.2, 3600.0)
+    [family] = cold_starts.seconds.collect()
+    seconds = {sample.labels["stage"]: sample.value for sample in family.samples if sample.name.endswith("_sum")}
+    counts = {sample.labels["stage"]: sample.value for sample in family.samples if sample.name.endswith("_count")}
+    assert seconds == pytest.approx({"scheduled": 0.9, "answered": 0.7, "whole": 1.6})
+    assert set(counts.values()) == {1.0}

@@ -15,6 +15,7 @@ nor believed, whatever its status: the call is repeated until the route is there
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -40,6 +41,7 @@ from flstore_core.retry import Retry
 from flstore_core.shard.protocol import MESSAGE_HEADER, WORK_HEADER, Work
 from services.common.logs import REQUEST_ID_HEADER, current_request_id
 from services.common.proof import Keys
+from services.common.startup import AGE_HEADER
 from services.common.timing import Time
 from services.gateway.backends.circuits import Circuits
 
@@ -73,14 +75,22 @@ class Calls:
             after the call did is not begun.
         http: makes single requests; by default one that keeps connections open.
         keys: the first one signs every attempt.
+        note_age: called with the seconds that an attempt took until its answer began, and the age of the process that
+            gave it.
     """
 
     def __init__(
-        self, timeout_s: float, time: Time, http: urllib3.PoolManager | None = None, keys: Keys | None = None
+        self,
+        timeout_s: float,
+        time: Time,
+        http: urllib3.PoolManager | None = None,
+        keys: Keys | None = None,
+        note_age: Callable[[float, float], None] = lambda *_: None,
     ) -> None:
         timeout = urllib3.Timeout(timeout_s)
         self._http = http or urllib3.PoolManager(num_pools=64, maxsize=32, retries=False, timeout=timeout)
         self._keys = keys or Keys()
+        self._time, self._note_age = time, note_age
         self._circuits = Circuits(time.monotonic)
         self._retry = Retry(PAUSES_S, give_up_s=timeout_s, clock=time.monotonic, sleep=time.sleep)
 
@@ -166,11 +176,14 @@ class Calls:
         pieces = body if isinstance(body, list) else [body]
         proof = self._keys.sign(method, path, pieces, headers.get(MESSAGE_HEADER, ""))
         sent: Any = body or None  # an iterable of buffers is fine, though not in urllib3's annotations
+        began = self._time.monotonic()
         response = self._http.request(
             method, url + path, headers={**headers, **proof}, body=sent, preload_content=False, redirect=False
         )
         if response.status not in GOOD:
             raise from_response(response.status, response.data, response.headers)
+        with suppress(KeyError, ValueError):
+            self._note_age(self._time.monotonic() - began, float(response.headers[AGE_HEADER]))
         return response
 
 

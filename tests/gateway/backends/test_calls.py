@@ -11,6 +11,7 @@ from urllib3.exceptions import NameResolutionError, NewConnectionError, ReadTime
 from flstore_core.errors import Conflict, FLStoreError, InsufficientCapacity, StoreUnavailable, Unavailable
 from flstore_core.shard.protocol import WORK_HEADER, Work
 from services.common import logs
+from services.common.startup import AGE_HEADER
 from services.gateway.backends.calls import (
     Calls,
     decode,
@@ -241,3 +242,18 @@ def test_closing_closes_the_connections() -> None:
     calls, wire, _ = calls_over(refused)
     calls.close()
     assert wire.closed
+
+
+@pytest.mark.parametrize(("age", "noted"), [("0.700", [(1.6, 0.7)]), ("", []), ("young", [])])
+def test_how_long_an_attempt_took_and_how_old_the_process_was_is_noted(
+    age: str, noted: list[tuple[float, float]]
+) -> None:
+    time, notes = FakeTime(), list[tuple[float, float]]()
+
+    def answer(sent: Sent) -> Reply:
+        time.sleep(1.6)
+        return Reply(b"fine", headers={AGE_HEADER: age} if age else {})
+
+    calls = Calls(60.0, time, FakeWire(answer), note_age=lambda *ages: notes.append(ages))
+    assert send(calls, A) == b"fine"
+    assert notes == noted
