@@ -83,7 +83,7 @@ class QueueProxy:
         if self.answers_to_lose:
             self.answers_to_lose -= 1
             answer = await self._run(request, body)
-        headers = {name: value for name, value in answer.headers.items() if name.startswith("x-")}
+        headers = {name: text for name, text in answer.headers.items() if name.startswith(("x-", "content-type"))}
         return web.Response(body=answer.content, status=answer.status_code, headers=headers)
 
     async def _run(self, request: web.BaseRequest, body: bytes) -> httpx.Response:

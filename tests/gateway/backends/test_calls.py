@@ -248,12 +248,14 @@ def test_closing_closes_the_connections() -> None:
 def test_how_long_an_attempt_took_and_how_old_the_process_was_is_noted(
     age: str, noted: list[tuple[float, float]]
 ) -> None:
-    time, notes = FakeTime(), list[tuple[float, float]]()
+    time, notes = FakeTime(), list[tuple[float, ...]]()
 
     def answer(sent: Sent) -> Reply:
         time.sleep(1.6)
         return Reply(b"fine", headers={AGE_HEADER: age} if age else {})
 
-    calls = Calls(60.0, time, FakeWire(answer), note_age=lambda *ages: notes.append(ages))
+    calls = Calls(
+        60.0, time, FakeWire(answer), note_age=lambda *seconds: notes.append(tuple(round(each, 3) for each in seconds))
+    )
     assert send(calls, A) == b"fine"
     assert notes == noted
