@@ -1,8 +1,9 @@
 """The client: `FLStore` and `AsyncFLStore`, over HTTP only.
 
-Here: the calls of the HTTP API without I/O (`api`, `paths`, `encoding`, `tensors`), when a request is repeated and
-which error a response stands for (`retry`, `problems`), what calls return (`results`), and two transports that only
-move bytes (`sync_client` over urllib3, `async_client` over httpx). `exchange` says how the API and a transport meet.
+Here: the calls of the HTTP API without I/O (`api`, `transfers`, `paths`, `encoding`, `tensors`), when a request is
+repeated and which error a response stands for (`retry`, `problems`), what calls return (`results`), and two transports
+that only move bytes (`sync_client` over urllib3, `async_client` over httpx). `exchange` says how the API and a
+transport meet.
 Importing the client takes no longer than importing NumPy and an HTTP library: `async_client` is imported when it is
 asked for.
 

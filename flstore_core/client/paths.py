@@ -3,6 +3,8 @@
 A name that is not usable raises `InvalidId`, and what is no name at all `InvalidParameters`.
 """
 
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlencode
 
 from flstore_core import ids
@@ -57,9 +59,10 @@ def client(job_name: Id, name: Id) -> str:
     return f"{job(job_name)}/clients/{client_name(name)}"
 
 
-def artifact(job_name: Id, link: str) -> str:
-    """Return an artifact's path, given its id or its link."""
-    return f"{job(job_name)}/artifacts/{ids.object_name('artifact', link.rsplit('/', 1)[-1])}"
+def artifact(job_name: Id, link: str | Mapping[str, Any]) -> str:
+    """Return an artifact's path, given its id, its link's `href`, or the link itself."""
+    href = as_text("artifact", link.get("href") if isinstance(link, Mapping) else link)
+    return f"{job(job_name)}/artifacts/{ids.object_name('artifact', href.rsplit('/', 1)[-1])}"
 
 
 def workload(job_name: Id, name: Id) -> str:
