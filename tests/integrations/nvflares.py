@@ -1,5 +1,6 @@
 """NVFlare without processes: its own workflows, over a communicator whose clients answer at once."""
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from nvflare.apis.client import Client as Site
 from nvflare.apis.controller_spec import ClientTask, Task
 from nvflare.apis.event_type import EventType
+from nvflare.apis.filter import Filter
 from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import FLContextKey, ReservedKey, ReturnCode
 from nvflare.apis.fl_context import FLContext, FLContextManager
@@ -17,6 +19,9 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.abstract.model import ModelLearnable, ModelLearnableKey, make_model_learnable
 from nvflare.app_common.abstract.model_persistor import ModelPersistor
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+
+from flstore_core.errors import FLStoreError
+from flstore_core.integrations.nvflare.models import model_in
 
 Client = Callable[[FLModel], FLModel | None]
 """What a site does with a task; None for a failure."""
@@ -53,6 +58,9 @@ class Server(WFCommSpec):  # type: ignore[misc]
         self.panics: list[str] = []
         self.asked: list[list[str]] = []
         self.results: list[tuple[str, Shareable]] = []
+        self.nbytes = 0
+        """Bytes of arrays in messages."""
+        self._filters: dict[str, list[Filter]] = {"sent": [], "asked": [], "answered": []}
 
     def run(self, *workflows: FLComponent) -> None:
         """Run workflows to their end, with the events of a whole run."""
@@ -89,6 +97,17 @@ class Server(WFCommSpec):  # type: ignore[misc]
     def persist_components(self, fl_ctx: FLContext, completed: bool) -> None:
         """Keep nothing."""
 
+    # Filters, as a recipe takes them
+
+    def add_server_output_filter(self, filter: Filter, tasks: list[str]) -> None:  # noqa: A002
+        self._filters["sent"].append(filter)
+
+    def add_client_input_filter(self, filter: Filter, tasks: list[str]) -> None:  # noqa: A002
+        self._filters["asked"].append(filter)
+
+    def add_client_output_filter(self, filter: Filter, tasks: list[str]) -> None:  # noqa: A002
+        self._filters["answered"].append(filter)
+
     # What workflows ask of the communicator
 
     def broadcast(self, task: Task, fl_ctx: FLContext, targets: Any = None, *_: Any, **__: Any) -> None:
@@ -112,11 +131,35 @@ class Server(WFCommSpec):  # type: ignore[misc]
     def _answer(self, client_task: ClientTask) -> None:
         task, context = client_task.task, self.context_of(client_task.client.name)
         task.before_task_sent_cb(client_task, context)
-        model = self._clients[client_task.client.name](FLModelUtils.from_shareable(task.data))
-        client_task.result = _reply(task.data, model)
+        asked = self._filtered("sent", copy.deepcopy(task.data), context)
+        self.nbytes += _nbytes(asked)
+        client_task.result = self._work(client_task, asked)
+        self.nbytes += _nbytes(client_task.result)
         client_task.result.set_peer_props({ReservedKey.IDENTITY_NAME: client_task.client.name})
         self.results.append((client_task.client.name, client_task.result))
         task.result_received_cb(client_task, context)
+
+    def _work(self, client_task: ClientTask, asked: Shareable) -> Shareable:
+        """Do what the site's process does."""
+        context = FLContext()
+        context.set_prop(FLContextKey.TASK_ID, client_task.id, private=True, sticky=False)
+        try:
+            asked = self._filtered("asked", asked, context)
+            model = self._clients[client_task.client.name](FLModelUtils.from_shareable(asked))
+            return self._filtered("answered", _reply(client_task.task.data, model), context)
+        except FLStoreError:
+            return _reply(client_task.task.data, None)
+
+    def _filtered(self, where: str, message: Shareable, context: FLContext) -> Shareable:
+        for each in self._filters[where]:
+            message = each.process(message, context)
+        return message
+
+
+def _nbytes(message: Shareable) -> int:
+    model = model_in(message)
+    arrays = model.params.values() if model and model.params else ()
+    return sum(getattr(array, "nbytes", 0) for array in arrays)
 
 
 def _reply(task: Shareable, model: FLModel | None) -> Shareable:

@@ -10,12 +10,23 @@ from nvflare.app_common.workflows.fedavg import FedAvg
 from nvflare.fuel.utils.component_builder import ComponentBuilder
 from nvflare.job_config.api import FedJob
 
+from flstore_core.client import FLStore
 from flstore_core.errors import InvalidParameters
 from flstore_core.integrations.nvflare import FLStoreAggregator, FLStoreObserver
 from flstore_core.integrations.recorder import Limits
 from tests.integrations.test_nvflare import Median, half_and_quarter
 
 URL = "https://flstore.example"
+
+
+class Told:
+    """A tracker as users write them: its attributes are named as its arguments are."""
+
+    def __init__(self, experiment: str = "") -> None:
+        self._experiment = experiment
+
+    def track(self, store: FLStore, job: str, *, ended: bool) -> None:
+        """Track nothing."""
 
 
 class Builder(ComponentBuilder):  # type: ignore[misc]
@@ -56,12 +67,15 @@ def test_the_server_constructs_the_component_that_was_written(tmp_path: Path) ->
         exclude_vars="bn",
         aggregation_weights={"site-1": 2.0},
         required=True,
+        tracker=Told("digits"),
         limits=Limits(deadline_s=0.5, spool=Path("/var/spool")),
         settings={"weight_key": "n"},
     )
     _, written = exported(original, tmp_path)
     built = Builder().build_component(written)
     assert isinstance(built.aggregator, Median)
+    assert isinstance(built.tracker, Told)
+    assert built.tracker._experiment == "digits"
     for name in ("url", "job", "resume", "advice", "advisers", "schedule", "exclude_vars", "required"):
         assert getattr(built, name) == getattr(original, name)
     assert built.advisers == ("reputation", "tests.integrations.test_nvflare:half_and_quarter")

@@ -6,7 +6,8 @@ initial model:
     NVFlare    the first task's model    round 5    round 6
     recorder   round 0                   round 1    round 2
 
-The job is opened with the first update, which shows whether clients send models or differences.
+The job is opened with the first update, which shows whether clients send models or differences. By reference, it is
+opened before, and clients send models.
 """
 
 import threading
@@ -15,7 +16,9 @@ from typing import Any
 
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 
+from flstore_core.errors import InvalidParameters
 from flstore_core.integrations.nvflare.models import Arrays, Update, arrays_of, nothing_like, recordable, shapes_of
+from flstore_core.integrations.nvflare.references import Later
 from flstore_core.integrations.recorder import Advice, Recorder
 
 FAILURES = "failures"
@@ -68,10 +71,26 @@ class Chapters:
                 return
             self._started = round_
             self._first = round_ if self._first is None else self._first
+            if isinstance(params, Later):  # which the store has
+                return
             try:
                 self._know(arrays_of(params))
             except TypeError:  # such as scikit-learn's hyperparameters, from which clients make a model
                 return
+
+    def begin(self) -> Recorder:
+        """Open the job before the first update, of models; return its recorder.
+
+        Raises:
+            InvalidParameters: if it is not known what training starts from.
+        """
+        with self._lock:
+            if self._recorder is None and not self._model:
+                raise InvalidParameters("by reference, a training needs a model of arrays to start from")
+            if self._recorder is None:
+                self._recorder = self._open_recorder(False)
+                self._recorder.begin(recordable(self._model))
+            return self._recorder
 
     def open(self, round_: int) -> None:
         """Begin a round of NVFlare, unless it has begun."""
@@ -88,11 +107,8 @@ class Chapters:
     def update(self, update: Update, weight: float) -> str:
         """Record what a client sent in this round; return why it must not be averaged, or an empty text."""
         with self._lock:
-            if not self._is_open:
-                return "it came after the round was closed"
-            if update.client in self._clients:
-                return "its client has sent another one before"
-            self._clients.add(update.client)
+            if why := self.note(update.client):
+                return why
             recorder = self._recorder or self._begin(update)
             if update.is_delta != self._is_delta:
                 return f"it has {_kind(update.is_delta)}, and others have {_kind(self._is_delta)}"
@@ -101,6 +117,16 @@ class Chapters:
                 metrics[NOT_SENT] = missing
             recorder.update(self._number, update.client, recordable(arrays), metrics, weight)
             return self._misfit(update)
+
+    def note(self, client: str) -> str:
+        """Note who sent something in this round; return why it must not be averaged, or an empty text."""
+        with self._lock:
+            if not self._is_open:
+                return "it came after the round was closed"
+            if client in self._clients:
+                return "its client has sent another one before"
+            self._clients.add(client)
+            return ""
 
     def advise(self) -> Advice:
         """Return what is advised on the round's updates."""
@@ -121,6 +147,8 @@ class Chapters:
         """Note what the round's updates were aggregated to."""
         with self._lock:
             self._metrics |= {name: value for name, value in (result.metrics or {}).items() if name != FAILURES}
+            if isinstance(result.params, Later):
+                return
             try:
                 arrays = arrays_of(result.params or {})
             except TypeError:
@@ -137,7 +165,7 @@ class Chapters:
         """Close the round with the model that it ended with, which may be another than the clients' average."""
         with self._lock:
             if self._is_open:
-                self._aggregate = arrays_of(params)
+                self._aggregate = None if isinstance(params, Later) else arrays_of(params)
                 self.close()
 
     def close(self) -> None:

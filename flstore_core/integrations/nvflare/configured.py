@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 from flstore_core.client import FLStore
 from flstore_core.errors import InvalidParameters
-from flstore_core.integrations.recorder import Adviser, Limits, Mode, Recorder
+from flstore_core.integrations.recorder import Adviser, Limits, Mode, Recorder, Tracker
+from flstore_core.integrations.reference import ByReference
 
 TOKEN = "FLSTORE_TOKEN"  # noqa: S105  (the variable's name)
 """The variable of the server's environment that has the token."""
@@ -33,6 +34,7 @@ class Configured:
         advice: str | None,
         advisers: Sequence[Adviser],
         required: bool,
+        tracker: Tracker | None,
         limits: Limits | Mapping[str, Any] | None,
         settings: Mapping[str, Any] | None,
     ) -> None:
@@ -47,10 +49,15 @@ class Configured:
         self.advice = None if advice is None else Mode(advice).value
         self.advisers = tuple(each if isinstance(each, str) else _place_of(each) for each in advisers)
         self.required = required
+        self.tracker = tracker
         self.limits = _plain(limits)
         self.settings = dict(settings) if settings else None
         self.open_recorder(is_delta=False)  # names and options are checked before training starts
         _keep_own_code_out_of_jobs()
+
+    def connect(self) -> FLStore:
+        """Return a client with the server's token."""
+        return FLStore(self.url, os.environ.get(TOKEN))
 
     def open_recorder(self, is_delta: bool) -> Recorder:
         """Return a recorder of models or of differences."""
@@ -59,15 +66,37 @@ class Configured:
             limits["spool"] = Path(limits["spool"])
         settings = {"updates": "delta" if is_delta else "weights", **(self.settings or {})}
         return Recorder(
-            FLStore(self.url, os.environ.get(TOKEN)),
+            self.connect(),
             self.job,
             resume=self.resume,
             advice=None if self.advice is None else Mode(self.advice),
             advisers=[_adviser(each) for each in self.advisers],
             required=self.required,
+            tracker=self.tracker,
             limits=Limits(**limits),
             **settings,
         )
+
+
+def plain_transport(transport: str | ByReference | Mapping[str, Any], advice: str | None) -> str | dict[str, Any]:
+    """Return a transport as a job can hold it: `value`, or the options of one by reference."""
+    options = options_of(transport)
+    if options is None:
+        return "value"
+    if advice == Mode.WEIGH:
+        options.require_weights()
+    return asdict(options)
+
+
+def options_of(transport: str | ByReference | Mapping[str, Any]) -> ByReference | None:
+    """Return how a training goes by reference; None if it goes by value."""
+    if isinstance(transport, ByReference):
+        return transport
+    if isinstance(transport, Mapping):
+        return ByReference(**transport)
+    if transport not in ("value", "reference"):
+        raise InvalidParameters(f"transport is {transport!r}; use 'value', 'reference' or a ByReference")
+    return ByReference() if transport == "reference" else None
 
 
 def _public(url: str) -> str:

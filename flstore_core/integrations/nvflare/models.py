@@ -43,7 +43,7 @@ def update_of(model: FLModel, client: str) -> Update:
     if is_encrypted(model):
         raise TypeError("its parameters are encrypted")
     is_delta = model.params_type == ParamsType.DIFF
-    return Update(client, arrays_of(model.params), is_delta, model.metrics or {}, _steps(model))
+    return Update(client, arrays_of(model.params), is_delta, model.metrics or {}, steps_of(model))
 
 
 def is_encrypted(model: FLModel) -> bool:
@@ -123,7 +123,7 @@ def client_of(model: FLModel, fl_ctx: FLContext | None) -> str:
     return str(said or (peer.get_identity_name() if peer else "") or AppConstants.CLIENT_UNKNOWN)
 
 
-def _steps(model: FLModel) -> float:
+def steps_of(model: FLModel) -> float:
     """Return the weight that NVFlare gives a client: its steps, or 1 if they are no number above 0."""
     said = (model.meta or {}).get(FLMetaKey.NUM_STEPS_CURRENT_ROUND)
     try:

@@ -14,7 +14,7 @@ from nvflare.app_common.app_event_type import AppEventType
 from flstore_core.integrations.nvflare.configured import Configured
 from flstore_core.integrations.nvflare.hooks import Hooks
 from flstore_core.integrations.nvflare.models import client_of, model_in, update_of
-from flstore_core.integrations.recorder import Limits
+from flstore_core.integrations.recorder import Limits, Tracker
 
 logger = logging.getLogger("flstore.nvflare")
 
@@ -36,12 +36,21 @@ class FLStoreObserver(FLComponent, Configured):  # type: ignore[misc]
         resume: bool = False,
         schedule: str = "",
         required: bool = False,
+        tracker: Tracker | None = None,
         limits: Limits | Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.configure(
-            url, job, resume=resume, advice=None, advisers=(), required=required, limits=limits, settings=settings
+            url,
+            job,
+            resume=resume,
+            advice=None,
+            advisers=(),
+            required=required,
+            tracker=tracker,
+            limits=limits,
+            settings=settings,
         )
         self.schedule = schedule
         self._hooks = Hooks(self, self.open_recorder, schedule)
