@@ -233,3 +233,20 @@ def test_who_is_weighed_needs_a_method_that_weighs() -> None:
     ByReference().require_weights()
     with pytest.raises(InvalidParameters, match="median"):
         ByReference(method="median").require_weights()
+
+
+def test_a_training_that_was_killed_between_aggregate_and_commit_goes_on_after_it(behind: Door) -> None:
+    killed = Training(behind)
+    killed.round(1)
+    killed.coordinator.confirm(2, killed.deliver(killed.coordinator.assign(2, CLIENTS)))
+    sha256 = killed.coordinator.aggregate(2, CLIENTS)
+    killed.recording.finish()
+    resumed = Training(behind, behind.recorder(resume=True, updates="weights"))
+    assignment = resumed.coordinator.assign(1, ["c0"])["c0"]
+    assert assignment.place is not None
+    record = behind.store.round("j", 2)
+    assert record.committed
+    assert record.aggregate is not None
+    assert record.aggregate.sha256 == sha256
+    # The one that resumes was given the initial model again, which is a round of its own.
+    assert (assignment.model.round, assignment.place.round) == (3, 4)
