@@ -10,9 +10,10 @@ from starlette.types import ASGIApp
 
 
 @contextmanager
-def served(app: ASGIApp) -> Iterator[str]:
-    """Serve `app`, without its lifespan, on a free port, and yield its URL."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="off"))
+def served(app: ASGIApp, http: type[asyncio.Protocol] | None = None) -> Iterator[str]:
+    """Serve `app`, without its lifespan, on a free port, and yield its URL; `http` speaks the protocol."""
+    config = uvicorn.Config(app, port=0, http=http or "auto", log_level="critical", lifespan="off")
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=asyncio.run, args=(server.serve(),))
     thread.start()
     try:

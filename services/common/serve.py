@@ -33,7 +33,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from flstore_core.errors import FLStoreError
-from services.common.connections import BoundedProtocol
+from services.common.renewal import NEVER, Renewal
 from services.common.settings import Variables, read, whole
 
 KEEP_ALIVE_S = 75
@@ -83,6 +83,7 @@ def run(
     app: ASGIApp,
     listen: Listen,
     *,
+    renewal: Renewal = NEVER,
     side_door: bool = False,
     should_leave: Callable[[], bool] | None = None,
     on_leave: Callable[[], None] | None = None,
@@ -92,6 +93,8 @@ def run(
     The service leaves on SIGTERM, SIGINT, end-of-file on the lifeline, or when `should_leave`, which is asked ten times
     a second, returns True. It then stops listening, calls `on_leave`, finishes the answers under way within
     `listen.grace_s`, and runs the app's lifespan to its end. All this works as PID 1 too.
+
+    `renewal` says when connections end, so that load spreads over all copies of the service.
 
     With a `side_door`, the app is served on a free loopback port as well, which the lifeline tells the parent. That
     port ends with the process, so asking there how a service is never starts one that is at zero.
@@ -104,7 +107,7 @@ def run(
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=BoundedProtocol,
+        http=renewal.protocol(),
         ws="none",
         lifespan="on",
         log_config=None,

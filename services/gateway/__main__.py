@@ -8,6 +8,7 @@ from flstore_core.storage import open_store
 from flstore_core.storage.conditions import checked
 from services.common import logs, memory
 from services.common.proof import Keys
+from services.common.renewal import Renewal
 from services.common.serve import Listen, run, start
 from services.gateway.app import create_app
 from services.gateway.settings import Settings
@@ -22,7 +23,8 @@ def main() -> None:
     buffers.keep(settings.in_flight_bytes // buffers.IDLE_SHARE)
     store = checked(open_store(settings.store, os.environ), logger.warning)
     state = create_state(settings, store, keys)
-    run(create_app(state), Listen.from_env(os.environ))
+    renewal = Renewal(settings.connection_requests, settings.connection_seconds)
+    run(create_app(state), Listen.from_env(os.environ), renewal=renewal)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,11 @@ class Settings:
     """Path below which a reverse proxy has the gateway, such as `/flstore`, if it does not send X-Forwarded-Prefix."""
     threads: int = 40
     """Requests worked on at once."""
+    connection_requests: int = 2000
+    """Requests after which a client's connection ends, so that it comes to another gateway; 0 for no such end. Chance
+    takes up to a half of it. With one gateway, a new connection costs as much as a small request."""
+    connection_seconds: float = 20.0
+    """Age in seconds after which a client's connection ends with its next answer, likewise."""
     question_bytes: int = 512 * 2**20
     """Memory that one question may take in the gateway, as estimated before it runs; more gets status 422."""
     question_operations: int = 2 * 10**11
@@ -89,6 +94,8 @@ class Settings:
             "FLSTORE_SHARD_TIMEOUT_SECONDS": ("shard_timeout_seconds", some_seconds),
             "FLSTORE_ROOT_PATH": ("root_path", checked_prefix),
             "FLSTORE_THREADS": ("threads", whole(1, 1000)),
+            "FLSTORE_CONNECTION_REQUESTS": ("connection_requests", whole(0)),
+            "FLSTORE_CONNECTION_SECONDS": ("connection_seconds", seconds),
             "FLSTORE_QUESTION_BYTES": ("question_bytes", size()),
             "FLSTORE_QUESTION_OPERATIONS": ("question_operations", whole(1)),
         }

@@ -23,6 +23,7 @@ class Booted:
 
     apps: list[Any] = field(default_factory=list)
     listens: list[Listen] = field(default_factory=list)
+    options: list[dict[str, Any]] = field(default_factory=list)
     logged: list[tuple[str, str]] = field(default_factory=list)
     kept: list[int] = field(default_factory=list)
     """Bytes of unused memory that may be kept."""
@@ -34,9 +35,10 @@ class Booted:
     def state(self, service: str) -> Any:
         return getattr(self.apps[0].state, service)
 
-    def run(self, app: Any, listen: Listen, **_: Any) -> None:
+    def run(self, app: Any, listen: Listen, **options: Any) -> None:
         self.apps.append(app)
         self.listens.append(listen)
+        self.options.append(options)
 
     def prepare(self, runtime: str) -> Callable[..., Any]:
         def prepare(settings: Any, keys: Any, store: Any, env: Env) -> Callable[[], Any]:

@@ -38,6 +38,13 @@ def _names(env: Env) -> object:
         return [shard.logged[0][0], predictor.logged[0][0]]
 
 
+def _renewal(env: Env) -> object:
+    with booted("gateway", env) as seen:
+        seen.state("gateway").close()
+        renewal = seen.options[0]["renewal"]
+        return [renewal.requests, renewal.seconds]
+
+
 SERVICES: Mapping[str, Row] = {
     "HOST": Row("localhost", everywhere(lambda seen: seen.listens[0].host), 4 * ["localhost"]),
     "PORT": Row("9000", everywhere(lambda seen: seen.listens[0].port), 4 * [9000]),
@@ -87,6 +94,8 @@ GATEWAY: Mapping[str, Row] = {
     ),
     "ROOT_PATH": Row("/below", _prefix, ["/below"]),
     "THREADS": Row("3", gateway(lambda state: state.workers.pool._max_workers), 3),
+    "CONNECTION_REQUESTS": Row("7", _renewal, [7, 20.0]),
+    "CONNECTION_SECONDS": Row("3", _renewal, [2000, 3.0]),
     "QUESTION_BYTES": Row("1MiB", gateway(lambda state: state.runner._limits.nbytes), 2**20),
     "QUESTION_OPERATIONS": Row("1000", gateway(lambda state: state.runner._limits.operations), 1000),
 }
