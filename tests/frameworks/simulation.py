@@ -8,13 +8,16 @@ LONGEST_S = 300.0
 """Seconds after which a run counts as lost."""
 
 
-def simulate(programs: Path, app: Path, folder: Path) -> str:
+def simulate(programs: Path, app: Path, folder: Path, allowed: str = "") -> str:
     """Run an app to its end, in a workspace below a folder, and return what was logged.
+
+    Args:
+        allowed: the gateway that sites may be sent to.
 
     Raises:
         RuntimeError: if it fails; what was logged is part of the message.
     """
-    env = {**os.environ, "NVFLARE_SIMULATOR_WORKSPACE_ROOT": str(folder / "workspace")}
+    env = {**os.environ, "NVFLARE_SIMULATOR_WORKSPACE_ROOT": str(folder / "workspace"), "FLSTORE_URL": allowed}
     env.pop("PYTHONPATH", None)
     command = [str(programs / "python"), "job.py"]
     ended = subprocess.run(command, cwd=app, env=env, capture_output=True, text=True, check=False, timeout=LONGEST_S)
