@@ -25,6 +25,10 @@ REFUSED: list[tuple[Json, str]] = [
     ({"shards": {"cacheBytes": "0.6GiB", "memory": "1G"}}, "more than 60 % of shards.memory 1G"),
     ({"predictors": {"cacheBytes": "2GiB"}}, "more than 60 % of predictors.memory 2Gi"),
     ({"gateway": {"inFlightBytes": "1GiB"}}, "more than 80 % of gateway.resources.limits.memory"),
+    (
+        {"objectStore": {"kind": "seaweedfs", "resources": {"limits": {"memory": "1G"}}}},
+        "gateway.inFlightBytes 512MiB is more than half of objectStore.resources.limits.memory 1G",
+    ),
     ({"gateway": {"uploadLimit": "1GiB"}}, "gateway.uploadLimit 1GiB is more than gateway.inFlightBytes 512MiB"),
     ({"gateway": {"autoscaling": {"minReplicas": 9}}}, "minReplicas 9 is more than maxReplicas 4"),
     ({"objectStore": {"kind": "external"}}, "has no credentials"),

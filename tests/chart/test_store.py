@@ -49,12 +49,18 @@ def test_a_bundled_seaweedfs_that_starts_again_waits_for_no_other_master_and_its
 
 @pytest.mark.parametrize("kind", ["minio", "seaweedfs"])
 @pytest.mark.parametrize(
-    ("limit", "expected"), [("1Gi", (1 << 30) * 8 // 10), ("2G", 1_600_000_000), ("512Mi", 429496729)]
+    ("limit", "expected"), [("1Gi", (1 << 30) * 8 // 10), ("2G", 1_600_000_000), ("1536Mi", 1288490188)]
 )
 def test_a_bundled_store_collects_its_garbage_below_its_limit(kind: str, limit: str, expected: int) -> None:
     objects = chart.render({"objectStore": {"kind": kind, "resources": {"limits": {"memory": limit}}}})
     env = {each["name"]: each.get("value") for each in _pod(objects)["containers"][0]["env"]}
     assert env["GOMEMLIMIT"] == str(expected)
+
+
+@pytest.mark.parametrize(("limit", "megabytes"), [("1Gi", 256), ("4Gi", 1024), ("6000M", 1430)])
+def test_a_bundled_seaweedfs_takes_in_a_quarter_of_its_memory_at_a_time(limit: str, megabytes: int) -> None:
+    objects = chart.render({"objectStore": {"kind": "seaweedfs", "resources": {"limits": {"memory": limit}}}})
+    assert f"-s3.concurrentUploadLimitMB={megabytes}" in _arguments(objects)
 
 
 def _ports() -> list[int]:
