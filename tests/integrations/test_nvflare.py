@@ -279,6 +279,23 @@ def test_what_lies_on_disk_is_read_once(behind: Door) -> None:
     assert inner.taken[0].params["w"] is lazy.array
 
 
+def test_lora_adapters_of_a_lower_rank_are_filled_up(behind: Door) -> None:
+    def adapter(rank: int, value: float) -> dict[str, Any]:
+        a, b = np.full((rank, 3), value, np.float32), np.full((2, rank), value, np.float32)
+        return {"q.lora_A.weight": a, "q.lora_B.weight": b}
+
+    def client(rank: int) -> Client:
+        return lambda task: FLModel(params=adapter(rank, 1.0))
+
+    clients = {"low": client(1), "high": client(2), "higher": client(3)}
+    model, _ = fedavg(clients, FLStoreAggregator(behind.url, **QUIET), 1, model=adapter(2, 0.0))
+    assert model["q.lora_A.weight"].tolist() == [[1.0] * 3, [0.5] * 3]
+    assert behind.store.get_update("nvflare", 1, "low")["q.lora_B.weight"].tolist() == [[1.0, 0.0]] * 2
+    stored = behind.store.round("nvflare", 1)
+    assert [str(member.client) for member in stored.members] == ["high", "low"]
+    assert "has the shape (3, 3)" in stored.metrics["failures"]["higher"]
+
+
 def test_tensors_of_torch_are_averaged_and_recorded(behind: Door) -> None:
     torch = pytest.importorskip("torch")
 

@@ -264,7 +264,8 @@ class FLStoreAggregator(ModelAggregator, Configured):  # type: ignore[misc]
     def _count(self, update: Update, model: FLModel, factor: float) -> None:
         if self.aggregator is None:
             self._average = self._average or Average(self.exclude_vars or self._hooks.of_workflow("exclude_vars"))
-            self._average.add(update, self._weight(update) * factor, self._hooks.training.number)
+            training = self._hooks.training
+            self._average.add(training.padded(update), self._weight(update) * factor, training.number)
             return
         whole = copy.copy(model)
         whole.params = update.arrays

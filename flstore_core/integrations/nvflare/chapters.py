@@ -12,6 +12,7 @@ opened before, and clients send models.
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
@@ -20,6 +21,7 @@ from flstore_core.errors import InvalidParameters
 from flstore_core.integrations.nvflare.models import Arrays, Update, arrays_of, nothing_like, recordable, shapes_of
 from flstore_core.integrations.nvflare.references import Later
 from flstore_core.integrations.recorder import Advice, Recorder
+from flstore_core.integrations.recorder.ranks import padded
 
 FAILURES = "failures"
 """The metric of a round with the clients whose results did not count, each with the reason."""
@@ -116,7 +118,13 @@ class Chapters:
             if missing := sorted(arrays.keys() - update.arrays.keys()):
                 metrics[NOT_SENT] = missing
             recorder.update(self._number, update.client, recordable(arrays), metrics, weight)
-            return self._misfit(update)
+            return self._misfit(self.padded(update))
+
+    def padded(self, update: Update) -> Update:
+        """Return an update whose LoRA adapters have the rank of the job's; anything else stays as it is."""
+        shapes = self._shapes
+        arrays = {name: padded(name, each, shapes.get(name, each.shape)) for name, each in update.arrays.items()}
+        return replace(update, arrays=arrays)
 
     def note(self, client: str) -> str:
         """Note who sent something in this round; return why it must not be averaged, or an empty text."""
