@@ -15,13 +15,13 @@ class CorruptDocument(FLStoreError):
 
 def load_json(store: ObjectStore, key: str) -> Any:
     """Return the JSON value under `key`; raise `NotFound`, or `CorruptDocument` where it is not JSON."""
-    return _decode(key, store.get(key))
+    return parse_json(key, store.get(key))
 
 
 def load_json_with_etag(store: ObjectStore, key: str) -> tuple[Any, str]:
     """Return the JSON value under `key` and the etag to replace it by; errors as `load_json`."""
     body, info = store.get_with_info(key)
-    return _decode(key, body), info.etag
+    return parse_json(key, body), info.etag
 
 
 def save_json(
@@ -32,7 +32,8 @@ def save_json(
     return store.put(key, body, if_none_match=if_none_match, if_match=if_match)
 
 
-def _decode(key: str, body: bytes) -> Any:
+def parse_json(key: str, body: bytes) -> Any:
+    """Return the JSON value that was read from `key`; raise `CorruptDocument` where it is not JSON."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from urllib3 import BaseHTTPResponse
+
 from flstore_core.errors import FLStoreError
 from flstore_core.ids import ClientId, JobId, ShardId
 from flstore_core.shard.protocol import CLIENT, EXPLAIN, INVENTORY, JOB
@@ -24,7 +26,7 @@ class Caches:
 
     def inventory(self, url: str) -> dict[str, Any]:
         """Return what a backend holds. Ask only one that is awake: asking wakes it."""
-        return self._calls.send("GET", [url], INVENTORY, read_json)
+        return self._calls.send("GET", [url], INVENTORY, _read_inventory)
 
     def explain(self, url: str, key: str) -> dict[str, Any]:
         """Return why a backend holds a key or does not."""
@@ -47,3 +49,10 @@ class Caches:
                 self._calls.send("DELETE", [url], path, read_count("dropped"))
             except FLStoreError as error:
                 logger.warning("backend did not forget", extra={"shard": backend, "path": path, "error": error.detail})
+
+
+def _read_inventory(response: BaseHTTPResponse) -> dict[str, Any]:
+    """Return an inventory; it lists what is held of each job, if it is one."""
+    inventory = read_json(response)
+    dict(inventory["jobs"])
+    return inventory

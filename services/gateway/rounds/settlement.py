@@ -21,7 +21,6 @@ removals, and records of updates that came too late. No upload can be counted an
 clock is asked how old it is.
 """
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
@@ -32,7 +31,7 @@ from flstore_core.ids import AGGREGATE, ClientId, Home
 from flstore_core.records import LISTED, Member, Round, to_bytes
 from flstore_core.statistics import RoundStatistics
 from flstore_core.storage import ObjectStore
-from flstore_core.storage.documents import load_json, load_json_with_etag
+from flstore_core.storage.documents import load_json, load_json_with_etag, parse_json
 
 
 class Settlement:
@@ -133,7 +132,7 @@ def drop_member(
     """
 
     def without(body: bytes) -> bytes | None:
-        data: dict[str, Any] = json.loads(body)
+        data: dict[str, Any] = parse_json(key, body)
         stay = [member for member in data["members"] if member["client"] != client or counts(member.get("upload", ""))]
         if len(stay) == len(data["members"]):
             return None

@@ -100,10 +100,10 @@ def test_the_shards_behind_one_that_is_down_hear_of_a_commit_too() -> None:
 
 
 def test_a_cache_is_asked_what_it_holds_and_why() -> None:
-    calls, wire = wired(Reply.of({"cached": True}))
+    calls, wire = wired(Reply.of({"jobs": {}}))
     caches = Caches(calls)
-    assert caches.inventory("http://a") == {"cached": True}
-    assert caches.explain("http://a", "job/3/c/1") == {"cached": True}
+    assert caches.inventory("http://a") == {"jobs": {}}
+    assert caches.explain("http://a", "job/3/c/1") == {"jobs": {}}
     assert [(sent.method, sent.url) for sent in wire.sent] == [
         ("GET", "http://a/v1/inventory"),
         ("GET", "http://a/v1/cache/explain?key=job%2F3%2Fc%2F1"),

@@ -11,7 +11,7 @@ import pytest
 from flstore_core.errors import ProofRefused, Unavailable
 from flstore_core.ids import ClientId, JobId
 from flstore_core.placement.base import Table
-from flstore_core.shard.protocol import COMMITS, MESSAGE_HEADER, SLICES, CommitMessage, MemberRef, SliceRef
+from flstore_core.shard.protocol import COMMITS, INVENTORY, MESSAGE_HEADER, SLICES, CommitMessage, MemberRef, SliceRef
 from services.common.proof import PROOF_HEADER, Keys, Verifier, new_key
 from services.gateway.backends.caches import Caches
 from services.gateway.backends.calls import Calls
@@ -27,6 +27,7 @@ MEMBER = MemberRef(1, ClientId("c"), "0" * 64, 8)
 ANSWERS: Mapping[tuple[str, str], Reply] = {
     ("PUT", SLICES): Reply.of({"admitted": True}),
     ("POST", COMMITS): Reply(status=204),
+    ("GET", INVENTORY): Reply.of({"jobs": {}}),
     ("DELETE", "/v1/placement/jobs/job"): Reply(status=204),
 }
 
@@ -78,7 +79,7 @@ def test_messages_questions_and_orders_are_signed() -> None:
 def test_every_attempt_is_signed_anew() -> None:
     """A request that waited at a backend for too long is refused, and welcome when it comes again."""
     sending, wire = calls(Backend(refusals=2))
-    assert sending.send("GET", ["http://a"], "/v1/inventory", read_whole) == b"{}"
+    assert sending.send("GET", ["http://a"], "/v1/cache/explain", read_whole) == b"{}"
     assert len({sent.headers[PROOF_HEADER] for sent in wire.sent}) == 3
 
 
