@@ -2,20 +2,23 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.server.strategy import FedAvg as LegacyFedAvg
+from flwr.serverapp.exception import InconsistentMessageReplies
 from flwr.serverapp.strategy import FedAdam, FedAvg, FedProx, Strategy
 
 from flstore_core.client import FLStore
-from flstore_core.errors import InvalidParameters, Unavailable
+from flstore_core.errors import InvalidParameters, NotEnoughData, Unavailable
 from flstore_core.integrations.flower import attach, by_reference
 from flstore_core.integrations.flower.participating import KEY, REFERENCE, TEXT
 from flstore_core.integrations.recorder import Limits
-from flstore_core.integrations.reference import ByReference, Delivery
+from flstore_core.integrations.reference import ByReference, Delivery, coordinator
+from flstore_core.retry import Retry
 from tests.integrations.door import PATIENT, Door
 from tests.integrations.flowers import Client, FakeGrid, context, initial, learner
 
@@ -330,6 +333,96 @@ def test_a_client_that_cannot_store_its_update_fails_where_nothing_goes_by_value
     record = behind.store.round("j", 1)
     assert "the update was not stored: the door says" in record.metrics["failures"]["100"]
     assert len(record.members) == 4
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have calls of the store made once."""
+    monkeypatch.setattr(coordinator, "Retry", partial(Retry, attempts=1))
+
+
+def shut_for(behind: Door, *requests: tuple[str, str]) -> None:
+    behind.shut(applies=lambda request: any(
+        request.method == method and request.url.path.endswith(path) for method, path in requests
+    ))  # fmt: skip
+
+
+MADE, LISTED, MINE = ("POST", "/rounds/1/aggregate"), ("GET", "/rounds/1"), ("PUT", "/clients/100")
+
+
+@pytest.mark.parametrize("lost", [MADE, LISTED])
+def test_a_training_stops_where_the_store_goes_away_in_a_round(
+    behind: Door, impatient: None, lost: tuple[str, str]
+) -> None:
+    shut_for(behind, lost)
+    with pytest.raises(Unavailable, match="round 1 cannot go on by reference"):
+        train(behind, FedAvg(**QUIET), wire(behind), advice=None)
+
+
+@pytest.mark.parametrize("lost", [MADE, LISTED])
+def test_a_round_whose_updates_are_out_of_reach_is_averaged_of_what_came_by_value(
+    behind: Door, impatient: None, lost: tuple[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    shut_for(behind, lost, MINE)
+    grid = wire(behind)
+    grid.at_pull = lambda: shut_for(behind, lost)
+    transport = ByReference(away="value", patience_s=30.0)
+    result = train(behind, FedAvg(**QUIET), grid, rounds=1, advice=None, transport=transport)
+    np.testing.assert_array_equal(result.arrays["w"].numpy(), behind.store.get_update("j", 1, "100")["w"])
+    assert "goes on without" in caplog.text
+
+
+def test_a_round_of_which_nothing_is_in_reach_keeps_the_model(behind: Door, impatient: None) -> None:
+    shut_for(behind, MADE)
+    transport = ByReference(away="value", patience_s=30.0)
+    result = train(behind, FedAvg(**QUIET), wire(behind), rounds=2, advice=None, transport=transport)
+    record = behind.store.round("j", 1)
+    assert (record.aggregate, len(record.members)) == (None, 5)
+    assert behind.store.round("j", 2).base == 0
+    np.testing.assert_allclose(result.arrays["w"].numpy(), aggregate(behind.store, 2), rtol=1e-6)
+
+
+def test_what_the_method_cannot_make_ends_the_training(behind: Door) -> None:
+    transport = ByReference(method="krum", params={"byzantine": 9}, away="value", patience_s=30.0)
+    with pytest.raises(NotEnoughData, match="krum"):
+        train(behind, FedAvg(**QUIET), wire(behind), advice=None, transport=transport)
+
+
+def test_a_server_without_a_copy_of_the_newest_model_says_so(
+    behind: Door, impatient: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Forgetful(FedAvg):
+        def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> Any:
+            behind.shut(403, "forbidden", lambda request: request.method == "GET")
+            return super().aggregate_train(server_round, replies)
+
+    grid = wire(behind)
+    strategy = attach(
+        Forgetful(**QUIET), behind.store, job="j", limits=PATIENT, advice=None,
+        transport=ByReference(away="value", patience_s=30.0),
+    )  # fmt: skip
+    replies = grid.send_and_receive(strategy.configure_train(1, initial(), ConfigRecord(), grid))
+    strategy.aggregate_train(1, replies)
+    assert "no copy of the newest model: the door says forbidden" in caplog.text
+
+
+def test_a_message_with_several_records_of_arrays_cannot_go_by_reference(behind: Door) -> None:
+    class Several(FedAvg):
+        def configure_train(self, *args: Any) -> Iterable[Message]:
+            for message in super().configure_train(*args):
+                message.content["more"] = initial()
+                yield message
+
+    with pytest.raises(InvalidParameters, match="has 2 records of arrays"):
+        train(behind, Several(**QUIET), wire(behind))
+
+
+def test_a_reply_without_arrays_is_flowers_to_judge(behind: Door) -> None:
+    grid = wire(behind)
+    bare = MetricRecord({"num-examples": 1, "train_loss": 1.0})
+    grid._clients[100] = referring(lambda _: RecordDict({"metrics": bare}), behind.url)
+    with pytest.raises(InconsistentMessageReplies, match="exactly one ArrayRecord"):
+        train(behind, FedAvg(**QUIET), grid)
 
 
 # What cannot go by reference
