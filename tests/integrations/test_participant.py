@@ -71,6 +71,17 @@ def test_the_model_is_fetched_once_for_all_clients_of_a_process(behind: Door) ->
     assert len(behind.seen) == asked
 
 
+def test_a_model_that_is_shared_is_not_copied_and_cannot_be_written(behind: Door) -> None:
+    assignment, client = assigned(behind), participant(behind)
+    first, second = (client.fetch(assignment, own=False) for _ in range(2))
+    assert np.shares_memory(first["w"], second["w"])
+    with pytest.raises(ValueError, match="read-only"):
+        first["w"][:] = 42.0
+    owned = client.fetch(assignment)
+    owned["w"][:] = 42.0
+    assert np.array_equal(second["w"], model(0.0)["w"])
+
+
 def test_no_model_is_kept_where_memory_is_short(behind: Door) -> None:
     assignment, client = assigned(behind), participant(behind, keep=False)
     client.fetch(assignment)

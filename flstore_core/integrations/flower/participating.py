@@ -38,7 +38,7 @@ def by_reference(message: Message, context: Context, call_next: ClientAppCallabl
     try:
         assignment = Assignment.from_text(record[TEXT])
         participant = _participant(Hosts.named(str(context.node_config.get(CONFIGURED, ""))))
-        message.content[str(record[KEY])] = record_of(participant.fetch(assignment))
+        message.content[str(record[KEY])] = record_of(participant.fetch(assignment, own=False))
     except FLStoreError as error:
         return _failed(message, f"the model was not fetched: {error}")
     del message.content[REFERENCE]

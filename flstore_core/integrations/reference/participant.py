@@ -41,8 +41,11 @@ class Participant:
         self._kept: tuple[tuple[str, str], bytearray] | None = None
         self._schemas: OrderedDict[str, Schema] = OrderedDict()
 
-    def fetch(self, assignment: Assignment) -> dict[str, NDArray[Any]]:
-        """Return the model that an assignment names, as arrays that belong to the caller.
+    def fetch(self, assignment: Assignment, *, own: bool = True) -> dict[str, NDArray[Any]]:
+        """Return the model that an assignment names.
+
+        Args:
+            own: whether the arrays belong to the caller; others are not copied, may be shared, and cannot be written.
 
         Raises:
             ForeignHost: if the operator has not allowed its gateway.
@@ -52,7 +55,9 @@ class Participant:
         model = assignment.model
         self._hosts.require(model.url)
         body = self._body(model)
-        arrays = model.ordered(decode_model(body))
+        arrays = model.ordered(decode_model(bytearray(body) if own and self._keep else body))
+        for array in () if own else arrays.values():
+            array.flags.writeable = False
         with self._lock:
             self._schemas[model.sha256] = schema_of(arrays)
             while len(self._schemas) > KEPT_SCHEMAS:
@@ -83,17 +88,17 @@ class Participant:
         return fitted(arrays, schema) if schema else arrays
 
     def _body(self, model: Model) -> bytearray:
-        """Return the model's file, over which the caller may do as it likes."""
+        """Return the model's file, which may be the one that is kept."""
         key = (model.url, model.sha256)
         with self._lock:
             kept = self._kept
         if kept and kept[0] == key:
-            return bytearray(kept[1])
+            return kept[1]
         with self._open(model.url, model.ticket) as store:
             body = store.download_raw(model.job, model.round, AGGREGATE, sha256=model.sha256)
         if self._keep:
             with self._lock:
-                self._kept = (key, bytearray(body))
+                self._kept = (key, body)
         return body
 
     def _open(self, url: str, ticket: str) -> FLStore:
