@@ -12,7 +12,7 @@ for as long as the caller likes. Both would happen before any token is looked at
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from services.common.asgi import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 256 * 2**10
 """Longest head. An update's metrics of up to 64 KiB may come in a header; this is several times as much."""

@@ -25,8 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-
+from services.common.asgi import RequestResponseCycle
 from services.common.connections import BoundedProtocol
 
 LINGER_S = 1.0

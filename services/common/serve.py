@@ -29,10 +29,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-import uvicorn
 from starlette.types import ASGIApp
 
 from flstore_core.errors import FLStoreError
+from services.common.asgi import Config, Server
 from services.common.renewal import NEVER, Renewal
 from services.common.settings import Variables, read, whole
 
@@ -104,7 +104,7 @@ def run(
     """
     sockets = [_socket(listen), *([_side_door()] if side_door else [])]
     side_port = sockets[1].getsockname()[1] if side_door else 0
-    config = uvicorn.Config(
+    config = Config(
         app,
         loop="uvloop",
         http=renewal.protocol(),
@@ -141,12 +141,12 @@ def ready_message(side_port: int) -> bytes:
     return b"%d\n" % side_port
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """uvicorn's server that also asks `should_leave`, tells when it is ready, and loses no accepted connection."""
 
     def __init__(
         self,
-        config: uvicorn.Config,
+        config: Config,
         lifeline_fd: int | None,
         ready: bytes,
         should_leave: Callable[[], bool] | None,

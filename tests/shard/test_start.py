@@ -9,7 +9,10 @@ from flstore_core.errors import InvalidId, InvalidParameters
 from flstore_core.ids import ShardId
 from services.shard.settings import Settings
 
-HEAVY = ("pydantic", "fastapi", "minio", "torch", "kserve", "httpx", "kubernetes", "scipy", "sklearn", "safetensors")
+HEAVY = (
+    *("pydantic", "fastapi", "minio", "torch", "kserve", "httpx", "kubernetes", "scipy", "sklearn", "safetensors"),
+    *("click", "uvicorn.main", "uvicorn.supervisors"),
+)
 
 
 @pytest.mark.parametrize("module", ["services.shard.__main__", "services.shard.app"])
