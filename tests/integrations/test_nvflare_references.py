@@ -26,6 +26,7 @@ from flstore_core.integrations.nvflare.filters import (
     ReferenceReader,
     ReferenceSender,
     ReferenceWriter,
+    Task,
     _recall,
     _remember,
 )
@@ -86,6 +87,19 @@ def test_messages_have_no_model_and_the_training_is_the_one_by_value(
     assert last.by_client["site-2"].num_examples == 12  # type: ignore[index]
     assert last.metrics["loss"] > 0.0
     assert behind.store.run("j", "provenance", last=2, verify=True).result.verified
+
+
+@pytest.mark.parametrize("is_delta", [False, True])
+def test_a_tensor_that_is_not_sent_is_as_it_was_received(behind: Door, is_delta: bool) -> None:
+    clients = {"a": learner(1, is_delta=is_delta), "b": learner(2, is_delta=is_delta, steps=None)}
+    _, server = train(behind, clients, 1, {**initial(), "steps": np.array(5)})
+    assert not server.panics
+    assert [int(behind.store.get_update("j", 1, name)["steps"]) for name in ("a", "b")] == [6, 5]
+
+
+def test_tensors_that_are_not_averaged_stop_the_job(behind: Door) -> None:
+    _, server = train(behind, clients_of(2), 1, workflow={"exclude_vars": "steps"})
+    assert "exclude_vars cannot go by reference" in server.panics[0]
 
 
 def test_attackers_are_excluded(behind: Door) -> None:
@@ -320,7 +334,7 @@ def test_a_client_at_many_tasks_forgets_the_oldest(behind: Door) -> None:
     for number in range(MOST_TASKS + 1):
         contexts.append(FLContext())
         contexts[-1].set_prop(FLContextKey.TASK_ID, f"many-{number}", private=True, sticky=False)
-        _remember(contexts[-1], Assignment(Model("u", "j", 0, "0" * 64, "t")))
+        _remember(contexts[-1], Task(Assignment(Model("u", "j", 0, "0" * 64, "t")), frozenset()))
     assert [_recall(context) is None for context in (contexts[0], *contexts[1:])] == [True] + [False] * MOST_TASKS
 
 

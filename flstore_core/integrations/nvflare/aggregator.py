@@ -211,6 +211,8 @@ class FLStoreAggregator(ModelAggregator, Configured):  # type: ignore[misc]
     def _referring(self) -> References:
         if self._options is None:
             raise InvalidParameters("a message goes by reference, and the aggregator has transport='value'")
+        if self.exclude_vars or self._hooks.of_workflow("exclude_vars"):
+            raise InvalidParameters("exclude_vars cannot go by reference; have clients leave those tensors out")
         if self._references is None:
             recorder = self._hooks.training.begin()
             key = (self.settings or {}).get("weight_key", WEIGHT_NAMES[0])

@@ -10,6 +10,7 @@ The script between the last two trains on arrays, as it does by value.
 import logging
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -20,7 +21,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 
 from flstore_core.errors import FLStoreError, InvalidParameters
-from flstore_core.integrations.nvflare.models import arrays_of, model_in, steps_of
+from flstore_core.integrations.nvflare.models import Arrays, arrays_of, model_in, steps_of
 from flstore_core.integrations.nvflare.references import carrying, reference_in, referring
 from flstore_core.integrations.recorder.desk import is_away
 from flstore_core.integrations.reference import Assignment, Hosts, Participant
@@ -57,7 +58,7 @@ class ReferenceReader(Filter):  # type: ignore[misc]
             return shareable
         assignment = Assignment.from_text(text)
         arrays = _participant(Hosts.named()).fetch(assignment)
-        _remember(fl_ctx, assignment)
+        _remember(fl_ctx, Task(assignment, frozenset(arrays)))
         return carrying(shareable, arrays, DataKind.WEIGHTS)
 
 
@@ -65,15 +66,14 @@ class ReferenceWriter(Filter):  # type: ignore[misc]
     """Stores the update in a result, and says so in its place; for results of a client, after all other filters."""
 
     def process(self, shareable: Shareable, fl_ctx: FLContext) -> Shareable:
-        assignment, model = _recall(fl_ctx), model_in(shareable)
+        task, model = _recall(fl_ctx), model_in(shareable)
         is_update = shareable.get_return_code(ReturnCode.OK) == ReturnCode.OK and model and model.params
-        if assignment is None or model is None or not is_update:
+        if task is None or model is None or not is_update:
             return shareable
-        participant = _participant(Hosts.named())
-        arrays = arrays_of(model.params)
-        if from_shareable(shareable).data_kind == DataKind.WEIGHT_DIFF:
-            start = participant.fetch(assignment)
-            arrays = {name: start[name] + step for name, step in arrays.items()}
+        participant, assignment, arrays = _participant(Hosts.named()), task.assignment, arrays_of(model.params)
+        is_delta = from_shareable(shareable).data_kind == DataKind.WEIGHT_DIFF
+        if is_delta or task.names - arrays.keys():
+            arrays = _whole(arrays, participant.fetch(assignment), is_delta)
         metrics = {**(model.metrics or {}), assignment.weight_key: steps_of(model)}
         try:
             delivery = participant.deliver(assignment, arrays, metrics)
@@ -97,21 +97,35 @@ def by_reference(recipe: Any) -> Any:
     return recipe
 
 
-_assignments: OrderedDict[object, Assignment] = OrderedDict()
-"""Of the tasks that clients in this process are at, by the tasks' ids."""
+def _whole(arrays: Arrays, start: Arrays, is_delta: bool) -> Arrays:
+    """Return a client's model; a tensor that it does not send is as it received it."""
+    return {**start, **{name: start[name] + each if is_delta else each for name, each in arrays.items()}}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a client is at."""
+
+    assignment: Assignment
+    names: frozenset[str]
+    """Of the model's tensors."""
+
+
+_tasks: OrderedDict[object, Task] = OrderedDict()
+"""The tasks that clients in this process are at, by their ids."""
 _lock = threading.Lock()
 
 
-def _remember(fl_ctx: FLContext, assignment: Assignment) -> None:
+def _remember(fl_ctx: FLContext, task: Task) -> None:
     with _lock:
-        _assignments[fl_ctx.get_prop(FLContextKey.TASK_ID)] = assignment
-        while len(_assignments) > MOST_TASKS:
-            _assignments.popitem(last=False)
+        _tasks[fl_ctx.get_prop(FLContextKey.TASK_ID)] = task
+        while len(_tasks) > MOST_TASKS:
+            _tasks.popitem(last=False)
 
 
-def _recall(fl_ctx: FLContext) -> Assignment | None:
+def _recall(fl_ctx: FLContext) -> Task | None:
     with _lock:
-        return _assignments.pop(fl_ctx.get_prop(FLContextKey.TASK_ID), None)
+        return _tasks.pop(fl_ctx.get_prop(FLContextKey.TASK_ID), None)
 
 
 @lru_cache(maxsize=4)
