@@ -66,8 +66,8 @@ class Bucket:
         with translated(what):
             body = cast("list[bytes]", slices)  # urllib3 sends any buffer, and annotates bytes
             response = self._pool.request("PUT", self._signed_url("PUT", name), body=body, headers=headers)
-        if response.status == 200:
-            return etag_of(response.headers)
+            if response.status == 200:
+                return _stated(etag_of(response.headers))
         error = refusal(what, response.status, code_of(response))
         if type(error) is NotFound:  # how Amazon answers If-Match on a missing object
             raise PreconditionFailed(f"{what} does not exist")
@@ -82,6 +82,8 @@ class Bucket:
         with translated(f"object {key!r}"):
             response = self._client.get_object(self._name, name, offset, length)
             try:
+                if not response.headers.keys() & {"ETag", "Last-Modified"}:
+                    raise ValueError("no S3 server answers so")
                 if (offset or length) and response.status != 206:
                     raise StoreUnavailable(f"object {key!r}: the S3 server ignores ranges")
                 yield response
@@ -103,13 +105,13 @@ class Bucket:
     def stat(self, key: str) -> Object:
         """Return what the server knows about an object."""
         with translated(f"object {key!r}"):
-            return self._client.stat_object(self._name, self._object_name(key))
+            return _whole(self._client.stat_object(self._name, self._object_name(key)))
 
     def entries(self, prefix: str, recursive: bool, after: str | None) -> Iterator[Object]:
         """Yield the objects, and where not `recursive` the folders, below `prefix` whose names come behind `after`."""
         below = self._prefix + checked_prefix(prefix)
         with suppress(NoBucket), translated(f"folder {prefix!r}"):
-            yield from self._client.list_objects(self._name, below, recursive, start_after=after)
+            yield from map(_whole, self._client.list_objects(self._name, below, recursive, start_after=after))
 
     def remove(self, key: str) -> None:
         """Delete an object, if it exists."""
@@ -178,6 +180,20 @@ class Bucket:
 def etag_of(headers: HTTPHeaderDict) -> str:
     """Return the etag of an answer, without its quotes."""
     return headers.get("ETag", "").strip('"')
+
+
+def _stated(etag: str) -> str:
+    """Return the etag; raise `ValueError` for none, without which it was no S3 server that answered."""
+    if not etag:
+        raise ValueError("there is no etag")
+    return etag
+
+
+def _whole(entry: Object) -> Object:
+    """Return what a server knows about an object; raise `ValueError` if it leaves out what every S3 server says."""
+    if not entry.is_dir and (entry.size is None or entry.last_modified is None):
+        raise ValueError("an object has a size and a time")
+    return entry
 
 
 def is_latest(version: Object) -> bool:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
+from xml.etree.ElementTree import ParseError
 
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
@@ -18,6 +19,10 @@ T = TypeVar("T")
 _CODE = re.compile(rb"<Code>(\w+)</Code>")
 _FULL = {"XMinioStorageFull", "InsufficientStorage", "InsufficientCapacity", "QuotaExceeded"}
 _PASSING = {"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown"}
+
+
+UNREADABLE = (ParseError, ValueError, LookupError, TypeError, AttributeError)
+"""What the SDK and we raise where an answer is not what an S3 server says: damaged XML, a missing header, a page."""
 
 
 class Transient(StoreUnavailable):
@@ -41,7 +46,7 @@ def translated(what: str) -> Iterator[None]:
         raise refusal(what, error.response.status, error.code or "") from error
     except ServerError as error:
         raise refusal(what, error.status_code, "") from error
-    except (MinioException, HTTPError, OSError) as error:
+    except (MinioException, HTTPError, OSError, *UNREADABLE) as error:
         # Only the class is named: these messages may carry signed URLs.
         raise Transient(f"{what}: the S3 server gave no usable answer: {type(error).__name__}") from error
 

@@ -22,8 +22,6 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TypeVar
 
-from urllib3 import HTTPHeaderDict
-
 from flstore_core.errors import NotFound, PreconditionFailed, ShortObject, StoreUnavailable, TooLarge
 from flstore_core.retry import Retry, growing
 from flstore_core.storage.base import MIB, Body, HistoryRemains, ObjectInfo, folder_to_delete, pieces_of, size_of
@@ -79,13 +77,18 @@ class S3Store:
             return b""
         end = None if length is None else offset + length
         try:
-            return self._read(key, offset, end)[0]
+            return self._read(key, offset, end)
         except RangeBeyondEnd:
             return b""
 
     def get_with_info(self, key: str) -> tuple[bytes, ObjectInfo]:
-        data, headers = self._read(key)
-        return data, _info(key, len(data), etag_of(headers), parsedate_to_datetime(headers["Last-Modified"]))
+        def attempt() -> tuple[bytes, ObjectInfo]:
+            with self._bucket.opened(key) as response:
+                data, headers = response.read(decode_content=False), response.headers
+                modified = parsedate_to_datetime(headers["Last-Modified"])
+                return data, _info(key, len(data), etag_of(headers), modified)
+
+        return retrying(self._retry, attempt)
 
     def read_into(self, key: str, buffer: memoryview, *, offset: int = 0) -> None:
         view = buffer.cast("B")
@@ -200,10 +203,10 @@ class S3Store:
         except NotFound:
             return None
 
-    def _read(self, key: str, offset: int = 0, end: int | None = None) -> tuple[bytes, HTTPHeaderDict]:
-        def attempt() -> tuple[bytes, HTTPHeaderDict]:
+    def _read(self, key: str, offset: int, end: int | None) -> bytes:
+        def attempt() -> bytes:
             with self._bucket.opened(key, offset, end) as response:
-                return response.read(decode_content=False), response.headers
+                return response.read(decode_content=False)
 
         return retrying(self._retry, attempt)
 
