@@ -32,14 +32,24 @@ def train(model: Arrays, config: Config, client: int, number: int) -> tuple[Arra
     if config["model"] != DIGITS:
         return dict(update(1000 * number + client, model)), {"num-examples": 100 + client, "train_loss": 0.5}
     sites = _sites(config)
-    theta = _flat(model)
+    theta = flat(model)
     delta, loss = sites.sent(theta, client, number)
     return _named(sites, theta + delta), {"num-examples": len(sites.shares[client]), "train_loss": loss}
 
 
 def accuracy(model: Arrays, config: Config) -> float:
     """Return a model's accuracy on digits that no client has."""
-    return _sites(config).accuracy(_flat(model))
+    return _sites(config).accuracy(flat(model))
+
+
+def flat(model: Arrays) -> NDArray[np.float64]:
+    """Return a model that learns digits as one array."""
+    return np.concatenate([np.asarray(model[name], np.float64).ravel() for name in LAYERS])
+
+
+def layered(theta: NDArray[np.float64], config: Config) -> Arrays:
+    """Return a model that learns digits by layers."""
+    return _named(_sites(config), np.asarray(theta))
 
 
 def _sites(config: Config) -> Sites:
@@ -50,10 +60,6 @@ def _sites(config: Config) -> Sites:
 def _dealt(attack: str, attackers: int, noise: float, clients: int, alpha: float, seed: int) -> Sites:
     bad = dict.fromkeys(range(attackers), attack)
     return Sites.of(Setting(bad, clients=clients, alpha=alpha, noise=noise, seed=seed, **LEARNING))
-
-
-def _flat(model: Arrays) -> NDArray[np.float64]:
-    return np.concatenate([np.asarray(model[name], np.float64).ravel() for name in LAYERS])
 
 
 def _named(sites: Sites, theta: NDArray[np.float64] | None = None) -> Arrays:

@@ -31,6 +31,8 @@ class Plan:
     job: str = ""
     advice: str = "observe"
     transport: str = "value"
+    deadline_s: float = 2.0
+    """Seconds that each round waits for FLStore in all."""
 
     @property
     def config(self) -> dict[str, str | int | float]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from tests.frameworks.environments import ROOT, environment
 from tests.frameworks.plan import Outcome, Plan
 
-LONGEST_S = 600.0
+LONGEST_S = 1800.0
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,11 @@ class Framework:
     """The program that trains by a plan, as `python -m` takes it."""
     how: str
     """How trainings are run."""
+    client: str = "{}"
+    """How it names clients, of which the first is number 0."""
+    first: int = 0
+    large: bool = True
+    """Whether models of ResNet18's size are trained in it."""
     transports: tuple[str, ...] = ("value",)
     """Ways in which models get to the aggregation."""
 
@@ -70,7 +75,17 @@ FRAMEWORKS = (
         "flower-simulation",
         "flwr",
         "tests.frameworks.flower",
-        "its simulation, with Ray",
-        ("value", "reference"),
+        "`flwr run` and SuperNodes; trainings by its simulation with Ray",
+        transports=("value", "reference"),
+    ),
+    Framework(
+        "NVFlare",
+        "nvflare-simulation",
+        "nvflare",
+        "tests.frameworks.nvflare",
+        "its simulator, each site a process",
+        client="site-{}",
+        first=1,
+        large=False,
     ),
 )

@@ -10,6 +10,7 @@ from tests.frameworks.deployment import federation
 from tests.frameworks.environments import environment
 from tests.frameworks.pages import changed_app, changed_lines, difference
 from tests.frameworks.programs import Framework
+from tests.frameworks.simulation import simulate
 
 JOB = "quickstart"
 
@@ -45,4 +46,4 @@ def _run_flower(programs: Path, app: Path, folder: Path) -> None:
         raise RuntimeError(f"the app of Flower is {status}; {folder} has the logs")
 
 
-_RUN: Mapping[str, Callable[[Path, Path, Path], None]] = {"Flower": _run_flower}
+_RUN: Mapping[str, Callable[[Path, Path, Path], object]] = {"Flower": _run_flower, "NVFlare": simulate}

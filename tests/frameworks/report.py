@@ -91,18 +91,8 @@ def plotted(study: Study) -> str:
 
 def shortfalls(study: Study) -> Iterator[str]:
     """Yield what was not reached, in words."""
-    clean = mean(study.finals("", ""))
     for attack in ("", *ATTACKS):
-        final = mean(study.finals(attack, "exclude"))
-        if final < clean - CLOSE:
-            lower = 100 * (clean - final)
-            yield f"{study.name}: with {_attackers(attack)} and advice, accuracy ends {lower:.1f} points lower."
-        if blamed := study.total("excluded", attack):
-            yield f"{study.name}: with {_attackers(attack)}, honest updates were left out {blamed} times."
-        if missed := study.total("missed", attack):
-            yield f"{study.name}: with {_attackers(attack)}, updates of attackers counted {missed} times."
-        if late := study.total("unadvised", attack):
-            yield f"{study.name}: with {_attackers(attack)}, {late} rounds had no advice in time."
+        yield from (f"{study.name}: with {_attackers(attack)}, {each}." for each in _of_advice(study, attack))
     for training_s, measured in study.overheads.items():
         if measured.ratio > HIGHEST_RATIO:
             yield (
@@ -112,6 +102,20 @@ def shortfalls(study: Study) -> Iterator[str]:
     for way, peaks in study.peaks.items():
         if untried := [str(clients) for clients, peak in peaks.items() if peak is None]:
             yield f"{study.name}, {way}: {' and '.join(untried)} clients would take more memory than this machine has."
+    if not study.overheads:
+        yield f"{study.name}: time per round and the server's memory are not measured."
+
+
+def _of_advice(study: Study, attack: str) -> Iterator[str]:
+    lower = mean(study.finals("", "")) - mean(study.finals(attack, "exclude"))
+    if lower > CLOSE:
+        yield f"accuracy ends {100 * lower:.1f} points lower in spite of advice"
+    if blamed := study.total("excluded", attack):
+        yield f"honest updates were left out {blamed} times"
+    if missed := study.total("missed", attack):
+        yield f"updates of attackers counted {missed} times"
+    if late := study.total("unadvised", attack):
+        yield f"{late} rounds had no advice"
 
 
 def _recorded(studies: Sequence[Study]) -> str:
@@ -136,8 +140,8 @@ def _about_accuracy() -> str:
         f"{plan.clients} clients learn scikit-learn's digits for {plan.rounds} rounds, dealt out by a Dirichlet "
         f"distribution with α = {plan.alpha:g}, and all take part in each round. {accuracy.ATTACKERS} of them send "
         f"their delta with the sign flipped, or noise {accuracy.NOISE:g} times as long. Advice is of "
-        "`malicious-filter`, which is not told who attacks. Means over seeds "
-        f"{' and '.join(map(str, accuracy.SEEDS))}."
+        "`malicious-filter`, which is not told who attacks. Means over seeds: "
+        f"{', '.join(map(str, accuracy.SEEDS))}."
     )
 
 

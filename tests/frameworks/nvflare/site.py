@@ -1,0 +1,32 @@
+"""What each site does; NVFlare copies this file into the job. The first site also judges the models that it is sent."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import nvflare.client as flare
+
+from tests.frameworks import clients
+
+PLAN, JUDGED = "STUDY_CONFIG", "STUDY_JUDGED"
+"""Variables of the environment: what clients need to know, and the file for accuracies and times."""
+
+
+def main() -> None:
+    config = json.loads(os.environ[PLAN])
+    flare.init()
+    number = int(flare.get_site_name().rpartition("-")[2]) - 1
+    while flare.is_running():
+        received = flare.receive()
+        model = clients.layered(received.params["numpy_key"], config)
+        if number == 0:
+            with Path(os.environ[JUDGED]).open("a") as file:
+                file.write(json.dumps([clients.accuracy(model, config), time.time()]) + "\n")
+        sent, metrics = clients.train(model, config, number, received.current_round + 1)
+        steps = {"NUM_STEPS_CURRENT_ROUND": metrics["num-examples"]}
+        flare.send(flare.FLModel(params={"numpy_key": clients.flat(sent)}, params_type="FULL", meta=steps))
+
+
+if __name__ == "__main__":
+    main()
