@@ -66,7 +66,10 @@ class Running:
         return await self.client.post(f"/v1/placement/jobs/{name}")
 
     async def phase(self, shard: str) -> str:
+        """Return a shard's state; `none` if there is no such shard, or the controller cannot say now."""
         answer = await self.client.get("/v1/shards")
+        if answer.is_server_error:
+            return "none"
         return next((row["state"] for row in answer.json() if row["shard"] == shard), "none")
 
 

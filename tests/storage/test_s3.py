@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -242,9 +243,11 @@ def test_signatures_reach_neither_logs_nor_errors(
         except FLStoreError as error:
             told = "".join(traceback.format_exception(error))
     assert bool(told) == bool(fault)
-    assert ("X-Amz-Signature=…" in caplog.text) == (fault in (None, answer_503))
+    # Whatever else was imported may hide signatures too, and in words of its own.
+    hidden = re.findall(r"X-Amz-Signature=(?:…|\[REDACTED\])", caplog.text)
+    assert bool(hidden) == (fault in (None, answer_503))
     for text in [told, caplog.text]:
-        assert "X-Amz-Signature=" not in text.replace("X-Amz-Signature=…", "")
+        assert "X-Amz-Signature=" not in re.sub(r"X-Amz-Signature=(?:…|\[REDACTED\])", "", text)
         assert s3_server.access_key not in text
 
 
