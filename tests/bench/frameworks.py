@@ -21,7 +21,9 @@ PATIENT = Limits(deadline_s=60.0)
 
 def rows() -> Iterator[Row]:
     """Ask for advice first, then train in Flower's simulation without FLStore and with it."""
-    with tempfile.TemporaryDirectory(dir="build") as folder, running(folder, log=Path(folder, "log")) as (url, _):
+    build = Path("build")  # on the disk of the sources: folders of temporary files are often in memory
+    build.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=build) as folder, running(folder, log=Path(folder, "log")) as (url, _):
         yield _advice(url)
         yield _overhead(url)
         yield _memory(url)

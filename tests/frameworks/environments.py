@@ -33,8 +33,3 @@ def _build(folder: Path, requirements: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
     install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*install, "--requirement", str(requirements), "--editable", str(ROOT)], check=True)
-
-
-if __name__ == "__main__":
-    for each in sys.argv[1:]:
-        environment(each)
