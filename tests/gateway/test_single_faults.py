@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import urllib3
 from fastapi import FastAPI
+from safetensors.numpy import save
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from flstore_core.errors import FLStoreError, StoreUnavailable
@@ -73,6 +75,11 @@ ASKS = [
     Ask("DELETE", JOB),
     Ask("DELETE", f"{JOB}/clients/c0"),
     Ask("GET", f"{JOB}/datasets"),
+    Ask("PUT", f"{JOB}/datasets/new", save({"inputs": np.ones((2, 3), np.float32)}), SAFETENSORS),
+    Ask("GET", f"{JOB}/datasets/test"),
+    Ask("DELETE", f"{JOB}/datasets/test"),
+    Ask("GET", f"{JOB}/artifacts/ARTIFACT"),
+    Ask("DELETE", f"{JOB}/artifacts/ARTIFACT"),
     Ask("PUT", f"{JOB}/rounds/2/clients/c9", body(9), SAFETENSORS),
     Ask("PUT", f"{JOB}/rounds/3/clients/c0", body(9), SAFETENSORS),
     Ask("PUT", f"{JOB}/rounds/2/aggregate", body(9), SAFETENSORS),
@@ -190,6 +197,8 @@ class Bench:
 
     app: FastAPI
     stored: dict[str, tuple[bytes, ObjectInfo]]
+    artifact: str
+    """Path of a model that a workload made."""
 
     def started(self) -> tuple[World, FaultyStore, Faults]:
         """Put a gateway that has just been started behind the application."""
@@ -206,7 +215,8 @@ class Bench:
     async def ask(self, ask: Ask) -> httpx.Response:
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-            return await client.request(ask.method, ask.path, content=ask.content, headers=dict(ask.headers))
+            path = self.artifact if "ARTIFACT" in ask.path else ask.path
+            return await client.request(ask.method, path, content=ask.content, headers=dict(ask.headers))
 
 
 @pytest.fixture(scope="module")
@@ -218,9 +228,10 @@ def bench() -> Bench:
     gateway.fill(1, 4)
     gateway.put_aggregate(1, 51)
     gateway.commit(1)
-    gateway.run("aggregate", round=1, method="krum", byzantine=0)
+    artifact = gateway.run("aggregate", round=1, method="krum", byzantine=0).result["artifact"]["href"]
     gateway.fill(2, 3)
-    return Bench(create_app(gateway.state), gateway.store._objects)
+    gateway.state.programs.put_dataset(gateway.job, "test", memoryview(save({"inputs": np.ones((2, 3), np.float32)})))
+    return Bench(create_app(gateway.state), gateway.store._objects, artifact)
 
 
 def flaw(answer: httpx.Response) -> str:
