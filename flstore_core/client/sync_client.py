@@ -35,8 +35,9 @@ class FLStore:
     It can be pickled and copied, such as by Ray, Dask or `multiprocessing`: what travels is how to reach the store, the
     token included. Connections belong to the process that opened them.
 
-    A request that fails for a reason that may pass (connection lost, 408, 429, 503) is repeated up to `retries` times,
-    with growing pauses. Errors are those of `flstore_core.errors`, of the same class that the server raised.
+    A request that fails for a reason that may pass (connection lost, 408, 429, 503, an answer of an ingress in the
+    gateway's place) is repeated up to `retries` times, with growing pauses. Errors are those of
+    `flstore_core.errors`, of the same class that the server raised.
 
     Args:
         url: the gateway's, such as `http://127.0.0.1:8080`.

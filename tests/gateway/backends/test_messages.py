@@ -76,6 +76,14 @@ def test_a_slice_s_statistics_come_back_with_their_work() -> None:
     assert StatisticsRequest.from_json(wire.sent[0].message) == StatisticsRequest(PART, (MEMBER,), None)
 
 
+@pytest.mark.parametrize("body", [b"damaged", codec.dumps(PARTIAL), b""])
+def test_damaged_statistics_are_asked_for_again_and_unavailable_in_the_end(body: bytes) -> None:
+    calls, wire = wired(answered(body))
+    with pytest.raises(Unavailable, match="http://a does not answer POST /v1/statistics"):
+        Shards(calls).statistics(["http://a"], StatisticsRequest(PART, (MEMBER,), None))
+    assert len(wire.sent) > 1
+
+
 def test_a_slice_s_partial_comes_back_with_its_work() -> None:
     calls, wire = wired(answered(codec.dumps(PARTIAL)))
     request = MapRequest(PART, "aggregate", Pattern.P2, {"round": 3}, (MEMBER,), BASE, ((0.5, 0.5),))
