@@ -53,9 +53,9 @@ class Framework:
         command = [str(python), "-W", "ignore", "-m", module, json.dumps(asdict(plan))]
         env = {
             **os.environ,
-            "FLSTORE_URL": plan.url,
             "OPENBLAS_NUM_THREADS": "1",
             "RAY_DEDUP_LOGS": "0",
+            "RAY_worker_niceness": "0",  # by default a busy machine lets clients wait for minutes
             "FLWR_TELEMETRY_ENABLED": "0",
         }
         if plan.url:
