@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,16 @@ def leave(
     behind.shut()
     train(recording, *range(recorded + 1, closed + 1))
     report = recording.finish()
-    behind.open()
+    end(behind)
     return report
+
+
+def end(behind: Door) -> None:
+    """Have nothing of an ended training come after it, as if its process had gone, and let requests in."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("flstore-recorder"):
+            thread.join()
+    behind.open()
 
 
 def resume(behind: Door, spool: Path, *, start: float) -> Report:
@@ -133,7 +142,7 @@ def test_a_round_that_was_half_recorded_is_completed(behind: Door, tmp_path: Pat
     recording.update(1, "c1", towards(1, 1))
     recording.close(1, model(1))
     recording.finish()
-    behind.open()
+    end(behind)
     assert resume(behind, tmp_path, start=1.0).taken_up == 1
     assert committed(behind) == [(0, 0), (1, 2), (2, 3)]
 
@@ -270,7 +279,7 @@ def test_an_update_that_the_store_refuses_for_good_does_not_keep_its_round_back(
     recording.update(2, "bad", model(np.nan))
     train(recording, 2)
     recording.finish()
-    behind.open()
+    end(behind)
     assert resume(behind, tmp_path, start=2.0).taken_up == 1
     assert "the update of 'bad' in round 2" in caplog.text
     assert committed(behind) == [(0, 0), (1, 3), (2, 3), (3, 3)]

@@ -6,9 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flstore_core.client.tensors import schema_of
 from flstore_core.errors import InvalidParameters, NotFound, Unavailable
 from flstore_core.integrations.recorder import Limits, Recorder, Report
 from flstore_core.integrations.recorder.clerk import Clerk
+from flstore_core.integrations.recorder.desk import Desk
+from flstore_core.integrations.recorder.journal import Beginning
+from flstore_core.integrations.recorder.shelf import Held
 from flstore_core.retry import Retry
 from tests.integrations.door import Door
 from tests.integrations.models import model, towards
@@ -456,6 +460,15 @@ def test_a_second_training_of_the_same_name_gets_a_job_of_its_own(behind: Door) 
         assert recording.finish().job == expected
 
 
+def test_a_training_whose_beginning_was_answered_by_nobody_keeps_its_job(behind: Door) -> None:
+    step = Beginning(schema_of(model(0.0)), Held(model(0.0), 600))
+    for _ in range(2):  # the second after the answer to its last call was lost
+        desk = Desk(behind.store, "j", "a run", resume=False, settings={})
+        desk.begin(step)
+        assert desk.job == "j"
+    assert [job.job for job in behind.store.jobs()] == ["j"]
+
+
 def test_two_trainings_that_begin_at_once_do_not_mix(behind: Door) -> None:
     recordings = [behind.recorder(), behind.recorder()]
     for recording in recordings:
@@ -512,6 +525,25 @@ def test_a_round_that_was_being_committed_when_the_server_was_killed_is_committe
     train(resumed, 1)
     resumed.finish()
     assert [info.clients for info in behind.store.rounds("j")] == [0, 5, 5]
+
+
+def test_a_commit_that_a_killed_server_had_sent_may_come_while_its_training_is_resumed(behind: Door) -> None:
+    killed = behind.recorder()
+    killed.begin(model(0.0))
+    killed.update(1, "c0", model(1.0))
+    killed.aggregate(1, model(1.0))
+    killed.finish()
+    commits = iter([True])  # the first is the resumed training's own
+    behind.held = lambda request: request.url.path.endswith("/rounds/1/commit") and next(commits, False)
+    resumed = behind.recorder(resume=True)
+    resumed.begin(model(1.0))
+    eventually(lambda: ("POST", "/v1/jobs/j/rounds/1/commit") in behind.seen)
+    behind.store.commit("j", 1, metrics={"accuracy": 0.9})
+    behind.let_go.set()
+    train(resumed, 1)
+    assert resumed.finish().is_whole
+    assert [info.clients for info in behind.store.rounds("j")] == [0, 1, 5]
+    assert behind.store.round("j", 1).metrics == {"accuracy": 0.9}
 
 
 def test_resuming_what_does_not_exist_begins_it(behind: Door) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flstore_core.client import FLStore, JobInfo, Receipt
-from flstore_core.errors import Conflict, FLStoreError, NotFound, RoundCommitted
+from flstore_core.errors import Conflict, FLStoreError, NotFound
 from flstore_core.integrations.recorder.fitting import fitted, weighted
 from flstore_core.integrations.recorder.journal import Beginning, Closing, Update
 from flstore_core.integrations.recorder.shelf import Held, Model
@@ -124,14 +124,19 @@ class Desk:
         for name in (self._job, *(f"{self._job}-{count}" for count in range(2, MOST_OF_A_NAME + 1))):
             try:
                 info = self.store.create_job(name, schema=step.schema, **self._settings)
-                if info.committed or set(info.open) - {0}:
+                is_own = info.latest == 0 and self._has_begun(name)
+                if (info.committed and not is_own) or set(info.open) - {0}:
                     continue
-                if step.model:
+                if step.model and not is_own:
                     self._commit_model(name, 0, step.model)
             except Conflict:
                 continue
             return Opened(name, 0, info.created_at)
         raise Conflict(f"job {self._job!r} exists {MOST_OF_A_NAME} times; choose another name")
+
+    def _has_begun(self, job: str) -> bool:
+        """Return whether this training has committed the initial model of a job: the answer may have been lost."""
+        return self.store.round(job, 0).hyperparameters.get(RUN) == self._run
 
     def _continue(self, info: JobInfo, step: Beginning) -> Opened:
         """Go on after the newest committed round; a model that is not its aggregate becomes a round of its own."""
@@ -145,12 +150,14 @@ class Desk:
 
     def _settle(self, number: int) -> int:
         """Commit an open round that has an aggregate, and return its number; begin any other anew, and return -1."""
-        if self.store.round(self._job, number).aggregate:  # a training closes a round with it
-            self.store.commit(self._job, number, hyperparameters={RUN: self._run})
-            return number
         try:
+            if self.store.round(self._job, number).aggregate:  # a training closes a round with it
+                self.store.commit(self._job, number, hyperparameters={RUN: self._run})
+                return number
             self.store.drop_round(self._job, number)
-        except RoundCommitted:
+        except Conflict:  # what the ended training had sent last has committed it meanwhile
+            if not self.store.round(self._job, number).committed:
+                raise
             return number
         return -1
 
