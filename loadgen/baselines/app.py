@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from flstore_core.errors import FLStoreError, InvalidParameters, LengthRequired
+from flstore_core.errors import PROBLEM_TYPE, FLStoreError, InvalidParameters, LengthRequired
 from flstore_core.ids import AGGREGATE, client_id, job_id
 from flstore_core.records import Job
 from flstore_core.schema import Schema
@@ -172,7 +172,8 @@ def _descriptions() -> list[dict[str, Any]]:
 
 async def _problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, FLStoreError)
-    body = {"title": error.title, "status": error.status, "code": error.code, "detail": error.detail}
+    kind = {"type": PROBLEM_TYPE + error.code, "code": error.code}
+    body = {**kind, "title": error.title, "status": error.status, "detail": error.detail}
     return JSONResponse(body, error.status, media_type="application/problem+json")
 
 
