@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from tests.frameworks.environments import ROOT, environment
 from tests.frameworks.plan import Outcome, Plan
+from tests.frameworks.processes import run_to_end
 
 LONGEST_S = 1800.0
 
@@ -60,9 +61,7 @@ class Framework:
         }
         if plan.url:
             env["FLSTORE_URL"] = plan.url  # what clients may be sent to
-        ended = subprocess.run(
-            command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=LONGEST_S
-        )
+        ended = run_to_end(command, cwd=ROOT, env=env, longest_s=LONGEST_S)
         last = ended.stdout.rstrip().rpartition("\n")[2]
         if ended.returncode or not last.startswith("{"):
             raise RuntimeError(f"{self.name} failed ({ended.returncode}): {ended.stdout[-4000:]}{ended.stderr[-4000:]}")

@@ -1,8 +1,9 @@
 """A job of NVFlare in its simulator: the server and each site as processes of this machine."""
 
 import os
-import subprocess
 from pathlib import Path
+
+from tests.frameworks.processes import run_to_end
 
 LONGEST_S = 300.0
 """Seconds after which a run counts as lost."""
@@ -20,7 +21,7 @@ def simulate(programs: Path, app: Path, folder: Path, allowed: str = "") -> str:
     env = {**os.environ, "NVFLARE_SIMULATOR_WORKSPACE_ROOT": str(folder / "workspace"), "FLSTORE_URL": allowed}
     env.pop("PYTHONPATH", None)
     command = [str(programs / "python"), "job.py"]
-    ended = subprocess.run(command, cwd=app, env=env, capture_output=True, text=True, check=False, timeout=LONGEST_S)
+    ended = run_to_end(command, cwd=app, env=env, longest_s=LONGEST_S)
     logged = ended.stdout + ended.stderr
     if ended.returncode:
         raise RuntimeError(f"the app of NVFlare failed ({ended.returncode}): {logged[-4000:]}")
