@@ -33,10 +33,10 @@ demo-models: setup  ## train models in PyTorch and run the workloads that need o
 	$(BIN)/flstore demo-models
 
 test: setup  ## run all tests, real servers included
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 coverage: setup  ## run all tests and hold the branches they cover to the floor in pyproject.toml
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=
 	$(BIN)/coverage report --skip-covered
 
 lint: setup  ## check form, types, import contracts and the workflow; changes nothing

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -70,7 +71,8 @@ def wire(behind: Door, clients: int = 5, lies: dict[int, Lie] | None = None) -> 
 def train(behind: Door, strategy: Strategy, grid: FakeGrid, rounds: int = 2, **arguments: Any) -> Any:
     transport = arguments.pop("transport", ByReference(patience_s=30.0))
     evaluate = arguments.pop("evaluate_fn", None)
-    attached = attach(strategy, behind.store, job="j", limits=PATIENT, transport=transport, **arguments)
+    limits = arguments.pop("limits", PATIENT)
+    attached = attach(strategy, behind.store, job="j", limits=limits, transport=transport, **arguments)
     config = {"train_config": ConfigRecord({"lr": 0.1}), "evaluate_fn": evaluate}
     return attached.start(grid=grid, initial_arrays=initial(), num_rounds=rounds, **config)
 
@@ -347,6 +349,8 @@ def shut_for(behind: Door, *requests: tuple[str, str]) -> None:
     ))  # fmt: skip
 
 
+ENDING = replace(PATIENT, linger_s=5.0)
+"""For a store that cannot close a round any more, however long the end of the training waits."""
 MADE, LISTED, MINE = ("POST", "/rounds/1/aggregate"), ("GET", "/rounds/1"), ("PUT", "/clients/100")
 
 
@@ -356,7 +360,7 @@ def test_a_training_stops_where_the_store_goes_away_in_a_round(
 ) -> None:
     shut_for(behind, lost)
     with pytest.raises(Unavailable, match="round 1 cannot go on by reference"):
-        train(behind, FedAvg(**QUIET), wire(behind), advice=None)
+        train(behind, FedAvg(**QUIET), wire(behind), advice=None, limits=ENDING)
 
 
 @pytest.mark.parametrize("lost", [MADE, LISTED])
@@ -367,7 +371,7 @@ def test_a_round_whose_updates_are_out_of_reach_is_averaged_of_what_came_by_valu
     grid = wire(behind)
     grid.at_pull = lambda: shut_for(behind, lost)
     transport = ByReference(away="value", patience_s=30.0)
-    result = train(behind, FedAvg(**QUIET), grid, rounds=1, advice=None, transport=transport)
+    result = train(behind, FedAvg(**QUIET), grid, rounds=1, advice=None, transport=transport, limits=ENDING)
     np.testing.assert_array_equal(result.arrays["w"].numpy(), behind.store.get_update("j", 1, "100")["w"])
     assert "goes on without" in caplog.text
 

@@ -226,7 +226,8 @@ class Recorder:
                 return self.report
             self._finished = True
             patience = Patience(self._limits.linger_s)
-            patience.wait(self._changed, lambda: self._journal.is_idle() or bool(self.report.broken))
+            if self._schema is not None:  # without a model no job was opened, and nothing comes of waiting
+                patience.wait(self._changed, lambda: self._journal.is_idle() or bool(self.report.broken))
         self._clerk.stop()
         atexit.unregister(self.finish)
         self._leave()
