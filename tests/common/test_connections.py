@@ -2,8 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 import uvicorn
@@ -12,23 +10,7 @@ from uvicorn.server import ServerState
 
 from services.common import connections
 from services.common.connections import MAX_HEAD_BYTES, BoundedProtocol
-
-
-@asynccontextmanager
-async def connection() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Connect to a server in this event loop that answers everything with "fine"."""
-    config = uvicorn.Config(PlainTextResponse("fine"), http=BoundedProtocol, log_config=None, lifespan="off")
-    state = ServerState()
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: BoundedProtocol(config, state, {}), "127.0.0.1", 0)
-    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-        server.close()
-        await server.wait_closed()
-        await asyncio.gather(*state.tasks, return_exceptions=True)
+from tests.common.wire import connection
 
 
 async def answer(reader: asyncio.StreamReader) -> bytes:

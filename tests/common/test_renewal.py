@@ -2,42 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
-import uvicorn
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.server import ServerState
 
 from services.common.connections import BoundedProtocol
 from services.common.renewal import NEVER, Renewal
+from tests.common.wire import FINE, connection
 
-FINE = PlainTextResponse("fine")
 GET = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
-Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 def after(requests: int, chance: float = 0.0) -> Renewal:
     return Renewal(requests, chance=lambda: chance)
-
-
-@asynccontextmanager
-async def connection(renewal: Renewal, app: ASGIApp = FINE) -> AsyncIterator[Pair]:
-    """Connect to a server in this event loop."""
-    protocol = renewal.protocol()
-    config = uvicorn.Config(app, http=protocol, log_config=None, lifespan="off")
-    state = ServerState()
-    server = await asyncio.get_running_loop().create_server(lambda: protocol(config, state, {}), "127.0.0.1", 0)
-    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-        server.close()
-        await server.wait_closed()
-        await asyncio.gather(*state.tasks, return_exceptions=True)
 
 
 async def answer(reader: asyncio.StreamReader) -> bool:
@@ -59,7 +38,7 @@ async def is_over(reader: asyncio.StreamReader) -> bool:
 async def test_a_connection_ends_after_so_many_requests_less_what_chance_takes(
     requests: int, chance: float, last: int
 ) -> None:
-    async with connection(after(requests, chance)) as (reader, writer):
+    async with connection(after(requests, chance).protocol()) as (reader, writer):
         for number in range(1, last + 1):
             writer.write(GET)
             assert await answer(reader) == (number == last)
@@ -67,7 +46,7 @@ async def test_a_connection_ends_after_so_many_requests_less_what_chance_takes(
 
 
 async def test_a_connection_ends_with_the_first_answer_after_its_time() -> None:
-    async with connection(Renewal(seconds=1e-9)) as (reader, writer):
+    async with connection(Renewal(seconds=1e-9).protocol()) as (reader, writer):
         writer.write(GET)
         assert await answer(reader)
         assert await is_over(reader)
@@ -75,7 +54,7 @@ async def test_a_connection_ends_with_the_first_answer_after_its_time() -> None:
 
 @pytest.mark.parametrize("renewal", [NEVER, Renewal(seconds=1e9), Renewal(requests=100)])
 async def test_a_connection_stays_until_then(renewal: Renewal) -> None:
-    async with connection(renewal) as (reader, writer):
+    async with connection(renewal.protocol()) as (reader, writer):
         for _ in range(20):
             writer.write(GET)
             assert not await answer(reader)
@@ -86,7 +65,7 @@ def test_where_no_connection_ends_the_protocol_is_the_plain_one() -> None:
 
 
 async def test_requests_that_were_sent_ahead_are_all_answered() -> None:
-    async with connection(after(1)) as (reader, writer):
+    async with connection(after(1).protocol()) as (reader, writer):
         writer.write(3 * GET)
         assert [await answer(reader) for _ in range(3)] == [False, False, True]
         assert await is_over(reader)
@@ -109,7 +88,7 @@ def slow(begun: asyncio.Event, go_on: asyncio.Event, seen: list[str]) -> ASGIApp
 
 async def test_a_request_that_comes_after_the_last_answer_began_is_not_made_and_spoils_nothing() -> None:
     begun, go_on, seen = asyncio.Event(), asyncio.Event(), list[str]()
-    async with connection(after(1), slow(begun, go_on, seen)) as (reader, writer):
+    async with connection(after(1).protocol(), slow(begun, go_on, seen)) as (reader, writer):
         writer.write(GET)
         await begun.wait()
         writer.write(GET.replace(b"GET / ", b"GET /next ") * 1000)
@@ -130,7 +109,7 @@ async def test_an_upload_that_is_answered_early_goes_on() -> None:
             await request.body()
         await FINE(scope, receive, send)
 
-    async with connection(after(1), app) as (reader, writer):
+    async with connection(after(1).protocol(), app) as (reader, writer):
         writer.write(b"PUT / HTTP/1.1\r\nhost: here\r\ncontent-length: 1000000\r\n\r\n")
         assert not await answer(reader)
         writer.write(bytes(1000000) + GET)
@@ -143,7 +122,7 @@ async def test_a_whole_upload_is_taken_before_its_connection_ends() -> None:
         length = len(await Request(scope, receive).body())
         await Response("fine", headers={"x-length": str(length)})(scope, receive, send)
 
-    async with connection(after(1), app) as (reader, writer):
+    async with connection(after(1).protocol(), app) as (reader, writer):
         writer.write(b"PUT / HTTP/1.1\r\nhost: here\r\ncontent-length: 5000000\r\n\r\n")
         for _ in range(50):
             writer.write(bytes(100_000))
@@ -155,7 +134,7 @@ async def test_a_whole_upload_is_taken_before_its_connection_ends() -> None:
 
 
 async def test_a_client_that_wants_the_end_itself_gets_it() -> None:
-    async with connection(after(1)) as (reader, writer):
+    async with connection(after(1).protocol()) as (reader, writer):
         writer.write(GET.replace(b"host: here", b"host: here\r\nconnection: close"))
         assert await answer(reader)
         assert await is_over(reader)

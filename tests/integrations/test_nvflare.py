@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from nvflare.apis.dxo import DataKind
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_context import FLContext
@@ -297,8 +298,6 @@ def test_lora_adapters_of_a_lower_rank_are_filled_up(behind: Door) -> None:
 
 
 def test_tensors_of_torch_are_averaged_and_recorded(behind: Door) -> None:
-    torch = pytest.importorskip("torch")
-
     def train(task: FLModel) -> FLModel:
         return FLModel(params={name: tensor + 1 for name, tensor in task.params.items()})
 
