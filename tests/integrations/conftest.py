@@ -1,6 +1,7 @@
 """A gateway behind a door, for each test a new one."""
 
 import os
+import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from flwr.supercore.task_identity import TaskIdentity
 
 from tests.integrations.door import Door, door
+from tests.waiting import eventually
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -23,6 +25,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def behind() -> Iterator[Door]:
     with door() as it:
         yield it
+
+
+@pytest.fixture(autouse=True)
+def every_recording_ends() -> Iterator[None]:
+    """Fail a test that leaves a recorder at work: its threads would go on into other tests."""
+    yield
+    eventually(lambda: not any(thread.name.startswith("flstore-recorder") for thread in threading.enumerate()))
 
 
 @pytest.fixture(autouse=True)

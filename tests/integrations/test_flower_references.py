@@ -14,7 +14,7 @@ from flwr.serverapp.exception import InconsistentMessageReplies
 from flwr.serverapp.strategy import FedAdam, FedAvg, FedProx, Strategy
 
 from flstore_core.client import FLStore
-from flstore_core.errors import InvalidParameters, NotEnoughData, Unavailable
+from flstore_core.errors import Forbidden, InvalidParameters, NotEnoughData, Unavailable
 from flstore_core.integrations.flower import attach, by_reference
 from flstore_core.integrations.flower.participating import KEY, REFERENCE, TEXT
 from flstore_core.integrations.recorder import Limits
@@ -400,13 +400,11 @@ def test_a_server_without_a_copy_of_the_newest_model_says_so(
             behind.shut(403, "forbidden", lambda request: request.method == "GET")
             return super().aggregate_train(server_round, replies)
 
-    grid = wire(behind)
-    strategy = attach(
-        Forgetful(**QUIET), behind.store, job="j", limits=PATIENT, advice=None,
-        transport=ByReference(away="value", patience_s=30.0),
-    )  # fmt: skip
-    replies = grid.send_and_receive(strategy.configure_train(1, initial(), ConfigRecord(), grid))
-    strategy.aggregate_train(1, replies)
+    with pytest.raises(Forbidden):
+        train(
+            behind, Forgetful(**QUIET), wire(behind), rounds=1, advice=None,
+            transport=ByReference(away="value", patience_s=30.0),
+        )  # fmt: skip
     assert "no copy of the newest model: the door says forbidden" in caplog.text
 
 
