@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from flstore_core.cache import Cache
 from flstore_core.cost import RequestCost
 from flstore_core.patterns import Pattern
+from services.gateway.rounds.newest import Newest
 
 START_BUCKETS = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 5.0, 10.0, 30.0, 60.0)
 """Seconds."""
@@ -47,7 +48,7 @@ SCHEDULED, ANSWERED, WHOLE = "scheduled", "answered", "whole"
 class GatewayMetrics:
     """The metrics of one gateway, in a registry of their own."""
 
-    def __init__(self, records: Cache[Any]) -> None:
+    def __init__(self, records: Cache[Any], newest: Newest) -> None:
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
             "flstore_requests", "Requests answered", ["method", "route", "status"], registry=registry
@@ -76,6 +77,7 @@ class GatewayMetrics:
         self.in_flight_bytes = Gauge("flstore_in_flight_bytes", "Bytes of uploads under way", registry=registry)
         self.table_version = Gauge("flstore_table_version", "Version of the placement table", registry=registry)
         registry.register(_RecordsCollector(records))
+        registry.register(_NewestCollector(newest))
 
     def count_cost(self, cost: RequestCost) -> None:
         """Add what a request cost here and would have cost at both baselines."""
@@ -107,6 +109,19 @@ class _RecordsCollector(Collector):
             for pattern in Pattern:
                 family.add_metric([pattern], snapshot[pattern.value][field])
             yield family
+
+
+class _NewestCollector(Collector):
+    """Shows what the newest aggregates take, and how often they were sent from memory."""
+
+    def __init__(self, newest: Newest) -> None:
+        self._newest = newest
+
+    def collect(self) -> Iterator[Metric]:
+        newest = self._newest
+        yield GaugeMetricFamily("flstore_models_used_bytes", "Bytes of the newest aggregates", value=newest.nbytes)
+        yield CounterMetricFamily("flstore_models_requests", "Aggregates that were asked for", value=newest.requests)
+        yield CounterMetricFamily("flstore_models_hits", "Aggregates that were sent from memory", value=newest.hits)
 
 
 class Measure:

@@ -35,6 +35,8 @@ class Settings:
     """Seconds by which an upload may fall behind a rate of 64 KiB a second; a slower one gets status 408."""
     records_bytes: int = 256 * 2**20
     """Budget of the cache of rounds' records and statistics, in bytes."""
+    models_bytes: int = 256 * 2**20
+    """Budget of the newest aggregates, in bytes, which clients are sent from memory; 0 keeps none."""
     refresh_seconds: float = 2.0
     """Greatest age of a job's list of rounds, in seconds; other gateways commit rounds too."""
     shard_timeout_seconds: float = 60.0
@@ -71,11 +73,12 @@ class Settings:
                 f"FLSTORE_UPLOAD_LIMIT is {format_size(self.upload_limit)}, and an S3 store takes objects of up to "
                 f"{format_size(S3_MOST)}; larger updates are refused all the same"
             )
-        if memory is not None and self.in_flight_bytes + self.records_bytes > memory:
+        if memory is not None and self.in_flight_bytes + self.records_bytes + self.models_bytes > memory:
             yield (
-                f"FLSTORE_IN_FLIGHT_BYTES is {format_size(self.in_flight_bytes)} and FLSTORE_RECORDS_BYTES "
-                f"{format_size(self.records_bytes)}, together over the {format_size(memory)} of memory that this "
-                "process' control group allows; many large uploads at once may end it"
+                f"FLSTORE_IN_FLIGHT_BYTES is {format_size(self.in_flight_bytes)}, FLSTORE_RECORDS_BYTES "
+                f"{format_size(self.records_bytes)} and FLSTORE_MODELS_BYTES {format_size(self.models_bytes)}, over "
+                f"the {format_size(memory)} of memory that this process' control group allows; many large uploads at "
+                "once may end it"
             )
 
     @classmethod
@@ -90,6 +93,7 @@ class Settings:
             "FLSTORE_IN_FLIGHT_BYTES": ("in_flight_bytes", size()),
             "FLSTORE_UPLOAD_PATIENCE_SECONDS": ("upload_patience_seconds", some_seconds),
             "FLSTORE_RECORDS_BYTES": ("records_bytes", size()),
+            "FLSTORE_MODELS_BYTES": ("models_bytes", size(0)),
             "FLSTORE_REFRESH_SECONDS": ("refresh_seconds", seconds),
             "FLSTORE_SHARD_TIMEOUT_SECONDS": ("shard_timeout_seconds", some_seconds),
             "FLSTORE_ROOT_PATH": ("root_path", checked_prefix),

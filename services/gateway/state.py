@@ -41,6 +41,7 @@ from services.gateway.rounds.commit import Commit
 from services.gateway.rounds.erase import Derived, Eraser
 from services.gateway.rounds.index import Catalog, UnknownJob
 from services.gateway.rounds.ingest import Ingest
+from services.gateway.rounds.newest import Newest
 from services.gateway.rounds.opening import Rounds
 from services.gateway.rounds.records import Document, Records
 from services.gateway.rounds.statistics import Statistics
@@ -65,6 +66,7 @@ class State:
     backends: Backends
     jobs: Jobs
     ingest: Ingest
+    newest: Newest
     commit: Commit
     eraser: Eraser
     withdrawals: Withdrawals
@@ -111,10 +113,12 @@ def assemble(
     policy = make_policy("lru+arrival", settings.records_bytes, time.monotonic, random.Random(0))
     cache: Cache[Document] = Cache(Ledger(policy, settings.records_bytes, time.monotonic))
     records, results = Records(store, cache, pools.readers), Results()
+    newest = Newest(settings.models_bytes)
 
     def forget(home: Home) -> None:
         records.forget(home)
         results.forget(home)
+        newest.forget(home)
 
     rounds = Rounds.over(store, Catalog(store, pools, time, settings.refresh_seconds, forget), records)
     statistics = Statistics(rounds, backends)
@@ -140,7 +144,7 @@ def assemble(
         Derived("operations", lambda *_: (), operations.forget_client),
         Derived("working_sets", lambda *_: (), lambda job, client, _: working_set.forget_client(store, job, client)),
     )
-    ingest = Ingest(rounds, backends, pools, time, name)
+    ingest = Ingest(rounds, backends, pools, time, newest, name)
     return State(
         settings=settings,
         tokens=Tokens(settings.tokens, settings.metrics_token),
@@ -150,6 +154,7 @@ def assemble(
         backends=backends,
         jobs=Jobs(rounds, backends, time),
         ingest=ingest,
+        newest=newest,
         commit=Commit(rounds, statistics, backends, time),
         eraser=Eraser(rounds, backends, time, name, derived),
         withdrawals=Withdrawals(rounds, time, name),
@@ -157,7 +162,7 @@ def assemble(
         runner=runner,
         aggregates=Aggregates(runner, rounds, ingest),
         operations=operations,
-        metrics=GatewayMetrics(cache),
+        metrics=GatewayMetrics(cache, newest),
         workers=Workers(settings.threads),
         pools=pools,
     )

@@ -11,6 +11,7 @@ from flstore_core.cache import Cache, Ledger
 from flstore_core.cost import Reads, Usage, price_request
 from flstore_core.policies.registry import make_policy
 from services.gateway.metrics import ColdStarts, GatewayMetrics, Measure
+from services.gateway.rounds.newest import Newest
 from tests.fakes.clock import Clock
 
 
@@ -18,7 +19,7 @@ from tests.fakes.clock import Clock
 def metrics() -> GatewayMetrics:
     clock = Clock()
     cache: Cache[Any] = Cache(Ledger(make_policy("lru+arrival", 1000, clock, Random(0)), 1000, clock))
-    return GatewayMetrics(cache)
+    return GatewayMetrics(cache, Newest(0))
 
 
 async def drop(message: Message) -> None:

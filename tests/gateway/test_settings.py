@@ -28,6 +28,7 @@ def test_every_variable_reaches_its_setting() -> None:
             "FLSTORE_IN_FLIGHT_BYTES": "1.5MB",
             "FLSTORE_UPLOAD_PATIENCE_SECONDS": "1.5",
             "FLSTORE_RECORDS_BYTES": "64MiB",
+            "FLSTORE_MODELS_BYTES": "0",
             "FLSTORE_REFRESH_SECONDS": "0.3",
             "FLSTORE_SHARD_TIMEOUT_SECONDS": "20",
             "FLSTORE_ROOT_PATH": "/flstore/",
@@ -43,6 +44,7 @@ def test_every_variable_reaches_its_setting() -> None:
         in_flight_bytes=1_500_000,
         upload_patience_seconds=1.5,
         records_bytes=64 * 2**20,
+        models_bytes=0,
         refresh_seconds=0.3,
         shard_timeout_seconds=20.0,
         root_path="/flstore",
@@ -112,10 +114,12 @@ def test_what_cannot_work_is_refused_by_name(variable: str, text: str) -> None:
 
 
 def test_uploads_that_memory_cannot_hold_are_warned_about() -> None:
-    settings = Settings(in_flight_bytes=2**30, upload_limit=2**30, records_bytes=2**20)
+    settings = Settings(in_flight_bytes=2**30, upload_limit=2**30, records_bytes=2**20, models_bytes=2**21)
     assert list(settings.warnings(None)) == list(settings.warnings(2**31)) == []
     (warning,) = settings.warnings(2**30)
-    assert warning.startswith("FLSTORE_IN_FLIGHT_BYTES is 1.0 GiB and FLSTORE_RECORDS_BYTES 1.0 MiB, together over the")
+    assert warning.startswith(
+        "FLSTORE_IN_FLIGHT_BYTES is 1.0 GiB, FLSTORE_RECORDS_BYTES 1.0 MiB and FLSTORE_MODELS_BYTES 2.0 MiB, over the "
+    )
 
 
 def test_what_has_no_effect_is_warned_about() -> None:

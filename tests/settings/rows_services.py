@@ -81,6 +81,7 @@ GATEWAY: Mapping[str, Row] = {
     "IN_FLIGHT_BYTES": Row("1000", gateway(_busy), "busy"),
     "UPLOAD_PATIENCE_SECONDS": Row("1.5", gateway(lambda state: state.settings.upload_patience_seconds), 1.5),
     "RECORDS_BYTES": Row("1MiB", gateway(lambda state: state.rounds.records.cache.snapshot()["budget_bytes"]), 2**20),
+    "MODELS_BYTES": Row("1MiB", gateway(lambda state: state.newest.budget), 2**20),
     "REFRESH_SECONDS": Row(
         "0.25",
         lambda env: [

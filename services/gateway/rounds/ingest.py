@@ -68,12 +68,14 @@ from flstore_core.errors import (
     Unavailable,
 )
 from flstore_core.files import new_name
+from flstore_core.ids import AGGREGATE
 from flstore_core.records import Member, Round, to_bytes
 from flstore_core.retry import Retry
 from flstore_core.schema import Schema
 from flstore_core.shard.protocol import MemberRef, SliceRef
 from services.common.timing import Time
 from services.gateway.backends.slices import Backends
+from services.gateway.rounds.newest import Newest
 from services.gateway.rounds.opening import Opening, Rounds
 from services.gateway.rounds.records import Place
 from services.gateway.rounds.removal import note_withdrawal
@@ -104,6 +106,7 @@ class Ingest:
     """Stores updates and aggregates. Safe to share between threads.
 
     Args:
+        newest: keeps the aggregates that are stored.
         name_upload: returns a name that no upload had before.
     """
 
@@ -113,6 +116,7 @@ class Ingest:
         backends: Backends,
         pools: Pools,
         time: Time,
+        newest: Newest,
         name_upload: Callable[[], str] = new_name,
     ) -> None:
         self._rounds = rounds
@@ -123,6 +127,7 @@ class Ingest:
         self._readers = pools.readers
         self._writers = pools.writers
         self._time = time
+        self._newest = newest
         self._name_upload = name_upload
         self._polling = Retry((COMMIT_POLL_SECONDS,), attempts=COMMIT_POLLS, clock=time.monotonic, sleep=time.sleep)
 
@@ -169,7 +174,16 @@ class Ingest:
             self._send_slices(checked, MemberRef.of(upload.round, member, is_delta), opening)
         finally:
             written = tensors.result()  # in any case: the writer reads the body, which is freed as soon as this returns
-        return self._put_record(checked, replace(member, upload=written), place)
+        receipt = self._put_record(checked, replace(member, upload=written), place)
+        self._keep(checked, receipt.member)
+        return receipt
+
+    def _keep(self, checked: CheckedUpload, member: Member) -> None:
+        """Keep an aggregate in memory. A file without a name is not: another one may take its place some day."""
+        upload = checked.upload
+        if upload.client == AGGREGATE and member.upload and checked.file.is_as_it_came:
+            key = layout.tensors(upload.job.home, upload.round, AGGREGATE, member.upload)
+            self._newest.keep(upload.job.home, key, upload.body)
 
     def _put_tensors(self, checked: CheckedUpload, name: str) -> str:
         """Write the upload's file, and return the name that it has in the end: somebody else's may have no name."""

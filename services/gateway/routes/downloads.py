@@ -1,6 +1,7 @@
 """Answers with an object's bytes: all of them, a range, or none if the caller has them already."""
 
 import re
+from collections.abc import AsyncIterator
 from itertools import chain
 
 from starlette.requests import Request
@@ -8,13 +9,20 @@ from starlette.responses import Response, StreamingResponse
 
 from flstore_core.errors import RangeNotSatisfiable
 from flstore_core.storage import ObjectStore
+from flstore_core.storage.base import MIB
 from services.gateway.manners import wants_no_body
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
-def download(request: Request, store: ObjectStore, key: str, nbytes: int, sha256: str) -> Response:
-    """Return the response with an object of `nbytes`, whose ETag is its hash. Reads the first chunk from the store."""
+def download(
+    request: Request, store: ObjectStore, key: str, nbytes: int, sha256: str, *, kept: memoryview | None = None
+) -> Response:
+    """Return the response with an object of `nbytes`, whose ETag is its hash. Reads the first chunk from the store.
+
+    Args:
+        kept: the object's bytes, if they are in memory; then nothing is read.
+    """
     # A copy may be kept, but not used without asking: a program is replaced under its name, and a client erased.
     headers = {"ETag": f'"{sha256}"', "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
     if _names_hash(request.headers.get("if-none-match", ""), sha256):
@@ -27,9 +35,17 @@ def download(request: Request, store: ObjectStore, key: str, nbytes: int, sha256
     status = 206 if part else 200
     if wants_no_body(request):
         return Response(status_code=status, headers=headers, media_type="application/octet-stream")
+    if kept is not None:
+        return StreamingResponse(_pieces(kept[start:stop]), status, headers, media_type="application/octet-stream")
     chunks = store.stream(key, offset=start, length=stop - start)
     first = next(chunks, b"")  # here, not later: once the response has begun, its status cannot tell of an error
     return StreamingResponse(chain([first], chunks), status, headers, media_type="application/octet-stream")
+
+
+async def _pieces(body: memoryview) -> AsyncIterator[memoryview]:
+    """Yield the bytes in pieces, each sent before the next is asked for. Nothing is copied."""
+    for start in range(0, len(body), MIB):
+        yield body[start : start + MIB]
 
 
 def _names_hash(if_none_match: str, sha256: str) -> bool:

@@ -290,7 +290,8 @@ def _get(request: Request, state: State, name: JobId, number: int, client: Clien
     require_ticket(request, job)
     member = state.rounds.openings.read_model(job, number, client)
     key = layout.tensors(job.home, number, client, member.upload)
-    return download(request, state.rounds.store, key, member.nbytes, member.sha256)
+    kept = state.newest.get(job.home, key) if client == AGGREGATE else None
+    return download(request, state.rounds.store, key, member.nbytes, member.sha256, kept=kept)
 
 
 def _metrics(text: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from services.gateway.rounds.commit import Commit, CommitRequest
 from services.gateway.rounds.erase import Eraser, Erasure
 from services.gateway.rounds.index import Catalog
 from services.gateway.rounds.ingest import Ingest, Receipt
+from services.gateway.rounds.newest import Newest
 from services.gateway.rounds.opening import Rounds
 from services.gateway.rounds.records import Document, Records
 from services.gateway.rounds.statistics import Statistics
@@ -116,7 +117,7 @@ class World:
             cache,
             rounds,
             statistics,
-            Ingest(rounds, backends, pools, time, name),
+            Ingest(rounds, backends, pools, time, Newest(0), name),
             Commit(rounds, statistics, backends, time),
             Eraser(rounds, backends, time, name),
             Withdrawals(rounds, time, name),
