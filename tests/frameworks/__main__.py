@@ -1,7 +1,13 @@
-"""`python -m tests.frameworks`: run the case study, and write it into docs/frameworks.md."""
+"""`python -m tests.frameworks`: run the case study, and write it into docs/frameworks.md.
+
+What measures time has the machine for itself. Then trainings of small models in both frameworks, and the server's
+memory, run side by side: trainings in a simulator mostly wait for its next look.
+"""
 
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -10,41 +16,58 @@ from flstore_core.client import FLStore
 from loadgen.experiments.page import machine
 from services.local.running import running
 from tests.frameworks import accuracy, memory, overhead
-from tests.frameworks.environments import ROOT
+from tests.frameworks.environments import ROOT, environment
 from tests.frameworks.pages import PAGE
 from tests.frameworks.programs import FRAMEWORKS, Framework
-from tests.frameworks.quickstart import run_quickstart
-from tests.frameworks.report import Study, image, plotted, section
+from tests.frameworks.quickstart import Recorded, run_quickstart
+from tests.frameworks.report import image, plotted, section
+from tests.frameworks.steps import Steps, side_by_side
+from tests.frameworks.study import Study, shortfalls
 from tests.truth.page import replaced
 
 CACHE = "1GiB"
 
 
 def main() -> None:
-    console = Console(stderr=True)
-    studies = []
+    steps = Steps(Console(stderr=True))
+    side_by_side([partial(environment, framework.environment) for framework in FRAMEWORKS])
+    steps.tell("the frameworks' environments are there")
     with tempfile.TemporaryDirectory(dir=_folder()) as folder:
-        for framework in FRAMEWORKS:
-            studies.append(study(framework, Path(folder, framework.name), console))
-            (PAGE.parent / image(studies[-1])).write_text(plotted(studies[-1]), encoding="utf-8")
-    text = replaced(PAGE.read_text(encoding="utf-8"), "frameworks", section(studies, machine("make frameworks")))
-    PAGE.write_text(text, encoding="utf-8")
-    console.print(f"written into {PAGE.relative_to(ROOT)}")
+        recorded = _record(Path(folder), steps)
+        with running(f"{folder}/store", cache_size=CACHE, log=Path(folder, "flstore.log")) as (url, _):
+            studies = _study(url, recorded, steps)
+    for study in studies:
+        (PAGE.parent / image(study)).write_text(plotted(study), encoding="utf-8")
+    text = section(studies, steps.problems, machine("make frameworks"))
+    PAGE.write_text(replaced(PAGE.read_text(encoding="utf-8"), "frameworks", text), encoding="utf-8")
+    for study in studies:
+        for each in shortfalls(study):
+            steps.tell(each)
+    steps.tell(f"written into {PAGE.relative_to(ROOT)}")
 
 
-def study(framework: Framework, folder: Path, console: Console) -> Study:
-    """Measure all of one framework, beside an FLStore of its own."""
-    console.print(f"{framework.name}: its quick-start app …")
-    recorded = run_quickstart(framework, folder / "quickstart")
-    with running(f"{folder}/store", cache_size=CACHE, log=folder / "flstore.log") as (url, _):
-        console.print(f"{framework.name}: time per round …")
-        overheads = overhead.measure_all(framework, url)
-        _forget(url)
-        console.print(f"{framework.name}: accuracy, and memory beside it …")
-        with ThreadPoolExecutor(1) as beside:
-            peaks = beside.submit(memory.measure, framework, url)
-            learned = accuracy.learn(framework, url)
-    return Study(framework.name, framework.version, framework.how, recorded, learned, overheads, peaks.result())
+def _record(folder: Path, steps: Steps) -> list[Recorded | None]:
+    """Run the quick-start apps of all frameworks."""
+
+    def run(framework: Framework) -> Recorded | None:
+        app = partial(run_quickstart, framework, folder / framework.name)
+        return steps.take(f"{framework.name}, its quick-start app", app)
+
+    return side_by_side([partial(run, framework) for framework in FRAMEWORKS])
+
+
+def _study(url: str, recorded: Sequence[Recorded | None], steps: Steps) -> list[Study]:
+    """Measure all frameworks beside one FLStore."""
+    overheads = [overhead.measure_all(framework, url, steps) for framework in FRAMEWORKS]
+    _forget(url)
+    with ThreadPoolExecutor() as pool:
+        learned = [pool.submit(accuracy.learn, framework, url, steps) for framework in FRAMEWORKS]
+        peaks = [memory.measure(framework, url, steps) for framework in FRAMEWORKS]
+        parts = zip(FRAMEWORKS, recorded, learned, overheads, peaks, strict=True)
+        return [
+            Study(framework, recorded=apps, learned=cases.result(), overheads=times, peaks=most)
+            for framework, apps, cases, times, most in parts
+        ]
 
 
 def _forget(url: str) -> None:

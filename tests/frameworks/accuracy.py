@@ -1,17 +1,22 @@
-"""Accuracy over rounds with attackers, with and without advice."""
+"""Accuracy over rounds with attackers, with and without advice, and without the attackers' part of the data."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from flstore_core.client import FLStore
 from tests.frameworks.plan import Outcome, Plan
 from tests.frameworks.programs import Framework
+from tests.frameworks.steps import Steps, side_by_side
 
 ATTACKS = ("sign-flip", "scaled-noise")
 ATTACKERS = 3
 NOISE = 10.0
 """Norm of a scaled-noise attacker's update over that of its honest one."""
-SEEDS = (1,)
+EVEN, UNEVEN = 1.0, 0.5
+"""Of the Dirichlet distribution by which digits are dealt out."""
+SEED, SEEDS = 1, (1, 2, 3)
+"""Of trainings on even data, of which there is one each, and on uneven data."""
 DEADLINE_S = 30.0
 """What advice may take: how busy this machine is shall not decide."""
 
@@ -20,12 +25,17 @@ DEADLINE_S = 30.0
 class Case:
     """A training, and who shall be left out of it."""
 
-    attack: str
-    advice: str
-    seed: int
+    attack: str = ""
+    advice: str = ""
+    seed: int = SEED
+    alpha: float = EVEN
+    alone: bool = False
+    """Whether those who attack in other cases are not there at all: then nobody has their data."""
 
     @property
     def name(self) -> str:
+        if self.alone:
+            return "honest clients alone"
         attack = f"{self.attack} attackers" if self.attack else "no attackers"
         return f"{attack}, {'advice followed' if self.advice == 'exclude' else 'no advice'}"
 
@@ -33,7 +43,9 @@ class Case:
         return Plan(
             attack=self.attack,
             attackers=ATTACKERS if self.attack else 0,
+            absent=ATTACKERS if self.alone else 0,
             noise=NOISE,
+            alpha=self.alpha,
             seed=self.seed,
             url=url if self.advice else "",
             job=job,
@@ -54,22 +66,44 @@ class Learned:
     unadvised: int
     """Rounds without advice."""
 
+    @property
+    def final(self) -> float:
+        """Accuracy at the end."""
+        return self.outcome.accuracy[-1]
 
-def cases() -> Iterator[Case]:
+
+def even_cases() -> Iterator[Case]:
+    """Yield the cases that every framework trains as it is deployed."""
+    for attack in ("", *ATTACKS):
+        yield from (Case(attack, advice) for advice in ("", "exclude"))
+    yield Case(alone=True)
+
+
+def uneven_cases() -> Iterator[Case]:
+    """Yield the cases that tell what is lost by advice from what is lost with the attackers' data."""
     for seed in SEEDS:
-        for attack in ("", *ATTACKS):
-            yield from (Case(attack, advice, seed) for advice in ("", "exclude"))
+        yield Case(seed=seed, alpha=UNEVEN)
+        yield Case(seed=seed, alpha=UNEVEN, alone=True)
+        yield Case(ATTACKS[0], "exclude", seed, UNEVEN)
 
 
-def learn(framework: Framework, url: str) -> Mapping[Case, Learned]:
-    """Run all cases, one after the other: two clusters of Ray that start at once may wait for each other."""
-    return {case: _learn(framework, url, case) for case in cases()}
+def learn(framework: Framework, url: str, steps: Steps) -> Mapping[Case, Learned]:
+    """Train all cases, as many at once as the framework takes; cases that fail are not in the result."""
+    cases = [*even_cases(), *(uneven_cases() if framework.light else ())]
+    works = [partial(_learn, framework, url, case, steps) for case in cases]
+    learned = side_by_side(works, framework.at_once)
+    return {case: each for case, each in zip(cases, learned, strict=True) if each is not None}
 
 
-def _learn(framework: Framework, url: str, case: Case) -> Learned:
-    job = f"{framework.name.lower()}-{case.attack or 'clean'}-{case.seed}"
+def _learn(framework: Framework, url: str, case: Case, steps: Steps) -> Learned | None:
+    name = f"{framework.name}, {case.name}, seed {case.seed}, α = {case.alpha:g}"
+    return steps.take(name, lambda: _train(framework, url, case), lambda learned: f"{100 * learned.final:.1f} %")
+
+
+def _train(framework: Framework, url: str, case: Case) -> Learned:
+    job = f"{framework.name.lower()}-{case.attack or 'clean'}-{case.alpha:g}-{case.seed}"
     plan = case.plan(url, job)
-    outcome = framework.train(plan)
+    outcome = framework.train(plan, framework.light if case.alpha != EVEN else "")
     if not case.advice:
         return Learned(outcome, 0, plan.rounds * plan.attackers, 0)
     store = FLStore(url)

@@ -18,6 +18,8 @@ Config = Mapping[str, Any]
 """As `Plan.config`."""
 LEARNING: Mapping[str, Any] = {"solver": "sgd", "momentum": 0.9, "epochs": 5, "batch": 16, "rate": 0.01}
 """How clients train between rounds."""
+STEP = 0.01
+"""Of a model that learns nothing, in each parameter."""
 LAYERS = ("layers.0.weight", "layers.1.weight", "layers.0.bias", "layers.1.bias")
 
 
@@ -30,26 +32,31 @@ def train(model: Arrays, config: Config, client: int, number: int) -> tuple[Arra
     """Return what a client sends in a round, with its metrics."""
     time.sleep(config["training_s"] * (0.5 + client / max(1, config["clients"] - 1)))
     if config["model"] != DIGITS:
-        return dict(update(1000 * number + client, model)), {"num-examples": 100 + client, "train_loss": 0.5}
-    sites = _sites(config)
-    theta = flat(model)
+        rng = np.random.default_rng(1000 * number + client)
+        sent = {name: array + STEP * rng.standard_normal(array.shape, np.float32) for name, array in model.items()}
+        return sent, {"num-examples": 100 + client, "train_loss": 0.5}
+    sites, theta = _sites(config), _learned(model)
     delta, loss = sites.sent(theta, client, number)
     return _named(sites, theta + delta), {"num-examples": len(sites.shares[client]), "train_loss": loss}
 
 
 def accuracy(model: Arrays, config: Config) -> float:
-    """Return a model's accuracy on digits that no client has."""
-    return _sites(config).accuracy(flat(model))
+    """Return a model's accuracy on digits that no client has; not a number for a model that learns nothing."""
+    return _sites(config).accuracy(_learned(model)) if config["model"] == DIGITS else float("nan")
 
 
-def flat(model: Arrays) -> NDArray[np.float64]:
-    """Return a model that learns digits as one array."""
+def flat(model: Arrays) -> NDArray[np.float32]:
+    """Return a model as one array, as NVFlare's NumPy recipes take it."""
+    return np.concatenate([array.ravel() for array in model.values()])
+
+
+def layered(theta: NDArray[np.float32], config: Config) -> Arrays:
+    """Return a model of one array as `train` takes it."""
+    return _named(_sites(config), theta) if config["model"] == DIGITS else {"all": theta}
+
+
+def _learned(model: Arrays) -> NDArray[np.float64]:
     return np.concatenate([np.asarray(model[name], np.float64).ravel() for name in LAYERS])
-
-
-def layered(theta: NDArray[np.float64], config: Config) -> Arrays:
-    """Return a model that learns digits by layers."""
-    return _named(_sites(config), np.asarray(theta))
 
 
 def _sites(config: Config) -> Sites:
@@ -62,7 +69,7 @@ def _dealt(attack: str, attackers: int, noise: float, clients: int, alpha: float
     return Sites.of(Setting(bad, clients=clients, alpha=alpha, noise=noise, seed=seed, **LEARNING))
 
 
-def _named(sites: Sites, theta: NDArray[np.float64] | None = None) -> Arrays:
+def _named(sites: Sites, theta: NDArray[np.floating[Any]] | None = None) -> Arrays:
     """Return a model by layers; the one that training starts from by default."""
     theta = sites.start if theta is None else theta
     ends = itertools.accumulate(int(np.prod(shape)) for shape in sites.shapes)

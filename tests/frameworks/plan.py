@@ -19,6 +19,8 @@ class Plan:
     attack: str = ""
     """What the first `attackers` clients send instead: `sign-flip` or `scaled-noise`."""
     attackers: int = 0
+    absent: int = 0
+    """How many clients, the first ones, do not take part; the others' data is what it is with them."""
     noise: float = 3.0
     """Norm of a scaled-noise attacker's update over that of its honest one."""
     alpha: float = 1.0
@@ -35,9 +37,14 @@ class Plan:
     """Seconds that each round waits for FLStore in all."""
 
     @property
+    def present(self) -> int:
+        """How many clients take part."""
+        return self.clients - self.absent
+
+    @property
     def config(self) -> dict[str, str | int | float]:
         """What clients need to know, in types that every framework's messages have."""
-        names = ("model", "clients", "attack", "attackers", "noise", "alpha", "seed", "training_s")
+        names = ("model", "clients", "attack", "attackers", "absent", "noise", "alpha", "seed", "training_s")
         return {name: value for name, value in asdict(self).items() if name in names}
 
 

@@ -16,7 +16,7 @@ def run_to_end(
     """Run a program; when it has ended, or did not in time, end all that it started.
 
     Raises:
-        TimeoutExpired: if it takes longer than `longest_s` seconds.
+        TimeoutExpired: if it takes longer than `longest_s` seconds; it has what was written until then.
     """
     with TemporaryFile("w+") as output, TemporaryFile("w+") as errors:  # a pipe ends only with the last child
         process = subprocess.Popen(
@@ -24,6 +24,8 @@ def run_to_end(
         )
         try:
             process.wait(longest_s)
+        except subprocess.TimeoutExpired as late:
+            raise subprocess.TimeoutExpired(command, longest_s, _whole(output), _whole(errors)) from late
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -9,7 +9,8 @@ from tests.frameworks.environments import ROOT, environment
 from tests.frameworks.plan import Outcome, Plan
 from tests.frameworks.processes import run_to_end
 
-LONGEST_S = 1800.0
+LONGEST_S = 240.0
+"""Seconds after which a training counts as lost."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,12 @@ class Framework:
     client: str = "{}"
     """How it names clients, of which the first is number 0."""
     first: int = 0
-    large: bool = True
-    """Whether models of ResNet18's size are trained in it."""
-    transports: tuple[str, ...] = ("value",)
-    """Ways in which models get to the aggregation."""
+    at_once: int = 1
+    """Trainings of small models that run side by side."""
+    light: str = ""
+    """The module's part that trains with all clients in one process, if it has one."""
+    most_clients: int | None = None
+    """With large models, where each client is a process; None for as many as there is memory for."""
 
     @property
     def version(self) -> str:
@@ -44,10 +47,10 @@ class Framework:
         """Train in a process of its own.
 
         Args:
-            program: the module's part that does it, such as `memory`; by default its own `__main__`.
+            program: the module's part that does it, such as `light`; by default its own `__main__`.
 
         Raises:
-            RuntimeError: if the program fails; its output is part of the message.
+            RuntimeError: if the program fails or takes too long; its output is part of the message.
         """
         python = environment(self.environment) / "python"
         module = f"{self.module}.{program}" if program else self.module
@@ -61,11 +64,19 @@ class Framework:
         }
         if plan.url:
             env["FLSTORE_URL"] = plan.url  # what clients may be sent to
-        ended = run_to_end(command, cwd=ROOT, env=env, longest_s=LONGEST_S)
+        try:
+            ended = run_to_end(command, cwd=ROOT, env=env, longest_s=LONGEST_S)
+        except subprocess.TimeoutExpired as late:
+            raise RuntimeError(f"it took longer than {LONGEST_S:g} s\n{_end(late.output)}{_end(late.stderr)}") from late
         last = ended.stdout.rstrip().rpartition("\n")[2]
         if ended.returncode or not last.startswith("{"):
-            raise RuntimeError(f"{self.name} failed ({ended.returncode}): {ended.stdout[-4000:]}{ended.stderr[-4000:]}")
+            why = f"its program ended with {ended.returncode}"
+            raise RuntimeError(f"{why}\n{_end(ended.stdout)}{_end(ended.stderr)}")
         return Outcome(**json.loads(last))
+
+
+def _end(text: str | bytes | None) -> str:
+    return str(text or "")[-4000:]
 
 
 FRAMEWORKS = (
@@ -75,7 +86,7 @@ FRAMEWORKS = (
         "flwr",
         "tests.frameworks.flower",
         "`flwr run` and SuperNodes; trainings by its simulation with Ray",
-        transports=("value", "reference"),
+        light="light",
     ),
     Framework(
         "NVFlare",
@@ -85,6 +96,7 @@ FRAMEWORKS = (
         "its simulator, each site a process",
         client="site-{}",
         first=1,
-        large=False,
+        at_once=3,
+        most_clients=30,
     ),
 )

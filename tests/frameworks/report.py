@@ -1,63 +1,36 @@
 """What is generated in docs/frameworks.md, between marks, and the plots beside it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import mean
+from collections.abc import Iterable, Sequence
 
 from loadgen.run.plot import Axis, plot
 from tests.frameworks import accuracy, memory, overhead
-from tests.frameworks.accuracy import ATTACKS, Case, Learned
-from tests.frameworks.memory import Peaks
-from tests.frameworks.overhead import Overhead
+from tests.frameworks.accuracy import ATTACKERS, ATTACKS, EVEN, SEED, SEEDS, UNEVEN, Case
 from tests.frameworks.plan import Plan
-from tests.frameworks.quickstart import Recorded
+from tests.frameworks.study import Study, alone, shortfalls
 from tests.truth.page import markdown
 
-CLOSE = 0.02
-"""Accuracies that differ by no more count as reached."""
-HIGHEST_RATIO = 1.10
+NOTHING = "–"
+"""Where nothing was measured."""
 
 
-@dataclass(frozen=True)
-class Study:
-    """All that was measured of one framework."""
+def section(studies: Sequence[Study], problems: Iterable[str], machine: str) -> str:
+    """Return the measured section as Markdown.
 
-    name: str
-    version: str
-    how: str
-    recorded: Recorded
-    learned: Mapping[Case, Learned]
-    overheads: Mapping[float, Overhead]
-    """By mean seconds of training."""
-    peaks: Peaks
-
-    def finals(self, attack: str, advice: str) -> list[float]:
-        """Return accuracies at the end, one for each seed."""
-        return [
-            learned.outcome.accuracy[-1]
-            for case, learned in self.learned.items()
-            if (case.attack, case.advice) == (attack, advice)
-        ]
-
-    def total(self, count: str, attack: str) -> int:
-        """Return a count of `Learned` over the trainings with an attack whose advice was followed."""
-        return sum(
-            getattr(learned, count)
-            for case, learned in self.learned.items()
-            if case.attack == attack and case.advice == "exclude"
-        )
-
-
-def section(studies: Sequence[Study], machine: str) -> str:
-    """Return the measured section as Markdown."""
+    Args:
+        problems: parts that failed, in words.
+    """
+    disappointing = [*problems, *(each for study in studies for each in shortfalls(study))]
     parts = [
-        machine,
+        machine.strip(),
         "### What was recorded",
         _recorded(studies),
         "### Accuracy with attackers",
         _about_accuracy(),
         *(f"![Accuracy over rounds]({image(study)})" for study in studies),
         _accuracies(studies),
+        "### What advice loses, and what missing data loses",
+        _about_losses(),
+        _losses(studies),
         "### Time per round",
         _about_overhead(),
         _overheads(studies),
@@ -65,7 +38,7 @@ def section(studies: Sequence[Study], machine: str) -> str:
         _about_memory(),
         _memories(studies),
         "### What did not come out as hoped",
-        "\n".join(f"- {each}" for study in studies for each in shortfalls(study)) or "Everything above did.",
+        "\n".join(f"- {each}" for each in disappointing) or "Everything above did.",
     ]
     return "\n\n".join(parts)
 
@@ -76,113 +49,110 @@ def image(study: Study) -> str:
 
 
 def plotted(study: Study) -> str:
-    """Return accuracy over rounds as SVG: means over seeds."""
-    by_name: dict[str, list[Sequence[float]]] = {}
-    for case, learned in study.learned.items():
-        by_name.setdefault(case.name, []).append(learned.outcome.accuracy)
+    """Return accuracy over rounds as SVG, a curve for each training on even data."""
     curves = {
-        name: [(float(number), mean(values)) for number, values in enumerate(zip(*each, strict=True))]
-        for name, each in by_name.items()
+        case.name: [(float(number), value) for number, value in enumerate(study.learned[case].outcome.accuracy)]
+        for case in accuracy.even_cases()
+        if case in study.learned
     }
-    rounds = [number for curve in curves.values() for number, _ in curve]
     title = f"{study.name}: accuracy over rounds"
-    return plot(title, curves, Axis.over("round", rounds), Axis("accuracy on held-out digits", 0.0, 1.0))
-
-
-def shortfalls(study: Study) -> Iterator[str]:
-    """Yield what was not reached, in words."""
-    for attack in ("", *ATTACKS):
-        yield from (f"{study.name}: with {_attackers(attack)}, {each}." for each in _of_advice(study, attack))
-    for training_s, measured in study.overheads.items():
-        if measured.ratio > HIGHEST_RATIO:
-            yield (
-                f"{study.name}: rounds {_training(training_s)} take {measured.ratio:.2f} times as long with FLStore; "
-                f"{HIGHEST_RATIO:.2f} were hoped for."
-            )
-    for way, peaks in study.peaks.items():
-        if untried := [str(clients) for clients, peak in peaks.items() if peak is None]:
-            yield f"{study.name}, {way}: {' and '.join(untried)} clients would take more memory than this machine has."
-    if not study.overheads:
-        yield f"{study.name}: time per round and the server's memory are not measured."
-
-
-def _of_advice(study: Study, attack: str) -> Iterator[str]:
-    lower = mean(study.finals("", "")) - mean(study.finals(attack, "exclude"))
-    if lower > CLOSE:
-        yield f"accuracy ends {100 * lower:.1f} points lower in spite of advice"
-    if blamed := study.total("excluded", attack):
-        yield f"honest updates were left out {blamed} times"
-    if missed := study.total("missed", attack):
-        yield f"updates of attackers counted {missed} times"
-    if late := study.total("unadvised", attack):
-        yield f"{late} rounds had no advice"
+    across = Axis("round", 0.0, float(Plan().rounds))
+    return plot(title, curves, across, Axis("accuracy on held-out digits", 0.0, 1.0))
 
 
 def _recorded(studies: Sequence[Study]) -> str:
     columns = ["framework", "run with", "lines changed", "rounds", "updates", "bytes"]
     rows = [
         [
-            f"{study.name} {study.version}",
-            study.how,
+            f"{study.name} {study.framework.version}",
+            study.framework.how,
             str(study.recorded.changed_lines),
             str(study.recorded.rounds),
             str(study.recorded.updates),
             f"{study.recorded.nbytes:,}",
         ]
         for study in studies
+        if study.recorded
     ]
-    return markdown(columns, rows)
+    return f"Of the quick-start apps above, with the lines above in them:\n\n{markdown(columns, rows)}"
 
 
 def _about_accuracy() -> str:
     plan = Plan()
     return (
         f"{plan.clients} clients learn scikit-learn's digits for {plan.rounds} rounds, dealt out by a Dirichlet "
-        f"distribution with α = {plan.alpha:g}, and all take part in each round. {accuracy.ATTACKERS} of them send "
+        f"distribution with α = {EVEN:g}, and all take part in each round. {ATTACKERS} of them send "
         f"their delta with the sign flipped, or noise {accuracy.NOISE:g} times as long. Advice is of "
-        "`malicious-filter`, which is not told who attacks. Means over seeds: "
-        f"{', '.join(map(str, accuracy.SEEDS))}."
+        f"`malicious-filter`, which is not told who attacks. *Honest clients alone* are the other "
+        f"{plan.clients - ATTACKERS}: who leaves attackers out leaves their data out, so that advice can hardly reach "
+        f"more than they do. One training each, with the seed {SEED}."
     )
 
 
 def _accuracies(studies: Sequence[Study]) -> str:
-    columns = [
-        "framework",
-        "attackers",
-        "accuracy, no advice",
-        "advice followed",
-        "honest left out",
-        "attackers counted",
-    ]
-    rows = [
-        [
-            study.name,
-            attack or "none",
-            _percent(study.finals(attack, "")),
-            _percent(study.finals(attack, "exclude")),
-            str(study.total("excluded", attack)),
-            str(study.total("missed", attack)),
-        ]
+    columns = ["framework", "attackers", "no advice", "advice followed", "honest left out", "attackers counted"]
+    rows = [_with_attackers(study, attack) for study in studies for attack in ("", *ATTACKS)]
+    rows += [
+        [study.name, "none; honest clients alone", _percent(study.final(alone(SEED, EVEN))), *([NOTHING] * 3)]
         for study in studies
-        for attack in ("", *ATTACKS)
+    ]
+    return markdown(columns, sorted(rows, key=lambda row: [study.name for study in studies].index(row[0])))
+
+
+def _with_attackers(study: Study, attack: str) -> list[str]:
+    advised = study.learned.get(Case(attack, "exclude"))
+    counts = [str(advised.excluded), str(advised.missed)] if advised else [NOTHING] * 2
+    finals = [_percent(study.final(Case(attack, advice))) for advice in ("", "exclude")]
+    return [study.name, attack or "none", *finals, *counts]
+
+
+def _about_losses() -> str:
+    return (
+        f"The smaller α, the fewer kinds of digits a client has, and the more goes with {ATTACKERS} of them. With "
+        f"α = {UNEVEN:g} and {ATTACKS[0]} attackers, advice followed; the framework's own strategy, with all clients "
+        "in one process. What is below the honest clients alone is what advice loses; the rest is what missing data "
+        "loses."
+    )
+
+
+def _losses(studies: Sequence[Study]) -> str:
+    columns = ["framework", "seed", "no attackers", "honest alone", "with advice", "missing data loses", "advice loses"]
+    columns += ["honest left out", "attackers counted"]
+    rows = [
+        _lost(study, seed) for study in studies for seed in SEEDS if any(case.alpha == UNEVEN for case in study.learned)
     ]
     return markdown(columns, rows)
 
 
+def _lost(study: Study, seed: int) -> list[str]:
+    trained = [Case(seed=seed, alpha=UNEVEN), alone(seed, UNEVEN), Case(ATTACKS[0], "exclude", seed, UNEVEN)]
+    clean, honest, advised = (study.final(case) for case in trained)
+    learned = study.learned.get(trained[2])
+    counts = [str(learned.excluded), str(learned.missed)] if learned else [NOTHING] * 2
+    losses = [_points(clean, honest), _points(honest, advised)]
+    return [study.name, str(seed), *map(_percent, (clean, honest, advised)), *losses, *counts]
+
+
 def _about_overhead() -> str:
     return (
-        f"Ten clients of ResNet18's size, {memory.MODEL_BYTES / 1e6:.1f} MB each way; medians of "
-        f"{overhead.ROUNDS - overhead.WARM_UP} rounds. Everything runs on this machine's cores: server, clients, "
-        "FLStore with its shards and store. Clients make a random step instead of training. Where they train, they do "
-        f"nothing for half to one and a half times {overhead.TRAINING_S:g} s before, as if on machines of their own; "
-        "messages alone are the worst case, since nothing is left to overlap with."
+        f"Ten clients of ResNet18's size, {memory.MODEL_BYTES / 1e6:.1f} MB each way; medians of the "
+        f"{overhead.ROUNDS - overhead.WARM_UP} rounds after the first. Everything runs on this machine's cores: "
+        "server, clients, FLStore with its shards and store. Clients make a random step instead of training. Where "
+        f"they train, they do nothing for half to one and a half times {overhead.TRAINING_S:g} s before, as if on "
+        "machines of their own; messages alone are the worst case, since nothing is left to overlap with."
     )
 
 
 def _overheads(studies: Sequence[Study]) -> str:
     columns = ["framework", "a round", "without FLStore", "with FLStore", "ratio"]
     rows = [
-        [study.name, _training(training_s), f"{each.without_s:.2f} s", f"{each.with_s:.2f} s", f"{each.ratio:.2f}"]
+        [
+            study.name,
+            overhead.words(training_s),
+            f"{each.without_s:.2f} s",
+            f"{each.with_s:.2f} s",
+            f"{each.ratio:.2f}",
+        ]
         for study in studies
         for training_s, each in study.overheads.items()
     ]
@@ -191,37 +161,34 @@ def _overheads(studies: Sequence[Study]) -> str:
 
 def _about_memory() -> str:
     return (
-        "The most memory that the process of the server's strategy had in one round, clients in a process of their "
-        "own. By value, as frameworks do it, it holds every update until it averages them."
+        "The most memory that the server's process had in one round. In Flower, that is the process of the strategy, "
+        "with all clients in a second one; by value, it holds every update until it averages them. In NVFlare, it is "
+        "the simulator's, each site a process; by value, it adds updates up as they come."
     )
 
 
 def _memories(studies: Sequence[Study]) -> str:
     columns = ["framework", "models go", *(f"{clients} clients" for clients in memory.CLIENTS), "for each client"]
     rows = [
-        [study.name, _way(way), *(_megabytes(peaks[clients]) for clients in memory.CLIENTS), _megabytes(each)]
+        [
+            study.name,
+            memory.words(way),
+            *(_megabytes(peaks.get(clients)) for clients in memory.CLIENTS),
+            _megabytes(memory.per_client(peaks)),
+        ]
         for study in studies
         for way, peaks in study.peaks.items()
-        for each in [memory.per_client(peaks)]
     ]
     return markdown(columns, rows)
 
 
-def _way(way: str) -> str:
-    return way if way == memory.WITHOUT else f"by {way}, with FLStore"
+def _percent(share: float | None) -> str:
+    return NOTHING if share is None else f"{100 * share:.1f} %"
 
 
-def _training(training_s: float) -> str:
-    return f"with training for {training_s:g} s" if training_s else "of messages alone"
-
-
-def _attackers(attack: str) -> str:
-    return f"{accuracy.ATTACKERS} {attack} attackers" if attack else "no attackers"
-
-
-def _percent(shares: Sequence[float]) -> str:
-    return f"{100 * mean(shares):.1f} %"
+def _points(more: float | None, less: float | None) -> str:
+    return NOTHING if more is None or less is None else f"{100 * (more - less):.1f}"
 
 
 def _megabytes(nbytes: float | None) -> str:
-    return "–" if nbytes is None else f"{nbytes / 1e6:,.1f} MB"
+    return NOTHING if nbytes is None else f"{nbytes / 1e6:,.1f} MB"

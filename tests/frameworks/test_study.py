@@ -1,53 +1,135 @@
 """What the case study makes of measurements; the measurements themselves are made by `make frameworks`."""
 
-from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from tests.frameworks import clients, memory
-from tests.frameworks.accuracy import Case, Learned, cases
+from flstore_core.errors import NotFound
+from tests.frameworks import clients, memory, programs
+from tests.frameworks.accuracy import Case, Learned, even_cases, uneven_cases
 from tests.frameworks.overhead import Overhead
 from tests.frameworks.plan import RESNET, Outcome, Plan
+from tests.frameworks.programs import FRAMEWORKS
 from tests.frameworks.quickstart import Recorded
-from tests.frameworks.report import Study, plotted, section, shortfalls
+from tests.frameworks.report import plotted, section
+from tests.frameworks.steps import Steps, side_by_side
+from tests.frameworks.study import Study, shortfalls
+
+FLOWER, NVFLARE = FRAMEWORKS
 
 
-def study(final: float = 0.95, excluded: int = 0) -> Study:
-    """Return measurements in which advice ends at `final`, and trainings without it at 0.95."""
-    learned = {
-        case: Learned(Outcome([0.1, final if case.advice else 0.95]), excluded if case.advice else 0, 0, 0)
-        for case in cases()
+@pytest.fixture(autouse=True)
+def without_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have frameworks of one version, so that none is installed."""
+    monkeypatch.setattr(programs.Framework, "version", "1.42.0")
+
+
+def learned(final: float = 0.95, excluded: int = 0) -> Learned:
+    return Learned(Outcome([0.1, final]), excluded, 0, 0)
+
+
+def study(**parts: Any) -> Study:
+    """Return measurements in which every training ends at 0.95, but for the parts that are given."""
+    measured: dict[str, Any] = {
+        "recorded": Recorded(changed_lines=2, rounds=3, updates=4, nbytes=1234),
+        "learned": {case: learned() for case in (*even_cases(), *uneven_cases())},
+        "overheads": {0.0: Overhead(2.0, 3.0), 10.0: Overhead(16.0, 16.8)},
+        "peaks": {memory.WITHOUT: {10: 600_000_000, 30: 1_600_000_000}},
     }
-    peaks = {memory.WITHOUT: {10: 600_000_000, 30: 1_600_000_000, 100: None}}
-    recorded = Recorded(changed_lines=2, rounds=3, updates=4, nbytes=1234)
-    overheads = {0.0: Overhead(2.0, 3.0), 10.0: Overhead(16.0, 16.8)}
-    return Study("Flower", "1.42.0", "its simulation", recorded, learned, overheads, peaks)
+    return Study(FLOWER, **(measured | parts))
 
 
 def test_what_was_measured_is_in_the_section() -> None:
-    text = section([study()], "Made today.")
+    text = section([study()], [], "Made today.")
     assert text.startswith("Made today.")
-    assert "| Flower 1.42.0 | its simulation | 2 | 3 | 4 | 1,234 |" in text
+    assert "| Flower 1.42.0 | `flwr run` and SuperNodes" in text
+    assert "| 2 | 3 | 4 | 1,234 |" in text
     assert "| Flower | sign-flip | 95.0 % | 95.0 % | 0 | 0 |" in text
+    assert "| Flower | none; honest clients alone | 95.0 % | – | – | – |" in text
     assert "| Flower | of messages alone | 2.00 s | 3.00 s | 1.50 |" in text
     assert "| Flower | with training for 10 s | 16.00 s | 16.80 s | 1.05 |" in text
     assert "| Flower | without FLStore | 600.0 MB | 1,600.0 MB | – | 50.0 MB |" in text
 
 
+def test_the_same_measurements_make_the_same_page() -> None:
+    shuffled = dict(reversed(list(study().learned.items())))
+    assert section([study()], [], "") == section([study(learned=shuffled)], [], "")
+    assert plotted(study()) == plotted(study(learned=shuffled))
+
+
+def test_what_advice_loses_is_told_from_what_missing_data_loses() -> None:
+    of_seed_2 = {
+        Case(seed=2, alpha=0.5): learned(0.96),
+        Case(seed=2, alpha=0.5, alone=True): learned(0.93),
+        Case("sign-flip", "exclude", 2, 0.5): learned(0.92, excluded=1),
+    }
+    measured = study(learned={**study().learned, **of_seed_2})
+    assert "| Flower | 2 | 96.0 % | 93.0 % | 92.0 % | 3.0 | 1.0 | 1 | 0 |" in section([measured], [], "")
+    assert [told for told in shortfalls(measured) if "seed 2" in told] == [
+        "Flower: with 3 sign-flip attackers, α = 0.5 and seed 2, accuracy ends 4.0 points lower than without "
+        "attackers, in spite of advice; without the attackers' data it ends 3.0 points lower anyway.",
+        "Flower: with 3 sign-flip attackers, α = 0.5 and seed 2, honest updates were left out 1 times.",
+    ]
+
+
 def test_what_was_not_reached_is_told() -> None:
     assert list(shortfalls(study())) == [
         "Flower: rounds of messages alone take 1.50 times as long with FLStore; 1.10 were hoped for.",
-        "Flower, without FLStore: 100 clients would take more memory than this machine has.",
+        "Flower, without FLStore: 100 clients were not measured, because they take more memory than was free, or "
+        "failed.",
     ]
-    told = list(shortfalls(study(final=0.9, excluded=3)))
-    assert "Flower: with 3 sign-flip attackers, accuracy ends 5.0 points lower in spite of advice." in told
-    assert "Flower: with no attackers, honest updates were left out 3 times." in told
+    blamed = study(learned={**study().learned, Case("", "exclude"): learned(excluded=3)})
+    assert "Flower: with no attackers, honest updates were left out 3 times." in shortfalls(blamed)
 
 
-def test_frameworks_that_train_no_large_models_are_named() -> None:
-    (told,) = shortfalls(replace(study(), overheads={}, peaks={}))
-    assert told == "Flower: time per round and the server's memory are not measured."
+def test_more_processes_than_are_tried_are_told() -> None:
+    (told,) = shortfalls(Study(NVFLARE, peaks={"value": {10: 1, 30: 1}}))
+    assert told.startswith("NVFlare, by value, with FLStore: 100 clients were not tried.")
+    assert memory.peak(NVFLARE, "http://nowhere", "value", 100) is None
+
+
+def test_what_failed_is_told_in_place_of_its_figures() -> None:
+    text = section([study(recorded=None, learned={}, overheads={}, peaks={})], ["Flower, x: it failed."], "")
+    assert "| Flower | sign-flip | – | – | – | – |" in text
+    assert text.endswith("- Flower, x: it failed.")
+
+
+def test_a_part_that_fails_is_noted_and_others_go_on() -> None:
+    steps = Steps(Console(file=StringIO()))
+
+    def fail() -> str:
+        raise NotFound("no job\nand more")
+
+    assert side_by_side([lambda: steps.take("a", fail), lambda: steps.take("b", lambda: "there")]) == [None, "there"]
+    assert steps.problems == ["a: it failed. no job"]
+
+
+@pytest.mark.parametrize(
+    ("script", "longest_s", "why"),
+    [
+        ("echo no memory; exit 3", 20.0, "its program ended with 3"),
+        ("echo no outcome", 20.0, "its program ended with 0"),
+        ("echo waiting; sleep 600", 1.0, "it took longer than 1 s"),
+    ],
+)
+def test_a_training_that_fails_says_why_and_what_its_program_said(
+    script: str, longest_s: float, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    monkeypatch.setenv("FLOWER_SIMULATION_ENV", str(tmp_path))
+    monkeypatch.setattr(programs, "LONGEST_S", longest_s)
+    with pytest.raises(RuntimeError) as told:
+        FLOWER.train(Plan())
+    first, *rest = str(told.value).splitlines()
+    assert first == why
+    assert script.split(";")[0].removeprefix("echo ") in rest
 
 
 def test_the_plot_has_a_curve_for_each_kind_of_training() -> None:
@@ -55,11 +137,13 @@ def test_the_plot_has_a_curve_for_each_kind_of_training() -> None:
     for attack in ("no", "sign-flip", "scaled-noise"):
         for advice in ("no advice", "advice followed"):
             assert f">{attack} attackers, {advice}</text>" in svg
+    assert ">honest clients alone</text>" in svg
 
 
 def test_a_training_without_flstore_has_no_address() -> None:
-    assert Case("sign-flip", "", 1).plan("http://store", "j").url == ""
-    assert Case("", "exclude", 1).plan("http://store", "j").attackers == 0
+    assert Case("sign-flip").plan("http://store", "j").url == ""
+    assert Case("", "exclude").plan("http://store", "j").attackers == 0
+    assert Case(alone=True).plan("http://store", "j").present == 7
 
 
 def test_attackers_send_their_delta_with_the_sign_flipped() -> None:
@@ -72,10 +156,26 @@ def test_attackers_send_their_delta_with_the_sign_flipped() -> None:
     assert all(np.array_equal(*pair) for pair in zip(start.values(), clients.initial(attacked).values(), strict=True))
 
 
+def test_who_trains_alone_has_the_same_data_as_with_others() -> None:
+    config, alone = Plan().config, Plan(absent=3).config
+    start = clients.initial(config)
+    for together, apart in zip(clients.train(start, config, 5, 1), clients.train(start, alone, 5, 1), strict=True):
+        assert str(together) == str(apart)
+
+
 def test_the_model_learns() -> None:
     config = Plan().config
     start = clients.initial(config)
     assert clients.accuracy(clients.train(start, config, 0, 1)[0], config) > clients.accuracy(start, config)
+
+
+@pytest.mark.parametrize("model", [Plan().model, RESNET])
+def test_a_model_is_the_same_as_one_array(model: str) -> None:
+    config = Plan(model).config
+    start = clients.initial(config)
+    again = clients.layered(clients.flat(start), config)
+    assert np.array_equal(clients.flat(again), clients.flat(start))
+    assert clients.train(again, config, 1, 1)[1] == clients.train(start, config, 1, 1)[1]
 
 
 def test_models_of_resnets_size_take_a_step() -> None:
@@ -84,3 +184,4 @@ def test_models_of_resnets_size_take_a_step() -> None:
     sent, _ = clients.train(start, config, 3, 1)
     assert sum(array.nbytes for array in sent.values()) == pytest.approx(memory.MODEL_BYTES, rel=0.01)
     assert not np.array_equal(sent["fc.bias"], start["fc.bias"])
+    assert np.isnan(clients.accuracy(sent, config))

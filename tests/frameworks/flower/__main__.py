@@ -12,9 +12,9 @@ from tests.frameworks.plan import Outcome, Plan, answer
 def train(plan: Plan) -> Outcome:
     """Run a simulation with a node for each client; those that are elsewhere all at once, others one on each core."""
     told: list[Outcome] = []
-    share = (os.cpu_count() or 1) / plan.clients if plan.training_s else 1
+    share = (os.cpu_count() or 1) / plan.present if plan.training_s else 1
     backend: BackendConfig = {"client_resources": {"num_cpus": share}}
-    run_simulation(server_app(plan, told), client_app, plan.clients, backend_config=backend)
+    run_simulation(server_app(plan, told), client_app, plan.present, backend_config=backend)
     return told[0]
 
 

@@ -13,8 +13,9 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 
 from flstore_core.integrations.flower import attach, by_reference, client_names
+from flstore_core.integrations.recorder import Limits
 from tests.frameworks import clients
-from tests.frameworks.plan import DIGITS, Outcome, Plan
+from tests.frameworks.plan import Outcome, Plan
 
 client_app = ClientApp(mods=[client_names, by_reference])
 
@@ -22,9 +23,10 @@ client_app = ClientApp(mods=[client_names, by_reference])
 @client_app.train()
 def train(message: Message, context: Context) -> Message:
     """Train as the config says."""
-    config = dict(message.content.config_records["config"])
-    client, number = int(context.node_config["partition-id"]), int(config["server-round"])  # type: ignore[arg-type]
-    model, metrics = clients.train(_arrays(message.content.array_records["arrays"]), config, client, number)
+    config: dict[str, Any] = dict(message.content.config_records["config"])
+    client = config["absent"] + context.node_config["partition-id"]
+    arrays = _arrays(message.content.array_records["arrays"])
+    model, metrics = clients.train(arrays, config, client, config["server-round"])
     content = RecordDict({"arrays": _record(model), "metrics": MetricRecord(dict(metrics))})
     return Message(content, reply_to=message)
 
@@ -46,13 +48,15 @@ def run_server(plan: Plan, grid: Grid) -> Outcome:
     ends: list[float] = []
 
     def evaluate(number: int, arrays: ArrayRecord) -> MetricRecord:
-        accuracy.append(clients.accuracy(_arrays(arrays), plan.config) if plan.model == DIGITS else float("nan"))
+        accuracy.append(clients.accuracy(_arrays(arrays), plan.config))
         ends.append(time.perf_counter())
         return MetricRecord({"accuracy": accuracy[-1]})
 
-    strategy = FedAvg(fraction_evaluate=0.0, min_train_nodes=plan.clients, min_available_nodes=plan.clients)
+    strategy = FedAvg(fraction_evaluate=0.0, min_train_nodes=plan.present, min_available_nodes=plan.present)
     if plan.url:
-        strategy = attach(strategy, plan.url, job=plan.job, advice=plan.advice, transport=plan.transport)  # type: ignore[arg-type]
+        limits = Limits(deadline_s=plan.deadline_s)
+        options: dict[str, Any] = {"advice": plan.advice, "transport": plan.transport, "limits": limits}
+        strategy = attach(strategy, plan.url, job=plan.job, **options)
     initial, config = _record(clients.initial(plan.config)), ConfigRecord(dict(plan.config))
     strategy.start(grid, initial, num_rounds=plan.rounds, train_config=config, evaluate_fn=evaluate)
     peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

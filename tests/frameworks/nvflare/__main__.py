@@ -9,34 +9,52 @@ from typing import Any
 
 import numpy as np
 from nvflare.app_common.np.recipes.fedavg import NumpyFedAvgRecipe
+from nvflare.private.fed.app.fl_conf import FL_PACKAGES
 from nvflare.recipe import SimEnv
 
-from flstore_core.integrations.nvflare import FLStoreAggregator
+from flstore_core.integrations.nvflare import FLStoreAggregator, by_reference
 from flstore_core.integrations.recorder import Limits
 from tests.frameworks import clients
+from tests.frameworks.environments import ROOT
 from tests.frameworks.nvflare import site
+from tests.frameworks.nvflare.watcher import Watcher
 from tests.frameworks.plan import Outcome, Plan, answer
 
 
 def train(plan: Plan) -> Outcome:
     """Run a simulation with a process for each site. Models go as one flat array."""
-    options: dict[str, Any] = {"advice": plan.advice, "limits": Limits(deadline_s=plan.deadline_s)}
-    with tempfile.TemporaryDirectory() as folder:
-        judged = Path(folder, "judged.jsonl")
-        os.environ |= {site.PLAN: json.dumps(plan.config), site.JUDGED: str(judged)}
-        recipe = NumpyFedAvgRecipe(
-            name="study",
-            model=clients.flat(clients.initial(plan.config)).tolist(),
-            min_clients=plan.clients,
-            num_rounds=plan.rounds,
-            train_script=site.__file__,
-            aggregator=FLStoreAggregator(plan.url, plan.job, **options) if plan.url else None,
-        )
-        recipe.execute(SimEnv(num_clients=plan.clients, workspace_root=folder))
-        accuracies, times = zip(*map(json.loads, judged.read_text().splitlines()), strict=True)
-        (saved,) = Path(folder).rglob("server.npy")
-        last = clients.accuracy(clients.layered(np.load(saved), plan.config), plan.config)
-        return Outcome([*accuracies, last], np.diff(times).tolist(), 0, version("nvflare"))
+    with tempfile.TemporaryDirectory(dir=ROOT / "build") as folder:
+        seen, start = Path(folder, "seen.json"), clients.initial(plan.config)
+        recipe = _recipe(plan, clients.flat(start), Path(folder))
+        recipe._job.to_server(Watcher(str(seen), plan.config))  # recipes have no method for a component
+        first = clients.accuracy(start, plan.config)
+        del start  # the server is forked from this process
+        sites = [f"site-{number + 1}" for number in range(plan.absent, plan.clients)]
+        os.environ |= {site.PLAN: json.dumps(plan.config), "PYTHONPATH": str(ROOT)}
+        recipe.execute(SimEnv(clients=sites, workspace_root=folder))
+        outcome = Outcome(**json.loads(seen.read_text()), version=version("nvflare"))
+        outcome.accuracy.insert(0, first)
+        return outcome
+
+
+def _recipe(plan: Plan, start: np.ndarray[Any, Any], folder: Path) -> NumpyFedAvgRecipe:
+    model = folder / "initial.npy"
+    np.save(model, start)
+    FL_PACKAGES.append("tests")  # sites import it from here; a job would have copies of some of its modules
+    recipe = NumpyFedAvgRecipe(
+        name="study",
+        initial_ckpt=str(model),
+        min_clients=plan.present,
+        num_rounds=plan.rounds,
+        train_script=site.__file__,
+        aggregator=_aggregator(plan) if plan.url else None,
+    )
+    return by_reference(recipe) if plan.transport == "reference" else recipe
+
+
+def _aggregator(plan: Plan) -> FLStoreAggregator:
+    limits = Limits(deadline_s=plan.deadline_s)
+    return FLStoreAggregator(plan.url, plan.job, advice=plan.advice, transport=plan.transport, limits=limits)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -1,16 +1,14 @@
-"""What each site does; NVFlare copies this file into the job. The first site also judges the models that it is sent."""
+"""What each site does; NVFlare copies this file into the job."""
 
 import json
 import os
-import time
-from pathlib import Path
 
 import nvflare.client as flare
 
 from tests.frameworks import clients
 
-PLAN, JUDGED = "STUDY_CONFIG", "STUDY_JUDGED"
-"""Variables of the environment: what clients need to know, and the file for accuracies and times."""
+PLAN = "STUDY_CONFIG"
+"""Variable of the environment: what clients need to know."""
 
 
 def main() -> None:
@@ -20,9 +18,6 @@ def main() -> None:
     while flare.is_running():
         received = flare.receive()
         model = clients.layered(received.params["numpy_key"], config)
-        if number == 0:
-            with Path(os.environ[JUDGED]).open("a") as file:
-                file.write(json.dumps([clients.accuracy(model, config), time.time()]) + "\n")
         sent, metrics = clients.train(model, config, number, received.current_round + 1)
         steps = {"NUM_STEPS_CURRENT_ROUND": metrics["num-examples"]}
         flare.send(flare.FLModel(params={"numpy_key": clients.flat(sent)}, params_type="FULL", meta=steps))

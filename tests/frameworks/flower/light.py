@@ -1,4 +1,4 @@
-"""`python -m tests.frameworks.flower.memory PLAN`: the same app, its clients one after the other in a second process.
+"""`python -m tests.frameworks.flower.light PLAN`: the same app, its clients one after the other in a second process.
 
 What a server's process takes is its strategy with what it holds, and nothing of clients or of a simulation's workers.
 Messages go through a pipe. The process of the SuperLink, which would hold them too, is left out.
@@ -34,7 +34,7 @@ def train(plan: Plan) -> Outcome:
         return ask
 
     try:
-        return run_server(plan, FakeGrid({number + 1: client(number) for number in range(plan.clients)}))
+        return run_server(plan, FakeGrid({number + 1: client(number) for number in range(plan.present)}))
     finally:
         here.close()
         process.join()

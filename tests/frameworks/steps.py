@@ -1,0 +1,56 @@
+"""The parts of the study: says how far it is, and notes which failed, for the page to tell."""
+
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from rich.console import Console
+
+from flstore_core.errors import FLStoreError
+
+T = TypeVar("T")
+FAILURES = (AssertionError, FLStoreError, RuntimeError, subprocess.SubprocessError, TimeoutError)
+"""What a part may end with, whose programs fail or take too long."""
+
+
+class Steps:
+    """Takes parts from any thread.
+
+    Attributes:
+        problems: the parts that failed, in words.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.problems: list[str] = []
+        self._console = console
+        self._began = time.monotonic()
+
+    def take(self, name: str, work: Callable[[], T], told: Callable[[T], str] = lambda _: "done") -> T | None:
+        """Do a part; return None if it failed, so that others go on.
+
+        Args:
+            told: what came of it, in words.
+        """
+        began = time.monotonic()
+        try:
+            result = work()
+        except FAILURES as error:
+            why = (str(error) or type(error).__name__).partition("\n")[0]
+            self.problems.append(f"{name}: it failed. {why}")
+            self.tell(f"{name}: failed: {error}")
+            return None
+        self.tell(f"{name}: {told(result)} ({time.monotonic() - began:.0f} s)")
+        return result
+
+    def tell(self, text: str) -> None:
+        """Say something, with the minutes and seconds since the beginning."""
+        minutes, seconds = divmod(round(time.monotonic() - self._began), 60)
+        self._console.print(f"{minutes:2}:{seconds:02} {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def side_by_side(works: Sequence[Callable[[], T]], at_once: int = 0) -> list[T]:
+    """Do works in threads, all of them or some at once, and return what they return in their order."""
+    with ThreadPoolExecutor(at_once or len(works)) as pool:
+        return list(pool.map(lambda work: work(), works))
