@@ -1,15 +1,13 @@
 """Writes the results page, its plots, and the summaries that they show."""
 
 import json
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
 from pathlib import Path
 
 from loadgen.experiments.base import Outcome, Report
 from loadgen.experiments.design import Design
+from loadgen.run.machine import machine
 
 BEGIN, END = "<!-- experiments: begin -->", "<!-- experiments: end -->"
 """The page is generated between these marks; the text around them is written by hand and kept."""
@@ -39,16 +37,6 @@ def write(sections: Sequence[Section], folder: Path, command: str) -> Path:
     made = "\n".join([machine(command), *map(_section, sections)])
     _write(page, f"{before}\n\n{made}\n{after}")
     return page
-
-
-def machine(command: str) -> str:
-    """Return when, by what and on which machine figures are made."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return (
-        f"Made on {date.today().isoformat()} by `{command}` on {os.cpu_count()} cores ({platform.machine()}), "
-        f"{memory:.0f} GiB of memory, Linux {platform.release()}, Python {platform.python_version()}; clients, servers "
-        "and store share them.\n"
-    )
 
 
 def _section(section: Section) -> str:

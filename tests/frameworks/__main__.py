@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from flstore_core.client import FLStore
-from loadgen.experiments.page import machine
+from loadgen.run.machine import machine
 from services.local.running import running
 from tests.frameworks import accuracy, memory, overhead
 from tests.frameworks.environments import ROOT, environment
