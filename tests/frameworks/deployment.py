@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.frameworks.processes import end_all, marked
 from tests.servers import free_ports
 from tests.waiting import eventually
 
@@ -82,16 +82,14 @@ def federation(programs: Path, folder: Path, nodes: int, allowed: str = "") -> I
 @contextmanager
 def _running(programs: Path, command: list[str], env: Mapping[str, str], log: Path) -> Iterator[None]:
     """Run a program, and end it and all that it started."""
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [str(programs / command[0]), *command[1:]],
-            env=dict(env),
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        yield
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    env, program = marked(env), str(programs / command[0])
+    with (
+        log.open("wb") as file,
+        subprocess.Popen(
+            [program, *command[1:]], env=env, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+        ),
+    ):
+        try:
+            yield
+        finally:
+            end_all(env)
