@@ -1,5 +1,7 @@
 """Older strategies of Flower, attached to FLStore: clients are proxies in this process, the server is Flower's own."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -56,18 +58,32 @@ class Proxy(ClientProxy):
 
 
 def train(strategy: FedAvg, proxies: list[Proxy], rounds: int = 2) -> Any:
-    """Train, end the recording as the end of the process would, and return the model."""
+    """Train, end the recording, and return the model."""
+    model = fit(strategy, proxies, rounds)
+    vars(strategy)["flstore"]._training.finish()
+    return model
+
+
+def fit(strategy: FedAvg, proxies: list[Proxy], rounds: int) -> Any:
     manager = SimpleClientManager()
     for proxy in proxies:
         manager.register(proxy)
     server = Server(client_manager=manager, strategy=strategy)
     server.fit(rounds, None)
-    vars(strategy)["flstore"]._training.finish()
     return parameters_to_ndarrays(server.parameters)[0]
 
 
 def proxies(clients: int, attackers: int = 0) -> list[Proxy]:
     return [Proxy(str(number), -1.0 if number < attackers else 1.0, f"c{number}") for number in range(clients)]
+
+
+TRAINING = """
+import sys
+from flstore_core.integrations.flower import attach
+from tests.integrations.test_flower_legacy import FedAvg, fit, proxies
+
+fit(attach(FedAvg(), sys.argv[1]), proxies(5), 2)
+"""
 
 
 def average(metrics: list[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
@@ -151,3 +167,8 @@ def test_a_round_without_results_is_recorded(behind: Door) -> None:
     assert behind.recordings == []
     with pytest.raises(Exception, match="does not exist"):
         behind.store.round("flower", 1)
+
+
+def test_the_last_round_is_closed_when_the_process_ends(behind: Door) -> None:
+    subprocess.run([sys.executable, "-W", "ignore", "-c", TRAINING, behind.url], check=True)
+    assert [info.clients for info in behind.store.rounds("flower") if info.committed] == [0, 5, 5]

@@ -24,6 +24,7 @@ class Chapters:
 
     def __init__(self, recorder: Recorder, schedule: str) -> None:
         self._recorder = recorder
+        recorder.before_exit(self.close)
         self._schedule = schedule
         self._number = 0
         self._settings: Mapping[str, Any] = {}

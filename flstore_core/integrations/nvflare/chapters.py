@@ -196,6 +196,7 @@ class Chapters:
     def _begin(self, update: Update) -> Recorder:
         self._is_delta = update.is_delta
         recorder = self._recorder = self._open_recorder(update.is_delta)
+        recorder.before_exit(self.close)
         if self._model.keys() >= update.arrays.keys():
             recorder.begin(recordable(self._model))
         else:  # it is not known what training starts from

@@ -105,6 +105,7 @@ class Recorder:
         self._patience: dict[int, Patience] = {}
         self._advice: dict[int, Advice] = {}
         self._finished = False
+        self._close: Callable[[], None] = lambda: None
 
     @_quietly(lambda self: None)
     def begin(self, model: Arrays | None, *, like: Arrays | None = None) -> None:
@@ -118,7 +119,7 @@ class Recorder:
                 return
             self._schema = schema_of(like if model is None else model)
         held = None if model is None else self._hold(0, dict(model))
-        atexit.register(self.finish)
+        atexit.register(self._exit)
         self._write(Beginning(self._schema, held))
         self._clerk.start()
         if self._follower:
@@ -219,6 +220,14 @@ class Recorder:
         if self.required:
             self._require(number)
 
+    def before_exit(self, close: Callable[[], None]) -> None:
+        """Have `close` called, which may close a round, if the process ends and `finish` was not called."""
+        self._close = close
+
+    def _exit(self) -> None:
+        self._close()
+        self.finish()
+
     def finish(self) -> Report:
         """Wait a while for what is not recorded yet, say what was, and take no more."""
         with self._changed:
@@ -229,7 +238,7 @@ class Recorder:
             if self._schema is not None:  # without a model no job was opened, and nothing comes of waiting
                 patience.wait(self._changed, lambda: self._journal.is_idle() or bool(self.report.broken))
         self._clerk.stop()
-        atexit.unregister(self.finish)
+        atexit.unregister(self._exit)
         self._leave()
         if self._follower:
             self.report.untracked = self._follower.finish(patience)
