@@ -68,6 +68,8 @@ class AsyncFLStore:
     get_artifact = _awaited(Api.get_artifact)
     delete_artifact = _awaited(Api.delete_artifact)
     download_raw = _awaited(Api.download_raw)
+    download_model = _awaited(Api.download_model)
+    download_program = _awaited(Api.download_program)
     erase_client = _awaited(Api.erase_client)
     workloads = _awaited(Api.workloads)
     run = _awaited(Api.run)
@@ -120,7 +122,8 @@ class AsyncFLStore:
                 headers=headers,
                 content=content,
             ) as response:
-                received = ResponseBuffer(response.headers, None if request.body else request.progress)
+                progress = None if request.body else request.progress
+                received = ResponseBuffer(response.headers, progress, request.most_bytes)
                 async for chunk in response.aiter_raw():
                     received.add(chunk)
         except httpx.TransportError as error:

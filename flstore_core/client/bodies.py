@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol, Self, TypeAlias
 
-from flstore_core.errors import InvalidParameters
+from flstore_core.errors import InvalidParameters, Unavailable
 from flstore_core.units import parse_natural
 
 CHUNK = 1 << 18
@@ -109,16 +109,30 @@ class Meter:
 
 
 class ResponseBuffer:
-    """Collects a response's body in one buffer, which is allocated at once if the headers tell its length."""
+    """Collects a response's body in one buffer, which is allocated at once if the headers tell its length.
 
-    def __init__(self, headers: Mapping[str, str], progress: Progress | None) -> None:
-        length = headers.get("content-length", "")
-        self.body = bytearray(parse_natural(length, sys.maxsize) or 0)
+    Raises:
+        Unavailable: if the body has over `most_bytes`, before they are allocated.
+    """
+
+    def __init__(self, headers: Mapping[str, str], progress: Progress | None, most_bytes: int = sys.maxsize) -> None:
+        length = parse_natural(headers.get("content-length", ""), sys.maxsize) or 0
+        self._most_bytes = most_bytes
+        self._check(length)
+        self.body = bytearray(length)
         self._filled = 0
         self._meter = Meter(progress, len(self.body))
 
     def add(self, chunk: bytes) -> None:
         end = self._filled + len(chunk)
+        self._check(end)
         self.body[self._filled : end] = chunk
         self._filled = end
         self._meter.add(len(chunk))
+
+    def _check(self, nbytes: int) -> None:
+        if nbytes > self._most_bytes:
+            raise Unavailable(
+                f"the server answers with {nbytes} bytes or more, at most {self._most_bytes} were asked for; is this "
+                "FLStore's URL?"
+            )

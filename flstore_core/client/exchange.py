@@ -19,6 +19,7 @@ Example: `api.submit("j", "aggregate")` on a server that is busy once yields thr
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -45,6 +46,8 @@ class Request:
     """The body's SHA-256 goes with it (Content-Digest, RFC 9530), so that no damaged body is stored."""
     delay_s: float = 0.0
     """Seconds to wait before it is sent."""
+    most_bytes: int = sys.maxsize
+    """Longest response to take."""
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,11 @@ def aggregate(job_name: Id, number: int) -> str:
     return f"{round_(job_name, number)}/aggregate"
 
 
+def model(job_name: Id, number: int, client_id: Id) -> str:
+    """Return the path of a client's update, or of the aggregate for the client `aggregate`."""
+    return aggregate(job_name, number) if client_id == ids.AGGREGATE else update(job_name, number, client_id)
+
+
 def upload(path: str, replace: bool, base: int | str | None) -> str:
     """Return the path of an update or aggregate with the parameters of its upload."""
     parameters = {"replace": "true"} if replace else {}

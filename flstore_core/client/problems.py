@@ -17,7 +17,7 @@ from flstore_core.errors import (
     from_response,
 )
 
-NO_CONTENT = 204
+NO_CONTENT, PARTIAL_CONTENT = 204, 206
 JSON, BINARY = "application/json", "application/octet-stream"
 """Types of the gateway's good answers, as far as this client asks for them."""
 
@@ -43,7 +43,8 @@ def _why_flawed(response: Response) -> str:
         return "" if response.status == NO_CONTENT else "without a body"
     if response.media_type == JSON:
         return "" if response.is_json else "which is not JSON"
-    if response.media_type == BINARY and not response.has_its_digest:
+    is_whole = response.status != PARTIAL_CONTENT  # the ETag of a part is the hash of the whole
+    if response.media_type == BINARY and is_whole and not response.has_its_digest:
         return f"with the SHA-256 {response.sha256} and not {response.digest}"
     return "" if response.media_type in ("", BINARY) else f"which is {response.media_type[:40]}"
 

@@ -87,6 +87,8 @@ class JobInfo(_FromJson):
     statistics: str | None = None
     updates: str | None = None
     """What its updates are, `weights` or `delta`."""
+    updates_stated: bool | None = None
+    """Whether whoever created the job said so; if not, the record of a round may say otherwise."""
     weight_key: str | None = None
     """The metric that weighs a client in FedAvg, before `num_examples`."""
     clients_per_round: int | None = None

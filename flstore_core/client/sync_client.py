@@ -77,6 +77,8 @@ class FLStore:
     get_artifact = _blocking(Api.get_artifact)
     delete_artifact = _blocking(Api.delete_artifact)
     download_raw = _blocking(Api.download_raw)
+    download_model = _blocking(Api.download_model)
+    download_program = _blocking(Api.download_program)
     erase_client = _blocking(Api.erase_client)
     workloads = _blocking(Api.workloads)
     run = _blocking(Api.run)
@@ -126,7 +128,8 @@ class FLStore:
                 redirect=False,
             ) as response:
                 headers = {name.lower(): text for name, text in response.headers.items()}
-                received = ResponseBuffer(headers, None if request.body else request.progress)
+                progress = None if request.body else request.progress
+                received = ResponseBuffer(headers, progress, request.most_bytes)
                 for chunk in response.stream(CHUNK, decode_content=False):
                     received.add(chunk)
         except HTTPError as error:

@@ -1,12 +1,12 @@
 """The calls that move models and other files: bytes are hashed both ways, tensors keep a job's order."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
 
-from flstore_core import ids
 from flstore_core.client import paths
 from flstore_core.client.bodies import Progress
 from flstore_core.client.encoding import (
@@ -20,6 +20,7 @@ from flstore_core.client.encoding import (
 )
 from flstore_core.client.exchange import Exchange, Request, Response
 from flstore_core.client.naming import Id, in_order, is_list, named_as
+from flstore_core.client.parts import download
 from flstore_core.client.results import Fields, Receipt
 from flstore_core.client.retry import send
 from flstore_core.client.tensors import body_of
@@ -138,9 +139,37 @@ class Transfers:
         Raises:
             DigestMismatch: if the file that is stored has another hash.
         """
-        is_aggregate = client == ids.AGGREGATE
-        path = paths.aggregate(job, round) if is_aggregate else paths.update(job, round, client)
-        return (yield from self._download(path, progress, sha256))
+        return (yield from self._download(paths.model(job, round, client), progress, sha256))
+
+    def download_model(
+        self,
+        job: Id,
+        round: int,  # noqa: A002
+        client: Id,
+        file: BinaryIO,
+        *,
+        sha256: str | None = None,
+        most_bytes: int = sys.maxsize,
+    ) -> Exchange[str]:
+        """Write the safetensors file of a client, or of the client `aggregate`, to `file`, and return its SHA-256.
+
+        It comes in parts, so that a file of any size takes little memory.
+
+        Args:
+            sha256: the hash that the file must have, in hexadecimal.
+            most_bytes: longest file to take.
+
+        Raises:
+            TooLarge: if the file has more than `most_bytes`.
+            DigestMismatch: if the file that is stored has another hash.
+        """
+        path = paths.model(job, round, client)
+        return (yield from download(path, file, self._send, sha256=sha256, most_bytes=most_bytes))
+
+    def download_program(self, job: Id, file: BinaryIO, *, most_bytes: int = sys.maxsize) -> Exchange[str]:
+        """Write the program that runs the job's models to `file`, and return its SHA-256; see `download_model`."""
+        path = paths.model_program(job)
+        return (yield from download(path, file, self._send, most_bytes=most_bytes))
 
     def _upload(
         self,

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flstore_core.client.bodies import CHUNK, Buffers, FileBody, Meter, ResponseBuffer
+from flstore_core.errors import Unavailable
 
 PIECES = st.lists(st.binary(max_size=40), max_size=6)
 
@@ -66,3 +67,9 @@ def test_a_response_of_known_length_is_collected_without_growing() -> None:
     buffer.add(b"def")
     assert buffer.body is before
     assert calls == [(3, 6), (6, 6)]
+
+
+@pytest.mark.parametrize("headers", [{"content-length": "4"}, {"content-length": "3"}, {}])
+def test_a_response_that_is_longer_than_was_asked_for_is_refused_before_it_is_held(headers: dict[str, str]) -> None:
+    with pytest.raises(Unavailable, match="4 bytes or more, at most 3 were asked for"):
+        ResponseBuffer(headers, None, 3).add(b"abcd")
