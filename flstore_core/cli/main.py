@@ -25,6 +25,11 @@ COMMANDS = [
     LazyCommand("jobs", "flstore_core.cli.jobs:jobs_group", "List, show, create and delete jobs."),
     LazyCommand("put", "flstore_core.cli.put:put_command", "Store clients' updates, or a round's aggregate."),
     LazyCommand("get", "flstore_core.cli.get:get_command", "Fetch a client's update, or a round's aggregate."),
+    LazyCommand(
+        "fetch-model",
+        "flstore_core.cli.fetch_model:fetch_model_command",
+        "Fetch a model and its program into a folder, to serve it there.",
+    ),
     LazyCommand("drop", "flstore_core.cli.drop:drop_command", "Take an update to an open round back."),
     LazyCommand("erase", "flstore_core.cli.erase:erase_command", "Erase a client from a job."),
     LazyCommand("commit", "flstore_core.cli.commit:commit_command", "Commit a round."),
