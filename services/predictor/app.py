@@ -1,10 +1,8 @@
 """The predictor's ASGI application, a function of its parts."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from anyio import to_thread
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
@@ -15,19 +13,10 @@ from services.common.logs import RequestLog
 from services.common.problems import exception_handlers
 from services.common.proof import Keys
 from services.common.startup import TellAge, open_early
+from services.predictor.keeping import keeping
 from services.predictor.kserving import serve_models
 from services.predictor.routes import ROUTES
 from services.predictor.state import State
-
-TIDY_EVERY_S = 10.0
-"""Seconds between two looks at the processes that nobody uses."""
-
-
-async def tidy_processes(state: State) -> None:
-    """End processes of programs that nobody uses any more."""
-    while True:
-        await asyncio.sleep(TIDY_EVERY_S)
-        await to_thread.run_sync(state.processes.tidy)
 
 
 def create_app(state: State, keys: Keys) -> FastAPI:
@@ -36,11 +25,9 @@ def create_app(state: State, keys: Keys) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         opener = tasks.begin(open_early(state.store), "store-opener")
-        await to_thread.run_sync(state.processes.start)  # before the first request: a run's time would pass meanwhile
-        keeper = tasks.begin(tidy_processes(state), "process-keeper")
-        yield
-        await tasks.end(opener, keeper)
-        state.processes.close()
+        async with keeping(state.processes):
+            yield
+        await tasks.end(opener)
         state.store.close()
 
     app = FastAPI(

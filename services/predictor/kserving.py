@@ -1,4 +1,4 @@
-"""KServe's model server: one `kserve.Model` for each job, and Open Inference Protocol endpoints that know versions.
+"""KServe's model server: a `kserve.Model` for each job, or for one model, and endpoints that know versions.
 
 The SDK's own server would bind a port and handle the process' signals. Here its data plane, repository and endpoints
 serve on the socket that the predictor was started for. The SDK refuses versions ("not supported yet") and lists models
@@ -8,15 +8,18 @@ Whatever reads the store or leases a process runs in a thread: on the event loop
 
 The data plane passes no version on to a model. So an endpoint puts it into a context variable, which each request has
 for itself, and `JobModel` reads it there.
+
+The Open Inference Protocol (v2) is spoken by all predictors, the older one (v1, `:predict`) by those that serve one
+model.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from kserve import InferOutput, InferRequest, InferResponse, Model, ModelRepository
-from kserve.constants.constants import V2_ROUTE_PREFIX
+from kserve.constants.constants import V1_ROUTE_PREFIX, V2_ROUTE_PREFIX
 from kserve.errors import (
     InvalidInput,
     ModelNotFound,
@@ -28,6 +31,7 @@ from kserve.errors import (
     server_not_ready_handler,
 )
 from kserve.protocol.dataplane import DataPlane
+from kserve.protocol.rest.v1_endpoints import V1Endpoints
 from kserve.protocol.rest.v2_datamodels import (
     InferenceRequest,
     ListModelsResponse,
@@ -36,9 +40,45 @@ from kserve.protocol.rest.v2_datamodels import (
 )
 from kserve.protocol.rest.v2_endpoints import V2Endpoints, register_v2_endpoints
 from kserve.utils.utils import from_np_dtype
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from flstore_core.ids import JobId, job_id
-from services.predictor.state import State
+from flstore_core.workloads import InputSpec
+from services.predictor.bodies import parse_json
+from services.predictor.instances import parse_instances, predictions_of
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Models(Protocol):
+    """What is served: models by the names that callers give them, each in versions. Methods may block."""
+
+    def infer(self, job: JobId, version: str, inputs: Mapping[str, NDArray[Any]]) -> tuple[str, list[NDArray[Any]]]:
+        """Return the version that answered, and its outputs."""
+
+    def inputs(self, job: JobId) -> Sequence[InputSpec]:
+        """Return what a model takes."""
+
+    def check(self, job: JobId, version: str) -> None:
+        """Raise what `infer` raises for this version, without running the model."""
+
+    def jobs(self) -> list[JobId]:
+        """Return the names of all models."""
+
+
+class Serving(Protocol):
+    """What the endpoints need of a predictor's state."""
+
+    @property
+    def versions(self) -> Models: ...
+
+    async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run the work of a request in a thread."""
+
+
+_ANY: TypeAdapter[Any] = TypeAdapter(Any)
 
 _version: ContextVar[str] = ContextVar("version", default="")
 """The version that the request under way names; empty for the newest aggregate."""
@@ -47,22 +87,34 @@ _version: ContextVar[str] = ContextVar("version", default="")
 class JobModel(Model):  # type: ignore[misc]
     """All models of one job. Each version has the same program and its own weights."""
 
-    def __init__(self, job: JobId, state: State) -> None:
+    def __init__(self, job: JobId, state: Serving) -> None:
         super().__init__(str(job))
         self._job = job
         self._state = state
         self.ready = True
 
-    async def predict(self, payload: InferRequest, headers: Mapping[str, str] | None = None) -> InferResponse:
+    async def predict(
+        self, payload: InferRequest | dict[str, Any], headers: Mapping[str, str] | None = None
+    ) -> InferResponse | dict[str, Any]:
         """Infer with the version that the request names."""
+        if not isinstance(payload, InferRequest):
+            return await self._predict_instances(payload)
         inputs = {each.name: each.as_numpy() for each in payload.inputs}
-        version, arrays = await self._state.compute(self._state.versions.infer, self._job, _version.get(), inputs)
+        version, arrays = await self._infer(inputs)
         outputs = []
         for index, array in enumerate(arrays):
             output = InferOutput(f"output_{index}", list(array.shape), from_np_dtype(array.dtype))
             output.set_data_from_numpy(array, binary_data=bool(payload.use_binary_outputs))
             outputs.append(output)
         return InferResponse(payload.id or "", self.name, outputs, model_version=version)
+
+    async def _predict_instances(self, payload: Any) -> dict[str, Any]:
+        specs = await self._state.compute(self._state.versions.inputs, self._job)
+        _, arrays = await self._infer(parse_instances(payload, specs))
+        return {"predictions": predictions_of(arrays)}
+
+    async def _infer(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[str, list[NDArray[Any]]]:
+        return await self._state.compute(self._state.versions.infer, self._job, _version.get(), inputs)
 
     async def get_input_types(self) -> list[dict[str, Any]]:
         specs = await self._state.compute(self._state.versions.inputs, self._job)
@@ -79,7 +131,7 @@ class JobModel(Model):  # type: ignore[misc]
 class JobRepository(ModelRepository):  # type: ignore[misc]
     """Jobs as KServe's models, created on first use."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: Serving) -> None:
         super().__init__()
         self._state = state
 
@@ -96,10 +148,20 @@ class JobRepository(ModelRepository):  # type: ignore[misc]
         return True
 
 
+class InstanceEndpoints(V1Endpoints):  # type: ignore[misc]
+    """The endpoints of the older protocol, but for explanations. The SDK answers by a class that FastAPI deprecates."""
+
+    async def predict(self, model_name: str, request: Request) -> Response:
+        """Predict for the examples in the body, which is JSON whatever its type says."""
+        payload = parse_json(await request.body())
+        answer, _ = await self.dataplane.infer(model_name, payload, dict(request.headers))
+        return Response(_ANY.dump_json(answer), media_type="application/json")
+
+
 class VersionedEndpoints(V2Endpoints):  # type: ignore[misc]
     """The endpoints whose path names a version, and the list of models, which reads the store."""
 
-    def __init__(self, dataplane: DataPlane, state: State) -> None:
+    def __init__(self, dataplane: DataPlane, state: Serving) -> None:
         super().__init__(dataplane)
         self._state = state
 
@@ -132,9 +194,24 @@ class VersionedEndpoints(V2Endpoints):  # type: ignore[misc]
         return await self.model_ready(model_name)
 
 
-def serve_models(app: FastAPI, state: State) -> None:
-    """Add the Open Inference Protocol's endpoints to `app`."""
-    dataplane = DataPlane(JobRepository(state))
+def serve_models(app: FastAPI, state: Serving) -> None:
+    """Add the Open Inference Protocol's endpoints to `app`, for the models of all jobs."""
+    _serve(app, DataPlane(JobRepository(state)), state)
+
+
+def serve_model(app: FastAPI, state: Serving, name: JobId) -> None:
+    """Add the endpoints of both protocols to `app`, for one model."""
+    repository = ModelRepository()
+    repository.update(JobModel(name, state))
+    dataplane = DataPlane(repository)
+    endpoints, path = InstanceEndpoints(dataplane), V1_ROUTE_PREFIX + "/models"
+    app.add_api_route(path, endpoints.models, tags=["V1"])
+    app.add_api_route(path + "/{model_name}", endpoints.model_ready, tags=["V1"])
+    app.add_api_route(path + "/{model_name}:predict", endpoints.predict, methods=["POST"], tags=["V1"])
+    _serve(app, dataplane, state)
+
+
+def _serve(app: FastAPI, dataplane: DataPlane, state: Serving) -> None:
     endpoints = VersionedEndpoints(dataplane, state)
     path = V2_ROUTE_PREFIX + "/models/{model_name}/versions/{model_version}"
     app.add_api_route(V2_ROUTE_PREFIX + "/models", endpoints.models, response_model=ListModelsResponse, tags=["V2"])

@@ -1,17 +1,14 @@
 """A predictor's own endpoints, for gateways and the placement controller. KServe's stand in `kserving`."""
 
-import json
-from typing import Any
-
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from flstore_core.errors import InvalidParameters
 from flstore_core.ids import client_id, job_id
 from flstore_core.models.protocol import RUN, RunRequest
 from flstore_core.shard.protocol import ASSIGNMENT, CLIENT, EXPLAIN, INVENTORY, JOB, parse_key
+from services.predictor.bodies import parse_json
 from services.predictor.following import follow
 from services.predictor.metrics import render
 from services.predictor.state import State
@@ -19,7 +16,7 @@ from services.predictor.state import State
 
 async def run(request: Request) -> Response:
     """Run a workload over models."""
-    message = RunRequest.from_json(_json(await request.body()))
+    message = RunRequest.from_json(parse_json(await request.body()))
     return await follow(request, _state(request), message)
 
 
@@ -82,10 +79,3 @@ ROUTES = [
 def _state(request: Request) -> State:
     state: State = request.app.state.predictor
     return state
-
-
-def _json(text: bytes) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise InvalidParameters("the message is not JSON") from error

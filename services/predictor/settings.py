@@ -3,11 +3,11 @@
 import os
 import resource
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flstore_core.buffers import IDLE_SHARE
 from flstore_core.errors import InvalidParameters
-from flstore_core.ids import ShardId, shard_id
+from flstore_core.ids import ShardId, job_id, shard_id
 from flstore_core.policies.registry import check_policy
 from flstore_core.units import format_size
 from services.common.settings import Variables, read, seconds, size, some_seconds, whole
@@ -21,6 +21,8 @@ MAPPED_BYTES = 2**40
 """Addresses for a program and the models that it is given. Mapping costs none of the process's own memory."""
 LEAST_PROGRAM_BYTES = 64 * 2**20
 """What a program's process may allocate however little FLSTORE_MEMORY_BYTES leaves; with less hardly anything runs."""
+PROGRAM_SHARE = 0.9
+"""Share of its container's memory that a predictor takes, if nobody says how much."""
 WAITING = 2
 """Processes that may wait for their program's next request, beside one for each computing thread."""
 
@@ -52,6 +54,11 @@ class Settings:
     memory_bytes: int = 0
     """FLSTORE_MEMORY_BYTES: most memory that the predictor may take, its programs' processes included; 0 for no limit.
     It says how much each of those may allocate."""
+    model_folder: str = ""
+    """FLSTORE_MODEL_FOLDER: folder of one model, as `flstore fetch-model` writes it, to serve alone and to everybody
+    who asks; empty for the models of a store, which are served to the services of a deployment."""
+    model_name: str = ""
+    """FLSTORE_MODEL_NAME: name under which that one model is asked for; by default the name of its job."""
 
     def __post_init__(self) -> None:
         for name, nbytes in (("FLSTORE_CACHE_BYTES", self.cache_bytes), ("FLSTORE_RUN_BYTES", self.run_bytes)):
@@ -77,12 +84,33 @@ class Settings:
             "FLSTORE_RUN_SECONDS": ("run_seconds", some_seconds),
             "FLSTORE_RUN_BYTES": ("run_bytes", size()),
             "FLSTORE_MEMORY_BYTES": ("memory_bytes", size(0)),
+            "FLSTORE_MODEL_FOLDER": ("model_folder", str),
+            "FLSTORE_MODEL_NAME": ("model_name", job_id),
         }
         values = read(env, variables)
         if values.get("memory_bytes") and "run_bytes" not in values:
             settings = cls(**{**values, "run_bytes": 0})
             values["run_bytes"] = min(settings.program_bytes, settings.memory_bytes, cls().run_bytes)
         return cls(**values)
+
+    def holding(self, nbytes: int, limit: int | None) -> "Settings":
+        """Return the settings of a predictor that holds `nbytes` for good, and has no other use for a cache.
+
+        Args:
+            limit: of the process's control group, whose share it keeps to unless FLSTORE_MEMORY_BYTES says another.
+
+        Raises:
+            InvalidParameters: if so much cannot be held.
+        """
+        memory_bytes = self.memory_bytes or int(PROGRAM_SHARE * (limit or 0))
+        least = nbytes + OWN_BYTES + LEAST_PROGRAM_BYTES
+        if 0 < memory_bytes < least:
+            raise InvalidParameters(
+                f"the model takes {format_size(nbytes)}, with the predictor and its program {format_size(least)}, and "
+                f"there are {format_size(memory_bytes)}; raise the memory limit of its container"
+            )
+        held = replace(self, cache_bytes=nbytes, memory_bytes=memory_bytes, run_bytes=0)
+        return replace(held, run_bytes=min(self.run_bytes, held.program_bytes) if memory_bytes else self.run_bytes)
 
     @property
     def processes(self) -> int:

@@ -23,14 +23,11 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class State:
-    """What a predictor's endpoints share."""
+class Computing:
+    """What computes for requests: some threads, and the processes of programs."""
 
     settings: Settings
-    store: ObjectStore
-    engine: Engine
     processes: Pool
-    versions: Versions
     activity: Activity
     limiter: CapacityLimiter
     """Limits the threads that compute."""
@@ -39,6 +36,15 @@ class State:
         """Run the work of a data request in a thread, and count the request as activity."""
         with self.activity.request():
             return await to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self.limiter)
+
+
+@dataclass(frozen=True)
+class State(Computing):
+    """What a predictor's endpoints share."""
+
+    store: ObjectStore
+    engine: Engine
+    versions: Versions
 
     def should_leave(self) -> bool:
         """Return whether nobody has asked for anything during the idle window."""

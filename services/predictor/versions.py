@@ -68,7 +68,7 @@ class Versions:
         ref = self._engine.library.locate(current.job, name)
         request = _request(current, (ref,))
         with self._engine.access(request) as access:
-            return str(name), list(access.model(name)(*_ordered(inputs, access.inputs)))
+            return str(name), list(access.model(name)(*ordered(inputs, access.inputs)))
 
     def inputs(self, job: JobId) -> Sequence[InputSpec]:
         """Return what a job's program takes; raise `NotFound` if it has none."""
@@ -147,8 +147,8 @@ def _request(current: _Current, models: tuple[ModelRef, ...]) -> RunRequest:
     return RunRequest(job.id, job.schema.digest, current.program, {}, WORKLOAD, Pattern.P1, {}, models, job.generation)
 
 
-def _ordered(inputs: Mapping[str, NDArray[Any]], specs: Sequence[InputSpec]) -> list[NDArray[Any]]:
+def ordered(inputs: Mapping[str, NDArray[Any]], specs: Sequence[InputSpec]) -> list[NDArray[Any]]:
     """Return the inputs in the program's order. If their names are not the program's, they are taken as they come."""
     names = [spec.name for spec in specs]
-    ordered = [inputs[name] for name in names] if set(names) == set(inputs) else list(inputs.values())
-    return [np.asarray(array) for array in ordered]
+    arrays = [inputs[name] for name in names] if set(names) == set(inputs) else list(inputs.values())
+    return [np.asarray(array) for array in arrays]

@@ -335,8 +335,11 @@ def test_every_variable_sets_its_setting(monkeypatch: pytest.MonkeyPatch) -> Non
         "FLSTORE_RUN_SECONDS": "7",
         "FLSTORE_RUN_BYTES": "1MiB",
         "FLSTORE_MEMORY_BYTES": "0",
+        "FLSTORE_MODEL_FOLDER": "/mnt/models",
+        "FLSTORE_MODEL_NAME": "digits",
     }
-    expected = Settings(ShardId("predictor-1"), "s3://bucket", 2**30, "lru", 5.0, 0.5, 3, 1, 7.0, 2**20, 0)
+    kserve = ("/mnt/models", "digits")
+    expected = Settings(ShardId("predictor-1"), "s3://bucket", 2**30, "lru", 5.0, 0.5, 3, 1, 7.0, 2**20, 0, *kserve)
     assert Settings.from_env(env) == expected
     assert Settings.from_env({}) == Settings()
     assert Settings.from_env({"K_SERVICE": "p-9"}).predictor == "p-9"

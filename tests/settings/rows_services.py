@@ -5,6 +5,7 @@ from typing import Any
 
 from flstore_core.errors import FLStoreError
 from services.common.proof import Keys
+from services.predictor.settings import Settings
 from tests.settings.booted import backend, backends, booted, controller, everywhere, gateway, process
 from tests.settings.row import Env, Row
 
@@ -20,6 +21,11 @@ def _refusal(call: Callable[[], object]) -> str:
     except FLStoreError as error:
         return error.code
     return ""
+
+
+def _start(service: str, env: Env) -> None:
+    with booted(service, env):
+        pass
 
 
 def _busy(state: Any) -> str:
@@ -111,6 +117,8 @@ BACKENDS: Mapping[str, Row] = {
     "RUN_SECONDS": Row("7", backend("predictor", lambda state: state.engine._limits.seconds), 7.0, SMALL),
     "RUN_BYTES": Row("1MiB", backend("predictor", lambda state: state.engine._limits.nbytes), 2**20, SMALL),
     "MEMORY_BYTES": Row("3MiB", process("memory"), 3 * 2**20, SMALL),
+    "MODEL_FOLDER": Row("nowhere", lambda env: _refusal(lambda: _start("predictor", env)), "invalid-parameters", SMALL),
+    "MODEL_NAME": Row("digits", lambda env: Settings.from_env(env).model_name, "digits"),
 }
 
 CONTROLLER: Mapping[str, Row] = {
