@@ -170,14 +170,14 @@ def test_a_folder_that_has_another_model_says_so_no_more_once_it_is_filled_anew(
 
 def test_weights_with_another_hash_than_the_rounds_record_are_refused(stored: Gateway, tmp_path: Path) -> None:
     with stored.client() as client:
-        client.create_job("swapped", like=weights(0))
+        client.create_job("swapped", like=weights(0), updates="weights")
         client.put_program("swapped", program())
-        client.put_aggregate("swapped", 0, weights(10))
+        client.put_update("swapped", 0, "a", weights(10))
         client.commit("swapped", 0)
-        [key] = [key for key in stored.world.store.contents if "jobs/swapped/" in key and "aggregate~" in key]
+        [key] = [key for key in stored.world.store.contents if "jobs/swapped/" in key and "clients/a~" in key]
         stored.world.store.put(key, codec.dumps(weights(11)))
         with pytest.raises(Unavailable, match="but the server names"):
-            fetch(client, Source.parse("flstore://swapped/0"), tmp_path)
+            fetch(client, Source.parse("flstore://swapped/0/a"), tmp_path)
     assert not (tmp_path / WEIGHTS).exists()
 
 
