@@ -14,6 +14,8 @@ from kubernetes_validate.utils import schema_contents  # type: ignore[import-unt
 from pydantic import BaseModel, ValidationError
 from referencing import Registry, Resource
 
+from tests.chart.foreign import schemas
+
 KUBERNETES = "1.34"
 SCHEMAS = f"kubernetes-json-schema/v{KUBERNETES}.0-local-strict"
 CRD = Path(__file__).parents[2] / "manifests" / "crd" / "fljobs.yaml"
@@ -38,6 +40,8 @@ def _checker(api_version: str, kind: str) -> Callable[[Json], list[str]]:
         return functools.partial(_against_model, model)
     if api_version.startswith("flstore.dev/"):
         return _against_crd
+    if schema := _foreign_schemas().get((api_version, kind)):
+        return functools.partial(_against_schema, schema)
     return lambda item: list(_against_kubernetes(json.dumps(item, sort_keys=True)))
 
 
@@ -94,8 +98,17 @@ def _against_crd(item: Json) -> list[str]:
     schema = _crd_schemas().get(item["apiVersion"])
     if schema is None:
         return [f"apiVersion {item['apiVersion']} is not served"]
+    return _against_schema(schema, item)
+
+
+def _against_schema(schema: Json, item: Json) -> list[str]:
     found = jsonschema.Draft202012Validator(schema).iter_errors(item)
     return [f"{_path(error)}: {error.message}" for error in found]
+
+
+@functools.cache
+def _foreign_schemas() -> dict[tuple[str, str], Json]:
+    return {kind: _closed(schema, top=True) for kind, schema in schemas()}
 
 
 @functools.cache
@@ -114,7 +127,8 @@ def _closed(schema: Any, *, top: bool = False) -> Any:
     if not isinstance(schema, dict):
         return schema
     closed = {name: _closed(value) for name, value in schema.items()}
-    if isinstance(closed.get("properties"), dict) and "additionalProperties" not in closed:
+    is_open = closed.get("x-kubernetes-preserve-unknown-fields") or "additionalProperties" in closed
+    if isinstance(closed.get("properties"), dict) and not is_open:
         closed["additionalProperties"] = False
     if top:
         closed["properties"]["metadata"] = {"type": "object"}

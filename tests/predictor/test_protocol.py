@@ -53,7 +53,6 @@ async def test_kserves_own_client_gets_what_pytorch_gives(
     expected = outputs(states.get(version, trained.clients["c2"]), images)
     (output,) = answer.outputs
     assert (answer.model_name, output.name) == (digits_job.name, "output_0")
-    assert answer.model_version == version.rpartition("/")[2] or "1"
     assert output.as_numpy() == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 

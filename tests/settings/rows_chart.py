@@ -262,3 +262,14 @@ OBSERVABILITY: Mapping[str, Value] = {
         "7", at("ConfigMap", "flstore-dashboard-cache", "metadata", "labels", "grafana_dashboard"), "7", OURS
     ),
 }
+
+_RUNTIME = ("ClusterServingRuntime", "flstore", "spec", "containers", 0, "resources")
+_SERVED: Mapping[str, Json] = {"kserve.enabled": True}
+
+KSERVE: Mapping[str, Value] = {
+    "kserve.enabled": Value(True, names("ClusterServingRuntime"), ["flstore"]),
+    "kserve.tokenSecret": Value("mine", has("ClusterStorageContainer", "name: mine"), True, _SERVED),
+    "kserve.resources.requests.cpu": Value("7m", at(*_RUNTIME, "requests", "cpu"), "7m", _SERVED),
+    "kserve.resources.requests.memory": Value("7Mi", at(*_RUNTIME, "requests", "memory"), "7Mi", _SERVED),
+    "kserve.resources.limits.memory": Value("7Gi", at(*_RUNTIME, "limits", "memory"), "7Gi", _SERVED),
+}
