@@ -51,6 +51,10 @@ class InvalidProgram(FLStoreError):
     status, code, title = 422, "invalid-program", "The exported program is not acceptable"
 
 
+class InvalidArchive(FLStoreError):
+    status, code, title = 422, "invalid-archive", "The file is no whole archive of a job"
+
+
 class RunTooLong(FLStoreError):
     status, code, title = 422, "run-too-long", "Running the models takes longer than a run may"
 

@@ -1,4 +1,4 @@
-"""`flstore export`: tables for pandas, polars and DuckDB, runs for MLflow."""
+"""`flstore export`: tables for pandas, polars and DuckDB, runs for MLflow, archives to keep."""
 
 import os
 from pathlib import Path
@@ -9,13 +9,16 @@ from rich.console import Console
 from rich.progress import Progress
 
 from flstore_core import tables
+from flstore_core.archives import export_job
 from flstore_core.cli.lazy import OrderedGroup
-from flstore_core.cli.session import Session, connected
+from flstore_core.cli.moving import shown
+from flstore_core.cli.session import Session, connected, connected_for_long
 from flstore_core.errors import InvalidParameters
 from flstore_core.ids import encode
 from flstore_core.integrations.mlflow import MLflow
 from flstore_core.presentation import counted
 from flstore_core.records import Round
+from flstore_core.units import format_size
 
 if TYPE_CHECKING:
     import pyarrow
@@ -26,7 +29,7 @@ in it too."""
 
 @click.group("export", cls=OrderedGroup)
 def export_group() -> None:
-    """Hand a job's rounds on: their metadata as a table, or into MLflow."""
+    """Hand a job on: its metadata as a table, its rounds into MLflow, or all of it as an archive."""
 
 
 def _table_command(form: Literal["parquet", "arrow"], summary: str) -> click.Command:
@@ -76,6 +79,23 @@ def mlflow_command(
     tracker = MLflow(experiment, tracking_uri=tracking_uri, run_id=run_id, per_client=clients)
     exported = tracker.track(session.client, job)
     session.show(exported, f"run {exported.run_id}: {counted(len(exported.rounds), 'round')} added")
+
+
+@export_group.command("archive")
+@click.argument("job")
+@click.argument("archive", type=click.Path(path_type=Path, dir_okay=False))
+@connected_for_long
+def archive_command(session: Session, job: str, archive: Path) -> None:
+    """Write all of JOB into the file ARCHIVE, which `flstore import` puts into any FLStore.
+
+    It is a tar file with the job's updates, aggregates, program and data sets, their metrics and settings, and the hash
+    of each. Run it again to go on after an interruption.
+    """
+    with shown(quiet=session.as_json) as progress:
+        exported = export_job(session.client, job, archive, progress=progress)
+    kept = f", {format_size(exported.kept)} of it from an earlier export" if exported.kept else ""
+    size = f"{counted(exported.rounds, 'round')}, {counted(exported.files, 'file')}, {format_size(exported.nbytes)}"
+    session.show(exported, f"{archive}: {size}{kept}", f"fingerprint {exported.fingerprint}")
 
 
 def _fetch(session: Session, job: str, first: int, last: int | None) -> list[Round]:

@@ -34,8 +34,9 @@ COMMANDS = [
     LazyCommand("erase", "flstore_core.cli.erase:erase_command", "Erase a client from a job."),
     LazyCommand("commit", "flstore_core.cli.commit:commit_command", "Commit a round."),
     LazyCommand(
-        "export", "flstore_core.cli.export:export_group", "Hand a job's rounds on: as a table, or into MLflow."
+        "export", "flstore_core.cli.export:export_group", "Hand a job on: as a table, into MLflow, as an archive."
     ),
+    LazyCommand("import", "flstore_core.cli.import_:import_command", "Put an archived job into an FLStore."),
     LazyCommand("run", "flstore_core.cli.run:run_command", "Run a workload and show its answer."),
     LazyCommand("workloads", "flstore_core.cli.workloads:workloads_command", "List workloads and their parameters."),
     LazyCommand("copy-store", "flstore_core.cli.copy_store:copy_store_command", "Copy a store into another one."),

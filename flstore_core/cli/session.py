@@ -23,6 +23,9 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 _RETRIES = 2
 """Fewer than the client's own: a person waits."""
 
+_RETRIES_FOR_LONG = 20
+"""About a minute and a half, or as long as the gateway says; nobody watches each request."""
+
 
 @dataclass(frozen=True)
 class Output:
@@ -57,15 +60,23 @@ class Session:
 
 
 @contextmanager
-def open_session(url: str, token: str | None, as_json: bool) -> Iterator[Session]:
+def open_session(url: str, token: str | None, as_json: bool, retries: int = _RETRIES) -> Iterator[Session]:
     """Connect to the FLStore at `url` for a block."""
-    with FLStore(url, token or None, retries=_RETRIES) as client:
+    with FLStore(url, token or None, retries=retries) as client:
         yield Session(client, Output(as_json))
 
 
 def connected(command: Callable[Concatenate[Session, P], None]) -> Callable[P, None]:
     """Add `--url`, `--token` and `--json` to a command, connect, and report errors."""
+    return _connected(command, _RETRIES)
 
+
+def connected_for_long(command: Callable[Concatenate[Session, P], None]) -> Callable[P, None]:
+    """Do as `connected` for a command that moves much: it waits longer for a gateway that is busy or restarts."""
+    return _connected(command, _RETRIES_FOR_LONG)
+
+
+def _connected(command: Callable[Concatenate[Session, P], None], retries: int) -> Callable[P, None]:
     @click.option(
         "--url",
         envvar="FLSTORE_URL",
@@ -81,7 +92,7 @@ def connected(command: Callable[Concatenate[Session, P], None]) -> Callable[P, N
         for warning in misspelt(os.environ):
             click.echo(f"warning: {warning}", err=True)
         url, token, as_json = (options.pop(name) for name in ("url", "token", "as_json"))
-        with reported(bool(as_json)), open_session(str(url), str(token or ""), bool(as_json)) as session:
+        with reported(bool(as_json)), open_session(str(url), str(token or ""), bool(as_json), retries) as session:
             command(session, *args, **options)
 
     return connect

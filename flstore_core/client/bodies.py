@@ -57,10 +57,12 @@ class Buffers:
 
 @dataclass(frozen=True)
 class FileBody:
-    """The bytes of a file, read while they are sent."""
+    """The bytes of a file, or of a part of it, read while they are sent."""
 
     path: Path
     nbytes: int
+    offset: int = 0
+    """Of the first of them in the file."""
 
     @classmethod
     def of(cls, path: Path) -> Self:
@@ -74,8 +76,11 @@ class FileBody:
 
     def chunks(self) -> Iterator[bytes | memoryview]:
         with _reading(self.path), self.path.open("rb") as file:
-            while chunk := file.read(CHUNK):
+            file.seek(self.offset)
+            left = self.nbytes
+            while chunk := file.read(min(left, CHUNK)):
                 yield chunk
+                left -= len(chunk)
 
 
 @contextmanager

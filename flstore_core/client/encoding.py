@@ -17,7 +17,7 @@ from flstore_core.records import Metrics
 
 T = TypeVar("T")
 
-Tensors: TypeAlias = Arrays | Sequence[Any] | bytes | bytearray | memoryview | Path | str
+Tensors: TypeAlias = Arrays | Sequence[Any] | bytes | bytearray | memoryview | Path | str | FileBody
 """A model to send: arrays by name, a list of arrays, the bytes of a safetensors file, or its path.
 
 A torch module is taken too; that it has the method `state_dict` cannot be said here without torch.
@@ -61,7 +61,7 @@ def encode_model(tensors: Any, metrics: Metrics | None) -> tuple[Body, Mapping[s
     """
     values = values_by_name(metrics, "metrics")
     text = to_json(values, "metrics") if values else None
-    if isinstance(tensors, bytes | bytearray | memoryview | Path | str):
+    if isinstance(tensors, bytes | bytearray | memoryview | Path | str | FileBody):
         return file_body(tensors), BINARY if text is None else {**BINARY, "X-FLStore-Metrics": text}
     return body_of(tensors, {"metrics": text} if text else None), BINARY
 
@@ -81,6 +81,8 @@ def decode_model(body: bytearray) -> dict[str, NDArray[Any]]:
 
 def file_body(file: Any) -> Body:
     """Return a body of bytes, or of a file named by its path; raise `InvalidParameters` if it cannot be read."""
+    if isinstance(file, FileBody):
+        return file
     if isinstance(file, Path | str):
         return FileBody.of(Path(file))
     try:

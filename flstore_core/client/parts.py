@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from flstore_core.client.exchange import Exchange, Request, Response
 from flstore_core.client.problems import PARTIAL_CONTENT
+from flstore_core.client.results import FileRange
 from flstore_core.errors import DigestMismatch, TooLarge, Unavailable
 
 PART = 16 * 2**20
@@ -54,6 +55,23 @@ def download(
         hashed.update(part.body)
         at += len(part.body)
     return _checked(path, hashed.hexdigest(), digest, sha256)
+
+
+def download_range(
+    path: str, start: int, stop: int, send: Callable[[Request], Exchange[Response]]
+) -> Exchange[FileRange]:
+    """Return the bytes from `start` to before `stop` of the file at `path`, fewer if it ends there.
+
+    Raises:
+        Unavailable: if what came is something else, or without the hash of the whole.
+    """
+    wanted = f"bytes={start}-{stop - 1}"
+    most_bytes = max(stop - start, PART)  # an error may be longer than what was asked for
+    part = yield from send(Request("GET", path, {"Range": wanted}, most_bytes=most_bytes))
+    total = _total(path, part, start)
+    if part.digest is None or len(part.body) != min(stop, total) - start:
+        raise Unavailable(f"{path} came with {len(part.body)} of the {wanted}, or without a hash; try again")
+    return FileRange(part.body, part.digest, total)
 
 
 def _total(path: str, part: Response, at: int) -> int:

@@ -19,8 +19,12 @@ def model_program(job_name: Id) -> str:
     return f"{job(job_name)}/model"
 
 
+def datasets(job_name: Id) -> str:
+    return f"{job(job_name)}/datasets"
+
+
 def dataset(job_name: Id, name: Id) -> str:
-    return f"{job(job_name)}/datasets/{_object('data set', name)}"
+    return f"{datasets(job_name)}/{_object('data set', name)}"
 
 
 def rounds(job_name: Id) -> str:

@@ -122,6 +122,17 @@ class Receipt(_FromJson):
 
 
 @dataclass(frozen=True)
+class FileRange:
+    """A range of a stored file."""
+
+    body: bytearray
+    sha256: str
+    """Of the whole file, in hexadecimal."""
+    nbytes: int
+    """Of the whole file."""
+
+
+@dataclass(frozen=True)
 class RoundInfo(_FromJson):
     """A round in a list."""
 
@@ -195,4 +206,15 @@ class Operation:
         return cls(data["id"], data["state"], answer, data.get("problem"), data.get("created_at"))
 
 
-__all__ = ["Answer", "Erasure", "Fields", "JobInfo", "Member", "Operation", "Receipt", "Round", "RoundInfo"]
+__all__ = [
+    "Answer",
+    "Erasure",
+    "Fields",
+    "FileRange",
+    "JobInfo",
+    "Member",
+    "Operation",
+    "Receipt",
+    "Round",
+    "RoundInfo",
+]

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from numpy.typing import NDArray
 
 from flstore_core.client import paths
-from flstore_core.client.bodies import Progress
+from flstore_core.client.bodies import FileBody, Progress
 from flstore_core.client.encoding import (
     BINARY,
     Tensors,
@@ -20,8 +20,8 @@ from flstore_core.client.encoding import (
 )
 from flstore_core.client.exchange import Exchange, Request, Response
 from flstore_core.client.naming import Id, in_order, is_list, named_as
-from flstore_core.client.parts import download
-from flstore_core.client.results import Fields, Receipt
+from flstore_core.client.parts import download, download_range
+from flstore_core.client.results import Fields, FileRange, Receipt
 from flstore_core.client.retry import send
 from flstore_core.client.tensors import body_of
 from flstore_core.errors import DigestMismatch, Unavailable
@@ -92,7 +92,7 @@ class Transfers:
         path = paths.upload(paths.aggregate(job, round), replace, base)
         return (yield from self._upload(job, path, tensors, metrics, progress))
 
-    def put_program(self, job: Id, program: bytes | Path | str) -> Exchange[Fields]:
+    def put_program(self, job: Id, program: bytes | Path | str | FileBody) -> Exchange[Fields]:
         """Store the program that runs the job's models, as `torch.export.save` writes it; return its inputs.
 
         Raises:
@@ -101,14 +101,32 @@ class Transfers:
         request = Request("PUT", paths.model_program(job), BINARY, file_body(program), states_digest=True)
         return Fields(from_json((yield from self._send(request))))
 
-    def put_dataset(self, job: Id, dataset: Id, tensors: Mapping[str, Any]) -> Exchange[Fields]:
+    def put_dataset(self, job: Id, dataset: Id, tensors: Mapping[str, Any] | FileBody) -> Exchange[Fields]:
         """Store a data set to evaluate models on, and return its record.
 
         Args:
             tensors: arrays by name: `inputs` and usually `targets`, one row for each example.
         """
-        request = Request("PUT", paths.dataset(job, dataset), BINARY, body_of(tensors), states_digest=True)
+        body = tensors if isinstance(tensors, FileBody) else body_of(tensors)
+        request = Request("PUT", paths.dataset(job, dataset), BINARY, body, states_digest=True)
         return Fields(from_json((yield from self._send(request))))
+
+    def datasets(self, job: Id, /) -> Exchange[list[Fields]]:
+        """Return the records of a job's data sets: name, SHA-256, bytes, tensors."""
+        response = yield from self._send(Request("GET", paths.datasets(job)))
+        return answer_in(response, lambda answer: [Fields(row) for row in answer["datasets"]])
+
+    def download_range(self, path: str, start: int, stop: int, /) -> Exchange[FileRange]:
+        """Return the bytes from `start` to before `stop` of a stored file, fewer if it ends there.
+
+        Args:
+            path: of an update, aggregate, program or data set in the HTTP API, see `flstore_core.client.paths`.
+
+        Raises:
+            NotFound: if there is no such file.
+            Unavailable: if what arrived is not the range that was asked for.
+        """
+        return (yield from download_range(path, start, stop, self._send))
 
     def get_update(self, job: Id, round: int, client: Id, /) -> Exchange[dict[str, NDArray[Any]]]:  # noqa: A002
         """Return a client's tensors as arrays, bfloat16 widened to float32."""

@@ -13,6 +13,7 @@ import safetensors.numpy
 
 from flstore_core.client import Answer, Erasure, JobInfo, Operation, Receipt, RoundInfo
 from flstore_core.client.api import Api
+from flstore_core.client.bodies import FileBody
 from flstore_core.client.exchange import Exchange, Response
 from flstore_core.client.retry import retry_for
 from flstore_core.errors import DigestMismatch, InvalidParameters, NotFound, Unavailable
@@ -84,6 +85,8 @@ Make = Callable[[], Exchange[Any]]
         (lambda: API.get_update("j", 3, "c"), "GET", "/v1/jobs/j/rounds/3/clients/c"),
         (lambda: API.get_aggregate("j", 3), "GET", "/v1/jobs/j/rounds/3/aggregate"),
         (lambda: API.get_artifact("j", "a1"), "GET", "/v1/jobs/j/artifacts/a1"),
+        (lambda: API.datasets("j"), "GET", "/v1/jobs/j/datasets"),
+        (lambda: API.download_range("/v1/jobs/j/model", 0, 1), "GET", "/v1/jobs/j/model"),
         (lambda: API.download_raw("j", 3, "c"), "GET", "/v1/jobs/j/rounds/3/clients/c"),
         (lambda: API.download_raw("j", 3, "aggregate"), "GET", "/v1/jobs/j/rounds/3/aggregate"),
         (lambda: API.erase_client("j", "c"), "DELETE", "/v1/jobs/j/clients/c"),
@@ -372,3 +375,50 @@ def test_what_names_no_base_is_not_sent(base: Any) -> None:
         call(API.put_update("j", 3, "c", ARRAYS, base=base), RECEIPT)
     with pytest.raises(InvalidParameters, match="pass the number of a round"):
         call(API.commit("j", 3, base=base), ROUND)
+
+
+def test_data_sets_are_listed() -> None:
+    _, rows = call(API.datasets("j"), {"datasets": [{"dataset": "test", "sha256": "00", "nbytes": 3}]})
+    assert [(row.dataset, row.nbytes) for row in rows] == [("test", 3)]
+
+
+def ranged(body: bytes, **headers: str) -> Response:
+    """Return bytes 2 to 5 of a file of 6 bytes, or so the headers say."""
+    places = f"bytes 2-{1 + len(body)}/6"
+    known = {"etag": f'"{"ab" * 32}"', "content-range": places, "content-type": "application/octet-stream"}
+    return Response(206, {**known, **{name.replace("_", "-"): text for name, text in headers.items()}}, bytearray(body))
+
+
+def test_a_range_comes_with_the_hash_and_length_of_its_file() -> None:
+    sent: list[Sent] = []
+    piece = converse(API.download_range("/v1/jobs/j/model", 2, 5), ranged(b"cde"), sent=sent)
+    assert (bytes(piece.body), piece.sha256, piece.nbytes) == (b"cde", "ab" * 32, 6)
+    assert sent[0].headers["Range"] == "bytes=2-4"
+    assert converse(API.download_range("/v1/jobs/j/model", 2, 9), ranged(b"cdef")).body == b"cdef"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        ranged(b"cd"),
+        ranged(b"cdef"),
+        ranged(b"cde", etag='"v2"'),
+        ranged(b"cde", content_range="bytes 2-4/*"),
+        ranged(b"cde", content_range="bytes 3-5/6"),
+    ],
+)
+def test_what_is_not_the_range_that_was_asked_for_may_be_asked_for_again(response: Response) -> None:
+    with pytest.raises(Unavailable, match="/v1/jobs/j/model came with"):
+        converse(API.download_range("/v1/jobs/j/model", 2, 5), response)
+
+
+def test_a_part_of_a_file_is_sent_as_a_file(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"..content..")
+    part = FileBody(tmp_path / "x", 7, 2)
+    request, _ = call(API.put_dataset("j", "d", part), {})
+    assert request.body == b"content"
+    request, _ = call(API.put_program("j", part), {})
+    assert request.body == b"content"
+    receipt = {**RECEIPT, "sha256": hashlib.sha256(b"content").hexdigest()}
+    request, _ = call(API.put_update("j", 1, "c", part, metrics={"a": 1}), receipt)
+    assert (request.body, request.headers["X-FLStore-Metrics"]) == (b"content", '{"a": 1}')

@@ -33,6 +33,12 @@ def program() -> bytes:
     return exported(network(0), torch.zeros(2, 4))
 
 
+@cache
+def other_program() -> bytes:
+    """Return a program of the same schema."""
+    return exported(network(0), torch.zeros(3, 4))
+
+
 SCHEMA = Schema.of(TensorSpec(name, CODES[t.dtype], tuple(t.shape)) for name, t in plain(network(0)).items())
 DATA = {"inputs": np.arange(24, dtype=np.float32).reshape(6, 4), "targets": np.array([0, 1, 0, 1, 0, 1])}
 

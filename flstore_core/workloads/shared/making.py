@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from flstore_core.ids import ClientId
-from flstore_core.records import Member, Round
+from flstore_core.records import Member, Metrics, Round
 
 METRIC = "made"
 """The metric of an aggregate."""
@@ -67,6 +67,20 @@ def making_of(result: Mapping[str, Any], params: Mapping[str, Any], record: Roun
     weights = {_name(record.by_client[ClientId(client)]): float(weight) for client, weight in pairs}
     stated = {name: value for name, value in params.items() if name not in _UNSTATED}
     return Making(result["method"], weights, result["dropped"], stated)
+
+
+def renamed(record: Round, now: Round) -> Metrics:
+    """Return the metrics of a round's aggregate as they are of the same round whose uploads have other names.
+
+    Args:
+        now: has the same clients.
+    """
+    metrics = record.aggregate.metrics if record.aggregate else {}
+    if (making := read_making(record)) is None:
+        return metrics
+    names = {_name(member): _name(now.by_client[member.client]) for member in record.members}
+    weights = {names.get(upload, upload): weight for upload, weight in making.weights.items()}
+    return {**metrics, METRIC: {**metrics[METRIC], "weights": weights}}
 
 
 def _name(member: Member) -> str:
