@@ -4,7 +4,9 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,16 @@ class Row:
         }
 
 
+def timed(function: Callable[[], T]) -> tuple[float, T]:
+    """Return how many seconds one call takes, and what it returns."""
+    started = time.perf_counter()
+    returned = function()
+    return time.perf_counter() - started, returned
+
+
 def seconds(function: Callable[[], object]) -> float:
     """Return how long one call takes."""
-    started = time.perf_counter()
-    function()
-    return time.perf_counter() - started
+    return timed(function)[0]
 
 
 def median_seconds(function: Callable[[], object], times: int, warm_up: int = 1) -> float:
