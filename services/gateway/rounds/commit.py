@@ -47,7 +47,7 @@ from services.gateway.backends.slices import Backends
 from services.gateway.rounds import differences
 from services.gateway.rounds.bases import other_base
 from services.gateway.rounds.opening import Rounds
-from services.gateway.rounds.records import Place
+from services.gateway.rounds.places import Place
 from services.gateway.rounds.settlement import Settlement
 from services.gateway.rounds.statistics import Statistics
 

@@ -77,7 +77,7 @@ from services.common.timing import Time
 from services.gateway.backends.slices import Backends
 from services.gateway.rounds.newest import Newest
 from services.gateway.rounds.opening import Opening, Rounds
-from services.gateway.rounds.records import Place
+from services.gateway.rounds.places import Place
 from services.gateway.rounds.removal import note_withdrawal
 from services.gateway.rounds.repeats import differs, require_repeat
 from services.gateway.rounds.upload import CheckedUpload, Upload, check
@@ -197,10 +197,9 @@ class Ingest:
 
     def _put_record(self, checked: CheckedUpload, member: Member, place: Place) -> Receipt:
         upload = checked.upload
-        key = layout.member(upload.job.home, upload.round, upload.client)
         while True:
             try:
-                self._store.put(key, to_bytes(member.to_json()), if_none_match=place.etag is None, if_match=place.etag)
+                self._records.write_member(upload.job, upload.round, member, place.etag)
                 break
             except PreconditionFailed:
                 now = self._records.read_place(upload.job, upload.round, upload.client)

@@ -1,8 +1,9 @@
 """Reads records: the member records of updates and aggregates, and the records and statistics of committed rounds.
 
-Member records are read from the store each time, because an open round changes. A committed round has two small
-objects, its record and its statistics. Both are read through a byte-bounded cache, which the catalog empties when a
-job was deleted or a client erased from it (`services.gateway.rounds.index`).
+Which member records there are is asked of the store each time, because an open round changes, and those that changed
+are read (`services.gateway.rounds.places`). A committed round has two small objects, its record and its statistics.
+Both are read through a byte-bounded cache, which the catalog empties when a job was deleted or a client erased from it
+(`services.gateway.rounds.index`).
 """
 
 import itertools
@@ -10,6 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
+from typing import Any
 
 from flstore_core import layout
 from flstore_core.cache import Cache
@@ -20,8 +24,9 @@ from flstore_core.policies.base import Cause, Key, Request
 from flstore_core.records import Job, Member, Round, to_bytes
 from flstore_core.shard.protocol import MemberRef, Work
 from flstore_core.statistics import RoundStatistics
-from flstore_core.storage import ObjectStore
-from flstore_core.storage.documents import load_json_with_etag
+from flstore_core.storage import ObjectInfo, ObjectStore
+from flstore_core.storage.documents import load_json_with_etag, parse_json
+from services.gateway.rounds.places import Place, Places
 from services.gateway.rounds.settlement import Settlement
 
 RoundAndStatistics = tuple[Round, RoundStatistics | None]
@@ -40,16 +45,6 @@ _NO_STATISTICS = Document(None, 1)
 """Its size is one byte, because a cache cannot hold objects of no size."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What lies where a client's member record belongs: the record, the mark of its removal, or nothing."""
-
-    client: ClientId
-    member: Member | None = None
-    etag: str | None = None
-    """None if nothing lies there."""
-
-
 class Records:
     """Reads records. Safe to share between threads.
 
@@ -61,6 +56,7 @@ class Records:
     def __init__(self, store: ObjectStore, cache: Cache[Document], readers: Executor) -> None:
         self._store = store
         self._settlement = Settlement(store)
+        self._places = Places()
         self.cache = cache
         self.readers = readers
         self._forgotten: dict[Home, int] = {}
@@ -70,6 +66,7 @@ class Records:
         """Drop what is cached of a job's generation, and what is being read of it at this moment."""
         self._forgotten[home] = next(self._count)
         self.cache.discard_job(home)
+        self._places.forget(home)
 
     @contextmanager
     def current(self, job: Job) -> Iterator[None]:
@@ -88,30 +85,52 @@ class Records:
         """Return the member records of a round's updates as the store has them now, sorted by client."""
         return tuple(place.member for place in self.read_places(job, number) if place.member)
 
-    def read_places(self, job: Job, number: int) -> list["Place"]:
+    def read_places(self, job: Job, number: int) -> list[Place]:
         """Return the places of a round's updates as the store has them now, sorted by client."""
-        clients = self._list_clients(job, number)
-        return list(self.readers.map(lambda client: self.read_place(job, number, client), clients))
+        listed = self._list(job, number)
+        places = {client: self._places.find(info.key, info.etag) for client, info in listed.items()}
+        changed = [client for client, place in places.items() if place is None]
+        read = dict(zip(changed, self.readers.map(partial(self.read_place, job, number), changed), strict=True))
+        return [place or read[client] for client, place in places.items()]
 
     def is_empty(self, job: Job, number: int) -> bool:
         """Say whether an open round has neither updates nor an aggregate. Reads no more than it takes to know."""
         if self.read_member(job, number, AGGREGATE):
             return False
-        return not any(self.read_member(job, number, client) for client in self._list_clients(job, number))
+        return not any(self.read_member(job, number, client) for client in self._list(job, number))
 
-    def _list_clients(self, job: Job, number: int) -> list[ClientId]:
-        """Return the clients in whose places something lies, sorted."""
-        suffix = ".json"
-        names = [info.key.rpartition("/")[2] for info in self._store.list(layout.clients_prefix(job.home, number))]
-        return sorted(ClientId(name.removesuffix(suffix)) for name in names if name.endswith(suffix))
+    def _list(self, job: Job, number: int) -> dict[ClientId, ObjectInfo]:
+        """Return the clients in whose places something lies, sorted, with what a listing says of it."""
+        prefix, suffix = layout.clients_prefix(job.home, number), ".json"
+        infos = [info for info in self._store.list(prefix) if info.key.endswith(suffix)]
+        return {ClientId(info.key[len(prefix) : -len(suffix)]): info for info in sorted(infos, key=attrgetter("key"))}
 
-    def read_place(self, job: Job, number: int, client: ClientId) -> "Place":
+    def read_place(self, job: Job, number: int, client: ClientId) -> Place:
         """Return what lies in the place of a member record. The aggregate goes by the client name `AGGREGATE`."""
+        key = layout.member(job.home, number, client)
         try:
-            data, etag = load_json_with_etag(self._store, layout.member(job.home, number, client))
+            data, etag = load_json_with_etag(self._store, key)
         except NotFound:
             return Place(client)
-        return Place(client, Member.from_place(data), etag)
+        return self._note(key, client, data, etag)
+
+    def write_member(self, job: Job, number: int, member: Member, before: str | None) -> None:
+        """Write a member record in its place.
+
+        Args:
+            before: the etag of what lies there now; None if that is nothing.
+
+        Raises:
+            PreconditionFailed: if it is something else.
+        """
+        key, body = layout.member(job.home, number, member.client), to_bytes(member.to_json())
+        info = self._store.put(key, body, if_none_match=before is None, if_match=before)
+        self._note(key, member.client, parse_json(key, body), info.etag)
+
+    def _note(self, key: str, client: ClientId, data: Any, etag: str) -> Place:
+        place = Place(client, Member.from_place(data), etag)
+        self._places.note(key, place)
+        return place
 
     def read_member(self, job: Job, number: int, client: ClientId) -> Member | None:
         """Return the member record of an update, or None. The aggregate goes by the client name `AGGREGATE`."""

@@ -8,7 +8,7 @@ from flstore_core.ids import ClientId
 from flstore_core.records import REMOVED, WITHDRAWN, Job, Member, StatisticsMode, to_bytes
 from flstore_core.statistics import RoundStatistics
 from flstore_core.storage import ObjectStore
-from services.gateway.rounds.records import Place
+from services.gateway.rounds.places import Place
 from services.gateway.rounds.settlement import drop_rows
 
 _NO_ROWS = RoundStatistics.without_rows().to_bytes()

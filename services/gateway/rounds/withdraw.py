@@ -26,7 +26,7 @@ from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.records import Job, Member, to_bytes
 from services.common.timing import Time
 from services.gateway.rounds.opening import Rounds
-from services.gateway.rounds.records import Place
+from services.gateway.rounds.places import Place
 from services.gateway.rounds.removal import mark_removal, note_withdrawal, take_out_of_statistics
 
 

@@ -15,7 +15,8 @@ from services.gateway.rounds import settlement, traces
 from services.gateway.rounds.begun import Begun
 from services.gateway.rounds.erase import Eraser, Erasure
 from services.gateway.rounds.index import Catalog, JobIndex
-from services.gateway.rounds.records import Place, Records
+from services.gateway.rounds.places import Place
+from services.gateway.rounds.records import Records
 from services.gateway.rounds.settlement import drop_member, drop_rows
 from services.gateway.rounds.traces import Traces
 from tests.protocol.mends.base import Mend, Patch
@@ -174,7 +175,7 @@ MENDS = [
         "a commit that broke off leaves an erased client's row",
         _leave_no_statistics,
         "commits that break off",
-        406,
+        8361,
     ),
     Mend(
         "reading-forgotten",

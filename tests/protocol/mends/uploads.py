@@ -5,7 +5,8 @@ from flstore_core.ids import ClientId, Home
 from flstore_core.records import Job, Member
 from services.gateway.rounds.ingest import Ingest, Receipt
 from services.gateway.rounds.opening import Rounds
-from services.gateway.rounds.records import Place, Records
+from services.gateway.rounds.places import Place
+from services.gateway.rounds.records import Records
 from services.gateway.rounds.removal import mark_removal, note_withdrawal, take_out_of_statistics
 from services.gateway.rounds.repeats import require_repeat
 from services.gateway.rounds.upload import CheckedUpload, Upload, check
