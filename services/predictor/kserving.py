@@ -93,6 +93,11 @@ class JobModel(Model):  # type: ignore[misc]
         self._state = state
         self.ready = True
 
+    async def healthy(self) -> bool:
+        """Return True if the version that the request names can answer; raise what keeps it from that."""
+        await self._state.compute(self._state.versions.check, self._job, _version.get())
+        return True
+
     async def predict(
         self, payload: InferRequest | dict[str, Any], headers: Mapping[str, str] | None = None
     ) -> InferResponse | dict[str, Any]:
@@ -136,16 +141,11 @@ class JobRepository(ModelRepository):  # type: ignore[misc]
         self._state = state
 
     def get_model(self, name: str) -> JobModel:
-        """Return a job's model, whether or not the job has a program; `Versions` raises if it has none."""
+        """Return a job's model, whether or not the job has a program; `JobModel.healthy` raises if it has none."""
         if name not in self.models:
             self.update(JobModel(job_id(name), self._state))
         model: JobModel = self.models[name]
         return model
-
-    async def is_model_ready(self, name: str) -> bool:
-        """Return True if a version can answer; raise what `Versions.check` raises if it cannot."""
-        await self._state.compute(self._state.versions.check, job_id(name), _version.get())
-        return True
 
 
 class InstanceEndpoints(V1Endpoints):  # type: ignore[misc]
@@ -183,8 +183,9 @@ class VersionedEndpoints(V2Endpoints):  # type: ignore[misc]
         return await self.infer(raw_request, raw_response, model_name, request_body)
 
     async def versioned_metadata(self, model_name: str, model_version: str) -> ModelMetadataResponse:
-        """Describe a version. Its inputs are those of the job's program."""
+        """Describe a version that can answer. Its inputs are those of the job's program."""
         _version.set(model_version)
+        await self.dataplane.model_ready(model_name)
         metadata: ModelMetadataResponse = await self.model_metadata(model_name)
         return metadata.model_copy(update={"versions": [model_version]})
 

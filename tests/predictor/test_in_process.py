@@ -176,8 +176,9 @@ async def test_nothing_that_reads_the_store_holds_up_the_event_loop(predictor: P
 
 
 @pytest.mark.parametrize(("path", "status"), [("", 200), ("/versions/1:b", 200), ("/versions/9", 404)])
-async def test_readiness_is_that_of_the_version(predictor: Predictor, path: str, status: int) -> None:
+async def test_readiness_and_description_are_those_of_the_version(predictor: Predictor, path: str, status: int) -> None:
     assert (await predictor.http.get(f"/v2/models/{JOB}{path}/ready")).status_code == status
+    assert (await predictor.http.get(f"/v2/models/{JOB}{path}")).status_code == status
 
 
 async def test_what_is_held_is_told_and_forgotten(predictor: Predictor) -> None:

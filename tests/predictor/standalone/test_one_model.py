@@ -66,6 +66,8 @@ async def test_the_model_is_described_and_ready(http: httpx.AsyncClient) -> None
         ("POST", "/v2/models/small/infer", {"inputs": [INPUT]}, 404),
         ("POST", "/v1/models/small:predict", {"instances": ROWS.tolist()}, 404),
         ("POST", "/v2/models/digits/versions/2/infer", {"inputs": [INPUT]}, 404),
+        ("GET", "/v2/models/digits/versions/2/ready", None, 404),
+        ("GET", "/v2/models/digits/versions/2", None, 404),
         ("GET", "/v1/models/small", None, 404),
         ("GET", "/v2/models/small/ready", None, 404),
         ("POST", "/v1/models/digits:predict", {"instances": [[1, 2]]}, 422),
