@@ -37,6 +37,10 @@ def test_a_training_that_is_recorded_imports_no_more(module: str) -> None:
     assert not modules_after(f"import {module}") & ({"httpx", "pydantic", "rich", "click"} | SLOW)
 
 
+def test_a_storage_initializer_imports_no_pytorch() -> None:
+    assert not modules_after("import flstore_core.cli.fetch_model") & {"torch", "fastapi", "httpx"}
+
+
 def test_the_asyncio_client_is_there_when_it_is_asked_for() -> None:
     assert "httpx" in modules_after("from flstore_core.client import AsyncFLStore")
     assert set(flstore_core.client.__all__) <= set(vars(flstore_core.client)) | {"AsyncFLStore"}
