@@ -4,16 +4,22 @@ import gc
 import importlib
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from flstore_core import buffers
 from flstore_core.errors import InvalidParameters
+from flstore_core.ids import JobId
 from services.common import logs, memory
 from services.common.serve import Listen
 from services.predictor import settings as predictor_settings
+from services.predictor import standalone
+from tests.predictor.processes import launcher
+from tests.predictor.standalone.folders import fill
 
 MAINS = ["shard", "predictor"]
 
@@ -98,3 +104,23 @@ def test_a_predictors_memory_limit_is_the_processs(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(settings, "hide", lambda: None)
     settings.Settings(memory_bytes=7 * 2**30).apply()
     assert limits == [(settings.resource.RLIMIT_DATA, (7 * 2**30, 7 * 2**30))]
+
+
+def test_a_predictor_of_a_folder_serves_that_model_without_keys_in_its_share_of_the_memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    limits: list[tuple[str, tuple[int, int]]] = []
+    env = {"FLSTORE_SERVICE_KEYS": "", "FLSTORE_MODEL_FOLDER": str(fill(tmp_path)), "FLSTORE_PORT": "0"}
+    started = Started(monkeypatch, "predictor", env)
+    monkeypatch.setattr(memory, "memory_limit", lambda: 2**30)
+    noted = SimpleNamespace(RLIMIT_DATA="data", setrlimit=lambda kind, both: limits.append((kind, both)))
+    monkeypatch.setattr(predictor_settings, "resource", noted)
+    wired = partial(standalone.create_state, launcher=launcher())
+    monkeypatch.setattr(
+        started.module, "standalone", SimpleNamespace(create_state=wired, create_app=lambda state: state)
+    )
+    started.module.main()
+    [state] = started.apps
+    assert (state.versions.jobs(), started.listens, started.options) == (["small"], [Listen(port=0)], {})
+    assert limits == [("data", (int(0.9 * 2**30), int(0.9 * 2**30)))]
+    state.processes.forget(JobId("small"))

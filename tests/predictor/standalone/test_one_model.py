@@ -1,5 +1,6 @@
 """A predictor of one model, in process: both protocols, to everybody, and nothing of a deployment."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from starlette.types import Message
 
 from flstore_core import codec
 from flstore_core.errors import InvalidParameters, InvalidProgram, SchemaMismatch
 from services.predictor import standalone
+from services.predictor.confined.launch import Launcher
 from services.predictor.settings import LEAST_PROGRAM_BYTES, OWN_BYTES, Settings
 from services.predictor.standalone import create_app, create_state
 from tests.fakes.clock import Clock
@@ -100,6 +103,19 @@ async def test_a_body_that_is_too_long_is_refused(tmp_path: Path, path: str, say
         assert answer.status_code in ((413,) if says_its_length else (413, 400))
         assert answer.headers["content-type"] == "application/problem+json"
         assert (await http.post(path, content=b" " * 1000)).status_code in (400, 422)
+
+
+async def test_the_processes_of_programs_begin_and_end_with_the_application(tmp_path: Path) -> None:
+    state = create_state(Settings(model_folder=str(fill(tmp_path))), None, Clock(), Launcher())
+    asked, told = asyncio.Queue[Message](), asyncio.Queue[Message]()
+    serving = asyncio.create_task(create_app(state)({"type": "lifespan", "state": {}}, asked.get, told.put))
+    await asked.put({"type": "lifespan.startup"})
+    assert await told.get() == {"type": "lifespan.startup.complete"}
+    state.versions.load()
+    await asked.put({"type": "lifespan.shutdown"})
+    assert await told.get() == {"type": "lifespan.shutdown.complete"}
+    await serving
+    assert state.processes._launcher._running is None
 
 
 def test_the_model_goes_by_the_name_of_its_job_unless_it_is_given_another(tmp_path: Path) -> None:
