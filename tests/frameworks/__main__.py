@@ -5,7 +5,7 @@ memory, run side by side: trainings in a simulator mostly wait for its next look
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,9 @@ from flstore_core.client import FLStore
 from loadgen.run.machine import machine
 from services.local.running import running
 from tests.frameworks import accuracy, memory, overhead
+from tests.frameworks.accuracy import Case, Learned
 from tests.frameworks.environments import ROOT, environment
+from tests.frameworks.memory import Peaks
 from tests.frameworks.pages import PAGE
 from tests.frameworks.programs import FRAMEWORKS, Framework
 from tests.frameworks.quickstart import Recorded, run_quickstart
@@ -33,9 +35,7 @@ def main() -> None:
     side_by_side([partial(environment, framework.environment) for framework in FRAMEWORKS])
     steps.tell("the frameworks' environments are there")
     with tempfile.TemporaryDirectory(dir=_folder()) as folder:
-        recorded = _record(Path(folder), steps)
-        with running(f"{folder}/store", cache_size=CACHE, log=Path(folder, "flstore.log")) as (url, _):
-            studies = _study(url, recorded, steps)
+        studies = _study(Path(folder), steps)
     for study in studies:
         (PAGE.parent / image(study)).write_text(plotted(study), encoding="utf-8")
     text = section(studies, steps.problems, machine("make frameworks"))
@@ -46,28 +46,28 @@ def main() -> None:
     steps.tell(f"written into {PAGE.relative_to(ROOT)}")
 
 
-def _record(folder: Path, steps: Steps) -> list[Recorded | None]:
-    """Run the quick-start apps of all frameworks."""
-
-    def run(framework: Framework) -> Recorded | None:
-        app = partial(run_quickstart, framework, folder / framework.name)
-        return steps.take(f"{framework.name}, its quick-start app", app)
-
-    return side_by_side([partial(run, framework) for framework in FRAMEWORKS])
-
-
-def _study(url: str, recorded: Sequence[Recorded | None], steps: Steps) -> list[Study]:
+def _study(folder: Path, steps: Steps) -> list[Study]:
     """Measure all frameworks beside one FLStore."""
-    overheads = [overhead.measure_all(framework, url, steps) for framework in FRAMEWORKS]
-    _forget(url)
-    with ThreadPoolExecutor() as pool:
-        learned = [pool.submit(accuracy.learn, framework, url, steps) for framework in FRAMEWORKS]
-        peaks = [memory.measure(framework, url, steps) for framework in FRAMEWORKS]
-        parts = zip(FRAMEWORKS, recorded, learned, overheads, peaks, strict=True)
-        return [
-            Study(framework, recorded=apps, learned=cases.result(), overheads=times, peaks=most)
-            for framework, apps, cases, times, most in parts
-        ]
+    with running(f"{folder}/store", cache_size=CACHE, log=folder / "flstore.log") as (url, _):
+        overheads = [overhead.measure_all(framework, url, steps) for framework in FRAMEWORKS]
+        _forget(url)
+        with ThreadPoolExecutor() as pool:
+            recorded = [pool.submit(_record, framework, folder, steps) for framework in FRAMEWORKS]
+            trained = [pool.submit(_train, framework, url, steps) for framework in FRAMEWORKS]
+            return [
+                Study(framework, apps.result(), *both.result(), overheads=times)
+                for framework, apps, both, times in zip(FRAMEWORKS, recorded, trained, overheads, strict=True)
+            ]
+
+
+def _record(framework: Framework, folder: Path, steps: Steps) -> Recorded | None:
+    app = partial(run_quickstart, framework, folder / framework.name)
+    return steps.take(f"{framework.name}, its quick-start app", app)
+
+
+def _train(framework: Framework, url: str, steps: Steps) -> tuple[Mapping[Case, Learned], Peaks]:
+    learned = accuracy.learn(framework, url, steps)
+    return learned, memory.measure(framework, url, steps)
 
 
 def _forget(url: str) -> None:

@@ -4,14 +4,16 @@ import itertools
 import time
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tests.bench.resnet import update
 from tests.frameworks.plan import DIGITS
-from tests.workloads.federated import Setting, Sites
+
+if TYPE_CHECKING:
+    from tests.workloads.federated import Sites
 
 Arrays = dict[str, NDArray[np.float32]]
 Config = Mapping[str, Any]
@@ -59,17 +61,19 @@ def _learned(model: Arrays) -> NDArray[np.float64]:
     return np.concatenate([np.asarray(model[name], np.float64).ravel() for name in LAYERS])
 
 
-def _sites(config: Config) -> Sites:
+def _sites(config: Config) -> "Sites":
     return _dealt(*(config[name] for name in ("attack", "attackers", "noise", "clients", "alpha", "seed")))
 
 
 @cache
-def _dealt(attack: str, attackers: int, noise: float, clients: int, alpha: float, seed: int) -> Sites:
+def _dealt(attack: str, attackers: int, noise: float, clients: int, alpha: float, seed: int) -> "Sites":
+    from tests.workloads.federated import Setting, Sites  # scikit-learn: dozens of clients of large models need none
+
     bad = dict.fromkeys(range(attackers), attack)
     return Sites.of(Setting(bad, clients=clients, alpha=alpha, noise=noise, seed=seed, **LEARNING))
 
 
-def _named(sites: Sites, theta: NDArray[np.floating[Any]] | None = None) -> Arrays:
+def _named(sites: "Sites", theta: NDArray[np.floating[Any]] | None = None) -> Arrays:
     """Return a model by layers; the one that training starts from by default."""
     theta = sites.start if theta is None else theta
     ends = itertools.accumulate(int(np.prod(shape)) for shape in sites.shapes)

@@ -14,6 +14,8 @@ CLIENTS = (10, 30, 100)
 WITHOUT = "without FLStore"
 WAYS = (WITHOUT, "value", "reference")
 """In which models get to the aggregation."""
+MOST_WITHOUT = 30
+"""Clients that are tried without FLStore."""
 MOST_SHARE = 0.7
 """Share of the machine's free memory that a training may be expected to take."""
 MODEL_BYTES = 46_800_000
@@ -28,7 +30,7 @@ def measure(framework: Framework, url: str, steps: Steps) -> Peaks:
     """Train for one round with each number of clients, in each way."""
     peaks: dict[str, dict[int, int]] = {way: {} for way in WAYS}
     for way in WAYS:
-        for clients in CLIENTS:
+        for clients in (clients for clients in CLIENTS if clients <= most(framework, way)):
             name = f"{framework.name}, the server's memory, {words(way)}, {clients} clients"
             found = steps.take(name, partial(peak, framework, url, way, clients), _told)
             if found is not None:
@@ -36,9 +38,14 @@ def measure(framework: Framework, url: str, steps: Steps) -> Peaks:
     return peaks
 
 
+def most(framework: Framework, way: str) -> int:
+    """Return how many clients are tried: more take longer than the study has."""
+    return min(framework.most_clients, MOST_WITHOUT if way == WITHOUT else max(CLIENTS))
+
+
 def peak(framework: Framework, url: str, way: str, clients: int) -> int | None:
     """Return the most memory that the server's process takes for one round, in bytes; None where that is too much."""
-    if clients > (framework.most_clients or clients) or _needed(framework, way, clients) > MOST_SHARE * _free_bytes():
+    if _needed(framework, way, clients) > MOST_SHARE * _free_bytes():
         return None
     job = f"{framework.name.lower()}-memory-{way}-{clients}".replace(" ", "-")
     used = "" if way == WITHOUT else url

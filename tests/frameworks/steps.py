@@ -13,27 +13,34 @@ from flstore_core.errors import FLStoreError
 T = TypeVar("T")
 FAILURES = (AssertionError, FLStoreError, RuntimeError, subprocess.SubprocessError, TimeoutError)
 """What a part may end with, whose programs fail or take too long."""
+LONGEST_S = 720.0
+"""Seconds after which no part begins."""
 
 
 class Steps:
     """Takes parts from any thread.
 
     Attributes:
-        problems: the parts that failed, in words.
+        problems: the parts that failed or were left out, in words.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, longest_s: float = LONGEST_S) -> None:
         self.problems: list[str] = []
         self._console = console
+        self._longest_s = longest_s
         self._began = time.monotonic()
 
     def take(self, name: str, work: Callable[[], T], told: Callable[[T], str] = lambda _: "done") -> T | None:
-        """Do a part; return None if it failed, so that others go on.
+        """Do a part; return None if it failed or there is no time for it, so that others go on.
 
         Args:
             told: what came of it, in words.
         """
         began = time.monotonic()
+        if began - self._began > self._longest_s:
+            self.problems.append(f"{name}: left out, because what came before took too long.")
+            self.tell(self.problems[-1])
+            return None
         try:
             result = work()
         except FAILURES as error:

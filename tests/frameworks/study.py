@@ -22,9 +22,9 @@ class Study:
     framework: Framework
     recorded: Recorded | None = None
     learned: Mapping[Case, Learned] = field(default_factory=dict)
+    peaks: Peaks = field(default_factory=dict)
     overheads: Mapping[float, Overhead] = field(default_factory=dict)
     """By mean seconds of training."""
-    peaks: Peaks = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -79,17 +79,13 @@ def _of_advice(study: Study, case: Case) -> Iterator[str]:
 
 def _untried(study: Study) -> Iterator[str]:
     for way, peaks in study.peaks.items():
-        untried = [clients for clients in memory.CLIENTS if clients not in peaks]
-        processes = [clients for clients in untried if clients > (study.framework.most_clients or clients)]
-        if processes:
+        most = memory.most(study.framework, way)
+        name = f"{study.name}, {memory.words(way)}"
+        if beyond := [clients for clients in memory.CLIENTS if clients > most]:
+            yield f"{name}: {_listed(beyond)} clients were not tried, which takes longer than this study has."
+        if missing := [clients for clients in memory.CLIENTS if clients <= most and clients not in peaks]:
             yield (
-                f"{study.name}, {memory.words(way)}: {_listed(processes)} clients were not tried. "
-                "Each is a process, and two cores start and serve no more in the time that this study has."
-            )
-        if others := [clients for clients in untried if clients not in processes]:
-            yield (
-                f"{study.name}, {memory.words(way)}: {_listed(others)} clients were not measured, "
-                "because they take more memory than was free, or failed."
+                f"{name}: {_listed(missing)} clients were not measured; they take more memory than was free, or failed."
             )
 
 

@@ -79,17 +79,22 @@ def test_what_advice_loses_is_told_from_what_missing_data_loses() -> None:
 def test_what_was_not_reached_is_told() -> None:
     assert list(shortfalls(study())) == [
         "Flower: rounds of messages alone take 1.50 times as long with FLStore; 1.10 were hoped for.",
-        "Flower, without FLStore: 100 clients were not measured, because they take more memory than was free, or "
-        "failed.",
+        "Flower, without FLStore: 100 clients were not tried, which takes longer than this study has.",
     ]
     blamed = study(learned={**study().learned, Case("", "exclude"): learned(excluded=3)})
     assert "Flower: with no attackers, honest updates were left out 3 times." in shortfalls(blamed)
 
 
-def test_more_processes_than_are_tried_are_told() -> None:
-    (told,) = shortfalls(Study(NVFLARE, peaks={"value": {10: 1, 30: 1}}))
-    assert told.startswith("NVFlare, by value, with FLStore: 100 clients were not tried.")
-    assert memory.peak(NVFLARE, "http://nowhere", "value", 100) is None
+def test_numbers_of_clients_without_a_figure_are_told() -> None:
+    assert list(shortfalls(Study(NVFLARE, peaks={"value": {10: 1}}))) == [
+        "NVFlare, by value, with FLStore: 100 clients were not tried, which takes longer than this study has.",
+        "NVFlare, by value, with FLStore: 30 clients were not measured; "
+        "they take more memory than was free, or failed.",
+    ]
+
+
+def test_a_training_that_takes_more_memory_than_is_free_is_not_tried() -> None:
+    assert memory.peak(NVFLARE, "http://nowhere", "value", 10_000_000) is None
 
 
 def test_what_failed_is_told_in_place_of_its_figures() -> None:
@@ -106,6 +111,12 @@ def test_a_part_that_fails_is_noted_and_others_go_on() -> None:
 
     assert side_by_side([lambda: steps.take("a", fail), lambda: steps.take("b", lambda: "there")]) == [None, "there"]
     assert steps.problems == ["a: it failed. no job"]
+
+
+def test_parts_for_which_there_is_no_time_are_left_out_and_told() -> None:
+    steps = Steps(Console(file=StringIO()), longest_s=-1.0)
+    assert steps.take("a", lambda: "there") is None
+    assert steps.problems == ["a: left out, because what came before took too long."]
 
 
 @pytest.mark.parametrize(
