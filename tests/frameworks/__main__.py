@@ -17,7 +17,7 @@ from loadgen.run.machine import machine
 from services.local.running import running
 from tests.frameworks import accuracy, memory, overhead
 from tests.frameworks.accuracy import Case, Learned
-from tests.frameworks.environments import ROOT, environment
+from tests.frameworks.environments import ROOT, environment, work_folder
 from tests.frameworks.memory import Peaks
 from tests.frameworks.pages import PAGE
 from tests.frameworks.programs import FRAMEWORKS, Framework
@@ -34,7 +34,7 @@ def main() -> None:
     steps = Steps(Console(stderr=True))
     side_by_side([partial(environment, framework.environment) for framework in FRAMEWORKS])
     steps.tell("the frameworks' environments are there")
-    with tempfile.TemporaryDirectory(dir=_folder()) as folder:
+    with tempfile.TemporaryDirectory(dir=work_folder()) as folder:
         studies = _study(Path(folder), steps)
     for study in studies:
         (PAGE.parent / image(study)).write_text(plotted(study), encoding="utf-8")
@@ -75,13 +75,6 @@ def _forget(url: str) -> None:
     store = FLStore(url)
     for job in store.jobs():
         store.delete_job(job.job)
-
-
-def _folder() -> Path:
-    """Return a folder on the disk of the sources; that of temporary files is often in memory."""
-    folder = ROOT / "build" / "frameworks"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 if __name__ == "__main__":

@@ -17,9 +17,7 @@ def environment(name: str) -> Path:
     """
     if named := os.environ.get(f"{name.upper().replace('-', '_')}_ENV"):
         return Path(named, "bin")
-    requirements = HERE / f"{name}.txt"
-    folder = ROOT / "build" / "frameworks" / name
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    requirements, folder = HERE / f"{name}.txt", work_folder() / name
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building it
         built = folder / "built.txt"
@@ -27,6 +25,13 @@ def environment(name: str) -> Path:
             _build(folder, requirements)
             built.write_text(requirements.read_text())
     return folder / "bin"
+
+
+def work_folder() -> Path:
+    """Return a folder on the disk of the sources; that of temporary files is often in memory."""
+    folder = ROOT / "build" / "frameworks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _build(folder: Path, requirements: Path) -> None:

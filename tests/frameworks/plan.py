@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 DIGITS, RESNET = "digits", "resnet18"
+FOLDER = "STUDY_FOLDER"
+"""Variable of a program's environment: a folder for its files, which is removed when it has ended."""
 
 
 @dataclass(frozen=True)

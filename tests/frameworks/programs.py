@@ -3,10 +3,11 @@
 import json
 import os
 import subprocess
+import tempfile
 from dataclasses import asdict, dataclass
 
-from tests.frameworks.environments import ROOT, environment
-from tests.frameworks.plan import Outcome, Plan
+from tests.frameworks.environments import ROOT, environment, work_folder
+from tests.frameworks.plan import FOLDER, Outcome, Plan
 from tests.frameworks.processes import run_to_end
 
 LONGEST_S = 150.0
@@ -65,7 +66,8 @@ class Framework:
         if plan.url:
             env["FLSTORE_URL"] = plan.url  # what clients may be sent to
         try:
-            ended = run_to_end(command, cwd=ROOT, env=env, longest_s=LONGEST_S)
+            with tempfile.TemporaryDirectory(dir=work_folder()) as folder:
+                ended = run_to_end(command, cwd=ROOT, env={**env, FOLDER: folder}, longest_s=LONGEST_S)
         except subprocess.TimeoutExpired as late:
             raise RuntimeError(f"it took longer than {LONGEST_S:g} s\n{_end(late.output)}{_end(late.stderr)}") from late
         last = ended.stdout.rstrip().rpartition("\n")[2]

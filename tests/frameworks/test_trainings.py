@@ -1,6 +1,7 @@
 """The study's own parts of a training, in this process; `make frameworks` has them in real servers and clients."""
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ from flwr.app import Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.workflows.fedavg import FedAvg
+from nvflare.private.fed.app.deployer import simulator_deployer
+from nvflare.private.fed.app.simulator import simulator_runner
 
 from tests.frameworks import clients
 from tests.frameworks.flower import app
+from tests.frameworks.nvflare.ports import LOWEST, RANGE, _is_free, keep_ports
 from tests.frameworks.nvflare.watcher import Watcher
 from tests.frameworks.plan import Outcome, Plan
 from tests.integrations.flowers import FakeGrid, context
@@ -65,3 +69,20 @@ def test_both_frameworks_learn_the_same(tmp_path: Path, monkeypatch: pytest.Monk
         assert len(outcome.seconds) == PLAN.rounds
         assert outcome.peak_bytes > 0
     assert np.allclose(outcomes[0].accuracy, outcomes[1].accuracy, atol=0.01)
+
+
+def test_simulators_take_ports_that_the_system_does_not_give_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = (simulator_deployer, simulator_runner)
+    for module in modules:
+        monkeypatch.setattr(module, "get_open_ports", None)
+    keep_ports()
+    ports = [module.get_open_ports(2) for module in modules]
+    taken = {port for each in ports for port in each}
+    assert len(taken) == 4
+    first_given_out = int(RANGE.read_text().split()[0])
+    assert LOWEST <= min(taken) <= max(taken) < max(first_given_out, LOWEST + 1_000)
+
+
+def test_ports_that_others_listen_on_are_passed_over() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        assert not _is_free(other.getsockname()[1])

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,24 +16,26 @@ from flstore_core.integrations.recorder import Limits
 from tests.frameworks import clients
 from tests.frameworks.environments import ROOT
 from tests.frameworks.nvflare import site
+from tests.frameworks.nvflare.ports import keep_ports
 from tests.frameworks.nvflare.watcher import Watcher
-from tests.frameworks.plan import Outcome, Plan, answer
+from tests.frameworks.plan import FOLDER, Outcome, Plan, answer
 
 
 def train(plan: Plan) -> Outcome:
     """Run a simulation with a process for each site. Models go as one flat array."""
-    with tempfile.TemporaryDirectory(dir=ROOT / "build") as folder:
-        seen, start = Path(folder, "seen.json"), clients.initial(plan.config)
-        recipe = _recipe(plan, clients.flat(start), Path(folder))
-        recipe._job.to_server(Watcher(str(seen), plan.config))  # recipes have no method for a component
-        first = clients.accuracy(start, plan.config)
-        del start  # the server is forked from this process
-        sites = [f"site-{number + 1}" for number in range(plan.absent, plan.clients)]
-        os.environ |= {site.PLAN: json.dumps(plan.config), "PYTHONPATH": str(ROOT)}
-        recipe.execute(SimEnv(clients=sites, workspace_root=folder))
-        outcome = Outcome(**json.loads(seen.read_text()), version=version("nvflare"))
-        outcome.accuracy.insert(0, first)
-        return outcome
+    folder = Path(os.environ[FOLDER])
+    seen, start = folder / "seen.json", clients.initial(plan.config)
+    recipe = _recipe(plan, clients.flat(start), folder)
+    recipe._job.to_server(Watcher(str(seen), plan.config))  # recipes have no method for a component
+    first = clients.accuracy(start, plan.config)
+    del start  # the server is forked from this process
+    sites = [f"site-{number + 1}" for number in range(plan.absent, plan.clients)]
+    os.environ |= {site.PLAN: json.dumps(plan.config), "PYTHONPATH": str(ROOT)}
+    keep_ports()
+    recipe.execute(SimEnv(clients=sites, workspace_root=str(folder)))
+    outcome = Outcome(**json.loads(seen.read_text()), version=version("nvflare"))
+    outcome.accuracy.insert(0, first)
+    return outcome
 
 
 def _recipe(plan: Plan, start: np.ndarray[Any, Any], folder: Path) -> NumpyFedAvgRecipe:
