@@ -14,17 +14,17 @@ COPY loadgen loadgen
 
 # Wheels only: nothing that is downloaded runs code of its own while it is installed.
 FROM source AS wheels
-RUN python -m pip wheel --only-binary :all: --constraint constraints.txt --wheel-dir /wheels . './services[kubernetes]'
+RUN python -m pip wheel --only-binary :all: --constraint constraints.txt --wheel-dir /wheels . './services[kubernetes,otel]'
 
 FROM wheels AS installed
-RUN python -m venv --without-pip /opt/flstore && python -m pip --python /opt/flstore/bin/python install --no-index --find-links /wheels 'flstore-server[kubernetes]'
+RUN python -m venv --without-pip /opt/flstore && python -m pip --python /opt/flstore/bin/python install --no-index --find-links /wheels 'flstore-server[kubernetes,otel]'
 
 FROM source AS torch-wheels
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN python -m pip wheel --only-binary :all: --constraint constraints.txt --extra-index-url ${TORCH_INDEX} --wheel-dir /wheels . './services[torch]'
+RUN python -m pip wheel --only-binary :all: --constraint constraints.txt --extra-index-url ${TORCH_INDEX} --wheel-dir /wheels . './services[otel,torch]'
 
 FROM torch-wheels AS torch-installed
-RUN python -m venv --without-pip /opt/flstore && python -m pip --python /opt/flstore/bin/python install --no-index --find-links /wheels 'flstore-server[torch]'
+RUN python -m venv --without-pip /opt/flstore && python -m pip --python /opt/flstore/bin/python install --no-index --find-links /wheels 'flstore-server[otel,torch]'
 
 # No shell, no writable file, no root: the commands are exec'd, and /tmp is an emptyDir of the pod.
 FROM python:${PYTHON} AS base

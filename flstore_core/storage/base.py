@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeAlias
 
 from flstore_core.errors import InvalidId, InvalidParameters, StoreUnavailable
@@ -134,7 +136,10 @@ def read_many(store: ObjectStore, reads: Sequence[Read], *, workers: int = 8) ->
     if not reads:
         return
     with ThreadPoolExecutor(min(workers, len(reads)), thread_name_prefix="read") as pool:
-        futures = [pool.submit(store.read_into, key, buffer, offset=offset) for key, offset, buffer in reads]
+        futures = [  # in the caller's context, so that each read is known to be part of its request
+            pool.submit(copy_context().run, partial(store.read_into, key, buffer, offset=offset))
+            for key, offset, buffer in reads
+        ]
         done, waiting = wait(futures, return_when=FIRST_EXCEPTION)
         for future in waiting:
             future.cancel()

@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from flstore_core import __version__
 from flstore_core.errors import FLStoreError, InvalidParameters, unknown
+from services.common import tracing
 from services.common.logs import RequestLog
 from services.common.problems import exception_handlers, from_error
 from services.common.tasks import begin, end
@@ -61,6 +62,7 @@ def create_app(state: State) -> FastAPI:
         version=__version__,
         description="Stores the rounds of federated learning and answers workloads next to the data.",
         middleware=[
+            *tracing.middleware(),
             Middleware(RequestLog),
             Middleware(Measure, metrics=state.metrics),
             Middleware(HeadAsGet),

@@ -12,7 +12,7 @@ import time
 
 from flstore_core import buffers
 from flstore_core.storage.url import open_later
-from services.common import logs, memory
+from services.common import logs, memory, tracing
 from services.common.proof import Keys
 from services.common.serve import Listen, run, start
 from services.predictor import standalone
@@ -25,6 +25,7 @@ from services.predictor.state import create_state
 def main() -> None:
     settings = Settings.from_env(os.environ)
     logs.begin(settings.predictor, os.environ)
+    tracing.begin("predictor", os.environ, settings.predictor)
     allow_descriptors()
     if settings.model_folder:
         serve_folder(settings)
@@ -38,7 +39,7 @@ def serve_store(settings: Settings, keys: Keys) -> None:
     settings.apply()
     buffers.keep(settings.cache_bytes // buffers.IDLE_SHARE)
     buffers.keep_freed()
-    store = open_later(settings.store, os.environ)
+    store = tracing.watched(open_later(settings.store, os.environ))
     state = create_state(settings, store, time.monotonic)
     run(create_app(state, keys), Listen.from_env(os.environ), side_door=True, should_leave=state.should_leave)
 

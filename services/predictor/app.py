@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from flstore_core import __version__
-from services.common import tasks
+from services.common import tasks, tracing
 from services.common.guard import Guard
 from services.common.logs import RequestLog
 from services.common.problems import exception_handlers
@@ -34,7 +34,12 @@ def create_app(state: State, keys: Keys) -> FastAPI:
         title="FLStore predictor",
         version=__version__,
         routes=[*ROUTES],
-        middleware=[Middleware(RequestLog), Middleware(TellAge), Middleware(Guard, keys=keys)],
+        middleware=[
+            *tracing.middleware(),
+            Middleware(RequestLog),
+            Middleware(TellAge),
+            Middleware(Guard, keys=keys),
+        ],
         exception_handlers={**exception_handlers},
         lifespan=lifespan,
         docs_url=None,

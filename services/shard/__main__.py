@@ -9,7 +9,7 @@ import time
 
 from flstore_core import buffers
 from flstore_core.storage.url import open_later
-from services.common import logs, memory
+from services.common import logs, memory, tracing
 from services.common.proof import Keys
 from services.common.serve import Listen, run, start
 from services.shard.app import create_app
@@ -20,9 +20,10 @@ from services.shard.state import create_state
 def main() -> None:
     settings, keys = Settings.from_env(os.environ), Keys.from_env(os.environ)
     logs.begin(settings.shard, os.environ)
+    tracing.begin("shard", os.environ, settings.shard)
     memory.check_cache(settings.cache_bytes, memory.memory_limit())
     buffers.keep(settings.cache_bytes // buffers.IDLE_SHARE)
-    store = open_later(settings.store, os.environ)
+    store = tracing.watched(open_later(settings.store, os.environ))
     state = create_state(settings, store, time.monotonic)
     run(create_app(state, keys), Listen.from_env(os.environ), side_door=True, should_leave=state.should_leave)
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from services.common import tracing
 from services.common.guard import Guard
 from services.common.logs import RequestLog
 from services.common.problems import exception_handlers
@@ -33,7 +34,12 @@ def create_app(state: State, keys: Keys) -> Starlette:
 
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(RequestLog), Middleware(TellAge), Middleware(Guard, keys=keys)],
+        middleware=[
+            *tracing.middleware(),
+            Middleware(RequestLog),
+            Middleware(TellAge),
+            Middleware(Guard, keys=keys),
+        ],
         exception_handlers=exception_handlers,
         lifespan=lifespan,
     )

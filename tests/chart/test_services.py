@@ -90,6 +90,16 @@ def test_prometheus_reads_the_metrics_of_a_gateway_that_asks_for_tokens() -> Non
         assert endpoint["authorization"]["credentials"] == {"name": "flstore-keys", "key": "FLSTORE_METRICS_TOKEN"}
 
 
+def test_every_service_is_told_of_a_collector_of_traces_if_there_is_one() -> None:
+    name, endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.monitoring:4318"
+    chosen = {"observability": {"otlp": {"endpoint": endpoint}}}
+    assert _environment("gateway", chosen)[name] == endpoint
+    assert KubernetesSettings.from_env(_environment("placement", chosen)).shard_env[name] == endpoint
+    assert name not in {**_environment("gateway", {}), **_environment("placement", {})}
+    with pytest.raises(chart.ChartError, match="endpoint"):
+        chart.render({"observability": {"otlp": {"endpoint": "collector:4317"}}})
+
+
 def _environment(service: str, chosen: Json) -> dict[str, str]:
     [deployment] = [
         item

@@ -71,6 +71,10 @@ tolerations:
   value: {{ index . 1 | quote }}
 - name: FLSTORE_LOG_LEVEL
   value: {{ (index . 0).Values.logLevel }}
+{{- with (index . 0).Values.observability.otlp.endpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
 {{- end -}}
 
 {{/* Who may read metrics: peers of a NetworkPolicy, or nothing. */}}

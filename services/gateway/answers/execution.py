@@ -9,6 +9,7 @@ from flstore_core.cost import RequestCost
 from flstore_core.ids import JobId, ShardId
 from flstore_core.patterns import Pattern
 from flstore_core.shard.protocol import Work
+from services.common import tracing
 
 SHARDS, PREDICTORS, GATEWAY = "shards", "predictors", "gateway"
 """Where an answer is computed."""
@@ -23,10 +24,11 @@ class Stages:
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        """Time one stage."""
+        """Time one stage, which is a span of the request's trace too."""
         started = self.clock()
         try:
-            yield
+            with tracing.span(f"stage {name}"):
+                yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + self.clock() - started
 

@@ -39,6 +39,7 @@ from flstore_core.errors import (
 )
 from flstore_core.retry import Retry
 from flstore_core.shard.protocol import MESSAGE_HEADER, WORK_HEADER, Work
+from services.common import tracing
 from services.common.logs import REQUEST_ID_HEADER, current_request_id
 from services.common.proof import Keys
 from services.common.startup import AGE_HEADER
@@ -161,8 +162,8 @@ class Calls:
         headers: Mapping[str, str],
         body: bytes | list[memoryview],
     ) -> T:
-        with self._circuits.call(url):
-            response = self._request(method, url, path, headers, body)
+        with tracing.span(f"call {method}", calls=True, url=url, path=path), self._circuits.call(url):
+            response = self._request(method, url, path, {**headers, **tracing.headers()}, body)
             try:
                 return read(response)
             except UNREADABLE as error:

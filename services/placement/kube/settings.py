@@ -124,6 +124,8 @@ INHERITED = (
     "FLSTORE_S3_STYLE",
     "FLSTORE_S3_GIVE_UP_S",
     "FLSTORE_LOG_LEVEL",
+    *("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_SAMPLER"),
+    *("OTEL_TRACES_SAMPLER_ARG", "OTEL_RESOURCE_ATTRIBUTES"),
     UNSIGNED,
 )
 """Variables that shards get with the controller's own values; credentials come from the Secret."""

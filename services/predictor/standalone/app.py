@@ -7,6 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from flstore_core import __version__
+from services.common import tracing
 from services.common.logs import RequestLog
 from services.common.problems import exception_handlers
 from services.predictor.bodies import Bounded
@@ -34,7 +35,7 @@ def create_app(state: State) -> FastAPI:
         title="FLStore model",
         version=__version__,
         routes=[*ROUTES],
-        middleware=[Middleware(RequestLog), Middleware(Bounded, most_bytes=most_bytes)],
+        middleware=[*tracing.middleware(), Middleware(RequestLog), Middleware(Bounded, most_bytes=most_bytes)],
         exception_handlers={**exception_handlers},
         lifespan=lambda _: keeping(state.processes),
         openapi_url=None,
