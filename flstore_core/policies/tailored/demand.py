@@ -62,6 +62,10 @@ class Demand:
         self._scans = Scans(self.rounds.committed_updates, hazards)
         self._updates_requested: dict[str, int] = {}
         """By tracked client, how many updates the last request for it named."""
+        self._last_open_requested = -1
+        """The newest round that was requested as a whole before it was committed."""
+        self.awaits_open = False
+        """Whether the next open round is likely to be requested: the newest committed one was, while it was open."""
         self._with_open = False
         """Whether requests for a client name its update of the open round too."""
         self._interval = RequestInterval()
@@ -87,6 +91,7 @@ class Demand:
         if is_newest:
             self._newest_rounds.push(number, record.updates, now)
             self._newest_models.push(number, record.aggregate, now)
+            self.awaits_open = self._last_open_requested >= number
         for key in record.updates.sizes:
             if key.client in self._updates_requested:
                 self._refresh_client(key.client)
@@ -99,6 +104,10 @@ class Demand:
             open_round.set_group(self.rounds.updates(key.round))
             return open_round
         return self._refresh_client(key.client) if key.client in self._updates_requested else None
+
+    def awaits(self, key: Key) -> bool:
+        """Return whether an object that arrives is of an open round that is likely to be requested."""
+        return self.awaits_open and key.round > self.rounds.newest
 
     def observe_request(self, request: Request, now: float) -> bool:
         """Learn from a request of pattern P1, P2 or P3; return whether it moved a scan that is worth following."""
@@ -154,6 +163,7 @@ class Demand:
     def _observe_round(self, number: int, workload: str, now: float) -> None:
         newest = self.rounds.newest
         if number > newest:
+            self._last_open_requested = max(self._last_open_requested, number)
             self._open_round.observe_request(number, self.rounds.updates(number), now)
             return
         self._scans.observe_request(workload, number, number == newest, now)

@@ -99,7 +99,7 @@ class Tailored(Policy):
             return True
         if size <= self._budget - self._used:
             return True
-        return self._unplanned.makes_way(demand.rounds.newest) and size <= self._room()
+        return self._unplanned.makes_way(demand.rounds.newest, demand.awaits(key)) and size <= self._room()
 
     def committed(self, job: str, round: int, slice: int) -> Sequence[Prefetch]:  # noqa: A002
         self._now = self._clock()
@@ -149,7 +149,7 @@ class Tailored(Policy):
             elif key.client == METADATA:
                 self._metadata.put(key, size)
             else:
-                self._unplanned.put(key, size, was_read)
+                self._unplanned.put(key, size, was_read or self._awaits(key))
 
     def discarded(self, key: Key) -> None:
         self._used -= self._cached.pop(key)
@@ -179,6 +179,10 @@ class Tailored(Policy):
         if demand is None:
             demand = self._demands[scope] = Demand(self._hazards, self._parts.index, self._parts.follow)
         return demand
+
+    def _awaits(self, key: Key) -> bool:
+        demand = self._demands.get((key.job, key.slice))
+        return demand is not None and demand.awaits(key)
 
     def _count_request(self) -> None:
         self._metadata.observe_other_request()

@@ -7,6 +7,10 @@ does not wash out what is in use.
 Example (`tests/policies/tailored/test_unplanned.py` runs it): updates a, b and c arrive, then a request reads a. The
 unread queue is b, c and the read queue is a. Needing room for two objects evicts b and c; needing room for three evicts
 a as well, although it came first.
+
+An update of an open round that is awaited, because rounds are requested before they are committed, counts as read from
+the start. Otherwise a cache in which everything has been read would take in no update, and each of those requests would
+miss a whole round.
 """
 
 from collections.abc import Container
@@ -53,13 +57,14 @@ class Unplanned:
         if size is not None:
             self._read[key] = size
 
-    def makes_way(self, newest: int) -> bool:
+    def makes_way(self, newest: int, awaited: bool) -> bool:
         """Return whether to evict an object for one that just arrived, where `newest` is the last committed round.
 
-        What was read does not leave for it. Neither do the updates of open rounds push each other out: those that stay
-        need not be fetched at the commit.
+        What was read leaves only for one that is awaited. The updates of open rounds never push each other out: those
+        that stay need not be fetched at the commit.
         """
-        return bool(self._unread) and next(iter(self._unread)).round <= newest
+        queues = (self._unread, self._read) if awaited else (self._unread,)
+        return any(bool(queue) and next(iter(queue)).round <= newest for queue in queues)
 
     def evict(self, needed: int, pinned: Container[Key]) -> list[Victims]:
         """Let go of objects, none of `pinned`, that come to `needed` bytes; of all if they never do."""

@@ -199,6 +199,29 @@ def test_updates_of_open_rounds_do_not_push_each_other_out() -> None:
     assert [bool(admitted) for admitted in cached] == [True, True, True, False]
 
 
+def test_rounds_that_are_requested_before_their_commit_are_cached_as_they_arrive() -> None:
+    """A training whose aggregates are made by FLStore reads each round once, whole, and never again."""
+    run = Run(budget=75)
+    hits = []
+    for number in range(40):
+        for key in whole(number):
+            run.sizes[key] = 10
+            run.ledger.ingest(key, 10)
+        hits.append(run.ask("aggregate", Pattern.P2, whole(number)))
+        run.train([number])
+    assert all(hits)
+
+
+def test_where_rounds_are_requested_only_after_their_commit_what_was_read_stays() -> None:
+    run = Run(budget=75)
+    run.train(range(4))
+    for number in range(4):
+        run.ask("filter", Pattern.P2, whole(number))
+    before = {key for number in range(4) for key in whole(number) if key in run.ledger}
+    assert not run.ledger.ingest(Key("j", 4, "c"), 10).admitted
+    assert {key for key in before if key in run.ledger} == before
+
+
 def test_an_update_that_a_planned_group_waits_for_is_cached_on_arrival() -> None:
     run = Run(budget=70)
     run.train(range(4))

@@ -56,10 +56,17 @@ def test_dropping_says_whether_a_request_had_read_it() -> None:
 
 @pytest.mark.parametrize(("newest", "makes_way"), [(0, False), (1, True), (2, True)])
 def test_only_objects_of_committed_rounds_make_way_for_an_arrival(newest: int, makes_way: bool) -> None:
-    assert arrived("a").makes_way(newest) is makes_way
+    assert arrived("a").makes_way(newest, awaited=False) is makes_way
 
 
 def test_what_was_read_makes_no_way() -> None:
     unplanned = arrived("a")
     unplanned.touch(A)
-    assert not unplanned.makes_way(newest=9)
+    assert not unplanned.makes_way(newest=9, awaited=False)
+
+
+@pytest.mark.parametrize(("newest", "makes_way"), [(0, False), (1, True), (2, True)])
+def test_what_was_read_makes_way_for_what_is_awaited(newest: int, makes_way: bool) -> None:
+    unplanned = arrived("a")
+    unplanned.touch(A)
+    assert unplanned.makes_way(newest, awaited=True) is makes_way
