@@ -22,7 +22,7 @@ import numpy as np
 from flstore_core.client import FLStore, JobInfo
 from flstore_core.client.naming import client_name, job_name
 from flstore_core.codec import parse
-from flstore_core.errors import InvalidParameters, InvalidTensors, NotFound, without_base
+from flstore_core.errors import InvalidParameters, InvalidTensors, NotFound, Unavailable, without_base
 from flstore_core.header import Header
 from flstore_core.ids import AGGREGATE, ClientId, JobId, decode, parse_round
 from flstore_core.model_names import ModelName
@@ -102,8 +102,9 @@ class _Download:
 
     def model(self, name: ModelName, sha256: str, file_name: str) -> File:
         with folders.created(self.folder, file_name) as file:
-            self.client.download_model(self.job, name.round, name.client, file, sha256=sha256, most_bytes=self._room())
-            return File(sha256, file.tell())
+            expected, room = str(sha256), self._room()  # a gateway's record may hold anything
+            self.client.download_model(self.job, name.round, name.client, file, sha256=expected, most_bytes=room)
+            return File(expected, file.tell())
 
     def _room(self) -> int:
         return shutil.disk_usage(self.folder).free
@@ -114,6 +115,8 @@ def _committed(client: FLStore, source: Source, info: JobInfo) -> Round:
     if number is None:
         raise NotFound(f"job {source.job!r} has no committed round")
     record = client.round(source.job, number)
+    if record.number != number:
+        raise Unavailable(f"the server answers with round {record.number!r} for {number}; is this FLStore's URL?")
     if not record.committed:
         raise InvalidParameters(f"round {number} of job {source.job!r} is open, and may change; commit it first")
     return record

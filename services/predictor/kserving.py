@@ -13,7 +13,8 @@ The Open Inference Protocol (v2) is spoken by all predictors, the older one (v1,
 model.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -21,6 +22,7 @@ from fastapi import FastAPI, Request, Response
 from kserve import InferOutput, InferRequest, InferResponse, Model, ModelRepository
 from kserve.constants.constants import V1_ROUTE_PREFIX, V2_ROUTE_PREFIX
 from kserve.errors import (
+    InferenceError,
     InvalidInput,
     ModelNotFound,
     ModelNotReady,
@@ -43,6 +45,7 @@ from kserve.utils.utils import from_np_dtype
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from flstore_core.errors import InvalidParameters
 from flstore_core.ids import JobId, job_id
 from flstore_core.workloads import InputSpec
 from services.predictor.bodies import parse_json
@@ -104,7 +107,8 @@ class JobModel(Model):  # type: ignore[misc]
         """Infer with the version that the request names."""
         if not isinstance(payload, InferRequest):
             return await self._predict_instances(payload)
-        inputs = {each.name: each.as_numpy() for each in payload.inputs}
+        with _decoding():
+            inputs = {each.name: each.as_numpy() for each in payload.inputs}
         version, arrays = await self._infer(inputs)
         outputs = []
         for index, array in enumerate(arrays):
@@ -146,6 +150,25 @@ class JobRepository(ModelRepository):  # type: ignore[misc]
             self.update(JobModel(job_id(name), self._state))
         model: JobModel = self.models[name]
         return model
+
+
+class JobDataPlane(DataPlane):  # type: ignore[misc]
+    """The SDK's data plane, which fails in the ways of Python at what is no request."""
+
+    def decode_inference_request(self, *args: Any) -> InferRequest:
+        with _decoding():
+            return super().decode_inference_request(*args)
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    """Raise `InvalidParameters` for what the SDK cannot read."""
+    try:
+        yield
+    except InvalidInput:  # a ValueError that says what is wrong
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, InferenceError) as error:
+        raise InvalidParameters(f"this is no request of the Open Inference Protocol: {error!s:.200}") from error
 
 
 class InstanceEndpoints(V1Endpoints):  # type: ignore[misc]
@@ -197,14 +220,14 @@ class VersionedEndpoints(V2Endpoints):  # type: ignore[misc]
 
 def serve_models(app: FastAPI, state: Serving) -> None:
     """Add the Open Inference Protocol's endpoints to `app`, for the models of all jobs."""
-    _serve(app, DataPlane(JobRepository(state)), state)
+    _serve(app, JobDataPlane(JobRepository(state)), state)
 
 
 def serve_model(app: FastAPI, state: Serving, name: JobId) -> None:
     """Add the endpoints of both protocols to `app`, for one model."""
     repository = ModelRepository()
     repository.update(JobModel(name, state))
-    dataplane = DataPlane(repository)
+    dataplane = JobDataPlane(repository)
     endpoints, path = InstanceEndpoints(dataplane), V1_ROUTE_PREFIX + "/models"
     app.add_api_route(path, endpoints.models, tags=["V1"])
     app.add_api_route(path + "/{model_name}", endpoints.model_ready, tags=["V1"])
