@@ -24,7 +24,7 @@ from services.predictor.state import create_state
 
 def main() -> None:
     settings = Settings.from_env(os.environ)
-    logs.begin(settings.predictor, os.environ)
+    logs.begin(settings.predictor, os.environ, settings.warnings())
     tracing.begin("predictor", os.environ, settings.predictor)
     allow_descriptors()
     if settings.model_folder:

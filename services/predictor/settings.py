@@ -2,7 +2,7 @@
 
 import os
 import resource
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from flstore_core.buffers import IDLE_SHARE
@@ -92,6 +92,11 @@ class Settings:
             settings = cls(**{**values, "run_bytes": 0})
             values["run_bytes"] = min(settings.program_bytes, settings.memory_bytes, cls().run_bytes)
         return cls(**values)
+
+    def warnings(self) -> Iterator[str]:
+        """Yield a sentence for each setting that has no effect because of another."""
+        if self.model_name and not self.model_folder:
+            yield "FLSTORE_MODEL_NAME has no effect without FLSTORE_MODEL_FOLDER: models go by the names of their jobs"
 
     def holding(self, nbytes: int, limit: int | None) -> "Settings":
         """Return the settings of a predictor that holds `nbytes` for good, and has no other use for a cache.

@@ -149,3 +149,9 @@ def test_a_model_that_the_container_cannot_hold_is_refused_with_the_numbers(tmp_
     least = OWN_BYTES + LEAST_PROGRAM_BYTES
     with pytest.raises(InvalidParameters, match=r"with the predictor and its program 576\.0 MiB, and there are 576"):
         state_of(fill(tmp_path), memory_bytes=least, run_bytes=MIB)
+
+
+def test_a_name_without_a_folder_is_warned_about() -> None:
+    [warning] = Settings(model_name="digits").warnings()
+    assert warning.startswith("FLSTORE_MODEL_NAME has no effect without FLSTORE_MODEL_FOLDER")
+    assert list(Settings(model_name="digits", model_folder="models").warnings()) == []
