@@ -1,6 +1,7 @@
 """A predictor of one model, in process: both protocols, to everybody, and nothing of a deployment."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from starlette.types import Message
 
 from flstore_core import codec
 from flstore_core.errors import InvalidParameters, InvalidProgram, SchemaMismatch
+from manifests import chart
+from manifests.generated import ROOT
 from services.predictor import standalone
 from services.predictor.confined.launch import Launcher
 from services.predictor.settings import LEAST_PROGRAM_BYTES, OWN_BYTES, Settings
@@ -149,6 +152,16 @@ def test_a_model_that_the_container_cannot_hold_is_refused_with_the_numbers(tmp_
     least = OWN_BYTES + LEAST_PROGRAM_BYTES
     with pytest.raises(InvalidParameters, match=r"with the predictor and its program 576\.0 MiB, and there are 576"):
         state_of(fill(tmp_path), memory_bytes=least, run_bytes=MIB)
+
+
+def test_the_charts_default_holds_models_as_large_as_its_page_says() -> None:
+    assert "hold models of up to 1.2 GiB" in (ROOT / "docs/kserve.md").read_text().replace("\n", " ")
+    [limit] = re.findall(r"kserve:.*?limits: {memory: (\d+)Gi}", (chart.CHART / "values.yaml").read_text(), re.DOTALL)[
+        :1
+    ]
+    Settings().holding(int(1.2 * 2**30), int(limit) * 2**30)
+    with pytest.raises(InvalidParameters):
+        Settings().holding(int(1.3 * 2**30), int(limit) * 2**30)
 
 
 def test_a_name_without_a_folder_is_warned_about() -> None:
