@@ -52,7 +52,7 @@ AHEAD = 4
 ATTEMPTS = 5
 """How often a job is looked at that has lost something each time."""
 
-_Piece: TypeAlias = tuple[Entry, int, "Future[bytes]"]
+_Piece: TypeAlias = tuple[Entry, int, "Future[bytes | bytearray]"]
 """What it is of, its first byte in there, and its bytes once they have come."""
 
 
@@ -224,16 +224,16 @@ class _Writer:
             for start in range(kept, size, self._piece_bytes):
                 yield entry, start, pool.submit(self._fetch, entry, start, min(start + self._piece_bytes, size))
 
-    def _fetch(self, entry: Entry, start: int, stop: int) -> bytes:
+    def _fetch(self, entry: Entry, start: int, stop: int) -> bytes | bytearray:
         if not entry.source:
             return entry.content[start:stop]
         with _lost_if_missing():
             piece = self._store.download_range(entry.source, start, stop)
         if piece.nbytes != entry.file.nbytes or not entry.file.sha256.startswith(piece.sha256):
             raise _Lost(f"{entry.source} has another content than before")
-        return bytes(piece.body)
+        return piece.body
 
-    def _take(self, entry: Entry, start: int, body: "Future[bytes]") -> None:
+    def _take(self, entry: Entry, start: int, body: "Future[bytes | bytearray]") -> None:
         piece = body.result()
         self._file.add(entry, start, piece)
         self._report(len(piece))

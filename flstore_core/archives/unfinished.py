@@ -64,7 +64,7 @@ class Unfinished:
         self.kept += 0 if self._has_written else kept
         return kept
 
-    def add(self, entry: Entry, start: int, piece: bytes) -> None:
+    def add(self, entry: Entry, start: int, piece: bytes | bytearray) -> None:
         """Append a piece of an entry's content, the first with its header.
 
         Raises:

@@ -51,25 +51,8 @@ class Tracer(Protocol):
         """Send what has not been sent yet."""
 
 
-class _Off:
-    """Makes none."""
-
-    def span(self, name: str, calls: bool, attributes: Mapping[str, Any]) -> AbstractContextManager[object]:
-        return _NOTHING
-
-    def headers(self) -> Mapping[str, str]:
-        return {}
-
-    def serve(self, app: ASGIApp) -> ASGIApp:
-        return app
-
-    def end(self) -> None:
-        return
-
-
 _NOTHING = nullcontext()
-_OFF = _Off()
-_tracer: Tracer = _OFF
+_tracer: Tracer | None = None
 
 
 def begin(service: str, env: Mapping[str, str], instance: str = "") -> None:
@@ -101,7 +84,7 @@ def is_off(env: Mapping[str, str]) -> bool:
 def use(tracer: Tracer | None) -> None:
     """Have `tracer` make this process' spans; None for nobody."""
     global _tracer
-    _tracer = tracer or _OFF
+    _tracer = tracer
 
 
 @contextmanager
@@ -121,22 +104,22 @@ def span(name: str, *, calls: bool = False, **attributes: Any) -> AbstractContex
     Args:
         calls: whether it waits for another service.
     """
-    return _tracer.span(name, calls, attributes)
+    return _tracer.span(name, calls, attributes) if _tracer else _NOTHING
 
 
 def headers() -> Mapping[str, str]:
     """Return what a call of another service carries, so that its spans are part of this trace."""
-    return _tracer.headers()
+    return _tracer.headers() if _tracer else {}
 
 
 def middleware() -> list[Middleware]:
     """Return what makes an app's requests spans, to be put before all other middleware."""
-    return [] if _tracer is _OFF else [Middleware(_tracer.serve)]
+    return [Middleware(_tracer.serve)] if _tracer else []
 
 
 def watched(store: ObjectStore) -> ObjectStore:
     """Return a store whose operations are spans; itself if traces are off."""
-    if _tracer is _OFF:
+    if _tracer is None:
         return store
     from services.common.watched_store import WatchedStore
 

@@ -76,7 +76,7 @@ def test_an_import_that_is_killed_goes_on_where_it_was(
         pass
     imported = import_job(cluster.store, tmp_path / "a.tar")
     assert bool(asked(cluster, "PUT", "/rounds/1/clients/c1")) == (path.count("/") == 3 or "datasets" in path)
-    assert imported.sent == len(asked(cluster, "PUT")) - (path == "/v1/jobs/job")
+    assert imported.sent == len([each for each in asked(cluster, "PUT") if each != "/v1/jobs/job"])
     assert described(cluster.store) == described(laptop.store)
     assert import_job(cluster.store, tmp_path / "a.tar").sent == 0
 

@@ -240,5 +240,6 @@ def test_begin_has_this_process_make_spans(collected: Collector, monkeypatch: py
         assert middleware()
         assert isinstance(watched(MemoryStore()), WatchedStore)
     finally:
+        assert tracing._tracer
         tracing._tracer.end()
         use(None)

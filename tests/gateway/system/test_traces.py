@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,8 @@ from tests.common.collector import Collector, collector
 from tests.gateway.system.conftest import SETTINGS
 from tests.running.jobs import JobOverHttp, body, create
 from tests.running.processes import System, system
-from tests.waiting import eventually
+from tests.servers import free_ports
+from tests.waiting import DEADLINE_S, eventually
 
 TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
@@ -80,3 +82,13 @@ def test_an_upload_is_a_trace_of_its_own_with_its_slices(traced: System, collect
         return [collected.parents(each) for each in spans]
 
     eventually(lambda: ["flstore-gateway call PUT", top] in found())
+
+
+def test_a_collector_that_is_away_keeps_nobody_from_an_answer_or_from_leaving(tmp_path: Path) -> None:
+    away = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_ports(1)[0]}", "OTEL_BSP_SCHEDULE_DELAY": "20"}
+    with system(str(tmp_path / "store"), tmp_path, {}, {**SETTINGS, **away}) as running:
+        job = create(running.http)
+        job.fill(0, 2)
+        assert job.run("cosine-similarity", round=0).status_code == 200
+        running.gateway.process.terminate()
+        assert running.gateway.process.wait(DEADLINE_S) == 0
