@@ -250,6 +250,9 @@ OBSERVABILITY: Mapping[str, Value] = {
     ),
     "observability.grafana.anonymous": Value(False, env("grafana", "GF_AUTH_ANONYMOUS_ENABLED"), "false"),
     **_resources("observability.grafana.resources", "Deployment", "flstore-grafana"),
+    "observability.otlp.endpoint": Value(
+        "http://collector:4318", env("gateway", "OTEL_EXPORTER_OTLP_ENDPOINT"), "http://collector:4318"
+    ),
     "observability.podMonitor.enabled": Value(True, names("PodMonitor"), ["flstore-pods"], OURS),
     "observability.podMonitor.labels": Value(
         {"team": "mine"},
