@@ -20,7 +20,8 @@ QUESTIONS: Mapping[str, Mapping[str, Any]] = {
     "reputation": {"client": "c2"},
     "aggregate": {"round": 2, "method": "median"},
 }
-TIMES = ("received_at", "committed_at", "upload", "created_at")
+OWN = ("received_at", "committed_at", "upload", "created_at", "href")
+"""Fields that each gateway decides by itself."""
 
 
 def model(seed: int) -> dict[str, NDArray[Any]]:
@@ -53,7 +54,7 @@ def described(store: FLStore, job: str = "job") -> dict[str, Any]:
 
 def answers(store: FLStore, job: str = "job") -> dict[str, Any]:
     """Return the results of questions to a job, without the names that each gateway makes."""
-    return {name: store.run(job, name, **params).result.raw for name, params in QUESTIONS.items()}
+    return {name: _stripped(store.run(job, name, **params).result.raw) for name, params in QUESTIONS.items()}
 
 
 def _without_times(record: Round) -> Any:
@@ -62,5 +63,5 @@ def _without_times(record: Round) -> Any:
 
 def _stripped(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _stripped(each) for name, each in value.items() if name not in TIMES}
+        return {name: _stripped(each) for name, each in value.items() if name not in OWN}
     return [_stripped(each) for each in value] if isinstance(value, list) else value
