@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 from flstore_core.errors import FLStoreError, InvalidArchive, NewerFormat
 from flstore_core.ids import client_id, encode, job_id, object_name, round_number
-from flstore_core.records import Member, Round
+from flstore_core.records import Member, Round, Updates
 from flstore_core.schema import Schema
 
 FORMAT = 1
@@ -34,6 +34,7 @@ SETTINGS = ("statistics", "updates", "weight_key", "clients_per_round", "hot_rou
 """Of a job, by the names of `create_job`."""
 
 _HASH = re.compile("[0-9a-f]{64}")
+_UNREADABLE = (FLStoreError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -109,7 +110,7 @@ class Manifest:
                 float(data["created_at"]),
                 Schema.from_json(data["schema"]),
                 bool(data["updates_stated"]),
-                {name: data["settings"][name] for name in SETTINGS},
+                _settings(data["settings"]),
                 File.from_json(data["program"]) if data["program"] else None,
                 {object_name("data set", name): File.from_json(row) for name, row in data["datasets"].items()},
                 dict(sorted((round_number(int(number)), _text(sha)) for number, sha in data["rounds"].items())),
@@ -168,7 +169,7 @@ class refused:  # noqa: N801 - a context manager, used like a function
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, NewerFormat | InvalidArchive):
             return
-        if isinstance(error, FLStoreError | KeyError | TypeError | ValueError | AttributeError | RecursionError):
+        if isinstance(error, _UNREADABLE):
             raise InvalidArchive(f"{self._what}: {error!s:.200}") from error
 
 
@@ -183,6 +184,12 @@ def _check_values(record: Round) -> None:
         raise ValueError("its base is none")
     if not isinstance(record.committed_at, int | float | None):
         raise ValueError("its time is none")
+
+
+def _settings(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings of a job. A gateway judges all but one, from which follows what is sent to it."""
+    Updates(settings["updates"])
+    return {name: settings[name] for name in SETTINGS}
 
 
 def _job(name: Any) -> str:

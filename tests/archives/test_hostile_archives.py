@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from flstore_core.archives import export_job, import_job, tar
+from flstore_core.archives.base import SETTINGS
 from flstore_core.errors import Conflict, FLStoreError, InvalidArchive, InvalidParameters, NewerFormat
 from tests.archives.jobs import described, fill, model
 from tests.integrations.door import Door
@@ -201,6 +202,9 @@ def test_records_that_are_none_are_refused(
         {"schema": [{"name": "w"}]},
         {"schema": [{"name": "w", "dtype": "X", "shape": []}]},
         {"settings": {}},
+        {"settings": {**dict.fromkeys(SETTINGS), "updates": "other"}},
+        {"settings": {**dict.fromkeys(SETTINGS), "updates": ["delta"]}},
+        {"created_at": 10**400},
         {"rounds": {"one": "x"}},
         {"rounds": {"-1": "x"}},
         {"rounds": [1]},
