@@ -62,8 +62,8 @@ class Demand:
         self._scans = Scans(self.rounds.committed_updates, hazards)
         self._updates_requested: dict[str, int] = {}
         """By tracked client, how many updates the last request for it named."""
-        self._last_open_requested = -1
-        """The newest round that was requested as a whole before it was committed."""
+        self._open_requested: set[int] = set()
+        """Rounds that were requested as a whole and are not committed yet."""
         self.awaits_open = False
         """Whether the next open round is likely to be requested: the newest committed one was, while it was open."""
         self._with_open = False
@@ -91,7 +91,8 @@ class Demand:
         if is_newest:
             self._newest_rounds.push(number, record.updates, now)
             self._newest_models.push(number, record.aggregate, now)
-            self.awaits_open = self._last_open_requested >= number
+            self.awaits_open = number in self._open_requested
+            self._open_requested = {other for other in self._open_requested if other > number}
         for key in record.updates.sizes:
             if key.client in self._updates_requested:
                 self._refresh_client(key.client)
@@ -163,7 +164,7 @@ class Demand:
     def _observe_round(self, number: int, workload: str, now: float) -> None:
         newest = self.rounds.newest
         if number > newest:
-            self._last_open_requested = max(self._last_open_requested, number)
+            self._open_requested.add(number)
             self._open_round.observe_request(number, self.rounds.updates(number), now)
             return
         self._scans.observe_request(workload, number, number == newest, now)

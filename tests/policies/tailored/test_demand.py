@@ -139,6 +139,27 @@ def test_an_open_round_requested_before_its_first_update_gets_them_all() -> None
     assert joined.bytes == 10
 
 
+def test_the_next_open_round_is_awaited_where_the_newest_was_requested_while_it_was_open() -> None:
+    training = Training()
+    for number, requested in enumerate((False, True, True, False)):
+        training.train(number, commit=False)
+        if requested:
+            training.ask_round(number)
+        training.demand.commit(number, training.now)
+        assert training.demand.awaits(update(number + 1, "a")) is requested
+        assert not training.demand.awaits(update(number, "a"))
+
+
+def test_a_request_for_a_round_far_ahead_says_nothing_of_those_before_it() -> None:
+    training = Training()
+    training.train(5000, commit=False)
+    training.ask_round(5000)
+    training.train(1, 2)
+    assert not training.demand.awaits(update(3, "a"))
+    training.train(5000)
+    assert training.demand.awaits(update(5001, "a"))
+
+
 def test_a_tracked_client_is_expected_with_as_many_updates_as_its_request_named() -> None:
     training = Training()
     training.train(*range(6))
