@@ -34,8 +34,18 @@ def parse_instances(payload: Any, specs: Sequence[InputSpec]) -> Mapping[str, Ar
     return {name: _array(name, [instance[name] for instance in instances]) for name in names}
 
 
-def predictions_of(outputs: Sequence[Array]) -> list[Any]:
-    """Return what a body answers with: an entry for each example."""
+def predictions_of(outputs: Sequence[Array], examples: int) -> list[Any]:
+    """Return what a body answers with: an entry for each example.
+
+    Raises:
+        InvalidParameters: if an output has no row for each example, as a mean over all of them.
+    """
+    for index, output in enumerate(outputs):
+        if output.shape[:1] != (examples,):
+            raise InvalidParameters(
+                f"output_{index} of the program has the shape {list(output.shape)}, which is no row for each of "
+                f"{examples} examples; ask by the Open Inference Protocol (v2)"
+            )
     rows = [output.tolist() for output in outputs]
     if len(rows) == 1:
         return list(rows[0])

@@ -120,7 +120,7 @@ class JobModel(Model):  # type: ignore[misc]
     async def _predict_instances(self, payload: Any) -> dict[str, Any]:
         specs = await self._state.compute(self._state.versions.inputs, self._job)
         _, arrays = await self._infer(parse_instances(payload, specs))
-        return {"predictions": predictions_of(arrays)}
+        return {"predictions": predictions_of(arrays, len(payload["instances"]))}
 
     async def _infer(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[str, list[NDArray[Any]]]:
         return await self._state.compute(self._state.versions.infer, self._job, _version.get(), inputs)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from flstore_core.errors import InvalidParameters
 from flstore_core.workloads import InputSpec
@@ -51,8 +52,15 @@ def test_what_lists_no_examples_of_the_program_is_refused(payload: Any, specs: l
 
 def test_one_output_is_listed_bare_and_several_by_their_names() -> None:
     scores, certain = np.array([[0.5, 0.25], [1.0, 0.0]], np.float32), np.array([True, False])
-    assert predictions_of([scores]) == [[0.5, 0.25], [1.0, 0.0]]
-    assert predictions_of([scores, certain]) == [
+    assert predictions_of([scores], 2) == [[0.5, 0.25], [1.0, 0.0]]
+    assert predictions_of([scores, certain], 2) == [
         {"output_0": [0.5, 0.25], "output_1": True},
         {"output_0": [1.0, 0.0], "output_1": False},
     ]
+
+
+@pytest.mark.parametrize("output", [np.array(0.5), np.ones(3), np.ones((1, 2)), np.ones((0, 2))])
+@pytest.mark.parametrize("others", [[], [np.ones(2)]])
+def test_outputs_without_a_row_for_each_example_are_told(output: NDArray[Any], others: list[NDArray[Any]]) -> None:
+    with pytest.raises(InvalidParameters, match=f"output_{len(others)} of the program has the shape"):
+        predictions_of([*others, output], 2)
