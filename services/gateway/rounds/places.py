@@ -18,8 +18,9 @@ from flstore_core import layout
 from flstore_core.ids import ClientId, Home
 from flstore_core.records import Member
 
-MOST = 20_000
-"""Places that are remembered at most, of a kilobyte or so each."""
+MOST_BYTES = 32 * 2**20
+"""Bytes of the records that are remembered at most. Most have some hundred; metrics may make one a hundred times as
+long (`services.gateway.rounds.upload.MAX_METRICS_BYTES`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,33 +34,44 @@ class Place:
 
 
 class Places:
-    """Places by their key in the store. Safe to share between threads."""
+    """Places by their key in the store. Safe to share between threads.
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
-        self._places: OrderedDict[str, Place] = OrderedDict()
+    Args:
+        budget: bytes that the records take together at most, as the store has them.
+    """
+
+    def __init__(self, budget: int = MOST_BYTES) -> None:
+        self._budget = budget
+        self._nbytes = 0
+        self._places: OrderedDict[str, tuple[Place, int]] = OrderedDict()
+        """With the bytes of each record."""
         self._lock = Lock()
 
     def find(self, key: str, etag: str) -> Place | None:
         """Return what lies under a key, if it is known of this etag."""
         with self._lock:
-            place = self._places.get(key)
+            place, _ = self._places.get(key, (None, 0))
             if place is None or place.etag != etag:
                 return None
             self._places.move_to_end(key)
             return place
 
-    def note(self, key: str, place: Place) -> None:
-        """Remember what lies under a key."""
+    def note(self, key: str, place: Place, nbytes: int) -> None:
+        """Remember what lies under a key, in so many bytes."""
         with self._lock:
-            self._places[key] = place
-            self._places.move_to_end(key)
-            if len(self._places) > self._most:
-                self._places.popitem(last=False)
+            self._drop(key)
+            self._places[key] = (place, nbytes)
+            self._nbytes += nbytes
+            while self._nbytes > self._budget:
+                self._drop(next(iter(self._places)))
 
     def forget(self, home: Home) -> None:
         """Drop all places of a job's generation."""
         prefix = layout.rounds_prefix(home)
         with self._lock:
             for key in [key for key in self._places if key.startswith(prefix)]:
-                del self._places[key]
+                self._drop(key)
+
+    def _drop(self, key: str) -> None:
+        _, nbytes = self._places.pop(key, (None, 0))
+        self._nbytes -= nbytes

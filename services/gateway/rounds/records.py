@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from typing import Any
 
 from flstore_core import layout
 from flstore_core.cache import Cache
@@ -25,7 +24,7 @@ from flstore_core.records import Job, Member, Round, to_bytes
 from flstore_core.shard.protocol import MemberRef, Work
 from flstore_core.statistics import RoundStatistics
 from flstore_core.storage import ObjectInfo, ObjectStore
-from flstore_core.storage.documents import load_json_with_etag, parse_json
+from flstore_core.storage.documents import parse_json
 from services.gateway.rounds.places import Place, Places
 from services.gateway.rounds.settlement import Settlement
 
@@ -109,10 +108,10 @@ class Records:
         """Return what lies in the place of a member record. The aggregate goes by the client name `AGGREGATE`."""
         key = layout.member(job.home, number, client)
         try:
-            data, etag = load_json_with_etag(self._store, key)
+            body, info = self._store.get_with_info(key)
         except NotFound:
             return Place(client)
-        return self._note(key, client, data, etag)
+        return self._note(key, client, body, info.etag)
 
     def write_member(self, job: Job, number: int, member: Member, before: str | None) -> None:
         """Write a member record in its place.
@@ -125,11 +124,11 @@ class Records:
         """
         key, body = layout.member(job.home, number, member.client), to_bytes(member.to_json())
         info = self._store.put(key, body, if_none_match=before is None, if_match=before)
-        self._note(key, member.client, parse_json(key, body), info.etag)
+        self._note(key, member.client, body, info.etag)
 
-    def _note(self, key: str, client: ClientId, data: Any, etag: str) -> Place:
-        place = Place(client, Member.from_place(data), etag)
-        self._places.note(key, place)
+    def _note(self, key: str, client: ClientId, body: bytes, etag: str) -> Place:
+        place = Place(client, Member.from_place(parse_json(key, body)), etag)
+        self._places.note(key, place, len(body))
         return place
 
     def read_member(self, job: Job, number: int, client: ClientId) -> Member | None:

@@ -76,25 +76,47 @@ def test_a_job_that_is_forgotten_is_read_again(gateway: World) -> None:
 
 def test_only_the_etag_that_was_noted_is_found() -> None:
     places = Places()
-    places.note(key(A), Place(A, None, "1"))
+    places.note(key(A), Place(A, None, "1"), 10)
     assert places.find(key(A), "1") == Place(A, None, "1")
     assert places.find(key(A), "2") is None
     assert places.find(key(B), "1") is None
 
 
 def test_the_places_used_longest_ago_give_way() -> None:
-    places = Places(most=2)
-    places.note(key(A), Place(A, None, "1"))
-    places.note(key(B), Place(B, None, "1"))
+    places = Places(budget=20)
+    places.note(key(A), Place(A, None, "1"), 10)
+    places.note(key(B), Place(B, None, "1"), 10)
     places.find(key(A), "1")
-    places.note(key(C), Place(C, None, "1"))
+    places.note(key(C), Place(C, None, "1"), 10)
     assert [places.find(key(client), "1") is not None for client in (A, B, C)] == [True, False, True]
+
+
+def test_long_records_take_the_room_of_many() -> None:
+    places = Places(budget=100)
+    for client in (A, B):
+        places.note(key(client), Place(client, None, "1"), 10)
+    places.note(key(C), Place(C, None, "1"), 90)
+    assert [places.find(key(client), "1") is not None for client in (A, B, C)] == [False, True, True]
+    places.note(key(C), Place(C, None, "2"), 101)
+    assert [places.find(key(client), "2") for client in (A, B, C)] == [None, None, None]
+
+
+def test_a_record_that_is_noted_again_counts_once() -> None:
+    places = Places(budget=20)
+    places.note(key(A), Place(A, None, "1"), 10)
+    places.note(key(B), Place(B, None, "1"), 10)
+    places.note(key(A), Place(A, None, "2"), 10)
+    assert places.find(key(A), "2") is not None
+    assert places.find(key(B), "1") is not None
+    places.forget(HOME)
+    places.note(key(C), Place(C, None, "1"), 20)
+    assert places.find(key(C), "1") is not None
 
 
 def test_other_jobs_are_not_forgotten() -> None:
     places = Places()
-    places.note(key(A), Place(A, None, "1"))
-    places.note(key(A, OTHER), Place(A, None, "1"))
+    places.note(key(A), Place(A, None, "1"), 10)
+    places.note(key(A, OTHER), Place(A, None, "1"), 10)
     places.forget(HOME)
     assert places.find(key(A), "1") is None
     assert places.find(key(A, OTHER), "1") is not None
