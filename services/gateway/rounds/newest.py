@@ -7,10 +7,20 @@ here. A file's name is its own, and what lies under it never changes, so what is
 
 Example, with a budget of 100 MB and models of 40 MB: `mnist` stores the aggregate of round 7, then that of round 8,
 which takes its place. `cifar` and `text` store theirs, and that of `mnist`, which was used longest ago, goes.
+
+A file that gave way is in memory until it has been sent to all who asked for it, and a client may take as long as it
+likes. So its bytes count until then, and what has no room beside them is not kept. In the example, if a slow client is
+still sent round 7 of `mnist`, there is room for one of the three others, and the newest of them has it.
+
+What is kept is handed out as views of an array (`numpy.frombuffer`): all views refer to it, and a finalizer on it tells
+when nobody does any more. The finalizer may run at any moment, under the lock too, so it takes none.
 """
 
-from collections import OrderedDict
+import weakref
+from collections import OrderedDict, deque
 from threading import Lock
+
+import numpy as np
 
 from flstore_core.ids import Home
 
@@ -19,30 +29,40 @@ class Newest:
     """Files by their key in the store, one for each generation of a job. Safe to share between threads.
 
     Args:
-        budget: bytes that they take together at most.
+        budget: bytes that they take together at most, those included that gave way and are still being sent.
     """
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
-        self.nbytes = 0
-        """Bytes that are kept."""
         self.requests = 0
         """How often a file was asked for."""
         self.hits = 0
         """How often it was there."""
         self._files: OrderedDict[Home, tuple[str, memoryview]] = OrderedDict()
+        self._kept = self._taken = 0
+        """Bytes of these files, and of all that are in memory or in `_ended`."""
+        self._ended: deque[int] = deque()
+        """Bytes of each file that nobody refers to any more. Guarded by no lock."""
         self._lock = Lock()
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory: of what is kept, and of what is still being sent."""
+        with self._lock:
+            return self._count_taken()
+
     def keep(self, home: Home, key: str, body: memoryview) -> None:
-        """Keep a file in place of the job's last one, unless it is larger than the budget."""
+        """Keep a file in place of the job's last one, unless there is no room for it."""
         with self._lock:
             self._drop(home)
-            if body.nbytes > self.budget:
+            being_sent = self._count_taken() - self._kept
+            if being_sent + body.nbytes > self.budget:
                 return
-            while self.nbytes + body.nbytes > self.budget:
+            while self._files and self._count_taken() + body.nbytes > self.budget:
                 self._drop(next(iter(self._files)))
-            self._files[home] = (key, body)
-            self.nbytes += body.nbytes
+            if self._count_taken() + body.nbytes <= self.budget:
+                self._files[home] = (key, self._take(body))
+                self._kept += body.nbytes
 
     def get(self, home: Home, key: str) -> memoryview | None:
         """Return a file's bytes if they are kept."""
@@ -60,6 +80,18 @@ class Newest:
         with self._lock:
             self._drop(home)
 
+    def _take(self, body: memoryview) -> memoryview:
+        """Return a view of the same bytes, which count until nobody refers to it or to a part of it."""
+        array = np.frombuffer(body, np.uint8)
+        weakref.finalize(array, self._ended.append, body.nbytes).atexit = False
+        self._taken += body.nbytes
+        return array.data
+
+    def _count_taken(self) -> int:
+        while self._ended:
+            self._taken -= self._ended.popleft()
+        return self._taken
+
     def _drop(self, home: Home) -> None:
         _, body = self._files.pop(home, ("", memoryview(b"")))
-        self.nbytes -= body.nbytes
+        self._kept -= body.nbytes
