@@ -1,7 +1,7 @@
 """`python -m tests.frameworks`: run the case study, and write it into docs/frameworks.md.
 
-What measures time has the machine for itself. Then trainings of small models in both frameworks, and the server's
-memory, run side by side: trainings in a simulator mostly wait for its next look.
+Trainings of small models in both frameworks run side by side, since a simulator's mostly wait for its next look, and then
+the server's memory is measured. What measures time has the machine for itself, at the end.
 """
 
 import tempfile
@@ -49,15 +49,15 @@ def main() -> None:
 def _study(folder: Path, steps: Steps) -> list[Study]:
     """Measure all frameworks beside one FLStore."""
     with running(f"{folder}/store", cache_size=CACHE, log=folder / "flstore.log") as (url, _):
-        overheads = [overhead.measure_all(framework, url, steps) for framework in FRAMEWORKS]
-        _forget(url)
         with ThreadPoolExecutor() as pool:
             recorded = [pool.submit(_record, framework, folder, steps) for framework in FRAMEWORKS]
             trained = [pool.submit(_train, framework, url, steps) for framework in FRAMEWORKS]
-            return [
-                Study(framework, apps.result(), *both.result(), overheads=times)
-                for framework, apps, both, times in zip(FRAMEWORKS, recorded, trained, overheads, strict=True)
-            ]
+        _forget(url)
+        overheads = [overhead.measure_all(framework, url, steps) for framework in FRAMEWORKS]
+        return [
+            Study(framework, apps.result(), *both.result(), overheads=times)
+            for framework, apps, both, times in zip(FRAMEWORKS, recorded, trained, overheads, strict=True)
+        ]
 
 
 def _record(framework: Framework, folder: Path, steps: Steps) -> Recorded | None:
