@@ -1,7 +1,7 @@
 """`python -m tests.frameworks`: run the case study, and write it into docs/frameworks.md.
 
-Trainings of small models in both frameworks run side by side, since a simulator's mostly wait for its next look, and then
-the server's memory is measured. What measures time has the machine for itself, at the end.
+Trainings of small models in both frameworks run side by side, since those in a simulator mostly wait for its next look.
+The server's memory is measured after them. What measures time has the machine for itself, at the end.
 """
 
 import tempfile

@@ -103,7 +103,7 @@ def _learn(framework: Framework, url: str, case: Case, steps: Steps) -> Learned 
 def _train(framework: Framework, url: str, case: Case) -> Learned:
     job = f"{framework.name.lower()}-{case.attack or 'clean'}-{case.alpha:g}-{case.seed}"
     plan = case.plan(url, job)
-    outcome = framework.train(plan, framework.light if case.alpha != EVEN else "")
+    outcome = framework.train(plan, framework.light if case.alpha != EVEN else "", framework.niceness)
     if not case.advice:
         return Learned(outcome, 0, plan.rounds * plan.attackers, 0)
     store = FLStore(url)

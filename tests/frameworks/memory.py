@@ -14,7 +14,7 @@ CLIENTS = (10, 30, 100)
 WITHOUT = "without FLStore"
 WAYS = (WITHOUT, "value", "reference")
 """In which models get to the aggregation."""
-MOST_WITHOUT = 30
+MOST_WITHOUT = 10
 """Clients that are tried without FLStore."""
 MOST_SHARE = 0.7
 """Share of the machine's free memory that a training may be expected to take."""

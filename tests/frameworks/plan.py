@@ -1,7 +1,9 @@
 """What a framework's program is asked to train, and what it tells of it. Programs run in environments of their own."""
 
 import json
+import os
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
@@ -65,7 +67,15 @@ class Outcome:
 
 
 def answer(train: Callable[[Plan], Outcome]) -> None:
-    """Train by the plan on the command line, and write the outcome as the last line of the output."""
-    outcome = train(Plan(**json.loads(sys.argv[1])))
+    """Train by the plan on the command line, and write the outcome as the last line of the output.
+
+    A training that fails ends the process at once: threads of its framework would wait on.
+    """
+    try:
+        outcome = train(Plan(**json.loads(sys.argv[1])))
+    except Exception:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
     sys.stdout.write("\n" + json.dumps(asdict(outcome)) + "\n")
     sys.stdout.flush()

@@ -32,6 +32,8 @@ class Framework:
     first: int = 0
     at_once: int = 1
     """Trainings of small models that run side by side."""
+    niceness: int = 0
+    """Of these trainings: dozens of processes that start at once would keep others from starting in their time."""
     light: str = ""
     """The module's part that trains with all clients in one process, if it has one."""
     most_clients: int = 100
@@ -44,7 +46,7 @@ class Framework:
         asked = f"from importlib.metadata import version; print(version({self.package!r}))"
         return subprocess.run([str(python), "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
 
-    def train(self, plan: Plan, program: str = "") -> Outcome:
+    def train(self, plan: Plan, program: str = "", niceness: int = 0) -> Outcome:
         """Train in a process of its own.
 
         Args:
@@ -55,7 +57,7 @@ class Framework:
         """
         python = environment(self.environment) / "python"
         module = f"{self.module}.{program}" if program else self.module
-        command = [str(python), "-W", "ignore", "-m", module, json.dumps(asdict(plan))]
+        command = ["nice", "-n", str(niceness), str(python), "-W", "ignore", "-m", module, json.dumps(asdict(plan))]
         env = {
             **os.environ,
             "OPENBLAS_NUM_THREADS": "1",
@@ -99,6 +101,7 @@ FRAMEWORKS = (
         client="site-{}",
         first=1,
         at_once=3,
+        niceness=10,
         most_clients=30,
     ),
 )

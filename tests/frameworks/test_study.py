@@ -1,5 +1,7 @@
 """What the case study makes of measurements; the measurements themselves are made by `make frameworks`."""
 
+import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from rich.console import Console
 from flstore_core.errors import NotFound
 from tests.frameworks import clients, memory, programs
 from tests.frameworks.accuracy import Case, Learned, even_cases, uneven_cases
+from tests.frameworks.environments import ROOT
 from tests.frameworks.overhead import Overhead
 from tests.frameworks.plan import RESNET, Outcome, Plan
 from tests.frameworks.programs import FRAMEWORKS
@@ -38,7 +41,7 @@ def study(**parts: Any) -> Study:
         "recorded": Recorded(changed_lines=2, rounds=3, updates=4, nbytes=1234),
         "learned": {case: learned() for case in (*even_cases(), *uneven_cases())},
         "overheads": {0.0: Overhead(2.0, 3.0), 10.0: Overhead(16.0, 16.8)},
-        "peaks": {memory.WITHOUT: {10: 600_000_000, 30: 1_600_000_000}},
+        "peaks": {memory.WITHOUT: {10: 500_000_000}, "value": {10: 600_000_000, 30: 1_600_000_000}},
     }
     return Study(FLOWER, **(measured | parts))
 
@@ -52,7 +55,8 @@ def test_what_was_measured_is_in_the_section() -> None:
     assert "| Flower | none; honest clients alone | 95.0 % | – | – | – |" in text
     assert "| Flower | of messages alone | 2.00 s | 3.00 s | 1.50 |" in text
     assert "| Flower | with training for 10 s | 16.00 s | 16.80 s | 1.05 |" in text
-    assert "| Flower | without FLStore | 600.0 MB | 1,600.0 MB | – | 50.0 MB |" in text
+    assert "| Flower | without FLStore | 500.0 MB | – | – | – |" in text
+    assert "| Flower | by value, with FLStore | 600.0 MB | 1,600.0 MB | – | 50.0 MB |" in text
 
 
 def test_the_same_measurements_make_the_same_page() -> None:
@@ -79,7 +83,9 @@ def test_what_advice_loses_is_told_from_what_missing_data_loses() -> None:
 def test_what_was_not_reached_is_told() -> None:
     assert list(shortfalls(study())) == [
         "Flower: rounds of messages alone take 1.50 times as long with FLStore; 1.10 were hoped for.",
-        "Flower, without FLStore: 100 clients were not tried, which takes longer than this study has.",
+        "Flower, without FLStore: 30 and 100 clients were not tried, which takes longer than this study has.",
+        "Flower, by value, with FLStore: 100 clients were not measured; "
+        "they take more memory than was free, or failed.",
     ]
     blamed = study(learned={**study().learned, Case("", "exclude"): learned(excluded=3)})
     assert "Flower: with no attackers, honest updates were left out 3 times." in shortfalls(blamed)
@@ -141,6 +147,23 @@ def test_a_training_that_fails_says_why_and_what_its_program_said(
     first, *rest = str(told.value).splitlines()
     assert first == why
     assert script.split(";")[0].removeprefix("echo ") in rest
+
+
+def test_a_training_that_fails_ends_its_program_whatever_its_framework_still_does() -> None:
+    script = """
+import threading
+from tests.frameworks.plan import answer
+
+def train(plan):
+    threading.Thread(target=threading.Event().wait).start()
+    raise RuntimeError("no simulation")
+
+answer(train)
+"""
+    command = [sys.executable, "-c", script, "{}"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("RuntimeError: no simulation\n")
 
 
 def test_the_plot_has_a_curve_for_each_kind_of_training() -> None:
