@@ -35,7 +35,11 @@ def main() -> None:
     side_by_side([partial(environment, framework.environment) for framework in FRAMEWORKS])
     steps.tell("the frameworks' environments are there")
     with tempfile.TemporaryDirectory(dir=work_folder()) as folder:
-        studies = _study(Path(folder), steps)
+        try:
+            studies = _study(Path(folder), steps)
+        except KeyboardInterrupt:
+            steps.stop()  # their threads are joined when this process ends
+            raise
     for study in studies:
         (PAGE.parent / image(study)).write_text(plotted(study), encoding="utf-8")
     text = section(studies, steps.problems, machine("make frameworks"))

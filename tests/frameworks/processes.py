@@ -16,6 +16,8 @@ from typing import IO
 
 MARK = "FLSTORE_STUDY_PROGRAM"
 """The variable that has the mark."""
+_marks: set[str] = set()
+"""Of the programs that run."""
 
 
 def run_to_end(
@@ -42,12 +44,25 @@ def run_to_end(
 
 def marked(env: Mapping[str, str]) -> dict[str, str]:
     """Return an environment for a program, by which `end_all` knows all that it starts."""
-    return {**env, MARK: secrets.token_hex(16)}
+    mark = secrets.token_hex(16)
+    _marks.add(mark)
+    return {**env, MARK: mark}
 
 
 def end_all(env: Mapping[str, str]) -> None:
     """End a program with this environment, and all that it started."""
-    while pids := list(_running_with(f"{MARK}={env[MARK]}".encode())):  # one may be started meanwhile
+    _end(env[MARK])
+    _marks.discard(env[MARK])
+
+
+def end_every_program() -> None:
+    """End all programs with marked environments, in whatever thread they are waited for."""
+    for mark in list(_marks):
+        _end(mark)
+
+
+def _end(mark: str) -> None:
+    while pids := list(_running_with(f"{MARK}={mark}".encode())):  # one may be started meanwhile
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

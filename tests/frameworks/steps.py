@@ -1,5 +1,6 @@
 """The parts of the study: says how far it is, and notes which failed, for the page to tell."""
 
+import math
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from typing import TypeVar
 from rich.console import Console
 
 from flstore_core.errors import FLStoreError
+from tests.frameworks.processes import end_every_program
 
 T = TypeVar("T")
 FAILURES = (AssertionError, FLStoreError, RuntimeError, subprocess.SubprocessError, TimeoutError)
@@ -50,6 +52,11 @@ class Steps:
             return None
         self.tell(f"{name}: {told(result)} ({time.monotonic() - began:.0f} s)")
         return result
+
+    def stop(self) -> None:
+        """Begin no further part, and end those that run."""
+        self._longest_s = -math.inf
+        end_every_program()
 
     def tell(self, text: str) -> None:
         """Say something, with the minutes and seconds since the beginning."""

@@ -2,11 +2,16 @@
 
 import os
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.frameworks.processes import end_all, marked, run_to_end
+from tests.frameworks.steps import Steps
 from tests.waiting import alive, eventually
 
 LEAVES_ONE = "sleep 600 & echo $! > child; echo out; echo err >&2; exit 3"
@@ -45,3 +50,22 @@ def test_other_programs_go_on() -> None:
         end_all(env)
         assert alive(other.pid)
         other.kill()
+
+
+def test_a_study_that_is_stopped_ends_its_programs_and_begins_no_further_part() -> None:
+    steps, begun = Steps(Console(file=StringIO())), threading.Event()
+
+    def work() -> str:
+        env = marked(os.environ)
+        with subprocess.Popen(["sleep", "600"], env=env) as process:
+            begun.set()
+        end_all(env)
+        return str(process.returncode)
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(steps.take, "first", work)
+        second = pool.submit(steps.take, "second", work)
+        assert begun.wait(20.0)
+        steps.stop()
+        assert first.result() == "-9"
+        assert second.result() is None
