@@ -1,36 +1,47 @@
-# syntax=docker/dockerfile:1
 # Two images of one source:
-#   docker build --target flstore       --tag kind.local/flstore:0.1.0 .         gateway, placement controller, shard
+#   docker build --target flstore --tag kind.local/flstore:0.1.0 .               gateway, placement controller, shard
 #   docker build --target flstore-torch --tag kind.local/flstore-torch:0.1.0 .   predictor
-ARG PYTHON=3.12-slim-bookworm
+# Everything that is downloaded has its hash here or in manifests/images: docs/security.md says what that is good for.
+ARG PYTHON=3.12-slim-bookworm@sha256:0f5b26b9518d002b6173fd61daad821fa340635ebfec5bba471013f9ca114579
 
-FROM python:${PYTHON} AS source
+FROM python:${PYTHON} AS tools
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /source
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY manifests/images manifests/images
+# Wheels only: nothing that is downloaded runs code of its own while it is installed.
+RUN python -m pip wheel --only-binary :all: --require-hashes --requirement manifests/images/build.txt --wheel-dir /tools
+
+FROM tools AS source
+COPY pyproject.toml README.md LICENSE ./
 COPY flstore_core flstore_core
 COPY services services
 COPY loadgen loadgen
+RUN SOURCE_DATE_EPOCH=315532800 python -m pip wheel --only-binary :all: --no-index --find-links /tools --no-deps --wheel-dir /ours . ./services
 
-# Wheels only: nothing that is downloaded runs code of its own while it is installed.
-FROM source AS wheels
-RUN python -m pip wheel --only-binary :all: --constraint constraints.txt --wheel-dir /wheels . './services[kubernetes,otel]'
+FROM tools AS wheels
+RUN python -m pip wheel --only-binary :all: --require-hashes --requirement manifests/images/flstore.txt --wheel-dir /wheels
 
+# Bytecode that names no time of a source's last change is the same in every build, and is read without asking for it.
 FROM wheels AS installed
-RUN python -m venv --without-pip /opt/flstore && python -m pip --python /opt/flstore/bin/python install --no-index --find-links /wheels 'flstore-server[kubernetes,otel]'
+RUN python -m venv --without-pip /opt/flstore
+COPY --from=source /ours /ours
+RUN python -m pip --python /opt/flstore/bin/python install --no-compile --no-index --find-links /wheels --find-links /ours 'flstore-server[kubernetes,otel]' && python -m compileall -q --invalidation-mode unchecked-hash /opt/flstore/lib
 
-FROM source AS torch-wheels
+FROM tools AS torch-wheels
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN python -m pip wheel --only-binary :all: --constraint constraints.txt --extra-index-url ${TORCH_INDEX} --wheel-dir /wheels . './services[otel,torch]'
+RUN python -m pip wheel --only-binary :all: --require-hashes --requirement manifests/images/torch-cpu.txt --no-deps --index-url ${TORCH_INDEX} --wheel-dir /wheels \
+    && python -m pip wheel --only-binary :all: --require-hashes --requirement manifests/images/flstore-torch.txt --wheel-dir /wheels
 
 FROM torch-wheels AS torch-installed
-RUN python -m venv --without-pip /opt/flstore && python -m pip --python /opt/flstore/bin/python install --no-index --find-links /wheels 'flstore-server[otel,torch]'
+RUN python -m venv --without-pip /opt/flstore
+COPY --from=source /ours /ours
+RUN python -m pip --python /opt/flstore/bin/python install --no-compile --no-index --find-links /wheels --find-links /ours 'flstore-server[otel,torch]' && python -m compileall -q --invalidation-mode unchecked-hash /opt/flstore/lib
 
 # No shell, no writable file, no root: the commands are exec'd, and /tmp is an emptyDir of the pod.
 FROM python:${PYTHON} AS base
 ENV PATH=/opt/flstore/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
 # The Python images come without a compiled standard library: each cold start would compile it again, for a second.
-RUN python -m compileall -q -x '/(site-packages|idlelib|lib2to3|turtledemo)/' "$(python -c 'import os; print(os.path.dirname(os.__file__))')"
+RUN python -m compileall -q --invalidation-mode unchecked-hash -x '/(site-packages|idlelib|lib2to3|turtledemo)/' "$(python -c 'import os; print(os.path.dirname(os.__file__))')"
 USER 65532:65532
 WORKDIR /tmp
 EXPOSE 8080

@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo demo-models test coverage lint format docs bench load study experiments truth cases frameworks chart dashboards-check generate kind kind-down e2e clean
+.PHONY: help setup demo demo-models test coverage lint format docs bench load study experiments truth cases frameworks chart dashboards-check generate lock lock-torch sbom kind kind-down e2e clean
 
 help:  ## list the verbs
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -83,6 +83,29 @@ dashboards-check: setup  ## ask a real Prometheus every question of the dashboar
 
 generate: setup  ## rewrite what is generated: dashboards, alerts, rendered samples, the chart's README and the policies in its schema
 	$(BIN)/python -m manifests
+
+IMAGES := manifests/images
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
+HASHED := $(BIN)/uv pip compile --quiet --project services --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--constraint constraints.txt --no-emit-package flstore
+
+lock: setup  ## write what the images install, as constraints.txt has it, with the hash of every file
+	$(HASHED) --custom-compile-command 'make lock' --extra kubernetes --extra otel services/pyproject.toml --output-file $(IMAGES)/flstore.txt
+	$(HASHED) --custom-compile-command 'make lock' --extra otel --extra torch --no-emit-package torch services/pyproject.toml \
+		--output-file $(IMAGES)/flstore-torch.txt
+	echo setuptools | $(HASHED) --custom-compile-command 'make lock' - --output-file $(IMAGES)/build.txt
+
+lock-torch: setup  ## the same for PyTorch's build for CPUs, which is not on PyPI
+	sed -n 's/^torch==.*/&+cpu/p' constraints.txt | $(HASHED) --custom-compile-command 'make lock-torch' --no-deps \
+		--default-index $(TORCH_INDEX) - --output-file $(IMAGES)/torch-cpu.txt
+
+SBOM := build/sbom
+CYCLONEDX := $(BIN)/cyclonedx-py requirements --output-reproducible --pyproject services/pyproject.toml
+
+sbom: setup  ## what the images install as CycloneDX, into build/sbom
+	mkdir -p $(SBOM)
+	$(CYCLONEDX) --output-file $(SBOM)/flstore.cdx.json $(IMAGES)/flstore.txt
+	cat $(IMAGES)/flstore-torch.txt $(IMAGES)/torch-cpu.txt | $(CYCLONEDX) --output-file $(SBOM)/flstore-torch.cdx.json -
 
 KIND := flstore
 KUBECTL := kubectl --context kind-$(KIND)
