@@ -26,6 +26,9 @@ from services.common.logs import QUIET_PATHS, REQUEST_ID_HEADER
 PREFIX = "flstore."
 """Begins the names of attributes that are ours."""
 
+LONGEST_PATH = 1024
+"""Characters of a request's path that its span says. Who has no token makes spans too, and many wait to be sent."""
+
 _PROPAGATOR = TraceContextTextMapPropagator()
 _NOTHING: AbstractContextManager[None] = nullcontext()
 
@@ -70,7 +73,7 @@ class OpenTelemetry:
 
     async def _answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
-        attributes = {"http.request.method": method, "url.path": scope["path"]}
+        attributes = {"http.request.method": method, "url.path": scope["path"][:LONGEST_PATH]}
         parent = _PROPAGATOR.extract(Headers(scope=scope))
         with self._lasting(method, SpanKind.SERVER, attributes, parent) as span:
 

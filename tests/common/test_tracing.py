@@ -21,7 +21,7 @@ from flstore_core.errors import InvalidParameters, NotFound, StoreUnavailable
 from flstore_core.storage.base import read_many
 from services.common import tracing
 from services.common.logs import RequestLog
-from services.common.opentelemetry import OpenTelemetry, create_tracer
+from services.common.opentelemetry import LONGEST_PATH, OpenTelemetry, create_tracer
 from services.common.tracing import begin, headers, is_off, middleware, span, use, watched
 from services.common.watched_store import WatchedStore
 from tests.common.collector import Collector, collector
@@ -82,11 +82,34 @@ async def test_a_request_goes_on_with_its_callers_trace(spans: InMemorySpanExpor
     }
 
 
-@pytest.mark.parametrize("sent", [{}, {"traceparent": "rubbish"}, {"traceparent": f"00-{'0' * 32}-{PARENT}-01"}])
+RUBBISH = [
+    {},
+    {"traceparent": "rubbish"},
+    {"traceparent": f"00-{'0' * 32}-{PARENT}-01"},
+    {"traceparent": "0" * 100_000},
+    {"traceparent": TRACEPARENT["traceparent"] + "," * 100_000},
+    {"tracestate": "a=b," * 25_000},
+]
+
+
+@pytest.mark.parametrize("sent", RUBBISH, ids=range(len(RUBBISH)))
 async def test_a_request_without_a_sound_trace_begins_one(spans: InMemorySpanExporter, sent: dict[str, str]) -> None:
     await ask("/v1/j/ask", sent)
     _, request = spans.get_finished_spans()
     assert request.parent is None
+
+
+@pytest.mark.parametrize("state", ["a=b," * 25_000, "=" * 100_000, "a=" + "1" * 100_000], ids=range(3))
+async def test_a_trace_goes_on_without_a_state_that_is_none(spans: InMemorySpanExporter, state: str) -> None:
+    answered = (await ask("/v1/j/ask", {**TRACEPARENT, "tracestate": state})).json()
+    assert answered["traceparent"].startswith(f"00-{TRACE}-")
+    assert "tracestate" not in answered
+
+
+async def test_a_span_says_the_beginning_of_a_long_path(spans: InMemorySpanExporter) -> None:
+    await ask(f"/v1/{'j' * 60_000}")
+    (request,) = spans.get_finished_spans()
+    assert len(str((request.attributes or {})["url.path"])) == LONGEST_PATH
 
 
 async def test_what_machines_ask_all_the_time_is_no_trace(spans: InMemorySpanExporter) -> None:
