@@ -1,10 +1,14 @@
 """The newest aggregate is sent from memory, and is never another one than the round has."""
 
+import asyncio
+
 import httpx
 import numpy as np
 import pytest
 from safetensors.numpy import save
+from starlette.types import Message
 
+from services.gateway.app import create_app
 from tests.fakes.store import Call
 from tests.gateway.routes.conftest import client_of
 from tests.gateway.world import World, body, world
@@ -54,6 +58,32 @@ async def test_a_large_one_is_sent_whole(http: httpx.AsyncClient, gateway: World
     await http.put(AGGREGATE, content=content)
     assert (await http.get(AGGREGATE)).content == content
     assert reads == []
+
+
+async def test_one_that_is_replaced_while_it_is_sent_arrives_whole(job: World) -> None:
+    elements = 2**20
+    first, second = (save({"w": np.full(elements, value, np.float32)}) for value in (1.0, 2.0))
+    path = "/v1/jobs/large/rounds/0/aggregate"
+    app, other = create_app(job.state), world(store=job.store, shards=job.shards, time=job.time)
+    async with client_of(job) as http, client_of(other) as elsewhere:
+        await http.put("/v1/jobs/large", json={"schema": [{"name": "w", "dtype": "F32", "shape": [elements]}]})
+        await http.put(path, content=first)
+        pieces: list[bytes] = []
+
+        async def take(message: Message) -> None:
+            if len(pieces) == 1:
+                await elsewhere.put(f"{path}?replace=true", content=second)
+                await http.put(f"{path}?replace=true", content=first[:-4] + bytes(4))
+            pieces.append(bytes(message.get("body", b"")))
+
+        await app({"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}, nothing, take)
+    assert len(pieces) > 3
+    assert b"".join(pieces) == first
+
+
+async def nothing() -> Message:
+    """Wait for the end of a client that stays."""
+    return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
 
 
 async def test_a_client_s_update_is_read_from_the_store(http: httpx.AsyncClient, job: World, reads: list[str]) -> None:
