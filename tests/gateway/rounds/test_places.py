@@ -68,6 +68,16 @@ def test_an_update_that_was_withdrawn_through_another_gateway_is_a_mark(gateway:
     assert [(place.client, place.member is None) for place in places] == [(A, True), (B, False)]
 
 
+def test_a_client_that_was_erased_through_another_gateway_is_a_mark_and_then_forgotten(gateway: World) -> None:
+    World.make(gateway.store, gateway.time).erase(A)
+    places, asked = reads(gateway)
+    assert asked == [key(A)]
+    assert [(place.client, place.member is None) for place in places] == [(A, True), (B, False)]
+    gateway.time.sleep(100.0)
+    gateway.rounds.catalog.read_index(JOB.id)
+    assert sorted(reads(gateway)[1]) == [key(A), key(B)]
+
+
 def test_a_job_that_is_forgotten_is_read_again(gateway: World) -> None:
     gateway.rounds.records.forget(HOME)
     _, asked = reads(gateway)
