@@ -119,7 +119,11 @@ class _NewestCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         newest = self._newest
-        yield GaugeMetricFamily("flstore_models_used_bytes", "Bytes of the newest aggregates", value=newest.nbytes)
+        yield GaugeMetricFamily(
+            "flstore_models_used_bytes",
+            "Bytes of the newest aggregates, and of those still being sent",
+            value=newest.nbytes,
+        )
         yield CounterMetricFamily("flstore_models_requests", "Aggregates that were asked for", value=newest.requests)
         yield CounterMetricFamily("flstore_models_hits", "Aggregates that were sent from memory", value=newest.hits)
 
