@@ -4,9 +4,9 @@ Trainings of small models in both frameworks run side by side, since those in a 
 The server's memory is measured after them. What measures time has the machine for itself, at the end.
 """
 
+import signal
 import tempfile
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +16,7 @@ from flstore_core.client import FLStore
 from loadgen.run.machine import machine
 from services.local.running import running
 from tests.frameworks import accuracy, memory, overhead
-from tests.frameworks.accuracy import Case, Learned
 from tests.frameworks.environments import ROOT, environment, work_folder
-from tests.frameworks.memory import Peaks
 from tests.frameworks.pages import PAGE
 from tests.frameworks.programs import FRAMEWORKS, Framework
 from tests.frameworks.quickstart import Recorded, run_quickstart
@@ -32,14 +30,11 @@ CACHE = "1GiB"
 
 def main() -> None:
     steps = Steps(Console(stderr=True))
+    signal.signal(signal.SIGINT, partial(_interrupt, steps))
     side_by_side([partial(environment, framework.environment) for framework in FRAMEWORKS])
     steps.tell("the frameworks' environments are there")
     with tempfile.TemporaryDirectory(dir=work_folder()) as folder:
-        try:
-            studies = _study(Path(folder), steps)
-        except KeyboardInterrupt:
-            steps.stop()  # their threads are joined when this process ends
-            raise
+        studies = _study(Path(folder), steps)
     for study in studies:
         (PAGE.parent / image(study)).write_text(plotted(study), encoding="utf-8")
     text = section(studies, steps.problems, machine("make frameworks"))
@@ -50,28 +45,29 @@ def main() -> None:
     steps.tell(f"written into {PAGE.relative_to(ROOT)}")
 
 
+def _interrupt(steps: Steps, *_: object) -> None:
+    """End what runs in threads, which are waited for, before this one goes on to its end."""
+    steps.stop()
+    raise KeyboardInterrupt
+
+
 def _study(folder: Path, steps: Steps) -> list[Study]:
     """Measure all frameworks beside one FLStore."""
     with running(f"{folder}/store", cache_size=CACHE, log=folder / "flstore.log") as (url, _):
-        with ThreadPoolExecutor() as pool:
-            recorded = [pool.submit(_record, framework, folder, steps) for framework in FRAMEWORKS]
-            trained = [pool.submit(_train, framework, url, steps) for framework in FRAMEWORKS]
+        studies = side_by_side([partial(_train, framework, url, folder, steps) for framework in FRAMEWORKS])
         _forget(url)
-        overheads = [overhead.measure_all(framework, url, steps) for framework in FRAMEWORKS]
-        return [
-            Study(framework, apps.result(), *both.result(), overheads=times)
-            for framework, apps, both, times in zip(FRAMEWORKS, recorded, trained, overheads, strict=True)
-        ]
+        return [replace(study, overheads=overhead.measure_all(study.framework, url, steps)) for study in studies]
 
 
-def _record(framework: Framework, folder: Path, steps: Steps) -> Recorded | None:
-    app = partial(run_quickstart, framework, folder / framework.name)
-    return steps.take(f"{framework.name}, its quick-start app", app)
+def _train(framework: Framework, url: str, folder: Path, steps: Steps) -> Study:
+    """Measure all of a framework but time."""
 
+    def quick_start() -> Recorded:
+        return run_quickstart(framework, Path(tempfile.mkdtemp(dir=folder), framework.name))
 
-def _train(framework: Framework, url: str, steps: Steps) -> tuple[Mapping[Case, Learned], Peaks]:
+    recorded = steps.take(f"{framework.name}, its quick-start app", quick_start)
     learned = accuracy.learn(framework, url, steps)
-    return learned, memory.measure(framework, url, steps)
+    return Study(framework, recorded, learned, memory.measure(framework, url, steps))
 
 
 def _forget(url: str) -> None:

@@ -1,5 +1,6 @@
 """Accuracy over rounds with attackers, with and without advice, and without the attackers' part of the data."""
 
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -101,7 +102,7 @@ def _learn(framework: Framework, url: str, case: Case, steps: Steps) -> Learned 
 
 
 def _train(framework: Framework, url: str, case: Case) -> Learned:
-    job = f"{framework.name.lower()}-{case.attack or 'clean'}-{case.alpha:g}-{case.seed}"
+    job = f"{framework.name.lower()}-{case.attack or 'clean'}-{secrets.token_hex(4)}"  # another one when done again
     plan = case.plan(url, job)
     outcome = framework.train(plan, framework.light if case.alpha != EVEN else "", framework.niceness)
     if not case.advice:

@@ -15,6 +15,7 @@ from tests.frameworks.processes import end_every_program
 T = TypeVar("T")
 FAILURES = (AssertionError, FLStoreError, RuntimeError, subprocess.SubprocessError, TimeoutError)
 """What a part may end with, whose programs fail or take too long."""
+TRIES = 2
 LONGEST_S = 720.0
 """Seconds after which no part begins."""
 
@@ -23,7 +24,7 @@ class Steps:
     """Takes parts from any thread.
 
     Attributes:
-        problems: the parts that failed or were left out, in words.
+        problems: the parts that failed, even once, or were left out, in words.
     """
 
     def __init__(self, console: Console, longest_s: float = LONGEST_S) -> None:
@@ -33,25 +34,28 @@ class Steps:
         self._began = time.monotonic()
 
     def take(self, name: str, work: Callable[[], T], told: Callable[[T], str] = lambda _: "done") -> T | None:
-        """Do a part; return None if it failed or there is no time for it, so that others go on.
+        """Do a part, again if it fails once; return None if it fails or there is no time, so that others go on.
 
         Args:
             told: what came of it, in words.
         """
-        began = time.monotonic()
-        if began - self._began > self._longest_s:
-            self.problems.append(f"{name}: left out, because what came before took too long.")
-            self.tell(self.problems[-1])
-            return None
-        try:
-            result = work()
-        except FAILURES as error:
-            why = (str(error) or type(error).__name__).partition("\n")[0]
-            self.problems.append(f"{name}: it failed. {why}")
-            self.tell(f"{name}: failed: {error}")
-            return None
-        self.tell(f"{name}: {told(result)} ({time.monotonic() - began:.0f} s)")
-        return result
+        began, failures = time.monotonic(), list[str]()
+        while len(failures) < TRIES:
+            if time.monotonic() - self._began > self._longest_s:
+                failures.append("no time was left for it")
+                break
+            try:
+                result = work()
+            except FAILURES as error:
+                failures.append((str(error) or type(error).__name__).partition("\n")[0])
+                self.tell(f"{name}: failed: {error}")
+            else:
+                self.problems += [f"{name}: it was done again, because {each}." for each in failures]
+                self.tell(f"{name}: {told(result)} ({time.monotonic() - began:.0f} s)")
+                return result
+        self.problems.append(f"{name}: nothing came of it, because {', then '.join(failures)}.")
+        self.tell(self.problems[-1])
+        return None
 
     def stop(self) -> None:
         """Begin no further part, and end those that run."""

@@ -113,16 +113,28 @@ def test_a_part_that_fails_is_noted_and_others_go_on() -> None:
     steps = Steps(Console(file=StringIO()))
 
     def fail() -> str:
-        raise NotFound("no job\nand more")
+        raise NotFound("there is no job\nand more")
 
     assert side_by_side([lambda: steps.take("a", fail), lambda: steps.take("b", lambda: "there")]) == [None, "there"]
-    assert steps.problems == ["a: it failed. no job"]
+    assert steps.problems == ["a: nothing came of it, because there is no job, then there is no job."]
+
+
+def test_a_part_that_fails_once_is_done_again_and_told() -> None:
+    steps, results = Steps(Console(file=StringIO())), iter([NotFound("there is no job"), None])
+
+    def fail_once() -> str:
+        if error := next(results):
+            raise error
+        return "there"
+
+    assert steps.take("a", fail_once) == "there"
+    assert steps.problems == ["a: it was done again, because there is no job."]
 
 
 def test_parts_for_which_there_is_no_time_are_left_out_and_told() -> None:
     steps = Steps(Console(file=StringIO()), longest_s=-1.0)
     assert steps.take("a", lambda: "there") is None
-    assert steps.problems == ["a: left out, because what came before took too long."]
+    assert steps.problems == ["a: nothing came of it, because no time was left for it."]
 
 
 @pytest.mark.parametrize(
