@@ -19,7 +19,7 @@ MOST_WITHOUT = 10
 MOST_SHARE = 0.7
 """Share of the machine's free memory that a training may be expected to take."""
 MODEL_BYTES = 46_800_000
-SITE_BYTES = 250_000_000
+SITE_BYTES = 200_000_000
 """What a client that is a process of its own takes."""
 
 Peaks = Mapping[str, Mapping[int, int]]
