@@ -25,8 +25,8 @@ from tests.frameworks.steps import Steps, side_by_side
 from tests.frameworks.study import Study, shortfalls
 from tests.truth.page import replaced
 
-CACHE = "3GiB"
-"""Of each of two shards: by reference, they hold a hundred updates of ResNet18's size at once to average them."""
+CACHE = "5GiB"
+"""Of each shard: by reference, one holds a hundred updates of ResNet18's size at once to average them."""
 
 
 def main() -> None:
