@@ -23,7 +23,7 @@ def fetch_model_command(session: Session, uri: str, folder: Path) -> None:
     """
     contents = fetch(session.client, Source.parse(uri), folder)
     said = f"{folder}: {_named(contents.model)} of job {decode(contents.job)}, {format_size(contents.nbytes)}"
-    session.show({"folder": str(folder), **contents.to_json()}, said)
+    session.show({"folder": str(folder), **contents.described()}, said)
 
 
 def _named(model: ModelName) -> str:

@@ -14,7 +14,7 @@ outside, and who reads the folder believes nothing of it before sizes and hashes
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,7 +45,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a folder holds."""
+    """What a folder holds. A later version may say more of it, which is passed over."""
 
     job: JobId
     model: ModelName
@@ -56,14 +56,19 @@ class Contents:
     def nbytes(self) -> int:
         return self.program.nbytes + self.weights.nbytes
 
-    def to_json(self) -> dict[str, Any]:
+    def described(self) -> dict[str, Any]:
+        """Return what `flstore.json` says, as JSON values."""
         return {"format": 1, **asdict(self), "model": str(self.model)}
 
+    def encode(self) -> bytes:
+        return json.dumps(self.described()).encode()
+
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Contents":
+    def decode(cls, content: bytes) -> "Contents":
+        data = json.loads(content)
         require_format(CONTENTS, data)
-        model = ModelName.parse(data["model"])
-        return cls(job_id(data["job"]), model, File(**data["program"]), File(**data["weights"]))
+        program, weights = (File(data[name]["sha256"], data[name]["nbytes"]) for name in ("program", "weights"))
+        return cls(job_id(data["job"]), ModelName.parse(data["model"]), program, weights)
 
 
 def read_contents(folder: Path) -> Contents:
@@ -71,7 +76,7 @@ def read_contents(folder: Path) -> Contents:
     path = folder / CONTENTS
     try:
         with path.open("rb") as file:
-            return Contents.from_json(json.loads(file.read(MAX_CONTENTS_BYTES)))
+            return Contents.decode(file.read(MAX_CONTENTS_BYTES))
     except OSError as error:
         raise InvalidParameters(
             f"file {str(path)!r} cannot be read ({error.strerror}); `flstore fetch-model` writes such a folder"
@@ -86,7 +91,7 @@ def read_contents(folder: Path) -> Contents:
 def write_contents(folder: Path, contents: Contents) -> None:
     """Say what a folder holds, once its files are in place."""
     with created(folder, CONTENTS) as file:
-        file.write(json.dumps(contents.to_json()).encode())
+        file.write(contents.encode())
 
 
 def clear(folder: Path) -> None:

@@ -20,6 +20,7 @@ from flstore_core.ids import AGGREGATE, ClientId, JobId
 from flstore_core.models import fetching
 from flstore_core.models.fetching import Source, fetch
 from flstore_core.models.folder import CONTENTS, PROGRAM, WEIGHTS, read_contents
+from flstore_core.units import format_size
 from tests.models.gateways import Gateway, gateway, weights
 from tests.models.small import program
 
@@ -206,9 +207,11 @@ class TestCommand:
 
     def test_it_says_which_model_lies_where(self, stored: Gateway, tmp_path: Path) -> None:
         done = self.run(stored, "flstore://small/1/Hospital%20B", str(tmp_path))
-        assert f"{tmp_path}: the update of Hospital B in round 1 of job small, 11.7 KiB\n" == done.output
+        size = format_size(read_contents(tmp_path).nbytes)
+        assert f"{tmp_path}: the update of Hospital B in round 1 of job small, {size}\n" == done.output
         done = self.run(stored, "flstore://small/latest", str(tmp_path))
-        assert f"{tmp_path}: the aggregate of round 1 of job small, 11.7 KiB\n" == done.output
+        size = format_size(read_contents(tmp_path).nbytes)
+        assert f"{tmp_path}: the aggregate of round 1 of job small, {size}\n" == done.output
         told = json.loads(self.run(stored, "flstore://small/1", str(tmp_path), "--json").output)
         assert (told["job"], told["model"], told["folder"]) == ("small", "1", str(tmp_path))
 

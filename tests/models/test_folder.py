@@ -46,14 +46,19 @@ def test_a_folder_says_what_it_holds(tmp_path: Path) -> None:
         {"program": {"sha256": SHA256, "nbytes": True}},
         {"program": {"sha256": SHA256, "nbytes": "7"}},
         {"program": {"sha256": SHA256}},
-        {"weights": {"sha256": SHA256, "nbytes": 1, "path": "/etc/passwd"}},
         {"weights": [SHA256, 1]},
     ],
 )
 def test_what_says_something_else_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
-    (tmp_path / CONTENTS).write_text(json.dumps({**CONTENT.to_json(), **change}))
+    (tmp_path / CONTENTS).write_text(json.dumps({**json.loads(CONTENT.encode()), **change}))
     with pytest.raises(InvalidParameters, match="does not say what the folder holds"):
         read_contents(tmp_path)
+
+
+def test_what_a_later_version_says_besides_is_passed_over(tmp_path: Path) -> None:
+    program = {"sha256": SHA256, "nbytes": 7, "path": "/etc/passwd"}
+    (tmp_path / CONTENTS).write_text(json.dumps({**json.loads(CONTENT.encode()), "program": program, "made_by": "x"}))
+    assert read_contents(tmp_path) == CONTENT
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"[" * 3000, b"\xff", b" " * 5000 + b"{}"])
