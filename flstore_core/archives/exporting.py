@@ -38,8 +38,9 @@ from flstore_core.archives.job_files import read_datasets, read_program
 from flstore_core.archives.unfinished import Entry, Unfinished
 from flstore_core.client import FLStore, paths
 from flstore_core.client.naming import Id
-from flstore_core.errors import InvalidParameters, NotFound, RangeNotSatisfiable, Unavailable
+from flstore_core.errors import NotFound, RangeNotSatisfiable, Unavailable
 from flstore_core.ids import decode
+from flstore_core.local_files import writing
 from flstore_core.records import Round
 from flstore_core.schema import Schema
 
@@ -89,7 +90,7 @@ def export_job(
         Unavailable: if the gateway cannot be reached, or the job loses something each time that it is looked at.
     """
     unfinished = path.with_name(path.name + ".part")
-    with _written(path):
+    with writing(path):
         with _opened(unfinished) as file:
             exported = _export(store, job, path, Unfinished(file), progress, piece_bytes)
         unfinished.replace(path)
@@ -256,11 +257,3 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file to read and write it; create it if there is none."""
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "r+b") as file:
         yield file
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InvalidParameters(f"file {str(path)!r} cannot be written: {error.strerror or error}") from error

@@ -1,6 +1,5 @@
 """`flstore export`: tables for pandas, polars and DuckDB, runs for MLflow, archives to keep."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +15,7 @@ from flstore_core.cli.session import Session, connected, connected_for_long
 from flstore_core.errors import InvalidParameters
 from flstore_core.ids import encode
 from flstore_core.integrations.mlflow import MLflow
+from flstore_core.local_files import writing
 from flstore_core.presentation import counted
 from flstore_core.records import Round
 from flstore_core.units import format_size
@@ -45,11 +45,8 @@ def _table_command(form: Literal["parquet", "arrow"], summary: str) -> click.Com
         _require_pyarrow()
         path = output or Path(f"{encode(job)}.{form}")
         table = tables.to_arrow(tables.columns(_fetch(session, job, first, last)))
-        try:
+        with writing(path):
             _write(table, path, form)
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else error  # pyarrow tells it at length
-            raise InvalidParameters(f"file {str(path)!r} cannot be written: {reason}") from error
         shown = {"path": str(path), "rows": table.num_rows, "columns": table.column_names}
         session.show(shown, f"{path}: {table.num_rows} rows, {table.num_columns} columns")
 

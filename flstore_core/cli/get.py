@@ -14,6 +14,7 @@ from flstore_core.cli.values import SUFFIXES, save_npz
 from flstore_core.client.naming import in_order
 from flstore_core.errors import InvalidParameters
 from flstore_core.ids import AGGREGATE, encode
+from flstore_core.local_files import writing
 from flstore_core.units import format_size
 
 
@@ -44,11 +45,8 @@ def get_command(session: Session, job: str, round_: int, client: str, output: Pa
 def _write(path: Path, body: bytearray, names: Sequence[str]) -> None:
     """Write a model to a file, the arrays of an .npz file in the order of `names`."""
     arrays = in_order(codec.loads(memoryview(body))[0], names) if path.suffix == ".npz" else None
-    try:
-        with path.open("wb") as file:
-            if arrays is None:
-                file.write(body)
-            else:
-                save_npz(file, arrays)
-    except OSError as error:
-        raise InvalidParameters(f"file {str(path)!r} cannot be written: {error.strerror}") from error
+    with writing(path), path.open("wb") as file:
+        if arrays is None:
+            file.write(body)
+        else:
+            save_npz(file, arrays)

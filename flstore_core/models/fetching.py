@@ -25,6 +25,7 @@ from flstore_core.codec import parse
 from flstore_core.errors import InvalidParameters, InvalidTensors, NotFound, Unavailable, without_base
 from flstore_core.header import Header
 from flstore_core.ids import AGGREGATE, ClientId, JobId, decode, parse_round
+from flstore_core.local_files import writing
 from flstore_core.model_names import ModelName
 from flstore_core.models import folder as folders
 from flstore_core.models.differences import add_base
@@ -139,7 +140,7 @@ def _base_of(client: FLStore, job: JobId, record: Round) -> tuple[ModelName, str
 def _add_up(folder: Path) -> File:
     """Add the base to the weights, and take it away."""
     path, base = folder / WEIGHTS, folder / BASE
-    with folders.writing(path):
+    with writing(path):
         ours, theirs = _parsed(path), _parsed(base)
         ours.schema.check(theirs.schema)
         weights, addend = np.memmap(path, np.uint8, "r+"), np.memmap(base, np.uint8, "r")

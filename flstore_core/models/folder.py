@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 from flstore_core.errors import FLStoreError, InvalidParameters
 from flstore_core.formats import require_format
 from flstore_core.ids import JobId, job_id
+from flstore_core.local_files import writing
 from flstore_core.model_names import ModelName
 
 PROGRAM, WEIGHTS, CONTENTS = "program.pt2", "model.safetensors", "flstore.json"
@@ -116,12 +117,3 @@ def created(folder: Path, name: str) -> Iterator[BinaryIO]:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Raise `InvalidParameters` for what keeps a block from writing to `path`."""
-    try:
-        yield
-    except OSError as error:
-        raise InvalidParameters(f"{str(path)!r} cannot be written: {error.strerror}") from error

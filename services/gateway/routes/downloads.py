@@ -1,7 +1,7 @@
 """Answers with an object's bytes: all of them, a range, or none if the caller has them already."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from itertools import chain
 
 from starlette.requests import Request
@@ -16,12 +16,18 @@ _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 def download(
-    request: Request, store: ObjectStore, key: str, nbytes: int, sha256: str, *, kept: memoryview | None = None
+    request: Request,
+    store: ObjectStore,
+    key: str,
+    nbytes: int,
+    sha256: str,
+    *,
+    find: Callable[[], memoryview | None] | None = None,
 ) -> Response:
     """Return the response with an object of `nbytes`, whose ETag is its hash. Reads the first chunk from the store.
 
     Args:
-        kept: the object's bytes, if they are in memory; then nothing is read.
+        find: returns the object's bytes if they are in memory; then nothing is read. Called only if bytes are sent.
     """
     # A copy may be kept, but not used without asking: a program is replaced under its name, and a client erased.
     headers = {"ETag": f'"{sha256}"', "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
@@ -35,7 +41,7 @@ def download(
     status = 206 if part else 200
     if wants_no_body(request):
         return Response(status_code=status, headers=headers, media_type="application/octet-stream")
-    if kept is not None:
+    if find and (kept := find()) is not None:
         return StreamingResponse(_pieces(kept[start:stop]), status, headers, media_type="application/octet-stream")
     chunks = store.stream(key, offset=start, length=stop - start)
     first = next(chunks, b"")  # here, not later: once the response has begun, its status cannot tell of an error

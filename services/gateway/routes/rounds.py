@@ -1,6 +1,7 @@
 """Endpoints of rounds: store updates and aggregates and return them; commit, list and read rounds."""
 
 import json
+from functools import partial
 from operator import itemgetter
 from time import perf_counter
 from typing import Annotated, Any
@@ -290,8 +291,8 @@ def _get(request: Request, state: State, name: JobId, number: int, client: Clien
     require_ticket(request, job)
     member = state.rounds.openings.read_model(job, number, client)
     key = layout.tensors(job.home, number, client, member.upload)
-    kept = state.newest.get(job.home, key) if client == AGGREGATE else None
-    return download(request, state.rounds.store, key, member.nbytes, member.sha256, kept=kept)
+    find = partial(state.newest.get, job.home, key) if client == AGGREGATE else None
+    return download(request, state.rounds.store, key, member.nbytes, member.sha256, find=find)
 
 
 def _metrics(text: str) -> dict[str, Any]:
