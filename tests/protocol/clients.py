@@ -116,6 +116,11 @@ def _ask(gateway: State, wish: Wish, attempt: Attempt) -> object:
     return gateway.runner.run(NAME, QUESTIONS[wish.kind], {"round": wish.number}, Options()).result
 
 
+def _make(gateway: State, wish: Wish, attempt: Attempt) -> object:
+    _job(gateway, attempt)
+    return gateway.aggregates.make(NAME, wish.number, {}, replace=wish.kind == "remake").result
+
+
 def _put_dataset(gateway: State, wish: Wish, attempt: Attempt) -> object:
     return gateway.programs.put_dataset(_job(gateway, attempt), DATASET, memoryview(dataset(wish.seed)))[0]
 
@@ -153,6 +158,8 @@ OPERATIONS: dict[str, Callable[[State, Wish, Attempt], object]] = {
     "read": _read,
     "aggregate": _ask,
     "compare": _ask,
+    "make": _make,
+    "remake": _make,
     "put-dataset": _put_dataset,
     "read-dataset": _read_dataset,
     "drop-dataset": _drop_dataset,

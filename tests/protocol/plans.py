@@ -43,6 +43,8 @@ SHARES = {
     "read": 2,
     "aggregate": 2,
     "compare": 1,
+    "make": 2,
+    "remake": 1,
     "put-dataset": 3,
     "read-dataset": 2,
     "drop-dataset": 2,
@@ -73,7 +75,7 @@ class Wish:
             "erase": self.client,
             "put-dataset": f"{self.seed}",
         }
-        in_round = self.kind in ("commit", "commit-filled", "read", "aggregate", "compare")
+        in_round = self.kind in ("commit", "commit-filled", "read", "aggregate", "compare", "make", "remake")
         words = [self.kind, what.get(self.kind, f"{self.number}" if in_round else ""), f"by gateway {self.gateway}"]
         words += [f"(at most {self.attempts} times)"] if self.attempts > 1 else []
         return " ".join(filter(None, words))
@@ -86,6 +88,8 @@ ADA = (Wish("put", 0, "ada", 1),)
 BOB = (Wish("put", 0, "bob", 2),)
 BOTH = (*ADA, *BOB)
 COMMITTED = (*BOTH, Wish("commit", 0))
+MADE = (*BOTH, Wish("make", 0))
+TRAINED = (*MADE, Wish("commit", 0), Wish("put", 1, "ada", 1))
 NEXT = (*COMMITTED, Wish("put", 1, "ada", 1))
 DELETED = (*ADA, Wish("put-dataset", seed=1), Wish("delete"))
 STORED = (Wish("put-dataset", seed=1),)
@@ -113,6 +117,9 @@ THEMES: Mapping[str, Theme] = {
     "erasures": Theme(("erase", "erase", "commit", "commit", "go-on"), (BOTH, NEXT)),
     "uploads and erasures": Theme(("put", "replace", "drop", "erase", "commit"), (ADA, BOTH, NEXT)),
     "erasures and answers": Theme(("erase", "erase", "read", "aggregate", "compare", "put"), (COMMITTED, NEXT)),
+    "aggregates": Theme(("make", "make", "remake", "put", "replace", "commit", "aggregate"), (ADA, BOTH, MADE)),
+    "aggregates and erasures": Theme(("make", "remake", "erase", "put", "commit"), (BOTH, MADE, TRAINED)),
+    "trainings": Theme(("make", "put", "commit", "compare", "aggregate"), (BOTH, MADE, TRAINED)),
     "lives": Theme(("put", "delete", "create", "create"), (NOTHING, ADA, DELETED)),
     "lives and rounds": Theme(("put", "commit", "erase", "delete", "create"), (ADA, COMMITTED, DELETED)),
     "files": Theme(("put-dataset", "put-dataset", "read-dataset", "drop-dataset"), (NOTHING, STORED)),

@@ -129,7 +129,8 @@ class Runner:
         execution = self._pricing.price(execution, aggregator_reads(workload.needs, gathered.context))
         numbers = tuple(round_.record.number for round_ in question.rounds)
         outcome = Outcome(question.job.id, workload.name, question.pattern, numbers, result, execution, question.etag)
-        self.results.offer(outcome, question.job.home)
+        if options.keep is None:  # else it links to where the caller means to put the model, and others ask for theirs
+            self.results.offer(outcome, question.job.home)
         return outcome
 
     def _execution(self, job: Job, read: Read, gathered: Gathered, stages: Stages) -> Execution:

@@ -10,6 +10,7 @@ from flstore_core import layout
 from flstore_core.errors import Conflict, InvalidParameters, NotEnoughData, NotFound, RoundCommitted
 from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.records import Member, Updates
+from services.gateway.answers import results
 from services.gateway.answers.execution import Outcome
 from tests.gateway.world import HOME, NAME, World, vector, world
 
@@ -163,6 +164,16 @@ def test_a_round_that_was_committed_without_one_gets_none() -> None:
     it.commit(1)
     with pytest.raises(RoundCommitted):
         make(it)
+
+
+def test_a_model_that_was_refused_is_in_no_later_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "WORTH_KEEPING_S", 0.0)
+    it = filled(3)
+    it.commit(1)
+    with pytest.raises(RoundCommitted):
+        make(it)
+    link = it.run("aggregate", round=1).result["artifact"]
+    assert layout.artifact(HOME, link["sha256"][:32]) in it.store.contents, f"nothing is stored at {link['href']}"
 
 
 def test_the_round_is_named_by_the_path_alone() -> None:

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.protocol.mends import commits, erasures, files, jobs, uploads
+from tests.protocol.mends import aggregates, commits, erasures, files, jobs, uploads
 from tests.protocol.mends.base import Mend
 
 MENDS: dict[str, Mend] = {
-    mend.name: mend for module in (uploads, commits, erasures, files, jobs) for mend in module.MENDS
+    mend.name: mend for module in (uploads, commits, aggregates, erasures, files, jobs) for mend in module.MENDS
 }
 
 

@@ -1,6 +1,5 @@
 """What gateways answer is what follows from the records by the definitions, whatever they have in memory."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import product
@@ -9,45 +8,55 @@ from typing import Any
 import numpy as np
 
 from flstore_core import layout
-from flstore_core.records import Job, Round
+from flstore_core.ids import AGGREGATE
+from flstore_core.records import Round
 from services.gateway.state import State
-from tests.gateway.rounds.world import NAME, gram, values
+from tests.gateway.rounds.world import NAME
 from tests.protocol.plans import CACHED, ROUNDS
-from tests.protocol.promises.end import SEEDS, End, ask, read_job
+from tests.protocol.promises.end import SEEDS, ZERO, End, Vector, ask, mean, numbers_in, numbers_of, read_job
 
 
 def check(end: End) -> None:
     """Check what was answered, and what gateways would answer now."""
     if end.job:
-        for attempt in end.history.of("aggregate", "compare", home=end.job.home):
+        for attempt in end.history.of("aggregate", "compare", "make", "remake", home=end.job.home):
             if isinstance(attempt.answer, dict):
-                _check_answer(end, end.job, attempt.answer)
+                _check_answer(end, attempt.answer)
     _check_caches(end)
 
 
-def _check_answer(end: End, job: Job, answer: Mapping[str, Any]) -> None:
+def _check_answer(end: End, answer: Mapping[str, Any]) -> None:
     """An answer is that of the reference for updates that the clients which it names have sent."""
-    sent = end.history.of("put", "replace", home=job.home, number=answer["round"])
-    seeds = defaultdict(set)
-    for attempt in sent:
-        seeds[attempt.client].add(attempt.wish.seed)
-    possible = product(*(seeds[client] for client in answer["clients"]))
-    matches = _is_matrix if "matrix" in answer else partial(_is_artifact, end, job)
+    possible = product(*(end.sent(answer["round"])[client] for client in answer["clients"]))
+    matches = partial(_is_matrix if "matrix" in answer else _is_model, end)
     assert any(matches(answer, each) for each in possible), f"{answer} does not follow from any updates that were sent"
 
 
-def _is_matrix(answer: Mapping[str, Any], seeds: Sequence[int]) -> bool:
-    products = np.array(gram(seeds))
-    norms = np.sqrt(np.diag(products))
-    return np.allclose(answer["matrix"], products / np.outer(norms, norms))
+def _is_matrix(end: End, answer: Mapping[str, Any], seeds: Sequence[int]) -> bool:
+    return any(np.allclose(answer["matrix"], _cosines(seeds, base)) for base in _bases(end, answer["round"]))
 
 
-def _is_artifact(end: End, job: Job, answer: Mapping[str, Any], seeds: Sequence[int]) -> bool:
-    content = end.store.contents.get(layout.artifact(job.home, answer["artifact"]["sha256"][:32]))
+def _cosines(seeds: Sequence[int], base: Vector) -> Vector:
+    deltas = numbers_of(seeds) - base
+    lengths = np.linalg.norm(deltas, axis=1, keepdims=True)
+    directions = deltas / np.where(lengths, lengths, 1.0)
+    return directions @ directions.T
+
+
+def _bases(end: End, number: int) -> Iterator[Vector]:
+    """Yield what a round's updates may have been compared with: zero, and all that the round before may have made."""
+    yield ZERO
+    choices = [[0, *seeds] for seeds in end.sent(number - 1).values()]
+    for some in product(*choices):
+        if seeds := [seed for seed in some if seed]:
+            yield mean(seeds)
+
+
+def _is_model(end: End, answer: Mapping[str, Any], seeds: Sequence[int]) -> bool:
+    content = end.find_content(answer["artifact"]["sha256"])
     if content is None:
-        return any(end.history.of("erase"))  # it was made of the erased client
-    expected = (np.array(seeds) / sum(seeds)) @ np.array([values(seed) for seed in seeds])
-    return np.allclose(np.frombuffer(content[-24:], np.float32), expected, rtol=1e-5, atol=1e-6)
+        return any(end.history.of("erase", "remake"))  # it was made of the erased client, or another took its place
+    return np.allclose(numbers_in(content), mean(seeds), rtol=1e-5, atol=1e-6)
 
 
 def _check_caches(end: End) -> None:
@@ -57,9 +66,10 @@ def _check_caches(end: End) -> None:
     if end.job:
         for record in end.records.values():
             if record and record.members:
-                _check_questions(end, end.job, record)
+                _check_questions(end, record)
     for gateway in end.gateways:
         end.history.step += 1
+        _check_newest(end, gateway.state)
         said = list(_said(gateway.state))
         assert said == expected, f"a gateway answers {said}, where one just started answers {expected}"
 
@@ -76,11 +86,20 @@ def _said(gateway: State) -> Iterator[object]:
         yield gateway.rounds.records.read_record(job, number)
 
 
-def _check_questions(end: End, job: Job, record: Round) -> None:
+def _check_newest(end: End, gateway: State) -> None:
+    """What a gateway has of an aggregate in memory is what the store has."""
+    for number, record in end.records.items() if end.job else ():
+        if record and record.aggregate and end.job:
+            key = layout.tensors(end.job.home, number, AGGREGATE, record.aggregate.upload)
+            body = gateway.newest.get(end.job.home, key)
+            assert body is None or bytes(body) == end.store.contents[key], "a gateway hands out another aggregate"
+
+
+def _check_questions(end: End, record: Round) -> None:
     seeds = [SEEDS[member.sha256] for member in record.members]
     metrics = ask(end.gateway, "metrics", first=record.number, last=record.number)
     assert metrics["participations"] == len(seeds)
     assert metrics["groups"][0]["values"]["num_examples"]["mean"] == np.mean(seeds)
     answer = ask(end.gateway, "aggregate", round=record.number)
     assert answer["clients"] == [str(member.client) for member in record.members]
-    assert _is_artifact(end, job, answer, seeds), "an aggregate is not the mean of the round's updates"
+    assert _is_model(end, answer, seeds), "an aggregate is not the mean of the round's updates"

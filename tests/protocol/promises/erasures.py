@@ -7,7 +7,7 @@ from math import inf
 import numpy as np
 
 from flstore_core import layout
-from flstore_core.ids import ClientId
+from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.records import REMOVED, Job, Round
 from services.gateway.rounds.erase import Erasure
 from tests.gateway.rounds.world import values
@@ -40,11 +40,19 @@ def _check_keys(end: End, job: Job, client: str) -> None:
 
 
 def _check_contents(end: End, job: Job, client: str) -> None:
-    """No object has the client's numbers, under whatever name. A question that was cut off may have left a model."""
+    """No object has the client's numbers, under whatever name. A question that was cut off may have left a model.
+
+    Aggregates stay as they are, also those that were made of one client.
+    """
     if any(each.answer is None or each.ended > each.answered for each in end.history.of("aggregate")):
         return
     seeds = {each.wish.seed for each in end.history.of("put", "replace", client=client)}
-    contents = {key: content for key, content in end.store.contents.items() if key.startswith(f"{job.home}/")}
+    kept = tuple(layout.tensors(job.home, number, AGGREGATE, "*").partition("*")[0] for number in ROUNDS)
+    contents = {
+        key: content
+        for key, content in end.store.contents.items()
+        if key.startswith(f"{job.home}/") and not key.startswith(kept)
+    }
     for numbers in (np.array(values(seed), np.float32).tobytes() for seed in seeds):
         left = [key for key, content in contents.items() if numbers in content]
         assert not left, f"{client} is erased, and its numbers are in {left}"
@@ -72,7 +80,9 @@ def _check_answers(end: End, erasure: Attempt) -> None:
     puts = end.history.of("put", "replace", client=erasure.client, home=erasure.home)
     if any(put.ended >= erasure.began for put in puts):
         return
-    for attempt in end.history.of("read", "commit", "commit-filled", "aggregate", "compare", home=erasure.home):
+    for attempt in end.history.of(
+        "read", "commit", "commit-filled", "aggregate", "compare", "make", "remake", home=erasure.home
+    ):
         if attempt.gateway is erasure.gateway and attempt.began > erasure.ended:
             assert erasure.client not in _named(attempt.answer), f"{erasure.client} is erased, and in an answer"
 

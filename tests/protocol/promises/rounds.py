@@ -1,19 +1,22 @@
 """What is acknowledged is readable and counted; what is committed does not change."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
+from typing import Any
+
+import numpy as np
 
 from flstore_core import layout
 from flstore_core.errors import NotFound
-from flstore_core.ids import ClientId
-from flstore_core.records import Job, Member, Round
+from flstore_core.ids import AGGREGATE, ClientId
+from flstore_core.records import Job, Member, Round, Updates
 from services.gateway.rounds.erase import Erasure
 from services.gateway.rounds.ingest import Receipt
 from services.gateway.rounds.statistics import Statistics
-from tests.gateway.rounds.world import gram
 from tests.protocol.history import Attempt
 from tests.protocol.plans import CLIENTS, ROUNDS
-from tests.protocol.promises.end import SEEDS, End
+from tests.protocol.promises.end import SEEDS, ZERO, End, Vector, numbers_of
 
 
 def check(end: End) -> None:
@@ -25,6 +28,9 @@ def check(end: End) -> None:
     for attempt in end.history.of("put", "replace", home=end.job.home):
         if isinstance(attempt.answer, Receipt):
             _check_acknowledged(end, attempt, attempt.answer)
+    for attempt in end.history.of("make", "remake", home=end.job.home):
+        if isinstance(attempt.answer, dict):
+            _check_made(end, attempt, attempt.answer)
     for attempt in end.history.of("drop", home=end.job.home):
         if isinstance(attempt.answer, Member):
             _check_dropped(end, attempt)
@@ -67,8 +73,21 @@ def _check_statistics(end: End, job: Job, record: Round) -> None:
     fitting = statistics.repair(job, record, end.read_statistics(record.number)).statistics
     if record.members:
         assert fitting is not None
-        seeds = [SEEDS[member.sha256] for member in record.members]
-        assert fitting.gram.tolist() == gram(seeds), "statistics are not those of the round's members"
+        base = _base(end, record)
+        deltas = numbers_of([SEEDS[member.sha256] for member in record.members])
+        deltas -= ZERO if job.updates_of(record.updates) is Updates.DELTA else base
+        if record.aggregate:
+            deltas = np.vstack([deltas, end.read_numbers(record.aggregate) - base])
+        assert fitting.gram.shape == (len(deltas), len(deltas)), "statistics are of other members"
+        assert np.allclose(fitting.gram, deltas @ deltas.T), "statistics are not those of the round's members"
+
+
+def _base(end: End, record: Round) -> Vector:
+    """Return what a committed round's updates are compared with: the aggregate of the round before, if it has one."""
+    before = end.find(record.number - 1, AGGREGATE) if record.number else None
+    if before is None or (record.base is None and not end.records[record.number - 1]):
+        return ZERO
+    return end.read_numbers(before)
 
 
 def _check_acknowledged(end: End, attempt: Attempt, receipt: Receipt) -> None:
@@ -82,6 +101,15 @@ def _check_acknowledged(end: End, attempt: Attempt, receipt: Receipt) -> None:
     member = end.find(attempt.number, attempt.client)
     assert member is not None, f"{attempt.client} was acknowledged in round {attempt.number} and does not count"
     assert member.sha256 == receipt.member.sha256, f"{attempt.client} was acknowledged with other bytes"
+
+
+def _check_made(end: End, attempt: Attempt, answer: Mapping[str, Any]) -> None:
+    """A model that was made is its round's aggregate, unless another was made afterwards to take its place."""
+    others = end.history.of("remake", home=attempt.home, number=attempt.number)
+    if not any(each.ended >= attempt.began for each in others if each is not attempt):
+        aggregate = end.find(attempt.number, AGGREGATE)
+        assert aggregate is not None, f"the aggregate of round {attempt.number} was made and is not there"
+        assert aggregate.sha256 == answer["artifact"]["sha256"], f"round {attempt.number} has another aggregate"
 
 
 def _check_dropped(end: End, attempt: Attempt) -> None:
