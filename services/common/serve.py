@@ -87,6 +87,7 @@ def run(
     side_door: bool = False,
     should_leave: Callable[[], bool] | None = None,
     on_leave: Callable[[], None] | None = None,
+    web_sockets: bool = False,
 ) -> None:
     """Serve `app` and return when it is time to leave; the caller then ends with exit code 0.
 
@@ -108,7 +109,7 @@ def run(
         app,
         loop="uvloop",
         http=renewal.protocol(),
-        ws="none",
+        ws="websockets-sansio" if web_sockets else "none",
         lifespan="on",
         log_config=None,
         access_log=False,

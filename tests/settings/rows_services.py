@@ -5,6 +5,7 @@ from typing import Any
 
 from flstore_core.errors import FLStoreError
 from services.common.proof import Keys
+from services.console.settings import Settings as ConsoleSettings
 from services.predictor.settings import Settings
 from tests.settings.booted import backend, backends, booted, controller, everywhere, gateway, process
 from tests.settings.row import Env, Row
@@ -50,6 +51,16 @@ def _renewal(env: Env) -> object:
         renewal = seen.options[0]["renewal"]
         return [renewal.requests, renewal.seconds]
 
+
+CONSOLE: Mapping[str, Row] = {
+    "CONSOLE_API_URL": Row(
+        "https://fl.example.org/", lambda env: ConsoleSettings.from_env(env).api_url, "https://fl.example.org"
+    ),
+    "CONSOLE_GRAFANA_URL": Row(
+        "http://there/g/", lambda env: ConsoleSettings.from_env(env).grafana_url, "http://there/g"
+    ),
+    "CONSOLE_SESSION_SECONDS": Row("60", lambda env: ConsoleSettings.from_env(env).session_seconds, 60.0),
+}
 
 SERVICES: Mapping[str, Row] = {
     "HOST": Row("localhost", everywhere(lambda seen: seen.listens[0].host), 4 * ["localhost"]),

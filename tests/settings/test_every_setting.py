@@ -12,12 +12,12 @@ import pytest
 from flstore_core.environment import PREFIX, SETTINGS
 from tests.settings.row import Row
 from tests.settings.rows_cluster import CLUSTER
-from tests.settings.rows_services import BACKENDS, CONTROLLER, GATEWAY, SERVICES
+from tests.settings.rows_services import BACKENDS, CONSOLE, CONTROLLER, GATEWAY, SERVICES
 from tests.settings.rows_store import CLIENTS, STORE
 
 ROWS: Mapping[str, Row] = {
     PREFIX + name: row
-    for rows in (STORE, SERVICES, CLIENTS, GATEWAY, BACKENDS, CONTROLLER, CLUSTER)
+    for rows in (STORE, CONSOLE, SERVICES, CLIENTS, GATEWAY, BACKENDS, CONTROLLER, CLUSTER)
     for name, row in rows.items()
 }
 

@@ -1,0 +1,57 @@
+"""A simulated browser before a console in this process: pages are made as ever, and looked at in Python."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from nicegui import Client, ui
+from nicegui.functions.download import download
+from nicegui.functions.navigate import Navigate
+from nicegui.functions.notify import notify
+from nicegui.testing.general import nicegui_reset_globals
+from nicegui.testing.user import User
+from starlette.types import ASGIApp
+
+from flstore_core.client.async_client import AsyncFLStore
+from services.console.app import create_app
+from services.console.session import Connect
+from services.console.settings import Settings
+from services.console.state import create_state
+
+AWAY = Settings("http://127.0.0.1:9")
+"""A console whose gateway is not there."""
+
+
+class InProcess(AsyncFLStore):
+    """A client that calls an ASGI application in place of a gateway's address."""
+
+    def __init__(self, app: ASGIApp, token: str | None) -> None:
+        super().__init__("http://gateway", token, retries=0)
+        self._transport = httpx.ASGITransport(app)
+
+    def _pools(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=self._transport)
+
+
+def to(app: ASGIApp) -> Connect:
+    """Return what connects a console to an application in this process."""
+    return lambda token: InProcess(app, token)
+
+
+@asynccontextmanager
+async def browsing(connect: Connect | None = None, settings: Settings = AWAY) -> AsyncIterator[User]:
+    """Yield a browser before a console; NiceGUI's globals are as before afterwards."""
+    with nicegui_reset_globals():
+        try:
+            app = create_app(create_state(settings, connect))
+            async with app.router.lifespan_context(app), _client(app) as client:
+                yield User(client)
+        finally:
+            # Or else NiceGUI takes the modules of the pages out of `sys.modules`, and their parents with them.
+            Client.page_routes.clear()
+            ui.navigate, ui.notify, ui.download = Navigate(), notify, download
+
+
+def _client(app: Any) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
