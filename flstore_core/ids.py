@@ -21,6 +21,9 @@ METADATA = ClientId("metadata")
 STATISTICS = ClientId("metadata/statistics")
 """The member name under which a gateway caches a round's statistics. It is no valid client's name."""
 
+NUMBERS = ClientId("metadata/numbers")
+"""The member name under which a gateway caches a round's numbers (`flstore_core.overviews`)."""
+
 RESERVED = frozenset({AGGREGATE, METADATA})
 MAX_ROUND = 10**8 - 1
 

@@ -1,6 +1,6 @@
 """Every call of the HTTP API: the requests it makes and what their responses mean. Does no I/O; see `exchange`.
 
-Those that move models are in `transfers`.
+Those that move models are in `transfers`, and what screens draw of a job in `overviews`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ from flstore_core.client.encoding import (
 from flstore_core.client.endpoint import as_seconds
 from flstore_core.client.exchange import Exchange, Request
 from flstore_core.client.naming import Id, as_base, client_names, encoded
+from flstore_core.client.overviews import Overviews
 from flstore_core.client.results import Answer, Erasure, Fields, JobInfo, Operation, RoundInfo
 from flstore_core.client.tensors import Arrays, schema_of
-from flstore_core.client.transfers import Transfers
 from flstore_core.errors import InvalidParameters, Unavailable, from_problem
 from flstore_core.records import Metrics, Round
 from flstore_core.schema import Schema
@@ -26,7 +26,7 @@ from flstore_core.schema import Schema
 _FIRST_POLL_S, _LONGEST_POLL_S = 0.05, 1.0
 
 
-class Api(Transfers):
+class Api(Overviews):
     """The calls. Names are checked before anything is sent; `retry` says how often a request is repeated."""
 
     def create_job(

@@ -68,6 +68,18 @@ def client(job_name: Id, name: Id) -> str:
     return f"{job(job_name)}/clients/{client_name(name)}"
 
 
+def metrics(job_name: Id, **choices: object) -> str:
+    return _asked(f"{job(job_name)}/metrics", choices)
+
+
+def participation(job_name: Id, **choices: object) -> str:
+    return _asked(f"{job(job_name)}/participation", choices)
+
+
+def client_series(job_name: Id, name: Id, **choices: object) -> str:
+    return _asked(client(job_name, name), choices)
+
+
 def artifact(job_name: Id, link: str | Mapping[str, Any]) -> str:
     """Return an artifact's path, given its id, its link's `href`, or the link itself."""
     href = as_text("artifact", link.get("href") if isinstance(link, Mapping) else link)
@@ -80,6 +92,12 @@ def workload(job_name: Id, name: Id) -> str:
 
 def operation(name: Id) -> str:
     return f"/v1/operations/{_object('operation', name)}"
+
+
+def _asked(path: str, choices: Mapping[str, object]) -> str:
+    """Return a path with the choices that were made; those that are None are the server's."""
+    made = {name: value for name, value in choices.items() if value is not None}
+    return f"{path}?{urlencode(made)}" if made else path
 
 
 def _object(kind: str, name: Id) -> str:

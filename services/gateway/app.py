@@ -27,7 +27,7 @@ from services.gateway.manners import BelowPrefix, HeadAsGet
 from services.gateway.metrics import Measure
 from services.gateway.rounds.erase import Eraser
 from services.gateway.rounds.index import UnknownJob
-from services.gateway.routes import jobs, models, rounds, system, tables, workloads
+from services.gateway.routes import jobs, models, overviews, rounds, system, tables, workloads
 from services.gateway.state import State
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,10 @@ def create_app(state: State) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,  # operation ids are the endpoints' names
     )
     app.state.gateway = state
-    for router in (workloads.plain, *(part.router for part in (workloads, rounds, tables, jobs, models, system))):
+    for router in (
+        workloads.plain,
+        *(part.router for part in (workloads, rounds, tables, overviews, jobs, models, system)),
+    ):
         app.include_router(router)
     return app
 

@@ -98,6 +98,15 @@ Make = Callable[[], Exchange[Any]]
         (lambda: API.wait("op1"), "GET", "/v1/operations/op1"),
         (lambda: API.placement(), "GET", "/v1/placement"),
         (lambda: API.cache(), "GET", "/v1/cache"),
+        (lambda: API.metrics("j"), "GET", "/v1/jobs/j/metrics"),
+        (lambda: API.metrics("j", first=1, last=3, points=9), "GET", "/v1/jobs/j/metrics?first=1&last=3&points=9"),
+        (lambda: API.participation("j"), "GET", "/v1/jobs/j/participation"),
+        (
+            lambda: API.participation("j", columns=8, rows=5, after="c d", metric="a loss"),
+            "GET",
+            "/v1/jobs/j/participation?columns=8&rows=5&after=x--c_20d&metric=a+loss",
+        ),
+        (lambda: API.client("j", "c", first=2), "GET", "/v1/jobs/j/clients/c?first=2"),
     ],
 )
 def test_each_call_makes_its_request(exchange: Make, method: str, path: str) -> None:
@@ -351,6 +360,11 @@ def test_tables_are_read_by_attribute() -> None:
     _, cache = call(API.cache(), {"shards": [{"shard": "shard-0"}]})
     assert [shard.shard for shard in cache.shards] == ["shard-0"]
     assert json.loads(json.dumps(cache.raw)) == {"shards": [{"shard": "shard-0"}]}
+
+
+def test_overviews_are_read_by_attribute() -> None:
+    _, metrics = call(API.metrics("j"), {"rounds": [3], "metrics": {"loss": {"p50": [0.5]}}})
+    assert (metrics.rounds, metrics.metrics.loss.p50) == ([3], [0.5])
 
 
 @pytest.mark.parametrize("allow_empty", [True, False])

@@ -1,0 +1,12 @@
+"""Overviews of a job's metadata, as much as a screen can show: spreads by round, the map of participations, series.
+
+Here belongs how numbers of committed rounds are kept in little room (`numbers`), and what is drawn of them. Nothing
+here reads a store. The table of all values, for analyses, is `flstore_core.tables`.
+"""
+
+from flstore_core.overviews.numbers import RoundNumbers, names_of
+from flstore_core.overviews.participation import participation
+from flstore_core.overviews.series import series
+from flstore_core.overviews.spreads import spreads
+
+__all__ = ["RoundNumbers", "names_of", "participation", "series", "spreads"]

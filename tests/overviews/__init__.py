@@ -1,0 +1,1 @@
+"""What screens draw of a job, over rounds made by hand."""
