@@ -66,6 +66,7 @@ class AsyncFLStore:
     round = _awaited(Api.round)
     metrics = _awaited(Api.metrics)
     participation = _awaited(Api.participation)
+    norms = _awaited(Api.norms)
     client = _awaited(Api.client)
     get_update = _awaited(Api.get_update)
     get_aggregate = _awaited(Api.get_aggregate)

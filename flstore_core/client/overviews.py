@@ -57,6 +57,18 @@ class Overviews(Transfers):
         path = paths.client_series(job, client, first=_round(first), last=_round(last))
         return answer_in((yield from self._send(Request("GET", path))), Fields)
 
+    def norms(self, job: Id, round: int, /, *, tensors: int | None = None) -> Exchange[Fields]:  # noqa: A002
+        """Return how long each client's delta is in each tensor of the model.
+
+        Args:
+            tensors: most tensors: those with the longest deltas.
+
+        Raises:
+            NotFound: if the round is not committed.
+            NotEnoughData: if no statistics are stored of it.
+        """
+        return answer_in((yield from self._send(Request("GET", paths.norms(job, round, tensors=tensors)))), Fields)
+
 
 def _round(number: int | None) -> int | None:
     return None if number is None else as_round(number)

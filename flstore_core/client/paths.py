@@ -76,6 +76,10 @@ def participation(job_name: Id, **choices: object) -> str:
     return _asked(f"{job(job_name)}/participation", choices)
 
 
+def norms(job_name: Id, number: int, **choices: object) -> str:
+    return _asked(f"{round_(job_name, number)}/norms", choices)
+
+
 def client_series(job_name: Id, name: Id, **choices: object) -> str:
     return _asked(client(job_name, name), choices)
 

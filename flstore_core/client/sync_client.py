@@ -75,6 +75,7 @@ class FLStore:
     round = _blocking(Api.round)
     metrics = _blocking(Api.metrics)
     participation = _blocking(Api.participation)
+    norms = _blocking(Api.norms)
     client = _blocking(Api.client)
     get_update = _blocking(Api.get_update)
     get_aggregate = _blocking(Api.get_aggregate)

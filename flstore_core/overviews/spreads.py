@@ -58,8 +58,11 @@ def _mean(values: Float64, weights: Float64, starts: Places) -> Float64:
         return np.zeros(0)
     total = np.add.reduceat(weights, starts)
     weighted = np.add.reduceat(np.where(weights > 0, np.nan_to_num(values), 0.0) * weights, starts)
-    return np.divide(weighted, total, out=np.full(len(starts), np.nan), where=total > 0)
+    means: Float64 = np.full(len(starts), np.nan)
+    np.divide(weighted, total, out=means, where=total > 0)
+    return means
 
 
 def _extreme(choose: np.ufunc, values: Float64, starts: Places) -> Float64:
-    return np.asarray(choose.reduceat(values, starts), np.float64)  # `fmin` and `fmax` pass NaN over
+    extremes: Float64 = choose.reduceat(values, starts)  # `fmin` and `fmax` pass NaN over
+    return extremes

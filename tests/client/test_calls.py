@@ -106,6 +106,7 @@ Make = Callable[[], Exchange[Any]]
             "GET",
             "/v1/jobs/j/participation?columns=8&rows=5&after=x--c_20d&metric=a+loss",
         ),
+        (lambda: API.norms("j", 3, tensors=5), "GET", "/v1/jobs/j/rounds/3/norms?tensors=5"),
         (lambda: API.client("j", "c", first=2), "GET", "/v1/jobs/j/clients/c?first=2"),
     ],
 )

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Query
 from starlette.responses import JSONResponse
 
 from flstore_core import overviews
-from flstore_core.errors import unknown
+from flstore_core.errors import NotEnoughData, unknown
 from flstore_core.ids import MAX_ROUND, ClientId, JobId, encode
-from services.gateway.routes.access import ClientName, JobName, JsonRoute, Reads
+from flstore_core.patterns import Pattern
+from services.gateway.routes.access import ClientName, JobName, JsonRoute, Reads, RoundNumber
 from services.gateway.routes.schemas import problems
 from services.gateway.state import State
 
@@ -76,6 +77,25 @@ async def read_client(
 ) -> JSONResponse:
     """Return a client round by round: its metrics, beside the middle half of the clients that took part with it."""
     return await state.workers.run(_client, state, job, client, first, last)
+
+
+@router.get("/rounds/{round}/norms", responses=problems(404, 422))
+async def read_norms(
+    job: JobName,
+    number: RoundNumber,
+    state: Reads,
+    tensors: Annotated[int, Query(ge=1, le=1_000, description="most tensors: those with the longest deltas")] = 40,
+) -> JSONResponse:
+    """Return how long each client's delta is in each tensor, by the statistics that are stored of a committed round."""
+    return await state.workers.run(_norms, state, job, number, tensors)
+
+
+def _norms(state: State, name: JobId, number: int, tensors: int) -> JSONResponse:
+    job = state.rounds.catalog.read_job(name)
+    ((_, statistics),), _ = state.rounds.records.read_committed(job, [number], "norms", Pattern.P2, statistics=True)
+    if statistics is None or statistics.squares.shape[1] != len(job.schema.segments):
+        raise NotEnoughData(f"no statistics are stored of round {number} of job {name!r}, so there are no norms")
+    return JSONResponse(overviews.layers(statistics, job.schema, tensors))
 
 
 def _metrics(state: State, job: JobId, first: int, last: int, points: int) -> JSONResponse:

@@ -1,12 +1,14 @@
 """Overviews of a job's rounds: metrics, participations, a client."""
 
 import httpx
+import numpy as np
 import pytest
 
 from flstore_core.errors import Unavailable
+from flstore_core.records import StatisticsMode
 from services.gateway.routes import overviews
 from tests.fakes.store import MemoryStore
-from tests.gateway.world import World
+from tests.gateway.world import World, vector
 
 JOB = "/v1/jobs/job"
 
@@ -66,6 +68,24 @@ async def test_a_client_is_read_round_by_round(http: httpx.AsyncClient, filled: 
         "p50": [10.5, 11.0],
         "p75": [10.75, 11.5],
     }
+
+
+async def test_norms_by_tensor_are_those_of_the_deltas(http: httpx.AsyncClient, filled: World) -> None:
+    drawn = (await http.get(f"{JOB}/rounds/0/norms")).json()
+    lengths = [np.linalg.norm(part) for seed in (1, 2) for part in np.split(vector(seed), [2])]
+    assert (drawn["clients"], drawn["tensors"], drawn["left_out"]) == (["c0", "c1"], ["bias", "weight"], 0)
+    assert np.ravel(drawn["norms"]) == pytest.approx(lengths)
+    one = (await http.get(f"{JOB}/rounds/0/norms", params={"tensors": 1})).json()
+    assert (one["tensors"], one["left_out"]) == (["weight"], 1)
+
+
+async def test_norms_need_stored_statistics(http: httpx.AsyncClient, gateway: World) -> None:
+    gateway.create(statistics=StatisticsMode.OFF)
+    gateway.fill(0, 2)
+    gateway.commit(0)
+    gateway.fill(1, 2)
+    assert (await http.get(f"{JOB}/rounds/0/norms")).json()["code"] == "not-enough-data"
+    assert (await http.get(f"{JOB}/rounds/1/norms")).json()["code"] == "not-found"
 
 
 async def test_there_is_none_of_an_unknown_job_or_client(http: httpx.AsyncClient, filled: World) -> None:
