@@ -76,6 +76,11 @@ class Cache(Generic[V]):
             self._shadows.learn(sizes)
             return outcome
 
+    def bypass(self, nbytes: int, pattern: Pattern) -> None:
+        """Count bytes that a request missed and that were fetched without being offered."""
+        with self._lock:
+            self._ledger.tallies[pattern].bytes_missed += nbytes
+
     def commit(self, job: str, round: int, slice: int = 0) -> Sequence[Prefetch]:  # noqa: A002
         """Report that a round is complete; return what to fetch ahead."""
         with self._lock:

@@ -66,20 +66,24 @@ class Engine:
         return Answer(body, Work(compute_s=perf_counter() - started))
 
     def map(self, request: MapRequest) -> tuple[Answer, Sequence[Prefetch]]:
-        """Run a workload's `map`; return its partial as safetensors, and what the policy wants fetched next."""
+        """Run a workload's `map`; return its partial as safetensors, and what the policy wants fetched next.
+
+        The partial is of a window of the slice if the slice does not fit whole and the request allows it.
+        """
         workload = registry.get_weights(request.workload)
         params = registry.params_from_json(workload, request.params)
         stored = list(dict.fromkeys(request.models))
-        loaded, work, prefetches = self._loader.load(request.part, stored, request.workload, request.pattern)
+        loaded = self._loader.load(request.part, stored, request.workload, request.pattern, request.start)
         started = perf_counter()
-        views = dict(zip(stored, loaded, strict=True))
+        views = dict(zip(stored, loaded.views, strict=True))
         pairs = zip(request.members, request.weights or ((),) * len(request.members), strict=True)
         members = tuple(SliceMember(m.round, m.client, m.num_examples, weights) for m, weights in pairs)
         rows = tuple(_as_model(member, request.bases, views) for member in request.members)
         segments = self._loader.jobs.get(request.part.job, request.part.digest, request.part.generation).schema.segments
         view = SliceView(members, rows, views[request.base] if request.base else None, segments)
         body = codec.encode(workload.map(view, params))
-        return Answer(body, work + Work(compute_s=perf_counter() - started)), prefetches
+        work = loaded.work + Work(compute_s=perf_counter() - started)
+        return Answer(body, work, loaded.window), loaded.prefetches
 
     def commit(self, part: SliceRef, number: int) -> Sequence[Prefetch]:
         """Learn that a round is committed; return what the policy wants fetched next."""

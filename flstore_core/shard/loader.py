@@ -10,8 +10,10 @@ byte 200 that is read as
     bytes 200..216 of the file → bytes  0..16 of the buffer     two float64
     bytes 216..224 of the file → bytes 16..24 of the buffer     two float32
 
-`load` serves workloads and counts a request of the cache. `pieces` serves statistics: it counts none, since statistics
-are no user's access pattern, and what it must fetch it fetches in pieces that never enter the cache.
+`load` serves workloads and counts a request of the cache. Where the slices of all models do not fit into the cache, it
+gives a window of them (`flstore_core.shard.windows`): what is cached, as it lies there, and the rest by short reads,
+which never enter the cache. `pieces` serves statistics: it counts no request, since statistics are no user's access
+pattern, and what it must fetch it fetches in pieces that never enter the cache either.
 """
 
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -23,7 +25,7 @@ from numpy.typing import NDArray
 
 from flstore_core import buffers, layout
 from flstore_core.cache import Cache
-from flstore_core.errors import InsufficientCapacity, NotFound
+from flstore_core.errors import InsufficientCapacity, InvalidParameters, NotFound
 from flstore_core.flat import FlatView
 from flstore_core.ids import ClientId
 from flstore_core.patterns import Pattern
@@ -32,6 +34,7 @@ from flstore_core.records import Member
 from flstore_core.schema import ITEMSIZE, Run
 from flstore_core.shard.jobs import Jobs
 from flstore_core.shard.protocol import MemberRef, SliceRef, Work
+from flstore_core.shard.windows import MOST, Window, window_from
 from flstore_core.storage import ObjectStore, Read, read_many
 from flstore_core.storage.documents import load_json
 
@@ -61,6 +64,19 @@ class Slice:
         return self.data.nbytes
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a workload's `map` reads."""
+
+    views: list[FlatView]
+    """One for each model asked for."""
+    work: Work
+    prefetches: Sequence[Prefetch]
+    """What the policy wants fetched next."""
+    window: Window | None = None
+    """The elements that the views cover, if they are not the whole slice."""
+
+
 class Loader:
     """Reads slices through the cache. Thread-safe."""
 
@@ -75,20 +91,28 @@ class Loader:
         return schema.runs(*part.bounds(schema))
 
     def load(
-        self, part: SliceRef, members: Sequence[MemberRef], workload: str, pattern: Pattern
-    ) -> tuple[list[FlatView], Work, Sequence[Prefetch]]:
+        self,
+        part: SliceRef,
+        members: Sequence[MemberRef],
+        workload: str,
+        pattern: Pattern,
+        start: int | None = None,
+    ) -> Loaded:
         """Return each member's slice, counted as one request of the cache.
 
-        Returns:
-            Views in the order of `members`, what the load took, and what the policy wants fetched next.
+        Args:
+            members: the models, in the order of the views.
+            start: the flat element at which a window may begin, if the slices together are larger than the cache.
 
         Raises:
-            InsufficientCapacity: if the members' slices together are larger than the cache.
+            InsufficientCapacity: if the members' slices together are larger than the cache, and no window is allowed
+                or even windows do not fit.
             NotFound: if a member is not in the store.
         """
         runs = self.runs(part)
-        self._check_budget(part, len(members), sum(run.nbytes for run in runs))
         keys = {member.key(part): member for member in members}
+        if len(keys) * _nbytes(runs) > self._cache.budget:
+            return self._load_window(part, members, Request(part.job, workload, pattern, tuple(keys)), start)
         for member in members:
             self.cached_or_discard(part, member)
         lookup = self._cache.request(Request(part.job, workload, pattern, tuple(keys)))
@@ -104,7 +128,31 @@ class Loader:
         )
         self._cache.fill(fetched, Cause.DEMAND, pattern)
         slices = {**lookup.values, **fetched}
-        return [FlatView(slices[member.key(part)].data, runs) for member in members], work, lookup.access.prefetches
+        views = [FlatView(slices[member.key(part)].data, runs) for member in members]
+        return Loaded(views, work, lookup.access.prefetches)
+
+    def _load_window(self, part: SliceRef, members: Sequence[MemberRef], request: Request, start: int | None) -> Loaded:
+        """Return a window of each member's slice. The first window counts as the request, and nothing is kept."""
+        runs = self.runs(part)
+        window = self._window(part, len(request.keys), start)
+        clipped = _clip(runs, window.start, window.stop)
+        cached = {member: value for member in members if (value := self.cached_or_discard(part, member))}
+        missing = {member.key(part): member for member in members if member not in cached}
+        prefetches = self._cache.request(request).access.prefetches if window.start == runs[0].start else ()
+        started = perf_counter()
+        fetched = self._fetch(part, missing, clipped)
+        skipped, nbytes = _nbytes(_clip(runs, runs[0].start, window.start)), _nbytes(clipped)
+        work = Work(
+            hits=len(cached),
+            misses=len(missing),
+            bytes_touched=(len(cached) + len(missing)) * nbytes,
+            bytes_fetched=len(missing) * nbytes,
+            fetch_s=perf_counter() - started,
+        )
+        self._cache.bypass(work.bytes_fetched, request.pattern)
+        data = {member: value.data[skipped : skipped + nbytes] for member, value in cached.items()}
+        data |= {value.member: value.data for value in fetched.values()}
+        return Loaded([FlatView(data[member], clipped) for member in members], work, prefetches, window)
 
     def pieces(
         self, part: SliceRef, members: Sequence[MemberRef], stored: Container[MemberRef]
@@ -134,7 +182,7 @@ class Loader:
         step = max(1, PIECE_BYTES // (_WIDEST * len(missing))) if missing else stop - start
         for first in range(start, stop, step):
             bounds = first, min(first + step, stop)
-            clipped = [piece for run in runs if (piece := run.clip(*bounds))]
+            clipped = _clip(runs, *bounds)
             fetched = self._fetch(part, keys, clipped).values()
             views |= {value.member: FlatView(value.data, clipped) for value in fetched}
             yield bounds, [views[member] for member in members]
@@ -175,16 +223,25 @@ class Loader:
             return None
         return value
 
-    def _check_budget(self, part: SliceRef, count: int, nbytes: int) -> None:
-        if count * nbytes > self._cache.budget:
-            raise InsufficientCapacity(
-                f"{count} slices of {nbytes} bytes each do not fit into the shard's cache of {self._cache.budget}; "
-                f"cut job {part.job!r} into more than {part.slices} slice(s), or give shards a larger cache "
-                "(FLSTORE_CACHE_BYTES)"
-            )
+    def _window(self, part: SliceRef, models: int, start: int | None) -> Window:
+        """Return the window that begins at `start`; raise `InsufficientCapacity` if none does, or none is wanted."""
+        runs, budget = self.runs(part), self._cache.budget
+        bounds = runs[0].start, runs[-1].start + runs[-1].count
+        if start is not None:
+            if not bounds[0] <= start < bounds[1]:
+                raise InvalidParameters(f"start is {start}; the slice has the elements {bounds[0]} to {bounds[1] - 1}")
+            widest = max(ITEMSIZE[run.dtype] for run in runs)
+            if window := window_from(start, bounds, models * widest, budget):
+                return window
+        raise InsufficientCapacity(
+            f"{models} slices of {_nbytes(runs)} bytes each do not fit into the shard's cache of {budget}"
+            f"{'' if start is None else f', not even by {MOST} windows of an eighth of it'}; "
+            f"cut job {part.job!r} into more than {part.slices} slice(s), or give shards a larger cache "
+            "(FLSTORE_CACHE_BYTES)"
+        )
 
     def _fetch(self, part: SliceRef, missing: Mapping[Key, MemberRef], runs: Sequence[Run]) -> dict[Key, Slice]:
-        nbytes = sum(run.nbytes for run in runs)
+        nbytes = _nbytes(runs)
         fetched: dict[Key, Slice] = {}
         reads: list[Read] = []
         for key, member in missing.items():
@@ -194,6 +251,14 @@ class Loader:
             reads += _reads(file, member.data_offset, runs, data)
         read_many(self._store, reads, workers=FETCH_WORKERS)
         return fetched
+
+
+def _nbytes(runs: Sequence[Run]) -> int:
+    return sum(run.nbytes for run in runs)
+
+
+def _clip(runs: Sequence[Run], start: int, stop: int) -> list[Run]:
+    return [piece for run in runs if (piece := run.clip(start, stop))]
 
 
 def _reads(file: str, data_offset: int, runs: Sequence[Run], data: NDArray[np.uint8]) -> Iterator[Read]:

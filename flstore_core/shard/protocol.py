@@ -20,6 +20,7 @@ from flstore_core.patterns import Pattern
 from flstore_core.policies.base import Key
 from flstore_core.records import Member
 from flstore_core.schema import Schema
+from flstore_core.shard.windows import Window
 from flstore_core.units import parse_natural
 
 SLICES: Final = "/v1/slices"
@@ -45,6 +46,8 @@ MESSAGE_HEADER: Final = "X-FLStore-Message"
 """Request header: the message that says what a raw body is."""
 WORK_HEADER: Final = "X-FLStore-Work"
 """Response header: the `Work` that an answer took."""
+WINDOW_HEADER: Final = "X-FLStore-Window"
+"""Response header: the `Window` of a slice that a partial is of; absent if it is of the whole slice."""
 
 _LAST_SLICE = 2**31 - 1
 """More than any job can have; larger numbers in a key are refused unread."""
@@ -190,6 +193,9 @@ class MapRequest:
     """Each member's part in the weighted sums that the workload works out, if it works out such."""
     bases: Mapping[int, MemberRef] = field(default_factory=dict)
     """The model to add to members that are differences, by their round."""
+    start: int | None = None
+    """The flat element from which on the slice is meant, if the answer may be of a window that begins there. None, as
+    from gateways that know no windows, if it has to be of the whole slice."""
 
     @property
     def models(self) -> list[MemberRef]:
@@ -206,6 +212,7 @@ class MapRequest:
             "base": _base_to_json(self.base),
             "weights": self.weights,
             "bases": {number: base.to_json() for number, base in self.bases.items()},
+            **({} if self.start is None else {"start": self.start}),
         }
 
     @classmethod
@@ -219,6 +226,7 @@ class MapRequest:
             _base(data),
             tuple(map(tuple, data["weights"])),
             {int(number): from_known(MemberRef, base) for number, base in data.get("bases", {}).items()},
+            None if data.get("start") is None else int(data["start"]),
         )
 
 
@@ -262,6 +270,14 @@ class Answer:
 
     body: bytes | list[memoryview]
     work: Work
+    window: Window | None = None
+    """What of a slice the body is of, if it is not of the whole slice."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What is said beside the body."""
+        headers = {WORK_HEADER: self.work.to_header()}
+        return headers if self.window is None else {**headers, WINDOW_HEADER: self.window.to_header()}
 
     @property
     def parts(self) -> list[memoryview]:

@@ -26,7 +26,6 @@ from flstore_core.shard.protocol import (
     MESSAGE_HEADER,
     SLICES,
     STATISTICS,
-    WORK_HEADER,
     Answer,
     AssignmentMessage,
     CommitMessage,
@@ -165,7 +164,7 @@ async def _body(request: Request, nbytes: int) -> NDArray[np.uint8]:
 
 
 def _reply(answer: Answer) -> Response:
-    headers = {WORK_HEADER: answer.work.to_header()}
+    headers = answer.headers
     media_type = "application/octet-stream"
     if isinstance(answer.body, bytes):
         return Response(answer.body, headers=headers, media_type=media_type)

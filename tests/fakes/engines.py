@@ -105,4 +105,4 @@ class PredictorWire:
 
 def _reply(answer: Answer) -> Reply:
     body = b"".join(answer.parts)
-    return Reply(body, headers={WORK_HEADER: answer.work.to_header(), "Content-Length": str(len(body))})
+    return Reply(body, headers={**answer.headers, "Content-Length": str(len(body))})

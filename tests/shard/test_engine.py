@@ -2,10 +2,12 @@
 
 import hashlib
 import random
+import weakref
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -237,6 +239,51 @@ def test_more_than_the_budget_is_refused_with_the_numbers(store: ObjectStore) ->
     ):
         mean(engine(store, 300_000), members)
     assert mean(engine(store, 300_000), members[:2])
+
+
+class Held:
+    """Counts the bytes of a shard's slices and windows that are referred to by anything.
+
+    Attributes:
+        peak: the most bytes at once.
+    """
+
+    def __init__(self) -> None:
+        self.now = self.peak = 0
+
+    def empty(self, nbytes: int, dtype: type[np.generic]) -> np.ndarray[Any, Any]:
+        array = np.empty(nbytes, dtype)
+        self.now += nbytes
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(array, self._release, nbytes)
+        return array
+
+    def _release(self, nbytes: int) -> None:
+        self.now -= nbytes
+
+
+@pytest.mark.parametrize("params", [{}, {"method": "median"}, {"method": "trimmed-mean", "trim": 0.2}], ids=str)
+def test_a_round_larger_than_the_cache_takes_the_cache_and_an_eighth_of_it(
+    store: ObjectStore, params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = tuple(write(store, seed) for seed in range(12))
+    request = MapRequest(part(), "aggregate", Pattern.P2, params, members, None, ((0.1,),) * 12)
+    expected = vector_of(b"".join(engine(store).map(request)[0].parts))
+    held, budget = Held(), 300_000
+    monkeypatch.setattr(loader, "buffers", held)
+    shard, start, pieces = engine(store, budget), 0, []
+    for member in members[:2]:
+        shard.prefetch(part(), member.key(part()), Pattern.P2, member)
+    assert held.now == 236_000, "two of twelve are cached"
+    while start < COUNT:
+        answer, _ = shard.map(replace(request, start=start))
+        assert answer.window is not None
+        start = answer.window.stop
+        pieces.append(vector_of(b"".join(answer.parts)))
+        del answer
+        assert held.now == 236_000, "the window is given up with its answer, and what was cached stays"
+    assert np.array_equal(np.concatenate(pieces), expected), "to the last bit"
+    assert 236_000 < held.peak <= budget + budget // 8
 
 
 def test_a_slice_of_another_size_or_schema_is_refused(store: ObjectStore) -> None:

@@ -65,8 +65,8 @@ class World:
             self.reads.append(call.key)
 
     def load(self, part: SliceRef, *members: MemberRef) -> tuple[list[list[float]], Any]:
-        views, work, _ = self.loader.load(part, members, "aggregate", Pattern.P2)
-        return [view.whole().tolist() for view in views], work
+        loaded = self.loader.load(part, members, "aggregate", Pattern.P2)
+        return [view.whole().tolist() for view in loaded.views], loaded.work
 
 
 def vector(seed: int) -> np.ndarray[Any, np.dtype[np.float64]]:

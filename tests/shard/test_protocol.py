@@ -60,6 +60,7 @@ MESSAGES: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
             bases,
             weights,
             st.dictionaries(numbers, members, max_size=3),
+            st.none() | numbers,
         ),
     ),
 }
@@ -96,6 +97,7 @@ def test_the_wire_is_the_one_that_deployed_shards_speak() -> None:
         "EXPLAIN": "/v1/cache/explain",
     }
     assert (protocol.MESSAGE_HEADER, protocol.WORK_HEADER) == ("X-FLStore-Message", "X-FLStore-Work")
+    assert protocol.WINDOW_HEADER == "X-FLStore-Window"
 
 
 def test_an_upload_message_looks_like_this() -> None:

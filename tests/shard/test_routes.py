@@ -26,6 +26,7 @@ from flstore_core.shard.protocol import (
     MESSAGE_HEADER,
     SLICES,
     STATISTICS,
+    WINDOW_HEADER,
     WORK_HEADER,
     AssignmentMessage,
     CommitMessage,
@@ -220,6 +221,19 @@ async def test_more_than_the_cache_is_told_with_its_status(shard: Shard) -> None
     members = tuple(MemberRef(1, ClientId(f"c{index}"), "sha", 8) for index in range(500))
     answer = await shard.http.post(MAP, json=MapRequest(WHOLE, "aggregate", Pattern.P2, {}, members, None).to_json())
     assert (answer.status_code, answer.json()["code"]) == (507, "insufficient-capacity")
+
+
+async def test_a_window_of_what_is_more_than_the_cache_says_how_far_it_reaches(shard: Shard) -> None:
+    shard.state = create_state(Settings(ShardId("s"), cache_bytes=50), shard.store, shard.clock)
+    shard.app.state.shard = shard.state
+    members = tuple(shard.member(client) for client in "abc")
+    request = MapRequest(WHOLE, "aggregate", Pattern.P2, {}, members, None, start=2)
+    answer = await shard.http.post(MAP, json=request.to_json())
+    assert answer.headers[WINDOW_HEADER] == "2-3"
+    assert Work.from_header(answer.headers[WORK_HEADER]).bytes_fetched == 12
+    assert load(answer.content)["vector"].tolist() == [np.mean([values(client)[2] for client in "abc"])]
+    whole = await shard.http.post(MAP, json=MapRequest(WHOLE, "aggregate", Pattern.P2, {}, members[:2], None).to_json())
+    assert WINDOW_HEADER not in whole.headers
 
 
 @pytest.mark.parametrize("path", ["/v1/nothing", "/v1/cache"])

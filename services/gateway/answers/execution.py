@@ -40,7 +40,7 @@ class Execution:
     backends: tuple[ShardId, ...] = ()
     """The shards or predictors that worked; none where the gateway answered alone."""
     slices: int = 0
-    """How many partial answers were combined: one for each slice, or a predictor's one."""
+    """How many partial answers were combined: one for each slice or window of a slice, or a predictor's one."""
     work: Work = field(default_factory=Work)
     seconds: Mapping[str, float] = field(default_factory=dict)
     """By stage."""

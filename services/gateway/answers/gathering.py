@@ -1,8 +1,9 @@
 """Gathers what a question needs from backends: partials of all slices from shards, or one partial from a predictor.
 
 A workload over weights is divided: the shard of each slice runs `map` over its part of the parameter vector. With two
-slices, on shards A and B, the partials are [A's, B's] in the order of the slices, whichever shard answers first. A
-workload over whole models runs in the predictor that the job prefers, and has one partial.
+slices, on shards A and B, the partials are [A's, B's] in the order of the slices, whichever shard answers first. If A
+cannot hold its slice of all models at once, it answers window by window, and they are [A's first, A's second, …, B's].
+A workload over whole models runs in the predictor that the job prefers, and has one partial.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,11 +18,11 @@ from flstore_core.model_names import ModelName
 from flstore_core.models.protocol import ModelRef, RunRequest
 from flstore_core.records import Job, Member, Round, Updates
 from flstore_core.shard.protocol import MapRequest, MemberRef, SliceRef, Work
-from flstore_core.workloads import Context, ModelWorkload, Needs, Partial, SliceMember, WeightsWorkload
+from flstore_core.workloads import Context, ModelWorkload, Needs, Partial, Progress, SliceMember, WeightsWorkload
 from services.gateway.answers import artifacts
 from services.gateway.answers.execution import PREDICTORS, SHARDS
 from services.gateway.answers.question import Question
-from services.gateway.backends.slices import Backends
+from services.gateway.backends.slices import Backends, HeldSlice
 from services.gateway.programs import Programs
 from services.gateway.rounds.opening import Rounds
 
@@ -65,8 +66,7 @@ class SliceMaps:
             return Gathered(context)
         refs, bases = self._locate_all(question, members)
         request = self._request(question, members, refs, bases)
-        shards = self._backends.shards
-        answers = self._backends.ask_slices(job, lambda held: shards.map(held.urls, request(held.part)))
+        answers = self._backends.ask_slices(job, partial(self._map, job, request, context.progress))
         # What is no float, such as a counter, is not part of the slices. An artifact takes it from one of the models.
         donor = max(refs, key=lambda ref: ref.num_examples)
         context = replace(context, members=members)
@@ -75,7 +75,16 @@ class SliceMaps:
             watch = partial(self._catalog.require_no_erasure_since, job, question.erasures)
             context = replace(context, write_model=artifacts.writer(self._store, job, donor, added, watch, keep))
         work = sum((work for _, work in answers), Work())
-        return Gathered(context, [answer for answer, _ in answers], work, self._backends.owners(job))
+        partials = [each for slice_partials, _ in answers for each in slice_partials]
+        return Gathered(context, partials, work, self._backends.owners(job))
+
+    def _map(
+        self, job: Job, request: Callable[[SliceRef], MapRequest], progress: Progress, held: HeldSlice
+    ) -> tuple[list[Partial], Work]:
+        """Return the partials of one slice: one, or several if its shard cannot hold all models at once."""
+        start, stop = held.part.bounds(job.schema)
+        asked = replace(request(held.part), start=start)
+        return self._backends.shards.map(held.urls, asked, stop, lambda at: progress(at - start, stop - start))
 
     def _request(
         self,

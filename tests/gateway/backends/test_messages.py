@@ -15,6 +15,7 @@ from flstore_core.models.protocol import STREAM_TYPE, ModelRef, RunRequest
 from flstore_core.patterns import Pattern
 from flstore_core.shard.protocol import (
     MESSAGE_HEADER,
+    WINDOW_HEADER,
     WORK_HEADER,
     CommitMessage,
     MapRequest,
@@ -87,11 +88,48 @@ def test_damaged_statistics_are_asked_for_again_and_unavailable_in_the_end(body:
 def test_a_slice_s_partial_comes_back_with_its_work() -> None:
     calls, wire = wired(answered(codec.dumps(PARTIAL)))
     request = MapRequest(PART, "aggregate", Pattern.P2, {"round": 3}, (MEMBER,), BASE, ((0.5, 0.5),))
-    partial, work = Shards(calls).map(["http://a", "http://b"], request)
+    (partial,), work = Shards(calls).map(["http://a", "http://b"], request, 9)
     np.testing.assert_array_equal(partial["sums"], PARTIAL["sums"])
     assert work == WORK
     assert [sent.url for sent in wire.sent] == ["http://a/v1/map"]
     assert MapRequest.from_json(wire.sent[0].message) == request
+
+
+def mapped(*windows: str) -> tuple[list[Reply], MapRequest]:
+    """Return answers of maps over these windows, or over the whole slice, and the request of elements 6 and on."""
+    replies = []
+    for window in windows:
+        body = codec.dumps({"window": np.frombuffer(window.encode() or b"whole", np.uint8)})
+        replies.append(answered(body, **({WINDOW_HEADER: window} if window else {})))
+    return replies, MapRequest(PART, "aggregate", Pattern.P2, {}, (MEMBER,), None, start=6)
+
+
+def map_all(replies: list[Reply], request: MapRequest) -> tuple[list[str], Work, list[int], list[int | None]]:
+    """Return which windows the partials are of, the work, how far was told, and from where on it was asked."""
+    reached: list[int] = []
+    left = list(replies)
+    wire = FakeWire(lambda sent: left.pop(0))
+    partials, work = Shards(Calls(60.0, FakeTime(), wire)).map(["http://a"], request, 12, reached.append)
+    asked = [MapRequest.from_json(sent.message).start for sent in wire.sent]
+    return [bytes(partial["window"]).decode() for partial in partials], work, reached, asked
+
+
+def test_a_slice_is_asked_for_window_by_window_until_its_end() -> None:
+    windows, work, reached, asked = map_all(*mapped("6-8", "8-11", "11-12"))
+    assert windows == ["6-8", "8-11", "11-12"]
+    assert work == WORK + WORK + WORK
+    assert (reached, asked) == ([8, 11, 12], [6, 8, 11])
+
+
+def test_a_whole_slice_takes_the_place_of_windows_from_a_shard_that_knows_none() -> None:
+    windows, *_, asked = map_all(*mapped("6-8", ""))
+    assert (windows, asked) == (["whole"], [6, 8])
+
+
+@pytest.mark.parametrize("window", ["7-9", "6-6", "6", "a-b", "8-6"])
+def test_an_answer_of_another_window_is_asked_for_again(window: str) -> None:
+    windows, *_, asked = map_all(*mapped(window, "6-12"))
+    assert (windows, asked) == (["6-12"], [6, 6])
 
 
 def test_every_shard_of_a_slice_hears_of_a_commit() -> None:
