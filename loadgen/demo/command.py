@@ -2,8 +2,9 @@
 
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -15,7 +16,11 @@ from flstore_core.client import FLStore
 from loadgen.demo.demonstration import IDLE_S, demonstrate
 from loadgen.demo.report import Report
 from loadgen.demo.training import Setup, Training
+from services.local.console import MISSING, can_show, console_listening
 from services.local.running import running
+from services.local.settings import HOST
+from services.local.sockets import url_of
+from services.local.up import PORT
 
 SHARDS = 2
 _LOG_WIDTH = 120
@@ -25,8 +30,9 @@ _LOG_WIDTH = 120
 @click.command("demo")
 @click.option("--store", metavar="DIR|s3://…", help="Keep the data there; in a folder thrown away by default.")
 @click.option("--rounds", type=click.IntRange(5, 200), default=Setup.rounds, show_default=True, help="Rounds to train.")
+@click.option("--keep", is_flag=True, help="Leave the system running afterwards, to look at, until Ctrl-C.")
 @json_option
-def demo_command(store: str | None, rounds: int, as_json: bool) -> None:
+def demo_command(store: str | None, rounds: int, keep: bool, as_json: bool) -> None:
     """Train, attack, ask every workload, and compare.
 
     Fifty clients learn scikit-learn's handwritten digits federatedly, three of them dishonestly, through a local
@@ -38,14 +44,26 @@ def demo_command(store: str | None, rounds: int, as_json: bool) -> None:
         kept = _store(store) if store else str(folder / "store")
         log = folder / "log"
         with ExitStack() as stack:
-            url, _ = stack.enter_context(running(kept, shards=SHARDS, idle_seconds=IDLE_S, log=log))
-            client, bars = stack.enter_context(FLStore(url)), stack.enter_context(_bars(as_json))
-            report = demonstrate(client, kept, Training(Setup(rounds=rounds)), bars)
-        if as_json:
-            click.echo(to_json(report.to_json()))
-        else:
-            _print(report)
+            shown = stack.enter_context(console_listening(HOST)) if keep and can_show() else None
+            url, _ = stack.enter_context(
+                running(kept, shards=SHARDS, idle_seconds=IDLE_S, log=log, port=PORT if keep else 0, console=shown)
+            )
+            with FLStore(url) as client, _bars(as_json) as bars:
+                report = demonstrate(client, kept, Training(Setup(rounds=rounds)), bars)
+            if as_json:
+                click.echo(to_json(report.to_json()))
+            else:
+                _print(report)
+            if keep:
+                _stay(url, url_of(shown) if shown else MISSING)
     sys.exit(0 if report.agrees else 1)
+
+
+def _stay(url: str, console: str) -> None:
+    """Say where the system is, and wait for Ctrl-C."""
+    click.echo(f"FLStore goes on at {url}, console: {console}; Ctrl-C ends it.", err=True)
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from flstore_core import __version__
 from services.common.logs import RequestLog
+from services.common.prefix import BelowPrefix
 from services.common.problems import exception_handlers
 from services.console import links, login, shell
 from services.console.origin import OwnPagesOnly
@@ -30,7 +31,11 @@ def create_app(state: State) -> FastAPI:
         title="FLStore console",
         version=__version__,
         openapi_url=None,
-        middleware=[Middleware(RequestLog), Middleware(OwnPagesOnly)],
+        middleware=[
+            Middleware(RequestLog),
+            Middleware(OwnPagesOnly),
+            Middleware(BelowPrefix, prefix=state.settings.root_path),
+        ],
         exception_handlers=dict(exception_handlers),
     )
     app.state.console = state

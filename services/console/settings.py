@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flstore_core.errors import InvalidParameters
+from services.common.prefix import checked_prefix
 from services.common.settings import Variables, read, some_seconds
 
 
@@ -18,6 +19,9 @@ class Settings:
     """FLSTORE_CONSOLE_API_URL: the gateway, as users write it in the lines that they copy; `gateway_url` if empty."""
     grafana_url: str = ""
     """FLSTORE_CONSOLE_GRAFANA_URL: Grafana, which pages link to; without it there is no link."""
+    root_path: str = ""
+    """FLSTORE_ROOT_PATH: path below which a proxy has the console, such as `/console`, if it does not send
+    X-Forwarded-Prefix."""
     session_seconds: float = 12 * 3600.0
     """FLSTORE_CONSOLE_SESSION_SECONDS: a session ends after so long without a look: a working day."""
 
@@ -28,6 +32,7 @@ class Settings:
             "FLSTORE_URL": ("gateway_url", _address),
             "FLSTORE_CONSOLE_API_URL": ("public_url", _address),
             "FLSTORE_CONSOLE_GRAFANA_URL": ("grafana_url", _address),
+            "FLSTORE_ROOT_PATH": ("root_path", checked_prefix),
             "FLSTORE_CONSOLE_SESSION_SECONDS": ("session_seconds", some_seconds),
         }
         return cls(**read(env, variables))

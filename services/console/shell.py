@@ -21,6 +21,7 @@ from flstore_core.ids import decode
 from flstore_core.presentation.names import legible
 from services.console import links
 from services.console.pages import NAVIGATION, View
+from services.console.views import API_URL
 from services.console.parts import states, theme
 from services.console.parts.elements import block, link, text
 from services.console.state import State
@@ -34,7 +35,7 @@ async def show(state: State, view: View, request: Request) -> Response | None:
     """Draw a page; return where to go instead, if the viewer has to log in first."""
     gateway = state.sessions.viewer(request)
     state.sessions.keep_page(request, ui.context.client)
-    parameters = {**request.query_params, **request.path_params}
+    parameters = {**request.query_params, **request.path_params, API_URL: state.settings.api_url}
     title = view.title.format_map({name: decode(each) for name, each in request.path_params.items()})
     body = frame(state, request, title)
     login = login_address(request)

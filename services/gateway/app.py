@@ -19,11 +19,12 @@ from flstore_core import __version__
 from flstore_core.errors import FLStoreError, InvalidParameters, unknown
 from services.common import tracing
 from services.common.logs import RequestLog
+from services.common.prefix import BelowPrefix
 from services.common.problems import exception_handlers, from_error
 from services.common.tasks import begin, end
 from services.gateway.answers.operations import RENEW_S, Operations
 from services.gateway.backends.placement import Placement
-from services.gateway.manners import BelowPrefix, HeadAsGet
+from services.gateway.manners import HeadAsGet
 from services.gateway.metrics import Measure
 from services.gateway.rounds.erase import Eraser
 from services.gateway.rounds.index import UnknownJob

@@ -1,15 +1,9 @@
-"""What HTTP clients expect of any server: HEAD wherever there is GET, and addresses that are right behind a proxy."""
+"""What HTTP clients expect of any server: HEAD wherever there is GET."""
 
-import re
-
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flstore_core.errors import InvalidParameters
-
 _HEAD = "flstore.head"
-_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]{1,100}){1,10}")
 
 
 def wants_no_body(request: Request) -> bool:
@@ -36,46 +30,3 @@ class HeadAsGet:
 
         scope[_HEAD], scope["method"] = True, "GET"
         await self._app(scope, receive, send_head)
-
-
-class BelowPrefix:
-    """ASGI middleware: puts back the prefix that a proxy has taken off a path, so that addresses in answers are right.
-
-    A proxy that takes a prefix off says so in `X-Forwarded-Prefix`. For a proxy that does not, the prefix is a setting;
-    it then applies whether or not the path still has the prefix. ASGI wants the prefix both in `root_path` and at the
-    beginning of `path`.
-
-    Args:
-        prefix: such as `/flstore`; empty for none.
-    """
-
-    def __init__(self, app: ASGIApp, prefix: str) -> None:
-        self._app = app
-        self._prefix = prefix
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            forwarded = Headers(scope=scope).get("x-forwarded-prefix", "").rstrip("/")
-            # Answers repeat the header's text, and any caller can send it. So nothing but a path is accepted.
-            if _PREFIX.fullmatch(forwarded):
-                _put_below(scope, forwarded)
-            elif self._prefix and not scope["path"].startswith(f"{self._prefix}/"):
-                _put_below(scope, self._prefix)
-            else:
-                scope["root_path"] = self._prefix
-        await self._app(scope, receive, send)
-
-
-def checked_prefix(text: str) -> str:
-    """Return a prefix without its last slash; raise `InvalidParameters` if it is not one such as `/flstore`."""
-    prefix = text.rstrip("/")
-    if prefix and not _PREFIX.fullmatch(prefix):
-        raise InvalidParameters(
-            f"{text!r} is not usable; begin with a slash, then letters and digits, such as /flstore"
-        )
-    return prefix
-
-
-def _put_below(scope: Scope, prefix: str) -> None:
-    scope["root_path"] = prefix
-    scope["path"] = prefix + scope["path"]

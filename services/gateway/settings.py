@@ -7,9 +7,9 @@ from typing import Any
 
 from flstore_core.errors import InvalidParameters
 from flstore_core.units import format_size
+from services.common.prefix import checked_prefix
 from services.common.settings import Variables, read, seconds, size, some_seconds, whole
 from services.gateway.auth import Tokens
-from services.gateway.manners import checked_prefix
 
 S3_MOST = 5 * 2**30
 """Bytes of the largest object that S3 takes at once."""
@@ -41,6 +41,9 @@ class Settings:
     """Greatest age of a job's list of rounds, in seconds; other gateways commit rounds too."""
     shard_timeout_seconds: float = 60.0
     """Longest call of a shard or predictor in seconds, its cold start included."""
+    console_url: str = ""
+    """Where browsers find the console: its address, a path of this host such as `/console`, or a port of this host such
+    as `:8090`. Without one they are led to the API's description."""
     root_path: str = ""
     """Path below which a reverse proxy has the gateway, such as `/flstore`, if it does not send X-Forwarded-Prefix."""
     threads: int = 40
@@ -96,6 +99,7 @@ class Settings:
             "FLSTORE_MODELS_BYTES": ("models_bytes", size(0)),
             "FLSTORE_REFRESH_SECONDS": ("refresh_seconds", seconds),
             "FLSTORE_SHARD_TIMEOUT_SECONDS": ("shard_timeout_seconds", some_seconds),
+            "FLSTORE_CONSOLE_URL": ("console_url", _console),
             "FLSTORE_ROOT_PATH": ("root_path", checked_prefix),
             "FLSTORE_THREADS": ("threads", whole(1, 1000)),
             "FLSTORE_CONNECTION_REQUESTS": ("connection_requests", whole(0)),
@@ -122,6 +126,13 @@ def _fitting(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 DEFAULTS = Settings()
+
+
+def _console(text: str) -> str:
+    """Return where the console is, without a closing slash."""
+    if not re.fullmatch(r"(https?://[^/\s]+)?(/[^/\s]\S*|/)?|:[0-9]{1,5}", text) or text.startswith("//"):
+        raise InvalidParameters(f"{text!r} is no address; use one such as http://127.0.0.1:8090, /console or :8090")
+    return text.rstrip("/")
 
 
 def _address(url: str) -> str:

@@ -1,6 +1,5 @@
 """Runs all of FLStore as processes of this machine."""
 
-import errno
 import http.client
 import os
 import socket
@@ -15,13 +14,12 @@ from flstore_core.storage import open_store
 from flstore_core.storage.conditions import check_conditions
 from flstore_core.units import parse_size
 from services.common.proof import VARIABLE, new_key
-from services.common.serve import Listen, family
+from services.common.serve import Listen
+from services.local.console import console_env
 from services.local.settings import HOST, check
+from services.local.sockets import listening, reachable, url_of
 from services.local.supervisor import GRACE_S, Part, Supervisor
 
-EVERY_ADDRESS = {"0.0.0.0": HOST, "::": "::1"}  # noqa: S104 - where others are told to listen, not a default
-"""Addresses that stand for all of this machine's, and one of its own by which each is reached."""
-BACKLOG = 1024
 READY_WITHIN_S = 60.0
 MARGIN_S = 2.0
 """Seconds that a part has to end after its grace, before it is killed."""
@@ -49,6 +47,7 @@ def running(
     idle_seconds: float = 60.0,
     env: Mapping[str, str] | None = None,
     log: Path | None = None,
+    console: socket.socket | None = None,
 ) -> Iterator[Addresses]:
     """Run gateway, placement controller and shards over `store`, and yield their addresses once they are ready.
 
@@ -64,6 +63,8 @@ def running(
         env: environment of the processes, with credentials and further settings; by default this process's own. The
             arguments win over it.
         log: file that takes the processes' logs; by default they go to this process's stderr.
+        console: the socket on which the console listens, see `console_listening`; None starts no console. Nothing waits
+            for it: whoever opens it meanwhile waits in the socket's backlog.
 
     A process that dies is started again under the same address. All processes end when the block or this process ends.
 
@@ -83,18 +84,24 @@ def running(
         opened.probe()
         check_conditions(opened)
     with ExitStack() as stack:
-        public = stack.enter_context(_listening(host, port))
-        internal = stack.enter_context(_listening(HOST, 0))
+        if console:
+            # As a port: whoever reaches the gateway under another name reaches the console under that name too.
+            settings.setdefault("FLSTORE_CONSOLE_URL", base.get("FLSTORE_CONSOLE_URL") or f":{reachable(console)[1]}")
+        public = stack.enter_context(listening(host, port))
+        internal = stack.enter_context(listening(HOST, 0))
         parts = [
             Part("placement", "services.placement", internal, base | settings),
-            Part("gateway", "services.gateway", public, base | settings | {"FLSTORE_PLACEMENT_URL": _url(internal)}),
+            Part("gateway", "services.gateway", public, base | settings | {"FLSTORE_PLACEMENT_URL": url_of(internal)}),
         ]
+        if console:
+            env_of_console = console_env(base, url_of(public))
+            parts.append(Part("console", "services.console", console, env_of_console, awaited=False))
         supervisor = Supervisor(parts, stack.enter_context(_appended(log)) if log else None, _grace_s(base))
         stack.callback(supervisor.stop)
         deadline = time.monotonic() + READY_WITHIN_S
         supervisor.start(READY_WITHIN_S)
         _wait_until_ready(public, deadline)
-        yield Addresses(_url(public), _url(internal))
+        yield Addresses(url_of(public), url_of(internal))
 
 
 def _grace_s(env: Mapping[str, str]) -> float:
@@ -112,19 +119,6 @@ def _settings(store: str, shards: int, cache_size: str, policy: str, idle_second
     }
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    if not 0 <= port <= 65535:
-        raise InvalidParameters(f"port {port} is not usable; choose 0 to 65535")
-    try:
-        return socket.create_server((host, port), family=family(host), backlog=BACKLOG)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise InvalidParameters(
-                f"port {port} of {host} is in use; choose another, or stop the program that listens there"
-            ) from error
-        raise InvalidParameters(f"port {port} of {host} cannot be used: {error.strerror}") from error
-
-
 def _appended(log: Path) -> IO[bytes]:
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -133,26 +127,15 @@ def _appended(log: Path) -> IO[bytes]:
         raise InvalidParameters(f"log {str(log)!r} cannot be written: {error.strerror}") from error
 
 
-def _url(listening: socket.socket) -> str:
-    """Return an address by which this machine reaches a socket."""
-    host, port = _reachable(listening)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _reachable(listening: socket.socket) -> tuple[str, int]:
-    host, port, *_ = listening.getsockname()
-    return EVERY_ADDRESS.get(host, host), port
-
-
-def _wait_until_ready(listening: socket.socket, deadline: float) -> None:
-    while not _is_ready(listening):
+def _wait_until_ready(public: socket.socket, deadline: float) -> None:
+    while not _is_ready(public):
         if time.monotonic() > deadline:
             raise Unavailable(f"the gateway was not ready within {READY_WITHIN_S:g} s; its log says why")
         time.sleep(_POLL_S)
 
 
-def _is_ready(listening: socket.socket) -> bool:
-    connection = http.client.HTTPConnection(*_reachable(listening), timeout=5.0)
+def _is_ready(public: socket.socket) -> bool:
+    connection = http.client.HTTPConnection(*reachable(public), timeout=5.0)
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == http.HTTPStatus.OK

@@ -13,6 +13,7 @@ from services.common.logs import level_from
 from services.common.memory import check_cache, memory_limit
 from services.common.proof import LOOPBACK, Keys
 from services.common.serve import Listen
+from services.console.settings import Settings as ConsoleSettings
 from services.gateway.settings import Settings as GatewaySettings
 from services.placement.settings import Settings as PlacementSettings
 from services.placement.settings import can_predict
@@ -28,11 +29,12 @@ PREDICTORS_CACHE = "FLSTORE_PREDICTOR_CACHE_BYTES"
 
 
 def check(env: Mapping[str, str]) -> None:
-    """Raise `InvalidParameters` naming the first variable that gateway, controller, shards or predictors refuse."""
+    """Raise `InvalidParameters` naming the first variable that a process which may be started here refuses."""
     level_from(env)
     Listen.from_env(env)
     Keys.from_env(env)
     GatewaySettings.from_env(env)
+    ConsoleSettings.from_env(env)
     controller = PlacementSettings.from_env(env)
     if controller.runtime != LOCAL:
         raise InvalidParameters(f"FLSTORE_RUNTIME is {controller.runtime!r}; `flstore up` runs processes, so unset it")

@@ -45,6 +45,8 @@ class Part:
     module: str
     listening: socket.socket
     env: Mapping[str, str]
+    awaited: bool = True
+    """Whether the system is only up once this part is ready. One that is not is started after the others."""
 
 
 class Supervisor:
@@ -60,16 +62,20 @@ class Supervisor:
         self._grace_s = grace_s
 
     def start(self, within_s: float) -> None:
-        """Start all parts at once and return when all are ready. Call `stop` even if this raises.
+        """Start parts that are awaited at once, and the others once those are ready. Call `stop` even if this raises.
 
         Raises:
             Unavailable: if a part ends before it is ready, or is not ready within `within_s` seconds.
         """
         deadline = time.monotonic() + within_s
-        for child in self._children:
+        awaited = [child for child in self._children if child.awaited]
+        for child in awaited:
             child.begin()
-        for child in self._children:
+        for child in awaited:
             child.wait_until_ready(deadline, within_s)
+        for child in self._children:
+            if not child.awaited:
+                child.begin()
 
     def stop(self) -> None:
         """Ask all parts to leave, the last one first, and return when all are gone."""
@@ -91,6 +97,7 @@ class _Child:
 
     def __init__(self, part: Part, log: IO[bytes] | None) -> None:
         self._part = part
+        self.awaited = part.awaited
         self._log = log
         self._thread = threading.Thread(target=self._keep, name=part.name, daemon=True)
         self._lock = threading.Lock()

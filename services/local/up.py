@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from flstore_core.cli.session import json_option, reported
+from services.local.console import MISSING, can_show, console_listening
 from services.local.running import running
 from services.local.settings import HOST, warnings
+from services.local.sockets import url_of
 
 STORE = ".flstore/store"
 PORT = 8080
@@ -95,8 +98,9 @@ PORT = 8080
 @click.option(
     "--log", type=click.Path(path_type=Path, dir_okay=False), help="File for the services' logs.  [default: stderr]"
 )
+@click.option("--console/--no-console", default=True, help="Whether to show the system in a browser.")
 @json_option
-def up_command(*, idle: float, as_json: bool, **options: Any) -> None:
+def up_command(*, idle: float, as_json: bool, console: bool, **options: Any) -> None:
     """Run FLStore on this machine until Ctrl-C.
 
     Gateway, placement controller and shards run as processes; the first request that needs a shard starts it. What
@@ -110,22 +114,26 @@ def up_command(*, idle: float, as_json: bool, **options: Any) -> None:
         for warning in warnings({**os.environ, **chosen}):
             click.echo(f"warning: {warning}", err=True)
         try:
-            with running(**options, idle_seconds=idle) as (url, controller):
+            with ExitStack() as stack:
+                shown = stack.enter_context(console_listening(options["host"])) if console and can_show() else None
+                url, controller = stack.enter_context(running(**options, idle_seconds=idle, console=shown))
                 chosen = {name: options[name] for name in ("store", "shards")}
                 metrics = [f"{url}/metrics", f"{controller}/metrics"]
                 facts = {"url": url, "docs": f"{url}/docs", "metrics": metrics, **chosen, "pid": os.getpid()}
-                _announce(facts, as_json)
+                _announce(facts | {"console": url_of(shown) if shown else None}, as_json, wanted=console)
                 threading.Event().wait()
         except KeyboardInterrupt:
             click.echo("FLStore has stopped.", err=True)
 
 
-def _announce(facts: dict[str, object], as_json: bool) -> None:
+def _announce(facts: dict[str, object], as_json: bool, *, wanted: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts))
         return
     rows = Table.grid(padding=(0, 2))
     for name in ("url", "docs", "store", "shards"):
         rows.add_row(Text(name, "bold"), Text(str(facts[name])))  # a path may contain what rich reads as markup
+    if wanted:
+        rows.add_row(Text("console", "bold"), Text(str(facts["console"] or MISSING)))
     rows.add_row(Text("stop", "bold"), "Ctrl-C")
     Console().print(Panel(rows, title="FLStore is up", expand=False))

@@ -13,7 +13,9 @@ import pytest
 
 from flstore_core.errors import InvalidParameters, Unavailable
 from services.local import running as module
+from services.local.console import console_listening
 from services.local.running import running
+from services.local.sockets import url_of
 from services.local.supervisor import Part
 
 
@@ -173,7 +175,7 @@ def test_the_gateway_alone_listens_at_the_host(
 @pytest.mark.parametrize(("bound", "url"), [("::", "http://[::1]:80"), ("fe80::1", "http://[fe80::1]:80")])
 def test_an_ipv6_address_stands_in_brackets(bound: str, url: str) -> None:
     """Without a socket: not every machine has IPv6."""
-    assert module._url(Mock(getsockname=lambda: (bound, 80, 0, 0))) == url
+    assert url_of(Mock(getsockname=lambda: (bound, 80, 0, 0))) == url
 
 
 def test_a_host_that_is_not_ours_says_why(recorded: type[Recorded], tmp_path: Path) -> None:
@@ -221,3 +223,25 @@ def test_an_address_that_nobody_serves_is_not_ready() -> None:
     listening.close()
     closed = Mock(getsockname=lambda: address)
     assert module._is_ready(closed) is False
+
+
+def test_a_console_is_told_where_the_gateway_is_and_none_of_the_secrets(
+    recorded: type[Recorded], tmp_path: Path
+) -> None:
+    env = {"A": "b", "FLSTORE_LOG_LEVEL": "DEBUG", "FLSTORE_TOKENS": '[{"token": "t"}]', "AWS_SECRET_ACCESS_KEY": "s"}
+    with console_listening("127.0.0.1") as console, running(str(tmp_path), env=env, console=console) as (url, _):
+        part = recorded.parts[-1]
+        assert (part.module, part.listening, part.awaited) == ("services.console", console, False)
+        assert part.env == {"A": "b", "FLSTORE_LOG_LEVEL": "DEBUG", "FLSTORE_URL": url}
+        assert environment("gateway")["FLSTORE_CONSOLE_URL"] == f":{console.getsockname()[1]}"
+
+
+def test_the_gateway_leads_to_the_console_that_the_environment_names(recorded: type[Recorded], tmp_path: Path) -> None:
+    env = {"FLSTORE_CONSOLE_URL": "https://fl.example.org/console"}
+    with console_listening("127.0.0.1") as console, running(str(tmp_path), env=env, console=console):
+        assert environment("gateway")["FLSTORE_CONSOLE_URL"] == "https://fl.example.org/console"
+
+
+def test_a_second_console_takes_another_port() -> None:
+    with console_listening("127.0.0.1") as first, console_listening("127.0.0.1") as second:
+        assert first.getsockname() != second.getsockname()

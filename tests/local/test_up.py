@@ -24,7 +24,7 @@ JOB = {"schema": [{"name": "weight", "dtype": "F32", "shape": [8]}]}
 @contextmanager
 def up(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """Run `flstore up --json` in `folder`; yield the process and the facts it printed once it answered."""
-    command = [*FLSTORE, "up", "--json", "--port", "0", "--log", "log", *options]
+    command = [*FLSTORE, "up", "--json", "--no-console", "--port", "0", "--log", "log", *options]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:

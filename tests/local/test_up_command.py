@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from flstore_core.cli import main
 from flstore_core.errors import InvalidParameters
 from services.local import up
 from services.local.running import Addresses
+from services.local.sockets import url_of
 
 URL = "http://127.0.0.1:4321"
 CONTROLLER = "http://127.0.0.1:4322"
@@ -34,8 +36,9 @@ def options(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     seen: dict[str, Any] = {}
 
     @contextmanager
-    def running(store: str, **options: Any) -> Iterator[Addresses]:
+    def running(store: str, *, console: socket.socket | None, **options: Any) -> Iterator[Addresses]:
         seen.update(options, store=store)
+        seen.update({"console": url_of(console)} if console else {})
         yield Addresses(URL, CONTROLLER)
         raise AssertionError("the command ended without being interrupted")
 
@@ -44,6 +47,7 @@ def options(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(up, "running", running)
+    monkeypatch.setattr(up, "can_show", lambda: False)
     monkeypatch.setattr("services.local.up.threading.Event", Interrupted)
     return seen
 
@@ -107,6 +111,29 @@ def test_the_address_is_shown_in_a_panel(options: dict[str, Any]) -> None:
     output = flstore("--shards", "3").stdout
     for text in ("FLStore is up", URL, f"{URL}/docs", ".flstore/store", "3", "Ctrl-C"):
         assert text in output
+
+
+def test_the_console_is_started_and_its_address_shown(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(up, "can_show", lambda: True)
+    output = flstore().stdout
+    assert options["console"] in output
+    options.clear()
+    facts = json.loads(flstore("--json").stdout)
+    assert facts["console"] == options["console"]
+
+
+def test_a_console_that_is_not_wanted_is_neither_started_nor_spoken_of(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(up, "can_show", lambda: True)
+    assert "console" not in flstore("--no-console").stdout
+    assert "console" not in options
+
+
+def test_how_to_get_the_console_is_said_where_it_is_not_installed(options: dict[str, Any]) -> None:
+    assert "pip install 'flstore-server[console]'" in flstore().stdout
+    assert "console" not in options
+    assert json.loads(flstore("--json").stdout)["console"] is None
 
 
 def test_scripts_get_the_address_as_one_line(options: dict[str, Any]) -> None:

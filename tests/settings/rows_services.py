@@ -53,6 +53,7 @@ def _renewal(env: Env) -> object:
 
 
 CONSOLE: Mapping[str, Row] = {
+    "CONSOLE_URL": Row(":8090", gateway(lambda state: state.settings.console_url), ":8090"),
     "CONSOLE_API_URL": Row(
         "https://fl.example.org/", lambda env: ConsoleSettings.from_env(env).api_url, "https://fl.example.org"
     ),

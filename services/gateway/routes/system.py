@@ -24,11 +24,12 @@ GATEWAY_HOLDS = "records and statistics of rounds, under a fixed policy; FLSTORE
 
 
 @router.get("/", include_in_schema=False)
+@router.get("/ui", include_in_schema=False)
 async def index(request: Request) -> Response:
-    """Lead a browser to the API's description; tell a program where it is."""
+    """Lead a browser to the console, or else to the API's description; tell a program where that is."""
     root = request.scope["root_path"]
     if "text/html" in request.headers.get("accept", ""):
-        return RedirectResponse(f"{root}/docs")
+        return RedirectResponse(_console(request) or f"{root}/docs")
     return JSONResponse({"name": "FLStore", "version": __version__, "docs": f"{root}/docs", "api": f"{root}/v1"})
 
 
@@ -80,6 +81,14 @@ async def metrics(request: Request) -> Response:
     state.metrics.in_flight_bytes.set(state.uploads.used)
     state.metrics.table_version.set(state.backends.placement.table.version)
     return Response(generate_latest(state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _console(request: Request) -> str:
+    """Return where a browser finds the console; empty if there is none."""
+    url = state_of(request).settings.console_url
+    if url.startswith(":"):
+        return str(request.url.replace(port=int(url[1:]), path="/", query=""))
+    return url and f"{url}/"
 
 
 def _visible(request: Request, state: State, by_job: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,9 @@ import httpx
 import pytest
 import uvicorn
 
+from flstore_core.errors import InvalidParameters
 from services.gateway.app import create_app
+from services.gateway.settings import Settings
 from tests.gateway.routes.conftest import client_of
 from tests.gateway.world import NAME, TENSORS, World, body, world
 from tests.running.jobs import problem
@@ -98,6 +100,29 @@ async def test_the_root_leads_a_browser_to_the_pages_and_tells_a_program(http: h
     answer = await http.get("/", headers={"accept": "text/html,*/*", "x-forwarded-prefix": "/fl/"})
     assert (answer.status_code, answer.headers["location"]) == (307, "/fl/docs")
     assert (await http.get("/")).json()["docs"] == "/docs"
+
+
+@pytest.mark.parametrize(
+    ("setting", "found"),
+    [
+        ("https://fl.example.org/console/", "https://fl.example.org/console/"),
+        ("/console", "/console/"),
+        (":8090", "http://gateway:8090/"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/ui"])
+async def test_the_root_leads_a_browser_to_the_console_where_there_is_one(path: str, setting: str, found: str) -> None:
+    settings = Settings.from_env({"FLSTORE_CONSOLE_URL": setting})
+    async with client_of(world(console_url=settings.console_url)) as http:
+        answer = await http.get(path, headers={"accept": "text/html,*/*"})
+        assert (answer.status_code, answer.headers["location"]) == (307, found)
+        assert (await http.get(path)).json()["docs"] == "/docs"
+
+
+@pytest.mark.parametrize("setting", ["//evil.example", "console", "javascript:alert(1)", ":port"])
+def test_an_address_of_a_console_that_is_none_is_refused(setting: str) -> None:
+    with pytest.raises(InvalidParameters, match="FLSTORE_CONSOLE_URL"):
+        Settings.from_env({"FLSTORE_CONSOLE_URL": setting})
 
 
 # Behind a proxy.

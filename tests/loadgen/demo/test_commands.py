@@ -160,3 +160,18 @@ def test_a_system_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatc
     result = flstore("demo")
     assert result.exit_code == 1
     assert result.stderr.strip().endswith("gateway ended before it was ready; its log says why")
+
+
+def test_a_system_that_is_kept_stays_until_it_is_interrupted(
+    started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted:
+        def wait(self) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "threading", SimpleNamespace(Event=Interrupted))
+    result = flstore("demo", "--keep")
+    assert result.exit_code == 0, result.output
+    [run] = started
+    assert run["port"] == 8080
+    assert "console: http://127.0.0.1:" in result.stderr
