@@ -21,10 +21,10 @@ from flstore_core.ids import decode
 from flstore_core.presentation.names import legible
 from services.console import links
 from services.console.pages import NAVIGATION, View
-from services.console.views import API_URL
 from services.console.parts import states, theme
 from services.console.parts.elements import block, link, text
 from services.console.state import State
+from services.console.views import API_URL
 
 PATIENCE_S = 1.0
 """Seconds that a page waits for its view before it is sent without."""
