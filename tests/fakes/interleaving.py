@@ -23,11 +23,14 @@ sets); M. Musuvathi, S. Qadeer, "Iterative Context Bounding for Systematic Testi
 2007 (preemptions).
 """
 
+import ctypes
 import math
+import os
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Semaphore, Thread, get_ident
+from threading import Lock, Thread, get_ident
 
 from tests.fakes.store import Call
 
@@ -94,7 +97,7 @@ class Task:
         """It sleeps, and nothing was written since."""
         self._operation = operation
         self._tasks: dict[int, Task] = {}
-        self._go, self._stopped = Semaphore(0), Semaphore(0)
+        self._go, self._stopped = _closed(), _closed()
         self._thread = Thread(target=self._run, name=name, daemon=True)
 
     def start(self, tasks: "dict[int, Task]") -> None:
@@ -138,6 +141,27 @@ class Task:
             self.outcome = error
         self.pending = None
         self._stopped.release()
+
+
+@contextmanager
+def on_one_core() -> Iterator[None]:
+    """Keep this thread, and those that it starts, on the core where it runs.
+
+    One thread after the other goes on, a hundred times in a run. To wake one on another core takes twice as long.
+    """
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {ctypes.CDLL(None).sched_getcpu()})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def _closed() -> Lock:
+    """Return a gate that lets one thread through each time it is released. `Semaphore` takes ten times as long."""
+    gate = Lock()
+    gate.acquire()
+    return gate
 
 
 class RacingTime:
@@ -250,7 +274,8 @@ def explore(
     walk = Walk(independent, preemptions)
     while True:
         scheduler = Scheduler()
-        walk.run(make(scheduler), scheduler)
+        with on_one_core():
+            walk.run(make(scheduler), scheduler)
         assert walk.runs <= most_runs, f"more than {most_runs} schedules; bound the preemptions"
         if not walk.backtrack():
             return walk.runs
@@ -261,12 +286,16 @@ def sample(make: Callable[[Scheduler], Scenario], runs: int, seed: int) -> None:
     chance = random.Random(seed)
     for _ in range(runs):
         scheduler = Scheduler()
-        scenario = make(scheduler)
-        tasks, steps = scheduler.start(scenario.operations), []
-        while runnable := _runnable(tasks):
-            chosen = chance.choice(runnable)
-            steps.append(f"{tasks[chosen].name}: {_step(tasks, chosen)}")
-        _check(scenario, tasks, steps)
+        with on_one_core():
+            _run_by_chance(make(scheduler), scheduler, chance)
+
+
+def _run_by_chance(scenario: Scenario, scheduler: Scheduler, chance: random.Random) -> None:
+    tasks, steps = scheduler.start(scenario.operations), []
+    while runnable := _runnable(tasks):
+        chosen = chance.choice(runnable)
+        steps.append(f"{tasks[chosen].name}: {_step(tasks, chosen)}")
+    _check(scenario, tasks, steps)
 
 
 def _runnable(tasks: Sequence[Task]) -> list[int]:

@@ -8,7 +8,7 @@ from random import Random
 
 from flstore_core import layout
 from flstore_core.records import to_bytes
-from tests.fakes.interleaving import Scheduler, Task
+from tests.fakes.interleaving import Scheduler, Task, on_one_core
 from tests.gateway.rounds.world import JOB, NAME
 from tests.protocol.clients import Clients
 from tests.protocol.gateways import Gateway, Site, SkewedTime
@@ -78,9 +78,10 @@ def play(plan: Plan, choose: Choose, treatments: Treatments) -> Schedule:
     clients.serve(plan.before)
     store.quiet, history.step = False, 1
     serve = [partial(clients.serve, wishes) for wishes in plan.clients]
-    tasks = scheduler.start({f"client {index}": each for index, each in enumerate(serve)})
     schedule = Schedule(plan, store, history, site, gateways)
-    _run(tasks, schedule, choose)
+    with on_one_core():
+        tasks = scheduler.start({f"client {index}": each for index, each in enumerate(serve)})
+        _run(tasks, schedule, choose)
     store.quiet = True
     return schedule
 
