@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo demo-models test coverage lint format docs bench load study experiments truth cases frameworks chart dashboards-check generate lock lock-torch sbom kind kind-down e2e clean
+.PHONY: help setup demo demo-models test coverage lint format docs bench load study experiments truth cases frameworks chart dashboards-check generate lock lock-torch sbom kind kind-down e2e e2e-chaos clean
 
 help:  ## list the verbs
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -133,6 +133,9 @@ kind-down:  ## remove the kind cluster and everything in it
 
 e2e: setup  ## against the cluster that FLSTORE_E2E_KUBECONFIG names: install, use, break, upgrade, uninstall
 	$(BIN)/python -m tests.e2e
+
+e2e-chaos: setup  ## against the same: flood it, break each of its parts under load, and see that nothing acknowledged is lost
+	$(BIN)/python -m tests.e2e.chaos
 
 clean:  ## remove what was built and installed
 	rm -rf $(VENV) build services/build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

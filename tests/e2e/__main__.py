@@ -2,23 +2,14 @@
 
 import os
 import sys
-import time
-import uuid
-from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from flstore_core.client import FLStore
 from tests.e2e import steps
 from tests.e2e.cluster import Cluster
+from tests.e2e.program import MEND_WITHIN_S, cluster_of_its_own, has_moved, nothing_left, step, values
 from tests.servers import wait_until
-
-LEFT_WITHIN_S = 180.0
-MEND_WITHIN_S = 180.0
 
 
 def main() -> int:
@@ -26,15 +17,13 @@ def main() -> int:
     if not kubeconfig:
         sys.stderr.write("FLSTORE_E2E_KUBECONFIG is not set: name a cluster with Knative Serving, or run `make kind`\n")
         return 2
-    cluster = Cluster(Path(kubeconfig), f"flstore-e2e-{uuid.uuid4().hex[:6]}")
-    with ExitStack() as stack:
-        stack.callback(cluster.remove_namespace)
-        _run(cluster, _values())
+    with cluster_of_its_own(kubeconfig) as cluster:
+        _run(cluster, values())
     return 0
 
 
-def _run(cluster: Cluster, values: dict[str, Any]) -> None:
-    step("install", lambda: cluster.install(values))
+def _run(cluster: Cluster, given: dict[str, Any]) -> None:
+    step("install", lambda: cluster.install(given))
     step("helm test", lambda: cluster.test().strip().splitlines()[-1])
     with cluster.gateway() as url, FLStore(url, retries=8) as store:
         for name in ("ingest", "ask", "reach_zero"):
@@ -46,19 +35,11 @@ def _run(cluster: Cluster, values: dict[str, Any]) -> None:
         step("evict gateway and controller", partial(evict, cluster))
     with cluster.gateway() as url, FLStore(url, retries=8) as store:
         step("ask after eviction", partial(steps.ask, store))
-    step("upgrade", lambda: cluster.upgrade({**values, "logLevel": "DEBUG"}))
+    step("upgrade", lambda: cluster.upgrade({**given, "logLevel": "DEBUG"}))
     with cluster.gateway() as url, FLStore(url, retries=8) as store:
         step("ask after upgrade", partial(steps.ask, store))
     step("uninstall", cluster.uninstall)
     step("nothing is left", partial(nothing_left, cluster))
-
-
-def step(name: str, act: Callable[[], object]) -> None:
-    """Do one step and print its time and what it found."""
-    started = time.monotonic()
-    found = act()
-    sys.stdout.write(f"{name:30} {time.monotonic() - started:7.1f} s   {found or ''}\n")
-    sys.stdout.flush()
 
 
 def kill_a_shard(cluster: Cluster, store: FLStore) -> str:
@@ -78,29 +59,7 @@ def evict(cluster: Cluster) -> None:
     for component in ("gateway", "placement"):
         before = cluster.pods(component)
         cluster.evict(before[0])
-        wait_until(partial(_moved, cluster, component, before), f"{component} coming back", MEND_WITHIN_S)
-
-
-def _moved(cluster: Cluster, component: str, before: list[str]) -> bool:
-    now = cluster.pods(component)
-    return before[0] not in now and len(now) >= len(before)
-
-
-def nothing_left(cluster: Cluster) -> str:
-    """Wait until everything of the release is gone, data included, since the values asked for that."""
-    wait_until(
-        lambda: not cluster.leftovers(), f"an empty namespace, but {cluster.leftovers()} being left", LEFT_WITHIN_S
-    )
-    return "objects, volumes and shards are gone"
-
-
-def _values() -> dict[str, Any]:
-    """Return the given values; what is measured here is to leave nothing behind, and to be at zero soon."""
-    path = os.environ.get("FLSTORE_E2E_VALUES")
-    given: dict[str, Any] = (yaml.safe_load(Path(path).read_text()) or {}) if path else {}
-    store = {**given.get("objectStore", {}), "keepData": False}
-    shards = {"stableWindow": "15s", "retention": "0s", **given.get("shards", {})}
-    return {**given, "objectStore": store, "shards": shards}
+        wait_until(partial(has_moved, cluster, component, before), f"{component} coming back", MEND_WITHIN_S)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlencode
 
 import helm_python
 import httpx
@@ -79,6 +80,36 @@ class Cluster:
         body = client.V1Eviction(metadata=client.V1ObjectMeta(name=pod, namespace=self.namespace))
         self.core.create_namespaced_pod_eviction(pod, self.namespace, body)
 
+    def restarts(self, component: str) -> int:
+        """Return how often containers of one part have ended and were started again in their pods."""
+        statuses = [status for pod in self._all_pods(component) for status in pod.status.container_statuses or ()]
+        return sum(status.restart_count for status in statuses)
+
+    def scale(self, component: str, replicas: int) -> None:
+        """Ask for so many pods of one part, a deployment."""
+        body = {"spec": {"replicas": replicas}}
+        self.apps.patch_namespaced_deployment_scale(f"{RELEASE}-{component}", self.namespace, body)
+
+    def change_job(self, name: str, spec: Json) -> None:
+        """Change a job's FLJob object, and return once the controller has taken it; a field that is None goes."""
+        group, version, plural = FLJOBS
+        wait_until(lambda: self._fljob(name) is not None, f"an FLJob {name}", TIMEOUT_S)
+        self.custom.patch_namespaced_custom_object(group, version, self.namespace, plural, name, {"spec": spec})
+        wait_until(lambda: _is_observed(self._fljob(name)), f"the controller observing FLJob {name}", TIMEOUT_S)
+
+    def _fljob(self, name: str) -> Json | None:
+        group, version, plural = FLJOBS
+        items = self.custom.list_namespaced_custom_object(group, version, self.namespace, plural)["items"]
+        return next((item for item in items if item["metadata"]["name"] == name), None)
+
+    def read(self, pod: str, port: int, path: str, **query: str) -> str:
+        """Return what a pod answers to a GET that the API server hands on to it."""
+        api = self.core.api_client
+        url = f"{api.configuration.host}/api/v1/namespaces/{self.namespace}/pods/{pod}:{port}/proxy/{path}"
+        answer = api.call_api("GET", f"{url}?{urlencode(query)}")
+        body: bytes = answer.read()
+        return body.decode()
+
     def leftovers(self) -> list[str]:
         """Return everything of the release that is still there."""
         core, apps, namespace = self.core, self.apps, self.namespace
@@ -143,6 +174,11 @@ class Forwarding:
         if self._process is not None:
             self._process.terminate()
             self._process.wait()
+
+
+def _is_observed(item: Json | None) -> bool:
+    status = (item or {}).get("status") or {}
+    return item is not None and status.get("observedGeneration") == item["metadata"]["generation"]
 
 
 def _is_ready(pod: client.V1Pod) -> bool:
