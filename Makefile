@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo demo-models test coverage lint format docs bench load study experiments truth cases frameworks chart dashboards-check generate lock lock-torch sbom kind kind-down e2e e2e-chaos clean
+.PHONY: help setup demo demo-models test coverage lint format docs bench load study experiments pictures truth cases frameworks chart dashboards-check generate lock lock-torch sbom kind kind-down e2e e2e-chaos clean
 
 help:  ## list the verbs
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -63,6 +63,9 @@ load: setup  ## put a compressed hour of load on FLStore and both baselines; nee
 experiments: setup  ## run the experiments, going on where they were stopped; writes docs/results
 	$(BIN)/python -m loadgen experiments
 
+pictures: setup  ## draw the pictures of docs/ anew, from the data beside them
+	$(BIN)/python -m loadgen pictures
+
 study: $(COMPILED)  ## compare the caching policies over mixes, budgets and seeds; writes docs/policies.md; needs a C compiler
 	PYTHONPATH=$(CURDIR)/build/compiled $(BIN)/python -P -m loadgen study
 
@@ -72,7 +75,7 @@ truth: setup  ## ask workloads about real trainings with planted attackers and g
 cases: setup  ## run the programs in ../shared/cases, if there are any, against a fresh FLStore
 	$(BIN)/python -m tests.cases
 
-frameworks: $(VENV)/.demo  ## run frameworks with attackers and with large models, recorded in FLStore; writes docs/frameworks.md; builds their environments
+frameworks: setup  ## run frameworks with attackers and with large models, recorded in FLStore; writes docs/frameworks.md; builds their environments
 	$(BIN)/python -m tests.frameworks
 
 chart: setup  ## lint and render the Helm chart under many values, and validate every object

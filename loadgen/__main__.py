@@ -4,6 +4,7 @@ import click
 
 from loadgen.compare.command import compare_command
 from loadgen.experiments.command import experiments_command
+from loadgen.pictures.command import pictures_command
 from loadgen.replay.command import replay_command
 from loadgen.run.command import report_command, run_command
 from loadgen.study.command import study_command
@@ -22,6 +23,7 @@ main.add_command(trace_command)
 main.add_command(study_command)
 main.add_command(replay_command)
 main.add_command(experiments_command)
+main.add_command(pictures_command)
 
 if __name__ == "__main__":
     main()

@@ -52,7 +52,7 @@ def compare_command(scenario: str, output: Path, **options: Any) -> None:
             save(result, output.with_name(f"{output.stem}-{result['system'].lower()}.json"))
         output.write_text(page(results), encoding="utf-8")
         print_results(results, console)
-        console.print(f"The page with plots is {output}", markup=False)
+        console.print(f"The page with pictures is {output}", markup=False)
     sys.exit(1 if any(result["partial"] for result in results) else 0)
 
 

@@ -14,8 +14,8 @@ from flstore_core.patterns import Pattern
 from loadgen.compare.comparison import Comparison
 from loadgen.experiments.base import Cell, Measured, Outcome, Report, whole
 from loadgen.experiments.tables import table
+from loadgen.pictures.base import LATENCY_AXES, Picture
 from loadgen.run.events import Event, Request, parse_event
-from loadgen.run.plot import Axis, plot
 from loadgen.run.runner import JOB_SETTINGS, Pace, Plan
 from loadgen.systems.deployments import Deployment, System
 from loadgen.traces.generator import generate
@@ -66,9 +66,8 @@ class Ablation:
         heads = [f"{name}, mean ms" for name in ("all", *patterns)]
         text = table(["without", *heads, "p99 ms", "hit rate", "an upload, ms", "requests, $ / 1e6", "errors"], rows)
         curves = {f"without {each.values['without']}": each.measured["curve"] for each in outcomes}
-        times = [ms for curve in curves.values() for ms, _ in curve]
-        svg = plot(self.title, curves, Axis.over("milliseconds", times, logarithmic=True), Axis("share", 0.0, 1.0))
-        return Report(text + "\n![Latencies](ablation.svg)\n", {"ablation": svg})
+        picture = Picture(self.title, curves, *LATENCY_AXES)
+        return Report(text + "\n![Latencies](ablation.svg)\n", {"ablation": picture})
 
 
 def _of_models(events: Sequence[Event]) -> Iterator[Event]:

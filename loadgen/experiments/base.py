@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from flstore_core.errors import Unavailable
+from loadgen.pictures.base import Picture
 from loadgen.traces.generator import TraceSettings
 
 Measured = dict[str, Any]
@@ -41,12 +42,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """An experiment's results as text and plots."""
+    """An experiment's results as text and pictures."""
 
     text: str
     """Markdown."""
-    plots: Mapping[str, str] = field(default_factory=dict)
-    """SVGs by name."""
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
+    """By the names of their files, without suffix."""
 
 
 class Experiment(Protocol):

@@ -17,7 +17,7 @@ import numpy as np
 from flstore_core.client import FLStore
 from loadgen.experiments.base import Cell, Measured, Outcome, Report
 from loadgen.experiments.tables import table, varied
-from loadgen.run.plot import Axis, plot
+from loadgen.pictures.base import Axis, Picture
 from loadgen.systems.deployments import flstore_in
 
 REQUESTS = 20
@@ -62,8 +62,9 @@ class Cold:
             curves[f"window {idle:g} s"] = sorted(
                 (idle / each.values["interval_s"], _cold_share(each)) for each in mine
             )
-        svg = plot(self.title, curves, Axis("idle window over mean interval", 0.0, 8.0), Axis("cold share", 0.0, 1.0))
-        return Report(text + "\n![Cold share](cold.svg)\n", {"cold": svg})
+        across = Axis("idle window over mean interval of requests", low=0.0, high=8.0)
+        picture = Picture(self.title, curves, across, Axis.share("requests that found the shard at zero"))
+        return Report(text + "\n![Cold share](cold.svg)\n", {"cold": picture})
 
 
 def _ask(client: FLStore) -> dict[str, Any]:

@@ -21,7 +21,7 @@ NAMES = [experiment.name for experiment in EXPERIMENTS]
 @click.argument("names", type=click.Choice(NAMES), nargs=-1, metavar="[NAME]...")
 @click.option("--quick", is_flag=True, help="Few and small cells, to check that everything works.")
 @click.option("--kept", type=FOLDER, default=Path("build/experiments"), help="Finished cells; delete one to redo it.")
-@click.option("--output", type=FOLDER, default=Path("docs/results"), help="Page, plots and summaries.")
+@click.option("--output", type=FOLDER, default=Path("docs/results"), help="Page, pictures and summaries.")
 def experiments_command(names: tuple[str, ...], quick: bool, kept: Path, output: Path) -> None:
     """Run all experiments, or those named, and write the results page.
 

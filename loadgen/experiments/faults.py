@@ -15,8 +15,8 @@ from flstore_core.client import AsyncFLStore
 from loadgen.experiments.base import Cell, Measured, Outcome, Report, whole
 from loadgen.experiments.history import History
 from loadgen.experiments.tables import averaged, table, varied
+from loadgen.pictures.base import LATENCY_AXES, Picture
 from loadgen.run.events import Event
-from loadgen.run.plot import Axis, plot
 from loadgen.run.runner import Plan
 from loadgen.run.session import Session
 from loadgen.systems.deployments import flstore_in
@@ -63,11 +63,7 @@ class Faults:
         # One curve for each number of copies, that of the first seed: of equal keys the last one stays, so in reverse.
         first = {each.values["replicas"]: each.measured["curve"] for each in reversed(outcomes)}
         curves = {f"R = {count}": first[count] for count in copies}
-        times = [ms for curve in curves.values() for ms, _ in curve]
-        svg = plot(
-            self.title, curves, Axis.over("milliseconds", times, logarithmic=True), Axis("share answered", 0.0, 1.0)
-        )
-        return Report(text + "\n![Latencies](faults.svg)\n", {"faults": svg})
+        return Report(text + "\n![Latencies](faults.svg)\n", {"faults": Picture(self.title, curves, *LATENCY_AXES)})
 
 
 async def _under_fire(url: str, history: History, seed: int) -> tuple[dict[str, Any], int]:

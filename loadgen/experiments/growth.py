@@ -16,7 +16,7 @@ from loadgen.experiments.base import Cell, Measured, Outcome, Report
 from loadgen.experiments.history import History, asked_again
 from loadgen.experiments.power_law import power_law
 from loadgen.experiments.tables import table
-from loadgen.run.plot import Axis, plot
+from loadgen.pictures.base import Axis, Picture
 from loadgen.systems.deployments import flstore_in, store_folder
 from loadgen.systems.processes import descendants_rss
 
@@ -54,13 +54,13 @@ class Growth:
             y = [max(1e-9, each.measured[key]) for each in outcomes]
             law = power_law(x, y)
             rows.append([label, *y, law.exponent, law.r2])
-            curves[label] = list(zip(x, y, strict=True))
+            curves[label] = [(size, value / y[0]) for size, value in zip(x, y, strict=True)]
         heads = [f"{count:g} {self._dimension}" for count in x]
         text = table(["", *heads, "exponent", "R²"], rows)
-        every = [value for curve in curves.values() for _, value in curve]
-        across = Axis.over(self._dimension, x, logarithmic=True)
-        svg = plot(self.title, curves, across, Axis.over("", every, logarithmic=True))
-        return Report(text + f"\n![Growth]({self.name}.svg)\n", {self.name: svg})
+        across = Axis(self._dimension, logarithmic=True)
+        upwards = Axis(f"times as much as with the fewest {self._dimension}", logarithmic=True)
+        picture = Picture(self.title, curves, across, upwards)
+        return Report(text + f"\n![Growth]({self.name}.svg)\n", {self.name: picture})
 
 
 def _measure(size: Mapping[str, int], folder: str) -> Measured:

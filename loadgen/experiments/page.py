@@ -1,4 +1,4 @@
-"""Writes the results page, its plots, and the summaries that they show."""
+"""Writes the results page, its pictures, and the summaries that they show."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from loadgen.experiments.base import Outcome, Report
 from loadgen.experiments.design import Design
+from loadgen.pictures.files import save
 from loadgen.run.machine import machine
 
 BEGIN, END = "<!-- experiments: begin -->", "<!-- experiments: end -->"
@@ -24,13 +25,13 @@ class Section:
 
 
 def write(sections: Sequence[Section], folder: Path, command: str) -> Path:
-    """Write the generated part of the page, plots and summaries into `folder`; return the page's path."""
+    """Write the generated part of the page, pictures and summaries into `folder`; return the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
     for section in sections:
         summary = [asdict(outcome) for outcome in section.outcomes]
         _write(folder / f"{section.design.name}.json", json.dumps(_without_curves(summary), indent=1) + "\n")
-        for name, svg in section.report.plots.items():
-            _write(folder / f"{name}.svg", svg)
+        for name, picture in section.report.pictures.items():
+            save(picture, folder, name)
     page = folder / "README.md"
     earlier = page.read_text(encoding="utf-8") if page.exists() else f"# Results\n\n{BEGIN}\n{END}\n"
     before, after = earlier[: earlier.index(BEGIN) + len(BEGIN)], earlier[earlier.index(END) :]
@@ -48,7 +49,7 @@ def _section(section: Section) -> str:
 
 
 def _without_curves(value: object) -> object:
-    """Return JSON values without the points of curves: the plots show them."""
+    """Return JSON values without the points of curves: they lie beside the pictures that show them."""
     if isinstance(value, Mapping):
         return {name: _without_curves(each) for name, each in value.items() if name != "curve"}
     return [_without_curves(each) for each in value] if isinstance(value, list) else value

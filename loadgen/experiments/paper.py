@@ -8,8 +8,8 @@ from loadgen.compare.comparison import Comparison
 from loadgen.compare.hourly_cost import HourlyCost, awake_share, paper_hour_cost
 from loadgen.experiments.base import Cell, Measured, Outcome, Report, whole
 from loadgen.experiments.tables import table, varied
+from loadgen.pictures.base import LATENCY_AXES, Picture
 from loadgen.run.events import parse_event
-from loadgen.run.plot import Axis, plot
 from loadgen.run.runner import Pace, Plan
 from loadgen.systems.deployments import TITLES, Deployment, System
 from loadgen.systems.seaweedfs import seaweedfs
@@ -45,12 +45,12 @@ class Paper:
         return {**{system: _kept(whole(result)) for system, result in results.items()}, "hour": hour.to_json()}
 
     def report(self, outcomes: Sequence[Outcome]) -> Report:
-        plots = {
-            f"{self.name}-{each.values['model']}": _cdf(f"{self.title}: {each.values['model']}", each)
+        pictures = {
+            f"{self.name}-{each.values['model']}": _latencies(f"{self.title}: {each.values['model']}", each)
             for each in outcomes
         }
-        shown = "\n".join(f"![Latencies]({name}.svg)\n" for name in plots)
-        return Report("\n".join([_headline(outcomes), _costs(outcomes), _workloads(outcomes), shown]), plots)
+        shown = "\n".join(f"![Latencies]({name}.svg)\n" for name in pictures)
+        return Report("\n".join([_headline(outcomes), _costs(outcomes), _workloads(outcomes), shown]), pictures)
 
 
 def _kept(result: Any) -> Measured:
@@ -113,7 +113,6 @@ def _mean(each: Outcome, system: System, name: str) -> str:
     return f"{row['mean_ms']:.1f}" if row else "–"
 
 
-def _cdf(title: str, each: Outcome) -> str:
+def _latencies(title: str, each: Outcome) -> Picture:
     curves = {TITLES[system]: each.measured[system]["curve"] for system in System}
-    times = [ms for curve in curves.values() for ms, _ in curve]
-    return plot(title, curves, Axis.over("milliseconds", times, logarithmic=True), Axis("share", 0.0, 1.0))
+    return Picture(title, curves, *LATENCY_AXES)

@@ -24,8 +24,8 @@ from loadgen.experiments.base import Cell, Measured, Outcome, Report
 from loadgen.experiments.history import History, asked_again
 from loadgen.experiments.network_of_queues import Flow, Station, offered, simulate
 from loadgen.experiments.tables import table
+from loadgen.pictures.base import Axis, Picture
 from loadgen.run.connections import Pool
-from loadgen.run.plot import Axis, plot
 from loadgen.run.synthetic_models import Models, schema_of
 from loadgen.run.target import Target
 from loadgen.systems.deployments import flstore_in
@@ -94,10 +94,9 @@ class Planning:
         heads = [f"{each.values['jobs']} jobs, load / wait ms" for each in outcomes]
         needed_for = f"servers for {outcomes[-1].values['jobs']} jobs at a load of {HIGH:g}"
         text = table(["station", "servers", *heads, needed_for], rows) + "\n" + _told(outcomes[-1].measured)
-        jobs = [float(each.values["jobs"]) for each in outcomes]
-        loads = [load for curve in curves.values() for _, load in curve]
-        across, up = (Axis.over(label, of, logarithmic=True) for label, of in (("jobs", jobs), ("load", loads)))
-        return Report(text + "\n![Load](planning.svg)\n", {"planning": plot(self.title, curves, across, up)})
+        upwards = Axis("load (at 1, all servers are always busy)", logarithmic=True)
+        picture = Picture(self.title, curves, Axis("jobs", logarithmic=True), upwards)
+        return Report(text + "\n![Load](planning.svg)\n", {"planning": picture})
 
 
 def _told(measured: Mapping[str, Mapping[str, float]]) -> str:

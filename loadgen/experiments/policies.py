@@ -8,10 +8,10 @@ from flstore_core.client import FLStore
 from flstore_core.simulator import read_trace
 from loadgen.experiments.base import Cell, Measured, Outcome, Report
 from loadgen.experiments.tables import table
+from loadgen.pictures.base import Axis, Picture
 from loadgen.replay.command import one_shard
 from loadgen.replay.excerpt import cut
 from loadgen.replay.hit_rates import compare
-from loadgen.run.plot import Axis, plot
 from loadgen.traces.generator import generate
 
 SHRINK = Fraction(1, 1000)
@@ -41,9 +41,8 @@ class Policies:
             rows.append([f"`{each.values['policy']}`", *live, f"{100 * each.measured['all']['simulated']:.1f}"])
         text = table(["policy, hit rate in per cent", *patterns, "all, simulated"], rows)
         curves = {
-            each.values["policy"]: [(at, each.measured[name]["live"]) for at, name in enumerate(patterns)]
-            for each in outcomes
+            name: [(each.measured[name]["live"], float(row)) for row, each in enumerate(outcomes)] for name in patterns
         }
-        across = Axis(", ".join(f"{at} is {name}" for at, name in enumerate(patterns)), 0.0, len(patterns) - 1)
-        svg = plot(self.title, curves, across, Axis("share of requests that hit", 0.0, 1.0))
-        return Report(text + "\n![Hit rates](policies.svg)\n", {"policies": svg})
+        upwards = Axis("policy", names=tuple(each.values["policy"] for each in outcomes))
+        picture = Picture(self.title, curves, Axis.share("requests that hit"), upwards, joined=False)
+        return Report(text + "\n![Hit rates](policies.svg)\n", {"policies": picture})

@@ -8,8 +8,8 @@ from flstore_core.patterns import Pattern
 from loadgen.experiments.base import Cell, Measured, Outcome, Report, whole
 from loadgen.experiments.history import History, asked_again
 from loadgen.experiments.tables import table, varied
+from loadgen.pictures.base import Axis, Picture
 from loadgen.run.events import Event, Request
-from loadgen.run.plot import Axis, plot
 from loadgen.run.runner import Plan
 from loadgen.run.session import Session, run_session
 from loadgen.systems.deployments import flstore_in
@@ -58,10 +58,9 @@ class Saturation:
             ]
             for needs in varied(outcomes, "needs")
         }
-        rates = [rate for curve in curves.values() for _, rate in curve]
-        across = Axis.over("shards", [float(n) for n in varied(outcomes, "shards")], zero=True)
-        svg = plot(self.title, curves, across, Axis.over("answers a second", rates, zero=True))
-        return Report(text + "\n![Requests a second](saturation.svg)\n", {"saturation": svg})
+        across = Axis("shards", ticks=tuple(varied(outcomes, "shards")))
+        picture = Picture(self.title, curves, across, Axis("answers a second", low=0.0))
+        return Report(text + "\n![Requests a second](saturation.svg)\n", {"saturation": picture})
 
 
 def _step(url: str, ask: Request, rate: float) -> dict[str, float]:

@@ -4,5 +4,5 @@ A request's latency counts from the moment at which it was due, so that a slow s
 
 Here: `events` and `scenario` (what is sent), `synthetic_models`, `questions` (what a trace's request means to a
 target), `connections` and `target` (sending), `runner` and `session` (when), `tally` and `latencies` (counting),
-`results`, `machine` (what they were made on), and what shows them: `page`, `plot`, `terminal`, `exporter`.
+`results`, `machine` (what they were made on), and what shows them: `page`, `terminal`, `exporter`.
 """

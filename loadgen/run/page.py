@@ -1,11 +1,13 @@
-"""One or several runs as a self-contained HTML page: figures, and plots as inline SVG."""
+"""One or several runs as a self-contained HTML page: figures and pictures."""
 
-from collections.abc import Callable, Mapping, Sequence
+import base64
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from itertools import accumulate
 from typing import Any
 
-from loadgen.run.plot import Axis, Curve, plot
+from loadgen.pictures.base import LATENCY_AXES, Axis, Curve, Picture
+from loadgen.pictures.drawing import draw
 from loadgen.run.terminal import COLUMNS
 
 Result = Mapping[str, Any]
@@ -24,7 +26,7 @@ def page(results: Sequence[Result]) -> str:
     for result in results:
         bad = ' class="bad"' if _is_bad(result) else ""
         body.append(f"<p{bad}><b>{escape(name_of(result))}</b>: {escape(str(result['headline']))}</p>")
-    body += [_plots(results)]
+    body += map(_embedded, _pictures(results))
     body += [_figures(result) for result in results]
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -41,32 +43,27 @@ def _is_bad(result: Result) -> bool:
     return bool(result["partial"]) or str(result["headline"]).startswith("DID NOT")
 
 
-def _plots(results: Sequence[Result]) -> str:
+def _pictures(results: Sequence[Result]) -> Iterator[Picture]:
     many = len(results) > 1
     names = ["overall"] if many else list(results[0]["curves"])
     curves = {
         (name_of(result) if many else name): result["curves"].get(name, []) for result in results for name in names
     }
-    times = [ms for curve in curves.values() for ms, _ in curve]
-    parts = [
-        plot(
-            "Latency: share of requests answered within",
-            curves,
-            Axis.over("milliseconds", times, logarithmic=True),
-            Axis("share", 0.0, 1.0),
-        ),
-        _over_time(results, "Hit rate", "share of requests", _hit_rate),
-        _over_time(results, "Awake shards", "shards", _awake),
-        _over_time(results, "Cost of the requests so far", "dollars", _dollars),
-    ]
-    return "".join(parts)
+    yield Picture("Latency: share of requests answered within", curves, *LATENCY_AXES)
+    yield _over_time(results, "Hit rate so far", Axis.share("requests that hit"), _hit_rate)
+    yield _over_time(results, "Awake shards", Axis("shards", low=0.0, whole=True), _awake)
+    yield _over_time(results, "Cost of the requests so far", Axis("dollars", low=0.0), _dollars)
 
 
-def _over_time(results: Sequence[Result], title: str, label: str, curve_of: Callable[[Result], Curve]) -> str:
+def _over_time(results: Sequence[Result], title: str, upwards: Axis, curve_of: Callable[[Result], Curve]) -> Picture:
     curves = {name_of(result): curve_of(result) for result in results}
-    points = [point for curve in curves.values() for point in curve]
-    x = Axis.over("seconds", [at for at, _ in points], zero=True)
-    return plot(title, curves, x, Axis.over(label, [value for _, value in points], zero=True))
+    return Picture(title, curves, Axis("time in s", low=0.0), upwards)
+
+
+def _embedded(picture: Picture) -> str:
+    """Return a picture as an element of its own: the styles and names in an SVG would hold for the whole page."""
+    svg = base64.b64encode(draw(picture).encode()).decode()
+    return f'<img alt="{escape(picture.title)}" src="data:image/svg+xml;base64,{svg}">'
 
 
 def _hit_rate(result: Result) -> Curve:
@@ -88,6 +85,15 @@ def _dollars(result: Result) -> Curve:
     ]
 
 
+def _in_words(settings: Mapping[str, Any]) -> str:
+    told = (f"{name.replace('_', ' ')} {_in_one(each)}" for name, each in settings.items())
+    return ", ".join(told) or "none"
+
+
+def _in_one(value: object) -> str:
+    return f"({_in_words(value)})" if isinstance(value, Mapping) else str(value)
+
+
 def _figures(result: Result) -> str:
     heads = "".join(f"<th>{escape(name)}</th>" for name in ("", "count", *(c.replace("_", " ") for c in COLUMNS)))
     rows = []
@@ -100,11 +106,11 @@ def _figures(result: Result) -> str:
         "network": result.get("network", "–"),
         "seconds": result["elapsed_s"],
         "asked, answered, postponed": f"{result['asked']}, {result['answered']}, {result['postponed']}",
-        "errors": result["errors"] or "none",
-        "hit rate by pattern": result["hit_rates"],
+        "errors": _in_words(result["errors"]),
+        "hit rate by pattern": _in_words(result["hit_rates"]),
         "dollars": f"{result['dollars']:.6f}",
         "sent late by, p99 ms": result["lag"]["p99_ms"],
-        "plan": result["plan"],
+        "plan": _in_words(result["plan"]),
     }
     told = "".join(f"<tr><td>{escape(k)}</td><td>{escape(str(v))}</td></tr>" for k, v in facts.items())
     return f"<h2>{escape(name_of(result))}</h2><table><tr>{heads}</tr>{''.join(rows)}</table><table>{told}</table>"

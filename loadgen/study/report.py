@@ -1,4 +1,4 @@
-"""Writes the study into `docs/policies.md`: tables between two marks, and curves as SVG files."""
+"""Writes the study into `docs/policies.md`: tables between two marks, and pictures."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -6,31 +6,42 @@ from statistics import mean, stdev
 from typing import TypeVar
 
 from flstore_core.policies.registry import BELADY, ablation_names, how_built, rival_names
+from loadgen.pictures.base import Axis, Picture
+from loadgen.pictures.files import save
 from loadgen.study.cells import ABLATED_MIX, BUDGETS, HOURS, PATTERNS, REQUESTS, ROUNDS, SEEDS, Measured
-from loadgen.study.chart import chart
 from loadgen.traces.mixes import MIXES
 
 BEGIN, END = "<!-- study: begin -->", "<!-- study: end -->"
 Column = TypeVar("Column")
 POLICIES = ("tailored", *rival_names(), BELADY)
 CURVES = ("tailored", "belady", "lru", "lru+arrival", "s3-fifo", "gdsf+arrival", "lfu", "random")
-"""Policies in the charts: chosen by hand, since more lines cannot be told apart. The tables have all."""
+"""Policies in the pictures: chosen by hand, since more lines cannot be told apart. The tables have all."""
 SHOWN_BUDGET = 2
 CLOSE = 0.005
 """Hit rates that differ by less count as equal."""
 
 
 def write_report(measured: Sequence[Measured], page: Path) -> None:
-    """Write tables into `page` between its marks, and one SVG for each mix into the folder `images` beside it."""
+    """Write tables into `page` between its marks, and a picture for each mix into the folder `images` beside it."""
     images = page.parent / "images"
     images.mkdir(parents=True, exist_ok=True)
     for mix in MIXES:
-        curves = {name: [(b, mean(_rates(measured, name, mix, b))) for b in BUDGETS] for name in CURVES}
-        (images / f"policies-{mix}.svg").write_text(chart(f"Request hit rate, mix {mix}", curves), encoding="utf-8")
+        save(pictured(measured, mix), images, f"policies-{mix}")
     text = page.read_text(encoding="utf-8")
     before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-    body = "\n".join(_sections(measured))
-    page.write_text(f"{before}\n\n{body}\n{after}", encoding="utf-8")
+    page.write_text(f"{before}\n\n{tables(measured)}\n{after}", encoding="utf-8")
+
+
+def pictured(measured: Sequence[Measured], mix: str) -> Picture:
+    """Return hit rates by budget."""
+    curves = {name: [(b, mean(_rates(measured, name, mix, b))) for b in BUDGETS] for name in CURVES}
+    across = Axis("budget in rounds of the model", logarithmic=True, ticks=BUDGETS)
+    return Picture(f"Requests that hit, by budget: mix {mix}", curves, across, Axis.share("requests that hit"))
+
+
+def tables(measured: Sequence[Measured]) -> str:
+    """Return all tables as Markdown."""
+    return "\n".join(_sections(measured))
 
 
 def _sections(measured: Sequence[Measured]) -> Iterable[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from flstore_core.client import FLStore
+from loadgen.pictures.files import save
 from loadgen.run.machine import machine
 from services.local.running import running
 from tests.frameworks import accuracy, memory, overhead
@@ -20,7 +21,7 @@ from tests.frameworks.environments import ROOT, environment, work_folder
 from tests.frameworks.pages import PAGE
 from tests.frameworks.programs import FRAMEWORKS, Framework
 from tests.frameworks.quickstart import Recorded, run_quickstart
-from tests.frameworks.report import image, plotted, section
+from tests.frameworks.report import image, pictured, section
 from tests.frameworks.steps import Steps, side_by_side
 from tests.frameworks.study import Study, shortfalls
 from tests.truth.page import replaced
@@ -37,7 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=work_folder()) as folder:
         studies = _study(Path(folder), steps)
     for study in studies:
-        (PAGE.parent / image(study)).write_text(plotted(study), encoding="utf-8")
+        save(pictured(study), PAGE.parent / "images", image(study))
     text = section(studies, steps.problems, machine("make frameworks"))
     PAGE.write_text(replaced(PAGE.read_text(encoding="utf-8"), "frameworks", text), encoding="utf-8")
     for study in studies:

@@ -1,8 +1,8 @@
-"""What is generated in docs/frameworks.md, between marks, and the plots beside it."""
+"""What is generated in docs/frameworks.md, between marks, and the pictures beside it."""
 
 from collections.abc import Iterable, Sequence
 
-from loadgen.run.plot import Axis, plot
+from loadgen.pictures.base import Axis, Picture
 from tests.frameworks import accuracy, memory, overhead
 from tests.frameworks.accuracy import ATTACKERS, ATTACKS, EVEN, SEED, SEEDS, UNEVEN, Case
 from tests.frameworks.plan import Plan
@@ -26,7 +26,7 @@ def section(studies: Sequence[Study], problems: Iterable[str], machine: str) -> 
         _recorded(studies),
         "### Accuracy with attackers",
         _about_accuracy(),
-        *(f"![Accuracy over rounds]({image(study)})" for study in studies),
+        *(f"![Accuracy over rounds](images/{image(study)}.svg)" for study in studies),
         _accuracies(studies),
         "### What advice loses, and what missing data loses",
         _about_losses(),
@@ -44,20 +44,19 @@ def section(studies: Sequence[Study], problems: Iterable[str], machine: str) -> 
 
 
 def image(study: Study) -> str:
-    """Return the plot's path, from the page."""
-    return f"images/frameworks-{study.name.lower()}.svg"
+    """Return the name of the picture's file, without suffix."""
+    return f"frameworks-{study.name.lower()}"
 
 
-def plotted(study: Study) -> str:
-    """Return accuracy over rounds as SVG, a curve for each training on even data."""
+def pictured(study: Study) -> Picture:
+    """Return accuracy over rounds, a curve for each training on even data."""
     curves = {
         case.name: [(float(number), value) for number, value in enumerate(study.learned[case].outcome.accuracy)]
         for case in accuracy.even_cases()
         if case in study.learned
     }
-    title = f"{study.name}: accuracy over rounds"
-    across = Axis("round", 0.0, float(Plan().rounds))
-    return plot(title, curves, across, Axis("accuracy on held-out digits", 0.0, 1.0))
+    across = Axis("round", low=0.0, high=float(Plan().rounds), whole=True)
+    return Picture(f"{study.name}: accuracy over rounds", curves, across, Axis.share("accuracy on held-out digits"))
 
 
 def _recorded(studies: Sequence[Study]) -> str:

@@ -18,7 +18,7 @@ from tests.frameworks.overhead import Overhead
 from tests.frameworks.plan import RESNET, Outcome, Plan
 from tests.frameworks.programs import FRAMEWORKS
 from tests.frameworks.quickstart import Recorded
-from tests.frameworks.report import plotted, section
+from tests.frameworks.report import pictured, section
 from tests.frameworks.steps import Steps, side_by_side
 from tests.frameworks.study import Study, shortfalls
 
@@ -62,7 +62,7 @@ def test_what_was_measured_is_in_the_section() -> None:
 def test_the_same_measurements_make_the_same_page() -> None:
     shuffled = dict(reversed(list(study().learned.items())))
     assert section([study()], [], "") == section([study(learned=shuffled)], [], "")
-    assert plotted(study()) == plotted(study(learned=shuffled))
+    assert pictured(study()) == pictured(study(learned=shuffled))
 
 
 def test_what_advice_loses_is_told_from_what_missing_data_loses() -> None:
@@ -178,12 +178,13 @@ answer(train)
     assert ended.stderr.endswith("RuntimeError: no simulation\n")
 
 
-def test_the_plot_has_a_curve_for_each_kind_of_training() -> None:
-    svg = plotted(study())
-    for attack in ("no", "sign-flip", "scaled-noise"):
-        for advice in ("no advice", "advice followed"):
-            assert f">{attack} attackers, {advice}</text>" in svg
-    assert ">honest clients alone</text>" in svg
+def test_the_picture_has_a_curve_for_each_kind_of_training() -> None:
+    names = [
+        f"{attack} attackers, {advice}"
+        for attack in ("no", "sign-flip", "scaled-noise")
+        for advice in ("no advice", "advice followed")
+    ]
+    assert list(pictured(study()).curves) == [*names, "honest clients alone"]
 
 
 def test_a_training_without_flstore_has_no_address() -> None:

@@ -35,7 +35,7 @@ def test_an_experiment_runs_end_to_end_and_goes_on_where_it_was_stopped(tmp_path
     assert text.startswith("# By hand\n")
     assert text.endswith("Stays.\n")
     assert "| similarity of a round, ms |" in text
-    assert (tmp_path / "results" / f"{NAME}.svg").read_text().startswith("<svg")
+    assert (tmp_path / "results" / f"{NAME}.svg").read_text().startswith("<?xml")
     assert [row["values"]["clients"] for row in json.loads((tmp_path / "results" / f"{NAME}.json").read_text())] == [
         4,
         8,

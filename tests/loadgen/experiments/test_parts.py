@@ -30,10 +30,14 @@ from loadgen.experiments.network_of_queues import Flow, Station, offered, simula
 from loadgen.experiments.page import BEGIN, END, Section, write
 from loadgen.experiments.planning import Services, _model, _table
 from loadgen.experiments.runner import run
+from loadgen.pictures.base import Axis, Picture
+from loadgen.pictures.drawing import draw
+from loadgen.pictures.files import kept
 from loadgen.run.events import Commit, Update
 from loadgen.run.runner import Pace
 from tests.loadgen.results import result
 
+PICTURE = Picture("Drawn", {"a": [(1.0, 0.5)]}, Axis("x"), Axis("y"))
 DESIGN = Design("mine", "About mine.", (1, 2), None, {"x": (1, 2)})
 
 
@@ -45,7 +49,7 @@ def outcomes() -> list[Outcome]:
 def test_a_page_is_written_around_what_stands_there_by_hand(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text(f"Before.\n{BEGIN}\nold\n{END}\nAfter.\n")
-    section = Section("My title", DESIGN, outcomes(), Report("| a table |\n", {"plot": "<svg/>"}))
+    section = Section("My title", DESIGN, outcomes(), Report("| a table |\n", {"drawn": PICTURE}))
     assert write([section], tmp_path, "make experiments") == page
     text = page.read_text()
     assert text.startswith(f"Before.\n{BEGIN}\n")
@@ -53,7 +57,8 @@ def test_a_page_is_written_around_what_stands_there_by_hand(tmp_path: Path) -> N
     assert "## My title\n\nAbout mine. Seeds 1, 2; 4 cells in 12 s; load average 0.1 to 0.2.\n\n| a table |" in text
     assert "by `make experiments` on" in text
     assert "old" not in text
-    assert (tmp_path / "plot.svg").read_text() == "<svg/>"
+    assert [draw(picture) for _, picture in kept(tmp_path)] == [draw(PICTURE)]
+    assert (tmp_path / "drawn.svg").read_text() == draw(PICTURE)
 
 
 def test_summaries_leave_the_points_of_curves_out(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Each experiment's report from outcomes made by hand: the figures of its table, and its plots."""
+"""Each experiment's report from outcomes made by hand: the figures of its table, and its pictures."""
 
 from typing import Any
 from xml.etree import ElementTree
@@ -20,6 +20,7 @@ from loadgen.experiments.planning import Planning
 from loadgen.experiments.policies import Policies
 from loadgen.experiments.saturation import STEPS, Saturation
 from loadgen.experiments.tables import averaged, table, varied
+from loadgen.pictures.drawing import draw
 from loadgen.run.events import Event, Request, Update
 from loadgen.systems.deployments import System
 from tests.loadgen.results import LATENCIES, result
@@ -43,11 +44,11 @@ def rows(report: Report, number: int = 0) -> list[list[str]]:
     return [cells[0], *cells[2:]]
 
 
-def check_plots(report: Report, *names: str) -> None:
-    """Check that these plots are there, are well-formed, and are shown in the text."""
-    assert set(report.plots) == set(names)
-    for name, svg in report.plots.items():
-        ElementTree.fromstring(svg)
+def check_pictures(report: Report, *names: str) -> None:
+    """Check that these pictures are there, can be drawn, and are shown in the text."""
+    assert set(report.pictures) == set(names)
+    for name, picture in report.pictures.items():
+        ElementTree.fromstring(draw(picture))
         assert f"({name}.svg)" in report.text
 
 
@@ -59,7 +60,7 @@ def test_ablation_has_a_row_for_each_part_left_out() -> None:
         "without", "all, mean ms", "P2, mean ms", "p99 ms", "hit rate", "an upload, ms", "requests, $ / 1e6", "errors"
     ]  # fmt: skip
     assert nothing == ["nothing", "2.5", "2.5", "4", "0.75", "2.5", "2", "2"]
-    check_plots(report, "ablation")
+    check_pictures(report, "ablation")
 
 
 def test_without_statistics_requests_for_them_read_the_models() -> None:
@@ -85,7 +86,7 @@ def test_cold_starts_are_held_against_the_poisson_law() -> None:
     assert row[:5] == ["2", "2", "0.25", "0.368", "90"]
     assert row[5 : 5 + len(STAGES)] == ["60", "20", "5", "5"]
     assert row[-2:] == ["10", "0.667"], "80 of 120 ms were spent starting and fetching"
-    check_plots(report, "cold")
+    check_pictures(report, "cold")
 
 
 def test_a_cell_without_a_cold_start_has_no_cold_figures() -> None:
@@ -102,7 +103,7 @@ def test_faults_are_averaged_over_seeds() -> None:
     _, one, two = rows(report)
     assert one == ["R = 1", "10", "50", "0", "5", "4", "200", "900"]
     assert two[6] == "50"
-    check_plots(report, "faults")
+    check_pictures(report, "faults")
 
 
 @given(st.floats(-1.0, 2.0))
@@ -116,9 +117,9 @@ def test_growth_finds_the_exponent_of_every_figure(exponent: float) -> None:
     assert all(float(row[4]) == pytest.approx(exponent, abs=0.006) for row in figures)
 
 
-def test_growth_has_a_plot_of_its_own_dimension() -> None:
+def test_growth_has_a_picture_of_its_own_dimension() -> None:
     report = Growth("clients").report([outcome({"clients": n}, dict.fromkeys(SHOWN, 1.0 * n)) for n in (1, 2)])
-    check_plots(report, "growth-clients")
+    check_pictures(report, "growth-clients")
 
 
 HOUR = HourlyCost(0.01, 0.08, 0.02, objstore=0.5, cache=1.0, objstore_busy=0.05, cache_busy=0.06)
@@ -149,7 +150,7 @@ def test_the_papers_headline_compares_means_costs_and_workloads() -> None:
         ["baselines if paid while busy alone", "–", "0.0500", "0.0600", "–", "–"],
     ]
     assert workloads[1:] == [["overall", "2.0 / 100.0 / 40.0"], ["audit (P2)", "2.0 / 100.0 / 40.0"]]
-    check_plots(report, "paper-resnet18")
+    check_pictures(report, "paper-resnet18")
 
 
 def test_planning_says_how_many_servers_a_load_needs() -> None:
@@ -172,7 +173,7 @@ def test_planning_says_how_many_servers_a_load_needs() -> None:
     assert serial[-1] == "no number helps", "changes to the table are serial"
     assert "Service times in ms: answer 2.0." in report.text
     assert "takes 1.50 s, and it has 1234 bytes" in report.text
-    check_plots(report, "planning")
+    check_pictures(report, "planning")
 
 
 def test_policies_are_compared_by_pattern_and_with_the_simulator() -> None:
@@ -185,7 +186,7 @@ def test_policies_are_compared_by_pattern_and_with_the_simulator() -> None:
         ["`tailored`", "95.0", "95.0", "94.0"],
         ["`lru`", "50.0", "50.0", "49.0"],
     ]
-    check_plots(report, "policies")
+    check_pictures(report, "policies")
 
 
 def test_saturation_shows_the_highest_rate_and_the_latency_on_the_way_there() -> None:
@@ -196,7 +197,7 @@ def test_saturation_shows_the_highest_rate_and_the_latency_on_the_way_there() ->
     report = Saturation().report([cell("weights", 1, 200.0), cell("weights", 2, 350.0), cell("statistics", 1, 900.0)])
     _, first, *_ = rows(report)
     assert first == ["weights", "1", "200", "1.0 / 10.0", "2.0 / 11.0", "3.0 / 12.0", "4.0 / 13.0", "5.0 / 14.0"]
-    check_plots(report, "saturation")
+    check_pictures(report, "saturation")
 
 
 def test_a_table_shows_figures_to_three_digits_and_large_ones_whole() -> None:

@@ -8,9 +8,10 @@ from click.testing import CliRunner
 
 from flstore_core.patterns import Pattern
 from flstore_core.policies.registry import BELADY, ablation_names, rival_names
+from loadgen.pictures.files import kept
 from loadgen.study import command
 from loadgen.study.cells import BUDGETS, SEEDS, Cell, Measured
-from loadgen.study.report import BEGIN, END, write_report
+from loadgen.study.report import BEGIN, END, tables, write_report
 from loadgen.traces.mixes import MIXES
 
 NAMES = dict.fromkeys(("tailored", *rival_names(), BELADY, *ablation_names()))
@@ -41,36 +42,37 @@ def test_only_what_lies_between_the_marks_is_written(page: Path) -> None:
     assert text.startswith(f"# By hand\n\n{BEGIN}\n")
     assert text.endswith(f"{END}\n\nStays.\n")
     assert "old tables" not in text
-    assert {path.name for path in (page.parent / "images").iterdir()} == {f"policies-{mix}.svg" for mix in MIXES}
+    pictures = {path.name: picture for path, picture in kept(page.parent / "images")}
+    assert set(pictures) == {f"policies-{mix}.svg" for mix in MIXES}
+    assert dict(pictures["policies-paper.svg"].curves)["lru"][0] == pytest.approx([0.5, 0.53])
 
 
-def test_rates_are_means_and_sample_deviations_over_seeds(page: Path) -> None:
-    write_report(study(), page)
+def test_rates_are_means_and_sample_deviations_over_seeds() -> None:
+    text = tables(study())
     # 0.81 … 0.85 over five seeds: mean 0.83, standard deviation 0.01 · sqrt(2.5) = 0.0158.
-    assert "| `tailored` | 83.0 ± 1.6 | 83.0 ± 1.6 |" in page.read_text()
+    assert "| `tailored` | 83.0 ± 1.6 | 83.0 ± 1.6 |" in text
 
 
-def test_costs_and_prefetches_are_shown(page: Path) -> None:
-    write_report(study(), page)
-    assert "| `tailored` | 2.0 | 10 | 80 % |" in page.read_text()
-    assert "| `lru` | 2.0 | 0 | – |" in page.read_text()
+def test_costs_and_prefetches_are_shown() -> None:
+    text = tables(study())
+    assert "| `tailored` | 2.0 | 10 | 80 % |" in text
+    assert "| `lru` | 2.0 | 0 | – |" in text
 
 
-def test_a_policy_that_is_never_beaten_is_said_to_be_so(page: Path) -> None:
-    write_report(study(), page)
-    assert "In none of these mixes and budgets does an online rival lead by more than 0.5 points." in page.read_text()
+def test_a_policy_that_is_never_beaten_is_said_to_be_so() -> None:
+    text = tables(study())
+    assert "In none of these mixes and budgets does an online rival lead by more than 0.5 points." in text
 
 
-def test_every_loss_is_listed(page: Path) -> None:
-    write_report(study(leader="lru"), page)
-    text = page.read_text()
+def test_every_loss_is_listed() -> None:
+    text = tables(study(leader="lru"))
     assert "- Mix paper, 2 rounds: `lru` 93.0 %, `tailored` 83.0 %." in text
     assert text.count("`lru` 93.0 %, `tailored` 83.0 %") == len(MIXES) * len(BUDGETS)
 
 
-def test_the_offline_reference_does_not_count_as_a_rival(page: Path) -> None:
-    write_report(study(leader=BELADY), page)
-    assert "In none of these mixes" in page.read_text()
+def test_the_offline_reference_does_not_count_as_a_rival() -> None:
+    text = tables(study(leader=BELADY))
+    assert "In none of these mixes" in text
 
 
 def test_the_command_writes_the_page_from_all_cells(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
