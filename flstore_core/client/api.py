@@ -292,6 +292,22 @@ class Api(Overviews):
         """Return what the gateway and each shard hold, and their hit rates; wakes no shard."""
         return Fields(from_json((yield from self._send(Request("GET", "/v1/cache")))))
 
+    def explain(self, job: Id, round: int, client: Id, slice: int = 0, /) -> Exchange[Fields]:  # noqa: A002
+        """Return since when and why each shard of a slice has a client's part of it, or why not; wakes no shard.
+
+        Args:
+            client: its name, or `aggregate` for the round's model.
+        """
+        return Fields(from_json((yield from self._send(Request("GET", paths.explain(job, round, client, slice))))))
+
+    def cost(self, job: Id | None = None) -> Exchange[Fields]:
+        """Return what requests cost by `days` and kind, and would have at both baselines; of all jobs or of one."""
+        return Fields(from_json((yield from self._send(Request("GET", paths.cost(job))))))
+
+    def events(self, limit: int = 50) -> Exchange[Fields]:
+        """Return what happened lately, the newest first: rounds committed, clients accused, backends started."""
+        return Fields(from_json((yield from self._send(Request("GET", f"/v1/events?limit={int(limit)}")))))
+
     def _operation(self, operation: str, delay_s: float = 0.0) -> Exchange[Operation]:
         response = yield from self._send(Request("GET", paths.operation(operation), delay_s=delay_s))
         return answer_in(response, Operation.from_json)

@@ -85,6 +85,9 @@ class AsyncFLStore:
     wait = _awaited(Api.wait)
     placement = _awaited(Api.placement)
     cache = _awaited(Api.cache)
+    explain = _awaited(Api.explain)
+    cost = _awaited(Api.cost)
+    events = _awaited(Api.events)
 
     async def close(self) -> None:
         """Close the connections."""

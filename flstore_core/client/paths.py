@@ -106,3 +106,13 @@ def _asked(path: str, choices: Mapping[str, object]) -> str:
 
 def _object(kind: str, name: Id) -> str:
     return ids.object_name(kind, as_text(kind, name))
+
+
+def cost(name: Id | None) -> str:
+    return "/v1/cost" if name is None else f"/v1/cost?{urlencode({'job': job_name(name)})}"
+
+
+def explain(name: Id, number: int, member: Id, piece: int) -> str:
+    client = member if member == ids.AGGREGATE else client_name(member)
+    key = f"{job_name(name)}/{ids.round_number(as_round(number))}/{client}/{as_round(piece)}"
+    return f"/v1/cache/explain?{urlencode({'key': key})}"

@@ -94,6 +94,9 @@ class FLStore:
     wait = _blocking(Api.wait)
     placement = _blocking(Api.placement)
     cache = _blocking(Api.cache)
+    explain = _blocking(Api.explain)
+    cost = _blocking(Api.cost)
+    events = _blocking(Api.events)
 
     def close(self) -> None:
         """Close the connections."""

@@ -34,6 +34,7 @@ from services.gateway.backends.placement import Placement
 from services.gateway.backends.predictors import Predictors
 from services.gateway.backends.shards import Shards
 from services.gateway.backends.slices import Backends
+from services.gateway.chronicle import Chronicle
 from services.gateway.jobs import Jobs
 from services.gateway.metrics import ColdStarts, GatewayMetrics
 from services.gateway.programs import Programs
@@ -75,6 +76,7 @@ class State:
     aggregates: Aggregates
     operations: Operations
     metrics: GatewayMetrics
+    chronicle: Chronicle
     workers: Workers
     pools: Pools
 
@@ -124,6 +126,7 @@ def assemble(
     statistics = Statistics(rounds, backends)
     programs = Programs(store, time, name)
     limits = Limits(settings.question_bytes, settings.question_operations)
+    metrics, chronicle = GatewayMetrics(cache, newest), Chronicle(time.now)
     runner = Runner(rounds, statistics, programs, backends, time, limits, results)
 
     def stands(operation: Operation) -> bool:
@@ -136,7 +139,9 @@ def assemble(
         if rounds.catalog.refresh(operation.job).job.generation != operation.generation:  # see `Operations`
             raise UnknownJob(operation.job)
         options = Options(progress=progress, may_write=not operation.read_only)
-        return runner.run(operation.job, operation.workload, operation.params, options).to_json()
+        outcome = runner.run(operation.job, operation.workload, operation.params, options)
+        chronicle.note_answer(outcome)
+        return outcome.to_json()
 
     operations = Operations(store, pools.background, time, work, stands)
     derived = (
@@ -162,7 +167,8 @@ def assemble(
         runner=runner,
         aggregates=Aggregates(runner, rounds, ingest),
         operations=operations,
-        metrics=GatewayMetrics(cache, newest),
+        metrics=metrics,
+        chronicle=chronicle,
         workers=Workers(settings.threads),
         pools=pools,
     )

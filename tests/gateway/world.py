@@ -115,6 +115,8 @@ class Controller:
         states: by shard, `awake` if it is not there.
         deleted: jobs of which it heard that they are deleted.
         problem: the answer to placing a job, in place of a place.
+        starts: of shards, as the controller lists them; none if it is not there.
+        shards_problem: the answer to whoever asks how the shards are.
     """
 
     def __init__(self, slices: int, shards: int, predictors: int) -> None:
@@ -125,14 +127,16 @@ class Controller:
         self.states: dict[str, str] = {}
         self.deleted: list[str] = []
         self.problem: FLStoreError | None = None
+        self.starts: dict[str, list[dict[str, Any]]] = {}
+        self.shards_problem: FLStoreError | None = None
 
     def __call__(self, sent: Sent) -> Reply:
         path = sent.path.partition("?")[0]
         if path == "/v1/shards":
             backends = {**{row.id: row.url for row in self.table.shards.values()}, **self.table.predictors}
-            return Reply.of(
-                [{"shard": name, "url": url, "state": self.states.get(name, "awake")} for name, url in backends.items()]
-            )
+            if self.shards_problem:
+                return Reply.problem(self.shards_problem)
+            return Reply.of([self._row(name, url) for name, url in backends.items()])
         if sent.method == "DELETE":
             self.deleted.append(path.rpartition("/")[2])
             return Reply(status=204)
@@ -141,6 +145,10 @@ class Controller:
         if sent.method == "POST":
             self._place(JobId(path.rpartition("/")[2]))
         return Reply.of(self.table.to_json())
+
+    def _row(self, name: str, url: str) -> dict[str, Any]:
+        starts = {"recent_starts": self.starts[name]} if name in self.starts else {}
+        return {"shard": name, "url": url, "state": self.states.get(name, "awake"), **starts}
 
     def _place(self, job: JobId) -> None:
         shards = list(self.table.shards)

@@ -142,7 +142,7 @@ async def make_aggregate(
     started = perf_counter()
     params = (body or AggregateBody()).model_dump(exclude_unset=True)
     outcome = await state.workers.run(lambda: state.aggregates.make(job, number, params, replace=replace))
-    _count_cost(state, INGEST, started, INGEST_PUTS)
+    _count_cost(state, job, INGEST, started, INGEST_PUTS)
     return NamedResponse(outcome.to_json())
 
 
@@ -182,7 +182,8 @@ async def commit(job: JobName, number: RoundNumber, state: Writes, body: CommitB
     request = CommitRequest(body.metrics, body.hyperparameters, body.participants, body.allow_empty, base)
     started = perf_counter()
     record = await state.workers.run(lambda: state.commit.commit(state.rounds.catalog.read_job(job), number, request))
-    _count_cost(state, COMMITS, started, COMMIT_PUTS)
+    _count_cost(state, job, COMMITS, started, COMMIT_PUTS)
+    state.chronicle.note_committed(job, number)
     state.metrics.rounds_committed.labels(job).inc()
     return NamedResponse(record.to_json())
 
@@ -250,7 +251,7 @@ async def _put(
         finally:
             # Also after an error: slices may be on their way, and are views of the body.
             received.hold.keep_for(update.sends)
-    _count_cost(state, INGEST, started, INGEST_PUTS)
+    _count_cost(state, job_name, INGEST, started, INGEST_PUTS)
     if receipt.created:
         state.metrics.ingested_bytes.labels(job_name).inc(receipt.member.nbytes)
     return NamedResponse(_stored(update, receipt), 201 if receipt.created else 200)
@@ -272,9 +273,10 @@ def _drop(state: State, job: JobId, number: int, client: ClientId) -> None:
     state.withdrawals.drop_update(state.rounds.catalog.read_job(job), number, client)
 
 
-def _count_cost(state: State, kind: str, started: float, puts: int) -> None:
+def _count_cost(state: State, job: JobId, kind: str, started: float, puts: int) -> None:
     bill = Pricing(state.backends.placement).price_ingest(perf_counter() - started, puts)
     state.metrics.cost_dollars.labels(kind).inc(bill.total)
+    state.chronicle.note_cost(job, kind, bill)
 
 
 def _stored(update: Upload, receipt: Receipt) -> dict[str, Any]:

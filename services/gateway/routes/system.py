@@ -1,16 +1,18 @@
 """Endpoints about the system itself: placement, caches, health and metrics."""
 
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from flstore_core import __version__
 from flstore_core.errors import FLStoreError, InvalidParameters
-from flstore_core.ids import JobId, decode
+from flstore_core.ids import JobId, decode, job_id
 from flstore_core.shard.protocol import parse_key
+from services.gateway.chronicle import MOST_EVENTS, WOKE, Reaches
 from services.gateway.routes.access import Reads
 from services.gateway.routes.schemas import answers, problems
 from services.gateway.state import State, state_of
@@ -60,6 +62,34 @@ async def explain(request: Request, key: str, state: Reads) -> JSONResponse:
     return JSONResponse(await state.workers.run(_explain, state, key))
 
 
+@router.get("/v1/cost", responses=problems(422))
+async def cost(
+    request: Request, state: Reads, job: Annotated[str | None, Query(description="one job's alone")] = None
+) -> JSONResponse:
+    """Return what requests cost here and would have cost at both baselines, by day and kind.
+
+    They are those that this gateway answered since its start, in the jobs that the caller may read. A kind is a
+    workload's name, `ingest` or `commits`; of the last two the baselines have no counterpart.
+    """
+    chosen = job_id(job) if job is not None else None
+    return JSONResponse({"since": state.chronicle.since, "days": state.chronicle.costs(_reach(request, state), chosen)})
+
+
+@router.get("/v1/events", responses=problems(422))
+async def events(
+    request: Request, state: Reads, limit: Annotated[int, Query(ge=1, le=MOST_EVENTS, description="most events")] = 50
+) -> JSONResponse:
+    """Return what happened lately, the newest first. Wakes no shard.
+
+    `committed`: a round was; `accused`: an answer to `malicious-filter` names `clients`; both as this gateway saw them
+    since its start. `woke`: a shard or predictor was started, for a `reason`.
+    """
+    woke = await state.workers.run(_starts, state)
+    happened = [*state.chronicle.events(_reach(request, state)), *woke]
+    newest = sorted(happened, key=lambda event: float(event["at"]), reverse=True)[:limit]
+    return JSONResponse({"since": state.chronicle.since, "events": newest})
+
+
 @router.get("/healthz")
 async def healthz() -> JSONResponse:
     """Alive: the process answers."""
@@ -81,6 +111,25 @@ async def metrics(request: Request) -> Response:
     state.metrics.in_flight_bytes.set(state.uploads.used)
     state.metrics.table_version.set(state.backends.placement.table.version)
     return Response(generate_latest(state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _reach(request: Request, state: State) -> Reaches:
+    """Return what tells which jobs the caller may read."""
+    return partial(state.tokens.visible, request.headers.get("authorization", ""))
+
+
+def _starts(state: State) -> list[dict[str, Any]]:
+    """Return the newest starts of backends as events; none if the controller does not answer."""
+    try:
+        rows = state.backends.placement.fetch_backends()
+    except FLStoreError:
+        return []
+    starts = [(row["shard"], start) for row in rows for start in row.get("recent_starts", ())]
+    return [
+        {"at": start["at"], "kind": WOKE, "shard": shard, "reason": start["reason"], "seconds": start["seconds"]}
+        for shard, start in starts
+        if start["at"] is not None
+    ]
 
 
 def _console(request: Request) -> str:

@@ -108,6 +108,7 @@ def _run(state: State, job: JobId, name: str, params: Mapping[str, Any], options
     timer.observe(outcome.execution.total_seconds)
     if outcome.execution.cost:
         state.metrics.count_cost(outcome.execution.cost)
+    state.chronicle.note_answer(outcome)
     return outcome
 
 

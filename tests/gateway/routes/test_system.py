@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from flstore_core.errors import StoreUnavailable
+from flstore_core.errors import StoreUnavailable, Unavailable
 from tests.fakes.store import Call
 from tests.gateway.routes.conftest import client_of
 from tests.gateway.world import World, world
@@ -131,3 +131,38 @@ async def test_a_request_s_id_is_taken_over_if_it_is_harmless(http: httpx.AsyncC
     assert (await http.get("/healthz", headers={"x-request-id": "trace-1"})).headers["x-request-id"] == "trace-1"
     made = (await http.get("/healthz", headers={"x-request-id": "a b<script>"})).headers["x-request-id"]
     assert made not in ("", "a b<script>")
+
+
+async def test_costs_are_told_by_day_and_kind(http: httpx.AsyncClient, filled: World) -> None:
+    for _ in range(2):
+        assert (await http.post("/v1/jobs/job/workloads/clustering", json={"round": 0})).status_code == 200
+    document = (await http.get("/v1/cost")).json()
+    (row,) = document["days"]
+    assert (row["kind"], row["requests"], row["day"]) == ("clustering", 2, "2026-09-21")
+    assert row["objstore_dollars"] > row["dollars"] > 0
+    assert (await http.get("/v1/cost", params={"job": "other"})).json()["days"] == []
+    problem(await http.get("/v1/cost", params={"job": "no name"}), 422, "invalid-id")
+
+
+async def test_events_are_what_was_committed_who_was_accused_and_what_woke(
+    http: httpx.AsyncClient, gateway: World
+) -> None:
+    gateway.create()
+    gateway.fill(0, 4)
+    gateway.put(0, "enemy", 5000)
+    committed = await http.post("/v1/jobs/job/rounds/0/commit", json={})
+    assert committed.status_code == 200, committed.text
+    gateway.controller.starts["shard-1"] = [{"at": 5.0, "reason": "request", "seconds": 0.4, "cause": "request"}]
+    params = {"round": 0, "norm_threshold": 0.1}
+    answer = (await http.post("/v1/jobs/job/workloads/malicious-filter", json=params)).json()
+    accused, closed, woke = (await http.get("/v1/events")).json()["events"]
+    assert (accused["kind"], accused["clients"]) == ("accused", answer["result"]["malicious"])
+    assert accused["clients"]
+    assert (closed["kind"], closed["job"], closed["round"]) == ("committed", "job", 0)
+    assert woke == {"at": 5.0, "kind": "woke", "shard": "shard-1", "reason": "request", "seconds": 0.4}
+    assert len((await http.get("/v1/events", params={"limit": 1})).json()["events"]) == 1
+
+
+async def test_events_are_told_while_the_controller_is_away(http: httpx.AsyncClient, filled: World) -> None:
+    filled.controller.shards_problem = Unavailable("away")
+    assert (await http.get("/v1/events")).json()["events"] == []
