@@ -20,7 +20,6 @@ from services.local.console import MISSING, can_show, console_listening
 from services.local.running import running
 from services.local.settings import HOST
 from services.local.sockets import url_of
-from services.local.up import PORT
 
 SHARDS = 2
 _LOG_WIDTH = 120
@@ -45,9 +44,7 @@ def demo_command(store: str | None, rounds: int, keep: bool, as_json: bool) -> N
         log = folder / "log"
         with ExitStack() as stack:
             shown = stack.enter_context(console_listening(HOST)) if keep and can_show() else None
-            url, _ = stack.enter_context(
-                running(kept, shards=SHARDS, idle_seconds=IDLE_S, log=log, port=PORT if keep else 0, console=shown)
-            )
+            url, _ = stack.enter_context(running(kept, shards=SHARDS, idle_seconds=IDLE_S, log=log, console=shown))
             with FLStore(url) as client, _bars(as_json) as bars:
                 report = demonstrate(client, kept, Training(Setup(rounds=rounds)), bars)
             if as_json:
