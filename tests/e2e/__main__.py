@@ -8,7 +8,7 @@ from typing import Any
 from flstore_core.client import FLStore
 from tests.e2e import steps
 from tests.e2e.cluster import Cluster
-from tests.e2e.program import MEND_WITHIN_S, cluster_of_its_own, has_moved, nothing_left, step, values
+from tests.e2e.program import MEND_WITHIN_S, cluster_of_its_own, nothing_left, replace, step, values
 from tests.servers import wait_until
 
 
@@ -57,9 +57,7 @@ def kill_a_shard(cluster: Cluster, store: FLStore) -> str:
 def evict(cluster: Cluster) -> None:
     """Have the pods moved as a drained node would, within the disruption budget."""
     for component in ("gateway", "placement"):
-        before = cluster.pods(component)
-        cluster.evict(before[0])
-        wait_until(partial(has_moved, cluster, component, before), f"{component} coming back", MEND_WITHIN_S)
+        replace(cluster, component, cluster.evict)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Every answer that clients get while things break, those after which they ask again included."""
 
+import re
 import threading
 from collections import Counter
 from typing import Any
@@ -12,6 +13,7 @@ PROBLEM = "application/problem+json"
 ASKS_TO_WAIT = (429, 503)
 NOBODY = "no answer"
 """A connection that was refused or lost: nobody was there to say anything."""
+_REASON = re.compile(r"refused|reset by peer|Broken pipe|closed connection|IncompleteRead|timed out")
 
 
 class Answers:
@@ -48,9 +50,9 @@ class Watched(FLStore):
 
 
 def word_for(outcome: Response | NoResponse) -> str:
-    """Return a status, with the code of its problem: `201`, `429 too-many-uploads`, `no answer`."""
+    """Return a status, with the code of its problem: `201`, `429 busy`, `no answer, refused`."""
     if isinstance(outcome, NoResponse):
-        return NOBODY
+        return f"{NOBODY}, {reason[0]}" if (reason := _REASON.search(outcome.reason)) else NOBODY
     code = _problem_in(outcome).get("code", "") if outcome.status >= 400 else ""
     return f"{outcome.status} {code}".strip()
 

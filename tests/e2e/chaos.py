@@ -74,7 +74,7 @@ class Chaos:
         if victim == "shard":
             steps.ask(store)
             wait_until(lambda: bool(self._cluster.pods("shard")), "a shard's pod being ready", program.MEND_WITHIN_S)
-        said = self._flood.run(number, partial(program.end, self._cluster, victim))
+        said = self._flood.run(number, partial(program.replace, self._cluster, victim, self._cluster.kill))
         steps.ask(store)
         return said
 

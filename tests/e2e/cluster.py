@@ -60,8 +60,13 @@ class Cluster:
 
     def pods(self, component: str) -> list[str]:
         """Return the names of the release's pods of one part that serve and are not on their way out."""
+        return list(self.lives(component))
+
+    def lives(self, component: str) -> dict[str, str]:
+        """Return the same pods, each with its UID: a stateful set gives the next pod the name of the one before."""
         found = self._all_pods(component)
-        return [pod.metadata.name for pod in found if pod.metadata.deletion_timestamp is None and _is_ready(pod)]
+        serving = [pod.metadata for pod in found if pod.metadata.deletion_timestamp is None and _is_ready(pod)]
+        return {each.name: each.uid for each in serving}
 
     def is_free_of(self, component: str) -> bool:
         """Say whether one part has no pod, not even one on its way out."""

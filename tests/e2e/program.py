@@ -46,18 +46,18 @@ def step(name: str, act: Callable[[], object]) -> None:
     sys.stdout.flush()
 
 
-def end(cluster: Cluster, component: str) -> str:
-    """End a pod without grace, as a lost node would, and return once another one serves in its place."""
-    before = cluster.pods(component)
-    cluster.kill(before[0])
-    wait_until(partial(has_moved, cluster, component, before), f"{component} coming back", MEND_WITHIN_S)
-    return before[0]
+def replace(cluster: Cluster, component: str, remove: Callable[[str], None]) -> str:
+    """Have a pod removed, and return its name once as many serve as before, without it."""
+    before = cluster.lives(component)
+    victim = next(iter(before))
+    remove(victim)
+    wait_until(partial(_is_replaced, cluster, component, before), f"{component} coming back", MEND_WITHIN_S)
+    return victim
 
 
-def has_moved(cluster: Cluster, component: str, before: list[str]) -> bool:
-    """Say whether as many pods serve as before, without the one that came first."""
-    now = cluster.pods(component)
-    return before[0] not in now and len(now) >= len(before)
+def _is_replaced(cluster: Cluster, component: str, before: dict[str, str]) -> bool:
+    now = cluster.lives(component)
+    return next(iter(before.values())) not in now.values() and len(now) >= len(before)
 
 
 def nothing_left(cluster: Cluster) -> str:

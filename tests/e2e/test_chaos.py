@@ -60,9 +60,13 @@ def test_answers_are_counted_by_status_and_code() -> None:
     answers = Answers()
     answers.note(PUT, _answer())
     before = answers.counts.copy()
-    for outcome in (_answer(), Response(201, {}, bytearray(b"{}")), NoResponse("http://gateway", "reset")):
+    for outcome in (
+        _answer(),
+        Response(201, {}, bytearray(b"{}")),
+        NoResponse("http://gateway", "[Errno 111] Connection refused"),
+    ):
         answers.note(PUT, outcome)
-    assert answers.since(before) == "1 × 201, 1 × 503 unavailable, 1 × no answer"
+    assert answers.since(before) == "1 × 201, 1 × 503 unavailable, 1 × no answer, refused"
     assert answers.flaws == []
 
 
