@@ -265,6 +265,12 @@ class Api(Overviews):
         """Return an operation's current state."""
         return (yield from self._operation(operation))
 
+    def cancel(self, operation: Operation | str, /) -> Exchange[Operation]:
+        """Give an operation up: its work ends at its next step. One that has ended stays as it is."""
+        name = operation.id if isinstance(operation, Operation) else operation
+        response = yield from self._send(Request("DELETE", paths.operation(name)))
+        return answer_in(response, Operation.from_json)
+
     def wait(self, operation: Operation | str, /, timeout: float = 300.0) -> Exchange[Answer]:
         """Return an operation's answer once there is one, or raise the error it failed with.
 

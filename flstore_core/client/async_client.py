@@ -82,6 +82,7 @@ class AsyncFLStore:
     run_anew = _awaited(Api.run_anew)
     submit = _awaited(Api.submit)
     operation = _awaited(Api.operation)
+    cancel = _awaited(Api.cancel)
     wait = _awaited(Api.wait)
     placement = _awaited(Api.placement)
     cache = _awaited(Api.cache)

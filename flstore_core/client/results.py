@@ -194,16 +194,19 @@ class Operation:
 
     id: str
     state: str
-    """`running`, `succeeded` or `failed`."""
+    """`running`, `succeeded`, `failed` or `cancelled`."""
     answer: Answer | None = None
     problem: Mapping[str, Any] | None = None
     created_at: float | None = None
+    progress: float | None = None
+    """From 0 to 1, where the workload reports it."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Operation":
         result = data.get("result")
         answer = Answer.from_json(result) if result else None
-        return cls(data["id"], data["state"], answer, data.get("problem"), data.get("created_at"))
+        progress = data.get("progress")
+        return cls(data["id"], data["state"], answer, data.get("problem"), data.get("created_at"), progress)
 
 
 __all__ = [

@@ -91,6 +91,7 @@ class FLStore:
     run_anew = _blocking(Api.run_anew)
     submit = _blocking(Api.submit)
     operation = _blocking(Api.operation)
+    cancel = _blocking(Api.cancel)
     wait = _blocking(Api.wait)
     placement = _blocking(Api.placement)
     cache = _blocking(Api.cache)

@@ -17,6 +17,7 @@ from services.common.logs import RequestLog
 from services.common.prefix import BelowPrefix
 from services.common.problems import exception_handlers
 from services.console import links, login, shell
+from services.console.downloads import add_downloads
 from services.console.origin import OwnPagesOnly
 from services.console.pages import VIEWS, View
 from services.console.state import State
@@ -44,6 +45,7 @@ def create_app(state: State) -> FastAPI:
     app.add_route(links.LOGIN, partial(login.log_in, state), methods=["POST"])
     app.add_route("/logout", partial(login.log_out, state), methods=["POST"])
     app.add_route("/theme/{theme}", login.choose_theme)
+    add_downloads(app, state)
     for view in VIEWS:
         ui.page(view.path, response_timeout=ANSWER_S)(_page(state, view))
     ui.page(links.LOGIN)(_login_page(state))

@@ -6,7 +6,9 @@ Names stand in addresses in the form in which the store keeps them (`flstore_cor
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
-from flstore_core.ids import encode
+from flstore_core.errors import NotFound
+from flstore_core.ids import MAX_ROUND, encode
+from flstore_core.units import parse_natural
 
 OVERVIEW = "/"
 CACHES = "/caches"
@@ -30,6 +32,14 @@ def client(name: str, client: str) -> str:
 def ask(**parameters: object) -> str:
     """Return the address of a question, such as `ask(job="mnist", workload="clustering", round=3)`."""
     return with_query(ASK, {name: str(value) for name, value in parameters.items()})
+
+
+def round_number(text: str) -> int:
+    """Return the round that an address names; raise `NotFound` if it is no round."""
+    number = parse_natural(text, MAX_ROUND)
+    if number is None:
+        raise NotFound(f"{text!r:.40} is no round; use a whole number from 0")
+    return number
 
 
 def with_query(path: str, parameters: Mapping[str, str]) -> str:

@@ -95,6 +95,7 @@ Make = Callable[[], Exchange[Any]]
         (lambda: API.run_anew("j", "metrics"), "POST", "/v1/jobs/j/workloads/metrics"),
         (lambda: API.submit("j", "metrics"), "POST", "/v1/jobs/j/workloads/metrics"),
         (lambda: API.operation("op1"), "GET", "/v1/operations/op1"),
+        (lambda: API.cancel("op1"), "DELETE", "/v1/operations/op1"),
         (lambda: API.wait("op1"), "GET", "/v1/operations/op1"),
         (lambda: API.placement(), "GET", "/v1/placement"),
         (lambda: API.cache(), "GET", "/v1/cache"),
@@ -366,6 +367,14 @@ def test_tables_are_read_by_attribute() -> None:
     _, cache = call(API.cache(), {"shards": [{"shard": "shard-0"}]})
     assert [shard.shard for shard in cache.shards] == ["shard-0"]
     assert json.loads(json.dumps(cache.raw)) == {"shards": [{"shard": "shard-0"}]}
+
+
+def test_an_operation_is_given_up_by_its_name_or_by_itself() -> None:
+    running = {"id": "op1", "state": "running", "progress": 0.5}
+    request, operation = call(API.cancel("op1"), running)
+    assert (request.path, operation.state, operation.progress) == ("/v1/operations/op1", "running", 0.5)
+    request, operation = call(API.cancel(operation), {"id": "op1", "state": "cancelled"})
+    assert (request.path, operation.state, operation.progress) == ("/v1/operations/op1", "cancelled", None)
 
 
 def test_overviews_are_read_by_attribute() -> None:
