@@ -16,6 +16,10 @@ from services.console.parts.pictures import picture
 
 ROOM = 48
 """Characters of a name in an answer."""
+BASELINES = {
+    "objstore_dollars": "an aggregator that reads from an object store",
+    "cache_dollars": "an aggregator that reads from a cache",
+}
 MOST_BARS = 40
 MOST_JSON = 20_000
 """Characters of an answer that are shown as JSON."""
@@ -60,11 +64,11 @@ def draw_execution(answer: Answer) -> None:
 
 
 def _costs(cost: Mapping[str, float]) -> list[list[Any]]:
-    ours = cost.get("ours", 0.0)
+    ours = cost["dollars"]
     rows: list[list[Any]] = [["FLStore", tables.Figure(ours, numbers.dollars(ours)), "-"]]
-    for name, amount in cost.items():
-        if name != "ours":
-            rows.append([spoken(name), tables.Figure(amount, numbers.dollars(amount)), numbers.factor(ours, amount)])
+    for name, words in BASELINES.items():
+        amount = cost[name]
+        rows.append([words, tables.Figure(amount, numbers.dollars(amount)), numbers.factor(ours, amount)])
     return rows
 
 

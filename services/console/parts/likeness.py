@@ -118,9 +118,3 @@ def say_verdicts(round_: int, verdicts: Sequence[Mapping[str, Any]]) -> str:
         return f"None of {everyone} of round {round_} looks malicious."
     look = "looks" if len(accused) == 1 else "look"
     return f"{len(accused)} of {everyone} of round {round_} {look} malicious: {listed(accused)}."
-
-
-def say_reasons(verdict: Mapping[str, Any]) -> str:
-    """Return why a client is accused, in a sentence."""
-    reasons = list(verdict["reasons"]) or ["the method does not say why"]
-    return f"{verdict['client']} is accused: {'; '.join(reasons)}."

@@ -85,7 +85,7 @@ class Question:
                 for field in self._fields:
                     self._draw_field(field)
             with block("div", "choices"):
-                self._button = controls.press("Ask", self.ask)
+                controls.press("Ask the question", self.ask)
                 self._draw_background()
         self._answer = block("div", "answer").props("aria-live=polite")
         with section(

@@ -62,6 +62,8 @@ class RoundView:
         """Draw the round, and go on looking if it is open."""
         self._head = block("div")
         self._pictures = block("div")
+        self._staging = block("div")
+        self._staging.set_visibility(False)
         self._members = block("div")
         self._draw_record()
         await self._draw_pictures()
@@ -138,8 +140,8 @@ class RoundView:
                 text("The shards of this job are at zero. An open round's statistics are with them.", "p")
                 press("Wake them and ask", self._wake)
             return
-        drawn = block("div")
-        drawn.set_visibility(False)
+        with self._staging:
+            drawn = block("div")
         try:
             with drawn:
                 await draw_pictures(self._gateway, self._job, self._record, self._method)
@@ -152,7 +154,6 @@ class RoundView:
         # What was drawn before stays until the new pictures are whole, so that nothing jumps.
         self._pictures.clear()
         drawn.move(self._pictures)
-        drawn.set_visibility(True)
 
     async def _wake(self) -> None:
         self._wanted = True
