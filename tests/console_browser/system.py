@@ -10,8 +10,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from threadpoolctl import threadpool_limits
-
 from flstore_core.client import FLStore
 from loadgen.demo.training import Attack, Setup, Training
 from services.local.console import console_listening
@@ -54,12 +52,11 @@ def train(client: FLStore, job: str = JOB, setup: Setup = SETUP) -> Training:
     client.create_job(job, like=training.initial, clients_per_round=setup.clients_per_round)
     client.put_aggregate(job, 0, training.initial)
     client.commit(job, 0, hyperparameters=setup.hyperparameters)
-    with threadpool_limits(1):
-        for trained in training.rounds():
-            for each in trained.updates:
-                client.put_update(job, trained.number, each.client, each.arrays, metrics=each.metrics)
-            client.put_aggregate(job, trained.number, trained.aggregate)
-            client.commit(job, trained.number, metrics=trained.metrics, hyperparameters=setup.hyperparameters)
+    for trained in training.rounds():
+        for each in trained.updates:
+            client.put_update(job, trained.number, each.client, each.arrays, metrics=each.metrics)
+        client.put_aggregate(job, trained.number, trained.aggregate)
+        client.commit(job, trained.number, metrics=trained.metrics, hyperparameters=setup.hyperparameters)
     return training
 
 

@@ -95,12 +95,12 @@ def heat(
         "visualMap": {
             "min": low,
             "max": high if high > low else low + 1,
-            "calculable": True,
             "orient": "horizontal",
             "left": "center",
             "bottom": 0,
-            "precision": 3,
-            "text": [name, ""],
+            "itemWidth": 12,
+            "itemHeight": 140,
+            "text": [f"{max(high, low):.3g} {name}".strip(), f"{low:.3g}"],
             "inRange": {"color": list(scale)},
         },
         "series": [{"type": "heatmap", "name": name, "data": [list(cell) for cell in cells], "progressive": 4000}],
@@ -138,7 +138,7 @@ def _frame(x: Sequence[Any], x_name: str, y_name: str) -> Options:
         "tooltip": {"trigger": "axis", "confine": True},
         "grid": {"left": 8, "right": 16, "top": 34, "bottom": 26 if x_name else 8, "containLabel": True},
         "xAxis": {"type": "category", "data": list(x), "name": x_name, "nameLocation": "middle", "nameGap": 26},
-        "yAxis": {"type": "value", "scale": True, "name": y_name},
+        "yAxis": {"type": "value", "scale": True, "name": y_name, "nameTextStyle": {"align": "left"}},
     }
 
 

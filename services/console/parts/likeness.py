@@ -17,6 +17,7 @@ from services.console.parts.charts import Options
 
 MOST_DRAWN = 100
 """Clients in a picture."""
+ACCUSED = "accused"
 LATE_FENCE = 1.5
 """A client is late that came more than so many interquartile ranges after the third quartile (Tukey 1977)."""
 LEAST_FOR_LATE = 4
@@ -59,10 +60,26 @@ def plane(
     made = scale(np.asarray(answer["matrix"]) * norms[:, None] * norms)
     groups: dict[str, list[tuple[float, float, str]]] = {}
     for name, client, label, point in zip(names, answer["clients"], labels, made.points, strict=True):
-        group = "accused" if client in accused else f"cluster {label + 1}" if label >= 0 else "no cluster"
+        group = ACCUSED if client in accused else f"cluster {label + 1}" if label >= 0 else "no cluster"
         groups.setdefault(group, []).append((round(float(point[0]), 6), round(float(point[1]), 6), name))
-    ordered = dict(sorted(groups.items(), key=lambda item: (item[0] == "accused", item[0])))
-    return charts.scatter(ordered), made.stress
+    ordered = dict(sorted(groups.items(), key=lambda item: (item[0] == ACCUSED, item[0])))
+    options = charts.scatter(ordered)
+    # A distance is as long along one axis as along the other, or clusters would look what they are not.
+    reach = float(f"{1.1 * np.abs(made.points).max(initial=1e-9):.2g}")
+    for axis in ("xAxis", "yAxis"):
+        options[axis] |= {"min": -reach, "max": reach}
+    _mark_accused(options)
+    return options, made.stress
+
+
+def _mark_accused(options: Options) -> None:
+    """Give the accused a colour and a shape that no cluster has, and their names."""
+    clusters = [colour for colour in colours.CATEGORIES if colour != colours.BAD]
+    for place, series in enumerate(options["series"]):
+        series["color"] = clusters[place % len(clusters)]
+        if series["name"] == ACCUSED:
+            label = {"show": True, "formatter": "{b}", "position": "left", "color": colours.BAD}
+            series |= {"color": colours.BAD, "symbol": "diamond", "symbolSize": 18, "label": label}
 
 
 def norms_map(names: Sequence[str], tensors: Sequence[str], norms: Sequence[Sequence[float]]) -> Options:

@@ -8,7 +8,7 @@ from flstore_core.client.async_client import AsyncFLStore
 from flstore_core.client.results import Answer, Fields
 from flstore_core.errors import FLStoreError, Unauthorized
 from flstore_core.ids import decode, encode
-from flstore_core.presentation.words import counted, listed, percent, shown, spoken
+from flstore_core.presentation.words import counted, listed, percent, spoken
 from services.console import links
 from services.console.parts import charts, numbers, tables
 from services.console.parts.charts import Options
@@ -59,8 +59,8 @@ def _draw_head(series: Mapping[str, Any], reputation: Answer | FLStoreError, dri
             pairs["reputation"] = f"{reputation.result.reputation:.2f} of 1"
             pairs["uncertainty"] = f"{reputation.result.uncertainty:.2f} of 1"
         if isinstance(drift, Answer):
-            pairs["alignment of late"] = f"{drift.result.alignment:.2f} of 1"
-            pairs["length of late"] = f"{drift.result.relative_norm:.2f} × the median"
+            pairs["alignment lately"] = f"{drift.result.alignment:.2f} of 1"
+            pairs["length lately"] = f"{drift.result.relative_norm:.2f} × the median"
         rounds = series["rounds"]
         pairs["participations"] = f"{len(rounds):,}"
         if rounds:
@@ -84,7 +84,10 @@ def _draw_drift(drift: Answer | FLStoreError) -> None:
         text(say_changes(changes), "p", "finding")
         with block("div", "columns"):
             for name, words in (("alignment", "alignment, -1 to 1"), ("relative_norm", "length ÷ median")):
-                options = charts.lines([row["round"] for row in history], {words: [row[name] for row in history]})
+                values = [row[name] for row in history]
+                options = charts.lines([row["round"] for row in history], {words: values}, y_name=words)
+                if name == "alignment":
+                    options["yAxis"] |= {"min": -1, "max": 1}
                 mark_changes(options, [change["round"] for change in changes])
                 picture(options, f"{words} over {counted(len(history), 'round')}; {say_changes(changes)}", 240)
 
@@ -148,7 +151,7 @@ def _draw_participations(job: str, client: str, series: Mapping[str, Any]) -> No
                 tables.Link(str(number), links.round_(job, number)),
                 numbers.instant(series["committed_at"][place]),
                 series["clients"][place],
-                *(shown(series["metrics"][name]["value"][place]) for name in names),
+                *(series["metrics"][name]["value"][place] for name in names),
                 tables.Link("download", f"{links.round_(job, number)}/clients/{encode(client)}/file"),
             ]
             for place, number in reversed(list(enumerate(series["rounds"])))
