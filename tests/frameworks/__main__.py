@@ -1,7 +1,8 @@
 """`python -m tests.frameworks`: run the case study, and write it into docs/frameworks.md.
 
-Trainings of small models in both frameworks run side by side, since those in a simulator mostly wait for its next look.
-The server's memory is measured after them. What measures time has the machine for itself, at the end.
+Trainings of small models in both frameworks run side by side, since those in a simulator mostly wait for its next look,
+and those without one fill the gaps. A framework's server's memory is measured after its trainings. What measures time
+has the machine for itself, at the end.
 """
 
 import signal
@@ -23,11 +24,8 @@ from tests.frameworks.programs import FRAMEWORKS, Framework
 from tests.frameworks.quickstart import Recorded, run_quickstart
 from tests.frameworks.report import image, pictured, section
 from tests.frameworks.steps import Steps, side_by_side
-from tests.frameworks.study import Study, shortfalls
+from tests.frameworks.study import Study, merged, shortfalls
 from tests.truth.page import replaced
-
-CACHE = "5GiB"
-"""Of each shard: by reference, one holds a hundred updates of ResNet18's size at once to average them."""
 
 
 def main() -> None:
@@ -55,10 +53,16 @@ def _interrupt(steps: Steps, *_: object) -> None:
 
 def _study(folder: Path, steps: Steps) -> list[Study]:
     """Measure all frameworks beside one FLStore."""
-    with running(f"{folder}/store", cache_size=CACHE, log=folder / "flstore.log") as (url, _):
-        studies = side_by_side([partial(_train, framework, url, folder, steps) for framework in FRAMEWORKS])
+    with running(f"{folder}/store", log=folder / "flstore.log") as (url, _):
+        deployed = [partial(_train, framework, url, folder, steps) for framework in FRAMEWORKS]
+        uneven = [partial(_train_uneven, framework, url, steps) for framework in FRAMEWORKS if framework.light]
+        studies = merged(side_by_side([*deployed, *uneven]))
         _forget(url)
-        return [replace(study, overheads=overhead.measure_all(study.framework, url, steps)) for study in studies]
+        overheads = {
+            study.name: overhead.measure_all(study.framework, url, steps)
+            for study in reversed(studies)  # NVFlare's rounds are the longest: for those there is time
+        }
+        return [replace(study, overheads=overheads[study.name]) for study in studies]
 
 
 def _train(framework: Framework, url: str, folder: Path, steps: Steps) -> Study:
@@ -68,8 +72,13 @@ def _train(framework: Framework, url: str, folder: Path, steps: Steps) -> Study:
         return run_quickstart(framework, Path(tempfile.mkdtemp(dir=folder), framework.name))
 
     recorded = steps.take(f"{framework.name}, its quick-start app", quick_start)
-    learned = accuracy.learn(framework, url, steps)
+    learned = accuracy.learn(framework, url, steps, [*accuracy.even_cases()])
     return Study(framework, recorded, learned, memory.measure(framework, url, steps))
+
+
+def _train_uneven(framework: Framework, url: str, steps: Steps) -> Study:
+    """Train what needs no simulator."""
+    return Study(framework, learned=accuracy.learn(framework, url, steps, [*accuracy.uneven_cases()]))
 
 
 def _forget(url: str) -> None:

@@ -1,7 +1,7 @@
 """Accuracy over rounds with attackers, with and without advice, and without the attackers' part of the data."""
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +18,8 @@ EVEN, UNEVEN = 1.0, 0.5
 """Of the Dirichlet distribution by which digits are dealt out."""
 SEED, SEEDS = 1, (1, 2, 3)
 """Of trainings on even data, of which there is one each, and on uneven data."""
+IN_GAPS = 19
+"""Niceness of trainings that need no simulator: they take what time others leave."""
 DEADLINE_S = 30.0
 """What advice may take: how busy this machine is shall not decide."""
 
@@ -88,9 +90,8 @@ def uneven_cases() -> Iterator[Case]:
         yield Case(ATTACKS[0], "exclude", seed, UNEVEN)
 
 
-def learn(framework: Framework, url: str, steps: Steps) -> Mapping[Case, Learned]:
-    """Train all cases, as many at once as the framework takes; cases that fail are not in the result."""
-    cases = [*even_cases(), *(uneven_cases() if framework.light else ())]
+def learn(framework: Framework, url: str, steps: Steps, cases: Sequence[Case]) -> Mapping[Case, Learned]:
+    """Train cases, as many at once as the framework takes; cases that fail are not in the result."""
     works = [partial(_learn, framework, url, case, steps) for case in cases]
     learned = side_by_side(works, framework.at_once)
     return {case: each for case, each in zip(cases, learned, strict=True) if each is not None}
@@ -104,7 +105,8 @@ def _learn(framework: Framework, url: str, case: Case, steps: Steps) -> Learned 
 def _train(framework: Framework, url: str, case: Case) -> Learned:
     job = f"{framework.name.lower()}-{case.attack or 'clean'}-{secrets.token_hex(4)}"  # another one when done again
     plan = case.plan(url, job)
-    outcome = framework.train(plan, framework.light if case.alpha != EVEN else "", framework.niceness)
+    light = framework.light if case.alpha != EVEN else ""
+    outcome = framework.train(plan, light, IN_GAPS if light else framework.niceness)
     if not case.advice:
         return Learned(outcome, 0, plan.rounds * plan.attackers, 0)
     store = FLStore(url)

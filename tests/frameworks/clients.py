@@ -22,6 +22,8 @@ LEARNING: Mapping[str, Any] = {"solver": "sgd", "momentum": 0.9, "epochs": 5, "b
 """How clients train between rounds."""
 STEP = 0.01
 """Of a model that learns nothing, in each parameter."""
+SHIFTS = 65_536
+"""Different steps."""
 LAYERS = ("layers.0.weight", "layers.1.weight", "layers.0.bias", "layers.1.bias")
 
 
@@ -35,7 +37,7 @@ def train(model: Arrays, config: Config, client: int, number: int) -> tuple[Arra
     time.sleep(config["training_s"] * (0.5 + client / max(1, config["clients"] - 1)))
     if config["model"] != DIGITS:
         rng = np.random.default_rng(1000 * number + client)
-        sent = {name: array + STEP * rng.standard_normal(array.shape, np.float32) for name, array in model.items()}
+        sent = {name: array + _step(array.shape, rng) for name, array in model.items()}
         return sent, {"num-examples": 100 + client, "train_loss": 0.5}
     sites, theta = _sites(config), _learned(model)
     delta, loss = sites.sent(theta, client, number)
@@ -71,6 +73,17 @@ def _dealt(attack: str, attackers: int, noise: float, clients: int, alpha: float
 
     bad = dict.fromkeys(range(attackers), attack)
     return Sites.of(Setting(bad, clients=clients, alpha=alpha, noise=noise, seed=seed, **LEARNING))
+
+
+def _step(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return a random step: a piece of one long one, since drawing each anew takes longer than sending it."""
+    size, first = int(np.prod(shape)), int(rng.integers(SHIFTS))
+    return _steps(size)[first : first + size].reshape(shape)
+
+
+@cache
+def _steps(size: int) -> NDArray[np.float32]:
+    return np.float32(STEP) * np.random.default_rng(size).standard_normal(size + SHIFTS, np.float32)
 
 
 def _named(sites: "Sites", theta: NDArray[np.floating[Any]] | None = None) -> Arrays:

@@ -14,8 +14,6 @@ CLIENTS = (10, 30, 100)
 WITHOUT = "without FLStore"
 WAYS = (WITHOUT, "value", "reference")
 """In which models get to the aggregation."""
-MOST_WITHOUT = 10
-"""Clients that are tried without FLStore."""
 MOST_SHARE = 0.7
 """Share of the machine's free memory that a training may be expected to take."""
 MODEL_BYTES = 46_800_000
@@ -30,17 +28,12 @@ def measure(framework: Framework, url: str, steps: Steps) -> Peaks:
     """Train for one round with each number of clients, in each way."""
     peaks: dict[str, dict[int, int]] = {way: {} for way in WAYS}
     for way in WAYS:
-        for clients in (clients for clients in CLIENTS if clients <= most(framework, way)):
+        for clients in (clients for clients in CLIENTS if clients <= framework.most_clients):
             name = f"{framework.name}, the server's memory, {words(way)}, {clients} clients"
             found = steps.take(name, partial(peak, framework, url, way, clients), _told)
             if found is not None:
                 peaks[way][clients] = found
     return peaks
-
-
-def most(framework: Framework, way: str) -> int:
-    """Return how many clients are tried: more take longer than the study has."""
-    return min(framework.most_clients, MOST_WITHOUT if way == WITHOUT else max(CLIENTS))
 
 
 def peak(framework: Framework, url: str, way: str, clients: int) -> int | None:

@@ -36,6 +36,8 @@ class Framework:
     """Of these trainings: dozens of processes that start at once would keep others from starting in their time."""
     light: str = ""
     """The module's part that trains with all clients in one process, if it has one."""
+    bare: bool = True
+    """Whether rounds of messages alone are measured too."""
     most_clients: int = 100
     """With large models; where each client is a process, starting them takes most of the time."""
 
@@ -102,6 +104,7 @@ FRAMEWORKS = (
         first=1,
         at_once=3,
         niceness=10,
+        bare=False,
         most_clients=30,
     ),
 )

@@ -1,12 +1,23 @@
-"""A job of NVFlare in its simulator: the server and each site as processes of this machine."""
+"""A job of NVFlare in its simulator: the server and each site as processes of this machine.
+
+The app is run as by `python job.py`, but for the ports that its sites get: see `tests.frameworks.nvflare.ports`.
+"""
 
 import os
 from pathlib import Path
 
+from tests.frameworks.environments import ROOT
 from tests.frameworks.processes import run_to_end
 
 LONGEST_S = 300.0
 """Seconds after which a run counts as lost."""
+START = """
+import runpy, sys
+sys.path.append(sys.argv.pop())
+from tests.frameworks.nvflare.ports import keep_ports
+keep_ports()
+runpy.run_path("job.py", run_name="__main__")
+"""
 
 
 def simulate(programs: Path, app: Path, folder: Path, allowed: str = "") -> str:
@@ -20,7 +31,7 @@ def simulate(programs: Path, app: Path, folder: Path, allowed: str = "") -> str:
     """
     env = {**os.environ, "NVFLARE_SIMULATOR_WORKSPACE_ROOT": str(folder / "workspace"), "FLSTORE_URL": allowed}
     env.pop("PYTHONPATH", None)
-    command = [str(programs / "python"), "job.py"]
+    command = [str(programs / "python"), "-c", START, str(ROOT)]
     ended = run_to_end(command, cwd=app, env=env, longest_s=LONGEST_S)
     logged = ended.stdout + ended.stderr
     if ended.returncode:

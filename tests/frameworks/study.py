@@ -1,7 +1,7 @@
 """What was measured of a framework, and which of it was not as hoped."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.frameworks import memory, overhead
 from tests.frameworks.accuracy import ATTACKERS, ATTACKS, EVEN, SEEDS, UNEVEN, Case, Learned
@@ -40,6 +40,15 @@ class Study:
         return None if reached is None or clean is None else clean - reached
 
 
+def merged(studies: Sequence[Study]) -> list[Study]:
+    """Return one study for each framework, with the trainings of all of its studies."""
+    first: dict[str, Study] = {}
+    for study in studies:
+        known = first.get(study.name)
+        first[study.name] = replace(known, learned={**known.learned, **study.learned}) if known else study
+    return list(first.values())
+
+
 def alone(seed: int, alpha: float) -> Case:
     """Return the case in which the attackers are not there."""
     return Case(seed=seed, alpha=alpha, alone=True)
@@ -58,6 +67,8 @@ def shortfalls(study: Study) -> Iterator[str]:
                 f"{study.name}: rounds {overhead.words(training_s)} take {measured.ratio:.2f} times as long with "
                 f"FLStore; {HIGHEST_RATIO:.2f} were hoped for."
             )
+    if not study.framework.bare:
+        yield f"{study.name}: rounds {overhead.words(0.0)} were not tried, which takes longer than this study has."
     yield from _untried(study)
 
 
@@ -79,7 +90,7 @@ def _of_advice(study: Study, case: Case) -> Iterator[str]:
 
 def _untried(study: Study) -> Iterator[str]:
     for way, peaks in study.peaks.items():
-        most = memory.most(study.framework, way)
+        most = study.framework.most_clients
         name = f"{study.name}, {memory.words(way)}"
         if beyond := [clients for clients in memory.CLIENTS if clients > most]:
             yield f"{name}: {_listed(beyond)} clients were not tried, which takes longer than this study has."

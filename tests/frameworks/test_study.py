@@ -20,7 +20,7 @@ from tests.frameworks.programs import FRAMEWORKS
 from tests.frameworks.quickstart import Recorded
 from tests.frameworks.report import pictured, section
 from tests.frameworks.steps import Steps, side_by_side
-from tests.frameworks.study import Study, shortfalls
+from tests.frameworks.study import Study, merged, shortfalls
 
 FLOWER, NVFLARE = FRAMEWORKS
 
@@ -40,7 +40,7 @@ def study(**parts: Any) -> Study:
     measured: dict[str, Any] = {
         "recorded": Recorded(changed_lines=2, rounds=3, updates=4, nbytes=1234),
         "learned": {case: learned() for case in (*even_cases(), *uneven_cases())},
-        "overheads": {0.0: Overhead(2.0, 3.0), 10.0: Overhead(16.0, 16.8)},
+        "overheads": {0.0: Overhead(2.0, 3.0), 6.0: Overhead(16.0, 16.8)},
         "peaks": {memory.WITHOUT: {10: 500_000_000}, "value": {10: 600_000_000, 30: 1_600_000_000}},
     }
     return Study(FLOWER, **(measured | parts))
@@ -54,7 +54,7 @@ def test_what_was_measured_is_in_the_section() -> None:
     assert "| Flower | sign-flip | 95.0 % | 95.0 % | 0 | 0 |" in text
     assert "| Flower | none; honest clients alone | 95.0 % | – | – | – |" in text
     assert "| Flower | of messages alone | 2.00 s | 3.00 s | 1.50 |" in text
-    assert "| Flower | with training for 10 s | 16.00 s | 16.80 s | 1.05 |" in text
+    assert "| Flower | with training for 6 s | 16.00 s | 16.80 s | 1.05 |" in text
     assert "| Flower | without FLStore | 500.0 MB | – | – | – |" in text
     assert "| Flower | by value, with FLStore | 600.0 MB | 1,600.0 MB | – | 50.0 MB |" in text
 
@@ -83,7 +83,8 @@ def test_what_advice_loses_is_told_from_what_missing_data_loses() -> None:
 def test_what_was_not_reached_is_told() -> None:
     assert list(shortfalls(study())) == [
         "Flower: rounds of messages alone take 1.50 times as long with FLStore; 1.10 were hoped for.",
-        "Flower, without FLStore: 30 and 100 clients were not tried, which takes longer than this study has.",
+        "Flower, without FLStore: 30 and 100 clients were not measured; "
+        "they take more memory than was free, or failed.",
         "Flower, by value, with FLStore: 100 clients were not measured; "
         "they take more memory than was free, or failed.",
     ]
@@ -93,10 +94,17 @@ def test_what_was_not_reached_is_told() -> None:
 
 def test_numbers_of_clients_without_a_figure_are_told() -> None:
     assert list(shortfalls(Study(NVFLARE, peaks={"value": {10: 1}}))) == [
+        "NVFlare: rounds of messages alone were not tried, which takes longer than this study has.",
         "NVFlare, by value, with FLStore: 100 clients were not tried, which takes longer than this study has.",
         "NVFlare, by value, with FLStore: 30 clients were not measured; "
         "they take more memory than was free, or failed.",
     ]
+
+
+def test_trainings_of_one_framework_are_told_together_whichever_lane_they_took() -> None:
+    even, uneven = dict.fromkeys(even_cases(), learned()), dict.fromkeys(uneven_cases(), learned(0.9))
+    lanes = [Study(FLOWER, learned=even), Study(NVFLARE, learned=even), Study(FLOWER, learned=uneven)]
+    assert merged(lanes) == [Study(FLOWER, learned=even | uneven), Study(NVFLARE, learned=even)]
 
 
 def test_a_training_that_takes_more_memory_than_is_free_is_not_tried() -> None:
@@ -226,9 +234,12 @@ def test_a_model_is_the_same_as_one_array(model: str) -> None:
 
 
 def test_models_of_resnets_size_take_a_step() -> None:
-    config = Plan(RESNET).config
+    config = Plan(RESNET, training_s=0.0).config
     start = clients.initial(config)
     sent, _ = clients.train(start, config, 3, 1)
+    others = [clients.train(start, config, client, number)[0]["fc.bias"] for client, number in ((3, 2), (4, 1))]
+    assert not any(np.array_equal(sent["fc.bias"], other) for other in others)
+    assert np.std(sent["fc.bias"] - start["fc.bias"]) == pytest.approx(clients.STEP, rel=0.1)
     assert sum(array.nbytes for array in sent.values()) == pytest.approx(memory.MODEL_BYTES, rel=0.01)
     assert not np.array_equal(sent["fc.bias"], start["fc.bias"])
     assert np.isnan(clients.accuracy(sent, config))

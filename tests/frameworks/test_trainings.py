@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.frameworks.flower import app
 from tests.frameworks.nvflare.ports import LOWEST, RANGE, _is_free, keep_ports
 from tests.frameworks.nvflare.watcher import Watcher
 from tests.frameworks.plan import Outcome, Plan
+from tests.frameworks.simulation import simulate
 from tests.integrations.flowers import FakeGrid, context
 from tests.integrations.nvflares import Client, MemoryPersistor, Server
 
@@ -81,6 +83,13 @@ def test_simulators_take_ports_that_the_system_does_not_give_out(monkeypatch: py
     assert len(taken) == 4
     first_given_out = int(RANGE.read_text().split()[0])
     assert LOWEST <= min(taken) <= max(taken) < max(first_given_out, LOWEST + 1_000)
+
+
+def test_an_app_s_sites_get_such_ports_too(tmp_path: Path) -> None:
+    program = "from nvflare.private.fed.app.simulator import simulator_runner as run; print(*run.get_open_ports(2))"
+    (tmp_path / "job.py").write_text(program)
+    *_, first, second = simulate(Path(sys.executable).parent, tmp_path, tmp_path).split()
+    assert LOWEST <= int(first) < int(second) < max(int(RANGE.read_text().split()[0]), LOWEST + 1_000)
 
 
 def test_ports_that_others_listen_on_are_passed_over() -> None:
