@@ -4,8 +4,8 @@ Here: the calls of the HTTP API without I/O (`api`, `transfers`, `paths`, `encod
 repeated and which error a response stands for (`retry`, `problems`), what calls return (`results`), and two transports
 that only move bytes (`sync_client` over urllib3, `async_client` over httpx). `exchange` says how the API and a
 transport meet.
-Importing the client takes no longer than importing NumPy and an HTTP library: `async_client` is imported when it is
-asked for.
+Importing the client takes no longer than importing NumPy and an HTTP library: urllib3 is imported when a client is
+made, and `async_client` when it is asked for.
 
 Not here: anything that knows how a service is built. The client reaches FLStore by its URL alone.
 """

@@ -6,9 +6,6 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from urllib3.exceptions import LocationParseError
-from urllib3.util import parse_url
-
 from flstore_core import __version__
 from flstore_core.client.exchange import NoResponse, Request
 from flstore_core.errors import InvalidParameters
@@ -83,6 +80,9 @@ def _authorization(token: str) -> dict[str, str]:
 
 
 def _has_host(url: str) -> bool:
+    from urllib3.exceptions import LocationParseError  # here, so that importing the client does not import it
+    from urllib3.util import parse_url
+
     try:
         return bool(parse_url(url).host)
     except LocationParseError:

@@ -1,11 +1,12 @@
-"""The blocking client: runs each call of the API over urllib3 and returns its answer."""
+"""The blocking client: runs each call of the API over urllib3 and returns its answer.
+
+urllib3 takes as long to import as NumPy does. It is imported when a client is made, so that programs which import the
+client and make none, such as most commands that show help, do without.
+"""
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
-
-import urllib3
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from flstore_core.client.api import Api
 from flstore_core.client.bodies import CHUNK, Body, Meter, Progress, ResponseBuffer
@@ -13,7 +14,9 @@ from flstore_core.client.endpoint import Endpoint, create_endpoint
 from flstore_core.client.exchange import Exchange, NoResponse, Request, Response
 from flstore_core.client.retry import retry_for
 from flstore_core.client.signatures import document_as
-from flstore_core.outbound import open_pools
+
+if TYPE_CHECKING:
+    import urllib3
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -126,6 +129,8 @@ class FLStore:
             return answer
 
     def _send(self, request: Request) -> Response | NoResponse:
+        from urllib3.exceptions import HTTPError, ReadTimeoutError
+
         time.sleep(request.delay_s)
         content: Any = _chunks(request.body, request.progress) if request.body else None
         try:
@@ -147,8 +152,12 @@ class FLStore:
         return Response(response.status, headers, received.body)
 
 
-def _pools(endpoint: Endpoint) -> urllib3.PoolManager:
+def _pools(endpoint: Endpoint) -> "urllib3.PoolManager":
     """Return connection pools, through the environment's proxy if it names one for the address."""
+    import urllib3
+
+    from flstore_core.outbound import open_pools
+
     timeout = urllib3.Timeout(connect=endpoint.connect_s, read=endpoint.silence_s)
     return open_pools(endpoint.url, maxsize=IDLE_CONNECTIONS, retries=False, timeout=timeout)
 
