@@ -1,6 +1,7 @@
-# Two images of one source:
-#   docker build --target flstore --tag kind.local/flstore:0.1.0 .               gateway, placement controller, shard
-#   docker build --target flstore-torch --tag kind.local/flstore-torch:0.1.0 .   predictor
+# Three images of one source:
+#   docker build --target flstore --tag kind.local/flstore:0.1.0 .                   gateway, placement controller, shard
+#   docker build --target flstore-console --tag kind.local/flstore-console:0.1.0 .   console
+#   docker build --target flstore-torch --tag kind.local/flstore-torch:0.1.0 .       predictor
 # Everything that is downloaded has its hash here or in manifests/images: docs/security.md says what that is good for.
 ARG PYTHON=3.12-slim-bookworm@sha256:0f5b26b9518d002b6173fd61daad821fa340635ebfec5bba471013f9ca114579
 
@@ -27,6 +28,14 @@ RUN python -m venv --without-pip /opt/flstore
 COPY --from=source /ours /ours
 RUN python -m pip --python /opt/flstore/bin/python install --no-compile --no-index --find-links /wheels --find-links /ours 'flstore-server[kubernetes,otel]' && python -m compileall -q --invalidation-mode unchecked-hash /opt/flstore/lib
 
+FROM tools AS console-wheels
+RUN python -m pip wheel --only-binary :all: --require-hashes --requirement manifests/images/flstore-console.txt --wheel-dir /wheels
+
+FROM console-wheels AS console-installed
+RUN python -m venv --without-pip /opt/flstore
+COPY --from=source /ours /ours
+RUN python -m pip --python /opt/flstore/bin/python install --no-compile --no-index --find-links /wheels --find-links /ours 'flstore-server[console]' && python -m compileall -q --invalidation-mode unchecked-hash /opt/flstore/lib
+
 FROM tools AS torch-wheels
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN python -m pip wheel --only-binary :all: --require-hashes --requirement manifests/images/torch-cpu.txt --no-deps --index-url ${TORCH_INDEX} --wheel-dir /wheels \
@@ -45,6 +54,10 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash -x '/(site-packag
 USER 65532:65532
 WORKDIR /tmp
 EXPOSE 8080
+
+FROM base AS flstore-console
+COPY --from=console-installed /opt/flstore /opt/flstore
+CMD ["python", "-m", "services.console"]
 
 FROM base AS flstore-torch
 COPY --from=torch-installed /opt/flstore /opt/flstore

@@ -96,6 +96,7 @@ lock: setup  ## write what the images install, as constraints.txt has it, with t
 	$(HASHED) --custom-compile-command 'make lock' --extra kubernetes --extra otel services/pyproject.toml --output-file $(IMAGES)/flstore.txt
 	$(HASHED) --custom-compile-command 'make lock' --extra otel --extra torch --no-emit-package torch services/pyproject.toml \
 		--output-file $(IMAGES)/flstore-torch.txt
+	$(HASHED) --custom-compile-command 'make lock' --extra console services/pyproject.toml --output-file $(IMAGES)/flstore-console.txt
 	echo setuptools | $(HASHED) --custom-compile-command 'make lock' - --output-file $(IMAGES)/build.txt
 
 lock-torch: setup  ## the same for PyTorch's build for CPUs, which is not on PyPI
@@ -108,6 +109,7 @@ CYCLONEDX := $(BIN)/cyclonedx-py requirements --output-reproducible --pyproject 
 sbom: setup  ## what the images install as CycloneDX, into build/sbom
 	mkdir -p $(SBOM)
 	$(CYCLONEDX) --output-file $(SBOM)/flstore.cdx.json $(IMAGES)/flstore.txt
+	$(CYCLONEDX) --output-file $(SBOM)/flstore-console.cdx.json $(IMAGES)/flstore-console.txt
 	cat $(IMAGES)/flstore-torch.txt $(IMAGES)/torch-cpu.txt | $(CYCLONEDX) --output-file $(SBOM)/flstore-torch.cdx.json -
 
 KIND := flstore
@@ -118,7 +120,8 @@ AVAILABLE := wait --for=condition=Available deployment --all --timeout=300s
 kind:  ## a kind cluster with Knative and FLStore; needs docker, kind, kubectl and helm
 	kind get clusters | grep -qx $(KIND) || kind create cluster --config manifests/kind/cluster.yaml
 	docker build --target flstore --tag kind.local/flstore:$(VERSION) .
-	kind load docker-image kind.local/flstore:$(VERSION) --name $(KIND)
+	docker build --target flstore-console --tag kind.local/flstore-console:$(VERSION) .
+	kind load docker-image kind.local/flstore:$(VERSION) kind.local/flstore-console:$(VERSION) --name $(KIND)
 	$(KUBECTL) apply -k manifests/knative/crds
 	$(KUBECTL) wait --for=condition=Established crd --all --timeout=120s
 	$(KUBECTL) apply -k manifests/kind/knative
@@ -129,7 +132,7 @@ kind:  ## a kind cluster with Knative and FLStore; needs docker, kind, kubectl a
 		--values manifests/kind/values.yaml --wait --timeout 10m
 	helm test flstore --kube-context kind-$(KIND) --namespace flstore
 	curl --fail --silent --show-error http://127.0.0.1:8080/readyz
-	@printf '\nGateway http://127.0.0.1:8080  Grafana http://127.0.0.1:3000  (make kind-down removes it all)\n'
+	@printf '\nGateway http://127.0.0.1:8080  Console http://127.0.0.1:8090  Grafana http://127.0.0.1:3000  (make kind-down removes it all)\n'
 
 kind-down:  ## remove the kind cluster and everything in it
 	kind delete cluster --name $(KIND)

@@ -13,8 +13,9 @@ _MORE = re.compile(r"^ *# (?P<text>.*)$")
 
 HEAD = """# The chart `flstore`
 
-Installs [FLStore](../../README.md): gateway, placement controller, object store, Prometheus and Grafana, on a cluster
-that has Knative Serving. Shards are Knative services that the controller makes; none has a pod until it is asked.
+Installs [FLStore](../../README.md): gateway, placement controller, object store, Prometheus and Grafana, and on
+request the console, on a cluster that has Knative Serving. Shards are Knative services that the controller makes; none
+has a pod until it is asked.
 
 ```console
 $ helm install flstore charts/flstore --namespace flstore --create-namespace

@@ -33,11 +33,9 @@ class BelowPrefix:
             del headers[HEADER]  # what is behind us has it in `root_path`, and would put it there once more
             # Answers repeat the header's text, and any caller can send it. So nothing but a path is accepted.
             if _PREFIX.fullmatch(forwarded):
-                _put_below(scope, forwarded)
-            elif self._prefix and not scope["path"].startswith(f"{self._prefix}/"):
-                _put_below(scope, self._prefix)
+                _put_below(scope, forwarded, scope["path"])
             else:
-                scope["root_path"] = self._prefix
+                _put_below(scope, self._prefix, _without(self._prefix, scope["path"]))
         await self._app(scope, receive, send)
 
 
@@ -51,6 +49,11 @@ def checked_prefix(text: str) -> str:
     return prefix
 
 
-def _put_below(scope: Scope, prefix: str) -> None:
+def _without(prefix: str, path: str) -> str:
+    """Return a path without the prefix that it may have. The prefix alone is the root: people leave the slash out."""
+    return (path.removeprefix(prefix) or "/") if f"{path}/".startswith(f"{prefix}/") else path
+
+
+def _put_below(scope: Scope, prefix: str, path: str) -> None:
     scope["root_path"] = prefix
-    scope["path"] = prefix + scope["path"]
+    scope["path"] = prefix + path

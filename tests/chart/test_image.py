@@ -38,7 +38,7 @@ def test_images_get_the_sources_and_nothing_that_was_built_of_them() -> None:
 
 def test_images_run_without_root_and_without_a_shell() -> None:
     stages = _stages()
-    for target, service in (("flstore", "gateway"), ("flstore-torch", "predictor")):
+    for target, service in (("flstore", "gateway"), ("flstore-console", "console"), ("flstore-torch", "predictor")):
         lines = stages["base"] + stages[target]
         assert "USER 65532:65532" in lines
         [command] = [json.loads(line.removeprefix("CMD ")) for line in lines if line.startswith("CMD ")]
@@ -55,7 +55,7 @@ def test_nothing_is_downloaded_that_has_no_hash() -> None:
     stages = re.findall(r"^FROM \S+ AS (\S+)$", text, re.MULTILINE)
     assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) <= {"python:${PYTHON}", *stages}
     pips = re.findall(r"python -m pip [^&\n]*", text)
-    assert len(pips) == 7
+    assert len(pips) == 9
     assert all("--no-index" in command or "--require-hashes" in command for command in pips)
 
 

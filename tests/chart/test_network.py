@@ -9,6 +9,7 @@ from manifests import chart
 Json = dict[str, Any]
 
 LABELS = {"app.kubernetes.io/name": "flstore", "app.kubernetes.io/instance": "flstore"}
+CONSOLE: Json = {"console": {"enabled": True}}
 STRANGER = {"app": "stranger"}
 ALLOWED = [
     ("gateway", "placement", 8081, True),
@@ -32,12 +33,19 @@ ALLOWED = [
     ("gateway", "prometheus", 9090, False),
     ("prometheus", "grafana", 3000, False),
     ("gateway", "grafana", 3000, False),
+    ("console", "gateway", 8080, True),
+    ("console", "placement", 8081, False),
+    ("console", "shard", 8080, False),
+    ("console", "store", 9000, False),
+    ("console", "grafana", 3000, False),
+    ("gateway", "console", 8080, True),
     ("test", "gateway", 8080, True),
     ("test", "placement", 8081, False),
 ]
 PORTS = {
     "gateway": {"http": 8080},
     "placement": {"http": 8081},
+    "console": {"http": 8080},
     "store": {"s3": 9000},
     "prometheus": {"http": 9090},
     "grafana": {"http": 3000},
@@ -46,7 +54,7 @@ PORTS = {
 
 @pytest.fixture(scope="module")
 def policies() -> list[Json]:
-    return [item["spec"] for item in chart.render({}) if item["kind"] == "NetworkPolicy"]
+    return [item["spec"] for item in chart.render(CONSOLE) if item["kind"] == "NetworkPolicy"]
 
 
 @pytest.mark.parametrize(("source", "target", "port", "allowed"), ALLOWED)
@@ -57,10 +65,22 @@ def test_parts_reach_those_they_have_to_and_no_others(
 
 
 @pytest.mark.parametrize("target", ["placement", "shard", "store", "prometheus", "grafana"])
-def test_strangers_reach_nothing_but_the_gateway(policies: list[Json], target: str) -> None:
+def test_strangers_reach_nothing_but_gateway_and_console(policies: list[Json], target: str) -> None:
     for port in (*PORTS.get(target, {}).values(), 8080, 8012):
         assert not reaches(policies, STRANGER, "elsewhere", target, port)
     assert reaches(policies, STRANGER, "elsewhere", "gateway", 8080)
+    assert reaches(policies, STRANGER, "elsewhere", "console", 8080)
+
+
+def test_the_console_sends_to_the_gateway_and_asks_for_names_and_nothing_else(policies: list[Json]) -> None:
+    [policy] = [each for each in policies if "Egress" in each["policyTypes"]]
+    assert policy["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "console"
+    to_gateway, names = policy["egress"]
+    assert names == {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
+    [peer] = to_gateway["to"]
+    assert _selects(peer["podSelector"], _pod("gateway"))
+    assert not any(_selects(peer["podSelector"], _pod(other)) for other in ("placement", "shard", "store", "console"))
+    assert to_gateway["ports"] == [{"port": 8080}]
 
 
 def test_a_grafana_with_a_port_on_every_node_is_reached_through_it() -> None:

@@ -51,10 +51,11 @@ def test_no_rule_has_a_wildcard_or_reaches_beyond_the_namespace() -> None:
 def test_only_the_controller_and_prometheus_hold_a_token_of_the_api() -> None:
     pods = {
         each["metadata"]["name"]: each["spec"]["template"]["spec"]
-        for each in chart.render({})
+        for each in chart.render({"console": {"enabled": True}})
         if each["kind"] in ("Deployment", "StatefulSet")
     }
     holding = {name for name, pod in pods.items() if pod.get("automountServiceAccountToken") is not False}
+    assert "flstore-console" in pods
     assert holding == {"flstore-placement", "flstore-prometheus"}
 
 

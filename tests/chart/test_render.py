@@ -14,7 +14,7 @@ from tests.chart.matrix import VALUES, check, files, values
 from tests.chart.validate import problems
 
 Json = dict[str, Any]
-OWN = ("gateway", "placement", "prometheus", "grafana", "minio", "seaweedfs", "smoke")
+OWN = ("gateway", "placement", "console", "prometheus", "grafana", "minio", "seaweedfs", "smoke")
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -86,6 +86,14 @@ def test_notes_tell_the_next_three_commands() -> None:
         assert f"{number}. {command}" in told
     assert "No tokens are set" in told
     assert "No tokens are set" not in chart.notes({"auth": {"existingSecret": "tokens"}})
+
+
+def test_notes_say_how_to_reach_the_console_where_there_is_one() -> None:
+    below = {"enabled": True, "rootPath": "/console"}
+    said = "Console: kubectl -n flstore port-forward service/flstore-console 8090:80, then http://localhost:8090"
+    assert f"{said}\n" in chart.notes({"console": {"enabled": True}})
+    assert f"{said}/console\n" in chart.notes({"console": below})
+    assert "Console" not in chart.notes({})
 
 
 def test_notes_and_readme_say_in_a_line_that_minio_is_unmaintained() -> None:

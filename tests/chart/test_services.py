@@ -11,6 +11,7 @@ from flstore_core.storage import open_store
 from flstore_core.units import parse_size
 from manifests import chart
 from services.common.proof import Keys
+from services.console.settings import Settings as ConsoleSettings
 from services.gateway.settings import Settings as GatewaySettings
 from services.placement.kube.settings import KubernetesSettings
 from services.placement.settings import Settings as PlacementSettings
@@ -51,12 +52,48 @@ def test_services_accept_what_the_chart_sets(path: Path) -> None:
 
 def test_every_variable_that_the_chart_sets_is_read_by_its_service() -> None:
     large = values(Path(__file__).parent / "values" / "large.yaml")
-    for service in ("gateway", "placement"):
+    for service in ("gateway", "placement", "console"):
         folders = (f"services/{service}", "services/common", "flstore_core/storage")
         sources = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
         text = "\n".join(path.read_text() for path in sources)
         unheard = [name for name in _environment(service, large) if f'"{name}"' not in text]
         assert unheard == [], service
+
+
+def test_the_console_is_told_of_the_gateway_and_the_gateway_of_the_console() -> None:
+    address = "https://flstore.example.org"
+    chosen = {"enabled": True, "url": f"{address}/console", "rootPath": "/console", "sessionSeconds": 60}
+    given = {"console": {**chosen, "apiUrl": address, "grafanaUrl": "https://grafana.example.org"}}
+    console = ConsoleSettings.from_env(_environment("console", {**given, "gateway": {"service": {"port": 8443}}}))
+    assert console == ConsoleSettings(
+        "http://flstore-gateway:8443", address, "https://grafana.example.org", "/console", 60.0
+    )
+    assert GatewaySettings.from_env(_environment("gateway", given)).console_url == f"{address}/console"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "led"),
+    [({}, ""), ({"url": ":8090"}, ":8090"), ({"rootPath": "/console"}, "/console"), ({"enabled": False}, "")],
+)
+def test_browsers_are_led_to_where_the_console_is_if_that_is_known(chosen: Json, led: str) -> None:
+    values = {"console": {"enabled": True, **chosen}}
+    assert GatewaySettings.from_env(_environment("gateway", values)).console_url == led
+
+
+def test_the_console_holds_no_secret_and_sends_no_traces() -> None:
+    """It is told nothing but what it listens to and where others are: tokens are those of whoever looks."""
+    large = values(Path(__file__).parent / "values" / "large.yaml")
+    [container] = [each for each in _containers(chart.render(large)) if each["name"] == "console"]
+    assert [each["name"] for each in container["env"] if "valueFrom" in each or "OTEL" in each["name"]] == []
+    assert "envFrom" not in container
+
+
+def test_a_console_runs_only_where_it_is_asked_for() -> None:
+    assert [item for item in chart.render({}) if "console" in item["metadata"]["name"]] == []
+    made = {
+        item["kind"] for item in chart.render({"console": {"enabled": True}}) if "console" in item["metadata"]["name"]
+    }
+    assert made == {"Deployment", "NetworkPolicy", "Service", "ServiceAccount"}
 
 
 def test_objects_refer_to_objects_that_are_there() -> None:

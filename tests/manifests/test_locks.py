@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ROOT / "manifests" / "images"
-IMAGES = {"flstore": ("kubernetes", "otel"), "flstore-torch": ("otel", "torch")}
+IMAGES = {"flstore": ("kubernetes", "otel"), "flstore-console": ("console",), "flstore-torch": ("otel", "torch")}
 OURS = {"flstore", "flstore-server"}
 
 
@@ -34,7 +34,7 @@ def locked(*files: str) -> dict[str, tuple[str, set[str]]]:
 
 
 def locks(image: str) -> tuple[str, ...]:
-    return ("flstore-torch.txt", "torch-cpu.txt") if image == "flstore-torch" else ("flstore.txt",)
+    return ("flstore-torch.txt", "torch-cpu.txt") if image == "flstore-torch" else (f"{image}.txt",)
 
 
 def declared(name: str) -> list[str]:

@@ -40,6 +40,7 @@ def test_the_table_of_requests_in_the_docs_is_what_the_manifests_ask_for() -> No
         _sum(SERVING | KOURIER),
         _patched(),
         _ours({}),
+        _ours({"console": {"enabled": True}}) - _ours({}),
         _shards({}, 3),
         _shards(KIND_VALUES, 3),
     )

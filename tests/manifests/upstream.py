@@ -19,6 +19,9 @@ class Request:
     def __add__(self, other: "Request") -> "Request":
         return Request(self.cpu + other.cpu, self.memory + other.memory)
 
+    def __sub__(self, other: "Request") -> "Request":
+        return Request(self.cpu - other.cpu, self.memory - other.memory)
+
     def __mul__(self, pods: int) -> "Request":
         return Request(self.cpu * pods, self.memory * pods)
 

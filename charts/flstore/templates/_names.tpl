@@ -110,6 +110,11 @@ labels:
 {{- mulf (float64 (regexFind "^[0-9.]+" $text)) (get $factors (regexFind "[A-Za-z]*$" $text)) | int64 -}}
 {{- end -}}
 
+{{/* Where the gateway leads browsers: the console's address, or its path below the gateway's host; "" for none. */}}
+{{- define "flstore.consoleUrl" -}}
+{{- if .Values.console.enabled -}}{{- .Values.console.url | default .Values.console.rootPath -}}{{- end -}}
+{{- end -}}
+
 {{/* Whether everybody who reaches Grafana may look: `auto` is for those who come through the API server. */}}
 {{- define "flstore.grafanaAnonymous" -}}
 {{- $grafana := .Values.observability.grafana -}}

@@ -64,13 +64,18 @@ tolerations:
 {{- end -}}
 
 {{/* Environment of anything that serves HTTP. Takes (list . port). */}}
-{{- define "flstore.serveEnv" -}}
+{{- define "flstore.listenEnv" -}}
 - name: FLSTORE_HOST
   value: "0.0.0.0"
 - name: FLSTORE_PORT
   value: {{ index . 1 | quote }}
 - name: FLSTORE_LOG_LEVEL
   value: {{ (index . 0).Values.logLevel }}
+{{- end -}}
+
+{{/* The same, of what sends traces too. */}}
+{{- define "flstore.serveEnv" -}}
+{{- include "flstore.listenEnv" . }}
 {{- with (index . 0).Values.observability.otlp.endpoint }}
 - name: OTEL_EXPORTER_OTLP_ENDPOINT
   value: {{ . | quote }}

@@ -146,6 +146,14 @@ async def test_a_prefix_may_be_a_setting_whether_the_proxy_takes_it_off_or_not(p
         assert (answer.status_code, "'/fl/openapi.json'" in answer.text) == (200, True)
 
 
+@pytest.mark.parametrize(("path", "status"), [("/fl", 200), ("/fl/", 200), ("/", 200), ("/flat", 404), ("/fl/fl", 404)])
+async def test_the_prefix_alone_is_the_root_whoever_leaves_the_slash_out(path: str, status: int) -> None:
+    async with client_of(world(root_path="/fl")) as http:
+        answer = await http.get(path)
+        assert answer.status_code == status
+        assert answer.json().get("docs") == ("/fl/docs" if status == 200 else None)
+
+
 @pytest.mark.parametrize("prefix", ["//evil.example", "https://evil.example", "/a'><script>", "fl", "/a/../b?c", "/"])
 async def test_a_prefix_that_is_no_path_is_ignored(prefix: str, http: httpx.AsyncClient) -> None:
     answer = await http.get("/", headers={"accept": "text/html", "x-forwarded-prefix": prefix})
