@@ -8,8 +8,9 @@ from flstore_core.errors import FLStoreError, InvalidParameters, Unauthorized
 from services.console import links
 from services.console.parts import theme
 from services.console.parts.elements import block, text
+from services.console.parts.page import prefix
 from services.console.session import hand_out, take_back
-from services.console.shell import frame, prefix
+from services.console.shell import frame
 from services.console.state import State
 
 LONGEST_TOKEN = 4096

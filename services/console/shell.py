@@ -23,6 +23,7 @@ from services.console import links
 from services.console.pages import NAVIGATION, View
 from services.console.parts import states, theme
 from services.console.parts.elements import block, link, text
+from services.console.parts.page import prefix
 from services.console.state import State
 from services.console.views import API_URL
 
@@ -82,11 +83,6 @@ def frame(state: State, request: Request, title: str) -> ui.element:
     with body:
         text(title, "h1")
     return body
-
-
-def prefix(request: Request) -> str:
-    """Return the path below which a proxy has the console; empty for none."""
-    return str(request.scope.get("root_path", ""))
 
 
 def address(request: Request) -> str:

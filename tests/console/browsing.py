@@ -39,6 +39,11 @@ def to(app: ASGIApp) -> Connect:
     return lambda token: InProcess(app, token)
 
 
+async def sees(user: User, words: str) -> None:
+    """Wait until the page shows these words: on a busy machine a view fills after its page was sent."""
+    await user.should_see(words, retries=300)
+
+
 @asynccontextmanager
 async def browsing(connect: Connect | None = None, settings: Settings = AWAY) -> AsyncIterator[User]:
     """Yield a browser before a console; NiceGUI's globals are as before afterwards."""

@@ -9,13 +9,8 @@ from flstore_core.errors import Unavailable
 from flstore_core.records import StatisticsMode
 from services.gateway.app import create_app as create_gateway
 from tests.console import training
-from tests.console.browsing import browsing, to
+from tests.console.browsing import browsing, sees, to
 from tests.gateway.world import World, world
-
-
-async def sees(user: User, words: str) -> None:
-    """Wait until the page shows these words: on a busy machine a view fills after its page was sent."""
-    await user.should_see(words, retries=300)
 
 
 @pytest.fixture

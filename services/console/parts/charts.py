@@ -57,10 +57,22 @@ def sparkline(values: Numbers, colour: str = colours.CATEGORIES[0]) -> Options:
     }
 
 
-def bars(names: Sequence[str], series: Mapping[str, Numbers], *, y_name: str = "", stacked: bool = False) -> Options:
-    """Return upright bars: for each name one of each series, side by side or on each other."""
+def bars(
+    names: Sequence[str],
+    series: Mapping[str, Numbers],
+    *,
+    y_name: str = "",
+    stacked: bool = False,
+    logarithmic: bool = False,
+) -> Options:
+    """Return upright bars: for each name one of each series, side by side or on each other.
+
+    Args:
+        logarithmic: for amounts of which some are a thousand times as large as others.
+    """
     return {
         **_frame(names, "", y_name),
+        "yAxis": {"type": "log" if logarithmic else "value", "name": y_name},
         "legend": {"show": len(series) > 1, "top": 0, "type": "scroll"},
         "series": [
             {
