@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import pytest
 from nicegui import Client, ui
 from nicegui.functions.download import download
 from nicegui.functions.navigate import Navigate
@@ -14,6 +15,8 @@ from nicegui.testing.user import User
 from starlette.types import ASGIApp
 
 from flstore_core.client.async_client import AsyncFLStore
+from services.console import app as application
+from services.console import shell
 from services.console.app import create_app
 from services.console.session import Connect
 from services.console.settings import Settings
@@ -45,9 +48,14 @@ async def sees(user: User, words: str) -> None:
 
 
 @asynccontextmanager
-async def browsing(connect: Connect | None = None, settings: Settings = AWAY) -> AsyncIterator[User]:
+async def browsing(
+    connect: Connect | None = None, settings: Settings = AWAY, patience_s: float = 60.0
+) -> AsyncIterator[User]:
     """Yield a browser before a console; NiceGUI's globals are as before afterwards."""
-    with nicegui_reset_globals():
+    with nicegui_reset_globals(), pytest.MonkeyPatch.context() as patch:
+        # Pages are sent whole, however slow the machine is.
+        patch.setattr(shell, "PATIENCE_S", patience_s)
+        patch.setattr(application, "ANSWER_S", patience_s + 60.0)
         try:
             app = create_app(create_state(settings, connect))
             async with app.router.lifespan_context(app), _client(app) as client:
