@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, cast
 
 from flstore_core import layout
-from flstore_core.errors import NoPredictor, NotEnoughData, NotFound
+from flstore_core.errors import FLStoreError, NoPredictor, NotEnoughData, NotFound
 from flstore_core.ids import AGGREGATE, ShardId
 from flstore_core.model_names import ModelName
 from flstore_core.models.protocol import ModelRef, RunRequest
@@ -66,7 +66,8 @@ class SliceMaps:
             return Gathered(context)
         refs, bases = self._locate_all(question, members)
         request = self._request(question, members, refs, bases)
-        answers = self._backends.ask_slices(job, partial(self._map, job, request, context.progress))
+        failures: list[FLStoreError] = []
+        answers = self._backends.ask_slices(job, partial(self._map, job, request, context.progress, failures))
         # What is no float, such as a counter, is not part of the slices. An artifact takes it from one of the models.
         donor = max(refs, key=lambda ref: ref.num_examples)
         context = replace(context, members=members)
@@ -79,12 +80,30 @@ class SliceMaps:
         return Gathered(context, partials, work, self._backends.owners(job))
 
     def _map(
-        self, job: Job, request: Callable[[SliceRef], MapRequest], progress: Progress, held: HeldSlice
+        self,
+        job: Job,
+        request: Callable[[SliceRef], MapRequest],
+        progress: Progress,
+        failures: list[FLStoreError],
+        held: HeldSlice,
     ) -> tuple[list[Partial], Work]:
-        """Return the partials of one slice: one, or several if its shard cannot hold all models at once."""
+        """Return the partials of one slice: one, or several if its shard cannot hold all models at once.
+
+        Args:
+            failures: of all slices of the question. After the first, no slice is asked for a further window.
+        """
         start, stop = held.part.bounds(job.schema)
-        asked = replace(request(held.part), start=start)
-        return self._backends.shards.map(held.urls, asked, stop, lambda at: progress(at - start, stop - start))
+
+        def reached(element: int) -> None:
+            if failures:
+                raise failures[0]
+            progress(element - start, stop - start)
+
+        try:
+            return self._backends.shards.map(held.urls, replace(request(held.part), start=start), stop, reached)
+        except FLStoreError as error:
+            failures.append(error)
+            raise
 
     def _request(
         self,

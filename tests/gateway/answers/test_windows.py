@@ -60,8 +60,13 @@ def maps_of(gateway: World) -> Maps:
     return gateway.shards
 
 
-@pytest.mark.parametrize(("name", "params"), of_weights(), ids=str)
-@pytest.mark.parametrize(("sent", "schema"), [("weights", "floats"), ("differences", "mixed")])
+def asked() -> list[tuple[str, str, str, Mapping[str, Any]]]:
+    """Return which job and schema are asked what."""
+    of_aggregates = [("weights", "floats", name, params) for name, params in of_weights() if name == "aggregate"]
+    return [*of_aggregates, *(("differences", "mixed", name, params) for name, params in of_weights())]
+
+
+@pytest.mark.parametrize(("sent", "schema", "name", "params"), asked(), ids=str)
 def test_an_answer_is_that_of_shards_that_hold_all(
     sent: str, schema: str, name: str, params: Mapping[str, Any]
 ) -> None:
@@ -101,9 +106,27 @@ def test_a_store_that_fails_in_the_middle_fails_the_question_and_leaves_nothing_
     whole.store.before = fail
     with pytest.raises(StoreUnavailable, match="the store is away"):
         gateway.run("aggregate", round=4)
+    assert len([window for window in maps_of(gateway).windows if window]) == window - 1
     whole.store.before = lambda call: None
     assert whole.store.contents == before
     assert_agree(gateway.run("aggregate", round=4).result, whole.run("aggregate", round=4).result, BIT_FOR_BIT)
+
+
+def test_once_one_slice_has_failed_no_other_goes_on() -> None:
+    gateway = narrow(wide("floats").weights)
+    shards = maps_of(gateway)
+
+    def fail(call: Call) -> None:
+        if call.method == "read_into" and len(shards.windows) == 5:
+            shards.windows.append("failed")
+            raise StoreUnavailable("the store was away for a moment")
+
+    gateway.store.before = fail
+    with pytest.raises(StoreUnavailable, match="for a moment"):
+        gateway.run("aggregate", round=4, method="median")
+    gateway.store.before = lambda call: None
+    assert shards.windows[5] == "failed"
+    assert shards.windows[6:] == ["", "1150-1177"], "the answer that failed, and the other slice's first"
 
 
 def test_an_operation_that_is_cancelled_asks_for_no_further_window() -> None:
@@ -118,7 +141,7 @@ def test_an_operation_that_is_cancelled_asks_for_no_further_window() -> None:
 
     with pytest.raises(OperationCancelled):
         gateway.run("aggregate", Options(progress=cancel), round=3, method="median")
-    assert progress == [(27, 1150), (54, 1150), (81, 1150), (27, 1150)]
+    assert progress == [(27, 1150), (54, 1150), (81, 1150)]
     assert len(maps_of(gateway).windows) == 4, "three of the first slice, and the other slice's first"
     assert set(artifacts(whole)) == before
 
