@@ -7,6 +7,7 @@ a page is asked for ──▶ frame ──▶ view.show ── within PATIENCE_S
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,7 @@ from flstore_core.client.async_client import AsyncFLStore
 from flstore_core.errors import FLStoreError, Unauthorized
 from flstore_core.ids import decode
 from flstore_core.presentation.names import legible
+from services.common.logs import current_request_id
 from services.console import links
 from services.console.pages import NAVIGATION, View
 from services.console.parts import states, theme
@@ -26,6 +28,8 @@ from services.console.parts.elements import block, link, text
 from services.console.parts.page import prefix
 from services.console.state import State
 from services.console.views import API_URL
+
+logger = logging.getLogger(__name__)
 
 PATIENCE_S = 1.0
 """Seconds that a page waits for its view before it is sent without."""
@@ -57,6 +61,10 @@ async def _fill(body: ui.element, view: View, gateway: AsyncFLStore, parameters:
         except FLStoreError as error:
             body.clear()
             states.trouble(error)
+        except Exception:  # a defect of one view: the frame stays, and the log has what a viewer has no use for
+            logger.exception("the view %s failed", view.path)
+            body.clear()
+            states.defect(current_request_id())
         else:
             waiting.delete()
     return False
@@ -65,7 +73,7 @@ async def _fill(body: ui.element, view: View, gateway: AsyncFLStore, parameters:
 def frame(state: State, request: Request, title: str) -> ui.element:
     """Draw header and navigation, and return the element for what the page is about."""
     ui.page_title(f"{legible(title)} · FLStore")
-    ui.add_head_html(theme.FIRST_LOOK)
+    ui.add_head_html(theme.GROUND[theme.is_dark(request)] + theme.FIRST_LOOK)
     ui.add_css(STYLE)
     ui.dark_mode(theme.is_dark(request))
     with ui.header().classes("bar"):

@@ -32,6 +32,15 @@ def trouble(error: FLStoreError) -> None:
             link("Overview", links.OVERVIEW)
 
 
+def defect(request_id: str) -> None:
+    """Draw that the console itself failed."""
+    with block("div", "state state-trouble").props("role=alert"):
+        text("The console could not draw this", "p", "state-title")
+        text(f"That is a defect of the console. Its log has it under this request_id: {request_id}", "p")
+        with block("p", "choices"):
+            link("Overview", links.OVERVIEW)
+
+
 def _advice(error: FLStoreError) -> tuple[str, str]:
     match error:
         case NotFound():

@@ -19,6 +19,12 @@ if (!document.cookie.includes("{COOKIE}=")) {{
 }}
 </script>"""
 
+GROUND: Final = {
+    False: "<style>html { background: #ffffff; color-scheme: light }</style>",
+    True: "<style>html { background: #0d1117; color-scheme: dark }</style>",
+}
+"""What is on the screen before the page's own style is there: no white flash in the dark."""
+
 
 def is_dark(request: Request | None = None) -> bool:
     """Return whether a page is dark; by default the page that is being drawn."""
