@@ -195,6 +195,13 @@ def test_the_picture_has_a_curve_for_each_kind_of_training() -> None:
     assert list(pictured(study()).curves) == [*names, "honest clients alone"]
 
 
+def test_a_server_s_memory_is_its_own_and_not_that_of_who_started_it() -> None:
+    ballast = bytearray(b"x") * 2**28
+    command = [sys.executable, "-c", "from tests.frameworks.plan import peak_bytes; print(peak_bytes())"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert 2**22 < int(told) < len(ballast)
+
+
 def test_a_training_without_flstore_has_no_address() -> None:
     assert Case("sign-flip").plan("http://store", "j").url == ""
     assert Case("", "exclude").plan("http://store", "j").attackers == 0

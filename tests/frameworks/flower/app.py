@@ -1,6 +1,5 @@
 """The app: what its server does, and its clients."""
 
-import resource
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -15,7 +14,7 @@ from flwr.serverapp.strategy import FedAvg
 from flstore_core.integrations.flower import attach, by_reference, client_names
 from flstore_core.integrations.recorder import Limits
 from tests.frameworks import clients
-from tests.frameworks.plan import Outcome, Plan
+from tests.frameworks.plan import Outcome, Plan, peak_bytes
 
 client_app = ClientApp(mods=[client_names, by_reference])
 
@@ -59,8 +58,7 @@ def run_server(plan: Plan, grid: Grid) -> Outcome:
         strategy = attach(strategy, plan.url, job=plan.job, **options)
     initial, config = _record(clients.initial(plan.config)), ConfigRecord(dict(plan.config))
     strategy.start(grid, initial, num_rounds=plan.rounds, train_config=config, evaluate_fn=evaluate)
-    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return Outcome(accuracy, np.diff(ends).tolist(), peak, version("flwr"))
+    return Outcome(accuracy, np.diff(ends).tolist(), peak_bytes(), version("flwr"))
 
 
 def _arrays(record: ArrayRecord) -> clients.Arrays:

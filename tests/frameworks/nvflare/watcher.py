@@ -1,7 +1,6 @@
 """A component of the job's server that notes what comes of a training, with FLStore and without it alike."""
 
 import json
-import resource
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from nvflare.app_common.app_event_type import AppEventType
 from nvflare.app_common.np.constants import NPConstants
 
 from tests.frameworks import clients
-from tests.frameworks.plan import DIGITS
+from tests.frameworks.plan import DIGITS, peak_bytes
 
 
 class Watcher(FLComponent):  # type: ignore[misc]
@@ -43,7 +42,6 @@ class Watcher(FLComponent):  # type: ignore[misc]
             layers = clients.layered(model[NPConstants.NUMPY_KEY], self.config)
             self._accuracy.append(clients.accuracy(layers, self.config))
         elif event_type == EventType.END_RUN:
-            peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             seconds = np.diff(self._starts).tolist()
-            seen = {"accuracy": self._accuracy, "seconds": seconds, "peak_bytes": peak_bytes}
+            seen = {"accuracy": self._accuracy, "seconds": seconds, "peak_bytes": peak_bytes()}
             Path(self.file).write_text(json.dumps(seen))
