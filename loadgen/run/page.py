@@ -15,7 +15,7 @@ Result = Mapping[str, Any]
 _STYLE = (
     "body{font-family:sans-serif;max-width:70em;margin:2em auto;padding:0 1em}"
     "table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:.25em .6em;text-align:right}"
-    "td:first-child,th:first-child{text-align:left}.bad{color:#b00}h2{margin-top:2em}"
+    "img{max-width:100%}td:first-child,th:first-child{text-align:left}.bad{color:#b00}h2{margin-top:2em}"
 )
 
 
