@@ -4,6 +4,10 @@ import pytest
 from fastapi import FastAPI
 from nicegui import ui
 
+from flstore_core.client.async_client import AsyncFLStore
+from flstore_core.errors import NotFound
+from flstore_core.placement.base import Table
+from services.console.views import caches as caches_view
 from services.console.views import job as job_view
 from services.gateway.app import create_app
 from tests.console.browsing import browsing, sees, to
@@ -149,9 +153,97 @@ async def test_caches_show_slices_rivals_and_why(app: FastAPI) -> None:
         await sees(user, "round and slice are whole numbers")
 
 
+async def test_shards_that_are_at_zero_have_no_hits_to_compare(app: FastAPI, gateway: World) -> None:
+    gateway.controller.states = {"shard-0": "zero", "shard-1": "zero"}
+    async with browsing(to(app)) as user:
+        await user.open("/caches")
+        await sees(user, "No shard is awake")
+
+
 async def test_further_jobs_than_are_drawn_are_in_a_table(monkeypatch: pytest.MonkeyPatch, app: FastAPI) -> None:
     monkeypatch.setattr("services.console.views.overview.DRAWN", 0)
     async with browsing(to(app)) as user:
         await user.open("/")
         await sees(user, "Further jobs")
         await sees(user, "and 1 open round more")
+
+
+# Parts of views, drawn of what a gateway might answer.
+
+
+def counted_hits(requests: int, hits: int) -> dict[str, int]:
+    return {"requests": requests, "hits": hits, "evictions": 3}
+
+
+async def test_hits_stand_beside_those_of_other_policies_and_evictions_beside_their_reasons() -> None:
+    shadows = {"lru": {"overall": counted_hits(10, 2)}}
+    shard = {"policy": "tailored", "overall": counted_hits(10, 9), "shadows": shadows, "eviction_reasons": {"old": 7}}
+    async with browsing() as user:
+        with await user.open("/login"):
+            caches_view.draw_rivals([shard])
+            caches_view.draw_evictions([shard])
+            caches_view.draw_rivals([{**shard, "overall": counted_hits(0, 0), "shadows": {}}])
+        for words in ("tailored (in use)", "90.0 %", "20.0 %", "old", "No requests yet"):
+            await sees(user, words)
+
+
+async def test_a_system_without_shards_says_who_makes_them(app: FastAPI, gateway: World) -> None:
+    gateway.controller.table = Table(9, {}, gateway.controller.table.jobs, {})
+    gateway.state.backends.placement.wait_for_news()
+    async with browsing(to(app)) as user:
+        await user.open("/caches")
+        await sees(user, "No shards yet")
+
+
+async def test_metrics_that_are_not_drawn_are_named(app: FastAPI) -> None:
+    spread = {part: [1.0] for part in ("p10", "p50", "p90")}
+    overview = {"rounds": [0], "per_point": 3, "round_metrics": {}, "metrics": {f"m{i}": spread for i in range(8)}}
+    async with browsing(to(app)) as user:
+        with await user.open("/login"):
+            job_view.draw_metrics(overview)
+            job_view.draw_metrics({**overview, "metrics": {}})
+        for words in ("A point stands for 3 rounds.", "Not drawn: m6, m7.", "No metrics"):
+            await sees(user, words)
+
+
+async def test_a_map_of_many_clients_comes_in_pages(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_view, "ROWS", 3)
+    async with browsing(to(app)) as user:
+        await user.open(f"/jobs/{NAME}?by=loss")
+        await sees(user, "3 of 4 clients")
+        await sees(user, "Next clients")
+        await user.open(f"/jobs/{NAME}?by=loss&after=c2")
+        await sees(user, "1 of 4 clients")
+
+
+async def test_rounds_that_cannot_be_judged_stay_empty(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(self: AsyncFLStore, *_: object, **__: object) -> None:
+        raise NotFound("no statistics")
+
+    async with browsing(to(app)) as user:
+        monkeypatch.setattr(AsyncFLStore, "run", refuse)
+        await user.open(f"/jobs/{NAME}?by=accusation")
+        await sees(user, "Nothing to draw")
+
+
+async def test_a_job_that_is_deleted_while_the_overview_is_made_is_left_out(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(self: AsyncFLStore, *_: object, **__: object) -> None:
+        raise NotFound("deleted")
+
+    for call in ("metrics", "round"):
+        monkeypatch.setattr(AsyncFLStore, call, gone)
+    async with browsing(to(app)) as user:
+        await user.open("/")
+        await sees(user, "2 rounds, 4 clients")
+
+
+async def test_days_without_questions_have_no_picture(app: FastAPI, gateway: World) -> None:
+    async with client_of(gateway) as http:
+        await http.post(f"/v1/jobs/{NAME}/rounds/2/commit", json={})
+    async with browsing(to(app)) as user:
+        await user.open("/cost")
+        await sees(user, "commits")
+        assert user.client is not None
+        assert not [each for each in user.client.elements.values() if isinstance(each, ui.echart)]

@@ -8,6 +8,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,6 +39,14 @@ def test_start_returns_when_all_parts_are_ready_and_stop_when_all_are_gone(part:
         assert len(pids) == 2
         assert all(alive(pid) for pid in pids)
     assert not any(alive(pid) for pid in pids)
+
+
+def test_start_does_not_wait_for_a_part_that_is_not_awaited(part: MakePart) -> None:
+    dawdler = replace(part("dawdler", "import time; time.sleep(60)"), awaited=False)
+    with supervised(Supervisor([part("a", READY_AND_LOYAL), dawdler])) as supervisor:
+        supervisor.start(20.0)
+        assert supervisor._children[1]._thread.ident is not None
+        assert not supervisor._children[1]._ready
 
 
 def test_a_part_inherits_the_socket_that_was_bound_for_it(part: MakePart) -> None:

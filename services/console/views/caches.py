@@ -84,11 +84,12 @@ def _held(backend: Backend) -> list[tables.Cell]:
 
 
 def draw_rivals(awake: Sequence[Mapping[str, Any]]) -> None:
+    if not awake:
+        states.empty("No shard is awake", "Ask something that needs updates, such as an aggregate, and look again.")
+        return
     rates = {name: rate for name, rate in caching.rivals(awake).items() if rate is not None}
     if not rates:
-        states.empty(
-            "No requests yet", "Ask something that needs updates, such as `aggregate`: only then is a shard awake."
-        )
+        states.empty("No requests yet", "Ask something that needs updates, such as an aggregate.")
         return
     percents = [round(100 * rate, 1) for rate in rates.values()]
     ours, *_ = rates
@@ -107,7 +108,7 @@ def draw_rivals(awake: Sequence[Mapping[str, Any]]) -> None:
 def draw_evictions(awake: Sequence[Mapping[str, Any]]) -> None:
     counts = caching.evictions(awake)
     if not counts:
-        states.empty("Nothing was evicted", "By the shards that are awake: all that they were given fits.")
+        text("Nothing was evicted by the shards that are awake.", "p", "note")
         return
     tables.table(["reason", "objects"], list(counts.items()), label="evictions by reason")
 
