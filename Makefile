@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo demo-models test coverage lint format docs bench load study experiments pictures truth cases frameworks chart dashboards-check generate lock lock-torch sbom kind kind-down e2e e2e-chaos clean
+.PHONY: help setup demo demo-models test coverage lint format docs bench load study experiments pictures truth console-check cases frameworks chart dashboards-check generate lock lock-torch sbom kind kind-down e2e e2e-chaos clean
 
 help:  ## list the verbs
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -59,6 +59,9 @@ bench: $(COMPILED)  ## measure against peers in the same run; writes build/bench
 
 load: setup  ## put a compressed hour of load on FLStore and both baselines; needs redis-server
 	$(BIN)/python -m loadgen compare
+
+console-check: setup  ## look at the console in a real browser; writes the pictures of docs/console.md; needs chromium
+	$(BIN)/python -m pytest tests/console_browser
 
 experiments: setup  ## run the experiments, going on where they were stopped; writes docs/results
 	$(BIN)/python -m loadgen experiments

@@ -52,7 +52,11 @@ def test_what_is_required_comes_first() -> None:
 def test_a_hint_says_what_may_be_put_in() -> None:
     assert field("round").hint == "a whole number from 0 to 9"
     assert field("share").hint == "a number from 0, required"
-    assert field("method").hint == "by default a"
+    assert field("method").hint == "default a"
+    assert (
+        fields({"properties": {"a": {"type": "number", "default": 2, "maximum": 1e6}}})[0].hint
+        == "default 2, to 1,000,000"
+    )
     assert (field("method").help, field("clients").hint) == ("Which method.", "one a line")
 
 

@@ -43,11 +43,11 @@ class Field:
     @property
     def hint(self) -> str:
         """What may be put in, in a few words, and what is taken if nothing is."""
-        bounds = [f"{word} {end:g}" for word, end in (("from", self.low), ("to", self.high)) if end is not None]
-        what = " ".join([_ASKED[self.kind], *bounds]).strip()
-        default = "" if self.default is None else f"by default {as_text(self.default)}"
-        needed = "required" if self.required else default
-        return ", ".join(part for part in (what, needed) if part)
+        ends = ((word, end) for word, end in (("from", self.low), ("to", self.high)) if end is not None)
+        bounds = [f"{word} {end:,.12g}" for word, end in ends]
+        usual = [] if self.default is None else [f"default {as_text(self.default)}"]
+        what = " ".join(bounds if usual and bounds else [_ASKED[self.kind], *bounds]).strip()
+        return ", ".join(part for part in (*usual, what, "required" if self.required else "") if part)
 
 
 _ASKED = {
@@ -111,7 +111,7 @@ def _field(name: str, schema: Mapping[str, Any], required: bool, definitions: Ma
     return Field(
         name,
         _kind(form),
-        " ".join(str(schema.get("description", "")).split()),
+        " ".join(str(schema.get("description", "")).replace("`", "").split()),
         required,
         schema.get("default"),
         [str(each) for each in form.get("enum", ())],

@@ -78,7 +78,7 @@ def _mark_accused(options: Options) -> None:
     for place, series in enumerate(options["series"]):
         series["color"] = clusters[place % len(clusters)]
         if series["name"] == ACCUSED:
-            label = {"show": True, "formatter": "{b}", "position": "left", "color": colours.BAD}
+            label = {"show": True, "formatter": "{b}", "position": "left"}
             series |= {"color": colours.BAD, "symbol": "diamond", "symbolSize": 18, "label": label}
 
 

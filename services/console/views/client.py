@@ -12,7 +12,7 @@ from flstore_core.presentation.words import counted, listed, percent, spoken
 from services.console import links
 from services.console.parts import charts, numbers, tables
 from services.console.parts.charts import Options
-from services.console.parts.elements import block, facts, link, section, text
+from services.console.parts.elements import block, facts, heading, link, section, text
 from services.console.parts.pictures import picture
 from services.console.views.erasure import Erasing
 
@@ -83,13 +83,15 @@ def _draw_drift(drift: Answer | FLStoreError) -> None:
         history, changes = drift.result.raw["history"], drift.result.raw["changes"]
         text(say_changes(changes), "p", "finding")
         with block("div", "columns"):
-            for name, words in (("alignment", "alignment, -1 to 1"), ("relative_norm", "length ÷ median")):
+            for name, words in (("alignment", "Alignment, -1 to 1"), ("relative_norm", "Length ÷ median")):
                 values = [row[name] for row in history]
-                options = charts.lines([row["round"] for row in history], {words: values}, y_name=words)
+                options = charts.lines([row["round"] for row in history], {words: values})
                 if name == "alignment":
                     options["yAxis"] |= {"min": -1, "max": 1}
                 mark_changes(options, [change["round"] for change in changes])
-                picture(options, f"{words} over {counted(len(history), 'round')}; {say_changes(changes)}", 240)
+                with block("div"):
+                    heading(words, 3)
+                    picture(options, f"{words} over {counted(len(history), 'round')}; {say_changes(changes)}", 220)
 
 
 def say_changes(changes: Sequence[Mapping[str, Any]]) -> str:
@@ -128,15 +130,15 @@ def _draw_metrics(series: Mapping[str, Any]) -> None:
     part = section("What it reported", "Its value beside the middle half of the clients that took part with it.")
     with part, block("div", "columns"):
         for name in list(metrics)[:MOST_PICTURES]:
-            words = f"{name} over {counted(len(series['rounds']), 'round')}"
-            picture(beside(series["rounds"], name, metrics[name]), words, 220)
+            with block("div"):
+                heading(spoken(name), 3)
+                words = f"{name} over {counted(len(series['rounds']), 'round')}"
+                picture(beside(series["rounds"], metrics[name]), words, 220)
 
 
-def beside(rounds: Sequence[int], name: str, metric: Mapping[str, Sequence[float | None]]) -> Options:
+def beside(rounds: Sequence[int], metric: Mapping[str, Sequence[float | None]]) -> Options:
     """Return a client's values as a line, over the band of the middle half of the others."""
-    options = charts.band(
-        rounds, metric["p25"], metric["p50"], metric["p75"], name="median", between="middle half", y_name=spoken(name)
-    )
+    options = charts.band(rounds, metric["p25"], metric["p50"], metric["p75"], name="median", between="middle half")
     own = charts.lines(rounds, {"this client": metric["value"]})["series"][0]
     options["series"].append({**own, "color": "#d55e00"})
     options["legend"]["data"].append("this client")

@@ -180,7 +180,7 @@ def _draw_contributions(
             [tables.Link(row["client"], links.client(job, row["client"])), row["value"], row["standard_error"]]
             for row in rows
         ]
-        tables.table(["client", "contribution", "standard error"], cells, label="contributions", page=10)
+        tables.table(["client", "contribution", "standard error"], cells, label="contributions", page=5)
 
 
 def _draw_norms(names: Mapping[str, str], answer: Answer | Fields | FLStoreError, drawn: Sequence[str]) -> None:
