@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from nicegui import ui
+from nicegui.elements.mixins.text_element import TextElement
 
 from services.console.parts.elements import block, text
 
@@ -34,13 +35,14 @@ def line(name: str, value: str, changed: Changed, *, hint: str = "", lines: int 
     """
     with block("div", "field"):
         text(name, "label").props["for"] = name
-        drawn = ui.element("textarea" if lines > 1 else "input")
-        drawn.props["id"], drawn.props["placeholder"], drawn.props["value"] = name, hint, value
+        # What was typed outlives a redrawing: Vue sets a `value` each time, but an attribute or a text when it changes.
+        drawn = TextElement(tag="textarea", text=value) if lines > 1 else ui.element("input")
+        drawn.props["id"], drawn.props["placeholder"] = name, hint
         drawn.props["aria-describedby"] = f"{name}-help"
         if lines > 1:
             drawn.props["rows"] = lines
         else:
-            drawn.props["type"], drawn.props["autocomplete"] = kind, "off"
+            drawn.props["^value"], drawn.props["type"], drawn.props["autocomplete"] = value, kind, "off"
         drawn.on("input", lambda event: changed(str(event.args)), js_handler=TAKEN)
 
 
