@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 import pytest
@@ -79,7 +79,7 @@ def own(tmp_path: Path) -> Iterator[System]:
 
 
 def _context(browser: Browser, url: str, theme: str, width: int) -> BrowserContext:
-    scheme = "dark" if theme == "dark" else "light"
+    scheme: Literal["dark", "light"] = "dark" if theme == "dark" else "light"
     context = browser.new_context(viewport={"width": width, "height": HEIGHT}, color_scheme=scheme)
     context.set_default_timeout(PATIENCE_MS)
     if url.startswith("http"):
