@@ -276,3 +276,29 @@ KSERVE: Mapping[str, Value] = {
     "kserve.resources.requests.memory": Value("7Mi", at(*_RUNTIME, "requests", "memory"), "7Mi", _SERVED),
     "kserve.resources.limits.memory": Value("7Gi", at(*_RUNTIME, "limits", "memory"), "7Gi", _SERVED),
 }
+
+_SHOWN: Mapping[str, Json] = {"console.enabled": True}
+_CONSOLE = ("Service", "flstore-console", "spec")
+_CONSOLE_IMAGE = container("Deployment", "flstore-console", "image")
+
+CONSOLE: Mapping[str, Value] = {
+    "consoleImage.repository": Value("r/c", _CONSOLE_IMAGE, f"r/c:{__version__}", _SHOWN),
+    "consoleImage.tag": Value("7", _CONSOLE_IMAGE, "kind.local/flstore-console:7", _SHOWN),
+    "consoleImage.digest": Value(DIGEST, _CONSOLE_IMAGE, f"kind.local/flstore-console@{DIGEST}", _SHOWN),
+    "console.enabled": Value(True, lambda objects: bool(at("Deployment", "flstore-console")(objects)), True),
+    "console.url": Value(":8090", env("gateway", "FLSTORE_CONSOLE_URL"), ":8090", _SHOWN),
+    "console.rootPath": Value("/console", env("console", "FLSTORE_ROOT_PATH"), "/console", _SHOWN),
+    "console.apiUrl": Value(
+        "https://fl.example.org", env("console", "FLSTORE_CONSOLE_API_URL"), "https://fl.example.org", _SHOWN
+    ),
+    "console.grafanaUrl": Value(
+        "https://g.example.org", env("console", "FLSTORE_CONSOLE_GRAFANA_URL"), "https://g.example.org", _SHOWN
+    ),
+    "console.sessionSeconds": Value(7, env("console", "FLSTORE_CONSOLE_SESSION_SECONDS"), "7", _SHOWN),
+    "console.service.type": Value("LoadBalancer", at(*_CONSOLE, "type"), "LoadBalancer", _SHOWN),
+    "console.service.port": Value(8443, at(*_CONSOLE, "ports", 0, "port"), 8443, _SHOWN),
+    "console.service.nodePort": Value(
+        30090, at(*_CONSOLE, "ports", 0, "nodePort"), 30090, {**_SHOWN, "console.service.type": "NodePort"}
+    ),
+    **_resources("console.resources", "Deployment", "flstore-console", _SHOWN),
+}

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from manifests import chart
-from tests.settings.rows_chart import BACKENDS, GATEWAY, KSERVE, OBJECT_STORE, OBSERVABILITY, SHARED, Value
+from tests.settings.rows_chart import BACKENDS, CONSOLE, GATEWAY, KSERVE, OBJECT_STORE, OBSERVABILITY, SHARED, Value
 
-ROWS: Mapping[str, Value] = {**SHARED, **GATEWAY, **BACKENDS, **OBJECT_STORE, **OBSERVABILITY, **KSERVE}
+ROWS: Mapping[str, Value] = {**SHARED, **GATEWAY, **BACKENDS, **OBJECT_STORE, **OBSERVABILITY, **KSERVE, **CONSOLE}
 ASKS_THE_CLUSTER = {"knative.check"}
 """Without a cluster that lacks Knative, nothing comes of it."""
 
