@@ -1,7 +1,8 @@
-# Three images of one source:
+# Four images of one source:
 #   docker build --target flstore --tag kind.local/flstore:0.1.0 .                   gateway, placement controller, shard
 #   docker build --target flstore-console --tag kind.local/flstore-console:0.1.0 .   console
 #   docker build --target flstore-torch --tag kind.local/flstore-torch:0.1.0 .       predictor
+#   docker build --target flstore-torch-cuda --tag kind.local/flstore-torch-cuda:0.1.0 .   predictor with a GPU
 # Everything that is downloaded has its hash here or in manifests/images: docs/security.md says what that is good for.
 ARG PYTHON=3.12-slim-bookworm@sha256:0f5b26b9518d002b6173fd61daad821fa340635ebfec5bba471013f9ca114579
 
@@ -46,6 +47,15 @@ RUN python -m venv --without-pip /opt/flstore
 COPY --from=source /ours /ours
 RUN python -m pip --python /opt/flstore/bin/python install --no-compile --no-index --find-links /wheels --find-links /ours 'flstore-server[otel,torch]' && python -m compileall -q --invalidation-mode unchecked-hash /opt/flstore/lib
 
+FROM tools AS torch-cuda-wheels
+RUN python -m pip wheel --only-binary :all: --require-hashes --requirement manifests/images/torch-cuda.txt --no-deps --wheel-dir /wheels \
+    && python -m pip wheel --only-binary :all: --require-hashes --requirement manifests/images/flstore-torch.txt --wheel-dir /wheels
+
+FROM torch-cuda-wheels AS torch-cuda-installed
+RUN python -m venv --without-pip /opt/flstore
+COPY --from=source /ours /ours
+RUN python -m pip --python /opt/flstore/bin/python install --no-compile --no-index --find-links /wheels --find-links /ours 'flstore-server[otel,torch]' && python -m compileall -q --invalidation-mode unchecked-hash /opt/flstore/lib
+
 # No shell, no writable file, no root: the commands are exec'd, and /tmp is an emptyDir of the pod.
 FROM python:${PYTHON} AS base
 ENV PATH=/opt/flstore/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
@@ -61,6 +71,12 @@ CMD ["python", "-m", "services.console"]
 
 FROM base AS flstore-torch
 COPY --from=torch-installed /opt/flstore /opt/flstore
+CMD ["python", "-m", "services.predictor"]
+
+# The driver, and its libraries that CUDA needs, come from the node.
+FROM base AS flstore-torch-cuda
+ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
+COPY --from=torch-cuda-installed /opt/flstore /opt/flstore
 CMD ["python", "-m", "services.predictor"]
 
 FROM base AS flstore

@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo demo-models test coverage lint format docs bench load study experiments pictures truth console-check cases frameworks chart dashboards-check generate lock lock-torch sbom kind kind-down e2e e2e-chaos clean
+.PHONY: help setup demo demo-models test coverage lint format docs bench load study experiments pictures truth console-check cases frameworks chart dashboards-check generate lock lock-torch lock-cuda sbom kind kind-down e2e e2e-chaos clean
 
 help:  ## list the verbs
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -106,6 +106,10 @@ lock-torch: setup  ## the same for PyTorch's build for CPUs, which is not on PyP
 	sed -n 's/^torch==.*/&+cpu/p' constraints.txt | $(HASHED) --custom-compile-command 'make lock-torch' --no-deps \
 		--default-index $(TORCH_INDEX) - --output-file $(IMAGES)/torch-cpu.txt
 
+lock-cuda: setup  ## the same for PyTorch's build for GPUs: it and NVIDIA's packages, beside flstore-torch.txt
+	sed -n '/^torch==/p' constraints.txt | $(HASHED) --custom-compile-command 'make lock-cuda' --no-config \
+		$$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' $(IMAGES)/flstore-torch.txt) - --output-file $(IMAGES)/torch-cuda.txt
+
 SBOM := build/sbom
 CYCLONEDX := $(BIN)/cyclonedx-py requirements --output-reproducible --pyproject services/pyproject.toml
 
@@ -114,6 +118,7 @@ sbom: setup  ## what the images install as CycloneDX, into build/sbom
 	$(CYCLONEDX) --output-file $(SBOM)/flstore.cdx.json $(IMAGES)/flstore.txt
 	$(CYCLONEDX) --output-file $(SBOM)/flstore-console.cdx.json $(IMAGES)/flstore-console.txt
 	cat $(IMAGES)/flstore-torch.txt $(IMAGES)/torch-cpu.txt | $(CYCLONEDX) --output-file $(SBOM)/flstore-torch.cdx.json -
+	cat $(IMAGES)/flstore-torch.txt $(IMAGES)/torch-cuda.txt | $(CYCLONEDX) --output-file $(SBOM)/flstore-torch-cuda.cdx.json -
 
 KIND := flstore
 KUBECTL := kubectl --context kind-$(KIND)

@@ -19,6 +19,13 @@ ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "Dockerfile"
 STAGES = ("tools", "source", "wheels", "installed")
 """Of the image `flstore`, up to what it copies."""
+SERVICES = {
+    "flstore": "gateway",
+    "flstore-console": "console",
+    "flstore-torch": "predictor",
+    "flstore-torch-cuda": "predictor",
+}
+"""Target → the service that its image starts."""
 
 
 def test_hadolint_has_nothing_to_say() -> None:
@@ -38,7 +45,7 @@ def test_images_get_the_sources_and_nothing_that_was_built_of_them() -> None:
 
 def test_images_run_without_root_and_without_a_shell() -> None:
     stages = _stages()
-    for target, service in (("flstore", "gateway"), ("flstore-console", "console"), ("flstore-torch", "predictor")):
+    for target, service in SERVICES.items():
         lines = stages["base"] + stages[target]
         assert "USER 65532:65532" in lines
         [command] = [json.loads(line.removeprefix("CMD ")) for line in lines if line.startswith("CMD ")]
@@ -55,7 +62,7 @@ def test_nothing_is_downloaded_that_has_no_hash() -> None:
     stages = re.findall(r"^FROM \S+ AS (\S+)$", text, re.MULTILINE)
     assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) <= {"python:${PYTHON}", *stages}
     pips = re.findall(r"python -m pip [^&\n]*", text)
-    assert len(pips) == 9
+    assert len(pips) == 12
     assert all("--no-index" in command or "--require-hashes" in command for command in pips)
 
 

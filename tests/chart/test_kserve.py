@@ -90,6 +90,21 @@ def test_pods_of_others_get_no_secret_of_ours_and_run_confined() -> None:
         assert "memory" in container["resources"]["limits"]
 
 
+def test_served_models_get_the_devices_of_predictors_and_run_on_a_gpu() -> None:
+    def server(**devices: int) -> tuple[Json, set[str]]:
+        made = of_kserve({**ENABLED, "predictors": {"count": 0, "resources": devices}})
+        assert [each for item in made.values() for each in problems(item)] == []
+        [container] = made["ClusterServingRuntime"]["spec"]["containers"]
+        return container["resources"], {each["value"] for each in container["env"] if each["name"] == "FLSTORE_DEVICE"}
+
+    own: Json = {"requests": {"cpu": "500m", "memory": "2Gi"}, "limits": {"memory": "2Gi"}}
+    assert server() == (own, set())
+    for name in ("nvidia.com/gpu", "nvidia.com/gpu.shared", "nvidia.com/mig-1g.10gb"):
+        assert server(**{name: 1}) == ({**own, "limits": {"memory": "2Gi", name: 1}}, {"cuda"})
+    for name in ("rdma/hca", "nvidia.com/gpus", "else.nvidia.com/gpu"):
+        assert server(**{name: 1}) == ({**own, "limits": {"memory": "2Gi", name: 1}}, set())
+
+
 def test_the_initializer_finds_the_gateway_from_any_namespace() -> None:
     made = of_kserve({**ENABLED, "gateway": {"service": {"port": 8443}}})
     env = {each["name"]: each.get("value") for each in made["ClusterStorageContainer"]["spec"]["container"]["env"]}

@@ -24,6 +24,9 @@ REFUSED: list[tuple[Json, str]] = [
     ({"shards": {"cacheBytes": "700MiB"}}, "more than 60 % of shards.memory 1Gi"),
     ({"shards": {"cacheBytes": "0.6GiB", "memory": "1G"}}, "more than 60 % of shards.memory 1G"),
     ({"predictors": {"cacheBytes": "2GiB"}}, "more than 60 % of predictors.memory 2Gi"),
+    ({"predictors": {"resources": {"memory": "4Gi"}}}, "invalid propertyName 'memory'"),
+    ({"predictors": {"resources": {"kubernetes.io/gpu": 1}}}, "invalid propertyName 'kubernetes.io/gpu'"),
+    ({"predictors": {"resources": {"nvidia.com/gpu": 0}}}, "minimum: got 0, want 1"),
     ({"gateway": {"inFlightBytes": "1GiB"}}, "more than 80 % of gateway.resources.limits.memory"),
     (
         {"objectStore": {"kind": "seaweedfs", "resources": {"limits": {"memory": "1G"}}}},

@@ -74,9 +74,12 @@ def _kubernetes_definitions() -> Any:
 
 
 def _against_model(model: type[BaseModel], item: Json) -> list[str]:
-    """Models of that package let unknown fields pass, so what comes back is compared with what went in."""
+    """Models of that package let unknown fields pass, so what comes back is compared with what went in.
+
+    They are strict: otherwise they make a number of the quantity "1", and fail over the pattern that it has.
+    """
     try:
-        known = model.model_validate(item).model_dump(by_alias=True, exclude_unset=True, mode="json")
+        known = model.model_validate(item, strict=True).model_dump(by_alias=True, exclude_unset=True, mode="json")
     except ValidationError as error:
         return [f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors()]
     return [f"{path}: no such field" for path in _lost(item, known)]

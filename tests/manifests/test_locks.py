@@ -14,7 +14,15 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ROOT / "manifests" / "images"
-IMAGES = {"flstore": ("kubernetes", "otel"), "flstore-console": ("console",), "flstore-torch": ("otel", "torch")}
+IMAGES = {
+    "flstore": ("kubernetes", "otel"),
+    "flstore-console": ("console",),
+    "flstore-torch": ("otel", "torch"),
+    "flstore-torch-cuda": ("otel", "torch"),
+}
+TORCH = {"flstore-torch": "torch-cpu.txt", "flstore-torch-cuda": "torch-cuda.txt"}
+CUDA = re.compile(r"(cuda|nvidia)-.+|triton")
+"""What PyTorch's build for GPUs brings. No test runs with it, so constraints.txt does not have it."""
 OURS = {"flstore", "flstore-server"}
 
 
@@ -34,7 +42,7 @@ def locked(*files: str) -> dict[str, tuple[str, set[str]]]:
 
 
 def locks(image: str) -> tuple[str, ...]:
-    return ("flstore-torch.txt", "torch-cpu.txt") if image == "flstore-torch" else (f"{image}.txt",)
+    return ("flstore-torch.txt", TORCH[image]) if image in TORCH else (f"{image}.txt",)
 
 
 def declared(name: str) -> list[str]:
@@ -62,7 +70,8 @@ def needed(name: str, extras: tuple[str, ...]) -> set[str]:
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_an_image_installs_exactly_what_its_extras_need(image: str) -> None:
-    assert set(locked(*locks(image))) == needed("flstore-server", IMAGES[image]) - OURS
+    packages = {name for name in locked(*locks(image)) if not CUDA.fullmatch(name)}
+    assert packages == needed("flstore-server", IMAGES[image]) - OURS
     extras = ",".join(IMAGES[image])
     assert f"'flstore-server[{extras}]'" in (ROOT / "Dockerfile").read_text()
 
@@ -71,8 +80,22 @@ def test_an_image_installs_exactly_what_its_extras_need(image: str) -> None:
 def test_images_have_the_versions_that_are_tested_and_a_hash_of_each(file: str) -> None:
     tested = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
     for name, (version, hashes) in locked(file).items():
-        assert version.removesuffix("+cpu") == tested[name]
+        assert version.removesuffix("+cpu") == tested.get(name, version)
+        assert name in tested or (file == "torch-cuda.txt" and CUDA.fullmatch(name))
         assert hashes, name
+
+
+def test_only_the_build_for_gpus_brings_nvidias_packages_and_nothing_that_is_locked_already() -> None:
+    cuda = locked("torch-cuda.txt")
+    assert {name for name in cuda if not CUDA.fullmatch(name)} == {"torch"}
+    assert cuda.keys() > {"torch", "nvidia-cublas", "nvidia-cudnn-cu13"}
+    assert not cuda.keys() & locked("flstore-torch.txt").keys()
+    assert not [
+        name
+        for image in IMAGES.keys() - {"flstore-torch-cuda"}
+        for name in locked(*locks(image))
+        if CUDA.fullmatch(name)
+    ]
 
 
 def test_our_wheels_are_built_by_what_their_projects_name() -> None:

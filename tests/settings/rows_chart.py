@@ -179,6 +179,9 @@ BACKENDS: Mapping[str, Value] = {
     "predictors.count": Value(7, env("placement", "FLSTORE_PREDICTORS"), "7"),
     "predictors.cacheBytes": Value("64MiB", env("placement", "FLSTORE_PREDICTOR_CACHE_BYTES"), str(2**26)),
     "predictors.cpu": Value("7m", env("placement", "FLSTORE_PREDICTOR_CPU"), "7m"),
+    "predictors.resources": Value(
+        {"nvidia.com/gpu": 2}, env("placement", "FLSTORE_PREDICTOR_RESOURCES"), '{"nvidia.com/gpu":2}'
+    ),
     "predictors.memory": Value("7Gi", env("placement", "FLSTORE_PREDICTOR_MEMORY"), "7Gi"),
 }
 

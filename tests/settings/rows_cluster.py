@@ -75,6 +75,11 @@ CLUSTER: Mapping[str, Row] = {
     "PREDICTOR_MEMORY": Row(
         "7Gi", _container(lambda container: container["resources"]["limits"]["memory"], PREDICTOR), "7Gi"
     ),
+    "PREDICTOR_RESOURCES": Row(
+        '{"nvidia.com/gpu": 2}',
+        _container(lambda container: container["resources"]["limits"].get("nvidia.com/gpu"), PREDICTOR),
+        "2",
+    ),
     "CONTAINER_CONCURRENCY": Row("3", _pod(lambda pod: pod["containerConcurrency"]), 3),
     "STABLE_WINDOW": Row("2m", _annotation("window"), "120s"),
     "SCALE_DOWN_DELAY": Row("15m", _annotation("scale-down-delay"), "900s"),

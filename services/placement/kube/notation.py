@@ -1,14 +1,22 @@
-"""How Kubernetes objects write durations (`10m30s`), sizes (`1Gi`), cores (`500m`) and times (RFC 3339)."""
+"""How Kubernetes objects write durations (`10m30s`), sizes (`1Gi`), cores (`500m`), devices and times (RFC 3339)."""
 
+import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from flstore_core.errors import InvalidParameters
+from flstore_core.units import parse_natural
 
 # Digits are bounded: `int` refuses over 4300 of them with an error of its own, and `float` makes infinity of 400.
 _DURATION = re.compile(r"(?=.)(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
 _BYTES = re.compile(r"(\d{1,19}(?:\.\d{1,19})?)(|k|M|G|T|Ki|Mi|Gi|Ti)", re.ASCII)
 _CPU = re.compile(r"\d+(?:\.\d+)?|\d+m", re.ASCII)
+_EXTENDED = re.compile(
+    r"[a-z0-9](?:[-.a-z0-9]{0,242}[a-z0-9])?/[A-Za-z0-9](?:[-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?", re.ASCII
+)
+_NATIVE = re.compile(r"kubernetes\.io/|^requests\.")
 _FACTORS = {"": 1, **{unit: 1000**power for power, unit in enumerate("kMGT", start=1)}} | {
     unit + "i": 1024**power for power, unit in enumerate("KMGT", start=1)
 }
@@ -42,6 +50,34 @@ def check_cpu(text: str) -> str:
             f"{text[:40]!r} is not a number of cores; write a Kubernetes quantity of cores, such as 500m or 1"
         )
     return text
+
+
+def parse_extended_resources(text: str) -> Mapping[str, str]:
+    """Return how many of each device a JSON object such as `{"nvidia.com/gpu": 1}` asks for, as quantities.
+
+    Raises:
+        InvalidParameters: unless every name is one of an extended resource and every value a whole number above 0.
+    """
+    try:
+        wanted = json.loads(text)
+    except ValueError:
+        wanted = None
+    if not isinstance(wanted, dict):
+        raise InvalidParameters(f'{text[:40]!r} is no JSON object; write one such as {{"nvidia.com/gpu": 1}}')
+    return {_check_extended(name): _parse_count(name, value) for name, value in wanted.items()}
+
+
+def _check_extended(name: str) -> str:
+    if not _EXTENDED.fullmatch(name) or _NATIVE.search(name):
+        raise InvalidParameters(f"{name[:40]!r} is no extended resource; write a domain and a name, as nvidia.com/gpu")
+    return name
+
+
+def _parse_count(name: str, value: Any) -> str:
+    count = parse_natural(str(value), 10**9)
+    if not count:
+        raise InvalidParameters(f"{name} is {str(value)[:40]!r}; use a whole number above 0")
+    return str(count)
 
 
 def format_time(seconds: float) -> str:

@@ -11,7 +11,7 @@ from flstore_core.units import format_size, parse_natural
 from services.common.memory import CACHE_SHARE
 from services.common.proof import UNSIGNED, VARIABLE
 from services.common.settings import Variables, read
-from services.placement.kube.notation import check_cpu, parse_bytes, parse_duration
+from services.placement.kube.notation import check_cpu, parse_bytes, parse_duration, parse_extended_resources
 from services.placement.kube.resources import OWNERS
 
 WINDOW_S = (6, 3600)
@@ -44,6 +44,8 @@ class KubernetesSettings:
     """FLSTORE_PREDICTOR_CPU: cores requested for a predictor."""
     predictor_memory: str = "2Gi"
     """FLSTORE_PREDICTOR_MEMORY: memory requested for a predictor, and its limit."""
+    predictor_resources: Mapping[str, str] = field(default_factory=dict)
+    """FLSTORE_PREDICTOR_RESOURCES: devices of each predictor, by extended resource; none by default."""
     container_concurrency: int = 8
     """FLSTORE_CONTAINER_CONCURRENCY: concurrent requests in one shard; queue-proxy queues ten times as many more."""
     stable_window_s: int = 60
@@ -158,6 +160,7 @@ VARIABLES: Variables = {
     "FLSTORE_SHARD_MEMORY": ("shard_memory", _check_memory),
     "FLSTORE_PREDICTOR_CPU": ("predictor_cpu", check_cpu),
     "FLSTORE_PREDICTOR_MEMORY": ("predictor_memory", _check_memory),
+    "FLSTORE_PREDICTOR_RESOURCES": ("predictor_resources", parse_extended_resources),
     "FLSTORE_CONTAINER_CONCURRENCY": ("container_concurrency", int),
     "FLSTORE_STABLE_WINDOW": ("stable_window_s", _parse_seconds),
     "FLSTORE_SCALE_DOWN_DELAY": ("scale_down_delay_s", _parse_seconds),

@@ -23,6 +23,23 @@ ENV = {"FLSTORE_NAMESPACE": "fl", "FLSTORE_SHARD_IMAGE": "flstore:1", "FLSTORE_R
         ("FLSTORE_SHARD_MEMORY", "lots", "such as 512Mi or 2Gi"),
         ("FLSTORE_SHARD_CPU", "many", "such as 500m or 1"),
         ("FLSTORE_OWNER_KIND", "Pod", "ConfigMap"),
+        ("FLSTORE_PREDICTOR_RESOURCES", "nvidia.com/gpu=1", 'write one such as {"nvidia.com/gpu": 1}'),
+        ("FLSTORE_PREDICTOR_RESOURCES", '["nvidia.com/gpu"]', "is no JSON object"),
+        *(
+            ("FLSTORE_PREDICTOR_RESOURCES", f'{{"{name}": 1}}', "write a domain and a name, as nvidia.com/gpu")
+            for name in (
+                "memory",
+                "kubernetes.io/gpu",
+                "requests.nvidia.com/gpu",
+                "nvidia.com/",
+                "NVIDIA.com/gpu",
+                "a/b/c",
+            )
+        ),
+        *(
+            ("FLSTORE_PREDICTOR_RESOURCES", f'{{"nvidia.com/gpu": {count}}}', "use a whole number above 0")
+            for count in ("0", "-1", "1.5", '"1Gi"', "true", "null", "9" * 11)
+        ),
         ("FLSTORE_SHARD_IMAGE", "", "must be set"),
     ],
 )
@@ -50,6 +67,11 @@ def test_times_are_seconds_or_durations_and_quantities_stay_as_they_are_written(
         {**ENV, "FLSTORE_STABLE_WINDOW": "90", "FLSTORE_RETENTION": "10m30s", "FLSTORE_SHARD_MEMORY": "1.5Gi"}
     )
     assert (settings.stable_window_s, settings.retention_s, settings.shard_memory) == (90, 630, "1.5Gi")
+
+
+def test_devices_are_counted_in_numbers_or_quantities() -> None:
+    env = {**ENV, "FLSTORE_PREDICTOR_RESOURCES": '{"nvidia.com/gpu": 1, "rdma/hca": "2"}'}
+    assert KubernetesSettings.from_env(env).predictor_resources == {"nvidia.com/gpu": "1", "rdma/hca": "2"}
 
 
 def test_shards_inherit_what_they_need_of_the_environment_and_no_credentials() -> None:

@@ -1,5 +1,6 @@
 """A shard's Knative service, field by field: what Knative and a stateful cache need of each other."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.chart.validate import problems
 
 Json = dict[str, Any]
 SPEC = BackendSpec(ShardId("shard-0"), 512 << 20, "tailored", 0.0)
+PREDICTOR = BackendSpec(ShardId("predictor-0"), 1 << 20, "tailored", 0.0, Kind.PREDICTOR)
 ENV = {"FLSTORE_NAMESPACE": "fl", "FLSTORE_SHARD_IMAGE": "flstore:1", "FLSTORE_RELEASE": "r"}
 
 
@@ -107,25 +109,39 @@ def test_requests_and_limits_leave_room_for_what_is_not_cache() -> None:
 
 
 def test_a_predictor_has_its_own_image_memory_and_module() -> None:
-    spec = BackendSpec(ShardId("predictor-0"), 1 << 20, "tailored", 0.0, Kind.PREDICTOR)
-    inner = container(made(spec, FLSTORE_PREDICTOR_IMAGE="torch:1"))
+    inner = container(made(PREDICTOR, FLSTORE_PREDICTOR_IMAGE="torch:1"))
     assert (inner["image"], inner["resources"]["limits"]["memory"]) == ("torch:1", "2Gi")
     assert inner["command"] == ["python", "-m", "services.predictor"]
 
 
 def test_a_predictor_refuses_a_program_before_its_pod_is_killed() -> None:
-    spec = BackendSpec(ShardId("predictor-0"), 1 << 20, "tailored", 0.0, Kind.PREDICTOR)
-    inner = container(made(spec, FLSTORE_PREDICTOR_MEMORY="2Gi"))
+    inner = container(made(PREDICTOR, FLSTORE_PREDICTOR_MEMORY="2Gi"))
     allowed = {each["name"]: each["value"] for each in inner["env"]}["FLSTORE_MEMORY_BYTES"]
     assert int(allowed) == int(0.9 * 2**31)
     assert "FLSTORE_MEMORY_BYTES" not in {each["name"] for each in container(made())["env"]}
 
 
 def test_a_predictor_ends_a_run_before_knative_cuts_it_off() -> None:
-    spec = BackendSpec(ShardId("predictor-0"), 1 << 20, "tailored", 0.0, Kind.PREDICTOR)
-    inner = container(made(spec, FLSTORE_TIMEOUT_SECONDS="200"))
+    inner = container(made(PREDICTOR, FLSTORE_TIMEOUT_SECONDS="200"))
     environment = {each["name"]: each.get("value") for each in inner["env"]}
     assert environment["FLSTORE_RUN_SECONDS"] == "195"
+
+
+@pytest.mark.parametrize("name", ["nvidia.com/gpu", "nvidia.com/gpu.shared", "nvidia.com/mig-1g.10gb"])
+def test_a_predictor_with_a_gpu_asks_for_it(name: str) -> None:
+    service = made(PREDICTOR, FLSTORE_PREDICTOR_RESOURCES=json.dumps({name: 1}))
+    assert container(service)["resources"] == {
+        "requests": {"cpu": "1", "memory": "2Gi", name: "1"},
+        "limits": {"memory": "2Gi", name: "1"},
+    }
+    assert problems(service) == []
+    assert template(service) != template(made(PREDICTOR)), "which starts a new revision"
+
+
+def test_other_devices_are_asked_for_alike_and_shards_get_none() -> None:
+    inner = container(made(PREDICTOR, FLSTORE_PREDICTOR_RESOURCES='{"rdma/hca": 1}'))
+    assert inner["resources"]["limits"] == {"memory": "2Gi", "rdma/hca": "1"}
+    assert made(FLSTORE_PREDICTOR_RESOURCES='{"nvidia.com/gpu": 1}') == made()
 
 
 def test_knative_knows_every_field() -> None:

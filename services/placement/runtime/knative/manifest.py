@@ -158,6 +158,7 @@ def _pod(spec: BackendSpec, release: Release) -> Json:
 
 def _container(spec: BackendSpec, settings: KubernetesSettings) -> Json:
     image, cpu, memory = _resources(spec.kind, settings)
+    devices = settings.predictor_resources if spec.kind is Kind.PREDICTOR else {}
     return {
         "name": spec.kind.value,
         "image": image,
@@ -169,7 +170,7 @@ def _container(spec: BackendSpec, settings: KubernetesSettings) -> Json:
             *_secret_env(settings),
         ],
         **({"envFrom": [{"secretRef": {"name": settings.store_secret}}]} if settings.store_secret else {}),
-        "resources": {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory}},
+        "resources": {"requests": {"cpu": cpu, "memory": memory, **devices}, "limits": {"memory": memory, **devices}},
         "readinessProbe": PROBE,
         "securityContext": CONFINED,
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the pod's own, empty at its start
