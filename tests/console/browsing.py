@@ -1,7 +1,9 @@
 """A simulated browser before a console in this process: pages are made as ever, and looked at in Python."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 import httpx
@@ -15,6 +17,7 @@ from nicegui.testing.user import User
 from starlette.types import ASGIApp
 
 from flstore_core.client.async_client import AsyncFLStore
+from flstore_core.client.exchange import NoResponse
 from services.console import app as application
 from services.console import shell
 from services.console.app import create_app
@@ -22,8 +25,7 @@ from services.console.session import Connect
 from services.console.settings import Settings
 from services.console.state import create_state
 
-AWAY = Settings("http://127.0.0.1:9")
-"""A console whose gateway is not there."""
+SETTINGS = Settings("http://gateway")
 
 
 class InProcess(AsyncFLStore):
@@ -35,6 +37,16 @@ class InProcess(AsyncFLStore):
 
     def _pools(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=self._transport)
+
+
+class Away(AsyncFLStore):
+    """A client whose gateway is not there; no socket is opened to find that out."""
+
+    def __init__(self, token: str | None) -> None:
+        super().__init__("http://gateway", token, retries=0)
+
+    async def _send(self, request: object) -> NoResponse:
+        return NoResponse("http://gateway", "nobody is there", timed_out=False)
 
 
 def to(app: ASGIApp) -> Connect:
@@ -49,9 +61,10 @@ async def sees(user: User, words: str) -> None:
 
 @asynccontextmanager
 async def browsing(
-    connect: Connect | None = None, settings: Settings = AWAY, patience_s: float = 60.0
+    connect: Connect = Away, settings: Settings = SETTINGS, patience_s: float = 60.0
 ) -> AsyncIterator[User]:
     """Yield a browser before a console; NiceGUI's globals are as before afterwards."""
+    _freeze()
     with nicegui_reset_globals(), pytest.MonkeyPatch.context() as patch:
         # Pages are sent whole, however slow the machine is.
         patch.setattr(shell, "PATIENCE_S", patience_s)
@@ -64,6 +77,13 @@ async def browsing(
             # Or else NiceGUI takes the modules of the pages out of `sys.modules`, and their parents with them.
             Client.page_routes.clear()
             ui.navigate, ui.notify, ui.download = Navigate(), notify, download
+
+
+@cache
+def _freeze() -> None:
+    """Have NiceGUI's searches through memory, three in each test, pass over what is there for good."""
+    gc.collect()
+    gc.freeze()
 
 
 def _client(app: Any) -> httpx.AsyncClient:

@@ -7,8 +7,6 @@ import pytest
 from fastapi import FastAPI
 from nicegui.testing.user import User
 
-from flstore_core.client.async_client import AsyncFLStore
-from flstore_core.errors import Unavailable
 from services.console.session import COOKIE
 from services.gateway.app import create_app
 from tests.console.browsing import InProcess, browsing, sees, to
@@ -64,11 +62,7 @@ async def test_a_token_that_is_refused_begins_no_session(guarded: FastAPI, token
 
 
 async def test_a_gateway_that_is_away_does_not_refuse_the_token() -> None:
-    class Away(AsyncFLStore):
-        async def _send(self, request: object) -> object:  # type: ignore[override]
-            raise Unavailable("nobody is there")
-
-    async with browsing(lambda token: Away("http://gateway", token)) as user:
+    async with browsing() as user:
         assert await log_in(user, TOKEN) == "/login?refused=gateway&to=%2F"
 
 
