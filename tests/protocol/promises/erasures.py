@@ -7,7 +7,7 @@ from math import inf
 import numpy as np
 
 from flstore_core import layout
-from flstore_core.ids import AGGREGATE, ClientId
+from flstore_core.ids import ClientId
 from flstore_core.records import REMOVED, Job, Round
 from services.gateway.rounds.erase import Erasure
 from tests.gateway.rounds.world import values
@@ -47,7 +47,7 @@ def _check_contents(end: End, job: Job, client: str) -> None:
     if any(each.answer is None or each.ended > each.answered for each in end.history.of("aggregate")):
         return
     seeds = {each.wish.seed for each in end.history.of("put", "replace", client=client)}
-    kept = tuple(layout.tensors(job.home, number, AGGREGATE, "*").partition("*")[0] for number in ROUNDS)
+    kept = tuple(f"{layout.round_prefix(job.home, number)}aggregate" for number in ROUNDS)
     contents = {
         key: content
         for key, content in end.store.contents.items()
