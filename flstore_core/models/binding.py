@@ -19,10 +19,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from flstore_core.errors import InvalidProgram
+from flstore_core.models.devices import CPU
 from flstore_core.models.operators import NEURONS
 from flstore_core.models.program import Node, Operand, Program, Ref, TorchValue
-from flstore_core.models.torch_values import operator_named, torch_value
+from flstore_core.models.torch_values import makes_tensors, operator_named, torch_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +70,19 @@ class Binding:
     outputs: tuple[int, ...]
 
 
-def bind(program: Program) -> Binding:
-    """Return `program` bound to this process's PyTorch.
+def bind(program: Program, device: torch.device = CPU) -> Binding:
+    """Return `program` bound to this process's PyTorch, and to a device.
 
     Raises:
         InvalidProgram: for an operator or overload that this PyTorch lacks, or a value that is read before it is made.
     """
-    return _Binder(program).binding()
+    return _Binder(program, device).binding()
 
 
 class _Binder:
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, device: torch.device) -> None:
         self._program = program
+        self._device = device
         callers = (*program.parameters, *program.constants, *program.fixed, *(each.name for each in program.inputs))
         self._slots = {name: slot for slot, name in enumerate(dict.fromkeys(callers))}
 
@@ -90,11 +94,14 @@ class _Binder:
     def _step(self, node: Node, last_uses: Collection[str]) -> Step:
         args = tuple(self._operand(arg) for arg in node.args)
         kwargs = {name: self._operand(arg) for name, arg in node.kwargs.items()}
+        call = operator_named(node.operator)
+        if self._device != CPU and makes_tensors(call):
+            kwargs["device"] = self._device
         kind = node.operator.split(".")[1]
         results = self._result(node.results)
         return Step(
             name=node.operator,
-            call=operator_named(node.operator),
+            call=call,
             args=args,
             kwargs=kwargs,
             open_args=tuple(place for place, arg in enumerate(args) if _is_open(arg)),
@@ -112,7 +119,7 @@ class _Binder:
             case Ref(name):
                 return Slot(self._slot(name))
             case TorchValue():
-                return torch_value(operand)
+                return torch_value(operand, self._device)
             case list():
                 return [self._operand(part) for part in operand]
         return operand

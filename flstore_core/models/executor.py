@@ -24,6 +24,7 @@ from torch import Tensor
 from flstore_core.errors import FLStoreError, InvalidProgram, RunTooLarge
 from flstore_core.models.admission import Admission
 from flstore_core.models.binding import Slot, Step, bind
+from flstore_core.models.devices import CPU
 from flstore_core.models.held import Held
 from flstore_core.models.program import Operand, Program
 from flstore_core.models.running import Running
@@ -38,10 +39,11 @@ _FAILURES = (RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, 
 class Executable:
     """A program bound to PyTorch's operators. Safe to share between threads."""
 
-    def __init__(self, program: Program) -> None:
-        """Bind `program`; raise `InvalidProgram` for what this PyTorch cannot run."""
+    def __init__(self, program: Program, device: torch.device = CPU) -> None:
+        """Bind `program` to a device; raise `InvalidProgram` for what this PyTorch cannot run."""
         self.program = program
-        self._binding = bind(program)
+        self.device = device
+        self._binding = bind(program, device)
         self._admission = Admission(self._binding.steps)
 
     def run(
@@ -52,7 +54,7 @@ class Executable:
         running: Running,
         watch: Watch | None = None,
     ) -> tuple[Tensor, ...]:
-        """Return the program's outputs.
+        """Return the program's outputs. All tensors are on `device`.
 
         Args:
             weights: parameters and buffers by their names in the module. They are never written to.
@@ -129,7 +131,7 @@ def _account(step: Step, values: list[Any], held: Held) -> None:
 
 def _failure(step: Step, error: Exception) -> FLStoreError:
     reason = str(error).partition("\n")[0]
-    if "allocate memory" in reason:
+    if "allocate memory" in reason or "out of memory" in reason:
         return RunTooLarge(f"operator {step.name} asks for more memory than there is: {reason}")
     return InvalidProgram(f"operator {step.name} failed: {reason}")
 

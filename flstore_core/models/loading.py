@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from flstore_core.models.archive import read_archive
+from flstore_core.models.devices import CPU
 from flstore_core.models.executor import Executable
 from flstore_core.models.matching import Sources, sources
 from flstore_core.models.program import parse_program
@@ -42,15 +44,16 @@ class Loaded:
             scale: factor of low-rank adapters, if the job stores any.
         """
         data = parts[0][1] if len(parts) == 1 and parts[0][0] == 1.0 else mixture(self.schema, parts)
-        weights = self.sources.weights(views(self.schema, data), self.frozen, scale)
+        weights = self.sources.weights(views(self.schema, data, self.executable.device), self.frozen, scale)
         return Runnable(self.executable, weights, self.constants, running)
 
 
-def load(schema: Schema, body: Any) -> Loaded:
+def load(schema: Schema, body: Any, device: torch.device = CPU) -> Loaded:
     """Return the program of an archive.
 
     Args:
-        body: the archive's bytes. Tensors are views of them, and are not copied.
+        body: the archive's bytes. On the processor, tensors are views of them, and are not copied.
+        device: computes.
 
     Raises:
         InvalidProgram: if it cannot be run.
@@ -59,6 +62,6 @@ def load(schema: Schema, body: Any) -> Loaded:
     archive = read_archive(body)
     parsed = parse_program(archive.program)
     matched = sources(parsed, archive, schema)
-    frozen = {name: strided(raw) for name, raw in matched.frozen.items()}
-    constants = {name: strided(archive.constants[name]) for name in parsed.constants.values()}
-    return Loaded(schema, Executable(parsed), matched, frozen, constants)
+    frozen = {name: strided(raw).to(device) for name, raw in matched.frozen.items()}
+    constants = {name: strided(archive.constants[name]).to(device) for name in parsed.constants.values()}
+    return Loaded(schema, Executable(parsed, device), matched, frozen, constants)

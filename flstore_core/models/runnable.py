@@ -60,13 +60,17 @@ class Runnable:
         arrays = [_fitting(array, spec) for array, spec in zip(_counted(inputs, program), program.inputs, strict=True)]
         rows, fixed = _rows(arrays), _fixed_batch(program)
         if fixed is None or rows == fixed:
-            return run([_to_torch(array, spec) for array, spec in zip(arrays, program.inputs, strict=True)])
+            return run(self._placed(arrays))
         parts = []
         for start in range(0, rows, fixed):
             picked = np.minimum(np.arange(start, start + fixed), rows - 1)
-            batch = [_to_torch(array[picked], spec) for array, spec in zip(arrays, program.inputs, strict=True)]
-            parts.append([out[: rows - start] for out in run(batch)])
+            parts.append([out[: rows - start] for out in run(self._placed([array[picked] for array in arrays]))])
         return [np.concatenate(outs) for outs in zip(*parts, strict=True)]
+
+    def _placed(self, arrays: Sequence[Array]) -> list[Tensor]:
+        """Return inputs as the program takes them, where it computes."""
+        program, device = self._executable.program, self._executable.device
+        return [_to_torch(array, spec).to(device) for array, spec in zip(arrays, program.inputs, strict=True)]
 
 
 def input_specs(program: Program) -> list[InputSpec]:
@@ -123,5 +127,5 @@ def _to_torch(array: Array, spec: Input) -> Tensor:
 
 
 def _to_numpy(tensor: Tensor) -> Array:
-    array: Array = (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
+    array: Array = (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).cpu().numpy()
     return array

@@ -8,6 +8,7 @@ import torch
 from flstore_core.errors import InvalidProgram
 from flstore_core.models.arithmetic import arithmetic_named
 from flstore_core.models.contracts import Function, check_overload
+from flstore_core.models.devices import CPU
 from flstore_core.models.program import TorchValue
 
 TORCH_DTYPES: Mapping[str, torch.dtype] = {
@@ -41,8 +42,11 @@ _STRIDED = 7
 """The one `torch._export.serde.schema.Layout` that programs may use."""
 
 
-def torch_value(value: TorchValue) -> Any:
-    """Return the dtype, memory format, layout or device that an operand means; devices are always the CPU.
+def torch_value(value: TorchValue, device: torch.device = CPU) -> Any:
+    """Return the dtype, memory format, layout or device that an operand means.
+
+    Args:
+        device: where the program computes. It is meant by every device that the program names.
 
     Raises:
         InvalidProgram: for a number that PyTorch gives no meaning, or a layout other than strided.
@@ -55,8 +59,14 @@ def torch_value(value: TorchValue) -> Any:
         case "as_layout" if value.code == _STRIDED:
             return torch.strided
         case "as_device":
-            return torch.device("cpu")
+            return device
     raise InvalidProgram(f"operand {value.kind} {value.code} is not one that programs may use")
+
+
+def makes_tensors(function: Callable[..., Any]) -> bool:
+    """Return whether an operator is told on which device its result shall be; by default it is the CPU."""
+    schema = getattr(function, "_schema", None)
+    return schema is not None and any(argument.name == "device" for argument in schema.arguments)
 
 
 def operator_named(name: str) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from flstore_core.errors import InvalidProgram
 from flstore_core.models.archive import RawTensor
+from flstore_core.models.devices import CPU, place
 from flstore_core.models.torch_values import TORCH_DTYPES
 from flstore_core.schema import Schema
 
@@ -18,13 +19,14 @@ _ALIGNMENT = 16
 """Bytes. PyTorch aligns what it allocates, and its kernels may rely on that; `torch.export.save` aligns entries too."""
 
 
-def views(schema: Schema, data: NDArray[np.uint8]) -> dict[str, Tensor]:
+def views(schema: Schema, data: NDArray[np.uint8], device: torch.device = CPU) -> dict[str, Tensor]:
     """Return a model's tensors by name.
 
     Args:
-        data: the data section of its file, shape (schema.nbytes,); it is not copied, all tensors share its storage.
+        data: the data section of its file, shape (schema.nbytes,). All tensors share its storage, or that of its one
+            copy on another device.
     """
-    flat = _shared(data)
+    flat = place(_shared(data), device)
     tensors: dict[str, Tensor] = {}
     offset = 0
     for spec in schema.tensors:

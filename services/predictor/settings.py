@@ -23,6 +23,7 @@ LEAST_PROGRAM_BYTES = 64 * 2**20
 """What a program's process may allocate however little FLSTORE_MEMORY_BYTES leaves; with less hardly anything runs."""
 PROGRAM_SHARE = 0.9
 """Share of its container's memory that a predictor takes, if nobody says how much."""
+DEVICES = ("cpu", "cuda")
 WAITING = 2
 """Processes that may wait for their program's next request, beside one for each computing thread."""
 
@@ -45,6 +46,9 @@ class Settings:
     """FLSTORE_REFRESH_SECONDS: after so long, a job's program and newest round are read from the store again."""
     compute_threads: int = 2
     """FLSTORE_COMPUTE_THREADS: requests that compute at once."""
+    device: str = "cpu"
+    """FLSTORE_DEVICE: where programs compute: `cpu`, or `cuda` for the GPU that the predictor has, with a PyTorch built
+    for it."""
     torch_threads: int = 0
     """FLSTORE_TORCH_THREADS: cores that one operator may use; 0 for all cores."""
     run_seconds: float = 600.0
@@ -80,6 +84,7 @@ class Settings:
             "FLSTORE_IDLE_SECONDS": ("idle_seconds", seconds),
             "FLSTORE_REFRESH_SECONDS": ("refresh_seconds", seconds),
             "FLSTORE_COMPUTE_THREADS": ("compute_threads", whole(1, 1000)),
+            "FLSTORE_DEVICE": ("device", _device),
             "FLSTORE_TORCH_THREADS": ("torch_threads", whole(0, 1000)),
             "FLSTORE_RUN_SECONDS": ("run_seconds", some_seconds),
             "FLSTORE_RUN_BYTES": ("run_bytes", size()),
@@ -145,3 +150,9 @@ class Settings:
         hide()
         if self.memory_bytes:
             resource.setrlimit(resource.RLIMIT_DATA, (self.memory_bytes, self.memory_bytes))
+
+
+def _device(name: str) -> str:
+    if name not in DEVICES:
+        raise InvalidParameters(f"there is no device {name!r:.40}; use {' or '.join(DEVICES)}")
+    return name

@@ -62,7 +62,9 @@ def create_state(
     """
     policy = make_policy(settings.policy, settings.cache_bytes, clock, random.Random(settings.predictor))
     limits = Limits(settings.run_seconds, settings.run_bytes)
-    processes = Pool(launcher or Launcher(), settings.bounds(), settings.run_bytes, settings.processes, clock)
+    processes = Pool(
+        launcher or Launcher(device=settings.device), settings.bounds(), settings.run_bytes, settings.processes, clock
+    )
     engine = Engine(store, Cache(Ledger(policy, settings.cache_bytes, clock)), processes, limits)
     return State(
         settings=settings,

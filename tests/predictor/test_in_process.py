@@ -332,6 +332,7 @@ def test_every_variable_sets_its_setting(monkeypatch: pytest.MonkeyPatch) -> Non
         "FLSTORE_IDLE_SECONDS": "5",
         "FLSTORE_REFRESH_SECONDS": "0.5",
         "FLSTORE_COMPUTE_THREADS": "3",
+        "FLSTORE_DEVICE": "cuda",
         "FLSTORE_TORCH_THREADS": "1",
         "FLSTORE_RUN_SECONDS": "7",
         "FLSTORE_RUN_BYTES": "1MiB",
@@ -340,7 +341,10 @@ def test_every_variable_sets_its_setting(monkeypatch: pytest.MonkeyPatch) -> Non
         "FLSTORE_MODEL_NAME": "digits",
     }
     kserve = ("/mnt/models", "digits")
-    expected = Settings(ShardId("predictor-1"), "s3://bucket", 2**30, "lru", 5.0, 0.5, 3, 1, 7.0, 2**20, 0, *kserve)
+    computing = (3, "cuda", 1, 7.0, 2**20, 0)
+    expected = Settings(ShardId("predictor-1"), "s3://bucket", 2**30, "lru", 5.0, 0.5, *computing, *kserve)
     assert Settings.from_env(env) == expected
     assert Settings.from_env({}) == Settings()
+    with pytest.raises(InvalidParameters, match="no device 'tpu'; use cpu or cuda"):
+        Settings.from_env({"FLSTORE_DEVICE": "tpu"})
     assert Settings.from_env({"K_SERVICE": "p-9"}).predictor == "p-9"

@@ -125,6 +125,7 @@ BACKENDS: Mapping[str, Row] = {
     "POLICY": Row("lfu", backends(lambda state: state.engine._cache.snapshot()["policy"]), 2 * ["lfu"], SMALL),
     "IDLE_SECONDS": Row("0.000001", backends(lambda state: state.should_leave()), [True, True], SMALL),
     "COMPUTE_THREADS": Row("3", backends(lambda state: state.limiter.total_tokens), [3, 3], SMALL),
+    "DEVICE": Row("cuda", backend("predictor", lambda state: state.processes._launcher._device), "cuda", SMALL),
     "TORCH_THREADS": Row("97", backend("predictor", lambda state: state.processes.bounds.threads), 97, SMALL),
     "RUN_SECONDS": Row("7", backend("predictor", lambda state: state.engine._limits.seconds), 7.0, SMALL),
     "RUN_BYTES": Row("1MiB", backend("predictor", lambda state: state.engine._limits.nbytes), 2**20, SMALL),

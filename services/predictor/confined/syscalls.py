@@ -32,6 +32,9 @@ ALLOWED = """
 """
 """Calls that are allowed whatever their arguments. Names that an architecture lacks are passed over."""
 
+FOR_GPUS = "ioctl"
+"""Calls that computing on a GPU takes as well: its driver is talked to by them, over files that are open already."""
+
 _ALLOW = 0x7FFF0000
 _ERRNO = 0x00050000
 _EQUAL, _MASKED_EQUAL = 4, 7
@@ -58,8 +61,9 @@ class Unfiltered(Exception):
 class Filter:
     """A filter that is ready to be installed, in this process or in forks of it."""
 
-    def __init__(self) -> None:
-        """Find the library; raise `Unfiltered` where it is missing."""
+    def __init__(self, device: str = "cpu") -> None:
+        """Find the library, for processes that compute on a device; raise `Unfiltered` where it is missing."""
+        self._allowed = ALLOWED.split() if device == "cpu" else [*ALLOWED.split(), *FOR_GPUS.split()]
         try:
             self._library = ctypes.CDLL(LIBRARY)
         except OSError as error:
@@ -72,7 +76,7 @@ class Filter:
             raise AssertionError("other threads would go on unrestricted")
         context = ctypes.c_void_p(self._library.seccomp_init(_ERRNO | errno.EPERM))
         try:
-            for name in ALLOWED.split():
+            for name in self._allowed:
                 self._add(context, _ALLOW, name)
             for name, condition in _conditions():
                 self._add(context, _ALLOW, name, condition)

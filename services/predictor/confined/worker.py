@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from flstore_core.errors import FLStoreError, InvalidProgram, RunTooLarge
+from flstore_core.models.devices import CPU
 from flstore_core.models.loading import Loaded, load
 from flstore_core.models.memory import mapped
 from flstore_core.models.runnable import Runnable
@@ -42,10 +44,11 @@ class _Bound:
 
 
 class Worker:
-    """Answers what the predictor asks of one program."""
+    """Answers what the predictor asks of one program, which computes on a device."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, device: torch.device = CPU) -> None:
         self._line = line
+        self._device = device
         self._loaded: Loaded
         self._running: Running
         self._models: dict[int, Data] = {}
@@ -98,7 +101,7 @@ class Worker:
     def _load(self, message: Message) -> tuple[dict[str, Any], list[memoryview]]:
         header = message.header
         self._running = Running(Limits(float("inf"), header["run_bytes"]), lambda: 0.0)
-        self._loaded = load(Schema.from_json(header["schema"]), _data(message).data)
+        self._loaded = load(Schema.from_json(header["schema"]), _data(message).data, self._device)
         inputs = [[spec.name, spec.dtype.str, list(spec.shape)] for spec in self._loaded.inputs]
         return {"inputs": inputs}, []
 

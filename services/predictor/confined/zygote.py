@@ -1,8 +1,9 @@
 """The process that programs' processes are forked from: it has imported PyTorch, and knows nothing of any job.
 
-    python -m services.predictor.confined.zygote FD
+    python -m services.predictor.confined.zygote FD DEVICE
 
-It serves the predictor over the socket FD. First it says whether it can filter system calls. Then each message asks for
+It serves the predictor over the socket FD. First it says whether it can filter system calls, and whether DEVICE can be
+computed on. Then each message asks for
 a process: JSON with its `Bounds`, and two descriptors, the process's own end and a *leash*, which stays here. When the
 process ends, its return code goes down the leash; when the predictor lets go of the leash, the process is killed. When
 the predictor closes FD or dies, this process ends, and with it all of them.
@@ -29,8 +30,11 @@ import numpy as np
 import torch
 
 from flstore_core import buffers
-from flstore_core.errors import InvalidProgram
-from flstore_core.models import loading  # noqa: F401 - what a worker needs is imported before the fork
+from flstore_core.errors import InvalidParameters, InvalidProgram
+from flstore_core.models import (
+    devices,
+    loading,  # noqa: F401 - what a worker needs is imported before the fork
+)
 from flstore_core.models.executor import Executable
 from flstore_core.models.program import Input, Node, Program, Ref
 from flstore_core.models.running import Limits, Running
@@ -51,11 +55,13 @@ class Zygote:
     Args:
         control: the socket over which the predictor asks.
         filter: of system calls; None where this system has none.
+        device: on which programs compute.
     """
 
-    def __init__(self, control: socket.socket, filter: Filter | None) -> None:  # noqa: A002
+    def __init__(self, control: socket.socket, filter: Filter | None, device: str = "cpu") -> None:  # noqa: A002
         self._control = control
         self._filter = filter
+        self._device = device
         self._leashes: dict[int, socket.socket] = {}
         self._events = selectors.DefaultSelector()
 
@@ -85,7 +91,7 @@ class Zygote:
             return False
         end, leash = fds
         if (pid := os.fork()) == 0:
-            run(end, Bounds(**json.loads(text)), self._filter)
+            run(end, Bounds(**json.loads(text)), self._filter, self._device)
         os.close(end)
         self._leashes[pid] = socket.socket(fileno=leash)
         self._events.register(self._leashes[pid], selectors.EVENT_READ, pid)
@@ -103,7 +109,7 @@ class Zygote:
                 leash.close()
 
 
-def run(end: int, bounds: Bounds, filter: Filter | None) -> NoReturn:  # noqa: A002
+def run(end: int, bounds: Bounds, filter: Filter | None, device: str = "cpu") -> NoReturn:  # noqa: A002
     """Be the process of a program: give up all that can be given up, and serve."""
     try:
         signal.set_wakeup_fd(-1)
@@ -112,9 +118,10 @@ def run(end: int, bounds: Bounds, filter: Filter | None) -> NoReturn:  # noqa: A
         os.setsid()
         limits.die_with_parent()
         limits.give_up_privileges()
+        ready = devices.begin(device)  # while files can be opened; what a GPU's driver has taken by then does not count
         limits.limit(bounds)
         torch.set_num_threads(bounds.threads)
-        worker = Worker(Line(socket.socket(fileno=0), lambda _: None, max_fds=1))
+        worker = Worker(Line(socket.socket(fileno=0), lambda _: None, max_fds=1), ready)
         os.dup2(1, 2)  # from now on a stranger's program could write to the predictor's log
         if filter:
             filter.install()
@@ -131,10 +138,28 @@ def keep_only(end: int) -> None:
     os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
-def check_filter() -> tuple[Filter | None, str]:
+def check_device(name: str) -> str:
+    """Return why programs cannot compute on a device, tried out in a fork: a GPU's driver survives none."""
+    if name == devices.CPU.type:
+        return ""
+    ours, theirs = os.pipe()
+    if (pid := os.fork()) == 0:
+        try:
+            devices.begin(name)
+        except InvalidParameters as error:
+            os.write(theirs, error.detail.encode())
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    with open(ours, "rb") as answer:
+        reason = answer.read().decode()
+    return reason if os.waitpid(pid, 0)[1] == 0 else f"a process that began to use {name} ended"
+
+
+def check_filter(device: str = "cpu") -> tuple[Filter | None, str]:
     """Return a filter of system calls, tried out in a fork; or None, and why there is none."""
     try:
-        found = Filter()
+        found = Filter(device)
     except Unfiltered as error:
         return None, str(error)
     if (pid := os.fork()) == 0:
@@ -174,11 +199,13 @@ def main() -> None:
     buffers.keep(KEPT_BYTES)
     buffers.keep_freed()
     warm_up()
-    found, reason = check_filter()
+    device = sys.argv[2]
+    found, reason = check_filter(device)
+    unready = check_device(device)
     gc.collect()
     gc.freeze()
-    control.send(json.dumps({"unfiltered": reason}).encode())
-    Zygote(control, found).serve()
+    control.send(json.dumps({"unfiltered": reason, "unready": unready}).encode())
+    Zygote(control, found, device).serve()
 
 
 if __name__ == "__main__":

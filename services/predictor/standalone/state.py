@@ -87,7 +87,9 @@ def create_state(
     contents = read_contents(folder)
     settings = settings.holding(contents.nbytes, limit)
     stored = read(folder, contents)
-    processes = Pool(launcher or Launcher(), settings.bounds(), settings.run_bytes, settings.processes, clock)
+    processes = Pool(
+        launcher or Launcher(device=settings.device), settings.bounds(), settings.run_bytes, settings.processes, clock
+    )
     name = JobId(settings.model_name or stored.job)
     return State(
         settings=settings,

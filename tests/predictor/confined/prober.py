@@ -139,7 +139,7 @@ TO_THE_WIRE = {
 class Prober:
     """Takes the worker's place."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, *_: object) -> None:
         self._line = line
         self._socket = line._end
 

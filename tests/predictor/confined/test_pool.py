@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flstore_core.errors import InvalidProgram, OperationCancelled, RunTooLong, Unavailable
+from flstore_core.errors import InvalidParameters, InvalidProgram, OperationCancelled, RunTooLong, Unavailable
 from flstore_core.ids import JobId
 from services.predictor.confined.launch import Launcher
 from services.predictor.confined.pool import IDLE_S, Pool
@@ -177,7 +177,7 @@ def test_a_process_that_does_not_begin_is_told() -> None:
     forks_nothing = (
         "import os, socket, sys\n"
         "control = socket.socket(fileno=int(sys.argv[1]))\n"
-        'control.send(b\'{"unfiltered": ""}\')\n'
+        'control.send(b\'{"unfiltered": "", "unready": ""}\')\n'
         "while (asked := socket.recv_fds(control, 4096, 2))[0]:\n"
         "    for fd in asked[1]:\n"
         "        os.close(fd)\n"
@@ -192,13 +192,20 @@ def test_a_process_that_does_not_begin_is_told() -> None:
 def test_the_start_says_whether_system_calls_are_filtered(
     caplog: pytest.LogCaptureFixture, reason: str, level: str
 ) -> None:
-    says = f'import socket, sys\nsocket.socket(fileno=int(sys.argv[1])).send(b\'{{"unfiltered": "{reason}"}}\')'
+    hello = f'{{"unfiltered": "{reason}", "unready": ""}}'
+    says = f"import socket, sys\nsocket.socket(fileno=int(sys.argv[1])).send(b'{hello}')"
     launcher = Launcher((sys.executable, "-c", says))
     with caplog.at_level("INFO"):
         launcher.start()
     launcher.close()
     (record,) = caplog.records
     assert (record.levelname, "without a filter" in record.message) == (level, bool(reason))
+
+
+def test_a_predictor_does_not_start_on_a_device_that_is_not_there() -> None:
+    launcher = Launcher(COMMAND, "meta")
+    with pytest.raises(InvalidParameters, match=r"FLSTORE_DEVICE is meta: PyTorch .* cannot compute on meta"):
+        launcher.start()
 
 
 def test_all_processes_end_with_the_predictor_however_it_ends() -> None:

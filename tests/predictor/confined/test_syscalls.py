@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.predictor.confined import syscalls
-from services.predictor.confined.syscalls import ALLOWED, Filter, Unfiltered
+from services.predictor.confined.syscalls import ALLOWED, FOR_GPUS, Filter, Unfiltered
 
 DANGEROUS = (
     "open openat creat socket connect bind execve execveat fork vfork ptrace process_vm_readv kill mount bpf ioctl"
@@ -46,6 +46,10 @@ def filter_with(monkeypatch: pytest.MonkeyPatch, **answers: int) -> tuple[Filter
 
 def test_nothing_dangerous_is_on_the_list() -> None:
     assert not set(DANGEROUS.split()) & set(ALLOWED.split())
+
+
+def test_what_computes_on_a_gpu_may_talk_to_its_driver_as_well_and_no_more() -> None:
+    assert set(DANGEROUS.split()) & {*Filter("cuda")._allowed} == {"ioctl"} == set(FOR_GPUS.split())
 
 
 def test_a_filter_is_made_of_every_name_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:

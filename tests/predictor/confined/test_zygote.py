@@ -40,9 +40,10 @@ def test_a_process_gives_everything_up_before_it_serves(monkeypatch: pytest.Monk
     monkeypatch.setattr(zygote, "socket", SimpleNamespace(socket=note("socket")))
     monkeypatch.setattr(zygote, "torch", SimpleNamespace(set_num_threads=note("threads")))
     monkeypatch.setattr(zygote, "keep_only", note("keep only"))
-    names = ("die_with_parent", "give_up_privileges", "limit")
+    names = ("die_with_parent", "give_up_privileges", "begin", "limit")
     monkeypatch.setattr(zygote, "limits", SimpleNamespace(**{name: note(name) for name in names}))
-    monkeypatch.setattr(zygote, "Worker", lambda _: SimpleNamespace(serve=note("serve")))
+    monkeypatch.setattr(zygote, "devices", SimpleNamespace(begin=note("begin")))
+    monkeypatch.setattr(zygote, "Worker", lambda *_: SimpleNamespace(serve=note("serve")))
     filtered: Any = SimpleNamespace(install=note("filter"))
     with pytest.raises(Left, match="0"):
         zygote.run(7, BOUNDS, filtered)
@@ -60,6 +61,11 @@ def test_what_keeps_a_process_from_serving_is_printed(
     assert "AttributeError" in capsys.readouterr().err
 
 
+def test_a_device_is_tried_out_in_another_process() -> None:
+    assert zygote.check_device("cpu") == ""
+    assert "cannot compute on meta" in zygote.check_device("meta")
+
+
 @pytest.mark.parametrize(("status", "reason"), [(0, ""), (256, "the kernel accepts no filter")])
 def test_a_filter_is_tried_out_before_it_is_relied_on(
     monkeypatch: pytest.MonkeyPatch, status: int, reason: str
@@ -70,7 +76,7 @@ def test_a_filter_is_tried_out_before_it_is_relied_on(
 
 
 def test_a_system_without_a_filter_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Filter, "__init__", lambda _: (_ for _ in ()).throw(Unfiltered("no library")))
+    monkeypatch.setattr(Filter, "__init__", lambda *_: (_ for _ in ()).throw(Unfiltered("no library")))
     assert zygote.check_filter() == (None, "no library")
 
 
@@ -160,8 +166,8 @@ def test_the_fork_runs_with_its_own_end_and_the_bounds_that_were_asked_for(
 ) -> None:
     told: list[Any] = []
 
-    def be(end: int, bounds: Bounds, found: Filter | None) -> None:
-        told.extend([bounds, found])
+    def be(end: int, bounds: Bounds, found: Filter | None, device: str) -> None:
+        told.extend([bounds, found, device])
         os.write(end, b"x")
         os.close(end)
         raise Left
@@ -173,9 +179,9 @@ def test_the_fork_runs_with_its_own_end_and_the_bounds_that_were_asked_for(
         end, leash = asked(control)
         with end, leash:
             with pytest.raises(Left):
-                zygote.Zygote(its_control, None)._fork()
+                zygote.Zygote(its_control, None, "cuda")._fork()
             assert end.recv(1) == b"x"
-    assert told == [BOUNDS, None]
+    assert told == [BOUNDS, None, "cuda"]
 
 
 def test_what_a_fork_needs_of_pytorch_is_there_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +193,7 @@ def test_what_a_fork_needs_of_pytorch_is_there_before_it(monkeypatch: pytest.Mon
 
 def test_a_filter_that_is_refused_ends_the_process_that_tries_it(monkeypatch: pytest.MonkeyPatch) -> None:
     refused = SimpleNamespace(install=lambda: (_ for _ in ()).throw(Unfiltered("the kernel accepts no filter")))
-    monkeypatch.setattr(zygote, "Filter", lambda: refused)
+    monkeypatch.setattr(zygote, "Filter", lambda _: refused)
     monkeypatch.setattr(zygote, "os", SimpleNamespace(fork=lambda: 0, _exit=leave))
     with pytest.raises(Left, match="1"):
         zygote.check_filter()
