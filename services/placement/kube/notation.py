@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ _EXTENDED = re.compile(
     r"[a-z0-9](?:[-.a-z0-9]{0,242}[a-z0-9])?/[A-Za-z0-9](?:[-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?", re.ASCII
 )
 _NATIVE = re.compile(r"kubernetes\.io/|^requests\.")
+_GPU = re.compile(r"nvidia\.com/(?:gpu(?:\.shared)?|mig-.+)")
 _FACTORS = {"": 1, **{unit: 1000**power for power, unit in enumerate("kMGT", start=1)}} | {
     unit + "i": 1024**power for power, unit in enumerate("KMGT", start=1)
 }
@@ -78,6 +79,11 @@ def _parse_count(name: str, value: Any) -> str:
     if not count:
         raise InvalidParameters(f"{name} is {str(value)[:40]!r}; use a whole number above 0")
     return str(count)
+
+
+def has_gpu(names: Iterable[str]) -> bool:
+    """Return whether one of the resources is an NVIDIA GPU, or a part of one: shared, or a profile of MIG."""
+    return any(map(_GPU.fullmatch, names))
 
 
 def format_time(seconds: float) -> str:

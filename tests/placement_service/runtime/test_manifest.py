@@ -128,19 +128,21 @@ def test_a_predictor_ends_a_run_before_knative_cuts_it_off() -> None:
 
 
 @pytest.mark.parametrize("name", ["nvidia.com/gpu", "nvidia.com/gpu.shared", "nvidia.com/mig-1g.10gb"])
-def test_a_predictor_with_a_gpu_asks_for_it(name: str) -> None:
+def test_a_predictor_with_a_gpu_asks_for_it_and_runs_on_it(name: str) -> None:
     service = made(PREDICTOR, FLSTORE_PREDICTOR_RESOURCES=json.dumps({name: 1}))
     assert container(service)["resources"] == {
         "requests": {"cpu": "1", "memory": "2Gi", name: "1"},
         "limits": {"memory": "2Gi", name: "1"},
     }
+    assert {"name": "FLSTORE_DEVICE", "value": "cuda"} in container(service)["env"]
     assert problems(service) == []
     assert template(service) != template(made(PREDICTOR)), "which starts a new revision"
 
 
-def test_other_devices_are_asked_for_alike_and_shards_get_none() -> None:
+def test_other_devices_leave_a_predictor_on_its_cores_and_shards_get_none() -> None:
     inner = container(made(PREDICTOR, FLSTORE_PREDICTOR_RESOURCES='{"rdma/hca": 1}'))
     assert inner["resources"]["limits"] == {"memory": "2Gi", "rdma/hca": "1"}
+    assert "FLSTORE_DEVICE" not in {each["name"] for each in inner["env"]}
     assert made(FLSTORE_PREDICTOR_RESOURCES='{"nvidia.com/gpu": 1}') == made()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.common.proof import VARIABLE
-from services.placement.kube.notation import parse_bytes
+from services.placement.kube.notation import has_gpu, parse_bytes
 from services.placement.kube.resources import (
     COMPONENT,
     FIELD_MANAGER,
@@ -194,7 +194,7 @@ def _resources(kind: Kind, settings: KubernetesSettings) -> tuple[str, str, str]
 def _env(spec: BackendSpec, settings: KubernetesSettings) -> dict[str, str]:
     """Return the environment; Knative adds HOSTNAME, K_SERVICE and K_REVISION."""
     return {
-        **(_limits(settings) if spec.kind is Kind.PREDICTOR else {}),
+        **(_predictor_env(settings) if spec.kind is Kind.PREDICTOR else {}),
         **settings.shard_env,
         "FLSTORE_HOST": "0.0.0.0",  # noqa: S104 - a pod's own address, behind queue-proxy
         "FLSTORE_PORT": str(PORT),
@@ -206,9 +206,13 @@ def _env(spec: BackendSpec, settings: KubernetesSettings) -> dict[str, str]:
     }
 
 
-def _limits(settings: KubernetesSettings) -> dict[str, str]:
-    """Return what a predictor may take, so that it ends a run with a word before Kubernetes or Knative do without."""
+def _predictor_env(settings: KubernetesSettings) -> dict[str, str]:
+    """Return a predictor's device, and what it may take.
+
+    It ends a run with a word before Kubernetes or Knative do without.
+    """
     return {
+        **({"FLSTORE_DEVICE": "cuda"} if has_gpu(settings.predictor_resources) else {}),
         "FLSTORE_MEMORY_BYTES": str(int(PROGRAM_SHARE * parse_bytes(settings.predictor_memory))),
         "FLSTORE_RUN_SECONDS": str(settings.timeout_s - RUN_MARGIN_S),
     }
