@@ -22,7 +22,7 @@ Trained = tuple[System, Training]
 def settled(page: Page) -> Page:
     """Wait until the view is drawn: the frame's line that it waits is gone, and something else is there."""
     expect(page.get_by_text("Waiting for the gateway …")).to_have_count(0)
-    expect(page.locator("main.page > *").nth(1)).to_be_attached()
+    expect(page.locator("main.page > *:not(h1)").first).to_be_attached()
     page.wait_for_function("document.fonts.status === 'loaded'")
     return page
 

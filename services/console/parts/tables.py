@@ -53,6 +53,8 @@ class Table:
 
     def _heading(self, place: int, name: str) -> ui.element:
         heading = block("th", "number" if self._is_number(place) else "").props("scope=col")
+        if not name:  # a button without words is one that nobody can name
+            return heading
         with heading:
             text(spoken(name), "button").props("type=button").on("click", lambda: self._sort(place))
         return heading
