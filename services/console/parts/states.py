@@ -4,6 +4,7 @@ from nicegui import ui
 
 from flstore_core.errors import FLStoreError, Forbidden, NotFound, Unavailable
 from services.console import links
+from services.console.parts.controls import press
 from services.console.parts.elements import block, link, text
 
 
@@ -28,7 +29,7 @@ def trouble(error: FLStoreError) -> None:
         text(error.detail, "p")
         text(to_do, "p", "note")
         with block("p", "choices"):
-            ui.button("Try again", on_click=ui.navigate.reload).props("no-caps unelevated")
+            press("Try again", ui.navigate.reload)
             link("Overview", links.OVERVIEW)
 
 
