@@ -6,6 +6,7 @@ token here, and the token goes to the gateway alone. docs/decisions/console-sess
 Where the gateway has no tokens nobody logs in: a viewer without a session asks without a token.
 """
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from flstore_core.client.async_client import AsyncFLStore
 COOKIE = "flstore_console"
 MOST_SESSIONS = 10_000
 """Sessions that are kept, so that logging in over and over fills nothing; the one used longest ago goes first."""
+LAST_WORD_S = 1.0
+"""Seconds in which a page of a session that has ended is told so, before it is deleted."""
 Connect = Callable[[str | None], AsyncFLStore]
 """Returns a client of the gateway with a token; raises `InvalidParameters` if the text cannot be one."""
 
@@ -37,7 +40,8 @@ class Session:
         """End all pages; a browser that shows one of them asks for it anew, and comes to the login."""
         for page in list(self.pages):
             page.run_javascript("location.reload()")
-            page.delete()
+            # A page that is deleted sends nothing any more, and what it sends waits for the event loop.
+            asyncio.get_running_loop().call_later(LAST_WORD_S, _delete, page)
 
 
 class Sessions:
@@ -107,3 +111,8 @@ def hand_out(response: Response, number: str, *, path: str, secure: bool) -> Non
 
 def take_back(response: Response, *, path: str) -> None:
     response.delete_cookie(COOKIE, path=path)
+
+
+def _delete(page: Client) -> None:
+    if not page.is_deleted:  # a page that was asked for anew may be gone already
+        page.delete()

@@ -1,5 +1,6 @@
 """Logging in and out: whose token is asked with, and where it never is."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 from nicegui.testing.user import User
 
+from services.console import session
 from services.console.session import COOKIE
 from services.gateway.app import create_app
 from tests.console.browsing import InProcess, browsing, sees, to
@@ -98,7 +100,8 @@ async def test_the_token_is_in_no_page_no_log_and_no_file(
     assert list(tmp_path.rglob("*")) == []
 
 
-async def test_logging_out_ends_the_pages_of_all_tabs(guarded: FastAPI) -> None:
+async def test_logging_out_ends_the_pages_of_all_tabs(guarded: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "LAST_WORD_S", 0.0)
     async with browsing(to(guarded)) as user:
         await log_in(user, TOKEN)
         tab = await user.open(f"/jobs/{NAME}")
@@ -106,7 +109,9 @@ async def test_logging_out_ends_the_pages_of_all_tabs(guarded: FastAPI) -> None:
         await sees(user, "Log out")
         answer = await user.http_client.post("/logout")
         assert (answer.status_code, answer.headers["location"]) == (303, "/login")
-        assert tab.is_deleted
+        async with asyncio.timeout(10):
+            while not tab.is_deleted:
+                await asyncio.sleep(0)
         assert (await user.http_client.get("/")).headers["location"] == "/login?to=%2F"
 
 
