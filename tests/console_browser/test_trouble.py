@@ -158,3 +158,15 @@ def _kill_gateway(running: System) -> None:
             continue
         if b"services.gateway" in command and parent == os.getpid():
             os.kill(int(folder.name), 9)
+
+
+def test_leaving_ends_the_session_in_every_tab(open_page: Open, guarded: System) -> None:
+    first = open_page(guarded.console + links.OVERVIEW)
+    log_in(first, FEW)
+    settled(first)
+    second = first.context.new_page()
+    second.goto(guarded.console + links.job("mine"))
+    settled(second)
+    first.get_by_role("button", name="Log out").click()
+    expect(first.get_by_label("Token")).to_be_visible()
+    expect(second.get_by_label("Token")).to_be_visible()
