@@ -4,8 +4,13 @@ from typing import Any
 
 import pytest
 
+from flstore_core.patterns import Pattern
+from flstore_core.policies.base import Key, Request
 from services.console import links
 from services.console.parts import caching, charts, colours, numbers, spending, training
+from services.shard.settings import Settings
+from services.shard.state import SHADOWS, create_state
+from tests.fakes.store import MemoryStore
 
 # Numbers.
 
@@ -151,10 +156,17 @@ def test_hit_rates_are_of_all_requests_together() -> None:
 
 
 def test_rivals_stand_beside_what_is_in_use() -> None:
-    shadows = {"lru": {"overall": counters(10, 2)}, "fifo": {"overall": counters(10, 1)}}
-    rates = caching.rivals([inventory(10, 9, shadows=shadows)])
+    shadows = {"lru": {"P1": counters(4, 0), "P2": counters(6, 2)}, "fifo": {"P2": counters(10, 1)}}
+    rates = caching.rivals([inventory(10, 9, shadows=shadows), inventory(0, 0)])
     assert list(rates.items()) == [("tailored", 0.9), ("fifo", 0.1), ("lru", 0.2)]
     assert caching.rivals([]) == {}
+
+
+def test_what_a_shard_says_of_rivals_is_understood() -> None:
+    settings = Settings(cache_bytes=1000)
+    cache = create_state(settings, MemoryStore(), lambda: 0.0).engine._cache
+    cache.request(Request("job", "aggregate", Pattern.P2, (Key("job", 0, "ada"),)))
+    assert caching.rivals([cache.snapshot()]) == dict.fromkeys(SHADOWS, 0.0)
 
 
 def test_evictions_are_summed_by_reason() -> None:

@@ -176,7 +176,7 @@ def counted_hits(requests: int, hits: int) -> dict[str, int]:
 
 
 async def test_hits_stand_beside_those_of_other_policies_and_evictions_beside_their_reasons() -> None:
-    shadows = {"lru": {"overall": counted_hits(10, 2)}}
+    shadows = {"lru": {"P2": counted_hits(10, 2)}}
     shard = {"policy": "tailored", "overall": counted_hits(10, 9), "shadows": shadows, "eviction_reasons": {"old": 7}}
     async with browsing() as user:
         with await user.open("/login"):

@@ -62,7 +62,10 @@ def rivals(inventories: Sequence[Shown]) -> dict[str, float | None]:
     """Return by policy what share of requests would have been hits, ours first, over the shards that are awake."""
     names = sorted({name for each in inventories for name in each.get("shadows", {})})
     ours = {each["policy"]: hit_rate(other["overall"] for other in inventories) for each in inventories[:1]}
-    return ours | {name: hit_rate(each["shadows"][name]["overall"] for each in inventories) for name in names}
+    tallies = {name: [each.get("shadows", {}).get(name, {}) for each in inventories] for name in names}
+    return ours | {
+        name: hit_rate(each for by in patterns for each in by.values()) for name, patterns in tallies.items()
+    }
 
 
 def evictions(inventories: Sequence[Shown]) -> dict[str, int]:
