@@ -160,8 +160,8 @@ async def test_what_is_open_names_no_job(service: str) -> None:
 
 
 TOKENS = json.dumps([{"token": "of-a", "jobs": ["a"], "access": "read"}, {"token": "all", "access": "write"}])
-FOR_EVERYBODY = {"/", "/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
-"""What a gateway shows without a token: that it lives, and what its API is. Neither tells anything of a job."""
+FOR_EVERYBODY = {"/", "/ui", "/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
+"""What a gateway shows without a token: that it lives, what its API is, where its console is. None tells of a job."""
 GATEWAY = create_gateway(world(tokens=TOKENS).state)
 GATEWAY_CALLS = list(calls(GATEWAY.routes, FOR_EVERYBODY))
 
