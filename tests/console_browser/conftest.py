@@ -105,5 +105,6 @@ def _is_here(url: str) -> bool:
 
 
 def _is_away(said: str) -> bool:
-    """Return whether a browser says no more than that a page answered with an error, or that its console has ended."""
-    return "net::ERR_CONNECTION" in said or ("Failed to load resource" in said and ("404" in said or "401" in said))
+    """Return whether a browser says no more than that a page answered with an error, was left, or lost its console."""
+    is_gone = "net::ERR_CONNECTION" in said or "WebSocket is already in CLOSING or CLOSED state" in said
+    return is_gone or ("Failed to load resource" in said and ("404" in said or "401" in said))
