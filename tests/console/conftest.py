@@ -1,11 +1,14 @@
 """A gateway in this process with a job, and browsers before a console that speaks to it."""
 
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 from fastapi import FastAPI
+from nicegui.testing.user import User
 
 from services.gateway.app import create_app
+from tests.console.browsing import browsing, to
 from tests.gateway.world import World, world
 
 TOKENS = json.dumps([{"token": "all", "jobs": ["*"]}, {"token": "none", "jobs": ["nothing-*"]}])
@@ -28,3 +31,10 @@ def gateway() -> World:
 @pytest.fixture
 def app(gateway: World) -> FastAPI:
     return create_app(gateway.state)
+
+
+@pytest.fixture
+async def user(app: FastAPI) -> AsyncIterator[User]:
+    """Yield a viewer of the gateway's console; a module may have a gateway of its own."""
+    async with browsing(to(app)) as browser:
+        yield browser

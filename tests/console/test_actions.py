@@ -1,6 +1,5 @@
 """What a viewer can do on a page: sort and turn tables, fill in forms, follow and cancel operations, erase."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,21 +12,14 @@ from nicegui.testing.user_interaction import UserInteraction
 from services.console import downloads
 from services.console.parts import tables
 from services.gateway.answers.operation_records import CANCELLED, FAILED, RUNNING, Operation, OperationRecords
-from services.gateway.app import create_app as create_gateway
 from tests.console import training
-from tests.console.browsing import browsing, sees, to
+from tests.console.browsing import sees
 from tests.gateway.world import World, world
 
 
 @pytest.fixture
 def gateway() -> World:
     return world()
-
-
-@pytest.fixture
-async def user(gateway: World) -> AsyncIterator[User]:
-    async with browsing(to(create_gateway(gateway.state))) as browser:
-        yield browser
 
 
 def fill(user: User, name: str, value: Any, event: str = "input") -> None:

@@ -1,27 +1,18 @@
 """The views of a round, a client and a question, over a gateway in this process."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from nicegui.testing.user import User
 
 from flstore_core.errors import Unavailable
 from flstore_core.records import StatisticsMode
-from services.gateway.app import create_app as create_gateway
 from tests.console import training
-from tests.console.browsing import browsing, sees, to
+from tests.console.browsing import sees
 from tests.gateway.world import World, world
 
 
 @pytest.fixture
 def gateway() -> World:
     return world()
-
-
-@pytest.fixture
-async def user(gateway: World) -> AsyncIterator[User]:
-    async with browsing(to(create_gateway(gateway.state))) as browser:
-        yield browser
 
 
 async def test_a_round_accuses_its_attacker_in_words(gateway: World, user: User) -> None:
