@@ -11,8 +11,8 @@ from tests.frameworks.steps import Steps
 ROUNDS = 3
 WARM_UP = 1
 """Rounds that do not count: workers and caches start in them."""
-TRAINING_S = 6.0
-"""Mean seconds that a client trains for, on a machine of its own: an epoch over 3,000 images at 500 a second."""
+TRAINING_S = 4.0
+"""Mean seconds that a client trains for, on a machine of its own: an epoch over 2,000 images at 500 a second."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from tests.frameworks.accuracy import Case, Learned, even_cases, uneven_cases
 from tests.frameworks.environments import ROOT
 from tests.frameworks.overhead import Overhead
 from tests.frameworks.plan import RESNET, Outcome, Plan
-from tests.frameworks.programs import FRAMEWORKS
+from tests.frameworks.programs import FRAMEWORKS, longest_s
 from tests.frameworks.quickstart import Recorded
 from tests.frameworks.report import pictured, section
 from tests.frameworks.steps import Steps, side_by_side
@@ -167,6 +167,11 @@ def test_a_training_that_fails_says_why_and_what_its_program_said(
     first, *rest = str(told.value).splitlines()
     assert first == why
     assert script.split(";")[0].removeprefix("echo ") in rest
+
+
+def test_the_smaller_a_training_the_sooner_it_counts_as_lost() -> None:
+    assert [longest_s(Plan(RESNET, clients, rounds=1)) for clients in (10, 30, 100)] == [82.5, 97.5, 150.0]
+    assert longest_s(Plan()) == 150.0
 
 
 def test_a_training_that_fails_ends_its_program_whatever_its_framework_still_does() -> None:

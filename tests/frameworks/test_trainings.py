@@ -12,6 +12,7 @@ from flwr.app import Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.workflows.fedavg import FedAvg
+from nvflare.job_config import fed_job_config
 from nvflare.private.fed.app.deployer import simulator_deployer
 from nvflare.private.fed.app.simulator import simulator_runner
 
@@ -77,6 +78,7 @@ def test_simulators_take_ports_that_the_system_does_not_give_out(monkeypatch: py
     modules = (simulator_deployer, simulator_runner)
     for module in modules:
         monkeypatch.setattr(module, "get_open_ports", None)
+    monkeypatch.setattr(fed_job_config, "sys", None)
     keep_ports()
     ports = [module.get_open_ports(2) for module in modules]
     taken = {port for each in ports for port in each}
@@ -85,9 +87,15 @@ def test_simulators_take_ports_that_the_system_does_not_give_out(monkeypatch: py
     assert LOWEST <= min(taken) <= max(taken) < max(first_given_out, LOWEST + 1_000)
 
 
-def test_an_app_s_sites_get_such_ports_too(tmp_path: Path) -> None:
-    program = "from nvflare.private.fed.app.simulator import simulator_runner as run; print(*run.get_open_ports(2))"
-    (tmp_path / "job.py").write_text(program)
+def test_the_simulator_that_an_app_starts_takes_such_ports_too(tmp_path: Path) -> None:
+    (tmp_path / "simulator.py").write_text(
+        "from nvflare.private.fed.app.simulator import simulator_runner as run; print(*run.get_open_ports(2))"
+    )
+    (tmp_path / "job.py").write_text(
+        "import shlex, subprocess\n"
+        "from nvflare.job_config import fed_job_config as made\n"
+        "subprocess.run(shlex.split(f'{made.sys.executable} -m simulator'), check=True)"  # as it does itself
+    )
     *_, first, second = simulate(Path(sys.executable).parent, tmp_path, tmp_path).split()
     assert LOWEST <= int(first) < int(second) < max(int(RANGE.read_text().split()[0]), LOWEST + 1_000)
 

@@ -1,17 +1,30 @@
-"""Ports for the simulator's sites that nobody else takes.
+"""Ports for the simulator's sites on which nobody else listens, not even for a moment.
 
-The simulator asks the system for a free port, gives it back at once, and names it to a site, which listens on it
-seconds later. Whatever makes a connection meanwhile may be given the same port. Then the site does not come, and the
-training waits for it without end. The system gives out no ports below a certain one; these here are of those.
+The simulator has the system name a free port for each site: it listens on one, and closes it again at once. Then it
+starts the site's process, and connects to the port until the site listens there. Ten threads do so side by side, and
+each process that one of them starts is at first a copy of the simulator, with all that is open in it: with the port
+that another thread listens on just then. That thread closes the port, connects, and has the copy in place of the site.
+When the copy is gone, the connection is reset, the simulator takes the site for done, and the training waits for its
+results without end.
+
+The ports here are never listened on. They are below those that the system gives out, so that no other process is given
+one before the site listens on it.
+
+NVFlare runs its simulator in a process of its own. Run as a program, this module starts it there, with these ports.
 """
 
+import os
 import random
+import runpy
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
+from nvflare.job_config import fed_job_config
 from nvflare.private.fed.app.deployer import simulator_deployer
 from nvflare.private.fed.app.simulator import simulator_runner
 
@@ -20,7 +33,7 @@ RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def keep_ports() -> None:
-    """Have simulators of this process take their ports from those that the system does not give out."""
+    """Have simulators of this process, and those that it starts, take their ports from these."""
     free, lock = _free(), threading.Lock()
 
     def take(number: int) -> list[int]:
@@ -29,6 +42,8 @@ def keep_ports() -> None:
 
     for module in (simulator_deployer, simulator_runner):
         module.get_open_ports = take
+    started = f"{sys.executable} -P {__file__}"  # NVFlare adds `-m` and its simulator's module
+    fed_job_config.sys = SimpleNamespace(**{**vars(sys), "executable": started})
 
 
 def _free() -> Iterator[int]:
@@ -47,3 +62,15 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def _run_module() -> None:
+    """Run what comes after `-m` on the command line, as Python does."""
+    sys.path.insert(0, os.getcwd())
+    del sys.argv[:2]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    keep_ports()
+    _run_module()
