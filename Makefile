@@ -78,7 +78,7 @@ truth: setup  ## ask workloads about real trainings with planted attackers and g
 cases: setup  ## run the programs in ../shared/cases, if there are any, against a fresh FLStore
 	$(BIN)/python -m tests.cases
 
-frameworks: setup  ## run frameworks with attackers and with large models, recorded in FLStore; writes docs/frameworks.md; builds their environments
+frameworks: $(VENV)/.demo,loadgen  ## run frameworks with attackers and with large models, recorded in FLStore; writes docs/frameworks.md; builds their environments
 	$(BIN)/python -m tests.frameworks
 
 chart: setup  ## lint and render the Helm chart under many values, and validate every object

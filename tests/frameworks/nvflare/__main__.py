@@ -20,8 +20,8 @@ from tests.frameworks.nvflare.ports import keep_ports
 from tests.frameworks.nvflare.watcher import Watcher
 from tests.frameworks.plan import FOLDER, Outcome, Plan, answer
 
-LOOK_S = 0.5
-"""Seconds after which a site asks for the next task. NVFlare's own two are most of a short round."""
+LOOK_S = 1.0
+"""Seconds after which a site asks for the next task. NVFlare's own two are most of a short round; asking costs, too."""
 
 
 def train(plan: Plan) -> Outcome:
