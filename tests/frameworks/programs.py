@@ -108,7 +108,7 @@ FRAMEWORKS = (
         "its simulator, each site a process",
         client="site-{}",
         first=1,
-        at_once=4,
+        at_once=3,
         niceness=10,
         bare=False,
         most_clients=30,
