@@ -107,6 +107,7 @@ class Api(Overviews):
         /,
         *,
         replace: bool = False,
+        early: bool = False,
         **params: Any,
     ) -> Exchange[Answer]:
         """Have the open round's aggregate made of its updates, next to the data, and return how it was made.
@@ -116,6 +117,9 @@ class Api(Overviews):
 
         Args:
             replace: take the place of another aggregate, as long as the round is open.
+            early: return as soon as the model is made, while the store is being sent it. Whoever names its hash can
+                fetch it (`download_raw`, `get_aggregate`). It may be lost until the call without `early`, which waits
+                for the store, has returned the same hash; make that call before the round is committed.
             params: those of the workload `aggregate`, such as `method="median"`, `clients` or `factors`.
 
         Raises:
@@ -124,7 +128,7 @@ class Api(Overviews):
             Conflict: if the round has another aggregate.
             RoundCommitted: if the round is committed without one.
         """
-        path = paths.upload(paths.aggregate(job, round), replace, None)
+        path = paths.upload(paths.aggregate(job, round), replace, early=early)
         response = yield from self._send(json_request("POST", path, encoded(params), "params"))
         return answer_in(response, Answer.from_json)
 

@@ -56,9 +56,9 @@ def model(job_name: Id, number: int, client_id: Id) -> str:
     return aggregate(job_name, number) if client_id == ids.AGGREGATE else update(job_name, number, client_id)
 
 
-def upload(path: str, replace: bool, base: int | str | None) -> str:
+def upload(path: str, replace: bool, base: int | str | None = None, early: bool = False) -> str:
     """Return the path of an update or aggregate with the parameters of its upload."""
-    parameters = {"replace": "true"} if replace else {}
+    parameters = {name: "true" for name, value in (("replace", replace), ("early", early)) if value}
     if base is not None:
         parameters["base"] = as_base(base)
     return f"{path}?{urlencode(parameters)}" if parameters else path

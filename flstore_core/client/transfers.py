@@ -24,7 +24,7 @@ from flstore_core.client.parts import download, download_range
 from flstore_core.client.results import Fields, FileRange, Receipt
 from flstore_core.client.retry import send
 from flstore_core.client.tensors import body_of
-from flstore_core.errors import DigestMismatch, Unavailable
+from flstore_core.errors import DigestMismatch, PreconditionFailed, Unavailable
 from flstore_core.records import Metrics
 from flstore_core.retry import Retry
 
@@ -132,9 +132,16 @@ class Transfers:
         """Return a client's tensors as arrays, bfloat16 widened to float32."""
         return (yield from self._arrays(job, paths.update(job, round, client)))
 
-    def get_aggregate(self, job: Id, round: int, /) -> Exchange[dict[str, NDArray[Any]]]:  # noqa: A002
-        """Return the model that a round ended with as arrays, bfloat16 widened to float32."""
-        return (yield from self._arrays(job, paths.aggregate(job, round)))
+    def get_aggregate(self, job: Id, round: int, /, *, sha256: str | None = None) -> Exchange[dict[str, NDArray[Any]]]:  # noqa: A002
+        """Return the model that a round ended with as arrays, bfloat16 widened to float32.
+
+        Args:
+            sha256: the hash that its file must have, in hexadecimal.
+
+        Raises:
+            DigestMismatch: if the file that is stored has another hash.
+        """
+        return (yield from self._arrays(job, paths.aggregate(job, round), sha256))
 
     def get_artifact(self, job: Id, artifact: str | Mapping[str, Any], /) -> Exchange[dict[str, NDArray[Any]]]:
         """Return a model that a workload wrote, given its id, its link's `href`, or the link itself."""
@@ -206,12 +213,16 @@ class Transfers:
             raise DigestMismatch(f"{path} was sent as {body.sha256}, but the store has {received}; send it again")
         return receipt
 
-    def _arrays(self, job: Id, path: str) -> Exchange[dict[str, NDArray[Any]]]:
-        arrays = decode_model((yield from self._download(path)))
+    def _arrays(self, job: Id, path: str, sha256: str | None = None) -> Exchange[dict[str, NDArray[Any]]]:
+        arrays = decode_model((yield from self._download(path, sha256=sha256)))
         return in_order(arrays, (yield from self._names(job)))
 
     def _download(self, path: str, progress: Progress | None = None, sha256: str | None = None) -> Exchange[bytearray]:
-        response = yield from self._send(Request("GET", path, progress=progress))
+        headers = {} if sha256 is None else {"If-Match": f'"{sha256}"'}
+        try:
+            response = yield from self._send(Request("GET", path, headers, progress=progress))
+        except PreconditionFailed as error:
+            raise DigestMismatch(f"{path}: {error.detail}") from error
         if not response.has_its_digest:
             raise Unavailable(f"{path} arrived as {response.sha256}, but the server names {response.digest}; try again")
         if sha256 is not None and response.sha256 != sha256:

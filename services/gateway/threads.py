@@ -50,6 +50,8 @@ class Pools:
     """Call shards and wait for their answers."""
     background: Executor
     """Run long operations. Wait for all other pools."""
+    keepers: Executor
+    """Store models that were given out. Wait for `readers` and `writers`."""
 
     @classmethod
     def start(cls) -> "Pools":
@@ -60,11 +62,12 @@ class Pools:
             writers=Pool(32, thread_name_prefix="write"),
             callers=Pool(64, thread_name_prefix="call"),
             background=Pool(OPERATIONS, thread_name_prefix="operation"),
+            keepers=Pool(4, thread_name_prefix="keep"),
         )
 
     def shut_down(self) -> None:
         """Start no further work, and let running work finish."""
-        for pool in (self.readers, self.refreshers, self.writers, self.callers, self.background):
+        for pool in (self.readers, self.refreshers, self.writers, self.callers, self.background, self.keepers):
             pool.shutdown(wait=False, cancel_futures=True)
 
 

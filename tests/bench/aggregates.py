@@ -54,7 +54,7 @@ def _round(system: System, number: int, updates: Sequence[Arrays]) -> tuple[floa
         store.put_update(JOB, number, name, arrays, metrics={"num_examples": 100 + index})
     ticket = store.issue_tickets(JOB, number, ["client-0"], verb="aggregate")["client-0"]
     with FLStore(system.url, ticket) as client:
-        made, model = timed(lambda: store.make_aggregate(JOB, number, clients=clients))
+        made, model = timed(lambda: store.make_aggregate(JOB, number, early=True, clients=clients))
         fetched = seconds(lambda: client.download_raw(JOB, number, "aggregate", sha256=model.result.artifact.sha256))
     store.commit(JOB, number)
     return made, fetched

@@ -68,7 +68,7 @@ def site() -> Site:
 
 def two_gateways() -> Site:
     inline, held = InlineExecutor(), HeldExecutor()
-    pools = Pools(inline, LazyExecutor(), inline, inline, held)
+    pools = Pools(inline, LazyExecutor(), inline, inline, held, inline)
     here = world(pools=replace(pools, background=inline), refresh_seconds=REFRESH_S)
     here.create()
     here.fill(0, 3)

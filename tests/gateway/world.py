@@ -160,7 +160,7 @@ class Controller:
 def inline_pools() -> Pools:
     """Return pools that do everything at once, in the caller's thread."""
     inline = InlineExecutor()
-    return Pools(inline, inline, inline, inline, inline)
+    return Pools(inline, inline, inline, inline, inline, inline)
 
 
 def world(

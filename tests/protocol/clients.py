@@ -53,11 +53,14 @@ class Clients:
         attempt = self.history.begin(current_thread().name, wish, gateway)
         try:
             attempt.answer = OPERATIONS[wish.kind](gateway.state, wish, attempt)
+            attempt.answered = self.history.step
+            gateway.keepers.run_all()  # what goes on after the answer does so in its client's thread
         except FLStoreError as error:
             attempt.answer = error
             raise
         finally:
-            attempt.ended = attempt.answered = self.history.step
+            attempt.ended = self.history.step
+            attempt.answered = min(attempt.answered, attempt.ended)
 
 
 def _job(gateway: State, attempt: Attempt) -> Job:
@@ -121,6 +124,11 @@ def _make(gateway: State, wish: Wish, attempt: Attempt) -> object:
     return gateway.aggregates.make(NAME, wish.number, {}, replace=wish.kind == "remake").result
 
 
+def _give_out(gateway: State, wish: Wish, attempt: Attempt) -> object:
+    _job(gateway, attempt)
+    return gateway.aggregates.give_out(NAME, wish.number, {}, replace=True)[0].result
+
+
 def _put_dataset(gateway: State, wish: Wish, attempt: Attempt) -> object:
     return gateway.programs.put_dataset(_job(gateway, attempt), DATASET, memoryview(dataset(wish.seed)))[0]
 
@@ -160,6 +168,7 @@ OPERATIONS: dict[str, Callable[[State, Wish, Attempt], object]] = {
     "compare": _ask,
     "make": _make,
     "remake": _make,
+    "give-out": _give_out,
     "put-dataset": _put_dataset,
     "read-dataset": _read_dataset,
     "drop-dataset": _drop_dataset,

@@ -1,12 +1,14 @@
 """Gateways that meet in one store and share one shard: all of their code, without HTTP, threads or time."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from flstore_core.ids import JobId
 from flstore_core.placement.base import Assignment
 from services.common.timing import Time
+from services.gateway.answers.aggregates import Aggregates
+from services.gateway.answers.given_out import Given, GivenOut, Place
 from services.gateway.backends.caches import Caches
 from services.gateway.backends.calls import Calls
 from services.gateway.backends.outbox import Outbox
@@ -18,7 +20,7 @@ from services.gateway.settings import Settings
 from services.gateway.state import State, assemble
 from tests.fakes.backends import FakePlacement
 from tests.fakes.engines import EngineWire
-from tests.fakes.executors import InlineExecutor
+from tests.fakes.executors import HeldExecutor, InlineExecutor
 from tests.fakes.interleaving import Scheduler
 from tests.fakes.store import Call
 from tests.fakes.wire import FakeWire
@@ -56,6 +58,8 @@ class Gateway:
 
     state: State
     refresh_seconds: float
+    keepers: HeldExecutor
+    """What is stored after its answer."""
     crashed: bool = False
     """All of its requests end where they are."""
 
@@ -67,6 +71,20 @@ class UnreliablePlacement(FakePlacement):
 
     def place(self, job: JobId) -> Assignment:
         return self.store.treat(Call(PLACE, job), lambda: super(UnreliablePlacement, self).place(job))
+
+
+class WatchedModels(GivenOut):
+    """Models that are given out; whoever waits for one looks again and again, so that others go on."""
+
+    def __init__(self, keepers: HeldExecutor, time: Time) -> None:
+        super().__init__(keepers)
+        self._sleep = time.sleep
+
+    def wait(self, place: Place) -> Given | None:
+        model = self._models.get(place)
+        while model and not model.written.done():
+            self._sleep(STEP_S)
+        return model if model and model.written.result() else None
 
 
 @dataclass(frozen=True)
@@ -89,10 +107,13 @@ class Site:
         shards = Shards(calls)
         outbox = Outbox(shards, InlineExecutor, time.monotonic, 1 << 30)
         backends = Backends(placement, shards, Predictors(calls), Caches(calls), InlineExecutor(), outbox)
-        settings, pools = Settings(refresh_seconds=refresh_seconds), inline_pools()
+        settings, keepers = Settings(refresh_seconds=refresh_seconds), HeldExecutor()
+        pools = replace(inline_pools(), keepers=keepers)
         state = assemble(settings, self.store, backends, pools, time, name=self._name("u"))
+        state.given_out = WatchedModels(keepers, time)
+        state.aggregates = Aggregates(state.runner, state.rounds, state.ingest, state.given_out)
         state.jobs = Jobs(state.rounds, backends, time, self._name("g"))
-        return Gateway(state, refresh_seconds)
+        return Gateway(state, refresh_seconds, keepers)
 
     def _name(self, letter: str) -> Callable[[], str]:
         return lambda: f"{letter}{next(self.names)}"

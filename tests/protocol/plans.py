@@ -75,7 +75,16 @@ class Wish:
             "erase": self.client,
             "put-dataset": f"{self.seed}",
         }
-        in_round = self.kind in ("commit", "commit-filled", "read", "aggregate", "compare", "make", "remake")
+        in_round = self.kind in (
+            "commit",
+            "commit-filled",
+            "read",
+            "aggregate",
+            "compare",
+            "make",
+            "remake",
+            "give-out",
+        )
         words = [self.kind, what.get(self.kind, f"{self.number}" if in_round else ""), f"by gateway {self.gateway}"]
         words += [f"(at most {self.attempts} times)"] if self.attempts > 1 else []
         return " ".join(filter(None, words))
@@ -127,6 +136,7 @@ THEMES: Mapping[str, Theme] = {
     "commits that break off": Theme(("erase", "commit"), (ADA, BOTH), ({CRASH: 150}, {LOST: 150})),
     "readers that stall": Theme(("read", "read", "aggregate", "erase"), (COMMITTED,), ({LAST: 100},)),
     "uploads that come late": Theme(("put", "put", "erase"), (NOTHING, NEXT), ({LATE: 250},)),
+    "models given out": Theme(("give-out", "give-out", "make", "remake", "put", "commit"), (ADA, BOTH, MADE)),
     "all": ALL,
     "all of it": ALL,
 }

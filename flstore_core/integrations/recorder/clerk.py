@@ -121,8 +121,8 @@ class Clerk:
             case Closing():
                 with self._ledger.changed:
                     page = self._ledger.journal.page(step.round)
-                    stored, expected = dict(page.stored), frozenset(page.expected)
-                self._desk.close(step, stored, expected)
+                    stored, expected, made = dict(page.stored), frozenset(page.expected), page.made
+                self._desk.close(step, stored, expected, made)
                 self._finish(step, lambda report: report.count_round())
 
     def _finish(self, step: Step, count: Callable[[Report], None], **outcome: str) -> None:

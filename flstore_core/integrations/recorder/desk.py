@@ -1,5 +1,6 @@
 """The calls to the store: open a job, store an update, close a round. Each can be repeated until it succeeds."""
 
+import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,9 +9,12 @@ from typing import Any
 from flstore_core.client import FLStore, JobInfo, Receipt
 from flstore_core.errors import Conflict, FLStoreError, NotFound
 from flstore_core.integrations.recorder.fitting import fitted, weighted
-from flstore_core.integrations.recorder.journal import Beginning, Closing, Update
+from flstore_core.integrations.recorder.journal import Beginning, Closing, Made, Update
 from flstore_core.integrations.recorder.shelf import Held, Model
+from flstore_core.records import Round
 from flstore_core.schema import Schema
+
+logger = logging.getLogger("flstore.recorder")
 
 RUN = "run"
 """The hyperparameter of each round, and the metric of an initial model, that tells the trainings of a job apart."""
@@ -84,19 +88,26 @@ class Desk:
             metrics = weighted(step.metrics, step.weight, self._weight_key)
             return self.store.put_update(self.job, number, step.client, model, metrics=metrics, replace=True)
 
-    def close(self, step: Closing, stored: Mapping[str, str], expected: Collection[str] = ()) -> None:
+    def close(
+        self, step: Closing, stored: Mapping[str, str], expected: Collection[str] = (), made: Made | None = None
+    ) -> None:
         """Commit a round.
 
         Args:
             stored: the SHA-256 of each client's update.
             expected: clients that store their updates themselves.
+            made: the aggregate that clients may have by now. It is made again, if it is not stored.
 
         Raises:
             ForeignRound: if the round has updates of another training.
         """
         number = self.round_of(step.round)
-        self._require_own(number, stored, expected)
+        round_ = self._read(number)
+        if round_:
+            _require_own(self.job, round_, stored, expected)
         with _alone():
+            if made and not (round_ and round_.aggregate and round_.aggregate.sha256 == made.sha256):
+                self._make_again(number, made)
             labels = {**step.hyperparameters, RUN: self._run}
             self.store.commit(self.job, number, metrics=step.metrics, hyperparameters=labels, allow_empty=True)
 
@@ -170,21 +181,36 @@ class Desk:
         aggregate = self.store.round(self._job, number).aggregate if number >= 0 else None
         return aggregate is not None and Held(self._tensors(held), 0).sha256 == aggregate.sha256
 
-    def _require_own(self, number: int, stored: Mapping[str, str], expected: Collection[str]) -> None:
+    def _read(self, number: int) -> Round | None:
         try:
-            members = self.store.round(self.job, number).members
+            return self.store.round(self.job, number)
         except NotFound:  # nobody has sent anything
-            return
-        foreign = [
-            str(member.client)
-            for member in members
-            if member.client not in expected and stored.get(member.client) != member.sha256
-        ]
-        if foreign:
-            raise ForeignRound(
-                f"round {number} of job {self.job!r} has updates that this training did not send ({', '.join(foreign)})"
-                "; another training records into the same job"
+            return None
+
+    def _make_again(self, number: int, made: Made) -> None:
+        """Wait until an aggregate is stored that was given out before, or have it made once more, if it was lost."""
+        answer = self.store.make_aggregate(self.job, number, replace=True, **made.params)
+        if (sha256 := str(answer.result.artifact.sha256)) != made.sha256:
+            logger.warning(
+                "round %d ends with the model %s, and not with %s, which was lost with a gateway: clients that have "
+                "evaluated it have evaluated another one",
+                number,
+                sha256,
+                made.sha256,
             )
+
+
+def _require_own(job: str, round_: Round, stored: Mapping[str, str], expected: Collection[str]) -> None:
+    foreign = [
+        str(member.client)
+        for member in round_.members
+        if member.client not in expected and stored.get(member.client) != member.sha256
+    ]
+    if foreign:
+        raise ForeignRound(
+            f"round {round_.number} of job {job!r} has updates that this training did not send ({', '.join(foreign)})"
+            "; another training records into the same job"
+        )
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from flstore_core.client import FLStore
 from flstore_core.errors import Unavailable
 from flstore_core.integrations.recorder.clerk import Ledger
 from flstore_core.integrations.recorder.desk import Desk
+from flstore_core.integrations.recorder.journal import Made
 
 
 class Direct:
@@ -50,6 +51,16 @@ class Direct:
         with self._ledger.changed:
             self._ledger.journal.page(number).stored[client] = sha256
             self._ledger.report.count_stored(nbytes)
+
+    def give_out(self, number: int, made: Made) -> None:
+        """Note that the store has made a round's aggregate. The round is closed only when it is stored, too."""
+        with self._ledger.changed:
+            self._ledger.journal.page(number).made = made
+
+    def given_out(self, number: int) -> Made | None:
+        """Return what was given out of a round that is not closed, unless another aggregate has come since."""
+        with self._ledger.changed:
+            return self._ledger.journal.made(number)
 
     def stored(self, number: int) -> frozenset[str]:
         """Return the clients of a round whose updates the store is known to have."""

@@ -53,6 +53,15 @@ class Closing:
     model: None = None
 
 
+@dataclass(frozen=True)
+class Made:
+    """An aggregate that the store has made, which it may not have stored yet."""
+
+    sha256: str
+    params: Mapping[str, Any]
+    """Of `FLStore.make_aggregate`."""
+
+
 Ending: TypeAlias = Beginning | Closing
 Step: TypeAlias = Update | Ending
 
@@ -71,6 +80,8 @@ class Page:
     """Clients that store their updates themselves, whenever they come."""
     refused: dict[str, str] = field(default_factory=dict)
     """Why the store does not take a client's update, such as for NaN."""
+    made: Made | None = None
+    """The aggregate, if the store has made it and no other has come since."""
     ending: Ending | None = None
     ending_taken: bool = False
     ended: bool = False
@@ -106,6 +117,7 @@ class Journal:
         self._end_before(step.round)
         if isinstance(step, Update):
             page.waiting.append(step)
+            page.made = page.made if step.client else None
         else:
             page.ending = step
         return True
@@ -114,6 +126,11 @@ class Journal:
         """Return whether the job is open, and every round before this one that was heard of is closed."""
         opening = self._pages.get(0)
         return opening is not None and all(page.ended for page in self._pages.values() if page.number < number)
+
+    def made(self, number: int) -> Made | None:
+        """Return what the store has made of a round that is not closed; None if nothing, or if another came since."""
+        page = self._pages.get(number)
+        return None if page is None or page.ended else page.made
 
     def take(self) -> Step | None:
         """Return a step that may be taken now; None if there is none."""

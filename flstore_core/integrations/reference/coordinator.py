@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from flstore_core.errors import FLStoreError, InvalidParameters, NotFound, Unavailable
 from flstore_core.integrations.recorder import Recorder
 from flstore_core.integrations.recorder.desk import is_away
+from flstore_core.integrations.recorder.journal import Made
 from flstore_core.integrations.reference.references import Assignment, Delivery, Model, Place, order_of
 from flstore_core.records import Member, Round
 from flstore_core.retry import Retry, growing
@@ -79,8 +80,8 @@ class Coordinator:
         self._url = options.url or url
         self._weight_key = weight_key
         self._order: tuple[int, ...] | None = None
-        self._newest: tuple[int, Member] | None = None
-        """The round of the newest aggregate, and its record."""
+        self._newest: tuple[int, str] | None = None
+        """The round of the newest aggregate, and its SHA-256."""
 
     def assign(self, number: int, clients: Sequence[str]) -> dict[str, Assignment]:
         """Return what each client of a round is asked to do: train from the newest model, and store its own update.
@@ -121,6 +122,8 @@ class Coordinator:
     def aggregate(self, number: int, clients: Iterable[str], factors: Mapping[str, float] | None = None) -> str:
         """Have the round's aggregate made of some clients' updates, and return its SHA-256.
 
+        Clients can fetch it from then on. The store may not have it before the round is closed.
+
         Args:
             factors: what clients' weights are multiplied by; nothing where the method does not weigh.
 
@@ -138,10 +141,12 @@ class Coordinator:
         answer = self._insist(
             number,
             lambda: self._direct.store.make_aggregate(
-                self._direct.job, self._direct.round_of(number), replace=True, **params
+                self._direct.job, self._direct.round_of(number), replace=True, early=True, **params
             ),
         )
-        return str(answer.result.artifact.sha256)
+        made = Made(str(answer.result.artifact.sha256), params)
+        self._direct.give_out(number, made)
+        return made.sha256
 
     def model(self, number: int) -> dict[str, NDArray[Any]]:
         """Return the model that a round ended with, or the one before where it ended without one."""
@@ -153,12 +158,12 @@ class Coordinator:
         return self._insist(number, lambda: direct.store.get_update(direct.job, direct.round_of(number), client))
 
     def _load(self, number: int) -> dict[str, NDArray[Any]]:
-        round_, _ = self._find(number)
-        return self._direct.store.get_aggregate(self._direct.job, round_)
+        round_, sha256 = self._find(number)
+        return self._direct.store.get_aggregate(self._direct.job, round_, sha256=sha256)
 
     def _assign(self, number: int, clients: Sequence[str], *, to_store: bool) -> dict[str, Assignment]:
         store, job, options = self._direct.store, self._direct.job, self._options
-        start, member = self._find(number - 1 if to_store else number)
+        start, sha256 = self._find(number - 1 if to_store else number)
         if self._order is None:
             schema = Schema.from_json(store.job(job).schema)
             self._order = order_of(schema.names, [tensor.name for tensor in schema.tensors])
@@ -172,7 +177,7 @@ class Coordinator:
         by_value = options.away == "value"
         return {
             client: Assignment(
-                Model(self._url, job, start, member.sha256, reading[client], self._order),
+                Model(self._url, job, start, sha256, reading[client], self._order),
                 place.get(client),
                 self._weight_key,
                 by_value,
@@ -180,11 +185,12 @@ class Coordinator:
             for client in clients
         }
 
-    def _find(self, number: int) -> tuple[int, Member]:
-        """Return the round and the record of the model that a round ended with, or of the newest one before."""
-        round_ = self._round(number)
-        if round_ and round_.aggregate:
-            self._newest = (round_.number, round_.aggregate)
+    def _find(self, number: int) -> tuple[int, str]:
+        """Return the round and the SHA-256 of the model that a round ended with, or of the newest one before."""
+        if made := self._direct.given_out(number):
+            self._newest = (self._direct.round_of(number), made.sha256)
+        elif (round_ := self._round(number)) and round_.aggregate:
+            self._newest = (round_.number, round_.aggregate.sha256)
         if self._newest is None:
             raise NotFound("the store has no model to start from; begin the training with one")
         return self._newest

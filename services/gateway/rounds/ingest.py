@@ -58,6 +58,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from flstore_core import layout
 from flstore_core.codec import Canonical
@@ -143,6 +144,13 @@ class Ingest:
                 being erased.
             NotFound: if the job was deleted meanwhile, or no aggregate has the hash that is named as the base.
         """
+        return self.begin(upload)()
+
+    def begin(self, upload: Upload) -> Callable[[], Receipt]:
+        """Take the first three steps of `put`, which write no model, and return what takes the others.
+
+        What the round does not take as it is now is refused here, as `put` refuses it.
+        """
         checked = check(upload)
         upload = checked.upload
         place = self._records.read_place(upload.job, upload.round, upload.client)
@@ -151,12 +159,14 @@ class Ingest:
             if upload.base is not None:
                 self._open_round(upload)
             self._require_counted(upload, place.member)
-            return Receipt(place.member, created=False)
+            receipt = Receipt(place.member, created=False)
+            return lambda: receipt
         opening = self._open_round(upload)
         if opening.commit_begun and (committed := self._await_commit(upload)):
             self._rounds.require(upload.job)
-            return _find_repeat(checked, committed)
-        return self._store_all(checked, opening, place)
+            receipt = _find_repeat(checked, committed)
+            return lambda: receipt
+        return partial(self._store_all, checked, opening, place)
 
     def _open_round(self, upload: Upload) -> Opening:
         return self._openings.open_round(upload.job, upload.round, upload.base, rename=upload.replace)
@@ -203,7 +213,7 @@ class Ingest:
                 break
             except PreconditionFailed:
                 now = self._records.read_place(upload.job, upload.round, upload.client)
-                if not (upload.replace and now.member) or now.member.upload == member.upload:
+                if upload.gives_way or not (upload.replace and now.member) or now.member.upload == member.upload:
                     return self._join_other(upload, member)
                 place, member = now, self._begin_again(checked, member)  # another upload was quicker, and is replaced
         self._require_counted(upload, member)

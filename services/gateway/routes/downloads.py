@@ -1,17 +1,21 @@
 """Answers with an object's bytes: all of them, a range, or none if the caller has them already."""
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import chain
+from typing import TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from flstore_core.errors import RangeNotSatisfiable
+from flstore_core.errors import PreconditionFailed, RangeNotSatisfiable
 from flstore_core.storage import ObjectStore
 from flstore_core.storage.base import MIB
 from services.gateway.manners import wants_no_body
 
+Content: TypeAlias = AsyncIterator[memoryview] | Iterator[bytes]
+
+_TAG = re.compile(r'"([^",]*)"')
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
@@ -28,9 +32,39 @@ def download(
 
     Args:
         find: returns the object's bytes if they are in memory; then nothing is read. Called only if bytes are sent.
+
+    Raises:
+        PreconditionFailed: if the caller names another hash in If-Match.
+        RangeNotSatisfiable: as `byte_range`.
     """
+
+    def read(start: int, stop: int) -> Content:
+        if find and (kept := find()) is not None:
+            return _pieces(kept[start:stop])
+        chunks = store.stream(key, offset=start, length=stop - start)
+        first = next(chunks, b"")  # here, not later: once the response has begun, its status cannot tell of an error
+        return chain([first], chunks)
+
+    return _respond(request, nbytes, sha256, read)
+
+
+def send(request: Request, body: memoryview, sha256: str) -> Response:
+    """Return the response with bytes that are in memory, as `download` does with those of an object."""
+    return _respond(request, len(body), sha256, lambda start, stop: _pieces(body[start:stop]))
+
+
+def named_hash(request: Request) -> str:
+    """Return the hash that the caller wants the file to have, by If-Match; empty if any will do, or one of several."""
+    match = _TAG.fullmatch(request.headers.get("if-match", "").strip())
+    return match.group(1) if match else ""
+
+
+def _respond(request: Request, nbytes: int, sha256: str, read: Callable[[int, int], Content]) -> Response:
+    """Return the response to a request for a file: what `read` returns of it, from one byte to before another."""
     # A copy may be kept, but not used without asking: a program is replaced under its name, and a client erased.
     headers = {"ETag": f'"{sha256}"', "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
+    if (wanted := request.headers.get("if-match")) is not None and not _names_hash(wanted, sha256):
+        raise PreconditionFailed(f"the file has the SHA-256 {sha256}, and not {wanted:.100}")
     if _names_hash(request.headers.get("if-none-match", ""), sha256):
         return Response(status_code=304, headers=headers)
     part = byte_range(request.headers.get("range", ""), nbytes)
@@ -41,11 +75,7 @@ def download(
     status = 206 if part else 200
     if wants_no_body(request):
         return Response(status_code=status, headers=headers, media_type="application/octet-stream")
-    if find and (kept := find()) is not None:
-        return StreamingResponse(_pieces(kept[start:stop]), status, headers, media_type="application/octet-stream")
-    chunks = store.stream(key, offset=start, length=stop - start)
-    first = next(chunks, b"")  # here, not later: once the response has begun, its status cannot tell of an error
-    return StreamingResponse(chain([first], chunks), status, headers, media_type="application/octet-stream")
+    return StreamingResponse(read(start, stop), status, headers, media_type="application/octet-stream")
 
 
 async def _pieces(body: memoryview) -> AsyncIterator[memoryview]:
@@ -55,7 +85,7 @@ async def _pieces(body: memoryview) -> AsyncIterator[memoryview]:
 
 
 def _names_hash(if_none_match: str, sha256: str) -> bool:
-    """Say whether an If-None-Match header lists the hash, or `*`, which stands for every hash."""
+    """Say whether an If-Match or If-None-Match header lists the hash, or `*`, which stands for every hash."""
     tags = [tag.strip().removeprefix("W/").strip('"') for tag in if_none_match.split(",")]
     return sha256 in tags or "*" in tags
 

@@ -10,8 +10,9 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from flstore_core import layout
-from flstore_core.errors import InvalidParameters, RoundCommitted
+from flstore_core.errors import InvalidParameters, NotFound, PreconditionFailed, RoundCommitted, Unavailable
 from flstore_core.ids import AGGREGATE, ClientId, JobId, client_id
+from flstore_core.records import Job
 from services.gateway.answers.pricing import COMMIT_PUTS, INGEST_PUTS, Pricing
 from services.gateway.metrics import COMMITS, INGEST
 from services.gateway.rounds.bases import base_name
@@ -29,7 +30,7 @@ from services.gateway.routes.access import (
     Writes,
     require_ticket,
 )
-from services.gateway.routes.downloads import download
+from services.gateway.routes.downloads import download, named_hash, send
 from services.gateway.routes.names import NamedResponse
 from services.gateway.routes.schemas import (
     BINARY,
@@ -60,6 +61,13 @@ BaseName = Annotated[
         description="the model that the round's deltas are taken against: an earlier round, whose aggregate it is, the "
         "SHA-256 of an aggregate, or `none`; all updates of a round share it. By default the aggregate of the newest "
         "earlier round that has one"
+    ),
+]
+Early = Annotated[
+    bool,
+    Query(
+        description="answer 202 once the model is made, while the store is being sent it. Whoever names its hash in "
+        "If-Match can fetch it. Ask again without `early`, which waits for the store, before the round is committed"
     ),
 ]
 MetricsHeader = Annotated[
@@ -128,12 +136,18 @@ async def put_aggregate(
     "/rounds/{round}/aggregate",
     response_model=Answer,
     responses=both(
+        answers(s202="the model is made, and is being stored"),
         leads_to(200, "get_aggregate(job, round)", "commit(job, round)", "issue_tickets(job, round)"),
         problems(404, 409, 411, 413, 422, 507),
     ),
 )
 async def make_aggregate(
-    job: JobName, number: RoundNumber, state: Writes, body: AggregateBody | None = None, replace: Replace = False
+    job: JobName,
+    number: RoundNumber,
+    state: Writes,
+    body: AggregateBody | None = None,
+    replace: Replace = False,
+    early: Early = False,
 ) -> JSONResponse:
     """Make the round's aggregate out of its updates, next to the data, and store it as if it had been sent.
 
@@ -141,9 +155,13 @@ async def make_aggregate(
     """
     started = perf_counter()
     params = (body or AggregateBody()).model_dump(exclude_unset=True)
-    outcome = await state.workers.run(lambda: state.aggregates.make(job, number, params, replace=replace))
+    aggregates, is_stored = state.aggregates, True
+    if early:
+        outcome, is_stored = await state.workers.run(lambda: aggregates.give_out(job, number, params, replace=replace))
+    else:
+        outcome = await state.workers.run(lambda: aggregates.make(job, number, params, replace=replace))
     _count_cost(state, job, INGEST, started, INGEST_PUTS)
-    return NamedResponse(outcome.to_json())
+    return NamedResponse(outcome.to_json(), 200 if is_stored else 202)
 
 
 @router.delete("/rounds/{round}/clients/{client}", status_code=204, responses=problems(404, 409, 422, 507))
@@ -163,7 +181,7 @@ async def drop_aggregate(job: JobName, number: RoundNumber, state: Writes) -> Re
 @router.delete("/rounds/{round}", responses=problems(404, 409, 422, 507))
 async def drop_round(job: JobName, number: RoundNumber, state: Writes) -> JSONResponse:
     """Take everything in an open round back: all updates and the aggregate. The round stays open."""
-    record = await state.workers.run(state.rounds.catalog.read_job, job)
+    record = await state.workers.run(_settle, state, job, number)
     dropped = await state.workers.run(state.withdrawals.drop_round, record, number)
     return NamedResponse({"job": job, "round": number, "dropped": [member.client for member in dropped]})
 
@@ -181,7 +199,7 @@ async def commit(job: JobName, number: RoundNumber, state: Writes, body: CommitB
     base = None if body.base is None else base_name(str(body.base), number)
     request = CommitRequest(body.metrics, body.hyperparameters, body.participants, body.allow_empty, base)
     started = perf_counter()
-    record = await state.workers.run(lambda: state.commit.commit(state.rounds.catalog.read_job(job), number, request))
+    record = await state.workers.run(lambda: state.commit.commit(_settle(state, job, number), number, request))
     _count_cost(state, job, COMMITS, started, COMMIT_PUTS)
     state.chronicle.note_committed(job, number)
     state.metrics.rounds_committed.labels(job).inc()
@@ -270,7 +288,14 @@ def _issue(state: State, job: JobId, number: int, wishes: NewTickets) -> dict[st
 
 
 def _drop(state: State, job: JobId, number: int, client: ClientId) -> None:
-    state.withdrawals.drop_update(state.rounds.catalog.read_job(job), number, client)
+    state.withdrawals.drop_update(_settle(state, job, number), number, client)
+
+
+def _settle(state: State, name: JobId, number: int) -> Job:
+    """Return a job, once the store has the model that this gateway has given out of the round."""
+    job = state.rounds.catalog.read_job(name)
+    state.given_out.wait((job.home, number))
+    return job
 
 
 def _count_cost(state: State, job: JobId, kind: str, started: float, puts: int) -> None:
@@ -291,10 +316,18 @@ def _stored(update: Upload, receipt: Receipt) -> dict[str, Any]:
 def _get(request: Request, state: State, name: JobId, number: int, client: ClientId) -> Response:
     job = state.rounds.catalog.read_job(name)
     require_ticket(request, job)
-    member = state.rounds.openings.read_model(job, number, client)
-    key = layout.tensors(job.home, number, client, member.upload)
-    find = partial(state.newest.get, job.home, key) if client == AGGREGATE else None
-    return download(request, state.rounds.store, key, member.nbytes, member.sha256, find=find)
+    named = named_hash(request)
+    if client == AGGREGATE and named and (body := state.given_out.find((job.home, number), named)) is not None:
+        return send(request, body, named)
+    try:
+        member = state.rounds.openings.read_model(job, number, client)
+        key = layout.tensors(job.home, number, client, member.upload)
+        find = partial(state.newest.get, job.home, key) if client == AGGREGATE else None
+        return download(request, state.rounds.store, key, member.nbytes, member.sha256, find=find)
+    except (NotFound, PreconditionFailed) as error:
+        if named and not state.rounds.catalog.read_index(name).is_committed(number):
+            raise Unavailable(f"{error.detail}; it may be on its way through another gateway") from error
+        raise
 
 
 def _metrics(text: str) -> dict[str, Any]:

@@ -166,6 +166,7 @@ _PROBLEMS: Mapping[int, str] = {
     408: "the body did not come in time",
     409: "the request contradicts what is stored",
     411: "the request lacks Content-Length",
+    412: "the file is another than If-Match names",
     413: "the body is over the size limit",
     416: "the range lies outside of the object",
     422: "a name, parameter or tensor is not acceptable; the message says which",
@@ -244,6 +245,6 @@ DOWNLOAD: Responses = {
     200: {"description": "the whole file", "content": _BYTES},
     206: {"description": "the requested range", "content": _BYTES},
     304: {"description": "the caller has these very bytes"},
-    **problems(404, 416, 422),
+    **problems(404, 412, 416, 422),
 }
 """OpenAPI description of the responses to a download."""

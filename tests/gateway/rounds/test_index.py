@@ -375,7 +375,7 @@ class TestWaiting:
     def test_who_has_waited_enough_is_answered_from_memory(self) -> None:
         time, inline = FakeTime(), InlineExecutor()
         refreshers = HeldExecutor(submitted=lambda: time.sleep(REFRESH_WAIT_SECONDS))
-        pools = Pools(inline, refreshers, inline, inline, inline)
+        pools = Pools(inline, refreshers, inline, inline, inline, inline)
         gateway = world(time=time, pools=pools, refresh_seconds=REFRESH_SECONDS)
         catalog = gateway.rounds.catalog
         first = catalog.read_index(NAME)

@@ -181,7 +181,7 @@ class World:
 def inline_pools() -> Pools:
     """Return pools that work in the caller's thread."""
     inline = InlineExecutor()
-    return Pools(inline, LazyExecutor(), inline, inline, inline)
+    return Pools(inline, LazyExecutor(), inline, inline, inline, inline)
 
 
 def world(job: Job = JOB, **options: Any) -> World:

@@ -120,7 +120,7 @@ async def test_runs_and_failures_are_counted(http: httpx.AsyncClient, filled: Wo
 def patient() -> tuple[World, HeldExecutor]:
     """Return a filled gateway whose operations are done when the test says so."""
     held, inline = HeldExecutor(), InlineExecutor()
-    gateway = world(pools=Pools(inline, inline, inline, inline, held))
+    gateway = world(pools=Pools(inline, inline, inline, inline, held, inline))
     gateway.create()
     gateway.fill(0, 3)
     gateway.commit(0)

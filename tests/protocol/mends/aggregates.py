@@ -1,6 +1,7 @@
 """Mends of aggregates that gateways make themselves, and of what they keep in memory of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from flstore_core.ids import Home, JobId
@@ -8,7 +9,9 @@ from services.gateway.answers.aggregates import Aggregates
 from services.gateway.answers.execution import Outcome
 from services.gateway.answers.question import Options, Question
 from services.gateway.answers.run import Runner
+from services.gateway.rounds.ingest import Ingest, Receipt
 from services.gateway.rounds.newest import Newest
+from services.gateway.rounds.upload import Upload
 from tests.protocol.mends.base import Mend, Patch
 
 
@@ -41,6 +44,15 @@ def _keep_every_answer(patch: Patch) -> None:
     patch.setattr(Runner, "_answer", answer_and_keep)
 
 
+def _give_way_to_nobody(patch: Patch) -> None:
+    begin = Ingest.begin
+
+    def begin_to_replace(ingest: Ingest, upload: Upload) -> Callable[[], Receipt]:
+        return begin(ingest, replace(upload, gives_way=False))
+
+    patch.setattr(Ingest, "begin", begin_to_replace)
+
+
 MENDS = [
     Mend(
         "aggregates-stay",
@@ -62,5 +74,12 @@ MENDS = [
         _keep_every_answer,
         "trainings",
         133,
+    ),
+    Mend(
+        "given-out-models-give-way",
+        "a model that was given out early takes the place of one that was made and stored since",
+        _give_way_to_nobody,
+        "models given out",
+        0,
     ),
 ]

@@ -104,9 +104,14 @@ def _check_acknowledged(end: End, attempt: Attempt, receipt: Receipt) -> None:
 
 
 def _check_made(end: End, attempt: Attempt, answer: Mapping[str, Any]) -> None:
-    """A model that was made is its round's aggregate, unless another was made afterwards to take its place."""
+    """A model that was made is its round's aggregate, unless another was made afterwards to take its place.
+
+    One that was given out before has no such right, even if it is stored afterwards.
+    """
     others = end.history.of("remake", home=attempt.home, number=attempt.number)
-    if not any(each.ended >= attempt.began for each in others if each is not attempt):
+    given_out = end.history.of("give-out", home=attempt.home, number=attempt.number)
+    later = [each.ended for each in others if each is not attempt] + [each.answered for each in given_out]
+    if not any(step >= attempt.began for step in later):
         aggregate = end.find(attempt.number, AGGREGATE)
         assert aggregate is not None, f"the aggregate of round {attempt.number} was made and is not there"
         assert aggregate.sha256 == answer["artifact"]["sha256"], f"round {attempt.number} has another aggregate"
