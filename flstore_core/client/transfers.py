@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -189,7 +191,8 @@ class Transfers:
             DigestMismatch: if the file that is stored has another hash.
         """
         path = paths.model(job, round, client)
-        return (yield from download(path, file, self._send, sha256=sha256, most_bytes=most_bytes))
+        fetch = partial(self._fetch, sha256=sha256)
+        return (yield from download(path, file, fetch, sha256=sha256, most_bytes=most_bytes))
 
     def download_program(self, job: Id, file: BinaryIO, *, most_bytes: int = sys.maxsize) -> Exchange[str]:
         """Write the program that runs the job's models to `file`, and return its SHA-256; see `download_model`."""
@@ -218,11 +221,7 @@ class Transfers:
         return in_order(arrays, (yield from self._names(job)))
 
     def _download(self, path: str, progress: Progress | None = None, sha256: str | None = None) -> Exchange[bytearray]:
-        headers = {} if sha256 is None else {"If-Match": f'"{sha256}"'}
-        try:
-            response = yield from self._send(Request("GET", path, headers, progress=progress))
-        except PreconditionFailed as error:
-            raise DigestMismatch(f"{path}: {error.detail}") from error
+        response = yield from self._fetch(Request("GET", path, progress=progress), sha256)
         if not response.has_its_digest:
             raise Unavailable(f"{path} arrived as {response.sha256}, but the server names {response.digest}; try again")
         if sha256 is not None and response.sha256 != sha256:
@@ -233,6 +232,15 @@ class Transfers:
         """Return the names of a job's tensors in the order in which it was created."""
         response = yield from self._send(Request("GET", paths.job(job)))
         return answer_in(response, lambda answer: [str(tensor["name"]) for tensor in answer["schema"]])
+
+    def _fetch(self, request: Request, sha256: str | None) -> Exchange[Response]:
+        """Ask for a file, which must have a hash, unless that is None."""
+        if sha256 is not None:
+            request = replace(request, headers={**request.headers, "If-Match": f'"{sha256}"'})
+        try:
+            return (yield from self._send(request))
+        except PreconditionFailed as error:
+            raise DigestMismatch(f"{request.path}: {error.detail}") from error
 
     def _send(self, request: Request) -> Exchange[Response]:
         return send(request, self._retry)

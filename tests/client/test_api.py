@@ -155,6 +155,23 @@ def test_a_download_gives_the_arrays_back(client: Either, script: Script) -> Non
     assert script.seen[2].path == "/v1/jobs/j/rounds/3/aggregate"
 
 
+def test_a_download_names_the_hash_that_it_must_have(client: Either, script: Script) -> None:
+    body = safetensors.numpy.save(ARRAYS)
+    digest = hashlib.sha256(body).hexdigest()
+    script.reply_bytes(body, ETag=f'"{digest}"')
+    script.reply_bytes(body, ETag=f'"{digest}"')
+    script.reply(JOB)
+    assert client.download_raw("j", 3, "aggregate", sha256=digest) == body
+    assert [*client.get_aggregate("j", 3, sha256=digest)] == ["w", "steps"]
+    assert [seen.headers.get("if-match") for seen in script.seen] == [f'"{digest}"', f'"{digest}"', None]
+
+
+def test_a_file_of_another_hash_is_a_mismatch(client: Either, script: Script) -> None:
+    script.problem(412, "precondition-failed", "the file has the SHA-256 00")
+    with pytest.raises(DigestMismatch, match="/v1/jobs/j/rounds/3/aggregate: the file has the SHA-256 00"):
+        client.download_raw("j", 3, "aggregate", sha256="9f")
+
+
 def test_bfloat16_is_widened_exactly(client: Either, script: Script) -> None:
     values = np.array([1.0, -2.5, 0.15625], np.float32)
     header = codec.encode_header(Schema((TensorSpec("w", "BF16", (3,)),)))
