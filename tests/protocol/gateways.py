@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
+from flstore_core.errors import Unavailable
 from flstore_core.ids import JobId
 from flstore_core.placement.base import Assignment
 from services.common.timing import Time
@@ -31,6 +32,8 @@ from tests.protocol.treatments import PLACE
 
 STEP_S = 0.01
 """Seconds that pass with each step of a schedule."""
+MOST_LOOKS = 300
+"""After which whoever waits for another request gives up."""
 SKEWS = (0.0, 0.0, -61.0, 61.0, 3600.0)
 JUMPS = (0.0, -3600.0, 90.0, 86400.0)
 
@@ -82,9 +85,11 @@ class WatchedModels(GivenOut):
 
     def wait(self, place: Place) -> Given | None:
         model = self._models.get(place)
-        while model and not model.written.done():
+        for _ in range(MOST_LOOKS):
+            if model is None or model.written.done():
+                return model if model and model.written.result() else None
             self._sleep(STEP_S)
-        return model if model and model.written.result() else None
+        raise Unavailable("nobody else has gone on: a client whose turn always comes first would wait for ever")
 
 
 @dataclass(frozen=True)

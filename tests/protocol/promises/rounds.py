@@ -70,7 +70,8 @@ def _check_others(end: End, job: Job, record: Round) -> None:
 
 def _check_statistics(end: End, job: Job, record: Round) -> None:
     statistics = Statistics(end.gateway.rounds, end.gateway.backends)
-    fitting = statistics.repair(job, record, end.read_statistics(record.number)).statistics
+    settled = end.gateway.rounds.bases.settle(end.gateway.rounds.catalog.refresh(job.id), record)
+    fitting = statistics.repair(job, settled, end.read_statistics(record.number)).statistics
     if record.members:
         assert fitting is not None
         base = _base(end, record)
