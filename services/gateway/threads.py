@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 OPERATIONS = 4
 """Long operations that run at once; `services.gateway.answers.queue` decides whose is next."""
+KEEPERS = 4
+"""Models that were given out and are stored at once."""
 WAITING_PER_THREAD = 8
 """Requests that may wait for each thread; further ones are answered 429."""
 SHARE = 0.75
@@ -62,7 +64,7 @@ class Pools:
             writers=Pool(32, thread_name_prefix="write"),
             callers=Pool(64, thread_name_prefix="call"),
             background=Pool(OPERATIONS, thread_name_prefix="operation"),
-            keepers=Pool(4, thread_name_prefix="keep"),
+            keepers=Pool(KEEPERS, thread_name_prefix="keep"),
         )
 
     def shut_down(self) -> None:

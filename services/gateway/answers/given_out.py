@@ -25,11 +25,9 @@ from flstore_core.errors import FLStoreError
 from flstore_core.ids import Home
 from flstore_core.records import Round
 from services.gateway.answers.execution import Outcome
+from services.gateway.threads import KEEPERS
 
 logger = logging.getLogger(__name__)
-
-MOST = 4
-"""Models that the store is being sent at once; whoever would give out another one waits until the store has it."""
 
 Place = tuple[Home, int]
 """A job's generation, and a round."""
@@ -64,9 +62,13 @@ class GivenOut:
         self._lock = Lock()
 
     def give(self, place: Place, model: Given, store: Callable[[], object]) -> bool:
-        """Have `store` store a model in another thread; return False, and do nothing, where that cannot be done now."""
+        """Have `store` store a model in another thread.
+
+        Returns:
+            False if nothing was done: one of the same round, or so many others, are being stored.
+        """
         with self._lock:
-            if place in self._models or len(self._models) >= MOST:
+            if place in self._models or len(self._models) >= KEEPERS:
                 return False
             self._models[place] = model
         self._writers.submit(self._store, place, model, store)

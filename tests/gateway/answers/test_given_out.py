@@ -13,7 +13,7 @@ from flstore_core.errors import Conflict, RoundCommitted, StoreUnavailable
 from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.records import Member
 from services.gateway.answers.execution import Outcome
-from services.gateway.answers.given_out import MOST
+from services.gateway.threads import KEEPERS
 from tests.fakes.executors import HeldExecutor
 from tests.fakes.store import Call
 from tests.gateway.world import HOME, NAME, World, inline_pools, world
@@ -135,13 +135,13 @@ def test_one_that_the_store_does_not_take_is_made_again(gateway: Gateway) -> Non
 
 
 def test_only_so_many_are_being_stored_at_once(gateway: Gateway) -> None:
-    for number in range(1, MOST + 2):
+    for number in range(1, KEEPERS + 2):
         gateway.world.fill(number, 1)
-    for number in range(1, MOST + 1):
+    for number in range(1, KEEPERS + 1):
         gateway.give_out(round=number)
-    outcome, is_stored = gateway.world.state.aggregates.give_out(NAME, MOST + 1, {})
+    outcome, is_stored = gateway.world.state.aggregates.give_out(NAME, KEEPERS + 1, {})
     assert is_stored
-    stored = gateway.world.state.rounds.openings.read_round(gateway.world.job, MOST + 1).aggregate
+    stored = gateway.world.state.rounds.openings.read_round(gateway.world.job, KEEPERS + 1).aggregate
     assert stored is not None
     assert stored.sha256 == hash_of(outcome)
 
