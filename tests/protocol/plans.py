@@ -136,7 +136,11 @@ THEMES: Mapping[str, Theme] = {
     "commits that break off": Theme(("erase", "commit"), (ADA, BOTH), ({CRASH: 150}, {LOST: 150})),
     "readers that stall": Theme(("read", "read", "aggregate", "erase"), (COMMITTED,), ({LAST: 100},)),
     "uploads that come late": Theme(("put", "put", "erase"), (NOTHING, NEXT), ({LATE: 250},)),
-    "models given out": Theme(("give-out", "give-out", "make", "remake", "put", "commit"), (ADA, BOTH, MADE)),
+    "models given out": Theme(
+        ("give-out", "give-out", "make", "put", "put", "commit"),
+        (ADA, BOTH),
+        ({}, {STALLED: 100}, {LAST: 100}, {CRASH: 40}),
+    ),
     "all": ALL,
     "all of it": ALL,
 }
