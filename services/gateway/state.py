@@ -20,7 +20,7 @@ from services.common.proof import Keys
 from services.common.timing import RealTime, Time
 from services.gateway.answers import artifacts
 from services.gateway.answers.aggregates import Aggregates
-from services.gateway.answers.given_out import GivenOut
+from services.gateway.answers.early_models import EarlyModels
 from services.gateway.answers.limits import Limits
 from services.gateway.answers.operation_records import Operation
 from services.gateway.answers.operations import Operations
@@ -75,7 +75,7 @@ class State:
     programs: Programs
     runner: Runner
     aggregates: Aggregates
-    given_out: GivenOut
+    early_models: EarlyModels
     operations: Operations
     metrics: GatewayMetrics
     chronicle: Chronicle
@@ -84,7 +84,7 @@ class State:
 
     def close(self) -> None:
         """Let go of threads and connections."""
-        self.given_out.wait_for_all()
+        self.early_models.wait_for_all()
         self.workers.shut_down()
         self.pools.shut_down()
         self.backends.close()
@@ -152,7 +152,7 @@ def assemble(
         Derived("operations", lambda *_: (), operations.forget_client),
         Derived("working_sets", lambda *_: (), lambda job, client, _: working_set.forget_client(store, job, client)),
     )
-    ingest, given_out = Ingest(rounds, backends, pools, time, newest, name), GivenOut(pools.keepers)
+    ingest, early_models = Ingest(rounds, backends, pools, time, newest, name), EarlyModels(pools.keepers)
     return State(
         settings=settings,
         tokens=Tokens(settings.tokens, settings.metrics_token),
@@ -168,8 +168,8 @@ def assemble(
         withdrawals=Withdrawals(rounds, time, name),
         programs=programs,
         runner=runner,
-        aggregates=Aggregates(runner, rounds, ingest, given_out),
-        given_out=given_out,
+        aggregates=Aggregates(runner, rounds, ingest, early_models),
+        early_models=early_models,
         operations=operations,
         metrics=metrics,
         chronicle=chronicle,

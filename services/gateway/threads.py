@@ -17,7 +17,7 @@ T = TypeVar("T")
 OPERATIONS = 4
 """Long operations that run at once; `services.gateway.answers.queue` decides whose is next."""
 KEEPERS = 4
-"""Models that were given out and are stored at once."""
+"""Aggregates that clients may have, and that are stored at once."""
 WAITING_PER_THREAD = 8
 """Requests that may wait for each thread; further ones are answered 429."""
 SHARE = 0.75
@@ -53,7 +53,7 @@ class Pools:
     background: Executor
     """Run long operations. Wait for all other pools."""
     keepers: Executor
-    """Store models that were given out. Wait for `readers` and `writers`."""
+    """Store aggregates that clients may have already. Wait for `readers` and `writers`."""
 
     @classmethod
     def start(cls) -> "Pools":

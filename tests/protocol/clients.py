@@ -124,9 +124,9 @@ def _make(gateway: State, wish: Wish, attempt: Attempt) -> object:
     return gateway.aggregates.make(NAME, wish.number, {}, replace=wish.kind == "remake").result
 
 
-def _give_out(gateway: State, wish: Wish, attempt: Attempt) -> object:
+def _make_early(gateway: State, wish: Wish, attempt: Attempt) -> object:
     _job(gateway, attempt)
-    return gateway.aggregates.give_out(NAME, wish.number, {}, replace=True)[0].result
+    return gateway.aggregates.make_early(NAME, wish.number, {}, replace=True)[0].result
 
 
 def _put_dataset(gateway: State, wish: Wish, attempt: Attempt) -> object:
@@ -168,7 +168,7 @@ OPERATIONS: dict[str, Callable[[State, Wish, Attempt], object]] = {
     "compare": _ask,
     "make": _make,
     "remake": _make,
-    "give-out": _give_out,
+    "make-early": _make_early,
     "put-dataset": _put_dataset,
     "read-dataset": _read_dataset,
     "drop-dataset": _drop_dataset,

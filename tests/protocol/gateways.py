@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from flstore_core.errors import Unavailable
-from flstore_core.ids import JobId
+from flstore_core.ids import Home, JobId
 from flstore_core.placement.base import Assignment
 from services.common.timing import Time
 from services.gateway.answers.aggregates import Aggregates
-from services.gateway.answers.given_out import Given, GivenOut, Place
+from services.gateway.answers.early_models import EarlyModel, EarlyModels
 from services.gateway.backends.caches import Caches
 from services.gateway.backends.calls import Calls
 from services.gateway.backends.outbox import Outbox
@@ -76,18 +76,18 @@ class UnreliablePlacement(FakePlacement):
         return self.store.treat(Call(PLACE, job), lambda: super(UnreliablePlacement, self).place(job))
 
 
-class WatchedModels(GivenOut):
-    """Models that are given out; whoever waits for one looks again and again, so that others go on."""
+class WatchedModels(EarlyModels):
+    """Early models; whoever waits for one looks again and again, so that others go on."""
 
     def __init__(self, keepers: HeldExecutor, time: Time) -> None:
         super().__init__(keepers)
         self._sleep = time.sleep
 
-    def wait(self, place: Place) -> Given | None:
-        model = self._models.get(place)
+    def wait(self, home: Home, number: int) -> EarlyModel | None:
+        model = self._models.get((home, number))
         for _ in range(MOST_LOOKS):
-            if model is None or model.written.done():
-                return model if model and model.written.result() else None
+            if model is None or model.stored.done():
+                return model if model and model.stored.result() else None
             self._sleep(STEP_S)
         raise Unavailable("nobody else has gone on: a client whose turn always comes first would wait for ever")
 
@@ -115,8 +115,8 @@ class Site:
         settings, keepers = Settings(refresh_seconds=refresh_seconds), HeldExecutor()
         pools = replace(inline_pools(), keepers=keepers)
         state = assemble(settings, self.store, backends, pools, time, name=self._name("u"))
-        state.given_out = WatchedModels(keepers, time)
-        state.aggregates = Aggregates(state.runner, state.rounds, state.ingest, state.given_out)
+        state.early_models = WatchedModels(keepers, time)
+        state.aggregates = Aggregates(state.runner, state.rounds, state.ingest, state.early_models)
         state.jobs = Jobs(state.rounds, backends, time, self._name("g"))
         return Gateway(state, refresh_seconds, keepers)
 

@@ -83,7 +83,7 @@ class Wish:
             "compare",
             "make",
             "remake",
-            "give-out",
+            "make-early",
         )
         words = [self.kind, what.get(self.kind, f"{self.number}" if in_round else ""), f"by gateway {self.gateway}"]
         words += [f"(at most {self.attempts} times)"] if self.attempts > 1 else []
@@ -136,10 +136,10 @@ THEMES: Mapping[str, Theme] = {
     "commits that break off": Theme(("erase", "commit"), (ADA, BOTH), ({CRASH: 150}, {LOST: 150})),
     "readers that stall": Theme(("read", "read", "aggregate", "erase"), (COMMITTED,), ({LAST: 100},)),
     "uploads that come late": Theme(("put", "put", "erase"), (NOTHING, NEXT), ({LATE: 250},)),
-    "models given out": Theme(
-        ("give-out", "give-out", "make", "put", "put", "commit"),
+    "early models": Theme(
+        ("make-early", "make-early", "make", "put", "replace", "commit"),
         (ADA, BOTH),
-        ({}, {STALLED: 100}, {LAST: 100}, {CRASH: 40}),
+        ({}, {LAST: 100}, {LAST: 250}, {CRASH: 40}),
     ),
     "all": ALL,
     "all of it": ALL,

@@ -96,7 +96,7 @@ class Desk:
         Args:
             stored: the SHA-256 of each client's update.
             expected: clients that store their updates themselves.
-            made: the aggregate that clients may have by now. It is made again, if it is not stored.
+            made: the aggregate that clients may have by now. It is made again if the round has none.
 
         Raises:
             ForeignRound: if the round has updates of another training.
@@ -106,7 +106,7 @@ class Desk:
         if round_:
             _require_own(self.job, round_, stored, expected)
         with _alone():
-            if made and not (round_ and round_.aggregate and round_.aggregate.sha256 == made.sha256):
+            if made and round_ and not round_.committed and _lacks(round_, made):
                 self._make_again(number, made)
             labels = {**step.hyperparameters, RUN: self._run}
             self.store.commit(self.job, number, metrics=step.metrics, hyperparameters=labels, allow_empty=True)
@@ -188,16 +188,26 @@ class Desk:
             return None
 
     def _make_again(self, number: int, made: Made) -> None:
-        """Wait until an aggregate is stored that was given out before, or have it made once more, if it was lost."""
-        answer = self.store.make_aggregate(self.job, number, replace=True, **made.params)
+        """Wait until an aggregate is stored, or have it made once more, if it was lost with its gateway."""
+        try:
+            answer = self.store.make_aggregate(self.job, number, replace=True, **made.params)
+        except FLStoreError as error:
+            if is_away(error):
+                raise
+            logger.warning("round %d ends without the model %s, which was lost: %s", number, made.sha256, error)
+            return
         if (sha256 := str(answer.result.artifact.sha256)) != made.sha256:
             logger.warning(
-                "round %d ends with the model %s, and not with %s, which was lost with a gateway: clients that have "
-                "evaluated it have evaluated another one",
+                "round %d ends with the model %s; clients may have evaluated %s, which was lost",
                 number,
                 sha256,
                 made.sha256,
             )
+
+
+def _lacks(round_: Round, made: Made) -> bool:
+    """Return whether a round has no aggregate, or one in whose place the one that was made belongs."""
+    return round_.aggregate is None or round_.aggregate.sha256 in made.replaced
 
 
 def _require_own(job: str, round_: Round, stored: Mapping[str, str], expected: Collection[str]) -> None:

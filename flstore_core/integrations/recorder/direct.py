@@ -4,7 +4,8 @@ Where clients store their own updates, the recorder only hears of them. It still
 does not close a round in which another training has written.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from flstore_core.client import FLStore
 from flstore_core.errors import Unavailable
@@ -52,13 +53,15 @@ class Direct:
             self._ledger.journal.page(number).stored[client] = sha256
             self._ledger.report.count_stored(nbytes)
 
-    def give_out(self, number: int, made: Made) -> None:
+    def note_made(self, number: int, sha256: str, params: Mapping[str, Any]) -> None:
         """Note that the store has made a round's aggregate. The round is closed only when it is stored, too."""
         with self._ledger.changed:
-            self._ledger.journal.page(number).made = made
+            page = self._ledger.journal.page(number)
+            replaced = page.made.replaced | {page.made.sha256} if page.made else frozenset()
+            page.made = Made(sha256, params, replaced - {sha256})
 
-    def given_out(self, number: int) -> Made | None:
-        """Return what was given out of a round that is not closed, unless another aggregate has come since."""
+    def made(self, number: int) -> Made | None:
+        """Return what the store has made of a round that is not closed, unless another aggregate has come since."""
         with self._ledger.changed:
             return self._ledger.journal.made(number)
 

@@ -60,6 +60,8 @@ class Made:
     sha256: str
     params: Mapping[str, Any]
     """Of `FLStore.make_aggregate`."""
+    replaced: frozenset[str] = frozenset()
+    """Hashes of those that were made of the same round before."""
 
 
 Ending: TypeAlias = Beginning | Closing

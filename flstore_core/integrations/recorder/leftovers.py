@@ -29,7 +29,7 @@ from flstore_core.client.plain import to_json
 from flstore_core.errors import FLStoreError
 from flstore_core.integrations.recorder.clerk import FATAL
 from flstore_core.integrations.recorder.desk import RUN, Desk, Opened, is_away
-from flstore_core.integrations.recorder.journal import Beginning, Closing, Page, Update
+from flstore_core.integrations.recorder.journal import Beginning, Closing, Made, Page, Update
 from flstore_core.integrations.recorder.shelf import Held, write_model
 from flstore_core.schema import Schema
 
@@ -149,6 +149,7 @@ def _leave_page(folder: Path, training: Training, page: Page, after: int) -> Non
                 ],
                 "stored": dict(page.stored),
                 "expected": sorted(page.expected),
+                "made": {"sha256": page.made.sha256, "params": dict(page.made.params)} if page.made else None,
                 "metrics": dict(metrics),
                 "hyperparameters": dict(hyperparameters),
             }
@@ -226,7 +227,8 @@ def _record(folder: Path, desk: Desk, page: Mapping[str, Any]) -> None:
             if is_away(error) or isinstance(error, FATAL):
                 raise
             logger.warning("the update of %r in round %d, left in %s, is not taken: %s", client, number, folder, error)
-    desk.close(Closing(number, page["metrics"], page["hyperparameters"]), stored, page["expected"])
+    made = Made(**page["made"]) if page.get("made") else None
+    desk.close(Closing(number, page["metrics"], page["hyperparameters"]), stored, page["expected"], made)
 
 
 def _verified(folder: Path, facts: Mapping[str, Any]) -> Held:

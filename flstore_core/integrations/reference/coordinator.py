@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from flstore_core.errors import FLStoreError, InvalidParameters, NotFound, Unavailable
 from flstore_core.integrations.recorder import Recorder
 from flstore_core.integrations.recorder.desk import is_away
-from flstore_core.integrations.recorder.journal import Made
 from flstore_core.integrations.reference.references import Assignment, Delivery, Model, Place, order_of
 from flstore_core.records import Member, Round
 from flstore_core.retry import Retry, growing
@@ -138,15 +137,7 @@ class Coordinator:
         named = {client: factor for client, factor in (factors or {}).items() if client in used and factor != 1}
         if named and self._options.method in WEIGHING:
             params["factors"] = named
-        answer = self._insist(
-            number,
-            lambda: self._direct.store.make_aggregate(
-                self._direct.job, self._direct.round_of(number), replace=True, early=True, **params
-            ),
-        )
-        made = Made(str(answer.result.artifact.sha256), params)
-        self._direct.give_out(number, made)
-        return made.sha256
+        return self._insist(number, lambda: self._make(number, params, early=True))
 
     def model(self, number: int) -> dict[str, NDArray[Any]]:
         """Return the model that a round ended with, or the one before where it ended without one."""
@@ -157,7 +148,16 @@ class Coordinator:
         direct = self._direct
         return self._insist(number, lambda: direct.store.get_update(direct.job, direct.round_of(number), client))
 
+    def _make(self, number: int, params: Mapping[str, Any], *, early: bool = False) -> str:
+        direct = self._direct
+        answer = direct.store.make_aggregate(direct.job, direct.round_of(number), replace=True, early=early, **params)
+        sha256 = str(answer.result.artifact.sha256)
+        direct.note_made(number, sha256, params)
+        return sha256
+
     def _load(self, number: int) -> dict[str, NDArray[Any]]:
+        if made := self._direct.made(number):  # what the server goes on with must not be lost
+            self._make(number, made.params)
         round_, sha256 = self._find(number)
         return self._direct.store.get_aggregate(self._direct.job, round_, sha256=sha256)
 
@@ -187,9 +187,9 @@ class Coordinator:
 
     def _find(self, number: int) -> tuple[int, str]:
         """Return the round and the SHA-256 of the model that a round ended with, or of the newest one before."""
-        if made := self._direct.given_out(number):
-            self._newest = (self._direct.round_of(number), made.sha256)
-        elif (round_ := self._round(number)) and round_.aggregate:
+        if made := self._direct.made(number):
+            return self._direct.round_of(number), made.sha256  # not the newest of later rounds, before it is stored
+        if (round_ := self._round(number)) and round_.aggregate:
             self._newest = (round_.number, round_.aggregate.sha256)
         if self._newest is None:
             raise NotFound("the store has no model to start from; begin the training with one")

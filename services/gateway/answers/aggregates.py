@@ -9,13 +9,14 @@ Whoever asks again gets the same model, as long as the round has the same update
 it comes out another, it takes the first one's place only with `replace`. A client that is erased while the model is
 made is not in it.
 
-With `early` the answer does not wait for the store (`services.gateway.answers.given_out`). All that can refuse the
-model is asked before: it is checked, and the round is found to take it as it is then. What comes to the round before
-the store has the model stays, and the model gives way to it.
+An early answer does not wait for the store (`services.gateway.answers.early_models`). All that can refuse the model is
+asked before: it is checked, and the round is found to take it as it is then. An aggregate that comes to the round
+before the store has this one stays.
 """
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from flstore_core.errors import InvalidParameters
@@ -23,8 +24,8 @@ from flstore_core.ids import AGGREGATE, JobId
 from flstore_core.records import Job, Round
 from flstore_core.workloads import ArtifactLink, RoundData
 from flstore_core.workloads.shared.making import METRIC, making_of
+from services.gateway.answers.early_models import EarlyModel, EarlyModels
 from services.gateway.answers.execution import Outcome
-from services.gateway.answers.given_out import Given, GivenOut
 from services.gateway.answers.question import Options
 from services.gateway.answers.run import Runner
 from services.gateway.rounds.ingest import Ingest
@@ -37,11 +38,11 @@ WORKLOAD = "aggregate"
 class Aggregates:
     """Makes aggregates. Safe to share between threads."""
 
-    def __init__(self, runner: Runner, rounds: Rounds, ingest: Ingest, given_out: GivenOut) -> None:
+    def __init__(self, runner: Runner, rounds: Rounds, ingest: Ingest, early: EarlyModels) -> None:
         self._runner = runner
         self._rounds = rounds
         self._ingest = ingest
-        self._given_out = given_out
+        self._early = early
 
     def make(self, name: JobId, number: int, params: Mapping[str, Any], *, replace: bool = False) -> Outcome:
         """Make a round's aggregate, store it, and return the workload's answer.
@@ -56,30 +57,30 @@ class Aggregates:
             FLStoreError: as the workload and an upload do.
         """
         job = self._rounds.catalog.read_job(name)
-        if (before := self._given_out.wait((job.home, number))) and self._is_so_still(job, before, params):
+        if (before := self._early.wait(job.home, number)) and self._is_so_still(job, before, params):
             return before.outcome
         made, upload = self._make(job, number, params, replace)
         self._ingest.put(upload)
         return made.outcome
 
-    def give_out(
+    def make_early(
         self, name: JobId, number: int, params: Mapping[str, Any], *, replace: bool = False
     ) -> tuple[Outcome, bool]:
-        """Make a round's aggregate as `make` does, and give it out while the store is being sent it.
+        """Make a round's aggregate as `make` does, and return while the store is being sent it.
 
         Returns:
-            The answer, and whether the store has the model already, because too many are being stored.
+            The answer, and whether the store has the model already, because it takes no more of them at once.
         """
         job = self._rounds.catalog.read_job(name)
-        self._given_out.wait((job.home, number))
+        self._early.wait(job.home, number)
         made, upload = self._make(job, number, params, replace)
-        store = self._ingest.begin(dataclasses.replace(upload, gives_way=True))
-        if self._given_out.give((job.home, number), made, store):
+        store = self._ingest.begin(upload)
+        if self._early.store(job.home, made, partial(store, gives_way=True)):
             return made.outcome, False
         store()
         return made.outcome, True
 
-    def _make(self, job: Job, number: int, params: Mapping[str, Any], replace: bool) -> tuple[Given, Upload]:
+    def _make(self, job: Job, number: int, params: Mapping[str, Any], replace: bool) -> tuple[EarlyModel, Upload]:
         if "round" in params:
             raise InvalidParameters("the path names the round; leave it out of the parameters")
         files: list[tuple[Round, memoryview, str]] = []
@@ -93,10 +94,11 @@ class Aggregates:
         record, body, sha256 = files[-1]
         metrics = {METRIC: making_of(outcome.result, params, record).to_json()}
         upload = Upload(job, number, AGGREGATE, body, metrics, sha256, replace, is_ours=True)
-        return Given(outcome, params, record, sha256, body), upload
+        return EarlyModel(outcome, params, record, sha256, body), upload
 
-    def _is_so_still(self, job: Job, before: Given, params: Mapping[str, Any]) -> bool:
-        """Return whether a model that was given out and is stored is what the same request would make now."""
+    def _is_so_still(self, job: Job, before: EarlyModel, params: Mapping[str, Any]) -> bool:
+        """Return whether an early model that is stored by now is what the same request would make now."""
         now = self._rounds.openings.read_round(job, before.record.number)
         is_there = now.aggregate is not None and now.aggregate.sha256 == before.sha256
-        return is_there and params == before.params and now.members == before.record.members
+        is_same = dataclasses.replace(now, aggregate=before.record.aggregate) == before.record
+        return is_there and is_same and params == before.params

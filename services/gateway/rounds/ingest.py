@@ -59,6 +59,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol
 
 from flstore_core import layout
 from flstore_core.codec import Canonical
@@ -101,6 +102,17 @@ class Receipt:
     member: Member
     created: bool
     """False if the same update was stored before."""
+
+
+class Finish(Protocol):
+    """Takes the last steps of a put, and returns the acknowledgement; raises as `Ingest.put`."""
+
+    def __call__(self, *, gives_way: bool = False) -> Receipt:
+        """Take them.
+
+        Args:
+            gives_way: whether a replacement takes the place only of what was there when it began.
+        """
 
 
 class Ingest:
@@ -146,7 +158,7 @@ class Ingest:
         """
         return self.begin(upload)()
 
-    def begin(self, upload: Upload) -> Callable[[], Receipt]:
+    def begin(self, upload: Upload) -> Finish:
         """Take the first three steps of `put`, which write no model, and return what takes the others.
 
         What the round does not take as it is now is refused here, as `put` refuses it.
@@ -159,19 +171,17 @@ class Ingest:
             if upload.base is not None:
                 self._open_round(upload)
             self._require_counted(upload, place.member)
-            receipt = Receipt(place.member, created=False)
-            return lambda: receipt
+            return _already(Receipt(place.member, created=False))
         opening = self._open_round(upload)
         if opening.commit_begun and (committed := self._await_commit(upload)):
             self._rounds.require(upload.job)
-            receipt = _find_repeat(checked, committed)
-            return lambda: receipt
+            return _already(_find_repeat(checked, committed))
         return partial(self._store_all, checked, opening, place)
 
     def _open_round(self, upload: Upload) -> Opening:
         return self._openings.open_round(upload.job, upload.round, upload.base, rename=upload.replace)
 
-    def _store_all(self, checked: CheckedUpload, opening: Opening, place: Place) -> Receipt:
+    def _store_all(self, checked: CheckedUpload, opening: Opening, place: Place, *, gives_way: bool = False) -> Receipt:
         """Take steps 4 to 6."""
         upload, file = checked.upload, checked.file
         name = "" if upload.job.is_of_version_1 and place.etag is None else self._name_upload()
@@ -184,7 +194,7 @@ class Ingest:
             self._send_slices(checked, MemberRef.of(upload.round, member, is_delta), opening)
         finally:
             written = tensors.result()  # in any case: the writer reads the body, which is freed as soon as this returns
-        receipt = self._put_record(checked, replace(member, upload=written), place)
+        receipt = self._put_record(checked, replace(member, upload=written), place, gives_way)
         self._keep(checked, receipt.member)
         return receipt
 
@@ -205,7 +215,7 @@ class Ingest:
         except PreconditionFailed:
             return self._put_tensors(checked, self._name_upload())
 
-    def _put_record(self, checked: CheckedUpload, member: Member, place: Place) -> Receipt:
+    def _put_record(self, checked: CheckedUpload, member: Member, place: Place, gives_way: bool) -> Receipt:
         upload = checked.upload
         while True:
             try:
@@ -213,7 +223,7 @@ class Ingest:
                 break
             except PreconditionFailed:
                 now = self._records.read_place(upload.job, upload.round, upload.client)
-                if upload.gives_way or not (upload.replace and now.member) or now.member.upload == member.upload:
+                if gives_way or not (upload.replace and now.member) or now.member.upload == member.upload:
                     return self._join_other(upload, member)
                 place, member = now, self._begin_again(checked, member)  # another upload was quicker, and is replaced
         self._require_counted(upload, member)
@@ -304,6 +314,11 @@ def pack(file: Canonical, schema: Schema, part: SliceRef) -> list[memoryview]:
     """Return the pieces of a file's data section that make up a slice, in order. Nothing is copied."""
     runs = schema.runs(*part.bounds(schema))
     return [piece for run in runs for piece in file.cut(run.offset, run.offset + run.nbytes)]
+
+
+def _already(receipt: Receipt) -> Finish:
+    """Return what has nothing left to do."""
+    return lambda *, gives_way=False: receipt
 
 
 def _find_repeat(checked: CheckedUpload, committed: Round) -> Receipt:

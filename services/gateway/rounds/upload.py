@@ -38,8 +38,6 @@ class Upload:
     """Whether it may take the place of another update of the same client to the open round."""
     base: str | None = None
     """What the caller names as the round's base, as `services.gateway.rounds.bases.base_name` returns it."""
-    gives_way: bool = False
-    """Whether it takes the place only of what was there when it began, and not of what came since."""
     is_ours: bool = False
     """Whether the gateway made the body. What it says of it is as long as the round is large, and is not limited."""
     sends: list[Future[None]] = field(default_factory=list, compare=False)

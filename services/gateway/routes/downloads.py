@@ -15,7 +15,7 @@ from services.gateway.manners import wants_no_body
 
 Content: TypeAlias = AsyncIterator[memoryview] | Iterator[bytes]
 
-_TAG = re.compile(r'"([^",]*)"')
+_TAG = re.compile(r'"[^"]*"')
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
@@ -53,18 +53,21 @@ def send(request: Request, body: memoryview, sha256: str) -> Response:
     return _respond(request, len(body), sha256, lambda start, stop: _pieces(body[start:stop]))
 
 
-def named_hash(request: Request) -> str:
-    """Return the hash that the caller wants the file to have, by If-Match; empty if any will do, or one of several."""
-    match = _TAG.fullmatch(request.headers.get("if-match", "").strip())
-    return match.group(1) if match else ""
+def named_hashes(request: Request) -> frozenset[str] | None:
+    """Return the hashes of which the file must have one, by If-Match; None if any will do.
+
+    Only strong tags count, as RFC 9110, 13.1.1 has it.
+    """
+    tags = [tag.strip() for line in request.headers.getlist("if-match") for tag in line.split(",")]
+    return None if not tags or "*" in tags else frozenset(tag[1:-1] for tag in tags if _TAG.fullmatch(tag))
 
 
 def _respond(request: Request, nbytes: int, sha256: str, read: Callable[[int, int], Content]) -> Response:
     """Return the response to a request for a file: what `read` returns of it, from one byte to before another."""
     # A copy may be kept, but not used without asking: a program is replaced under its name, and a client erased.
     headers = {"ETag": f'"{sha256}"', "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
-    if (wanted := request.headers.get("if-match")) is not None and not _names_hash(wanted, sha256):
-        raise PreconditionFailed(f"the file has the SHA-256 {sha256}, and not {wanted:.100}")
+    if (named := named_hashes(request)) is not None and sha256 not in named:
+        raise PreconditionFailed(f"the file has the SHA-256 {sha256}, and not the one that If-Match names")
     if _names_hash(request.headers.get("if-none-match", ""), sha256):
         return Response(status_code=304, headers=headers)
     part = byte_range(request.headers.get("range", ""), nbytes)
@@ -85,7 +88,7 @@ async def _pieces(body: memoryview) -> AsyncIterator[memoryview]:
 
 
 def _names_hash(if_none_match: str, sha256: str) -> bool:
-    """Say whether an If-Match or If-None-Match header lists the hash, or `*`, which stands for every hash."""
+    """Say whether an If-None-Match header lists the hash, or `*`, which stands for every hash."""
     tags = [tag.strip().removeprefix("W/").strip('"') for tag in if_none_match.split(",")]
     return sha256 in tags or "*" in tags
 

@@ -5,9 +5,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 
-from flstore_core.ids import JobId, decode
+from flstore_core.ids import ClientId, JobId, decode
 from flstore_core.records import Job, Updates
 from flstore_core.schema import Schema
+from services.gateway.rounds.erase import Erasure
 from services.gateway.rounds.index import JobIndex
 from services.gateway.routes.access import ClientName, JobName, JsonRoute, Reads, Writes
 from services.gateway.routes.names import NamedResponse
@@ -85,7 +86,7 @@ async def erase_client(job: JobName, client: ClientName, state: Writes) -> JSONR
     `removed` counts what went, by kind. `remains` names what by its nature stays: rounds whose aggregates the client
     may have added to, and audit records.
     """
-    erasure = await state.workers.run(state.eraser.erase, job, client)
+    erasure = await state.workers.run(_erase, state, job, client)
     return NamedResponse(erasure.to_json())
 
 
@@ -108,3 +109,9 @@ def _shape(state: State, index: JobIndex) -> dict[str, Any]:
     placement = {"slices": assignment.slices, "replicas": assignment.replicas, "shards": shards} if assignment else None
     settings = {name: value for name, value in index.job.to_json().items() if name != "generation"}
     return {**settings, **_counts(index), "placement": placement}
+
+
+def _erase(state: State, name: JobId, client: ClientId) -> Erasure:
+    """Erase a client, once the store has the aggregates that clients have already: the answer tells of them."""
+    state.early_models.wait_for_all(state.rounds.catalog.read_job(name).home)
+    return state.eraser.erase(name, client)

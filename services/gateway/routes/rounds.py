@@ -1,5 +1,6 @@
 """Endpoints of rounds: store updates and aggregates and return them; commit, list and read rounds."""
 
+import asyncio
 import json
 from functools import partial
 from operator import itemgetter
@@ -30,7 +31,7 @@ from services.gateway.routes.access import (
     Writes,
     require_ticket,
 )
-from services.gateway.routes.downloads import download, named_hash, send
+from services.gateway.routes.downloads import download, named_hashes, send
 from services.gateway.routes.names import NamedResponse
 from services.gateway.routes.schemas import (
     BINARY,
@@ -67,9 +68,11 @@ Early = Annotated[
     bool,
     Query(
         description="answer 202 once the model is made, while the store is being sent it. Whoever names its hash in "
-        "If-Match can fetch it. Ask again without `early`, which waits for the store, before the round is committed"
+        "If-Match can fetch it. Before the round is committed, ask again without `early`, which waits for the store"
     ),
 ]
+AWAITED_PAUSES_S = (0.1, 0.2, 0.4, *[0.8] * 10)
+"""Between looks for an aggregate that is not stored yet: about 9 seconds in all."""
 MetricsHeader = Annotated[
     str, Header(alias="X-FLStore-Metrics", description="JSON object of the client's metrics, in UTF-8")
 ]
@@ -136,7 +139,7 @@ async def put_aggregate(
     "/rounds/{round}/aggregate",
     response_model=Answer,
     responses=both(
-        answers(s202="the model is made, and is being stored"),
+        {202: {"model": Answer, "description": "the model is made, and is being stored"}},
         leads_to(200, "get_aggregate(job, round)", "commit(job, round)", "issue_tickets(job, round)"),
         problems(404, 409, 411, 413, 422, 507),
     ),
@@ -157,7 +160,9 @@ async def make_aggregate(
     params = (body or AggregateBody()).model_dump(exclude_unset=True)
     aggregates, is_stored = state.aggregates, True
     if early:
-        outcome, is_stored = await state.workers.run(lambda: aggregates.give_out(job, number, params, replace=replace))
+        outcome, is_stored = await state.workers.run(
+            lambda: aggregates.make_early(job, number, params, replace=replace)
+        )
     else:
         outcome = await state.workers.run(lambda: aggregates.make(job, number, params, replace=replace))
     _count_cost(state, job, INGEST, started, INGEST_PUTS)
@@ -242,8 +247,21 @@ async def get_update(request: Request, job: JobName, number: RoundNumber, client
 
 @router.get("/rounds/{round}/aggregate", response_class=Response, responses=DOWNLOAD)
 async def get_aggregate(request: Request, job: JobName, number: RoundNumber, state: ReadsAggregate) -> Response:
-    """Return the bytes of a round's aggregate; ranges are served."""
-    return await state.workers.run(_get, request, state, job, number, AGGREGATE)
+    """Return the bytes of a round's aggregate; ranges are served.
+
+    One that If-Match names may have been made through another gateway, and not be stored yet. It is waited for while
+    the round is open, up to some seconds.
+    """
+    pauses = iter(AWAITED_PAUSES_S)
+    while True:
+        try:
+            return await state.workers.run(_get, request, state, job, number, AGGREGATE)
+        except (NotFound, PreconditionFailed) as error:
+            if named_hashes(request) is None or not await state.workers.run(_is_open, state, job, number):
+                raise
+            if (pause_s := next(pauses, None)) is None:
+                raise Unavailable(f"{error.detail}; the round is open, so it may still come") from error
+            await asyncio.sleep(pause_s)
 
 
 async def _put(
@@ -292,9 +310,9 @@ def _drop(state: State, job: JobId, number: int, client: ClientId) -> None:
 
 
 def _settle(state: State, name: JobId, number: int) -> Job:
-    """Return a job, once the store has the model that this gateway has given out of the round."""
+    """Return a job, once the store has the round's aggregate, if clients of this gateway have it already."""
     job = state.rounds.catalog.read_job(name)
-    state.given_out.wait((job.home, number))
+    state.early_models.wait(job.home, number)
     return job
 
 
@@ -316,18 +334,16 @@ def _stored(update: Upload, receipt: Receipt) -> dict[str, Any]:
 def _get(request: Request, state: State, name: JobId, number: int, client: ClientId) -> Response:
     job = state.rounds.catalog.read_job(name)
     require_ticket(request, job)
-    named = named_hash(request)
-    if client == AGGREGATE and named and (body := state.given_out.find((job.home, number), named)) is not None:
-        return send(request, body, named)
-    try:
-        member = state.rounds.openings.read_model(job, number, client)
-        key = layout.tensors(job.home, number, client, member.upload)
-        find = partial(state.newest.get, job.home, key) if client == AGGREGATE else None
-        return download(request, state.rounds.store, key, member.nbytes, member.sha256, find=find)
-    except (NotFound, PreconditionFailed) as error:
-        if named and not state.rounds.catalog.read_index(name).is_committed(number):
-            raise Unavailable(f"{error.detail}; it may be on its way through another gateway") from error
-        raise
+    if client == AGGREGATE and (early := state.early_models.find(job.home, number, named_hashes(request) or ())):
+        return send(request, early.body, early.sha256)
+    member = state.rounds.openings.read_model(job, number, client)
+    key = layout.tensors(job.home, number, client, member.upload)
+    find = partial(state.newest.get, job.home, key) if client == AGGREGATE else None
+    return download(request, state.rounds.store, key, member.nbytes, member.sha256, find=find)
+
+
+def _is_open(state: State, name: JobId, number: int) -> bool:
+    return number in state.rounds.catalog.refresh(name).open
 
 
 def _metrics(text: str) -> dict[str, Any]:

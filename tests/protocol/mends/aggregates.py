@@ -1,17 +1,16 @@
 """Mends of aggregates that gateways make themselves, and of what they keep in memory of them."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from flstore_core.ids import Home, JobId
 from services.gateway.answers.aggregates import Aggregates
+from services.gateway.answers.early_models import EarlyModel, EarlyModels
 from services.gateway.answers.execution import Outcome
 from services.gateway.answers.question import Options, Question
 from services.gateway.answers.run import Runner
-from services.gateway.rounds.ingest import Ingest, Receipt
 from services.gateway.rounds.newest import Newest
-from services.gateway.rounds.upload import Upload
 from tests.protocol.mends.base import Mend, Patch
 
 
@@ -45,12 +44,12 @@ def _keep_every_answer(patch: Patch) -> None:
 
 
 def _give_way_to_nobody(patch: Patch) -> None:
-    begin = Ingest.begin
+    store = EarlyModels.store
 
-    def begin_to_replace(ingest: Ingest, upload: Upload) -> Callable[[], Receipt]:
-        return begin(ingest, replace(upload, gives_way=False))
+    def store_in_any_case(models: EarlyModels, home: Home, model: EarlyModel, write: Any) -> bool:
+        return store(models, home, model, partial(write, gives_way=False))
 
-    patch.setattr(Ingest, "begin", begin_to_replace)
+    patch.setattr(EarlyModels, "store", store_in_any_case)
 
 
 MENDS = [
@@ -76,10 +75,10 @@ MENDS = [
         133,
     ),
     Mend(
-        "given-out-models-give-way",
-        "a model that was given out early takes the place of one that was made and stored since",
+        "early-models-give-way",
+        "an early aggregate takes the place of one that was made and stored since",
         _give_way_to_nobody,
-        "models given out",
+        "early models",
         0,
     ),
 ]

@@ -64,8 +64,10 @@ def _write_the_record_first(patch: Patch) -> None:
         waiting[name] = checked
         return name
 
-    def put_record_then_tensors(ingest: Ingest, checked: CheckedUpload, member: Member, place: Place) -> Receipt:
-        receipt = put_record(ingest, checked, member, place)
+    def put_record_then_tensors(
+        ingest: Ingest, checked: CheckedUpload, member: Member, place: Place, gives_way: bool
+    ) -> Receipt:
+        receipt = put_record(ingest, checked, member, place, gives_way)
         put_tensors(ingest, waiting[member.upload], member.upload)
         return receipt
 

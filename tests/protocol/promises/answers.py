@@ -19,7 +19,7 @@ from tests.protocol.promises.end import SEEDS, ZERO, End, Vector, ask, mean, num
 def check(end: End) -> None:
     """Check what was answered, and what gateways would answer now."""
     if end.job:
-        for attempt in end.history.of("aggregate", "compare", "make", "remake", "give-out", home=end.job.home):
+        for attempt in end.history.of("aggregate", "compare", "make", "remake", "make-early", home=end.job.home):
             if isinstance(attempt.answer, dict):
                 _check_answer(end, attempt.answer)
     _check_caches(end)
@@ -56,7 +56,7 @@ def _is_model(end: End, answer: Mapping[str, Any], seeds: Sequence[int]) -> bool
     content = end.find_content(answer["artifact"]["sha256"])
     if content is None:
         return any(
-            end.history.of("erase", "remake", "give-out")
+            end.history.of("erase", "remake", "make-early")
         )  # of the erased client, replaced, or lost with a gateway
     return np.allclose(numbers_in(content), mean(seeds), rtol=1e-5, atol=1e-6)
 

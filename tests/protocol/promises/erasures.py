@@ -81,7 +81,7 @@ def _check_answers(end: End, erasure: Attempt) -> None:
     if any(put.ended >= erasure.began for put in puts):
         return
     for attempt in end.history.of(
-        "read", "commit", "commit-filled", "aggregate", "compare", "make", "remake", "give-out", home=erasure.home
+        "read", "commit", "commit-filled", "aggregate", "compare", "make", "remake", "make-early", home=erasure.home
     ):
         if attempt.gateway is erasure.gateway and attempt.began > erasure.ended:
             assert erasure.client not in _named(attempt.answer), f"{erasure.client} is erased, and in an answer"

@@ -107,11 +107,11 @@ def _check_acknowledged(end: End, attempt: Attempt, receipt: Receipt) -> None:
 def _check_made(end: End, attempt: Attempt, answer: Mapping[str, Any]) -> None:
     """A model that was made is its round's aggregate, unless another was made afterwards to take its place.
 
-    One that was given out before has no such right, even if it is stored afterwards.
+    One that was made early, before, has no such right, even if it is stored afterwards.
     """
     others = end.history.of("remake", home=attempt.home, number=attempt.number)
-    given_out = end.history.of("give-out", home=attempt.home, number=attempt.number)
-    later = [each.ended for each in others if each is not attempt] + [each.answered for each in given_out]
+    early = end.history.of("make-early", home=attempt.home, number=attempt.number)
+    later = [each.ended for each in others if each is not attempt] + [each.answered for each in early]
     if not any(step >= attempt.began for step in later):
         aggregate = end.find(attempt.number, AGGREGATE)
         assert aggregate is not None, f"the aggregate of round {attempt.number} was made and is not there"

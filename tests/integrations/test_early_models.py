@@ -1,26 +1,29 @@
 """A training by reference whose clients evaluate a model that the store is still being sent."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from flstore_core.integrations.recorder import Recorder
+from flstore_core.integrations.recorder import Limits
+from flstore_core.integrations.recorder.leftovers import take_up
 from flstore_core.integrations.reference import ByReference, Coordinator, Hosts, Participant
-from services.gateway.answers.given_out import GivenOut
+from services.gateway.answers.aggregates import Aggregates
+from services.gateway.answers.early_models import EarlyModels
 from tests.fakes.executors import HeldExecutor
-from tests.integrations.door import Door
+from tests.integrations.door import PATIENT, Door
 from tests.integrations.models import model, towards
 
 CLIENTS = ("c0", "c1", "c2")
 
 
 class Training:
-    """A training's first round, up to its aggregate, at a gateway that stores what it gives out when it is told to."""
+    """A training's first round, up to its aggregate, at a gateway that stores it when it is told to."""
 
-    def __init__(self, behind: Door, clients: Sequence[str] = CLIENTS) -> None:
+    def __init__(self, behind: Door, limits: Limits = PATIENT, clients: Sequence[str] = CLIENTS) -> None:
         self.behind = behind
-        self.recording: Recorder = behind.recorder(updates="weights")
+        self.recording = behind.recorder(limits=limits, updates="weights")
         self.coordinator = Coordinator(self.recording, ByReference(patience_s=30.0), behind.url, "examples")
         self.participant = Participant(Hosts.named(behind.url, env={}), retries=0)
         self.recording.begin(model(0.0))
@@ -32,11 +35,11 @@ class Training:
         self.sha256 = self.coordinator.aggregate(1, clients)
 
     def lose(self) -> None:
-        """Start the gateway anew: what it has given out and not stored is gone."""
+        """Start the gateway anew: what it has not stored is gone."""
         self.keepers = HeldExecutor()
-        given_out = GivenOut(self.keepers)
-        state = self.behind.gateway.state
-        state.given_out, state.aggregates._given_out = given_out, given_out
+        state, early = self.behind.gateway.state, EarlyModels(self.keepers)
+        state.early_models = early
+        state.aggregates = Aggregates(state.runner, state.rounds, state.ingest, early)
 
     def evaluated(self) -> str:
         """Have a client fetch the model that it evaluates, and return its hash."""
@@ -72,13 +75,14 @@ def test_clients_evaluate_a_model_before_it_is_stored(training: Training) -> Non
     assert training.close() == training.sha256
 
 
-def test_the_servers_own_python_can_read_it_too(training: Training) -> None:
+def test_the_servers_own_python_reads_what_is_stored(training: Training) -> None:
+    training.lose()
     mean = np.average([towards(1, seed)["w"] for seed in range(3)], axis=0, weights=[10, 11, 12])
     np.testing.assert_allclose(training.coordinator.model(1)["w"], mean, rtol=1e-5)
-    assert training.stored() is None
+    assert training.stored() == training.sha256
 
 
-def test_a_round_is_closed_with_the_model_that_was_given_out(training: Training) -> None:
+def test_a_round_is_closed_with_the_model_that_clients_had(training: Training) -> None:
     training.recording.close(1)
     training.keepers.run_all()
     assert training.close() == training.sha256
@@ -95,7 +99,7 @@ def test_one_that_cannot_be_made_again_is_told_of(training: Training, caplog: py
     training.lose()
     training.behind.store.put_update("j", 1, "c1", towards(1, 9), metrics={"examples": 11}, replace=True)
     assert training.close() != training.sha256
-    assert f"and not with {training.sha256}, which was lost with a gateway" in caplog.text
+    assert f"clients may have evaluated {training.sha256}, which was lost" in caplog.text
 
 
 def test_a_model_that_the_server_made_of_it_takes_its_place_in_either_order(training: Training) -> None:
@@ -105,3 +109,49 @@ def test_a_model_that_the_server_made_of_it_takes_its_place_in_either_order(trai
     stored = training.stored()
     assert training.evaluated() == training.close() == stored != training.sha256
     np.testing.assert_array_equal(training.coordinator.model(1)["w"], model(5.0)["w"])
+
+
+def test_an_aggregate_that_somebody_has_put_in_its_place_stays(training: Training) -> None:
+    sha256 = training.behind.store.put_aggregate("j", 1, model(7.0), replace=True).sha256
+    training.keepers.run_all()
+    assert training.close() == sha256
+
+
+def test_one_that_was_to_take_the_place_of_another_is_made_again(training: Training) -> None:
+    training.keepers.run_all()
+    training.lose()
+    second = training.coordinator.aggregate(1, CLIENTS[:2])
+    training.lose()
+    assert training.stored() == training.sha256
+    assert training.close() == second
+
+
+def test_a_round_goes_on_without_it_if_it_cannot_be_made_again(
+    training: Training, caplog: pytest.LogCaptureFixture
+) -> None:
+    training.lose()
+    training.behind.store.erase_client("j", "c1")
+    training.recording.close(1)
+    assert training.coordinator.assign(2, ["c0"])["c0"].model.round == 0
+    record = training.behind.store.round("j", 1)
+    assert (record.committed, record.aggregate) == (True, None)
+    assert f"ends without the model {training.sha256}, which was lost" in caplog.text
+
+
+def test_a_commit_that_was_cut_off_ends_with_what_was_made_again(training: Training) -> None:
+    training.lose()
+    training.behind.store.put_update("j", 1, "c1", towards(1, 9), metrics={"examples": 11}, replace=True)
+    refused = iter([True])
+    training.behind.shut(applies=lambda request: request.url.path.endswith("/commit") and next(refused, False))
+    assert training.close() != training.sha256
+
+
+def test_a_round_that_was_left_in_the_spool_is_closed_with_it(behind: Door, tmp_path: Path) -> None:
+    training = Training(behind, Limits(deadline_s=60.0, linger_s=0.01, spool=tmp_path))
+    behind.shut()
+    training.recording.close(1)
+    training.recording.finish()
+    behind.open()
+    training.lose()
+    assert take_up(tmp_path, "j", behind.store) == 1
+    assert training.stored() == training.sha256

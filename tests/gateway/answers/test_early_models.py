@@ -1,4 +1,4 @@
-"""Aggregates that are given out while the store is still being sent them."""
+"""Aggregates that clients have early, while the store is still being sent them."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ import pytest
 from flstore_core import layout
 from flstore_core.errors import Conflict, RoundCommitted, StoreUnavailable
 from flstore_core.ids import AGGREGATE, ClientId
-from flstore_core.records import Member
+from flstore_core.records import Member, Updates
 from services.gateway.answers.execution import Outcome
 from services.gateway.threads import KEEPERS
 from tests.fakes.executors import HeldExecutor
@@ -20,22 +20,22 @@ from tests.gateway.world import HOME, NAME, World, inline_pools, world
 
 
 class Gateway:
-    """A gateway that stores what it has given out only when it is told to."""
+    """A gateway that stores early models only when it is told to."""
 
     def __init__(self, beside: World | None = None) -> None:
         self.keepers = HeldExecutor()
         shared = {"store": beside.store, "shards": beside.shards} if beside else {}
         self.world = world(pools=replace(inline_pools(), keepers=self.keepers), **shared)  # type: ignore[arg-type]
 
-    def give_out(self, *, round: int = 1, replaces: bool = False, **params: Any) -> str:  # noqa: A002
-        """Give a round's aggregate out, and return its hash."""
-        outcome, is_stored = self.world.state.aggregates.give_out(NAME, round, params, replace=replaces)
+    def make_early(self, *, round: int = 1, replaces: bool = False, **params: Any) -> str:  # noqa: A002
+        """Make a round's aggregate early, and return its hash."""
+        outcome, is_stored = self.world.state.aggregates.make_early(NAME, round, params, replace=replaces)
         assert not is_stored
         return hash_of(outcome)
 
     def find(self, sha256: str) -> bytes | None:
-        body = self.world.state.given_out.find((HOME, 1), sha256)
-        return None if body is None else bytes(body)
+        model = self.world.state.early_models.find(HOME, 1, [sha256])
+        return bytes(model.body) if model else None
 
 
 def hash_of(outcome: Outcome) -> str:
@@ -65,7 +65,7 @@ def gateway() -> Gateway:
 
 
 def test_it_can_be_had_by_its_hash_before_the_store_has_it(gateway: Gateway) -> None:
-    sha256 = gateway.give_out()
+    sha256 = gateway.make_early()
     given = gateway.find(sha256)
     assert aggregate(gateway.world) is None
     assert gateway.find("0" * 64) is None
@@ -78,20 +78,20 @@ def test_it_can_be_had_by_its_hash_before_the_store_has_it(gateway: Gateway) -> 
     assert make(gateway.world) == sha256
 
 
-def test_what_the_round_does_not_take_is_not_given_out(gateway: Gateway) -> None:
+def test_what_the_round_does_not_take_is_refused_at_once(gateway: Gateway) -> None:
     make(gateway.world)
     with pytest.raises(Conflict, match="replace=true"):
-        gateway.give_out(method="median")
+        gateway.make_early(method="median")
     gateway.world.fill(2, 3)
     gateway.world.commit(2)
     with pytest.raises(RoundCommitted):
-        gateway.give_out(round=2)
+        gateway.make_early(round=2)
     assert len(gateway.keepers) == 0
 
 
 def test_it_takes_the_place_of_what_was_there_if_it_may(gateway: Gateway) -> None:
     make(gateway.world)
-    sha256 = gateway.give_out(replaces=True, method="median")
+    sha256 = gateway.make_early(replaces=True, method="median")
     gateway.keepers.run_all()
     stored = aggregate(gateway.world)
     assert stored is not None
@@ -102,17 +102,17 @@ def test_it_takes_the_place_of_what_was_there_if_it_may(gateway: Gateway) -> Non
 def test_it_gives_way_to_what_has_come_since(
     gateway: Gateway, replaces: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gateway.give_out(replaces=True)
+    gateway.make_early(replaces=True)
     later = make(Gateway(gateway.world).world, method="median", replaces=replaces)
     gateway.keepers.run_all()
     stored = aggregate(gateway.world)
     assert stored is not None
     assert stored.sha256 == later
-    assert "a model that was given out is not stored" in caplog.text
+    assert "an aggregate that clients may have is not stored" in caplog.text
 
 
 def test_it_gives_way_to_a_commit(gateway: Gateway) -> None:
-    sha256 = gateway.give_out()
+    sha256 = gateway.make_early()
     assert Gateway(gateway.world).world.commit(1).aggregate is None
     gateway.keepers.run_all()
     assert gateway.find(sha256) is None
@@ -120,7 +120,7 @@ def test_it_gives_way_to_a_commit(gateway: Gateway) -> None:
 
 
 def test_one_that_the_store_does_not_take_is_made_again(gateway: Gateway) -> None:
-    sha256 = gateway.give_out()
+    sha256 = gateway.make_early()
 
     def refuse(call: Call) -> None:
         if call.method == "put":
@@ -138,16 +138,24 @@ def test_only_so_many_are_being_stored_at_once(gateway: Gateway) -> None:
     for number in range(1, KEEPERS + 2):
         gateway.world.fill(number, 1)
     for number in range(1, KEEPERS + 1):
-        gateway.give_out(round=number)
-    outcome, is_stored = gateway.world.state.aggregates.give_out(NAME, KEEPERS + 1, {})
+        gateway.make_early(round=number)
+    gateway.world.put_aggregate(KEEPERS + 1, 3)
+    outcome, is_stored = gateway.world.state.aggregates.make_early(NAME, KEEPERS + 1, {}, replace=True)
     assert is_stored
     stored = gateway.world.state.rounds.openings.read_round(gateway.world.job, KEEPERS + 1).aggregate
     assert stored is not None
     assert stored.sha256 == hash_of(outcome)
 
 
+class Closed(HeldExecutor):
+    """Takes no more work."""
+
+    def submit(self, *_: Any, **__: Any) -> Any:
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+
 class Threads:
-    """A gateway that stores what it has given out in a thread, which stands still before it writes a model."""
+    """A gateway that stores early models in a thread, which stands still before it writes one."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.reached, self.go = Event(), Event()
@@ -172,7 +180,7 @@ def threads(gateway: Gateway) -> Iterator[Threads]:
 
 def test_the_same_request_waits_until_it_is_stored_and_makes_nothing_anew(threads: Threads) -> None:
     it = threads.world
-    outcome, is_stored = it.state.aggregates.give_out(NAME, 1, {})
+    outcome, is_stored = it.state.aggregates.make_early(NAME, 1, {})
     assert not is_stored
     threads.reached.wait()
     again = threads.pool.submit(it.state.aggregates.make, NAME, 1, {})
@@ -185,7 +193,7 @@ def test_the_same_request_waits_until_it_is_stored_and_makes_nothing_anew(thread
 
 def test_the_same_request_after_another_update_makes_another(threads: Threads) -> None:
     it = threads.world
-    outcome, _ = it.state.aggregates.give_out(NAME, 1, {})
+    outcome, _ = it.state.aggregates.make_early(NAME, 1, {})
     threads.reached.wait()
     it.put(1, "late", 9, num_examples=9)
     again = threads.pool.submit(it.state.aggregates.make, NAME, 1, {}, replace=True)
@@ -194,12 +202,47 @@ def test_the_same_request_after_another_update_makes_another(threads: Threads) -
     assert "late" in again.result().result["clients"]
 
 
-def test_a_gateway_that_ends_stores_what_it_has_given_out(threads: Threads) -> None:
+def test_the_same_request_after_the_round_got_another_base_makes_another() -> None:
+    gateway = Gateway()
+    it = gateway.world
+    it.create(updates=Updates.DELTA, updates_stated=True)
+    for number, seed in ((0, 2), (1, 5)):
+        it.put_aggregate(number, seed)
+        it.commit(number)
+    it.fill(2, 3)
+    sha256 = gateway.make_early(round=2)
+    model = it.state.early_models.find(HOME, 2, [sha256])
+    assert model
+    gateway.keepers.run_all()
+    it.state.rounds.openings.open_round(it.job, 2, "0", rename=True)
+    assert not it.state.aggregates._is_so_still(it.job, model, {})
+
+
+def test_a_thread_that_cannot_start_leaves_nobody_waiting(gateway: Gateway) -> None:
+    gateway.world.state.early_models._keepers = Closed()
+    outcome, is_stored = gateway.world.state.aggregates.make_early(NAME, 1, {})
+    assert is_stored
+    assert make(gateway.world) == hash_of(outcome)
+
+
+def test_what_nobody_has_foreseen_is_in_the_log(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    gateway.make_early()
+
+    def fail(call: Call) -> None:
+        raise ZeroDivisionError
+
+    gateway.world.store.before = fail
+    gateway.keepers.run_all()
+    assert "ZeroDivisionError" in caplog.text
+    assert gateway.world.state.early_models.wait(HOME, 1) is None
+
+
+def test_a_gateway_that_ends_stores_them_first(threads: Threads) -> None:
     it = threads.world
-    it.state.aggregates.give_out(NAME, 1, {})
+    it.state.aggregates.make_early(NAME, 1, {})
     threads.reached.wait()
     threads.go.set()
-    it.state.given_out.wait_for_all()
+    it.state.early_models.wait_for_all()
     assert aggregate(it) is not None
 
 
@@ -213,6 +256,6 @@ def test_a_client_that_is_erased_before_the_answer_is_not_in_it(gateway: Gateway
             it.state.eraser.erase(NAME, ClientId("c1"))
 
     it.store.before = erase
-    outcome, _ = it.state.aggregates.give_out(NAME, 1, {})
+    outcome, _ = it.state.aggregates.make_early(NAME, 1, {})
     assert erased
     assert outcome.result["clients"] == ["c0", "c2"]

@@ -1,11 +1,15 @@
-"""Aggregates over HTTP that are given out while the store is still being sent them."""
+"""Aggregates over HTTP that clients have early, while the store is still being sent them."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
+from flstore_core.ids import Home
+from services.gateway.answers.early_models import EarlyModels
+from services.gateway.routes import rounds
 from tests.fakes.executors import HeldExecutor
 from tests.gateway.routes.conftest import client_of
 from tests.gateway.world import World, inline_pools, world
@@ -34,15 +38,15 @@ async def other(gateway: World) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def give_out(http: httpx.AsyncClient) -> dict[str, str]:
-    """Have the aggregate given out, and return the header that names it."""
+async def make_early(http: httpx.AsyncClient) -> dict[str, str]:
+    """Have the aggregate made early, and return the header that names it."""
     answer = await http.post(f"{AGGREGATE}?early=true", json={})
     assert answer.status_code == 202
     return {"If-Match": f'"{answer.json()["result"]["artifact"]["sha256"]}"'}
 
 
 async def test_who_names_its_hash_has_it_at_once(http: httpx.AsyncClient, keepers: HeldExecutor) -> None:
-    named = await give_out(http)
+    named = await make_early(http)
     early = await http.get(AGGREGATE, headers=named)
     part = await http.get(AGGREGATE, headers={**named, "Range": "bytes=10-19"})
     head = await http.head(AGGREGATE, headers=named)
@@ -55,17 +59,34 @@ async def test_who_names_its_hash_has_it_at_once(http: httpx.AsyncClient, keeper
         assert (await http.get(AGGREGATE, headers=headers)).content == early.content
 
 
-async def test_another_gateway_asks_to_come_back_until_it_is_stored(
-    http: httpx.AsyncClient, other: httpx.AsyncClient, keepers: HeldExecutor
+async def test_another_gateway_waits_until_it_is_stored(
+    http: httpx.AsyncClient, other: httpx.AsyncClient, keepers: HeldExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    named = await give_out(http)
-    early = await other.get(AGGREGATE, headers=named)
-    assert (early.status_code, early.json()["code"], "retry-after" in early.headers) == (503, "unavailable", True)
-    keepers.run_all()
-    assert (await other.get(AGGREGATE, headers=named)).status_code == 200
+    named = await make_early(http)
+    pauses: list[float] = []
+
+    async def store_at_the_third(pause_s: float) -> None:
+        pauses.append(pause_s)
+        if len(pauses) == 3:
+            keepers.run_all()
+
+    monkeypatch.setattr(rounds, "asyncio", SimpleNamespace(sleep=store_at_the_third))
+    assert (await other.get(AGGREGATE, headers=named)).headers["etag"] == named["If-Match"]
+    assert pauses == [0.1, 0.2, 0.4]
 
 
-async def test_another_hash_than_the_round_s_is_waited_for_while_the_round_is_open(http: httpx.AsyncClient) -> None:
+async def test_after_a_while_another_gateway_asks_to_come_back(
+    http: httpx.AsyncClient, other: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "AWAITED_PAUSES_S", ())
+    answer = await other.get(AGGREGATE, headers=await make_early(http))
+    assert (answer.status_code, answer.json()["code"], "retry-after" in answer.headers) == (503, "unavailable", True)
+
+
+async def test_another_hash_than_the_round_s_is_waited_for_while_the_round_is_open(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "AWAITED_PAUSES_S", ())
     assert (await http.post(AGGREGATE, json={})).status_code == 200
     named = {"If-Match": f'"{"0" * 64}"'}
     assert (await http.get(AGGREGATE, headers=named)).status_code == 503
@@ -74,18 +95,36 @@ async def test_another_hash_than_the_round_s_is_waited_for_while_the_round_is_op
     assert (answer.status_code, answer.json()["code"]) == (412, "precondition-failed")
 
 
-@pytest.mark.parametrize("tags", ['"{}", "9f"', "*"])
-async def test_one_of_several_hashes_will_do(http: httpx.AsyncClient, tags: str) -> None:
-    made = await http.post(AGGREGATE, json={})
-    headers = {"If-Match": tags.format(made.json()["result"]["artifact"]["sha256"])}
-    assert (await http.get(AGGREGATE, headers=headers)).status_code == 200
+async def test_a_round_that_was_never_opened_is_not_waited_for(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/v1/jobs/job/rounds/7/aggregate", headers={"If-Match": '"9f"'})
+    assert answer.status_code == 404
 
 
-async def test_a_client_s_update_is_asked_for_by_its_hash_likewise(http: httpx.AsyncClient) -> None:
+@pytest.mark.parametrize(
+    ("form", "status"),
+    [("{}", 200), ('"9f", {}', 200), ("*", 200), ('"9f", *', 200), ("W/{}", 412), ('"9f"', 412), ("9f", 412)],
+)
+async def test_a_file_is_sent_if_it_has_one_of_the_hashes_that_are_named(
+    http: httpx.AsyncClient, form: str, status: int
+) -> None:
     path = "/v1/jobs/job/rounds/0/clients/c0"
-    named = {"If-Match": (await http.get(path)).headers["etag"]}
-    assert (await http.get(path, headers=named)).status_code == 200
-    assert (await http.get(path, headers={"If-Match": '"9f"'})).status_code == 503
+    etag = (await http.get(path)).headers["etag"]
+    assert (await http.get(path, headers={"If-Match": form.format(etag)})).status_code == status
+
+
+async def test_an_early_one_may_be_one_of_several(http: httpx.AsyncClient) -> None:
+    named = (await make_early(http))["If-Match"]
+    answer = await http.get(AGGREGATE, headers=[("If-Match", '"9f"'), ("If-Match", f'"e0", {named}')])
+    assert (answer.status_code, answer.headers["etag"]) == (200, named)
+
+
+async def test_an_erasure_tells_of_an_aggregate_that_clients_have_already(
+    http: httpx.AsyncClient, keepers: HeldExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make_early(http)
+    monkeypatch.setattr(EarlyModels, "wait_for_all", lambda *_: keepers.run_all())
+    answer = await http.delete("/v1/jobs/job/clients/c1")
+    assert answer.json()["remains"]["aggregates"] == [0]
 
 
 @pytest.mark.parametrize(
@@ -100,14 +139,14 @@ async def test_what_changes_the_round_waits_for_the_store(
     method: str,
     path: str,
 ) -> None:
-    sha256 = (await give_out(http))["If-Match"].strip('"')
-    wait = type(gateway.state.given_out).wait
+    sha256 = (await make_early(http))["If-Match"].strip('"')
+    wait = EarlyModels.wait
 
-    def store_first(given_out: object, place: object) -> object:
+    def store_first(models: EarlyModels, home: Home, number: int) -> object:
         keepers.run_all()
-        return wait(gateway.state.given_out, place)  # type: ignore[arg-type]
+        return wait(models, home, number)
 
-    monkeypatch.setattr(type(gateway.state.given_out), "wait", store_first)
+    monkeypatch.setattr(EarlyModels, "wait", store_first)
     answer = await http.request(method, path)
     assert answer.is_success
     if method == "POST":
