@@ -1,6 +1,6 @@
 """From the last update stored until the new model is in a client's hands, against one process that has all updates.
 
-The model is given out early, as in a training by reference: the client has it while the store is being sent it. The
+The model is made early, as in a training by reference: the client has it while the store is being sent it. The
 peer is NumPy's weighted mean of arrays that lie in its memory, and one copy of the result over loopback.
 """
 
