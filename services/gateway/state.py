@@ -20,7 +20,7 @@ from services.common.proof import Keys
 from services.common.timing import RealTime, Time
 from services.gateway.answers import artifacts
 from services.gateway.answers.aggregates import Aggregates
-from services.gateway.answers.early_models import EarlyModels
+from services.gateway.answers.early_models import PATIENCE_S, EarlyModels
 from services.gateway.answers.limits import Limits
 from services.gateway.answers.operation_records import Operation
 from services.gateway.answers.operations import Operations
@@ -113,6 +113,7 @@ def assemble(
     time: Time,
     keys: Keys = NO_KEYS,
     name: Callable[[], str] = new_name,
+    early_patience_s: float = PATIENCE_S,
 ) -> State:
     """Return the parts of a gateway over any store, backends, threads, time and names, those of a test included."""
     policy = make_policy("lru+arrival", settings.records_bytes, time.monotonic, random.Random(0))
@@ -152,7 +153,10 @@ def assemble(
         Derived("operations", lambda *_: (), operations.forget_client),
         Derived("working_sets", lambda *_: (), lambda job, client, _: working_set.forget_client(store, job, client)),
     )
-    ingest, early_models = Ingest(rounds, backends, pools, time, newest, name), EarlyModels(pools.keepers)
+    ingest, early_models = (
+        Ingest(rounds, backends, pools, time, newest, name),
+        EarlyModels(pools.keepers, early_patience_s),
+    )
     return State(
         settings=settings,
         tokens=Tokens(settings.tokens, settings.metrics_token),

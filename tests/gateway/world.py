@@ -196,7 +196,7 @@ def world(
     outbox = Outbox(Shards(calls), InlineExecutor, time.monotonic, 1 << 30)
     backends = Backends(placement, Shards(calls), Predictors(calls), Caches(calls), InlineExecutor(), outbox)
     parts = Settings(**{"refresh_seconds": 1e9, **settings}), store, backends, pools or inline_pools(), time
-    state = assemble(*parts, keys or Keys())
+    state = assemble(*parts, keys or Keys(), early_patience_s=0.0)
     numbers = count(1)
     state.jobs = Jobs(state.rounds, backends, time, lambda: f"g{next(numbers)}")
     return World(state, store, time, shards, controller)

@@ -37,7 +37,7 @@ class Training:
     def lose(self) -> None:
         """Start the gateway anew: what it has not stored is gone."""
         self.keepers = HeldExecutor()
-        state, early = self.behind.gateway.state, EarlyModels(self.keepers)
+        state, early = self.behind.gateway.state, EarlyModels(self.keepers, patience_s=0.0)
         state.early_models = early
         state.aggregates = Aggregates(state.runner, state.rounds, state.ingest, early)
 

@@ -80,7 +80,7 @@ class WatchedModels(EarlyModels):
     """Early models; whoever waits for one looks again and again, so that others go on."""
 
     def __init__(self, keepers: HeldExecutor, time: Time) -> None:
-        super().__init__(keepers)
+        super().__init__(keepers, patience_s=0.0)
         self._sleep = time.sleep
 
     def wait(self, home: Home, number: int) -> EarlyModel | None:

@@ -9,6 +9,10 @@ clients that name the hash get it from here. To them it is the same model; to al
     POST …/aggregate, POST …/commit, DELETE of the round,
     of its aggregate, or of a client                            waits                           goes on
 
+At first clients wait for the model, and nobody for the store. On a machine that has to serve both, each takes almost
+twice as long beside the other. So the store is sent the model when a client has got it, when somebody waits for the
+store, or after `PATIENCE_S`.
+
 A gateway that ends meanwhile takes the model along. Then the round is open, without the model or with the one before
 it. So whoever asked has to make sure before the round is committed: by the round's record, or by asking again without
 `early` (`flstore_core.integrations.recorder.desk`).
@@ -18,7 +22,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 from flstore_core.errors import FLStoreError
@@ -28,6 +32,9 @@ from services.gateway.answers.execution import Outcome
 from services.gateway.threads import KEEPERS
 
 logger = logging.getLogger(__name__)
+
+PATIENCE_S = 0.2
+"""Longest that the store is not sent a model, because clients may be fetching it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +49,8 @@ class EarlyModel:
     """The round, as it was read."""
     sha256: str
     body: memoryview
+    due: Event = field(default_factory=Event)
+    """Set when the store is to be sent it."""
     stored: Future[bool] = field(default_factory=Future)
     """Whether the store has taken it; done when that is known."""
 
@@ -53,8 +62,9 @@ class EarlyModels:
         keepers: threads that store them.
     """
 
-    def __init__(self, keepers: Executor) -> None:
+    def __init__(self, keepers: Executor, patience_s: float = PATIENCE_S) -> None:
         self._keepers = keepers
+        self._patience_s = patience_s
         self._models: dict[tuple[Home, int], EarlyModel] = {}
         self._lock = Lock()
 
@@ -84,17 +94,18 @@ class EarlyModels:
     def wait(self, home: Home, number: int) -> EarlyModel | None:
         """Wait until the store has a round's model, and return it; None if there was none, or it was not taken."""
         model = self._models.get((home, number))
-        return model if model and model.stored.result() else None
+        return model if model and _stored(model) else None
 
     def wait_for_all(self, home: Home | None = None) -> None:
         """Wait until the store has all models, or those of one job, as far as it takes them."""
         for (of, _), model in list(self._models.items()):
             if home in (None, of):
-                model.stored.result()
+                _stored(model)
 
     def _store(self, home: Home, model: EarlyModel, write: Callable[[], object]) -> None:
         is_stored = False
         context = {"home": home, "round": model.record.number, "sha256": model.sha256}
+        model.due.wait(self._patience_s)
         try:
             write()
             is_stored = True
@@ -109,3 +120,9 @@ class EarlyModels:
         with self._lock:
             del self._models[home, model.record.number]
         model.stored.set_result(is_stored)
+
+
+def _stored(model: EarlyModel) -> bool:
+    """Wait until it is known whether the store has taken a model."""
+    model.due.set()
+    return model.stored.result()

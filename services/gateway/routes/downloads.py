@@ -48,9 +48,21 @@ def download(
     return _respond(request, nbytes, sha256, read)
 
 
-def send(request: Request, body: memoryview, sha256: str) -> Response:
-    """Return the response with bytes that are in memory, as `download` does with those of an object."""
-    return _respond(request, len(body), sha256, lambda start, stop: _pieces(body[start:stop]))
+def send(request: Request, body: memoryview, sha256: str, sent: Callable[[], object]) -> Response:
+    """Return the response with bytes that are in memory, as `download` does with those of an object.
+
+    Args:
+        sent: is called when the caller has got them, or is gone.
+    """
+
+    async def read(start: int, stop: int) -> AsyncIterator[memoryview]:
+        try:
+            async for piece in _pieces(body[start:stop]):
+                yield piece
+        finally:
+            sent()
+
+    return _respond(request, len(body), sha256, read)
 
 
 def named_hashes(request: Request) -> frozenset[str] | None:

@@ -335,7 +335,7 @@ def _get(request: Request, state: State, name: JobId, number: int, client: Clien
     job = state.rounds.catalog.read_job(name)
     require_ticket(request, job)
     if client == AGGREGATE and (early := state.early_models.find(job.home, number, named_hashes(request) or ())):
-        return send(request, early.body, early.sha256)
+        return send(request, early.body, early.sha256, early.due.set)
     member = state.rounds.openings.read_model(job, number, client)
     key = layout.tensors(job.home, number, client, member.upload)
     find = partial(state.newest.get, job.home, key) if client == AGGREGATE else None

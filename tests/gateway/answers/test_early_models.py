@@ -12,6 +12,8 @@ from flstore_core import layout
 from flstore_core.errors import Conflict, RoundCommitted, StoreUnavailable
 from flstore_core.ids import AGGREGATE, ClientId
 from flstore_core.records import Member, Updates
+from services.gateway.answers.aggregates import Aggregates
+from services.gateway.answers.early_models import EarlyModels
 from services.gateway.answers.execution import Outcome
 from services.gateway.threads import KEEPERS
 from tests.fakes.executors import HeldExecutor
@@ -216,6 +218,20 @@ def test_the_same_request_after_the_round_got_another_base_makes_another() -> No
     gateway.keepers.run_all()
     it.state.rounds.openings.open_round(it.job, 2, "0", rename=True)
     assert not it.state.aggregates._is_so_still(it.job, model, {})
+
+
+def test_the_store_is_sent_it_when_somebody_waits_for_the_store(gateway: Gateway) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        it = gateway.world
+        early = EarlyModels(pool, patience_s=1e6)
+        aggregates = Aggregates(it.state.runner, it.state.rounds, it.state.ingest, early)
+        outcome, is_stored = aggregates.make_early(NAME, 1, {})
+        assert not is_stored
+        assert aggregate(it) is None
+        assert early.wait(HOME, 1) is not None
+        stored = aggregate(it)
+    assert stored is not None
+    assert stored.sha256 == hash_of(outcome)
 
 
 def test_a_thread_that_cannot_start_leaves_nobody_waiting(gateway: Gateway) -> None:

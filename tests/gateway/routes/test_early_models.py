@@ -7,12 +7,13 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
+from flstore_core import layout
 from flstore_core.ids import Home
 from services.gateway.answers.early_models import EarlyModels
 from services.gateway.routes import rounds
 from tests.fakes.executors import HeldExecutor
 from tests.gateway.routes.conftest import client_of
-from tests.gateway.world import World, inline_pools, world
+from tests.gateway.world import NAME, World, inline_pools, world
 
 AGGREGATE = "/v1/jobs/job/rounds/0/aggregate"
 
@@ -57,6 +58,17 @@ async def test_who_names_its_hash_has_it_at_once(http: httpx.AsyncClient, keeper
     keepers.run_all()
     for headers in (named, {}):
         assert (await http.get(AGGREGATE, headers=headers)).content == early.content
+
+
+async def test_the_store_is_sent_it_when_a_client_has_it(http: httpx.AsyncClient, gateway: World) -> None:
+    named = await make_early(http)
+    model = gateway.state.early_models.find(layout.home(NAME, "g1"), 0, [named["If-Match"].strip('"')])
+    assert model
+    assert not model.due.is_set()
+    await http.head(AGGREGATE, headers=named)
+    assert not model.due.is_set()
+    await http.get(AGGREGATE, headers=named)
+    assert model.due.is_set()
 
 
 async def test_another_gateway_waits_until_it_is_stored(
