@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 from random import Random
 
 from flstore_core.errors import Unavailable
@@ -61,8 +62,7 @@ class Gateway:
 
     state: State
     refresh_seconds: float
-    keepers: HeldExecutor
-    """What is stored after its answer."""
+    keepers: "Keepers"
     crashed: bool = False
     """All of its requests end where they are."""
 
@@ -76,10 +76,23 @@ class UnreliablePlacement(FakePlacement):
         return self.store.treat(Call(PLACE, job), lambda: super(UnreliablePlacement, self).place(job))
 
 
+class Keepers(HeldExecutor):
+    """What a gateway stores after its answers: every other time when nobody else can go on."""
+
+    def __init__(self, store: FaultyStore) -> None:
+        super().__init__()
+        self._store, self._turns = store, count()
+
+    def run_all(self) -> None:
+        if len(self) and next(self._turns) % 2 == 0:
+            self._store.wait_for_others()
+        super().run_all()
+
+
 class WatchedModels(EarlyModels):
     """Early models; whoever waits for one looks again and again, so that others go on."""
 
-    def __init__(self, keepers: HeldExecutor, time: Time) -> None:
+    def __init__(self, keepers: Keepers, time: Time) -> None:
         super().__init__(keepers, patience_s=0.0)
         self._sleep = time.sleep
 
@@ -112,7 +125,7 @@ class Site:
         shards = Shards(calls)
         outbox = Outbox(shards, InlineExecutor, time.monotonic, 1 << 30)
         backends = Backends(placement, shards, Predictors(calls), Caches(calls), InlineExecutor(), outbox)
-        settings, keepers = Settings(refresh_seconds=refresh_seconds), HeldExecutor()
+        settings, keepers = Settings(refresh_seconds=refresh_seconds), Keepers(self.store)
         pools = replace(inline_pools(), keepers=keepers)
         state = assemble(settings, self.store, backends, pools, time, name=self._name("u"))
         state.early_models = WatchedModels(keepers, time)

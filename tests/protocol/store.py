@@ -73,6 +73,10 @@ class FaultyStore(MemoryStore):
         with suppress(FLStoreError):
             late.run()
 
+    def wait_for_others(self) -> None:
+        """Stop until nobody else can go on."""
+        self._scheduler.pause(Call(LAST))
+
     def put(self, key: str, body: Body, *, if_none_match: bool = False, if_match: str | None = None) -> ObjectInfo:
         data = b"".join(pieces_of(body))
         write = super().put

@@ -79,7 +79,8 @@ def _respond(request: Request, nbytes: int, sha256: str, read: Callable[[int, in
     # A copy may be kept, but not used without asking: a program is replaced under its name, and a client erased.
     headers = {"ETag": f'"{sha256}"', "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
     if (named := named_hashes(request)) is not None and sha256 not in named:
-        raise PreconditionFailed(f"the file has the SHA-256 {sha256}, and not the one that If-Match names")
+        wanted = " or ".join(sorted(named)) or "one that If-Match names"
+        raise PreconditionFailed(f"the file has the SHA-256 {sha256}, and not {wanted:.200}")
     if _names_hash(request.headers.get("if-none-match", ""), sha256):
         return Response(status_code=304, headers=headers)
     part = byte_range(request.headers.get("range", ""), nbytes)

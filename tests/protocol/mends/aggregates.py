@@ -79,6 +79,6 @@ MENDS = [
         "an early aggregate takes the place of one that was made and stored since",
         _give_way_to_nobody,
         "early models",
-        0,
+        10,
     ),
 ]
