@@ -34,7 +34,7 @@ from services.gateway.threads import KEEPERS
 logger = logging.getLogger(__name__)
 
 PATIENCE_S = 0.2
-"""Longest that the store is not sent a model, because clients may be fetching it."""
+"""Longer than clients take to have heard of a model."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +60,7 @@ class EarlyModels:
 
     Args:
         keepers: threads that store them.
+        patience_s: longest that the store is not sent one while nobody waits for that.
     """
 
     def __init__(self, keepers: Executor, patience_s: float = PATIENCE_S) -> None:

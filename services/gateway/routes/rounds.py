@@ -343,7 +343,8 @@ def _get(request: Request, state: State, name: JobId, number: int, client: Clien
 
 
 def _is_open(state: State, name: JobId, number: int) -> bool:
-    return number in state.rounds.catalog.refresh(name).open
+    catalog = state.rounds.catalog
+    return number in catalog.read_index(name).open or number in catalog.refresh(name).open
 
 
 def _metrics(text: str) -> dict[str, Any]:
