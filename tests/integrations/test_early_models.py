@@ -82,6 +82,14 @@ def test_the_servers_own_python_reads_what_is_stored(training: Training) -> None
     assert training.stored() == training.sha256
 
 
+def test_what_the_servers_own_python_reads_is_made_once(training: Training) -> None:
+    training.keepers.run_all()
+    training.behind.seen.clear()
+    for _ in range(2):
+        training.coordinator.model(1)
+    assert ("POST", "/v1/jobs/j/rounds/1/aggregate") not in training.behind.seen
+
+
 def test_a_round_is_closed_with_the_model_that_clients_had(training: Training) -> None:
     training.recording.close(1)
     training.keepers.run_all()

@@ -106,7 +106,7 @@ class Desk:
         if round_:
             _require_own(self.job, round_, stored, expected)
         with _alone():
-            if made and round_ and not round_.committed and _lacks(round_, made):
+            if made and round_ and not round_.committed and made.is_missing_in(round_):
                 self._make_again(number, made)
             labels = {**step.hyperparameters, RUN: self._run}
             self.store.commit(self.job, number, metrics=step.metrics, hyperparameters=labels, allow_empty=True)
@@ -203,11 +203,6 @@ class Desk:
                 sha256,
                 made.sha256,
             )
-
-
-def _lacks(round_: Round, made: Made) -> bool:
-    """Return whether a round has no aggregate, or one in whose place the one that was made belongs."""
-    return round_.aggregate is None or round_.aggregate.sha256 in made.replaced
 
 
 def _require_own(job: str, round_: Round, stored: Mapping[str, str], expected: Collection[str]) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from flstore_core.integrations.recorder.shelf import Held
+from flstore_core.records import Round
 from flstore_core.schema import Schema
 
 
@@ -62,6 +63,10 @@ class Made:
     """Of `FLStore.make_aggregate`."""
     replaced: frozenset[str] = frozenset()
     """Hashes of those that were made of the same round before."""
+
+    def is_missing_in(self, round_: Round) -> bool:
+        """Return whether a round has no aggregate, or one in whose place this one belongs."""
+        return round_.aggregate is None or round_.aggregate.sha256 in self.replaced
 
 
 Ending: TypeAlias = Beginning | Closing

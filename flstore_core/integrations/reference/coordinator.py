@@ -156,10 +156,11 @@ class Coordinator:
         return sha256
 
     def _load(self, number: int) -> dict[str, NDArray[Any]]:
-        if made := self._direct.made(number):  # what the server goes on with must not be lost
+        made, round_ = self._direct.made(number), self._round(number)
+        if made and round_ and made.is_missing_in(round_):  # what the server goes on with must not be lost
             self._make(number, made.params)
-        round_, sha256 = self._find(number)
-        return self._direct.store.get_aggregate(self._direct.job, round_, sha256=sha256)
+        start, _ = self._find(number)
+        return self._direct.store.get_aggregate(self._direct.job, start)
 
     def _assign(self, number: int, clients: Sequence[str], *, to_store: bool) -> dict[str, Assignment]:
         store, job, options = self._direct.store, self._direct.job, self._options
