@@ -112,7 +112,7 @@ class EarlyModels:
             is_stored = True
         except FLStoreError as error:
             logger.warning("an aggregate that clients may have is not stored", extra={**context, "error": error.detail})
-        except Exception:
+        except Exception:  # a defect: nobody reads this thread's errors; who waits is told that the store lacks it
             logger.exception("an aggregate that clients may have is not stored", extra=context)
         finally:
             self._end(home, model, is_stored=is_stored)
